@@ -1,0 +1,111 @@
+// === Scheduling groups: who runs next ===
+//
+// Start-time fair queueing in its simplest form, as in Seastar and Linux's CFS: each group has shares and a virtual
+// runtime, which grows by the time it ran, divided by its shares. The group with the least runs next. Two groups with
+// shares 1 and 3 that always have work get the processor 1 : 3; one alone gets all of it.
+//
+// The core has no clock of its own: the host writes control.nowNs before it asks for the next task, and the time that
+// has gone by since is charged then, split over the groups by the number of tasks that each ran.
+//
+// Next: task.ts.
+
+import { OK, RANGE } from './check';
+import { GROUP_BYTES, GROUPS_MAX, header, shardBase } from './layout';
+import { List } from './list';
+
+export const SHARES_MAX: u32 = 1000;
+const SHARES_DEFAULT: u32 = 100;
+
+@unmanaged
+export class Group {
+  head: u32; // ready tasks: List, in place
+  tail: u32;
+  shares: u32;
+  runs: u32; // tasks run since the last charge
+  vruntime: f64; // ns / shares
+  runtimeNs: f64; // for stats
+}
+
+let readyMask: u32 = 0; // groups with ready tasks
+let ranMask: u32 = 0; // groups that have to be charged
+let runs: u32 = 0;
+let floor: f64 = 0; // virtual runtime of whoever ran last: a group that was idle starts from here
+let chargedNs: f64 = 0;
+
+export function groupAt(group: u32): Group {
+  return changetype<Group>(shardBase() + header().groupsOffset + group * GROUP_BYTES);
+}
+
+export function groupList(group: u32): List {
+  return changetype<List>(changetype<usize>(groupAt(group)));
+}
+
+export function groupsInit(): void {
+  readyMask = 0;
+  ranMask = 0;
+  runs = 0;
+  floor = 0;
+  for (let i: u32 = 0; i < GROUPS_MAX; i++) groupAt(i).shares = SHARES_DEFAULT;
+}
+
+/** Sets a group's shares, 1 to 1000. */
+export function setShares(group: u32, shares: u32): i32 {
+  if (group >= GROUPS_MAX || shares == 0 || shares > SHARES_MAX) return RANGE;
+  groupAt(group).shares = shares;
+  return OK;
+}
+
+/** The group has a ready task. One that had none catches up: time that it did not want is not saved up. */
+export function activate(group: u32): void {
+  const bit: u32 = 1 << group;
+  if ((readyMask & bit) != 0) return;
+  readyMask |= bit;
+  const g = groupAt(group);
+  if (g.vruntime < floor) g.vruntime = floor;
+}
+
+export function deactivate(group: u32): void {
+  readyMask &= ~(1 << group);
+}
+
+export function anyReady(): bool {
+  return readyMask != 0;
+}
+
+/** The ready group with the least virtual runtime. There is one. */
+export function leastServed(): u32 {
+  let best = ctz<u32>(readyMask);
+  for (let rest = readyMask & (readyMask - 1); rest != 0; rest &= rest - 1) {
+    const group = ctz<u32>(rest);
+    if (groupAt(group).vruntime < groupAt(best).vruntime) best = group;
+  }
+  floor = groupAt(best).vruntime;
+  return best;
+}
+
+export function noteRun(group: u32): void {
+  groupAt(group).runs++;
+  ranMask |= 1 << group;
+  runs++;
+}
+
+/** From here on time belongs to tasks. */
+export function startCharging(nowNs: f64): void {
+  chargedNs = nowNs;
+}
+
+/** Charges the time since the last charge to the groups that ran. */
+export function charge(nowNs: f64): void {
+  if (runs == 0) return;
+  const perRun = max<f64>(nowNs - chargedNs, 1) / runs;
+  for (let rest = ranMask; rest != 0; rest &= rest - 1) {
+    const g = groupAt(ctz<u32>(rest));
+    const ns = perRun * g.runs;
+    g.vruntime += ns / g.shares;
+    g.runtimeNs += ns;
+    g.runs = 0;
+  }
+  ranMask = 0;
+  runs = 0;
+  chargedNs = nowNs;
+}

@@ -1,0 +1,49 @@
+// The ABI: everything that a host may call, in the order of a shard's life. All arguments and results are numbers;
+// what is larger lies in memory, where layout.ts says. Results below 0 are codes of check.ts.
+//
+// Reading order: layout, check, list, slab, group, task, arena, wheel, spsc, mesh, park, op, stats, shard.
+
+import { HEADER_SCRATCH, HEADER } from './layout';
+import { boot as bootShard } from './shard';
+import { threadSpawn } from './wasi';
+
+// --- life -----------------------------------------------------------------------------------------------------------
+
+export { plan } from './layout';
+export { boot, stop, turn, hasWork } from './shard';
+export { trySleep, awake } from './park';
+export { flushMesh as flush } from './mesh';
+
+/** Starts shard `shard` in a thread of its own. Answers the thread's id, or < 0. */
+export function startShard(shard: u32): i32 {
+  return threadSpawn(shard);
+}
+
+/** The wasi-threads entry, called in the new thread's own instance. The host has put the clock into the header. */
+export function wasi_thread_start(_tid: i32, shard: u32): void {
+  bootShard(shard, load<f64>(HEADER + HEADER_SCRATCH + 8));
+}
+
+// --- tasks ----------------------------------------------------------------------------------------------------------
+
+export { firstTask } from './shard';
+export { next as nextTask, spawnHost, spawnWasm, wake, dropTask, liveTasks } from './task';
+export { setShares } from './group';
+
+// --- timers ---------------------------------------------------------------------------------------------------------
+
+export { armTimer } from './shard';
+export { cancel as cancelTimer, pendingTimers } from './wheel';
+
+// --- operations -----------------------------------------------------------------------------------------------------
+
+export { submit, extend, cancelOp, abandon, closeFile, recycle, openOps } from './op';
+
+// --- calls between shards -------------------------------------------------------------------------------------------
+
+export { callBegin, callSend, callReply, callAbandon, callFree, peerDown, openCalls } from './mesh';
+export { arenaTake, arenaRelease, arenaUsed } from './arena';
+
+// --- HTTP -----------------------------------------------------------------------------------------------------------
+
+// export * from './http/index';

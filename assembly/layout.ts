@@ -1,0 +1,296 @@
+// === The map of the shared memory ===
+//
+// One WebAssembly.Memory serves every shard. This file says where everything lies and who writes it. Nothing is
+// allocated behind its back: `plan()` turns the limits in the header into offsets, once, before any shard starts.
+//
+//      0 +---------------------+
+//        | never used          |  so 0 is no valid address
+//   4096 +---------------------+  HEADER
+//        | runtime header      |  limits (written by the host), offsets (written by plan()), state of each shard
+//   8192 +---------------------+  MESH
+//        | ring 0>1, 0>2, ...  |  one SPSC ring for each ordered pair; drawn in spsc.ts
+//        +---------------------+  header.shardsOffset, 64 KiB aligned
+//        | shard 0             |  control block, windows, tables, buffers; drawn below
+//        +---------------------+  + header.shardBytes
+//        | shard 1 ...         |
+//        +---------------------+
+//
+// A shard's block. Offsets are the same in every shard, so the header holds them once. All of it is private to the
+// shard but for the two `park` lines and the arena, which its peers reach.
+//
+//        | control block   512 | lines below
+//        | sqe window          | sqeSlots x 64, as the kernel lays them out, but with offsets for addresses
+//        | cqe window          | cqeSlots x 16
+//        | recycle list        | u32 buffer ids that go back to the kernel with the next enter
+//        | ready ring          | readySlots x 16: what JavaScript has to do
+//        | counters        256 | stats.ts: written by the shard, read by anyone
+//        | ops, timers, wheel, |
+//        | tasks, groups, calls,
+//        | peers               |
+//        | connections         | connectionSlots x 64: HTTP parser state, indexed by file slot
+//        | scratch             | scratchBytes: HTTP heads that arrived in pieces; response templates
+//        | arena               | arenaBytes: payloads of messages that do not fit a ring slot
+//        | receive buffers     | the kernel writes here (provided buffers)
+//        | send buffers        | the kernel reads here
+//
+// Next: check.ts, then list.ts and slab.ts.
+
+export const MAGIC: u32 = 0x52545346; // "FSTR"
+export const ABI_VERSION: u32 = 1;
+
+export const SHARDS_MAX: u32 = 64; // one bit each in a dirty mask
+export const GROUPS_MAX: u32 = 16;
+export const LINE: u32 = 64;
+export const PAGE: u32 = 65536;
+
+// --- runtime header -------------------------------------------------------------------------------------------------
+
+export const HEADER: usize = 4096;
+export const HEADER_STATES: u32 = 512; // one u32 per shard, see ShardState
+export const HEADER_SCRATCH: u32 = 1024; // 8 bytes for wasi-threads' answer; written by the spawning thread only
+export const MESH: usize = 8192;
+
+export enum ShardState {
+  ABSENT = 0,
+  RUNNING = 1,
+  STOPPED = 2, // left in order, or died: peers reject what they have waiting for it
+}
+
+/** Limits are written by the host before plan(); everything after them by plan(). Constant once a shard has booted. */
+@unmanaged
+export class Header {
+  magic: u32;
+  abiVersion: u32;
+  // limits; "power of two" where said
+  shardCount: u32;
+  ringSlots: u32; // power of two, per ordered pair
+  creditCount: u32; // calls that one shard may have open at one peer
+  sqeSlots: u32; // power of two
+  cqeSlots: u32; // power of two
+  readySlots: u32; // power of two, more than cqeSlots
+  opSlots: u32;
+  timerSlots: u32;
+  taskSlots: u32;
+  connectionSlots: u32;
+  recvBufferCount: u32; // power of two
+  recvBufferBytes: u32;
+  sendBufferCount: u32;
+  sendBufferBytes: u32;
+  arenaBytes: u32;
+  scratchBytes: u32;
+  // offsets from address 0
+  ringBytes: u32;
+  shardsOffset: u32;
+  shardBytes: u32;
+  totalPages: u32; // of 64 KiB; the memory's initial and maximum
+  // offsets from a shard's base
+  sqeOffset: u32;
+  cqeOffset: u32;
+  recycleOffset: u32;
+  readyOffset: u32;
+  countersOffset: u32;
+  opsOffset: u32;
+  timersOffset: u32;
+  wheelOffset: u32;
+  tasksOffset: u32;
+  groupsOffset: u32;
+  callsOffset: u32;
+  peersOffset: u32;
+  connectionsOffset: u32;
+  scratchOffset: u32;
+  arenaOffset: u32;
+  recvOffset: u32;
+  sendOffset: u32;
+}
+
+export function header(): Header {
+  return changetype<Header>(HEADER);
+}
+
+// --- control block: the first 512 bytes of a shard ------------------------------------------------------------------
+
+export const CONTROL_BYTES: u32 = 512;
+
+/**
+ * Lines are grouped by writer, so that no two threads ever write one line, except the two that are made for it:
+ * `sleeping` and `dirty`, which peers touch only with atomics (park.ts).
+ */
+@unmanaged
+export class Control {
+  // line 0, written by the core, read by the host at enter
+  submitCount: u32; // SQEs staged in the window
+  recycleCount: u32; // buffer ids staged in the recycle list
+  moreWork: u32; // not 0: another turn has work at once, do not sleep; bits of MoreWork
+  submitOnly: u32; // 1: the window was full in mid-turn; submit, but leave the completion window as it is
+  nextDeadlineNs: f64; // when the wheel wants a turn, on the clock of nowNs; Infinity = never
+  unused0: f64;
+  unused1: f64;
+  unused2: f64;
+  unused3: f64;
+  unused4: f64;
+  // line 1 (+64), written by the host, read by the core
+  completionCount: u32; // CQEs in the window, all of them new
+  enterResult: i32; // what the last enter answered: >= 0, or -errno
+  nowNs: f64; // monotonic clock, ns; 2^53 ns = 104 days are exact, later ones round to 2 ns
+  refusedCount: u32; // SQEs that the gate refused since it was opened
+  overflowCount: u32; // CQ overflows since the ring was opened
+  idlePollNs: f64; // longest poll before a sleep; 0 = none
+  quotaNs: f64; // longest run of tasks in one turn
+  enterCount: f64; // native calls
+  sleepCount: f64; // enters that really slept
+  pollCount: f64; // polls that found work, so no sleep was needed
+  // line 2 (+128), written by this shard and its peers: 0 awake, 1 sleeping, 2 sleeping and a doorbell is on its way
+  sleeping: u32;
+  unused5: u32;
+  unused6: f64;
+  unused7: f64;
+  unused8: f64;
+  unused9: f64;
+  unused10: f64;
+  unused11: f64;
+  unused12: f64;
+  // line 3 (+192), set by peers, taken by this shard: bit i = mail or room in a ring with shard i
+  dirty: u64;
+  unused13: f64;
+  unused14: f64;
+  unused15: f64;
+  unused16: f64;
+  unused17: f64;
+  unused18: f64;
+  unused19: f64;
+  // line 4 (+256): the ready ring's indices; free-running u32
+  readyTail: u32; // written by the core
+  readyHead: u32; // written by the host
+}
+
+/** Why another turn is wanted at once. Each bit is cleared by whoever does that work. */
+export enum MoreWork {
+  TASKS = 1, // a task is ready
+  MAIL = 2, // messages were written between turns and are not published yet
+  BLOCKED = 4, // the ready ring was too full to take something
+}
+
+/** One entry of the ready ring: 16 bytes, written by the core, read by the host in the same thread. */
+@unmanaged
+export class Ready {
+  kind: u32; // ReadyKind, and for OP and TIMER the tag that their maker gave, shifted left by 8
+  index: u32; // OP, TIMER: the owner that their maker gave; REQUEST, REPLY: call slot; CREDIT: peer
+  result: i32; // OP: the completion's result; 0 otherwise
+  extra: u32; // OP: CQE flags
+}
+
+export enum ReadyKind {
+  OP = 1, // an operation that JavaScript waits for has a completion
+  TIMER = 2, // a timer that JavaScript owns has fired; its slot is free already
+  REQUEST = 3, // a peer calls; the message lies in the call slot, which lives until callReply()
+  REPLY = 4, // a peer has answered; the message lies in the call slot, which lives until callFree()
+  CREDIT = 5, // calls to peer `index` were refused for want of credit, and one is free again
+}
+
+// --- this instance --------------------------------------------------------------------------------------------------
+
+// A `let` is a Wasm global, and globals belong to the instance: every thread has its own. Memory is what is shared.
+let base: usize = 0;
+let self: u32 = 0;
+
+/** Where this shard's block begins. The one place the rest of the core takes it from. */
+export function shardBase(): usize {
+  return base;
+}
+
+export function shardIndex(): u32 {
+  return self;
+}
+
+export function control(): Control {
+  return changetype<Control>(base);
+}
+
+export function shardBaseOf(shard: u32): usize {
+  return header().shardsOffset + shard * header().shardBytes;
+}
+
+export function stateAddress(shard: u32): usize {
+  return HEADER + HEADER_STATES + (shard << 2);
+}
+
+/** Binds this instance to a shard. Called once, by boot(). */
+export function bind(shard: u32): void {
+  self = shard;
+  base = shardBaseOf(shard);
+}
+
+// --- plan -----------------------------------------------------------------------------------------------------------
+
+export const RING_CONTROL_BYTES: u32 = 512; // spsc.ts
+export const SLOT_BYTES: u32 = 64; // a ring's slot
+export const OP_BYTES: u32 = 64; // op.ts
+export const TIMER_BYTES: u32 = 32; // wheel.ts
+export const WHEEL_BYTES: u32 = 8192; // wheel.ts
+export const TASK_BYTES: u32 = 32; // task.ts
+export const GROUP_BYTES: u32 = 64; // group.ts
+export const CALL_BYTES: u32 = 128; // mesh.ts
+export const PEER_BYTES: u32 = 32; // mesh.ts
+export const CONNECTION_BYTES: u32 = 64; // http/parser.ts
+export const COUNTERS_BYTES: u32 = 256; // stats.ts
+const SEND_STAGGER: u32 = 192; // see sendStride()
+
+let cursor: u64 = 0;
+
+function place(bytes: u64, align: u64): u32 {
+  cursor = (cursor + align - 1) & ~(align - 1);
+  const at = cursor;
+  cursor += bytes;
+  return <u32>at;
+}
+
+/** Distance of two send buffers. Not a power of two: their first lines would all fall into the same cache sets. */
+export function sendStride(): u32 {
+  return header().sendBufferBytes + SEND_STAGGER;
+}
+
+/** Slots of the call table: every peer may hold `creditCount` calls open here, and we as many there. */
+export function callSlots(): u32 {
+  return 2 * header().creditCount * (header().shardCount - 1) + 1;
+}
+
+/**
+ * Turns the limits in the header into offsets. Answers the number of 64 KiB pages, or 0 if they exceed 4 GiB.
+ * Needs only the first two pages of memory, so the host can ask before it makes the real one.
+ */
+export function plan(): u32 {
+  const h = header();
+  h.magic = MAGIC;
+  h.abiVersion = ABI_VERSION;
+  h.ringBytes = RING_CONTROL_BYTES + h.ringSlots * SLOT_BYTES;
+
+  cursor = 0;
+  place(CONTROL_BYTES, LINE);
+  h.sqeOffset = place(<u64>h.sqeSlots * 64, LINE);
+  h.cqeOffset = place(<u64>h.cqeSlots * 16, LINE);
+  h.recycleOffset = place(<u64>h.recvBufferCount * 4, LINE);
+  h.readyOffset = place(<u64>h.readySlots * 16, LINE);
+  h.countersOffset = place(COUNTERS_BYTES, LINE);
+  h.opsOffset = place(<u64>(h.opSlots + 1) * OP_BYTES, LINE);
+  h.timersOffset = place(<u64>(h.timerSlots + 1) * TIMER_BYTES, LINE);
+  h.wheelOffset = place(WHEEL_BYTES, LINE);
+  h.tasksOffset = place(<u64>(h.taskSlots + 1) * TASK_BYTES, LINE);
+  h.groupsOffset = place(GROUPS_MAX * GROUP_BYTES, LINE);
+  h.callsOffset = place(<u64>(callSlots() + 1) * CALL_BYTES, LINE);
+  h.peersOffset = place(SHARDS_MAX * PEER_BYTES, LINE);
+  h.connectionsOffset = place(<u64>h.connectionSlots * CONNECTION_BYTES, LINE);
+  h.scratchOffset = place(h.scratchBytes, LINE);
+  h.arenaOffset = place(h.arenaBytes, LINE);
+  h.recvOffset = place(<u64>h.recvBufferCount * h.recvBufferBytes, 4096);
+  h.sendOffset = place(<u64>h.sendBufferCount * sendStride(), 4096);
+  const shardBytes = (cursor + PAGE - 1) & ~<u64>(PAGE - 1);
+
+  const meshBytes = <u64>h.shardCount * h.shardCount * h.ringBytes; // the diagonal is never touched, so it costs nothing
+  const shardsOffset = (<u64>MESH + meshBytes + PAGE - 1) & ~<u64>(PAGE - 1);
+  const total = shardsOffset + shardBytes * h.shardCount;
+  if (total > <u64>0x100000000 - PAGE) return 0;
+  h.shardsOffset = <u32>shardsOffset;
+  h.shardBytes = <u32>shardBytes;
+  h.totalPages = <u32>(total >> 16);
+  return h.totalPages;
+}

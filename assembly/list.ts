@@ -1,0 +1,54 @@
+// === Intrusive lists ===
+//
+// A list links slots of a table by index: nothing is allocated to be on a list. Index 0 means none, so slot 0 of
+// every table is never handed out. Each slot that can be linked begins with the words of Link:
+//
+//   +0  generation   slab.ts
+//   +4  next         index of the slot behind, 0 = last
+//   +8  prev         index of the slot before, 0 = first
+//
+// Next: slab.ts.
+
+@unmanaged
+export class Link {
+  generation: u32;
+  next: u32;
+  prev: u32;
+}
+
+/** Both ends of a list; zeroed memory is an empty one. */
+@unmanaged
+export class List {
+  head: u32;
+  tail: u32;
+}
+
+function link(table: usize, stride: u32, index: u32): Link {
+  return changetype<Link>(table + index * stride);
+}
+
+/** Appends a slot that is on no list. O(1). */
+export function push(list: List, table: usize, stride: u32, index: u32): void {
+  const slot = link(table, stride, index);
+  slot.next = 0;
+  slot.prev = list.tail;
+  if (list.tail != 0) link(table, stride, list.tail).next = index;
+  else list.head = index;
+  list.tail = index;
+}
+
+/** Takes a slot out of the list it is on. O(1). */
+export function remove(list: List, table: usize, stride: u32, index: u32): void {
+  const slot = link(table, stride, index);
+  if (slot.prev != 0) link(table, stride, slot.prev).next = slot.next;
+  else list.head = slot.next;
+  if (slot.next != 0) link(table, stride, slot.next).prev = slot.prev;
+  else list.tail = slot.prev;
+}
+
+/** Takes the first slot off, or answers 0 for an empty list. */
+export function shift(list: List, table: usize, stride: u32): u32 {
+  const index = list.head;
+  if (index != 0) remove(list, table, stride, index);
+  return index;
+}

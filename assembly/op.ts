@@ -1,0 +1,264 @@
+// === Operations: from submission to completion ===
+//
+// An operation is one request to the kernel. Its slot lives from submit() to its last completion, whoever still waits
+// for it: until then the kernel may read or write its buffer.
+//
+//           submit()               the host submits           last completion
+//   FREE ------------> IN_KERNEL (staged, then submitted) -------------------> FREE
+//                          | abandon(): nobody waits any more               ^
+//                          +-----------> ABANDONED --------------------------+
+//                                        its file is closed, its buffer given back, when it completes late
+//
+// The kernel echoes user_data = slot | generation << 32, so a completion that names a generation which is over is
+// found out. Top bit 0: it marks the host's own completions, which never get here.
+//
+// The submission window is an array of SQEs laid out as the kernel wants them, with offsets into linear memory for
+// addresses; host/native/gate.c checks each and translates it. control.submitCount is the write index: the core raises
+// it, the host sets it to 0 when it has taken all. A full window in mid-turn is emptied by one call of uring.enter.
+//
+// Next: task.ts.
+
+import { FULL, OK, STALE } from './check';
+import { control, header, OP_BYTES, Ready, ReadyKind, shardBase } from './layout';
+import { GENERATION_MASK, slabGive, slabInit, slabLive, slabTake, slabUsed } from './slab';
+import { counters } from './stats';
+import { enter } from './uring';
+
+const SQE_BYTES: u32 = 64;
+const CQE_BYTES: u32 = 16;
+
+// include/uapi/linux/io_uring.h
+const IORING_OP_ACCEPT: u32 = 13;
+const IORING_OP_ASYNC_CANCEL: u32 = 14;
+const IORING_OP_CLOSE: u32 = 19;
+const IORING_OP_MSG_RING: u32 = 40;
+const IORING_OP_SOCKET: u32 = 45;
+const IOSQE_CQE_SKIP_SUCCESS: u32 = 64;
+const IORING_CQE_F_BUFFER: u32 = 1;
+const IORING_CQE_F_MORE: u32 = 2;
+const CQE_BUFFER_SHIFT: u32 = 16;
+
+const ABANDONED: u32 = 1;
+
+@unmanaged
+class Op {
+  generation: u32;
+  next: u32;
+  opcode: u32;
+  owner: u32; // comes back in the ready entry
+  tag: u32; // so does this
+  state: u32; // 0, or ABANDONED
+  sqe: u32; // index in the window, true only while it is staged
+}
+
+@unmanaged
+class Sqe {
+  opcode: u8;
+  flags: u8;
+  ioprio: u16;
+  fd: i32;
+  off: u64;
+  addr: u64;
+  len: u32;
+  opFlags: u32;
+  userData: u64;
+  bufGroup: u16;
+  personality: u16;
+  fileIndex: u32;
+  addr3: u64;
+  unused: u64;
+}
+
+@unmanaged
+class Cqe {
+  userData: u64;
+  result: i32;
+  flags: u32;
+}
+
+function ops(): usize {
+  return shardBase() + header().opsOffset;
+}
+
+function opAt(index: u32): Op {
+  return changetype<Op>(ops() + index * OP_BYTES);
+}
+
+export function opsInit(): void {
+  slabInit(ops(), OP_BYTES, header().opSlots);
+}
+
+export function openOps(): u32 {
+  return slabUsed(ops());
+}
+
+// --- staging --------------------------------------------------------------------------------------------------------
+
+/** The next free SQE of the window, zeroed. Empties the window first when it is full. */
+function nextSqe(): Sqe {
+  const c = control();
+  if (c.submitCount == header().sqeSlots) {
+    const before = c.submitOnly;
+    c.submitOnly = 1; // the completions of this turn are still being read
+    enter();
+    c.submitOnly = before;
+  }
+  const at = shardBase() + header().sqeOffset + c.submitCount * SQE_BYTES;
+  memory.fill(at, 0, SQE_BYTES);
+  c.submitCount++;
+  counters().submissions++;
+  return changetype<Sqe>(at);
+}
+
+/**
+ * Stages an operation on a file slot. The words go into the SQE as they are; `off` is whole and not negative (an f64,
+ * as JavaScript has no cheap u64), `ptr` an offset into linear memory. `owner` 0: nobody waits, what it brings is given
+ * back. Answers the op's slot, or FULL: then nothing is staged.
+ */
+export function submit(
+  opcode: u32,
+  sqeFlags: u32,
+  ioprio: u32,
+  file: i32,
+  off: f64,
+  ptr: u32,
+  len: u32,
+  opFlags: u32,
+  fileIndex: u32,
+  owner: u32,
+  tag: u32,
+): i32 {
+  const index = slabTake(ops(), OP_BYTES);
+  if (index == 0) return FULL;
+  const sqe = nextSqe();
+  const op = opAt(index);
+  op.opcode = opcode;
+  op.owner = owner;
+  op.tag = tag;
+  op.state = owner == 0 ? ABANDONED : 0;
+  op.sqe = control().submitCount - 1;
+  sqe.opcode = <u8>opcode;
+  sqe.flags = <u8>sqeFlags;
+  sqe.ioprio = <u16>ioprio;
+  sqe.fd = file;
+  sqe.off = <u64>off;
+  sqe.addr = ptr;
+  sqe.len = len;
+  sqe.opFlags = opFlags;
+  sqe.userData = userData(index, op.generation);
+  sqe.fileIndex = fileIndex;
+  return <i32>index;
+}
+
+function userData(index: u32, generation: u32): u64 {
+  return (<u64>generation << 32) | index;
+}
+
+/** The staged SQE of an op, or null when the host has taken it already. */
+function stagedSqe(index: u32, generation: u32): usize {
+  const at = opAt(index).sqe;
+  if (at >= control().submitCount) return 0;
+  const sqe = shardBase() + header().sqeOffset + at * SQE_BYTES;
+  return changetype<Sqe>(sqe).userData == userData(index, generation) ? sqe : 0;
+}
+
+/** Makes a staged SEND longer, so that answers of one turn leave in one operation. STALE once it was submitted. */
+export function extend(index: u32, generation: u32, bytes: u32): i32 {
+  if (!slabLive(ops(), OP_BYTES, index, generation)) return STALE;
+  const sqe = stagedSqe(index, generation);
+  if (sqe == 0) return STALE;
+  changetype<Sqe>(sqe).len += bytes;
+  return OK;
+}
+
+/** Asks the kernel to cancel. The op completes as ever: with -ECANCELED, or with what it was about to answer. */
+export function cancelOp(index: u32, generation: u32): i32 {
+  if (!slabLive(ops(), OP_BYTES, index, generation)) return STALE;
+  const sqe = nextSqe(); // user_data 0: its own completion interests nobody
+  sqe.opcode = <u8>IORING_OP_ASYNC_CANCEL;
+  sqe.flags = <u8>IOSQE_CQE_SKIP_SUCCESS;
+  sqe.addr = userData(index, generation);
+  return OK;
+}
+
+/** Nobody waits any more. What it brings late is given back: a buffer to the kernel, a new file to its slot. */
+export function abandon(index: u32, generation: u32): i32 {
+  if (!slabLive(ops(), OP_BYTES, index, generation)) return STALE;
+  opAt(index).state = ABANDONED;
+  return cancelOp(index, generation);
+}
+
+/** Closes a file slot. Nobody waits for it. */
+export function closeFile(file: u32): i32 {
+  return submit(IORING_OP_CLOSE, 0, 0, 0, 0, 0, 0, 0, file + 1, 0, 0);
+}
+
+/** Wakes a sleeping peer: a message from ring to ring. If the peer is gone, the error is a stale completion. */
+export function ringDoorbell(peer: u32): void {
+  const sqe = nextSqe();
+  sqe.opcode = <u8>IORING_OP_MSG_RING;
+  sqe.flags = <u8>IOSQE_CQE_SKIP_SUCCESS;
+  sqe.fd = <i32>peer;
+}
+
+// --- buffers --------------------------------------------------------------------------------------------------------
+
+/** Hands a receive buffer back to the kernel with the next enter. */
+export function recycle(buffer: u32): void {
+  const c = control();
+  if (c.recycleCount == header().recvBufferCount) return; // more than there are: a double recycle; the gate drops those
+  store<u32>(shardBase() + header().recycleOffset + (c.recycleCount << 2), buffer);
+  c.recycleCount++;
+}
+
+// --- the ready ring -------------------------------------------------------------------------------------------------
+
+export function readyRoom(): u32 {
+  const c = control();
+  return header().readySlots - (c.readyTail - c.readyHead);
+}
+
+/** Tells JavaScript something. The caller has looked at readyRoom(). */
+export function pushReady(kind: u32, index: u32, result: i32, extra: u32): void {
+  const c = control();
+  const at = shardBase() + header().readyOffset + ((c.readyTail & (header().readySlots - 1)) << 4);
+  const entry = changetype<Ready>(at);
+  entry.kind = kind;
+  entry.index = index;
+  entry.result = result;
+  entry.extra = extra;
+  c.readyTail++;
+}
+
+// --- completions ----------------------------------------------------------------------------------------------------
+
+/** Takes all completions out of the window. The caller has seen to it that the ready ring has room for them. */
+export function takeCompletions(): void {
+  const c = control();
+  const count = min<u32>(c.completionCount, header().cqeSlots);
+  const window = shardBase() + header().cqeOffset;
+  for (let i: u32 = 0; i < count; i++) apply(changetype<Cqe>(window + i * CQE_BYTES));
+  c.completionCount = 0;
+  counters().completions += count;
+}
+
+function apply(cqe: Cqe): void {
+  const index = <u32>cqe.userData;
+  const generation = <u32>(cqe.userData >> 32) & GENERATION_MASK;
+  if (!slabLive(ops(), OP_BYTES, index, generation)) {
+    counters().staleCompletions++;
+    return;
+  }
+  const op = opAt(index);
+  const last = (cqe.flags & IORING_CQE_F_MORE) == 0;
+  if (op.state == ABANDONED) giveBack(op, cqe);
+  else pushReady(ReadyKind.OP | (op.tag << 8), op.owner, cqe.result, cqe.flags);
+  if (last) slabGive(ops(), OP_BYTES, index);
+}
+
+/** A late completion: nobody wants what it brings. */
+function giveBack(op: Op, cqe: Cqe): void {
+  if ((cqe.flags & IORING_CQE_F_BUFFER) != 0) recycle(cqe.flags >> CQE_BUFFER_SHIFT);
+  const opensFile = op.opcode == IORING_OP_ACCEPT || op.opcode == IORING_OP_SOCKET;
+  if (opensFile && cqe.result >= 0) closeFile(<u32>cqe.result);
+}

@@ -1,0 +1,71 @@
+// === Sleeping and waking ===
+//
+// Two words per shard, each on a line of its own (layout.ts, Control):
+//
+//   sleeping   0 awake | 1 asleep, or about to be | 2 asleep, and a doorbell is on its way
+//   dirty      bit i: shard i has put mail into our ring, or made room in a ring that we found full
+//
+//   sender                                  receiver
+//   S1  publish tail (or head)              R1  sleeping = 1
+//   S2  dirty |= my bit                     R2  look at dirty; if it is not 0: sleeping = 0, take a turn
+//   S3  look at sleeping; if it is 1:       R3  sleep in the kernel
+//       make it 2 and ring the doorbell     R4  sleeping = 0, take a turn
+//
+// Why no wake-up can be lost. All five accesses to `sleeping` and `dirty` are sequentially consistent, so they stand
+// in one order that both sides agree on. If S2 comes before R2, the receiver sees the bit and does not sleep. If R2
+// comes before S2, then R1 (before R2) comes before S3 (after S2): the sender sees `sleeping` and rings. The doorbell
+// is a completion in the receiver's ring, and a ring that holds a completion does not let its owner sleep: ringing
+// between R2 and R3 is not too early. This is Dekker's argument; with release and acquire alone both sides could read
+// the old values, which is why these words, unlike the rings' indices, need the full order.
+//
+// A bit that is set already (S2) was not yet taken by the receiver, and whoever takes it reads the ring afterwards: so
+// the sender may skip the read-modify-write. Of several senders only the one that turns 1 into 2 rings.
+//
+// The uring host does R1-R4 in C, in the same order (host/native/loop.c); hosts without it call trySleep() and awake().
+//
+// Next: op.ts.
+
+import { control, shardBaseOf, shardIndex } from './layout';
+import { counters } from './stats';
+
+const SLEEPING: usize = 128; // offsetof<Control>('sleeping')
+const DIRTY: usize = 192; // offsetof<Control>('dirty')
+
+/** Tells a peer that there is something for it. True if it sleeps and the caller must ring its doorbell. */
+export function nudge(peer: u32): bool {
+  const at = shardBaseOf(peer);
+  const bit = <u64>1 << shardIndex();
+  if ((atomic.load<u64>(at + DIRTY) & bit) == 0) atomic.or<u64>(at + DIRTY, bit); // pairs with takeDirty()
+  if (atomic.load<u32>(at + SLEEPING) != 1) return false; // pairs with trySleep()
+  if (atomic.cmpxchg<u32>(at + SLEEPING, 1, 2) != 1) return false;
+  counters().doorbells++;
+  return true;
+}
+
+/** The peers that have something for us; their bits are taken. */
+export function takeDirty(): u64 {
+  const at = changetype<usize>(control()) + DIRTY;
+  return atomic.load<u64>(at) == 0 ? 0 : atomic.xchg<u64>(at, 0); // pairs with nudge()
+}
+
+/** Sets the bits of peers whose mail could not all be taken, so that the next turn looks again. */
+export function putDirty(mask: u64): void {
+  if (mask != 0) atomic.or<u64>(changetype<usize>(control()) + DIRTY, mask);
+}
+
+export function isDirty(): bool {
+  return atomic.load<u64>(changetype<usize>(control()) + DIRTY) != 0;
+}
+
+/** R1 and R2. True: the caller may sleep, and calls awake() afterwards. `busy`: it has work that only it can see. */
+export function trySleep(busy: bool): bool {
+  const at = changetype<usize>(control()) + SLEEPING;
+  atomic.store<u32>(at, 1);
+  if (!busy && !isDirty()) return true;
+  atomic.store<u32>(at, 0);
+  return false;
+}
+
+export function awake(): void {
+  atomic.store<u32>(changetype<usize>(control()) + SLEEPING, 0);
+}

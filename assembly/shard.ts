@@ -1,0 +1,103 @@
+// === One shard: a turn ===
+//
+// `turn()` is the only place where things happen. It takes what has arrived, decides, stages what is to go out, and
+// returns; it never waits. The host calls it when there is something to do, and may sleep when control.moreWork is 0,
+// the ready ring is drained and no dirty bit is set, until control.nextDeadlineNs.
+//
+//   1 completions   window > op.ts > ready ring
+//   2 mail          rings of peers whose dirty bit is set > mesh.ts > ready ring
+//   3 timers        wheel.ts > ready ring, or wakes a task
+//   4 tasks         Wasm tasks run here; the host asks next() for JavaScript's, one by one
+//   5 publish       messages to peers, then the deadline
+//
+// Peeking is not polling: hasWork() changes nothing, so it is what may be asked between "I sleep" and sleeping.
+
+import { arenaInit } from './arena';
+import { anyReady, groupsInit } from './group';
+import { bind, control, MoreWork, ReadyKind, ShardState, shardIndex, stateAddress } from './layout';
+import { flushMesh, meshInit, takeMail } from './mesh';
+import { opsInit, pushReady, readyRoom, takeCompletions } from './op';
+import { isDirty } from './park';
+import { counters } from './stats';
+import { beginRun, next, tasksInit, wake } from './task';
+import { expire, insert, nextDeadlineNs, nextDue, timerAt, wheelInit } from './wheel';
+
+/** A timer whose kind has this bit wakes the Wasm task `owner`, of the generation in the other bits; else it is a tag. */
+export const TIMER_WAKES_TASK: u32 = 0x80000000;
+
+/** Makes this instance shard `shard`. Its block of memory is zero, and header and clock are set. */
+export function boot(shard: u32, nowNs: f64): void {
+  bind(shard);
+  control().nowNs = nowNs;
+  control().nextDeadlineNs = Infinity;
+  opsInit();
+  wheelInit(nowNs);
+  tasksInit();
+  groupsInit();
+  meshInit();
+  arenaInit();
+  atomic.store<u32>(stateAddress(shard), ShardState.RUNNING);
+}
+
+/** This shard takes part no more: peers that call it get PEER_DOWN. */
+export function stop(): void {
+  atomic.store<u32>(stateAddress(shardIndex()), ShardState.STOPPED);
+}
+
+function fireTimers(nowNs: f64): void {
+  for (;;) {
+    const index = nextDue(nowNs);
+    if (index == 0) return;
+    const timer = timerAt(index);
+    if ((timer.kind & TIMER_WAKES_TASK) != 0) {
+      wake(timer.owner, timer.kind & ~TIMER_WAKES_TASK);
+    } else {
+      if (readyRoom() == 0) {
+        control().moreWork |= MoreWork.BLOCKED;
+        return;
+      }
+      pushReady(ReadyKind.TIMER | (timer.kind << 8), timer.owner, 0, 0);
+    }
+    expire(index);
+    counters().timersFired++;
+  }
+}
+
+/** Takes one turn. Answers the number of entries in the ready ring. */
+export function turn(): u32 {
+  const c = control();
+  counters().turns++;
+  c.moreWork &= ~MoreWork.BLOCKED;
+  if (readyRoom() >= c.completionCount) {
+    takeCompletions();
+    c.submitOnly = 0;
+  } else {
+    c.submitOnly = 1; // the host has not drained the ready ring (a handler threw): keep the window as it is
+    c.moreWork |= MoreWork.BLOCKED;
+  }
+  takeMail();
+  fireTimers(c.nowNs);
+  flushMesh();
+  c.nextDeadlineNs = nextDeadlineNs();
+  return c.readyTail - c.readyHead;
+}
+
+/** The host has drained the ready ring and runs tasks now: this one, 0 for none, and next() until that answers 0. */
+export function firstTask(): u32 {
+  if (!anyReady()) return 0;
+  beginRun(control().nowNs);
+  return next();
+}
+
+/** Arms a timer. Answers its slot, or FULL, RANGE; see wheel.ts. */
+export function armTimer(deadlineNs: f64, kind: u32, owner: u32): i32 {
+  const index = insert(deadlineNs, kind, owner);
+  const c = control();
+  if (deadlineNs < c.nextDeadlineNs) c.nextDeadlineNs = deadlineNs; // armed between turns: the host may be about to sleep
+  return index;
+}
+
+export function hasWork(): bool {
+  const c = control();
+  return c.moreWork != 0 || c.readyTail != c.readyHead || isDirty();
+}

@@ -1,0 +1,77 @@
+// === Slabs: tables of fixed slots with generations ===
+//
+// A handle is an index and a generation. The generation counts how often the slot was taken and given back: odd while
+// it is taken, even while it is free. So a handle that outlived its slot names a generation that is over, and is found
+// out by one comparison: a late completion, a late reply or a second cancel is counted, never obeyed.
+//
+//   slot 0   | slotBytes | limit | free | fresh | used |     the slab itself; index 0 is nobody
+//   slot 1.. | generation | next free | ...             |     `fresh` is the first slot that was never taken
+//
+// Slots are handed out from the free list, newest first (its lines are still in the cache), and only then from the
+// fresh end: memory that no program ever needed is never touched, so a generous limit costs nothing.
+//
+// Generations are 31 bits: they travel to the kernel in a user_data whose top bit belongs to the host.
+//
+// Next: group.ts.
+
+import { Link } from './list';
+
+export const GENERATION_MASK: u32 = 0x7fffffff;
+
+@unmanaged
+export class Slab {
+  slotBytes: u32;
+  limit: u32; // highest index
+  free: u32; // first free slot, 0 = none
+  fresh: u32; // lowest index never handed out
+  used: u32;
+}
+
+/** Makes an empty slab of `slotCount` slots in zeroed memory of (slotCount + 1) * slotBytes. */
+export function slabInit(table: usize, slotBytes: u32, slotCount: u32): void {
+  const slab = changetype<Slab>(table);
+  slab.slotBytes = slotBytes;
+  slab.limit = slotCount;
+  slab.free = 0;
+  slab.fresh = 1;
+  slab.used = 0;
+}
+
+/** Takes a slot. Answers its index, or 0 when all are taken. Only generation and next are defined. */
+export function slabTake(table: usize, slotBytes: u32): u32 {
+  const slab = changetype<Slab>(table);
+  let index = slab.free;
+  const slot = changetype<Link>(table + index * slotBytes);
+  if (index != 0) {
+    slab.free = slot.next;
+    slot.generation = (slot.generation + 1) & GENERATION_MASK;
+  } else {
+    index = slab.fresh;
+    if (index > slab.limit) return 0;
+    slab.fresh = index + 1;
+    changetype<Link>(table + index * slotBytes).generation = 1;
+  }
+  slab.used++;
+  return index;
+}
+
+/** Gives a taken slot back. The caller has checked the handle. */
+export function slabGive(table: usize, slotBytes: u32, index: u32): void {
+  const slab = changetype<Slab>(table);
+  const slot = changetype<Link>(table + index * slotBytes);
+  slot.generation = (slot.generation + 1) & GENERATION_MASK;
+  slot.next = slab.free;
+  slab.free = index;
+  slab.used--;
+}
+
+/** Whether a handle still names what it named when it was made. Any index and generation may be asked about. */
+export function slabLive(table: usize, slotBytes: u32, index: u32, generation: u32): bool {
+  const slab = changetype<Slab>(table);
+  if (index == 0 || index >= slab.fresh) return false;
+  return (generation & 1) != 0 && changetype<Link>(table + index * slotBytes).generation == generation;
+}
+
+export function slabUsed(table: usize): u32 {
+  return changetype<Slab>(table).used;
+}

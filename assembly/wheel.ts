@@ -1,0 +1,207 @@
+// === The timer wheel ===
+//
+// Hierarchical timing wheels, after G. Varghese and T. Lauck, "Hashed and Hierarchical Timing Wheels" (SOSP 1987),
+// scheme 7; the choice of level by the highest differing bit, and the bitmaps, as tokio and Linux do them.
+//
+// Time is counted in ticks of 512 ns. Eight levels of 64 slots: a slot of level n spans 64^n ticks.
+//
+//   level 0   64 slots of 512 ns      level 4   of 8.6 s
+//   level 1        of 32.8 µs         level 5   of 9.2 min
+//   level 2        of 2.1 ms          level 6   of 9.8 h
+//   level 3        of 134 ms          level 7   of 26 days, all 64: 4.5 years
+//
+// A timer lies at the level of the highest bit in which its tick differs from `elapsed`, in the slot that its own bits
+// name there. When `elapsed` reaches a slot of a higher level, that slot is dealt out to the levels below (at most
+// seven times in a timer's life). Each level has a bitmap of its occupied slots, so the next deadline is a rotate and a
+// count of trailing zeros; no slot is ever looked at in vain.
+//
+// Invariant: every timer lies at or after `elapsed`, and no timer of a level above 0 lies in the slot that `elapsed`
+// is in. So timers with equal ticks are always in one list, in the order in which they were inserted: the earlier one
+// has already come down when the later one is put beside it.
+//
+// Error: a timer never fires early. Its deadline is rounded up to a tick, so the wheel adds less than 512 ns.
+//
+//   +0    elapsed u64 | +8 pending u32
+//   +64   occupied, 8 x u64
+//   +128  slots, 8 x 64 x List
+//
+// Next: spsc.ts.
+
+import { FULL, OK, RANGE, STALE } from './check';
+import { header, shardBase, TIMER_BYTES } from './layout';
+import { List, push, remove } from './list';
+import { slabGive, slabInit, slabLive, slabTake } from './slab';
+
+export const TICK_NS: f64 = 512;
+const LEVELS: u32 = 8;
+const LEVEL_BITS: u32 = 6;
+const SLOT_MASK: u64 = 63;
+const HORIZON: u64 = <u64>63 << 42; // furthest tick ahead that has a slot of its own; later ones wait in the last
+
+const OCCUPIED: usize = 64;
+const SLOTS: usize = 128;
+
+@unmanaged
+class Wheel {
+  elapsed: u64;
+  pending: u32;
+}
+
+@unmanaged
+export class Timer {
+  generation: u32;
+  next: u32;
+  prev: u32;
+  where: u32; // level * 64 + slot
+  tick: u64; // when it is due
+  owner: u32; // the maker's word
+  kind: u32; // the maker's word; 0 is not used
+}
+
+function wheel(): Wheel {
+  return changetype<Wheel>(shardBase() + header().wheelOffset);
+}
+
+function timers(): usize {
+  return shardBase() + header().timersOffset;
+}
+
+export function timerAt(index: u32): Timer {
+  return changetype<Timer>(timers() + index * TIMER_BYTES);
+}
+
+export function wheelInit(nowNs: f64): void {
+  slabInit(timers(), TIMER_BYTES, header().timerSlots);
+  wheel().elapsed = <u64>(nowNs / TICK_NS);
+}
+
+function slotList(where: u32): List {
+  return changetype<List>(shardBase() + header().wheelOffset + SLOTS + (where << 3));
+}
+
+function occupiedAddress(level: u32): usize {
+  return shardBase() + header().wheelOffset + OCCUPIED + (level << 3);
+}
+
+function setOccupied(where: u32): void {
+  const at = occupiedAddress(where >> LEVEL_BITS);
+  store<u64>(at, load<u64>(at) | (<u64>1 << (<u64>where & SLOT_MASK)));
+}
+
+function clearOccupied(where: u32): void {
+  const at = occupiedAddress(where >> LEVEL_BITS);
+  store<u64>(at, load<u64>(at) & ~(<u64>1 << (<u64>where & SLOT_MASK)));
+}
+
+/** Puts a timer that is on no list where its tick belongs, as seen from `elapsed`. */
+function file(index: u32): void {
+  const elapsed = wheel().elapsed;
+  const timer = timerAt(index);
+  let tick = timer.tick;
+  if (tick < elapsed) tick = elapsed;
+  else if (tick - elapsed > HORIZON) tick = elapsed + HORIZON; // it is filed again when that slot is dealt out
+  let level: u32 = (63 - <u32>clz<u64>((elapsed ^ tick) | SLOT_MASK)) / LEVEL_BITS;
+  if (level >= LEVELS) level = LEVELS - 1; // the top level turns over
+  const where = (level << LEVEL_BITS) | <u32>((tick >> (level * LEVEL_BITS)) & SLOT_MASK);
+  timer.where = where;
+  push(slotList(where), timers(), TIMER_BYTES, index);
+  setOccupied(where);
+}
+
+/** Arms a timer for `deadlineNs` on the host's clock; a past one is due at once. Answers its slot, or FULL, RANGE. */
+export function insert(deadlineNs: f64, kind: u32, owner: u32): i32 {
+  if (!(deadlineNs >= 0) || deadlineNs > 9007199254740992.0) return RANGE; // 2^53 ns; NaN fails too
+  const index = slabTake(timers(), TIMER_BYTES);
+  if (index == 0) return FULL;
+  const timer = timerAt(index);
+  timer.tick = <u64>ceil<f64>(deadlineNs / TICK_NS);
+  timer.kind = kind;
+  timer.owner = owner;
+  wheel().pending++;
+  file(index);
+  return <i32>index;
+}
+
+/** Takes a timer out of its slot and gives its table slot back. */
+function drop(index: u32): void {
+  const where = timerAt(index).where;
+  const list = slotList(where);
+  remove(list, timers(), TIMER_BYTES, index);
+  if (list.head == 0) clearOccupied(where);
+  wheel().pending--;
+  slabGive(timers(), TIMER_BYTES, index);
+}
+
+/** Disarms a timer. STALE if it has fired or was cancelled before. O(1). */
+export function cancel(index: u32, generation: u32): i32 {
+  if (!slabLive(timers(), TIMER_BYTES, index, generation)) return STALE;
+  drop(index);
+  return OK;
+}
+
+let foundLevel: u32 = 0;
+let foundWhere: u32 = 0;
+
+/** The first tick at which something is to be done, and in foundLevel, foundWhere where; u64.MAX_VALUE for never. */
+function findNext(): u64 {
+  const elapsed = wheel().elapsed;
+  for (let level: u32 = 0; level < LEVELS; level++) {
+    const occupied = load<u64>(occupiedAddress(level));
+    if (occupied == 0) continue;
+    const shift: u64 = level * LEVEL_BITS;
+    const here = (elapsed >> shift) & SLOT_MASK;
+    const ahead = ctz<u64>(rotr<u64>(occupied, here));
+    foundLevel = level;
+    foundWhere = (level << LEVEL_BITS) | <u32>((here + ahead) & SLOT_MASK);
+    // The lowest occupied level is the soonest: whatever lies above begins after this level's last slot.
+    const start = ((elapsed >> shift) + ahead) << shift;
+    return start > elapsed ? start : elapsed;
+  }
+  return u64.MAX_VALUE;
+}
+
+/** When advance() has to be called next, ns; Infinity if no timer is pending. May be early by a level, never late. */
+export function nextDeadlineNs(): f64 {
+  const tick = findNext();
+  return tick == u64.MAX_VALUE ? Infinity : <f64>tick * TICK_NS;
+}
+
+/** Deals a slot of a higher level out to the levels below, in order. */
+function dealOut(where: u32): void {
+  const list = slotList(where);
+  let index = list.head;
+  list.head = 0;
+  list.tail = 0;
+  clearOccupied(where);
+  while (index != 0) {
+    const next = timerAt(index).next;
+    file(index);
+    index = next;
+  }
+}
+
+/**
+ * Moves time on to `nowNs` and answers one timer that is due (its slot, still armed: read it, then expire() it), or 0
+ * when no more are. Call it in a loop; stopping in the middle loses nothing.
+ */
+export function nextDue(nowNs: f64): u32 {
+  const now = <u64>(nowNs / TICK_NS);
+  for (;;) {
+    const tick = findNext();
+    if (tick > now) break; // also when nothing is pending
+    wheel().elapsed = tick;
+    if (foundLevel == 0) return slotList(foundWhere).head;
+    dealOut(foundWhere);
+  }
+  if (now > wheel().elapsed) wheel().elapsed = now;
+  return 0;
+}
+
+/** Ends a timer that nextDue() answered. */
+export function expire(index: u32): void {
+  drop(index);
+}
+
+export function pendingTimers(): u32 {
+  return wheel().pending;
+}
