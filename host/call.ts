@@ -1,0 +1,265 @@
+// Calls between shards. A call names an exported function of the shard module; arguments and result go through
+// codec.ts into the ring slot (up to 40 bytes) or the sender's arena. assembly/mesh.ts moves them.
+//
+// What can hold a call up: no credit (too many open at that peer) or no room in the arena. Then it waits here, in
+// order, per peer: that is the backpressure that callers feel as a promise that takes longer.
+
+import { Decoder, Encoder } from './codec.js';
+import { Code, FeatherstarError, fullError } from './errors.js';
+import { CALL_BYTES, MESSAGE_BYTES, MESSAGE_OFFSET, ReadyKind } from './layout.js';
+import type { Shard } from './shard.js';
+
+const OK = 0;
+const THREW = 1;
+const PAYLOAD_OFFSET = MESSAGE_OFFSET + 24;
+const METHOD_WORD = MESSAGE_OFFSET >> 2;
+
+type Resolve = (value: unknown) => void;
+type Reject = (reason: unknown) => void;
+
+interface Pending {
+  method: number;
+  args: unknown[];
+  resolve: Resolve;
+  reject: Reject;
+}
+
+interface Open {
+  peer: number;
+  resolve: Resolve;
+  reject: Reject;
+}
+
+/** A reply that found no room in the arena. */
+interface HeldReply {
+  call: number;
+  status: number;
+  value: unknown;
+}
+
+export type ShardFunction = (...args: never[]) => unknown;
+
+export class Calls {
+  readonly #shard: Shard;
+  readonly #encoder = new Encoder();
+  readonly #decoder: Decoder;
+  readonly #callsAt: number;
+  readonly #open: (Open | undefined)[] = [];
+  readonly #waiting: Pending[][];
+  readonly #down: boolean[] = [];
+  #held: HeldReply[] = [];
+  #functions: ShardFunction[] | undefined;
+  #methods = new Map<string, number>();
+  #early: number[] = [];
+  #arenaWaits = false;
+
+  constructor(shard: Shard, shardCount: number) {
+    this.#shard = shard;
+    this.#decoder = new Decoder(shard.bytes);
+    this.#callsAt = shard.base + shard.header.callsOffset;
+    this.#waiting = Array.from({ length: shardCount }, () => []);
+  }
+
+  /** The shard module's functions. The same module is loaded in every shard, so sorted names give the same numbers. */
+  setModule(exports: Record<string, unknown>): void {
+    const names = Object.keys(exports)
+      .filter((name) => typeof exports[name] === 'function')
+      .sort();
+    this.#methods = new Map(names.map((name, i) => [name, i]));
+    this.#functions = names.map((name) => exports[name] as ShardFunction);
+    const early = this.#early;
+    this.#early = [];
+    for (const index of early) this.#onRequest(index);
+  }
+
+  // --- calling --------------------------------------------------------------------------------------------------------
+
+  call(peer: number, name: string, args: unknown[]): Promise<unknown> {
+    const method = this.#methods.get(name);
+    if (method === undefined) {
+      const text = `the shard module exports no function ${JSON.stringify(name)}`;
+      return Promise.reject(new FeatherstarError('FEATHERSTAR_MODULE', text));
+    }
+    if (peer === this.#shard.index) return this.#callHere(method, args);
+    return new Promise((resolve, reject) => {
+      const pending = { method, args, resolve, reject };
+      const queue = this.#waiting[peer];
+      if (queue.length !== 0 || !this.#send(peer, pending)) queue.push(pending);
+    });
+  }
+
+  /** A call to the own shard is a call: no copy, but also never in the caller's stack frame. */
+  async #callHere(method: number, args: unknown[]): Promise<unknown> {
+    await undefined;
+    return (this.#functions?.[method] as (...args: unknown[]) => unknown)(...args);
+  }
+
+  /** False if the call has to wait. */
+  #send(peer: number, pending: Pending): boolean {
+    const { core } = this.#shard;
+    if (this.#down[peer]) {
+      pending.reject(downError(peer));
+      return true;
+    }
+    let length: number;
+    try {
+      length = this.#encoder.encode(pending.args);
+    } catch (error) {
+      pending.reject(error);
+      return true;
+    }
+    const index = core.callBegin(peer);
+    if (index < 0) {
+      if (index === Code.NO_CREDIT) return false;
+      pending.reject(index === Code.PEER_DOWN ? downError(peer) : fullError('calls'));
+      return true;
+    }
+    const payload = this.#write(index, length);
+    if (payload < 0) {
+      core.callFree(index);
+      if (payload === Code.RANGE) pending.reject(tooLarge(length, this.#shard.header.arenaBytes));
+      return payload === Code.RANGE;
+    }
+    this.#open[index] = { peer, resolve: pending.resolve, reject: pending.reject };
+    core.callSend(index, pending.method, length, payload);
+    return true;
+  }
+
+  /** Puts the encoded value where it fits: 0 inline, an arena address, FULL to wait, RANGE if it never fits. */
+  #write(index: number, length: number): number {
+    const { bytes, core, header } = this.#shard;
+    const source = this.#encoder.bytes;
+    if (length <= MESSAGE_BYTES) {
+      const at = this.#callsAt + index * CALL_BYTES + PAYLOAD_OFFSET;
+      for (let i = 0; i < length; i++) bytes[at + i] = source[i];
+      return 0;
+    }
+    if (length > header.arenaBytes - 16) return Code.RANGE;
+    const at = core.arenaTake(length) >>> 0; // an address: Wasm's i32 reads as signed
+    if (at === 0) {
+      this.#waitForArena();
+      return Code.FULL;
+    }
+    bytes.set(source.subarray(0, length), at);
+    return at;
+  }
+
+  /** Blocks come free when peers read them, and nobody tells: look again next turn. */
+  #waitForArena(): void {
+    if (this.#arenaWaits) return;
+    this.#arenaWaits = true;
+    setImmediate(() => {
+      this.#arenaWaits = false;
+      if (this.#shard.closed) return;
+      const held = this.#held;
+      this.#held = [];
+      for (const { call, status, value } of held) this.#reply(call, status, value);
+      for (let peer = 0; peer < this.#waiting.length; peer++) this.#retry(peer);
+    });
+  }
+
+  #retry(peer: number): void {
+    const queue = this.#waiting[peer];
+    let sent = 0;
+    while (sent < queue.length && this.#send(peer, queue[sent])) sent++;
+    if (sent !== 0) queue.splice(0, sent);
+  }
+
+  // --- events ---------------------------------------------------------------------------------------------------------
+
+  onReady(kind: number, index: number, abandoned: number): void {
+    if (kind === ReadyKind.REQUEST) {
+      if (this.#functions === undefined) this.#early.push(index);
+      else this.#onRequest(index);
+    } else if (kind === ReadyKind.REPLY) this.#onReply(index, abandoned !== 0);
+    else this.#retry(index);
+  }
+
+  #read(index: number): unknown {
+    const { words, core } = this.#shard;
+    const word = (this.#callsAt + index * CALL_BYTES + MESSAGE_OFFSET) >>> 2;
+    const payload = words[word + 4] >>> 0;
+    if (payload === 0) return this.#decoder.decode(this.#callsAt + index * CALL_BYTES + PAYLOAD_OFFSET);
+    try {
+      return this.#decoder.decode(payload);
+    } finally {
+      core.arenaRelease(payload);
+    }
+  }
+
+  #onRequest(index: number): void {
+    const word = ((this.#callsAt + index * CALL_BYTES) >>> 2) + METHOD_WORD;
+    const method = this.#shard.words[word] >>> 16;
+    try {
+      const args = this.#read(index) as unknown[];
+      const result = (this.#functions?.[method] as (...args: unknown[]) => unknown)(...args);
+      if (result instanceof Promise) {
+        result.then(
+          (value) => this.#reply(index, OK, value),
+          (error) => this.#reply(index, THREW, error),
+        );
+      } else this.#reply(index, OK, result);
+    } catch (error) {
+      this.#reply(index, THREW, error);
+    }
+  }
+
+  #reply(index: number, status: number, value: unknown): void {
+    if (this.#shard.closed) return;
+    let length: number;
+    let outcome = status;
+    try {
+      length = this.#encoder.encode(value);
+    } catch (error) {
+      outcome = THREW;
+      length = this.#encoder.encode(error);
+    }
+    let payload = this.#write(index, length);
+    if (payload === Code.RANGE) {
+      outcome = THREW;
+      length = this.#encoder.encode(tooLarge(length, this.#shard.header.arenaBytes));
+      payload = this.#write(index, length);
+    }
+    if (payload === Code.FULL) this.#held.push({ call: index, status, value });
+    else this.#shard.core.callReply(index, outcome, length, payload);
+  }
+
+  #onReply(index: number, abandoned: boolean): void {
+    const open = this.#open[index];
+    this.#open[index] = undefined;
+    const word = (this.#callsAt + index * CALL_BYTES + MESSAGE_OFFSET) >>> 2;
+    const status = (this.#shard.words[word] >>> 8) & 0xff;
+    const value = this.#read(index);
+    this.#shard.core.callFree(index);
+    if (open === undefined || abandoned) return;
+    if (status === OK) open.resolve(value);
+    else open.reject(value instanceof Error ? value : remoteError(value));
+  }
+
+  /** That shard is gone: everything that waits for it is rejected. */
+  peerDown(peer: number): void {
+    if (this.#down[peer]) return;
+    this.#down[peer] = true;
+    this.#shard.core.peerDown(peer);
+    this.#open.forEach((open, index) => {
+      if (open?.peer !== peer) return;
+      this.#open[index] = undefined;
+      this.#shard.core.callFree(index);
+      open.reject(downError(peer));
+    });
+    for (const pending of this.#waiting[peer].splice(0)) pending.reject(downError(peer));
+  }
+}
+
+function downError(peer: number): FeatherstarError {
+  return new FeatherstarError('FEATHERSTAR_PEER_DOWN', `shard ${peer} does not run any more`);
+}
+
+function remoteError(value: unknown): FeatherstarError {
+  return new FeatherstarError('FEATHERSTAR_REMOTE', `the called function threw ${String(value)}`, { cause: value });
+}
+
+function tooLarge(length: number, arenaBytes: number): FeatherstarError {
+  const text = `a value of ${length} bytes does not fit the arena of ${arenaBytes} (limits.arenaBytes)`;
+  return new FeatherstarError('FEATHERSTAR_CODEC', text);
+}

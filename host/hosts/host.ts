@@ -1,0 +1,74 @@
+// The seam. A host supplies one shard with a kernel: it takes submissions out of the shard's window, puts completions
+// into it, calls `turn` when there is something to do, and lets the thread sleep when there is not. It makes no
+// scheduling decision. Everything else goes through the windows (assembly/layout.ts), so that is all there is.
+//
+// Hosts: uring.ts (the kernel itself), portable.ts (node:net and friends answer the same submissions).
+
+import type { Header } from '../layout.js';
+
+export type HostName = 'uring' | 'portable';
+
+/** One shard's part of the shared memory. */
+export interface Windows {
+  readonly memory: WebAssembly.Memory;
+  readonly header: Header;
+  /** The shard's base; offsets in `header` count from it. */
+  readonly base: number;
+  readonly shard: number;
+}
+
+export interface ListenOptions {
+  /** Numeric IPv4 or IPv6 address, or `unix:/path`. */
+  address: string;
+  port: number;
+  backlog: number;
+  /** Several shards listen on one port and the kernel spreads connections over them. */
+  reusePort: boolean;
+}
+
+/** What a peer needs to ring this shard's doorbell. Goes from thread to thread by postMessage. */
+export type DoorbellToken = number | MessagePortLike;
+
+export interface MessagePortLike {
+  postMessage(message: unknown): void;
+}
+
+/** The host's side of one shard, made in the shard's own thread. */
+export interface ShardHost {
+  readonly name: HostName;
+  /** File slots: submissions name files by these numbers only. */
+  readonly fileSlots: number;
+  /** The import `uring.enter`: takes what is staged, without waiting. */
+  enter(): void;
+  /** From now on calls `turn` whenever completions, mail, a deadline or more work are there. */
+  start(turn: () => void): void;
+  /** Opens a listening socket. Throws a FeatherstarError that names the cause. */
+  listen(options: ListenOptions): { slot: number; port: number };
+  /** What peers need to wake this shard: one for each peer, in shard order. */
+  doorbells(shardCount: number): DoorbellToken[];
+  /** How this shard wakes `peer`; undefined: not any more. */
+  setPeer(peer: number, token: DoorbellToken | undefined): void;
+  /** Whether this shard keeps its thread alive. */
+  ref(): void;
+  unref(): void;
+  /** Cancels what is open, closes all files, gives everything back. */
+  close(): void;
+}
+
+export interface HostFactory {
+  readonly name: HostName;
+  /** Why it was picked, or why not the other one; part of the line that a server prints. */
+  readonly reason: string;
+  open(windows: Windows): ShardHost;
+}
+
+/** CLOCK_MONOTONIC in ns, the clock of all deadlines and of every host on one machine. */
+export function monotonicNs(): number {
+  return performance.now() * 1e6 + clockOffsetNs;
+}
+
+// performance.now() counts from a different moment in each thread; process.hrtime() does not, but is slower.
+const clockOffsetNs = (() => {
+  const [seconds, ns] = process.hrtime();
+  return seconds * 1e9 + ns - performance.now() * 1e6;
+})();

@@ -1,0 +1,44 @@
+// Picks the host and says why. The ladder: FEATHERSTAR_HOST or the option, if given, is final (asking for uring where
+// it cannot be had is an error); otherwise uring where it works, else portable.
+
+import { errnoText, FeatherstarError, optionError } from '../errors.js';
+import type { HostFactory, HostName, Windows } from './host.js';
+import { PortableHost } from './portable.js';
+import { loadAddon, UringHost } from './uring.js';
+
+const portable = (reason: string): HostFactory => ({
+  name: 'portable',
+  reason,
+  open: (windows: Windows) => new PortableHost(windows),
+});
+
+const uring = (reason: string): HostFactory => ({
+  name: 'uring',
+  reason,
+  open: (windows: Windows) => new UringHost(windows),
+});
+
+/** Why uring cannot be had here, or undefined if it can. */
+export function uringObstacle(): string | undefined {
+  if (process.platform !== 'linux') return `io_uring is Linux's, this is ${process.platform}`;
+  let result: number;
+  try {
+    result = loadAddon().probe();
+  } catch (error) {
+    const { code, message } = error as { code?: string; message: string };
+    if (code === 'MODULE_NOT_FOUND') return `no addon for linux-${process.arch}: none in the package, none was built`;
+    return `the addon cannot be loaded: ${code ?? message.split('\n', 1)[0]}`;
+  }
+  return result < 0 ? `io_uring_setup: ${errnoText(result)}` : undefined;
+}
+
+/** `wanted`: the option; FEATHERSTAR_HOST in the environment outranks it. */
+export function pick(wanted?: HostName | 'auto'): HostFactory {
+  const asked = process.env.FEATHERSTAR_HOST || wanted || 'auto';
+  if (asked === 'portable') return portable('asked for');
+  if (asked !== 'auto' && asked !== 'uring') throw optionError('host', asked, "'auto', 'uring' or 'portable'");
+  const obstacle = uringObstacle();
+  if (obstacle === undefined) return uring(asked === 'uring' ? 'asked for' : 'io_uring works');
+  if (asked === 'auto') return portable(obstacle);
+  throw new FeatherstarError('FEATHERSTAR_HOST', `host uring cannot be had: ${obstacle}`);
+}

@@ -1,0 +1,133 @@
+// The uring host: host/native checks and submits what the core staged. On Node its loop is inverted: a libuv prepare
+// handle blocks in io_uring_enter, which also watches libuv's own descriptor, so timers, fs and ports go on working
+// (host/native/loop.c). On Bun and Deno, which have no libuv to offer, an adaptive pump does (pump.ts).
+
+import { createRequire } from 'node:module';
+import { FeatherstarError, systemError } from '../errors.js';
+import type { DoorbellToken, ListenOptions, ShardHost, Windows } from './host.js';
+import { Pump } from './pump.js';
+
+interface NativeRing {
+  readonly fd: number;
+  readonly flags: number;
+  readonly features: number;
+  readonly fileSlots: number;
+  enter(): void;
+  wait(timeoutNs: number): void;
+  start(turn: () => void): number;
+  stop(): void;
+  ref(): void;
+  unref(): void;
+  close(): void;
+  listen(
+    address: string,
+    port: number,
+    backlog: number,
+    flags: number,
+  ): { slot: number; port: number } | { errno: number; syscall: string };
+  setPeer(shard: number, ringFd: number): number;
+}
+
+interface NativeAddon {
+  probe(): number;
+  open(memory: Uint8Array, options: Record<string, number>): NativeRing;
+  monotonicNs(): number;
+  pin(cpu: number): number;
+  affinity(): number[];
+}
+
+const LISTEN_REUSE_PORT = 1;
+const GRANT_SLOTS = 16; // listeners; accepted connections take slots behind them
+
+let loaded: NativeAddon | undefined;
+
+/** Loads the addon that is in the package. Throws what `require` throws when it is absent or cannot be loaded. */
+export function loadAddon(): NativeAddon {
+  if (loaded === undefined) {
+    const require = createRequire(import.meta.url);
+    loaded = require(`../../native/linux-${process.arch}.node`) as NativeAddon;
+  }
+  return loaded;
+}
+
+const isNode = process.versions.bun === undefined && !('Deno' in globalThis);
+
+export class UringHost implements ShardHost {
+  readonly name = 'uring';
+  readonly fileSlots: number;
+  /** An arrow around the native function: V8 of Node 20 calls it from Wasm in half the time. */
+  readonly enter: () => void;
+  readonly #ring: NativeRing;
+  readonly #windows: Windows;
+  #pump: Pump | undefined;
+
+  constructor(windows: Windows) {
+    const { memory, header, base } = windows;
+    this.#windows = windows;
+    try {
+      this.#ring = loadAddon().open(new Uint8Array(memory.buffer), {
+        shardBase: base,
+        sqeOffset: header.sqeOffset,
+        sqeSlots: header.sqeSlots,
+        cqeOffset: header.cqeOffset,
+        cqeSlots: header.cqeSlots,
+        recycleOffset: header.recycleOffset,
+        recvOffset: header.recvOffset,
+        recvBufferCount: header.recvBufferCount,
+        recvBufferBytes: header.recvBufferBytes,
+        fileSlots: header.connectionSlots,
+        grantSlots: GRANT_SLOTS,
+      });
+    } catch (cause) {
+      const { errno, syscall } = cause as { errno?: number; syscall?: string };
+      if (errno === undefined) throw cause;
+      throw systemError(syscall ?? 'io_uring_setup', errno);
+    }
+    const ring = this.#ring;
+    this.fileSlots = ring.fileSlots;
+    this.enter = () => ring.enter();
+  }
+
+  start(turn: () => void): void {
+    if (isNode) {
+      const result = this.#ring.start(turn);
+      if (result < 0) throw systemError('uv_prepare_start', result);
+      return;
+    }
+    const ring = this.#ring;
+    this.#pump = new Pump(this.#windows, turn, { enter: () => ring.enter(), wait: (ns) => ring.wait(ns) });
+    this.#pump.start();
+  }
+
+  listen(options: ListenOptions): { slot: number; port: number } {
+    const flags = options.reusePort ? LISTEN_REUSE_PORT : 0;
+    const answer = this.#ring.listen(options.address, options.port, options.backlog, flags);
+    if ('errno' in answer) throw systemError(answer.syscall, answer.errno, `${options.address}:${options.port}`);
+    return answer;
+  }
+
+  doorbells(shardCount: number): DoorbellToken[] {
+    return new Array(shardCount).fill(this.#ring.fd);
+  }
+
+  setPeer(peer: number, token: DoorbellToken | undefined): void {
+    if (typeof token === 'object') throw new FeatherstarError('FEATHERSTAR_INTERNAL', 'a uring peer is a descriptor');
+    const result = this.#ring.setPeer(peer, token ?? -1);
+    if (result < 0) throw systemError('dup', result);
+  }
+
+  ref(): void {
+    if (this.#pump === undefined) this.#ring.ref();
+  }
+
+  unref(): void {
+    if (this.#pump === undefined) this.#ring.unref();
+  }
+
+  close(): void {
+    this.#pump?.stop();
+    if (isNode) this.#ring.stop();
+    this.#ring.close();
+  }
+}
+

@@ -1,0 +1,141 @@
+// Where things lie in the shared memory, as far as the host reads or writes them. assembly/layout.ts is the original
+// and draws it; tests/core/layout.test.js compares the two.
+
+/** Words of the runtime header, in order: limits first, then what plan() makes of them. */
+const HEADER_FIELDS = [
+  'magic',
+  'abiVersion',
+  'shardCount',
+  'ringSlots',
+  'creditCount',
+  'sqeSlots',
+  'cqeSlots',
+  'readySlots',
+  'opSlots',
+  'timerSlots',
+  'taskSlots',
+  'connectionSlots',
+  'recvBufferCount',
+  'recvBufferBytes',
+  'sendBufferCount',
+  'sendBufferBytes',
+  'arenaBytes',
+  'scratchBytes',
+  'ringBytes',
+  'shardsOffset',
+  'shardBytes',
+  'totalPages',
+  'sqeOffset',
+  'cqeOffset',
+  'recycleOffset',
+  'readyOffset',
+  'countersOffset',
+  'opsOffset',
+  'timersOffset',
+  'wheelOffset',
+  'tasksOffset',
+  'groupsOffset',
+  'callsOffset',
+  'peersOffset',
+  'connectionsOffset',
+  'scratchOffset',
+  'arenaOffset',
+  'recvOffset',
+  'sendOffset',
+] as const;
+
+export type HeaderField = (typeof HEADER_FIELDS)[number];
+export type Header = Readonly<Record<HeaderField, number>>;
+
+/** What the host decides; see docs/limits.md for what each one bounds. */
+export type Limits = Pick<
+  Header,
+  | 'ringSlots'
+  | 'creditCount'
+  | 'sqeSlots'
+  | 'cqeSlots'
+  | 'readySlots'
+  | 'opSlots'
+  | 'timerSlots'
+  | 'taskSlots'
+  | 'connectionSlots'
+  | 'recvBufferCount'
+  | 'recvBufferBytes'
+  | 'sendBufferCount'
+  | 'sendBufferBytes'
+  | 'arenaBytes'
+  | 'scratchBytes'
+>;
+
+export const ABI_VERSION = 1;
+export const SHARDS_MAX = 64;
+export const HEADER = 4096;
+export const HEADER_STATES = HEADER + 512;
+export const HEADER_SCRATCH = HEADER + 1024;
+export const SEND_STAGGER = 192;
+export const CALL_BYTES = 128;
+export const MESSAGE_OFFSET = 32;
+export const MESSAGE_BYTES = 40;
+export const CONNECTION_BYTES = 64;
+
+export const ShardState = { ABSENT: 0, RUNNING: 1, STOPPED: 2 } as const;
+
+export const ReadyKind = { OP: 1, TIMER: 2, REQUEST: 3, REPLY: 4, CREDIT: 5 } as const;
+
+/** Byte offsets in a shard's control block. */
+export const Control = {
+  submitCount: 0,
+  recycleCount: 4,
+  moreWork: 8,
+  submitOnly: 12,
+  nextDeadlineNs: 16,
+  completionCount: 64,
+  enterResult: 68,
+  nowNs: 72,
+  refusedCount: 80,
+  overflowCount: 84,
+  idlePollNs: 88,
+  quotaNs: 96,
+  enterCount: 104,
+  sleepCount: 112,
+  pollCount: 120,
+  sleeping: 128,
+  dirty: 192,
+  readyTail: 256,
+  readyHead: 260,
+} as const;
+
+/** Words of 8 bytes at countersOffset. */
+export const COUNTER_NAMES = [
+  'turns',
+  'completions',
+  'staleCompletions',
+  'submissions',
+  'timersFired',
+  'tasksRun',
+  'requestsSent',
+  'requestsReceived',
+  'repliesSent',
+  'repliesReceived',
+  'staleReplies',
+  'doorbells',
+  'ringFull',
+  'creditRefused',
+] as const;
+
+export type CounterName = (typeof COUNTER_NAMES)[number];
+
+export function writeLimits(memory: WebAssembly.Memory, shardCount: number, limits: Limits): void {
+  const words = new Uint32Array(memory.buffer, HEADER, HEADER_FIELDS.length);
+  words[HEADER_FIELDS.indexOf('shardCount')] = shardCount;
+  for (const [name, value] of Object.entries(limits)) words[HEADER_FIELDS.indexOf(name as HeaderField)] = value;
+}
+
+export function readHeader(memory: WebAssembly.Memory): Header {
+  const words = new Uint32Array(memory.buffer, HEADER, HEADER_FIELDS.length);
+  const header = {} as Record<HeaderField, number>;
+  HEADER_FIELDS.forEach((name, i) => {
+    header[name] = words[i];
+  });
+  return header;
+}

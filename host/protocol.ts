@@ -1,0 +1,25 @@
+// What the starting thread and a shard's worker say to each other at birth and death. Everything else goes through
+// the mesh.
+
+import type { DoorbellToken, HostName } from './hosts/host.js';
+
+export interface ShardData {
+  shard: number;
+  shardCount: number;
+  /** The module's URL, or undefined: none. */
+  module: string | undefined;
+  host: HostName;
+  idlePollNs: number;
+  quotaNs: number;
+}
+
+export type FromWorker =
+  | { type: 'booted'; tokens: DoorbellToken[] } // how each peer rings this shard
+  | { type: 'running' } // the module is loaded
+  | { type: 'failed'; error: Error } // it could not be
+  | { type: 'stopped' };
+
+export type ToWorker =
+  | { type: 'peers'; tokens: (DoorbellToken | undefined)[] } // how this shard rings each peer
+  | { type: 'peerDown'; shard: number }
+  | { type: 'stop' };

@@ -1,0 +1,345 @@
+// The runtime: shards up, shards down. The calling thread is shard 0; the others are workers.
+
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import { Calls } from './call.js';
+import { coreModule, DEFAULT_LIMITS, makeMemory } from './core.js';
+import { FeatherstarError, optionError } from './errors.js';
+import { type DoorbellToken, type HostFactory, type HostName, monotonicNs } from './hosts/host.js';
+import { pick } from './hosts/pick.js';
+import { COUNTER_NAMES, type CounterName, HEADER_STATES, type Header, type Limits, ShardState } from './layout.js';
+import { SHARDS_MAX } from './layout.js';
+import type { FromWorker, ShardData, ToWorker } from './protocol.js';
+import { enterShard, findShard, Shard } from './shard.js';
+import { Threads } from './threads.js';
+
+export interface RuntimeOptions {
+  /** Number of shards, 1 to 64, or 'auto': one for each processor that this process may use. */
+  shards?: number | 'auto' | undefined;
+  /** The module whose exported functions shards call on each other; loaded in every shard. */
+  module?: URL | string | undefined;
+  /** 'auto' picks uring where it works. FEATHERSTAR_HOST outranks this. */
+  host?: HostName | 'auto' | undefined;
+  /** Longest poll of ring and mail before a sleep, µs; 0 = none. */
+  idlePollUs?: number | undefined;
+  /** Longest run of tasks in one turn, µs. */
+  taskQuotaUs?: number | undefined;
+  limits?: Partial<Limits> | undefined;
+}
+
+export const IDLE_POLL_US = 100;
+const TASK_QUOTA_US = 500;
+const STOP_TIMEOUT_MS = 3000;
+
+// biome-ignore lint/suspicious/noExplicitAny: any function may be exported and called; callers say which types they mean
+type AnyModule = Record<string, any>;
+
+/** The functions that a module exports, as callers see them: awaited. */
+export type Caller<M extends AnyModule> = <K extends keyof M & string>(
+  name: K,
+  ...args: M[K] extends (...args: infer A) => unknown ? A : never
+) => Promise<M[K] extends (...args: never[]) => infer R ? Awaited<R> : never>;
+
+export class ShardHandle<M extends AnyModule = AnyModule> {
+  readonly index: number;
+  readonly #calls: Calls;
+
+  constructor(index: number, calls: Calls) {
+    this.index = index;
+    this.#calls = calls;
+  }
+
+  /** Runs an exported function of the shard module on that shard. */
+  readonly call: Caller<M> = (name, ...args) => this.#calls.call(this.index, name, args) as never;
+}
+
+/** What every shard can do with its runtime; only shard 0 can close it. */
+export class WorkerRuntime<M extends AnyModule = AnyModule> {
+  readonly shardCount: number;
+  readonly hostName: HostName;
+  protected readonly own: Shard;
+  readonly #handles: ShardHandle<M>[];
+
+  constructor(own: Shard, shardCount: number, hostName: HostName) {
+    this.own = own;
+    this.shardCount = shardCount;
+    this.hostName = hostName;
+    const calls = own.calls as Calls;
+    this.#handles = Array.from({ length: shardCount }, (_, i) => new ShardHandle<M>(i, calls));
+  }
+
+  /** This thread's shard number. */
+  get self(): number {
+    return this.own.index;
+  }
+
+  shard(index: number): ShardHandle<M> {
+    const handle = this.#handles[index];
+    if (handle === undefined) throw optionError('shard', index, `an integer from 0 to ${this.shardCount - 1}`);
+    return handle;
+  }
+
+  /** Runs a function on every shard; the results in shard order. The first error rejects. */
+  readonly invokeOnAll = <K extends keyof M & string>(
+    name: K,
+    ...args: Parameters<Caller<M>> extends [K, ...infer A] ? A : never[]
+  ): Promise<unknown[]> => Promise.all(this.#handles.map((handle) => (handle.call as Caller<AnyModule>)(name, ...args)));
+
+  /** Runs a function on every shard and folds the results, in shard order. */
+  async mapReduce<R, A>(name: keyof M & string, args: unknown[], fold: (sum: A, value: R) => A, start: A): Promise<A> {
+    const values = await Promise.all(this.#handles.map((handle) => (handle.call as Caller<AnyModule>)(name, ...args)));
+    return (values as R[]).reduce(fold, start);
+  }
+}
+
+let runtimeHere: WorkerRuntime | undefined;
+
+export function setRuntime(runtime: WorkerRuntime | undefined): void {
+  runtimeHere = runtime;
+}
+
+/** The runtime that this thread is a shard of. */
+export function runtime<M extends AnyModule = AnyModule>(): WorkerRuntime<M> {
+  if (runtimeHere === undefined) {
+    throw new FeatherstarError('FEATHERSTAR_NO_SHARD', 'this thread is no shard: start a Runtime first');
+  }
+  return runtimeHere as unknown as WorkerRuntime<M>;
+}
+
+export async function importModule(url: string | undefined): Promise<AnyModule> {
+  if (url === undefined) return {};
+  try {
+    return (await import(url)) as AnyModule;
+  } catch (cause) {
+    const text = cause instanceof Error ? cause.message : String(cause);
+    throw new FeatherstarError('FEATHERSTAR_MODULE', `the shard module ${url} cannot be loaded: ${text}`, { cause });
+  }
+}
+
+interface Checked {
+  shards: number;
+  module: string | undefined;
+  factory: HostFactory;
+  idlePollNs: number;
+  quotaNs: number;
+  limits: Limits;
+}
+
+function micros(name: string, value: unknown, max: number): number {
+  if (typeof value !== 'number' || !(value >= 0 && value <= max)) throw optionError(name, value, `µs, 0 to ${max}`);
+  return value * 1000;
+}
+
+const POWERS_OF_TWO = ['ringSlots', 'sqeSlots', 'cqeSlots', 'readySlots', 'recvBufferCount'];
+
+function checkLimits(partial: Partial<Limits>): Limits {
+  const limits: Record<string, number> = { ...DEFAULT_LIMITS };
+  for (const [name, value] of Object.entries(partial)) {
+    if (!(name in DEFAULT_LIMITS)) throw optionError('limits', name, `one of ${Object.keys(DEFAULT_LIMITS).join(', ')}`);
+    if (!Number.isInteger(value) || (value as number) < 1) throw optionError(`limits.${name}`, value, 'a positive integer');
+    const power = Math.log2(value as number);
+    if (POWERS_OF_TWO.includes(name) && !Number.isInteger(power)) {
+      throw optionError(`limits.${name}`, value, 'a power of two');
+    }
+    limits[name] = value as number;
+  }
+  if (limits.readySlots < 2 * limits.cqeSlots) throw optionError('limits.readySlots', limits.readySlots, '>= 2 * cqeSlots');
+  if (limits.arenaBytes % 16 !== 0) throw optionError('limits.arenaBytes', limits.arenaBytes, 'a multiple of 16');
+  return limits as unknown as Limits;
+}
+
+function check(options: RuntimeOptions): Checked {
+  const { shards = 'auto', module, host, limits = {} } = options;
+  const env = process.env;
+  const idlePollUs = options.idlePollUs ?? (env.FEATHERSTAR_IDLE_POLL_US ? Number(env.FEATHERSTAR_IDLE_POLL_US) : IDLE_POLL_US);
+  const count = shards === 'auto' ? Math.min(availableParallelism(), SHARDS_MAX) : shards;
+  if (!Number.isInteger(count) || count < 1 || count > SHARDS_MAX) {
+    throw optionError('shards', shards, `'auto' or an integer from 1 to ${SHARDS_MAX}`);
+  }
+  if (module !== undefined && !(module instanceof URL) && typeof module !== 'string') {
+    throw optionError('module', module, 'a URL');
+  }
+  return {
+    shards: count,
+    module: module === undefined ? undefined : String(module),
+    factory: pick(host),
+    idlePollNs: micros('idlePollUs', idlePollUs, 1e6),
+    quotaNs: micros('taskQuotaUs', options.taskQuotaUs ?? TASK_QUOTA_US, 1e6),
+    limits: checkLimits(limits),
+  };
+}
+
+export class Runtime<M extends AnyModule = AnyModule> extends WorkerRuntime<M> {
+  /** Which host was picked, and why. */
+  readonly hostReason: string;
+  readonly #workers: (Worker | undefined)[];
+  readonly #states: Int32Array;
+  readonly #header: Header;
+  readonly #onClose: (() => Promise<void> | void)[] = [];
+  #closing: Promise<void> | undefined;
+
+  private constructor(own: Shard, options: Checked, workers: (Worker | undefined)[]) {
+    super(own, options.shards, options.factory.name);
+    this.hostReason = options.factory.reason;
+    this.#workers = workers;
+    this.#header = own.header;
+    this.#states = new Int32Array(own.memory.buffer, HEADER_STATES, SHARDS_MAX);
+    workers.forEach((worker, shard) => {
+      worker?.on('exit', () => this.#onExit(shard));
+      worker?.on('error', (error) => process.emitWarning(`shard ${shard} died: ${error?.message ?? error}`, 'Featherstar'));
+    });
+  }
+
+  /** Starts all shards and loads the module in each. Rejects with the first thing that went wrong, and stops the rest. */
+  static async start<M extends AnyModule = AnyModule>(options: RuntimeOptions = {}): Promise<Runtime<M>> {
+    if (findShard() !== undefined) {
+      throw new FeatherstarError('FEATHERSTAR_OPTION', 'this thread is a shard already: one runtime at a time');
+    }
+    const checked = check(options);
+    const { memory, header } = makeMemory(checked.shards, checked.limits);
+    const module = coreModule();
+    const threads = new Threads(memory, (shard) => makeWorker(shard, checked));
+    const own = new Shard({ ...checked, module, memory, header, shard: 0, threadSpawn: threads.threadSpawn });
+    const workers: (Worker | undefined)[] = [undefined];
+    try {
+      own.core.boot(0, monotonicNs());
+      enterShard(own);
+      own.start();
+      threads.initialize(own.core, module);
+      for (let i = 1; i < checked.shards; i++) workers.push(threads.start(own.core, i, monotonicNs()));
+      await introduce(own, workers, checked);
+      const runtime = new Runtime<M>(own, checked, workers);
+      setRuntime(runtime as unknown as WorkerRuntime);
+      return runtime;
+    } catch (error) {
+      for (const worker of workers) await worker?.terminate();
+      enterShard(undefined);
+      own.close();
+      throw error;
+    }
+  }
+
+  /** Runs `fn` before the shards stop, last registered first: servers close themselves here. */
+  onClose(fn: () => Promise<void> | void): void {
+    this.#onClose.push(fn);
+  }
+
+  /** One shard's counters, read without disturbing it. */
+  stats(shard = this.self): Record<CounterName, number> {
+    if (shard < 0 || shard >= this.shardCount) throw optionError('shard', shard, `0 to ${this.shardCount - 1}`);
+    const at = this.#header.shardsOffset + shard * this.#header.shardBytes + this.#header.countersOffset;
+    const words = new BigUint64Array(this.own.memory.buffer, at, COUNTER_NAMES.length);
+    return Object.fromEntries(COUNTER_NAMES.map((name, i) => [name, Number(words[i])])) as Record<CounterName, number>;
+  }
+
+  /** A worker ended: in order, or because it died. Whoever waits for it is told. */
+  #onExit(shard: number): void {
+    this.#workers[shard] = undefined;
+    const inOrder = this.#closing !== undefined;
+    Atomics.store(this.#states, shard, ShardState.STOPPED);
+    this.own.calls?.peerDown(shard);
+    if (inOrder) return;
+    this.own.host.setPeer(shard, undefined);
+    for (const worker of this.#workers) worker?.postMessage({ featherstar: { type: 'peerDown', shard } satisfies ToWorker });
+  }
+
+  /** Stops all shards in order and always finishes: a shard that does not stop in 3 s is terminated. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const failures: unknown[] = [];
+    for (const fn of this.#onClose.reverse()) {
+      try {
+        await fn();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    await Promise.all(this.#workers.map((worker) => worker && stopWorker(worker)));
+    setRuntime(undefined);
+    enterShard(undefined);
+    this.own.close();
+    if (failures.length > 0) throw failures[0];
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+function makeWorker(shard: number, options: Checked): Worker {
+  const data: ShardData = {
+    shard,
+    shardCount: options.shards,
+    module: options.module,
+    host: options.factory.name,
+    idlePollNs: options.idlePollNs,
+    quotaNs: options.quotaNs,
+  };
+  return new Worker(new URL('./worker.js', import.meta.url), { workerData: data, name: `featherstar shard ${shard}` });
+}
+
+/** The next message of a worker of this type; rejects when it fails or ends first. */
+function expect<T extends FromWorker['type']>(worker: Worker, type: T): Promise<Extract<FromWorker, { type: T }>> {
+  return new Promise((resolve, reject) => {
+    const finish = (settle: () => void) => {
+      worker.off('message', onMessage);
+      worker.off('error', reject);
+      worker.off('exit', onExit);
+      settle();
+    };
+    const onMessage = ({ featherstar: message }: { featherstar?: FromWorker }) => {
+      if (message?.type === type) finish(() => resolve(message as Extract<FromWorker, { type: T }>));
+      else if (message?.type === 'failed') finish(() => reject(message.error));
+    };
+    const onExit = (code: number) => {
+      finish(() => reject(new FeatherstarError('FEATHERSTAR_MODULE', `a shard exited with code ${code} at start`)));
+    };
+    worker.on('message', onMessage);
+    worker.on('error', reject);
+    worker.on('exit', onExit);
+  });
+}
+
+/** Gives every shard what it needs to wake the others, then lets all load their module. */
+async function introduce(own: Shard, workers: (Worker | undefined)[], options: Checked): Promise<void> {
+  const others = workers.slice(1) as Worker[];
+  for (const worker of others) worker.ref();
+  const booted = await Promise.all(others.map((worker) => expect(worker, 'booted')));
+  const tokens: DoorbellToken[][] = [own.host.doorbells(options.shards), ...booted.map((message) => message.tokens)];
+  for (let i = 1; i < tokens.length; i++) own.host.setPeer(i, tokens[i][0]);
+  const running = others.map((worker) => expect(worker, 'running'));
+  others.forEach((worker, i) => {
+    const mine = tokens.map((row, peer) => (peer === i + 1 ? undefined : row[i + 1]));
+    const ports = mine.filter((token) => typeof token === 'object');
+    worker.postMessage({ featherstar: { type: 'peers', tokens: mine } satisfies ToWorker }, ports as never);
+  });
+  own.calls = new Calls(own, options.shards);
+  const module = importModule(options.module).then((exports) => own.calls?.setModule(exports));
+  await Promise.all([module, ...running]);
+}
+
+async function stopWorker(worker: Worker): Promise<void> {
+  const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+  worker.postMessage({ featherstar: { type: 'stop' } satisfies ToWorker });
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, STOP_TIMEOUT_MS);
+  });
+  await Promise.race([ended, late]);
+  clearTimeout(timer);
+  await worker.terminate();
+}
+
+/** Runs `fn` on a runtime of one shard, in this thread, and closes it: the seed's block_on. */
+export async function blockOn<T>(fn: () => T | Promise<T>, options: Omit<RuntimeOptions, 'shards'> = {}): Promise<T> {
+  const runtime = await Runtime.start({ ...options, shards: 1 });
+  try {
+    return await fn();
+  } finally {
+    await runtime.close();
+  }
+}

@@ -1,0 +1,240 @@
+// The JavaScript half of a shard. The core decides; this half carries its decisions to promises and callbacks.
+//
+// A turn: core.turn() fills the ready ring; drain() hands each entry to the owner that it names; then JavaScript tasks
+// run, one by one, as the core's scheduler picks them; then what they wrote to peers is published. Microtasks run when
+// the host's callback returns; what they stage goes out with the next enter.
+//
+// Owners are objects with an `onEvent`. They are registered here by number, because the core keeps only a number. Each
+// operation, timer and call ends with exactly one last event, so an owner that counts them knows when it may leave.
+
+import type { Calls } from './call.js';
+import { type Core, type CoreImports, instantiateCore } from './core.js';
+import { Code, FeatherstarError, fullError } from './errors.js';
+import { type HostFactory, monotonicNs, type ShardHost, type Windows } from './hosts/host.js';
+import { Control, type Header, ReadyKind, SEND_STAGGER } from './layout.js';
+
+export interface Owner {
+  /** `tag`: what the owner gave when it asked. OP: result and CQE flags; TIMER: zeros. */
+  onEvent(tag: number, result: number, extra: number): void;
+}
+
+export interface ShardOptions {
+  module: WebAssembly.Module;
+  memory: WebAssembly.Memory;
+  header: Header;
+  shard: number;
+  factory: HostFactory;
+  idlePollNs: number;
+  quotaNs: number;
+  threadSpawn: CoreImports['threadSpawn'];
+}
+
+const SUBMIT_COUNT = Control.submitCount >> 2;
+const READY_TAIL = Control.readyTail >> 2;
+const READY_HEAD = Control.readyHead >> 2;
+const NOW_NS = Control.nowNs >> 3;
+
+export class Shard {
+  readonly index: number;
+  readonly core: Core;
+  readonly host: ShardHost;
+  readonly header: Header;
+  readonly base: number;
+  readonly memory: WebAssembly.Memory;
+  /** The whole memory. Kernel and peers write it too. */
+  readonly bytes: Buffer;
+  readonly words: Int32Array;
+  /** Set by the runtime when it has peers; undefined on a runtime of one shard. */
+  calls: Calls | undefined;
+
+  readonly #control: Int32Array;
+  readonly #clock: Float64Array;
+  readonly #ready: Int32Array;
+  readonly #readyMask: number;
+  readonly #owners: (Owner | undefined)[] = [undefined];
+  readonly #freeOwners: number[] = [];
+  readonly #tasks: ((() => void) | undefined)[] = [undefined];
+  readonly #freeTasks: number[] = [];
+  #sendFree = 0;
+  #sendFresh = 0;
+  #sendUsed = 0;
+  #closed = false;
+
+  constructor(options: ShardOptions) {
+    const { memory, header, shard, factory, module } = options;
+    this.index = shard;
+    this.memory = memory;
+    this.header = header;
+    this.base = header.shardsOffset + shard * header.shardBytes;
+    this.bytes = Buffer.from(memory.buffer);
+    this.words = new Int32Array(memory.buffer);
+    this.#control = new Int32Array(memory.buffer, this.base, 128);
+    this.#clock = new Float64Array(memory.buffer, this.base, 64);
+    this.#ready = new Int32Array(memory.buffer, this.base + header.readyOffset, header.readySlots * 4);
+    this.#readyMask = header.readySlots - 1;
+    this.#clock[Control.idlePollNs >> 3] = options.idlePollNs;
+    this.#clock[Control.quotaNs >> 3] = options.quotaNs;
+    const windows: Windows = { memory, header, base: this.base, shard };
+    this.host = factory.open(windows);
+    try {
+      this.core = instantiateCore(module, memory, { enter: this.host.enter, threadSpawn: options.threadSpawn });
+    } catch (error) {
+      this.host.close();
+      throw error;
+    }
+  }
+
+  start(): void {
+    this.host.start(this.turn);
+  }
+
+  /** One turn. An arrow: the host keeps it as its callback. */
+  readonly turn = (): void => {
+    if (this.#closed) return;
+    const core = this.core;
+    core.turn();
+    this.#drain();
+    let task = core.firstTask();
+    while (task !== 0) {
+      this.#runTask(task);
+      this.#clock[NOW_NS] = monotonicNs();
+      task = core.nextTask();
+    }
+    core.flush();
+  };
+
+  #drain(): void {
+    const control = this.#control;
+    const ready = this.#ready;
+    for (let head = control[READY_HEAD]; head !== control[READY_TAIL]; ) {
+      const at = (head & this.#readyMask) << 2;
+      const kind = ready[at];
+      const index = ready[at + 1];
+      const result = ready[at + 2];
+      const extra = ready[at + 3];
+      head = (head + 1) | 0;
+      control[READY_HEAD] = head; // before the handler: if it throws, the next turn goes on behind it
+      const what = kind & 0xff;
+      if (what <= ReadyKind.TIMER) this.#owners[index]?.onEvent(kind >>> 8, result, extra);
+      else this.calls?.onReady(what, index, result);
+    }
+  }
+
+  // --- owners ---------------------------------------------------------------------------------------------------------
+
+  register(owner: Owner): number {
+    const id = this.#freeOwners.pop() ?? this.#owners.length;
+    this.#owners[id] = owner;
+    return id;
+  }
+
+  unregister(id: number): void {
+    this.#owners[id] = undefined;
+    this.#freeOwners.push(id);
+  }
+
+  // --- time -----------------------------------------------------------------------------------------------------------
+
+  /** Arms a timer `delayNs` from now; `owner` gets its event. Throws FULL. */
+  armTimer(delayNs: number, owner: number, tag: number): number {
+    const index = this.core.armTimer(monotonicNs() + delayNs, tag, owner);
+    if (index < 0) throw index === Code.FULL ? fullError('timers') : new RangeError(`timer of ${delayNs} ns`);
+    return index;
+  }
+
+  /** The generation of a slot that was just taken: with the index it makes the handle. */
+  timerGeneration(index: number): number {
+    return this.words[(this.base + this.header.timersOffset + index * 32) >>> 2];
+  }
+
+  opGeneration(index: number): number {
+    return this.words[(this.base + this.header.opsOffset + index * 64) >>> 2];
+  }
+
+  /** The time of this turn, ns; cheap, and at most a turn old. */
+  get nowNs(): number {
+    return this.#clock[NOW_NS];
+  }
+
+  /** How many submissions wait in the window: 0 once the host has taken them. */
+  get staged(): number {
+    return this.#control[SUBMIT_COUNT];
+  }
+
+  // --- tasks ----------------------------------------------------------------------------------------------------------
+
+  /** Queues `run` in a scheduling group. Throws FULL. It must not throw. */
+  queueTask(group: number, run: () => void): void {
+    const id = this.#freeTasks.pop() ?? this.#tasks.length;
+    this.#tasks[id] = run;
+    const result = this.core.spawnHost(group, id);
+    if (result >= 0) return;
+    this.#tasks[id] = undefined;
+    this.#freeTasks.push(id);
+    throw result === Code.FULL ? fullError('tasks') : new RangeError(`scheduling group ${group}`);
+  }
+
+  #runTask(id: number): void {
+    const run = this.#tasks[id];
+    this.#tasks[id] = undefined;
+    this.#freeTasks.push(id);
+    run?.();
+  }
+
+  // --- send buffers ---------------------------------------------------------------------------------------------------
+
+  /** The address of a free send buffer of header.sendBufferBytes, or 0: then wait until one is given back. */
+  takeSendBuffer(): number {
+    const { sendBufferCount, sendBufferBytes, sendOffset } = this.header;
+    let at = this.#sendFree;
+    if (at !== 0) this.#sendFree = this.words[at >>> 2] >>> 0;
+    else if (this.#sendFresh < sendBufferCount) {
+      at = this.base + sendOffset + this.#sendFresh * (sendBufferBytes + SEND_STAGGER);
+      this.#sendFresh++;
+    } else return 0;
+    this.#sendUsed++;
+    return at;
+  }
+
+  giveSendBuffer(at: number): void {
+    this.words[at >>> 2] = this.#sendFree; // the free list runs through the buffers' first words
+    this.#sendFree = at;
+    this.#sendUsed--;
+  }
+
+  get sendBuffersUsed(): number {
+    return this.#sendUsed;
+  }
+
+  // --- end ------------------------------------------------------------------------------------------------------------
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.core.stop();
+    this.host.close();
+  }
+}
+
+let here: Shard | undefined;
+
+/** The shard of this thread. */
+export function currentShard(): Shard {
+  if (here === undefined) {
+    const text = 'this thread is no shard: start a Runtime, or use blockOn()';
+    throw new FeatherstarError('FEATHERSTAR_NO_SHARD', text);
+  }
+  return here;
+}
+
+export function findShard(): Shard | undefined {
+  return here;
+}
+
+export function enterShard(shard: Shard | undefined): void {
+  here = shard;
+}

@@ -1,0 +1,69 @@
+// The entry of a shard's worker. Order: the thread library loads the core and starts it (the loop runs from then on);
+// the runtime hands over the peers' doorbells; the shard module is imported; then the shard serves calls.
+
+import { parentPort, workerData } from 'node:worker_threads';
+import { Calls } from './call.js';
+import { pick } from './hosts/pick.js';
+import { readHeader } from './layout.js';
+import { importModule, setRuntime, WorkerRuntime } from './runtime.js';
+import { enterShard, Shard } from './shard.js';
+import { handleThread } from './threads.js';
+import type { FromWorker, ShardData, ToWorker } from './protocol.js';
+
+const data = workerData as ShardData;
+const port = parentPort as NonNullable<typeof parentPort>;
+let shard: Shard;
+
+function say(message: FromWorker, transfer: unknown[] = []): void {
+  port.postMessage({ featherstar: message }, transfer as never);
+}
+
+function fail(error: unknown): void {
+  say({ type: 'failed', error: error instanceof Error ? error : new Error(String(error)) });
+}
+
+handleThread(
+  ({ module, memory }) => {
+    shard = new Shard({
+      module,
+      memory,
+      header: readHeader(memory),
+      shard: data.shard,
+      factory: pick(data.host),
+      idlePollNs: data.idlePollNs,
+      quotaNs: data.quotaNs,
+      threadSpawn: () => -1, // shards are started by shard 0
+    });
+    return shard.core;
+  },
+  () => {
+    enterShard(shard);
+    shard.start();
+    const tokens = shard.host.doorbells(data.shardCount);
+    say({ type: 'booted', tokens }, tokens.filter((token) => typeof token === 'object'));
+  },
+);
+
+async function begin(tokens: (number | object | undefined)[]): Promise<void> {
+  tokens.forEach((token, peer) => {
+    if (peer !== data.shard) shard.host.setPeer(peer, token as never);
+  });
+  const calls = new Calls(shard, data.shardCount);
+  shard.calls = calls;
+  setRuntime(new WorkerRuntime(shard, data.shardCount, data.host));
+  calls.setModule(await importModule(data.module));
+  say({ type: 'running' });
+}
+
+port.on('message', ({ featherstar: message }: { featherstar?: ToWorker }) => {
+  if (message === undefined) return; // the thread library's
+  if (message.type === 'peers') begin(message.tokens).catch(fail);
+  else if (message.type === 'peerDown') {
+    shard.calls?.peerDown(message.shard);
+    shard.host.setPeer(message.shard, undefined);
+  } else if (message.type === 'stop') {
+    shard.close();
+    say({ type: 'stopped' });
+    port.close();
+  }
+});
