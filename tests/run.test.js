@@ -78,7 +78,10 @@ test('a passing file: one line, its output is not shown', () => {
 });
 
 test('a failing file: shown in full, named, counted', () => {
-  const bad = `${HEAD}test('good', () => {});\ntest('bad', () => { throw new Error('broken pipe dream'); });\ntest.run();\n`;
+  const bad = `${HEAD}test('good', () => {});
+test('bad', () => { throw new Error('broken pipe dream'); });
+test.run();
+`;
   const { code, output, lines, last } = run({ 'a.test.js': PASS, 'b/b.test.js': bad });
   assert.is(code, 1);
   assert.is(last, '2 passed, 1 failed');
@@ -173,7 +176,11 @@ test('a file that prints without end is stopped', () => {
 });
 
 test('skips are counted, and what is said aloud is shown', () => {
-  const text = `${HEAD}console.log('# skipped: b: no such kernel');\ntest('a', () => {});\ntest.skip('b');\ntest.run();\n`;
+  const text = `${HEAD}console.log('# skipped: b: no such kernel');
+test('a', () => {});
+test.skip('b');
+test.run();
+`;
   const { code, lines, last } = run({ 'a.test.js': text });
   assert.is(code, 0);
   assert.ok(lines.includes('# skipped: b: no such kernel'));
@@ -192,7 +199,11 @@ test('parts of paths select; nothing selected, or nothing but skips, is a failur
 });
 
 test('--full adds *.full.js and sets FEATHERSTAR_FULL', () => {
-  const long = `${HEAD}test('long', () => { if (process.env.FEATHERSTAR_FULL !== '1') throw new Error('short'); });\ntest.run();\n`;
+  const long = `${HEAD}test('long', () => {
+  if (process.env.FEATHERSTAR_FULL !== '1') throw new Error('short');
+});
+test.run();
+`;
   const files = { 'a.test.js': PASS, 'b.full.js': long };
   assert.is(run(files).last, '1 passed, 0 failed');
   assert.is(run(files, '--full').last, '2 passed, 0 failed');
