@@ -1,0 +1,136 @@
+// === The body of a request ===
+//
+// Bytes behind a head come in, in pieces of any size; out come runs of body bytes, as places inside the piece, so that
+// nothing is copied. A run ends where its chunk or its piece ends. The decoder keeps its whole state in the Connection
+// and takes the framing of chunks one byte at a time, so it cannot matter where a piece ends; the data between is
+// never looked at.
+//
+//   5;name=value CRLF   SIZE_FIRST SIZE SIZE_SPACE EXTENSION SIZE_LF
+//   hello CRLF          DATA DATA_CR DATA_LF
+//   0 CRLF              a size of 0 is the last chunk
+//   name: value CRLF    TRAILER_START TRAILER_NAME TRAILER_VALUE TRAILER_LF
+//   CRLF                TRAILER_START LAST_LF DONE
+//
+// Limits: a size of 16 digits and below 2^53, 256 bytes of extension for each chunk, 8 KiB of trailers. Extensions are
+// skipped and trailers are discarded; both may hold what a field value may hold. Bare LF is refused everywhere.
+//
+// Next: response.ts.
+
+import { RANGE } from '../check';
+import { COLON, CR, HTAB, isDigit, isToken, isValue, LF, SP } from './chars';
+import { BAD_REQUEST, Connection, Flag, HEAD_TOO_LARGE, State } from './connection';
+
+const SIZE_DIGITS_MAX: u16 = 16;
+const EXTENSION_BYTES_MAX: u16 = 256;
+const TRAILER_BYTES_MAX: u16 = 8192;
+const SIZE_LIMIT: u64 = 1 << 49; // one more digit would make 2^53 of it
+
+/**
+ * Decodes on until it has a run of data, the body is done or the input is used up. Answers the bytes consumed; 0 means
+ * that more input is needed, or, with Flag.DONE, none. Negative: -status, or RANGE if no head was parsed before.
+ */
+export function http_body(conn: usize, ptr: usize, len: u32): i32 {
+  const c = changetype<Connection>(conn);
+  c.dataStart = 0;
+  c.dataBytes = 0;
+  if (<i32>c.state < State.LENGTH) return RANGE;
+  const end = ptr + min(len, <u32>i32.MAX_VALUE);
+  let at = ptr;
+  while (at < end) {
+    if (c.state == State.DONE) break;
+    if (c.state == State.LENGTH || c.state == State.DATA) return data(c, ptr, at, end);
+    const status = framing(c, load<u8>(at++));
+    if (status < 0) return status;
+  }
+  return <i32>(at - ptr);
+}
+
+/** Hands out what is here of the body or chunk. */
+function data(c: Connection, ptr: usize, at: usize, end: usize): i32 {
+  const bytes = min(<u64>(end - at), c.progress);
+  c.dataStart = <u32>(at - ptr);
+  c.dataBytes = <u32>bytes;
+  c.progress -= bytes;
+  if (c.progress == 0) {
+    if (c.state == State.DATA) c.state = <u16>State.DATA_CR;
+    else done(c);
+  }
+  return <i32>(at - ptr + <usize>bytes);
+}
+
+function done(c: Connection): i32 {
+  c.state = <u16>State.DONE;
+  c.flags |= Flag.DONE;
+  return 0;
+}
+
+/** Goes on to a state. A tail call in spirit: its 0 is the answer of framing(). */
+function go(c: Connection, state: u16): i32 {
+  c.state = state;
+  return 0;
+}
+
+/** Takes one byte between runs of data. Answers 0 or a status. */
+function framing(c: Connection, byte: u32): i32 {
+  switch (<u32>c.state) {
+    case State.SIZE_FIRST:
+    case State.SIZE:
+    case State.SIZE_SPACE:
+    case State.EXTENSION:
+      return sizeLine(c, byte);
+    case State.SIZE_LF: {
+      c.lineBytes = 0;
+      if (byte != LF) return BAD_REQUEST;
+      return go(c, <u16>(c.progress == 0 ? State.TRAILER_START : State.DATA));
+    }
+    case State.DATA_CR:
+      return byte == CR ? go(c, <u16>State.DATA_LF) : BAD_REQUEST;
+    case State.DATA_LF:
+      return byte == LF ? go(c, <u16>State.SIZE_FIRST) : BAD_REQUEST;
+    case State.LAST_LF:
+      return byte == LF ? done(c) : BAD_REQUEST;
+    default:
+      return trailerLine(c, byte);
+  }
+}
+
+/** The value of a hex digit, or -1. */
+function hexValue(byte: u32): i32 {
+  if (isDigit(byte)) return byte - 0x30;
+  const letter = (byte | 0x20) - 0x61;
+  return letter < 6 ? letter + 10 : -1;
+}
+
+function sizeLine(c: Connection, byte: u32): i32 {
+  const state = c.state;
+  if (state == State.SIZE_FIRST || state == State.SIZE) {
+    const digit = hexValue(byte);
+    if (digit >= 0) {
+      if (c.progress >= SIZE_LIMIT || c.lineBytes == SIZE_DIGITS_MAX) return BAD_REQUEST;
+      c.progress = (c.progress << 4) | digit;
+      c.lineBytes++;
+      return go(c, <u16>State.SIZE);
+    }
+    if (state == State.SIZE_FIRST) return BAD_REQUEST;
+    c.lineBytes = 0; // from here on it counts the extension
+  }
+  // Behind the size: spaces are bad but must be taken (RFC 9112 7.1.1, BWS) if an extension follows.
+  if (byte == CR && state != State.SIZE_SPACE) return go(c, <u16>State.SIZE_LF);
+  if (c.lineBytes++ == EXTENSION_BYTES_MAX) return HEAD_TOO_LARGE;
+  if (state == State.EXTENSION) return isValue(byte) ? 0 : BAD_REQUEST;
+  if (byte == SP || byte == HTAB) return go(c, <u16>State.SIZE_SPACE);
+  return byte == 0x3b ? go(c, <u16>State.EXTENSION) : BAD_REQUEST;
+}
+
+function trailerLine(c: Connection, byte: u32): i32 {
+  const state = c.state;
+  if (state == State.TRAILER_START && byte == CR) return go(c, <u16>State.LAST_LF);
+  if (c.lineBytes++ == TRAILER_BYTES_MAX) return HEAD_TOO_LARGE;
+  if (state == State.TRAILER_VALUE) {
+    if (byte == CR) return go(c, <u16>State.TRAILER_LF);
+    return isValue(byte) ? 0 : BAD_REQUEST;
+  }
+  if (state == State.TRAILER_LF) return byte == LF ? go(c, <u16>State.TRAILER_START) : BAD_REQUEST;
+  if (byte == COLON && state == State.TRAILER_NAME) return go(c, <u16>State.TRAILER_VALUE);
+  return isToken(byte) ? go(c, <u16>State.TRAILER_NAME) : BAD_REQUEST;
+}

@@ -1,0 +1,11 @@
+// === HTTP/1.1, as far as the core knows it ===
+//
+// Heads and bodies of requests in, offsets out; heads of responses out. No I/O, no allocation and no state but the
+// Connection and the limits, so it runs the same under every host, and in a test without any.
+//
+// Next: connection.ts.
+
+export { http_body } from './body';
+export { http_reset } from './connection';
+export { http_limits, http_parse } from './parser';
+export { http_chunk, http_date, http_head } from './response';

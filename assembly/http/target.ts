@@ -1,0 +1,85 @@
+// === Request targets and hosts ===
+//
+// Validates what names the resource: the four forms of a request target (RFC 9112 3.2) and the authority
+// `uri-host [":" port]` that the absolute form, CONNECT and the Host field share. Bytes have passed targetStops() or
+// valueStops() before they come here, so no function reads past the end that it is given for its decision.
+//
+// An authority is a reg-name (percent signs are not looked behind), an IPv4 address, which is a reg-name by its bytes,
+// or hex digits, colons and dots in brackets. A userinfo is refused: RFC 9110 4.2.4 calls it an error here.
+//
+// Next: fields.ts.
+
+import { COLON, isDigit, lower4, regNameStops } from './chars';
+import { Method } from './connection';
+
+const PORT_MAX: u32 = 65535;
+const PORT_DIGITS_MAX: usize = 5;
+const ADDRESS_BYTES_MAX: usize = 45; // the longest text of an IPv6 address
+
+/** Where an IPv6 address in brackets ends, behind the bracket; 0 if it is not one. */
+function addressEnd(start: usize, end: usize): usize {
+  let at = start + 1;
+  while (at < end) {
+    const byte: u32 = load<u8>(at);
+    const isHex = isDigit(byte) || (byte | 0x20) - 0x61 < 6;
+    if (!isHex && byte != COLON && byte != 0x2e) break;
+    at++;
+  }
+  const bytes = at - start - 1;
+  if (at == end || load<u8>(at) != 0x5d || bytes < 2 || bytes > ADDRESS_BYTES_MAX) return 0;
+  return at + 1;
+}
+
+/** The number in [start, end), or -1. No digits at all are port 0, which stands for the default. */
+function port(start: usize, end: usize): i32 {
+  if (end - start > PORT_DIGITS_MAX) return -1;
+  let value: u32 = 0;
+  for (let at = start; at < end; at++) {
+    const byte: u32 = load<u8>(at);
+    if (!isDigit(byte)) return -1;
+    value = value * 10 + (byte - 0x30);
+  }
+  return value > PORT_MAX ? -1 : <i32>value;
+}
+
+/** Whether [start, end) is a host with an optional port; with `needPort`, one with a name and a port above 0. */
+export function isAuthority(start: usize, end: usize, needPort: bool): bool {
+  let at = start;
+  if (start < end && load<u8>(start) == 0x5b) {
+    at = addressEnd(start, end);
+    if (at == 0) return false;
+  } else {
+    let stops = regNameStops(at);
+    while (stops == 0) {
+      at += 16;
+      if (at >= end) break;
+      stops = regNameStops(at);
+    }
+    at = stops == 0 ? end : min(at + ctz(stops), end);
+  }
+  if (at == end) return !needPort;
+  if (load<u8>(at) != COLON) return false;
+  const number = port(at + 1, end);
+  return needPort ? number > 0 && at > start : number >= 0;
+}
+
+/** Whether [start, end) is an http or https URI with a host. */
+function isAbsolute(start: usize, end: usize): bool {
+  if (end - start < 8 || lower4(start) != 0x70747468) return false; // "http"
+  let at = start + 4;
+  if ((load<u8>(at) | 0x20) == 0x73) at++; // "s"
+  if ((load<u32>(at) & 0xffffff) != 0x2f2f3a) return false; // "://"
+  at += 3;
+  let stop = at;
+  while (stop < end && load<u8>(stop) != 0x2f && load<u8>(stop) != 0x3f) stop++; // up to '/' or '?'
+  return stop > at && load<u8>(at) != COLON && isAuthority(at, stop, false);
+}
+
+/** Whether the target [start, end), which is not empty, has a form that the method may use. */
+export function isTarget(methodId: u32, start: usize, end: usize): bool {
+  if (methodId == Method.CONNECT) return isAuthority(start, end, true);
+  const first = load<u8>(start);
+  if (first == 0x2f) return true; // origin-form
+  if (first == 0x2a) return methodId == Method.OPTIONS && end - start == 1; // asterisk-form
+  return isAbsolute(start, end);
+}
