@@ -1,0 +1,139 @@
+// deadline: 300 s
+// What a user gets: the packed tarball, installed into an empty folder without install scripts, serving one request.
+//
+// What flows through: `npm pack` -> `npm install` of the tarball -> the files that it put there -> a program of ten
+// lines, run in a process of its own, as a user's would be.
+//
+// Invariants: nothing runs at install time (npm 12 refuses to, and a binding.gyp at the root would become such a
+// step); no test build and no test is shipped. It packs what `npm run build` left in dist/: build before.
+// The two dependencies come from npm's cache or its registry.
+//
+// Next: tests/tidy.test.js.
+
+import { spawnSync } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+
+const ROOT = fileURLToPath(new URL('../', import.meta.url));
+const STEP_MS = 120_000;
+const UNPACKED_BYTES_MAX = 1024 * 1024;
+const TOP = ['dist', 'assembly', 'package.json', 'README.md', 'ARCHITECTURE.md', 'LICENSE-MIT', 'LICENSE-APACHE'];
+const NOT_SHIPPED = /(^|\/)(tests?|bench|node_modules|binding\.gyp)(\/|$)|\.test\.|\.(test|asan)\.node$|\.tsbuildinfo$/;
+
+const SERVE = `import { serve } from 'featherstar/http';
+
+const server = await serve({ port: 0, hostname: '127.0.0.1', fetch: () => new Response('hi') });
+try {
+  const response = await fetch(\`http://127.0.0.1:\${server.port}/\`);
+  console.log(response.status, await response.text());
+} finally {
+  await server.close();
+}
+`;
+
+let folder; // an empty package of a user
+let installed; // where npm put ours
+
+function command(program, args, cwd) {
+  const result = spawnSync(program, args, { cwd, encoding: 'utf8', timeout: STEP_MS, killSignal: 'SIGKILL' });
+  if (result.error) throw result.error;
+  assert.is(result.status, 0, `${program} ${args.join(' ')}\n${result.stdout}${result.stderr}`);
+  return result.stdout;
+}
+
+function runProgram(name, text) {
+  writeFileSync(join(folder, name), text);
+  return command(process.execPath, [name], folder);
+}
+
+function listFiles(root) {
+  return readdirSync(root, { recursive: true })
+    .filter((path) => statSync(join(root, path)).isFile())
+    .sort();
+}
+
+function nativeBuilds(root) {
+  const native = join(root, 'dist/native');
+  return existsSync(native) ? readdirSync(native).filter((name) => /^[^.]+\.node$/.test(name)) : [];
+}
+
+function manifest() {
+  return JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
+}
+
+test.after(() => folder && rmSync(folder, { recursive: true }));
+
+test('packs, and installs with scripts off', () => {
+  folder = mkdtempSync(join(tmpdir(), 'featherstar-pack-'));
+  const tarballs = join(folder, 'tarballs');
+  mkdirSync(tarballs);
+  writeFileSync(join(folder, 'package.json'), '{ "private": true, "type": "module" }\n');
+  command('npm', ['pack', '--ignore-scripts', '--pack-destination', tarballs], ROOT);
+  const [tarball, ...others] = readdirSync(tarballs);
+  assert.equal(others, []);
+  const flags = ['--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline'];
+  command('npm', ['install', ...flags, join(tarballs, tarball)], folder);
+  installed = join(folder, 'node_modules/featherstar');
+  assert.ok(existsSync(installed));
+});
+
+test('ships the built host, the core, the licences, and nothing that is ours alone', () => {
+  const files = listFiles(installed);
+  for (const path of ['dist/core.wasm', 'dist/host/index.js', 'dist/host/index.d.ts', ...TOP.slice(2)]) {
+    assert.ok(files.includes(path), `${path} is missing`);
+  }
+  assert.equal(readdirSync(installed).sort(), [...TOP].sort());
+  assert.equal(
+    files.filter((path) => NOT_SHIPPED.test(path)),
+    [],
+  );
+  const bytes = files.reduce((sum, path) => sum + statSync(join(installed, path)).size, 0);
+  assert.ok(bytes <= UNPACKED_BYTES_MAX, `${bytes} bytes unpacked`);
+});
+
+test('ships the addon, if it was built', () => {
+  const here = nativeBuilds(ROOT);
+  if (here.length === 0)
+    console.log('# skipped: the addon in the tarball: dist/native has none (npm run build:native)');
+  assert.equal(nativeBuilds(installed), here);
+});
+
+test('runs nothing at install time', () => {
+  const { scripts = {} } = manifest();
+  for (const name of ['preinstall', 'install', 'postinstall']) assert.is(scripts[name], undefined, name);
+  assert.not(existsSync(join(installed, 'binding.gyp')));
+});
+
+test('every path of "exports" is there, types first', () => {
+  for (const [name, target] of Object.entries(manifest().exports)) {
+    const paths = typeof target === 'string' ? [target] : Object.values(target);
+    for (const path of paths) assert.ok(existsSync(join(installed, path)), `${name}: ${path} is missing`);
+    if (typeof target !== 'string') assert.is(Object.keys(target)[0], 'types', name);
+  }
+});
+
+test('importing has no side effects: a program that only imports ends by itself, in silence', () => {
+  const names = Object.entries(manifest().exports).filter(([, target]) => typeof target !== 'string');
+  assert.ok(names.length > 0);
+  const imports = names.map(([name]) => `import 'featherstar${name.slice(1)}';\n`);
+  assert.is(runProgram('import.js', imports.join('')), '');
+});
+
+test('serves a request', () => {
+  assert.is(runProgram('serve.js', SERVE), '200 hi\n');
+});
+
+test.run();
