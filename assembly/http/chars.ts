@@ -5,8 +5,8 @@
 //
 // Classes without a pattern are looked up by halves of the byte: ROWS, indexed by the low half, has bit h set if the
 // byte (h << 4 | low) belongs; BIT, indexed by the high half, is 1 << h, and 0 from 0x80 on. Two swizzles and one AND
-// test 16 bytes. The vectors are constants in the code (the row of 0 is the lowest byte), so no table is in memory. The tests compare every class
-// with its definition in the RFC, for all 256 bytes.
+// test 16 bytes. The vectors are constants in the code, the row of 0 in the lowest byte, so no table is in memory. The
+// tests compare every class with its definition in the RFC, for all 256 bytes.
 //
 // Next: target.ts.
 

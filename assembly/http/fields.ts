@@ -61,6 +61,10 @@ function expect(c: Connection, start: usize, end: usize): i32 {
 
 /** A list of options; those that are unknown or empty are passed over (RFC 9110 5.6.1). */
 function connection(c: Connection, start: usize, end: usize): i32 {
+  if (isKeepAlive(start, end)) {
+    c.flags |= Flag.KEEP_ALIVE; // nearly always that and nothing else
+    return 0;
+  }
   let member = start;
   while (member < end) {
     let stop = member;

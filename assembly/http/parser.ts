@@ -17,7 +17,14 @@
 
 import { COLON, CR, CRLF, isDigit, LF, queryMarks, SP, targetStops, tokenStops, valueStops } from './chars';
 import {
-  BAD_REQUEST, Connection, Flag, HEAD_TOO_LARGE, Method, NOT_IMPLEMENTED, State, TARGET_TOO_LONG,
+  BAD_REQUEST,
+  Connection,
+  Flag,
+  HEAD_TOO_LARGE,
+  Method,
+  NOT_IMPLEMENTED,
+  State,
+  TARGET_TOO_LONG,
   VERSION_NOT_SUPPORTED,
 } from './connection';
 import { applyField } from './fields';

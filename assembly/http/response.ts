@@ -15,7 +15,7 @@ const ZEROS: u64 = 0x3030303030303030;
 /** The 8 decimal digits of a number below 10^8 as bytes 0 to 9, the first digit in the lowest byte. */
 function digits8(value: u32): u64 {
   // Halve the number of digits in each lane three times; a division is a multiplication by a rounded-up reciprocal.
-  const lanes4 = <u64>(value / 10000) | (<u64>(value % 10000) << 32);
+  const lanes4 = <u64>(value / 10000) | ((<u64>(value % 10000)) << 32);
   const high2 = ((lanes4 * 10486) >> 20) & 0x7f0000007f; // / 100
   const lanes2 = high2 | ((lanes4 - high2 * 100) << 16);
   const high1 = ((lanes2 * 103) >> 10) & 0xf000f000f000f; // / 10
@@ -67,31 +67,50 @@ const SECONDS_MAX: f64 = 253402300799; // 9999-12-31 23:59:59
 /** "Sun," and so on, as a little-endian word; 0 is Sunday. */
 function dayName(day: u32): u32 {
   switch (day) {
-    case 0: return 0x2c6e7553;
-    case 1: return 0x2c6e6f4d;
-    case 2: return 0x2c657554;
-    case 3: return 0x2c646557;
-    case 4: return 0x2c756854;
-    case 5: return 0x2c697246;
-    default: return 0x2c746153;
+    case 0:
+      return 0x2c6e7553;
+    case 1:
+      return 0x2c6e6f4d;
+    case 2:
+      return 0x2c657554;
+    case 3:
+      return 0x2c646557;
+    case 4:
+      return 0x2c756854;
+    case 5:
+      return 0x2c697246;
+    default:
+      return 0x2c746153;
   }
 }
 
 /** "Jan " and so on; 0 is January. */
 function monthName(month: u32): u32 {
   switch (month) {
-    case 0: return 0x206e614a;
-    case 1: return 0x20626546;
-    case 2: return 0x2072614d;
-    case 3: return 0x20727041;
-    case 4: return 0x2079614d;
-    case 5: return 0x206e754a;
-    case 6: return 0x206c754a;
-    case 7: return 0x20677541;
-    case 8: return 0x20706553;
-    case 9: return 0x2074634f;
-    case 10: return 0x20766f4e;
-    default: return 0x20636544;
+    case 0:
+      return 0x206e614a;
+    case 1:
+      return 0x20626546;
+    case 2:
+      return 0x2072614d;
+    case 3:
+      return 0x20727041;
+    case 4:
+      return 0x2079614d;
+    case 5:
+      return 0x206e754a;
+    case 6:
+      return 0x206c754a;
+    case 7:
+      return 0x20677541;
+    case 8:
+      return 0x20706553;
+    case 9:
+      return 0x2074634f;
+    case 10:
+      return 0x20766f4e;
+    default:
+      return 0x20636544;
   }
 }
 

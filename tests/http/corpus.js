@@ -1,0 +1,185 @@
+// Requests with what must become of them, and the rule that says so. Every one is also a seed of the random tests.
+//
+// [request, expected, why]: expected is an answer of http_parse(), or, for what is accepted, the fields that matter.
+
+import {
+  CHUNKED,
+  CLOSE,
+  DONE,
+  EXPECT_CONTINUE,
+  HAS_HOST,
+  HAS_LENGTH,
+  HTTP_1_0,
+  KEEP_ALIVE,
+  METHODS,
+  UPGRADE,
+} from './wasm.js';
+
+const BASE = KEEP_ALIVE | HAS_HOST;
+const H = 'Host: a\r\n';
+
+/** A GET with these header lines, and a Host. */
+function get(lines) {
+  return `GET / HTTP/1.1\r\n${H}${lines}\r\n`;
+}
+
+const browser = [
+  'GET /wp-content/uploads/2010/03/hello-kitty-darth-vader-pink.jpg?size=large&v=2 HTTP/1.1',
+  'Host: www.kittyhell.com',
+  'User-Agent: Mozilla/5.0 (Macintosh; U; Intel Mac OS X 10.6; ja-JP-mac) Gecko/20100401 Firefox/3.6.3',
+  'Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8',
+  'Accept-Language: ja,en-us;q=0.7,en;q=0.3',
+  'Accept-Encoding: gzip,deflate',
+  'Keep-Alive: 115',
+  'Connection: keep-alive',
+  `Cookie: session=${'x'.repeat(200)}; theme=dark`,
+  '\r\n',
+].join('\r\n');
+
+const methods = METHODS.slice(1).map((method, index) => {
+  const target = method === 'CONNECT' ? 'a:1' : '/';
+  return [`${method} ${target} HTTP/1.1\r\n${H}\r\n`, { methodId: index + 1 }, 'RFC 9110 9: the methods'];
+});
+
+export const ACCEPTED = [
+  ...methods,
+  ['GET / HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n', { flags: BASE | DONE, targetStart: 4, targetEnd: 5 }, 'plain'],
+  [browser, { headerCount: 8, flags: BASE | DONE, pathEnd: 64, targetEnd: 79 }, 'a browser'],
+  [
+    'GET / HTTP/1.0\r\n\r\n',
+    { flags: HTTP_1_0 | DONE, headerCount: 0, headersStart: 16 },
+    'RFC 9112 3.2: 1.0, no Host',
+  ],
+  ['GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n', { flags: HTTP_1_0 | KEEP_ALIVE | DONE }, 'RFC 9112 9.3'],
+  ['GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n', { flags: HTTP_1_0 | CLOSE | DONE }, 'RFC 9112 9.3'],
+  ['GET / HTTP/1.0\r\nExpect: 100-continue\r\n\r\n', { flags: HTTP_1_0 | DONE }, 'RFC 9110 10.1.1: ignored in 1.0'],
+  ['\r\n\r\nGET / HTTP/1.0\r\n\r\n', { methodStart: 4, methodEnd: 7, targetStart: 8 }, 'RFC 9112 2.2: empty lines'],
+  ['get / HTTP/1.0\r\n\r\n', { methodId: 0 }, 'RFC 9110 9.1: methods are case-sensitive'],
+  [`${'M'.repeat(24)} / HTTP/1.0\r\n\r\n`, { methodId: 0, methodEnd: 24 }, 'the longest method'],
+  ["!#$%&'*+-.^_`|~09azAZ / HTTP/1.0\r\n\r\n", { methodId: 0, methodEnd: 21 }, 'RFC 9110 5.6.2: any token'],
+  [`GET /${'x'.repeat(29)} HTTP/1.0\r\n\r\n`, { pathEnd: 34, targetEnd: 34 }, 'more than one vector of 16 bytes'],
+  ['GET /?a?b HTTP/1.0\r\n\r\n', { pathEnd: 5, targetEnd: 9 }, 'RFC 3986 3.4: the query may hold ?'],
+  ['GET /"<>[]\\^`{|} HTTP/1.0\r\n\r\n', { targetEnd: 16 }, 'what browsers leave as it is'],
+  ['OPTIONS * HTTP/1.1\r\nHost:\r\n\r\n', { methodId: 7, flags: BASE | DONE }, 'RFC 9112 3.2.4, 3.2: an empty Host'],
+  ['GET http://a HTTP/1.0\r\n\r\n', { pathEnd: 12 }, 'RFC 9112 3.2.2: absolute-form'],
+  ['GET HTTPS://[::1]:8443/x?y HTTP/1.0\r\n\r\n', { pathEnd: 24, targetEnd: 26 }, 'RFC 9112 3.2.2'],
+  ['GET http://a:80?q HTTP/1.0\r\n\r\n', { pathEnd: 15 }, 'RFC 3986 3: an empty path'],
+  ['CONNECT [::ffff:10.0.0.1]:443 HTTP/1.0\r\n\r\n', { methodId: 6 }, 'RFC 9112 3.2.3: authority-form'],
+  ['GET / HTTP/1.1\r\nHost: a,b\r\n\r\n', { headerCount: 1 }, 'RFC 3986 3.2.2: a comma may be in a reg-name'],
+  ['GET / HTTP/1.1\r\nHOST:\ta.b-c_d~%41:65535 \t\r\n\r\n', { flags: BASE | DONE }, 'RFC 9110 7.2, 5.6.3'],
+  [get('X:\r\nY: \t \r\nZ:\x80\xff\t!~\r\n'), { headerCount: 4 }, 'RFC 9110 5.5: what a value may hold'],
+  [get('Connection: close\r\n'), { flags: CLOSE | HAS_HOST | DONE }, 'RFC 9112 9.6'],
+  [get('Connection: foo,, cLoSe ,bar\r\n'), { flags: CLOSE | HAS_HOST | DONE }, 'RFC 9110 5.6.1, 7.6.1'],
+  [get('Connection: closed, close x\r\n'), { flags: BASE | DONE }, 'RFC 9110 7.6.1: no such options'],
+  [get('Connection: keep-alive\r\nconnection: Upgrade\r\n'), { flags: BASE | UPGRADE | DONE }, 'RFC 9110 7.8'],
+  [get('Content-Length: 0\r\n'), { flags: BASE | HAS_LENGTH | DONE, contentLength: 0 }, 'RFC 9112 6.3'],
+  [get('content-LENGTH:\t 0042 \r\n'), { flags: BASE | HAS_LENGTH, contentLength: 42 }, 'RFC 9110 8.6: 1*DIGIT'],
+  [get('Content-Length: 9007199254740991\r\n'), { contentLength: 2 ** 53 - 1 }, 'the longest body'],
+  [get('Transfer-Encoding: \tCHUNKED \r\n'), { flags: BASE | CHUNKED }, 'RFC 9112 7: codings ignore case'],
+  [
+    get('Expect: 100-Continue\r\nExpect: 100-continue\r\n'),
+    { flags: BASE | EXPECT_CONTINUE | DONE },
+    'RFC 9110 10.1.1',
+  ],
+  [
+    get('Hosts: b\r\nHos: b\r\nContent-Lengths: x\r\nExpected: y\r\n'),
+    { headerCount: 5 },
+    'names that only look alike',
+  ],
+  [get('Hort: b\r\nExpert: y\r\nContent-Lengtb: x\r\nTransfer-Encodins: x\r\n'), { headerCount: 5 }, 'the same length'],
+];
+
+const long = 'a'.repeat(25);
+
+export const REFUSED = [
+  ['\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03', -400, 'a TLS hello is not a token'],
+  ['\n', -400, 'RFC 9112 2.2: bare LF is no empty line'],
+  ['\rGET / HTTP/1.0\r\n\r\n', -400, 'RFC 9112 2.2: bare CR'],
+  [' GET / HTTP/1.0\r\n\r\n', -400, 'RFC 9112 3'],
+  ['G\x80T / HTTP/1.0\r\n\r\n', -400, 'RFC 9110 9.1: not a token'],
+  ['GET\t/ HTTP/1.0\r\n\r\n', -400, 'RFC 9112 3: exactly one SP'],
+  ['GET  / HTTP/1.0\r\n\r\n', -400, 'RFC 9112 3: exactly one SP'],
+  ['GET /  HTTP/1.0\r\n\r\n', -400, 'RFC 9112 3: exactly one SP'],
+  ['GET / HTTP/1.0 \r\n\r\n', -400, 'RFC 9112 3: nothing behind the version'],
+  ['GET /\r\n', -400, 'HTTP/0.9 is not spoken'],
+  ['GET\r\n', -400, 'RFC 9112 3: no target'],
+  [`${long} / HTTP/1.0\r\n\r\n`, -501, 'RFC 9112 3: longer than any method'],
+  ['GET /\x80 HTTP/1.0\r\n\r\n', -400, 'RFC 3986 2: not in a URI'],
+  ['GET /\x7f HTTP/1.0\r\n\r\n', -400, 'RFC 3986 2: not in a URI'],
+  ['GET /\0 HTTP/1.0\r\n\r\n', -400, 'RFC 3986 2: not in a URI'],
+  ['GET /a#b HTTP/1.0\r\n\r\n', -400, 'RFC 9112 3.2: a target has no fragment'],
+  ['GET a HTTP/1.0\r\n\r\n', -400, 'RFC 9112 3.2: none of the four forms'],
+  ['GET * HTTP/1.0\r\n\r\n', -400, 'RFC 9112 3.2.4: OPTIONS only'],
+  ['OPTIONS ** HTTP/1.0\r\n\r\n', -400, 'RFC 9112 3.2.4'],
+  ['GET ftp://a/ HTTP/1.0\r\n\r\n', -400, 'not a scheme of this server'],
+  ['GET http:/a/b/c HTTP/1.0\r\n\r\n', -400, 'RFC 9110 4.2.1: no authority'],
+  ['GET http:///b/c HTTP/1.0\r\n\r\n', -400, 'RFC 9110 4.2.1: an empty host'],
+  ['GET http://?b=c HTTP/1.0\r\n\r\n', -400, 'RFC 9110 4.2.1: an empty host'],
+  ['GET http://:80/ HTTP/1.0\r\n\r\n', -400, 'RFC 9110 4.2.1: an empty host'],
+  ['GET http://u:p@a/ HTTP/1.0\r\n\r\n', -400, 'RFC 9110 4.2.4: userinfo'],
+  ['GET http://a:x/ HTTP/1.0\r\n\r\n', -400, 'RFC 3986 3.2.3: a port is a number'],
+  ['GET a:443 HTTP/1.0\r\n\r\n', -400, 'RFC 9112 3.2.3: CONNECT only'],
+  ['CONNECT / HTTP/1.0\r\n\r\n', -400, 'RFC 9112 3.2.3: CONNECT takes nothing else'],
+  ['CONNECT a HTTP/1.0\r\n\r\n', -400, 'RFC 9110 9.3.6: no port'],
+  ['CONNECT a: HTTP/1.0\r\n\r\n', -400, 'RFC 9110 9.3.6: an empty port'],
+  ['CONNECT a:0 HTTP/1.0\r\n\r\n', -400, 'RFC 9110 9.3.6: an invalid port'],
+  ['CONNECT a:65536 HTTP/1.0\r\n\r\n', -400, 'RFC 9110 9.3.6: an invalid port'],
+  ['CONNECT [fe80::1%25]:443 HTTP/1.0\r\n\r\n', -400, 'zones are not supported'],
+  ['CONNECT :443 HTTP/1.0\r\n\r\n', -400, 'RFC 9110 9.3.6: no host'],
+  ['CONNECT a:1/x HTTP/1.0\r\n\r\n', -400, 'RFC 9112 3.2.3'],
+  ['GET / http/1.1\r\n', -400, 'RFC 9112 2.3: case-sensitive'],
+  ['GET / HTTP/1.x\r\n', -400, 'RFC 9112 2.3'],
+  ['GET / HTTP/11\r\n', -400, 'RFC 9112 2.3'],
+  ['GET / HTTP/1.10\r\n', -400, 'RFC 9112 2.3: one digit'],
+  ['GET / HTTP/1.2\r\n', -505, 'neither 1.0 nor 1.1'],
+  ['GET / HTTP/2.0\r\n', -505, 'neither 1.0 nor 1.1'],
+  ['GET / HTTP/0.9\r\n', -505, 'neither 1.0 nor 1.1'],
+  ['GET / HTTP/1.1\nHost: a\n\n', -400, 'RFC 9112 2.2: bare LF'],
+  ['GET / HTTP/1.1\r\nHost: a\n\r\n', -400, 'RFC 9112 2.2: bare LF'],
+  ['GET / HTTP/1.1\r\nHost: a\rb\r\n\r\n', -400, 'RFC 9112 2.2: bare CR'],
+  ['GET / HTTP/1.1\r\nHost: a\r\n\rX', -400, 'RFC 9112 2.2: bare CR'],
+  ['GET / HTTP/1.1\r\n\r\n', -400, 'RFC 9112 3.2: no Host'],
+  [get('host: a\r\n'), -400, 'RFC 9112 3.2: two of them'],
+  ['GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n', -400, 'RFC 9112 3.2: two of them'],
+  ...['a b', 'a/b', 'u@a', '[::1', '[]', '[::1]x', '[::g]', 'a:b', 'a:999999', 'a:65536', 'a\xe9'].map((host) => [
+    `GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`,
+    -400,
+    'RFC 9110 7.2',
+  ]),
+  [get(' folded\r\n'), -400, 'RFC 9112 5.2: no folding'],
+  [get('X: a\r\n\tb\r\n'), -400, 'RFC 9112 5.2: no folding'],
+  [get('X : a\r\n'), -400, 'RFC 9112 5.1: no space before the colon'],
+  [get(': a\r\n'), -400, 'RFC 9112 5: no name'],
+  [get('X\r\n'), -400, 'RFC 9112 5: no colon'],
+  [get('X(: a\r\n'), -400, 'RFC 9110 5.1: not a token'],
+  [get('X\xe9: a\r\n'), -400, 'RFC 9110 5.1: not a token'],
+  [get('X: a\0b\r\n'), -400, 'RFC 9110 5.5: NUL'],
+  [get('X: a\x1bb\r\n'), -400, 'RFC 9110 5.5: a control'],
+  [get('X: a\x7fb\r\n'), -400, 'RFC 9110 5.5: a control'],
+  ...['', '-1', '+1', '1 2', '0x10', '5, 5', '5,6', '1e3', '9007199254740992', '99999999999999999999999'].map(
+    (value) => [get(`Content-Length: ${value}\r\n`), -400, 'RFC 9112 6.3: no length, or too long'],
+  ),
+  [get('Content-Length: 5\r\nContent-Length: 6\r\n'), -400, 'RFC 9112 6.3: two lengths'],
+  [get('Content-Length: 5\r\nContent-Length: 5\r\n'), -400, 'RFC 9112 6.3: may be refused even if they are equal'],
+  [get('Content-Length: 0\r\nContent-Length: 0\r\n'), -400, 'RFC 9112 6.3: may be refused even if they are equal'],
+  [get('Content-Length: 5\r\nTransfer-Encoding: chunked\r\n'), -400, 'RFC 9112 6.3, 11.2: smuggling'],
+  [get('Transfer-Encoding: chunked\r\nContent-Length: 5\r\n'), -400, 'RFC 9112 6.3, 11.2: smuggling'],
+  [get('Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n'), -400, 'RFC 9112 7: chunked once'],
+  ['POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n', -400, 'RFC 9112 6.1: not in 1.0'],
+  ...[
+    '',
+    'gzip',
+    'gzip, chunked',
+    'chunked, chunked',
+    'chunked;q=1',
+    'xchunked',
+    'chunke',
+    '"chunked"',
+    'identity',
+  ].map((value) => [get(`Transfer-Encoding: ${value}\r\n`), -501, 'RFC 9112 6.1: an unknown coding']),
+  [get('Expect: 100\r\n'), -417, 'RFC 9110 10.1.1'],
+  [get('Expect: 100-continue, x=y\r\n'), -417, 'RFC 9110 10.1.1'],
+  ['GET / HTTP/1.0\r\nExpect: x\r\n\r\n', -417, 'RFC 9110 10.1.1'],
+];
+
+export const CORPUS = [...ACCEPTED, ...REFUSED];

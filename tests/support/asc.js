@@ -1,0 +1,40 @@
+// Compiles one part of assembly/ to a module of its own, for tests that need no shard around it.
+//
+// The options are those of asconfig.json, read from there, so that a part is tested as it is shipped. The result is
+// kept while no source is newer. Test files may run at the same time: a module is renamed into place when it is whole.
+
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const ASC = join(ROOT, 'node_modules/assemblyscript/bin/asc.js');
+const CONFIG = join(ROOT, 'asconfig.json');
+
+function newestSourceMs() {
+  const sources = readdirSync(join(ROOT, 'assembly'), { recursive: true }).filter((path) => path.endsWith('.ts'));
+  const paths = [CONFIG, ...sources.map((path) => join(ROOT, 'assembly', path))];
+  return Math.max(...paths.map((path) => statSync(path).mtimeMs));
+}
+
+function flags() {
+  const { options, targets } = JSON.parse(readFileSync(CONFIG, 'utf8'));
+  const { outFile, textFile, ...release } = targets.release;
+  return Object.entries({ ...options, ...release }).flatMap(([name, value]) =>
+    value === true ? [`--${name}`] : [`--${name}`, String(value)],
+  );
+}
+
+/** Compiles `entry` to `out`, both relative to the root of the project, and answers the module. */
+export function buildWasm(entry, out) {
+  const path = join(ROOT, out);
+  const built = statSync(path, { throwIfNoEntry: false });
+  if (!built || built.mtimeMs <= newestSourceMs()) {
+    mkdirSync(dirname(path), { recursive: true });
+    const fresh = `${path}.${process.pid}`;
+    execFileSync(process.execPath, [ASC, entry, '--config', 'none', '-o', fresh, ...flags()], { cwd: ROOT });
+    renameSync(fresh, path);
+  }
+  return new WebAssembly.Module(readFileSync(path));
+}
