@@ -46,4 +46,4 @@ export { arenaTake, arenaRelease, arenaUsed } from './arena';
 
 // --- HTTP -----------------------------------------------------------------------------------------------------------
 
-// export * from './http/index';
+export * from './http/index';

@@ -122,6 +122,7 @@ export class Calls {
     }
     this.#open[index] = { peer, resolve: pending.resolve, reject: pending.reject };
     core.callSend(index, pending.method, length, payload);
+    this.#shard.host.poke();
     return true;
   }
 
@@ -221,7 +222,10 @@ export class Calls {
       payload = this.#write(index, length);
     }
     if (payload === Code.FULL) this.#held.push({ call: index, status, value });
-    else this.#shard.core.callReply(index, outcome, length, payload);
+    else {
+      this.#shard.core.callReply(index, outcome, length, payload);
+      this.#shard.host.poke();
+    }
   }
 
   #onReply(index: number, abandoned: boolean): void {

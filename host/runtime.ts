@@ -29,7 +29,7 @@ export interface RuntimeOptions {
 
 export const IDLE_POLL_US = 100;
 const TASK_QUOTA_US = 500;
-const STOP_TIMEOUT_MS = 3000;
+const STOP_TIMEOUT_MS = 4500;
 
 // biome-ignore lint/suspicious/noExplicitAny: any function may be exported and called; callers say which types they mean
 type AnyModule = Record<string, any>;
@@ -59,6 +59,7 @@ export class WorkerRuntime<M extends AnyModule = AnyModule> {
   readonly hostName: HostName;
   protected readonly own: Shard;
   readonly #handles: ShardHandle<M>[];
+  readonly #onClose: (() => Promise<void> | void)[] = [];
 
   constructor(own: Shard, shardCount: number, hostName: HostName) {
     this.own = own;
@@ -71,6 +72,17 @@ export class WorkerRuntime<M extends AnyModule = AnyModule> {
   /** This thread's shard number. */
   get self(): number {
     return this.own.index;
+  }
+
+  /** Runs `fn` before this shard stops, last registered first: servers close themselves here. */
+  onClose(fn: () => Promise<void> | void): void {
+    this.#onClose.push(fn);
+  }
+
+  /** Runs what onClose() registered. All of it, even if some fails; answers the failures. */
+  async runOnClose(): Promise<unknown[]> {
+    const results = await Promise.allSettled(this.#onClose.splice(0).reverse().map(async (fn) => fn()));
+    return results.filter((result) => result.status === 'rejected').map((result) => result.reason);
   }
 
   shard(index: number): ShardHandle<M> {
@@ -175,7 +187,6 @@ export class Runtime<M extends AnyModule = AnyModule> extends WorkerRuntime<M> {
   readonly #workers: (Worker | undefined)[];
   readonly #states: Int32Array;
   readonly #header: Header;
-  readonly #onClose: (() => Promise<void> | void)[] = [];
   #closing: Promise<void> | undefined;
 
   private constructor(own: Shard, options: Checked, workers: (Worker | undefined)[]) {
@@ -219,11 +230,6 @@ export class Runtime<M extends AnyModule = AnyModule> extends WorkerRuntime<M> {
     }
   }
 
-  /** Runs `fn` before the shards stop, last registered first: servers close themselves here. */
-  onClose(fn: () => Promise<void> | void): void {
-    this.#onClose.push(fn);
-  }
-
   /** One shard's counters, read without disturbing it. */
   stats(shard = this.self): Record<CounterName, number> {
     if (shard < 0 || shard >= this.shardCount) throw optionError('shard', shard, `0 to ${this.shardCount - 1}`);
@@ -243,22 +249,16 @@ export class Runtime<M extends AnyModule = AnyModule> extends WorkerRuntime<M> {
     for (const worker of this.#workers) worker?.postMessage({ featherstar: { type: 'peerDown', shard } satisfies ToWorker });
   }
 
-  /** Stops all shards in order and always finishes: a shard that does not stop in 3 s is terminated. */
+  /** Stops all shards in order and always finishes: a shard that does not stop in 4.5 s is terminated. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
   }
 
   async #close(): Promise<void> {
-    const failures: unknown[] = [];
-    for (const fn of this.#onClose.reverse()) {
-      try {
-        await fn();
-      } catch (error) {
-        failures.push(error);
-      }
-    }
-    await Promise.all(this.#workers.map((worker) => worker && stopWorker(worker)));
+    const workers = this.#workers.map((worker) => worker && stopWorker(worker));
+    const failures = await this.runOnClose();
+    await Promise.all(workers);
     setRuntime(undefined);
     enterShard(undefined);
     this.own.close();

@@ -29,7 +29,6 @@ export interface ShardOptions {
   threadSpawn: CoreImports['threadSpawn'];
 }
 
-const SUBMIT_COUNT = Control.submitCount >> 2;
 const READY_TAIL = Control.readyTail >> 2;
 const READY_HEAD = Control.readyHead >> 2;
 const NOW_NS = Control.nowNs >> 3;
@@ -44,6 +43,7 @@ export class Shard {
   /** The whole memory. Kernel and peers write it too. */
   readonly bytes: Buffer;
   readonly words: Int32Array;
+  readonly doubles: Float64Array;
   /** Set by the runtime when it has peers; undefined on a runtime of one shard. */
   calls: Calls | undefined;
 
@@ -58,7 +58,10 @@ export class Shard {
   #sendFree = 0;
   #sendFresh = 0;
   #sendUsed = 0;
+  readonly #sendWaiters: (() => void)[] = [];
   #closed = false;
+  #inTurn = false;
+  #beforeTurn: (() => void)[] = [];
 
   constructor(options: ShardOptions) {
     const { memory, header, shard, factory, module } = options;
@@ -68,6 +71,7 @@ export class Shard {
     this.base = header.shardsOffset + shard * header.shardBytes;
     this.bytes = Buffer.from(memory.buffer);
     this.words = new Int32Array(memory.buffer);
+    this.doubles = new Float64Array(memory.buffer);
     this.#control = new Int32Array(memory.buffer, this.base, 128);
     this.#clock = new Float64Array(memory.buffer, this.base, 64);
     this.#ready = new Int32Array(memory.buffer, this.base + header.readyOffset, header.readySlots * 4);
@@ -92,16 +96,27 @@ export class Shard {
   readonly turn = (): void => {
     if (this.#closed) return;
     const core = this.core;
-    core.turn();
-    this.#drain();
-    let task = core.firstTask();
-    while (task !== 0) {
-      this.#runTask(task);
-      this.#clock[NOW_NS] = monotonicNs();
-      task = core.nextTask();
+    this.#inTurn = true;
+    try {
+      for (const hook of this.#beforeTurn.splice(0)) hook();
+      core.turn();
+      this.#drain();
+      let task = core.firstTask();
+      while (task !== 0) {
+        this.#runTask(task);
+        this.#clock[NOW_NS] = monotonicNs();
+        task = core.nextTask();
+      }
+    } finally {
+      this.#inTurn = false;
+      core.flush();
     }
-    core.flush();
   };
+
+  /** Runs `hook` once, before the next turn looks at what has come. */
+  beforeNextTurn(hook: () => void): void {
+    this.#beforeTurn.push(hook);
+  }
 
   #drain(): void {
     const control = this.#control;
@@ -133,10 +148,45 @@ export class Shard {
     this.#freeOwners.push(id);
   }
 
+  // --- operations -----------------------------------------------------------------------------------------------------
+
+  /** Stages an operation (ops.ts has them by name). Answers its slot, or Code.FULL. */
+  submit(
+    opcode: number,
+    sqeFlags: number,
+    ioprio: number,
+    file: number,
+    ptr: number,
+    len: number,
+    opFlags: number,
+    fileIndex: number,
+    owner: number,
+    tag: number,
+  ): number {
+    if (!this.#inTurn) this.host.poke();
+    return this.core.submit(opcode, sqeFlags, ioprio, file, 0, ptr, len, opFlags, fileIndex, owner, tag);
+  }
+
+  opGeneration(index: number): number {
+    return this.words[(this.base + this.header.opsOffset + index * 64) >>> 2];
+  }
+
+  /** Cancels an operation; it completes as ever. */
+  cancelOp(index: number, generation: number): void {
+    if (!this.#inTurn) this.host.poke();
+    this.core.cancelOp(index, generation);
+  }
+
+  closeFile(file: number): void {
+    if (!this.#inTurn) this.host.poke();
+    if (this.core.closeFile(file) < 0) throw fullError('operations');
+  }
+
   // --- time -----------------------------------------------------------------------------------------------------------
 
   /** Arms a timer `delayNs` from now; `owner` gets its event. Throws FULL. */
   armTimer(delayNs: number, owner: number, tag: number): number {
+    if (!this.#inTurn) this.host.poke();
     const index = this.core.armTimer(monotonicNs() + delayNs, tag, owner);
     if (index < 0) throw index === Code.FULL ? fullError('timers') : new RangeError(`timer of ${delayNs} ns`);
     return index;
@@ -147,18 +197,9 @@ export class Shard {
     return this.words[(this.base + this.header.timersOffset + index * 32) >>> 2];
   }
 
-  opGeneration(index: number): number {
-    return this.words[(this.base + this.header.opsOffset + index * 64) >>> 2];
-  }
-
   /** The time of this turn, ns; cheap, and at most a turn old. */
   get nowNs(): number {
     return this.#clock[NOW_NS];
-  }
-
-  /** How many submissions wait in the window: 0 once the host has taken them. */
-  get staged(): number {
-    return this.#control[SUBMIT_COUNT];
   }
 
   // --- tasks ----------------------------------------------------------------------------------------------------------
@@ -167,6 +208,7 @@ export class Shard {
   queueTask(group: number, run: () => void): void {
     const id = this.#freeTasks.pop() ?? this.#tasks.length;
     this.#tasks[id] = run;
+    if (!this.#inTurn) this.host.poke();
     const result = this.core.spawnHost(group, id);
     if (result >= 0) return;
     this.#tasks[id] = undefined;
@@ -200,6 +242,14 @@ export class Shard {
     this.words[at >>> 2] = this.#sendFree; // the free list runs through the buffers' first words
     this.#sendFree = at;
     this.#sendUsed--;
+    while (this.#sendWaiters.length !== 0 && (this.#sendFree !== 0 || this.#sendFresh < this.header.sendBufferCount)) {
+      this.#sendWaiters.shift()?.(); // takes it, or does not want it any more: then it is the next one's
+    }
+  }
+
+  /** Calls back when a buffer comes free, in the order of asking. */
+  whenSendBufferFree(callback: () => void): void {
+    this.#sendWaiters.push(callback);
   }
 
   get sendBuffersUsed(): number {

@@ -13,6 +13,7 @@ import type { FromWorker, ShardData, ToWorker } from './protocol.js';
 const data = workerData as ShardData;
 const port = parentPort as NonNullable<typeof parentPort>;
 let shard: Shard;
+let runtimeHere: WorkerRuntime | undefined;
 
 function say(message: FromWorker, transfer: unknown[] = []): void {
   port.postMessage({ featherstar: message }, transfer as never);
@@ -50,9 +51,18 @@ async function begin(tokens: (number | object | undefined)[]): Promise<void> {
   });
   const calls = new Calls(shard, data.shardCount);
   shard.calls = calls;
-  setRuntime(new WorkerRuntime(shard, data.shardCount, data.host));
+  runtimeHere = new WorkerRuntime(shard, data.shardCount, data.host);
+  setRuntime(runtimeHere);
   calls.setModule(await importModule(data.module));
   say({ type: 'running' });
+}
+
+async function stop(): Promise<void> {
+  const failures = (await runtimeHere?.runOnClose()) ?? [];
+  shard.close();
+  for (const failure of failures) process.emitWarning(`onClose failed: ${failure}`, 'Featherstar');
+  say({ type: 'stopped' });
+  port.close();
 }
 
 port.on('message', ({ featherstar: message }: { featherstar?: ToWorker }) => {
@@ -62,8 +72,6 @@ port.on('message', ({ featherstar: message }: { featherstar?: ToWorker }) => {
     shard.calls?.peerDown(message.shard);
     shard.host.setPeer(message.shard, undefined);
   } else if (message.type === 'stop') {
-    shard.close();
-    say({ type: 'stopped' });
-    port.close();
+    stop().catch(fail);
   }
 });

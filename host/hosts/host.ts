@@ -42,6 +42,8 @@ export interface ShardHost {
   enter(): void;
   /** From now on calls `turn` whenever completions, mail, a deadline or more work are there. */
   start(turn: () => void): void;
+  /** Something was staged between turns: a host that has no other way to notice takes a look soon. */
+  poke(): void;
   /** Opens a listening socket. Throws a FeatherstarError that names the cause. */
   listen(options: ListenOptions): { slot: number; port: number };
   /** What peers need to wake this shard: one for each peer, in shard order. */

@@ -99,6 +99,9 @@ export class UringHost implements ShardHost {
     this.#pump.start();
   }
 
+  /** Nothing to do: the loop looks at the window each time round. */
+  poke(): void {}
+
   listen(options: ListenOptions): { slot: number; port: number } {
     const flags = options.reusePort ? LISTEN_REUSE_PORT : 0;
     const answer = this.#ring.listen(options.address, options.port, options.backlog, flags);

@@ -1,0 +1,133 @@
+// The body of one request, between the connection that receives it and the handler that reads it, at its own pace:
+// when more than HIGH_WATER bytes wait, the connection stops receiving, and TCP slows the client down.
+
+import { FeatherstarError } from '../errors.js';
+
+export const HIGH_WATER_BYTES = 65_536;
+
+export interface BodySource {
+  /** The handler reads for the first time: a client that waits for 100 Continue gets it. */
+  onFirstRead(): void;
+  /** The queue is below the high-water mark again. */
+  onDrain(): void;
+}
+
+export class RequestBody {
+  readonly #source: BodySource;
+  #queue: Uint8Array[] = [];
+  #queuedBytes = 0;
+  #done = false;
+  #error: unknown;
+  #wake: (() => void) | undefined;
+  #used = false;
+  #discarding = false;
+  #stream: ReadableStream<Uint8Array> | undefined;
+
+  constructor(source: BodySource) {
+    this.#source = source;
+  }
+
+  get used(): boolean {
+    return this.#used;
+  }
+
+  get isFull(): boolean {
+    return this.#queuedBytes > HIGH_WATER_BYTES;
+  }
+
+  // --- the connection's side ------------------------------------------------------------------------------------------
+
+  /** `bytes` is the body's own from here on. */
+  push(bytes: Uint8Array): void {
+    if (this.#discarding) return;
+    this.#queue.push(bytes);
+    this.#queuedBytes += bytes.length;
+    this.#signal();
+  }
+
+  end(): void {
+    this.#done = true;
+    this.#signal();
+  }
+
+  fail(error: unknown): void {
+    if (this.#done) return;
+    this.#error = error;
+    this.#done = true;
+    this.#signal();
+  }
+
+  /** The answer is out: what still comes interests nobody. */
+  discard(): void {
+    this.#discarding = true;
+    this.#queue = [];
+    this.#queuedBytes = 0;
+    if (!this.#done) this.fail(new FeatherstarError('FEATHERSTAR_BODY', 'the body was not read before the answer'));
+  }
+
+  #signal(): void {
+    const wake = this.#wake;
+    this.#wake = undefined;
+    wake?.();
+  }
+
+  // --- the handler's side ---------------------------------------------------------------------------------------------
+
+  #claim(): void {
+    if (this.#used) throw new FeatherstarError('FEATHERSTAR_BODY', 'the body was read already');
+    this.#used = true;
+    this.#source.onFirstRead();
+  }
+
+  /** The next run of bytes; undefined at the end. */
+  async #next(): Promise<Uint8Array | undefined> {
+    for (;;) {
+      const bytes = this.#queue.shift();
+      if (bytes !== undefined) {
+        const wasFull = this.isFull;
+        this.#queuedBytes -= bytes.length;
+        if (wasFull && !this.isFull) this.#source.onDrain();
+        return bytes;
+      }
+      if (this.#error !== undefined) throw this.#error;
+      if (this.#done) return undefined;
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  async bytes(): Promise<Uint8Array> {
+    this.#claim();
+    const runs: Uint8Array[] = [];
+    let total = 0;
+    for (let run = await this.#next(); run !== undefined; run = await this.#next()) {
+      runs.push(run);
+      total += run.length;
+    }
+    if (runs.length === 1) return runs[0];
+    const whole = new Uint8Array(total);
+    let at = 0;
+    for (const run of runs) {
+      whole.set(run, at);
+      at += run.length;
+    }
+    return whole;
+  }
+
+  get stream(): ReadableStream<Uint8Array> {
+    this.#stream ??= new ReadableStream<Uint8Array>(
+      {
+        pull: async (controller) => {
+          if (!this.#used) this.#claim();
+          const run = await this.#next();
+          if (run === undefined) controller.close();
+          else controller.enqueue(run);
+        },
+        cancel: () => this.discard(),
+      },
+      { highWaterMark: 0 },
+    );
+    return this.#stream;
+  }
+}

@@ -1,0 +1,452 @@
+// One HTTP connection: which request is being answered, and what happens when things go wrong. Bytes come from
+// inbox.ts and go to send-queue.ts. Requests are answered one at a time, in order; what a client sends ahead waits.
+//
+//   HEAD --head complete--> HANDLING --answered, and the body is in--> HEAD ...            keep-alive
+//   any --last answer is queued--> CLOSING --it is out--> LINGER --client's end, or time--> CLOSED
+//   any --reset, error, time--> CLOSED
+//
+// After CLOSED only the last events of its operations come in; then nothing refers to the connection any more.
+
+import { FeatherstarError } from '../errors.js';
+import { shutdownWrites } from '../ops.js';
+import type { Owner } from '../shard.js';
+import { HIGH_WATER_BYTES, RequestBody } from './body.js';
+import { CLOSE } from './heads.js';
+import { Inbox } from './inbox.js';
+import { FeatherRequest } from './request.js';
+import { asResponse, FeatherResponse } from './response.js';
+import { SendQueue } from './send-queue.js';
+import type { ServerShard } from './server.js';
+import { connectionFor, type Exchange } from './writer.js';
+
+const RECEIVED = 1; // tags
+const SENT = 2;
+const TIMER = 3;
+
+// words of the parser's state (assembly/http/connection.ts)
+const FLAGS = 1;
+const METHOD_ID = 2;
+const METHOD_START = 3;
+const METHOD_END = 4;
+const TARGET_START = 5;
+const TARGET_END = 6;
+const PATH_END = 7;
+const HEADERS_START = 8;
+const CONTENT_LENGTH = 48; // f64, in bytes
+const DATA_START = 14;
+const DATA_BYTES = 15;
+
+const KEEP_ALIVE = 1; // flags
+const EXPECT_CONTINUE = 8;
+const HTTP_1_0 = 16;
+const DONE = 256;
+
+const METHOD_HEAD = 2;
+const METHOD_CONNECT = 6;
+
+const HEAD = 0; // phases
+const HANDLING = 1;
+const CLOSING = 2;
+const LINGER = 3;
+const CLOSED = 4;
+
+const LINGER_NS = 1e9;
+const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n', 'latin1');
+
+export class HttpConnection implements Owner, Exchange {
+  isHead = false;
+  isHttp10 = false;
+  connection = 0;
+
+  private readonly server: ServerShard;
+  private readonly file: number;
+  private readonly parser: number; // address of the parser's state
+  private readonly id: number;
+  private readonly inbox: Inbox;
+  private readonly out: SendQueue;
+  private phase = HEAD;
+  private keepAlive = true;
+  private answered = false; // the answer is queued, but the request's body is not in
+  private wantsContinue = false;
+  private body: RequestBody | undefined;
+  private bodyDone = true;
+  private bodyBytes = 0;
+  private aborter: AbortController | undefined;
+  private timer = 0;
+  private timerGeneration = 0;
+  private firesNs = Number.POSITIVE_INFINITY;
+  private deadlineNs = Number.POSITIVE_INFINITY;
+  private onDrained: { resolve: () => void; reject: (reason: unknown) => void } | undefined;
+
+  constructor(server: ServerShard, file: number) {
+    this.server = server;
+    this.file = file;
+    const { shard } = server;
+    this.parser = shard.base + shard.header.connectionsOffset + file * 64;
+    shard.core.http_reset(this.parser);
+    this.id = shard.register(this);
+    this.out = new SendQueue(shard, file, this.id, SENT);
+    this.inbox = new Inbox(server, this, file, this.id, RECEIVED);
+    this.setDeadline(server.limits.headerTimeoutNs);
+  }
+
+  onEvent(tag: number, result: number, extra: number): void {
+    if (tag === RECEIVED) this.inbox.onReceived(result, extra);
+    else if (tag === SENT) this.onSent(result);
+    else this.onTimer();
+  }
+
+  // --- for the inbox --------------------------------------------------------------------------------------------------
+
+  get isClosing(): boolean {
+    return this.phase >= CLOSING;
+  }
+
+  get isClosed(): boolean {
+    return this.phase === CLOSED;
+  }
+
+  /** False while a request is handled whose body is in, or while the client does not take its answers. */
+  get mayFeed(): boolean {
+    if (this.phase === HEAD) return this.out.backlogBytes <= HIGH_WATER_BYTES;
+    return this.phase === HANDLING && !this.bodyDone;
+  }
+
+  get bodyIsFull(): boolean {
+    return this.body?.isFull === true;
+  }
+
+  /** Looks at bytes in [at, end). Answers how many it took; 0: a head that is not complete. */
+  feed(at: number, end: number): number {
+    return this.phase === HEAD ? this.feedHead(at, end) : this.feedBody(at, end);
+  }
+
+  private feedHead(at: number, end: number): number {
+    const bytes = this.server.shard.core.http_parse(this.parser, at, end - at);
+    if (bytes > 0) this.begin(at, bytes, end);
+    else if (bytes < 0) {
+      this.refuse(-bytes);
+      return end - at;
+    }
+    return bytes;
+  }
+
+  /** A head has begun that is not complete. */
+  onPartialHead(): void {
+    this.setDeadline(this.server.limits.headerTimeoutNs);
+  }
+
+  private feedBody(at: number, end: number): number {
+    const { core, words, bytes } = this.server.shard;
+    const taken = core.http_body(this.parser, at, end - at);
+    if (taken < 0) {
+      this.breakBody(-taken, 'the body is malformed');
+      return end - at;
+    }
+    const word = this.parser >>> 2;
+    const count = words[word + DATA_BYTES];
+    this.bodyBytes += count;
+    if (this.bodyBytes > this.server.limits.bodyBytes) {
+      this.breakBody(413, `the body exceeds ${this.server.limits.bodyBytes} bytes`);
+      return end - at;
+    }
+    if (count !== 0 && !this.answered) {
+      const copy = new Uint8Array(count); // of its own: handlers may keep it
+      const start = at + words[word + DATA_START];
+      copy.set(bytes.subarray(start, start + count));
+      this.body?.push(copy);
+    }
+    if ((words[word + FLAGS] & DONE) !== 0) {
+      this.bodyDone = true;
+      this.body?.end();
+      this.deadlineNs = Number.POSITIVE_INFINITY; // the handler may take its time
+      if (this.answered) this.nextRequest();
+    }
+    return taken;
+  }
+
+  private breakBody(status: number, text: string): void {
+    this.body?.fail(new FeatherstarError('FEATHERSTAR_BODY', text));
+    if (this.answered) this.destroy();
+    else this.refuse(status);
+  }
+
+  /** The client has sent its last byte; all that came before has been looked at, or waits for the handler. */
+  onEnd(): void {
+    if (this.phase === HEAD) this.startClosing();
+    else if (this.phase === HANDLING) {
+      this.keepAlive = false; // half-closed: it may still want its answer
+      if (!this.bodyDone) this.destroy();
+    } else if (this.phase === LINGER) this.destroy();
+  }
+
+  // --- one request ----------------------------------------------------------------------------------------------------
+
+  private begin(at: number, headBytes: number, end: number): void {
+    const { server } = this;
+    const { words } = server.shard;
+    const word = this.parser >>> 2;
+    const flags = words[word + FLAGS];
+    const methodId = words[word + METHOD_ID];
+    this.phase = HANDLING;
+    this.isHttp10 = (flags & HTTP_1_0) !== 0;
+    this.isHead = methodId === METHOD_HEAD;
+    this.keepAlive = (flags & KEEP_ALIVE) !== 0 && !server.draining;
+    this.bodyDone = (flags & DONE) !== 0;
+    const { text, start } = this.inbox.text(at, this.bodyDone ? end : at + headBytes, headBytes);
+    const head = {
+      text,
+      start,
+      methodId,
+      methodStart: words[word + METHOD_START],
+      methodEnd: words[word + METHOD_END],
+      targetStart: words[word + TARGET_START],
+      targetEnd: words[word + TARGET_END],
+      pathEnd: words[word + PATH_END],
+      headersStart: words[word + HEADERS_START],
+      headEnd: headBytes,
+    };
+    if (methodId === METHOD_CONNECT) {
+      this.refuse(501);
+      return;
+    }
+    if (this.bodyDone) this.deadlineNs = Number.POSITIVE_INFINITY;
+    else if (!this.expectBody(flags)) return;
+    this.handle(new FeatherRequest(head, this.body, this));
+  }
+
+  /** False: the body is too large, and was refused. */
+  private expectBody(flags: number): boolean {
+    const { limits, shard } = this.server;
+    this.bodyBytes = 0;
+    this.wantsContinue = (flags & EXPECT_CONTINUE) !== 0;
+    if (shard.doubles[(this.parser + CONTENT_LENGTH) / 8] > limits.bodyBytes) {
+      this.refuse(413);
+      return false;
+    }
+    this.body = new RequestBody(this);
+    this.setDeadline(limits.requestTimeoutNs);
+    return true;
+  }
+
+  private handle(request: FeatherRequest): void {
+    this.server.requests++;
+    let result: unknown;
+    try {
+      result = this.server.fetch(request);
+    } catch (error) {
+      this.onFailure(error);
+      return;
+    }
+    if (result instanceof FeatherResponse) this.onAnswer(result);
+    else if (result instanceof Promise) result.then(this.onAnswer, this.onFailure);
+    else this.onAnswer(result);
+  }
+
+  private readonly onAnswer = (value: unknown): void => {
+    if (this.phase !== HANDLING) return; // the client is gone, or was refused
+    try {
+      const response = asResponse(value);
+      this.connection = connectionFor(this.keepAlive && this.mayKeepBody(), this.isHttp10);
+      if (response instanceof FeatherResponse && this.server.writer.writeNow(response, this.out, this)) this.finish();
+      else this.server.writer.write(response, this.out, this).then(this.finish, this.onStreamFailure);
+    } catch (error) {
+      this.onFailure(error);
+    }
+  };
+
+  /** The handler failed: 500, and a report. */
+  private readonly onFailure = (error: unknown): void => {
+    this.server.report(error);
+    if (this.phase === HANDLING) this.answerStatus(500);
+  };
+
+  /** The answer's body failed in the middle: only breaking off tells the client. */
+  private readonly onStreamFailure = (error: unknown): void => {
+    if (this.phase === CLOSED) return;
+    this.server.report(error);
+    this.destroy();
+  };
+
+  /** Whether what the client still sends of a body that nobody read is worth receiving. */
+  private mayKeepBody(): boolean {
+    if (this.bodyDone) return true;
+    const length = this.server.shard.doubles[(this.parser + CONTENT_LENGTH) / 8];
+    return !this.wantsContinue && length !== 0 && length - this.bodyBytes <= HIGH_WATER_BYTES;
+  }
+
+  private answerStatus(status: number): void {
+    this.connection = connectionFor(this.keepAlive && this.mayKeepBody(), this.isHttp10);
+    this.server.writer.writeStatus(status, this.out, this);
+    this.finish();
+  }
+
+  private readonly finish = (): void => {
+    if (this.phase !== HANDLING) return;
+    if (this.connection === CLOSE) {
+      this.body?.discard();
+      this.startClosing();
+    } else if (this.bodyDone) this.nextRequest();
+    else {
+      this.answered = true;
+      this.body?.discard();
+      this.inbox.resume();
+    }
+  };
+
+  private nextRequest(): void {
+    this.phase = HEAD;
+    this.answered = false;
+    this.body = undefined;
+    this.aborter = undefined;
+    this.wantsContinue = false;
+    this.server.shard.core.http_reset(this.parser);
+    this.setDeadline(this.server.limits.idleTimeoutNs);
+    if (!this.keepAlive) this.startClosing();
+    else this.inbox.resume();
+  }
+
+  /** The request cannot be understood or is too much: say so and close. */
+  private refuse(status: number): void {
+    this.connection = CLOSE;
+    this.isHead = false;
+    this.server.refused++;
+    this.server.writer.writeStatus(status, this.out, this);
+    this.body?.fail(new FeatherstarError('FEATHERSTAR_BODY', `the request was refused with ${status}`));
+    this.startClosing();
+  }
+
+  // --- for the body and the request -----------------------------------------------------------------------------------
+
+  onFirstRead(): void {
+    if (!this.wantsContinue || this.phase !== HANDLING) return;
+    this.wantsContinue = false;
+    this.out.enqueue(CONTINUE);
+  }
+
+  onDrain(): void {
+    this.inbox.resume();
+  }
+
+  abortSignal(): AbortSignal {
+    this.aborter ??= new AbortController();
+    if (this.phase === CLOSED) this.aborter.abort();
+    return this.aborter.signal;
+  }
+
+  // --- going out ------------------------------------------------------------------------------------------------------
+
+  private onSent(result: number): void {
+    const isWhole = this.out.onSent(result);
+    if (this.phase === CLOSED) this.leaveIfDone();
+    else if (!isWhole) this.destroy();
+    else if (this.phase === CLOSING) {
+      if (this.out.isIdle) this.afterLast();
+      else this.setDeadline(this.server.limits.idleTimeoutNs);
+    } else if (this.onDrained !== undefined) {
+      if (this.out.backlogBytes <= HIGH_WATER_BYTES) {
+        this.deadlineNs = Number.POSITIVE_INFINITY;
+        this.onDrained.resolve();
+        this.onDrained = undefined;
+      } else this.setDeadline(this.server.limits.idleTimeoutNs);
+    } else if (this.inbox.waits) this.inbox.resume();
+  }
+
+  drained(): Promise<void> | undefined {
+    if (this.phase === CLOSED) throw new FeatherstarError('FEATHERSTAR_CLOSED', 'the client closed the connection');
+    if (this.out.backlogBytes <= HIGH_WATER_BYTES) return undefined;
+    this.setDeadline(this.server.limits.idleTimeoutNs); // for a client that never reads
+    return new Promise((resolve, reject) => {
+      this.onDrained = { resolve, reject };
+    });
+  }
+
+  // --- the end --------------------------------------------------------------------------------------------------------
+
+  /** The server drains: idle connections close now, the others after their answer. */
+  drain(): void {
+    this.keepAlive = false;
+    if (this.phase === HEAD && !this.inbox.waits) this.startClosing();
+  }
+
+  unhold(): void {
+    this.inbox.unhold();
+  }
+
+  /** One connection too many. */
+  turnAway(): void {
+    this.refuse(503);
+  }
+
+  private startClosing(): void {
+    this.phase = CLOSING;
+    if (this.out.isIdle) this.afterLast();
+    else this.setDeadline(this.server.limits.idleTimeoutNs);
+  }
+
+  /** All is out. Closing now could make the kernel throw away what the client has not read, if it still sends. */
+  private afterLast(): void {
+    if (this.inbox.ended) {
+      this.destroy();
+      return;
+    }
+    this.phase = LINGER;
+    shutdownWrites(this.server.shard, this.file);
+    this.setDeadline(LINGER_NS);
+  }
+
+  destroy(): void {
+    if (this.phase === CLOSED) return;
+    this.phase = CLOSED;
+    const { shard } = this.server;
+    if (this.timer !== 0 && shard.core.cancelTimer(this.timer, this.timerGeneration) === 0) this.timer = 0;
+    this.out.break();
+    this.inbox.close();
+    shard.closeFile(this.file);
+    const gone = new FeatherstarError('FEATHERSTAR_CLOSED', 'the client closed the connection');
+    this.body?.fail(gone);
+    this.aborter?.abort();
+    this.onDrained?.reject(gone);
+    this.onDrained = undefined;
+    this.server.forget(this);
+    this.leaveIfDone();
+  }
+
+  leaveIfDone(): void {
+    if (this.timer === 0 && this.out.isIdle && !this.inbox.isReceiving) this.server.shard.unregister(this.id);
+  }
+
+  // --- time -----------------------------------------------------------------------------------------------------------
+
+  // One timer, moved lazily: a deadline that moves on costs a store; the timer looks at it when it fires.
+  private setDeadline(ns: number): void {
+    this.deadlineNs = this.server.shard.nowNs + ns;
+    if (this.deadlineNs < this.firesNs) this.armTimer(ns);
+  }
+
+  private armTimer(ns: number): void {
+    const { shard } = this.server;
+    if (this.timer !== 0 && shard.core.cancelTimer(this.timer, this.timerGeneration) !== 0) return; // it fires this turn
+    this.timer = shard.armTimer(ns, this.id, TIMER);
+    this.timerGeneration = shard.timerGeneration(this.timer);
+    this.firesNs = shard.nowNs + ns;
+  }
+
+  private onTimer(): void {
+    this.timer = 0;
+    this.firesNs = Number.POSITIVE_INFINITY;
+    if (this.phase === CLOSED) {
+      this.leaveIfDone();
+      return;
+    }
+    const leftNs = this.deadlineNs - this.server.shard.nowNs;
+    if (leftNs > 0) this.armTimer(Math.min(leftNs, this.server.limits.idleTimeoutNs));
+    else this.onTimeout();
+  }
+
+  private onTimeout(): void {
+    if (this.phase >= CLOSING || !this.out.isIdle) this.destroy(); // it does not read, or does not close
+    else if (this.phase === HANDLING || this.inbox.hasPartialHead) this.refuse(408);
+    else this.startClosing();
+  }
+}

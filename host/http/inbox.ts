@@ -1,0 +1,238 @@
+// What comes in on one connection, until somebody looks at it.
+//
+// Received bytes lie in a buffer of the kernel's pool. They are looked at in place. Bytes that must wait (a handler
+// runs) are left there until the next turn begins, so a handler that answers at once costs no copy; then they are
+// copied out and the buffer goes back. A head that arrives in pieces is put together in scratch memory.
+//
+//   received --> [ held: a buffer, rest of it ] --> [ waiting: copies, in order ]
+//                carry: the beginning of a head that is not complete
+//
+// Beyond HIGH_WATER_BYTES nothing more is received: the client's TCP window fills, and it waits.
+
+import { BUFFER_SHIFT, MORE, receive } from '../ops.js';
+import { HIGH_WATER_BYTES } from './body.js';
+import type { HttpConnection } from './connection.js';
+import type { ServerShard } from './server.js';
+
+const ENOBUFS = -105;
+const ECANCELED = -125;
+const NOTHING = new Uint8Array(0);
+
+export class Inbox {
+  /** The client has sent its last byte. */
+  ended = false;
+
+  private readonly server: ServerShard;
+  private readonly connection: HttpConnection;
+  private readonly file: number;
+  private readonly owner: number;
+  private readonly tag: number;
+  private op = 0;
+  private generation = 0;
+  private carry: Uint8Array = NOTHING;
+  private waiting: Uint8Array[] = [];
+  private waitingBytes = 0;
+  private held = -1;
+  private heldAt = 0;
+  private heldEnd = 0;
+  private feeding = false;
+  private cached = ''; // text of [cachedPtr, cachedEnd), a buffer that holds several heads
+  private cachedPtr = 0;
+  private cachedEnd = 0;
+
+  constructor(server: ServerShard, connection: HttpConnection, file: number, owner: number, tag: number) {
+    this.server = server;
+    this.connection = connection;
+    this.file = file;
+    this.owner = owner;
+    this.tag = tag;
+    this.arm();
+  }
+
+  get isReceiving(): boolean {
+    return this.op !== 0;
+  }
+
+  /** Whether bytes are here that nobody has looked at. */
+  get waits(): boolean {
+    return this.held >= 0 || this.waitingBytes !== 0;
+  }
+
+  get hasPartialHead(): boolean {
+    return this.carry.length !== 0;
+  }
+
+  // --- receiving ------------------------------------------------------------------------------------------------------
+
+  private arm(): void {
+    const { shard } = this.server;
+    this.op = receive(shard, this.file, true, this.owner, this.tag);
+    this.generation = shard.opGeneration(this.op);
+  }
+
+  private mayReceive(): boolean {
+    return !this.ended && this.waitingBytes <= HIGH_WATER_BYTES && !this.connection.bodyIsFull;
+  }
+
+  private pause(): void {
+    if (this.op !== 0) this.server.shard.cancelOp(this.op, this.generation);
+  }
+
+  onReceived(result: number, flags: number): void {
+    if ((flags & MORE) === 0) this.op = 0;
+    if (result > 0) this.onBuffer(flags >>> BUFFER_SHIFT, result);
+    if (this.connection.isClosed) {
+      this.connection.leaveIfDone();
+      return;
+    }
+    if (result === 0) {
+      this.ended = true;
+      if (!this.waits) this.connection.onEnd();
+    } else if (result < 0 && result !== ENOBUFS && result !== ECANCELED) {
+      this.connection.destroy();
+      return;
+    }
+    // ENOBUFS: buffers go back with the same enter that takes the new receive, so this does not spin.
+    if (this.op === 0 && this.mayReceive()) this.arm();
+  }
+
+  private onBuffer(buffer: number, bytes: number): void {
+    const { shard } = this.server;
+    const ptr = shard.base + shard.header.recvOffset + buffer * shard.header.recvBufferBytes;
+    const end = ptr + bytes;
+    if (this.connection.isClosing) {
+      shard.core.recycle(buffer);
+      return;
+    }
+    if (this.waits || this.feeding) {
+      this.wait(ptr, end);
+      shard.core.recycle(buffer);
+      if (!this.mayReceive()) this.pause();
+      return;
+    }
+    this.cachedEnd = 0;
+    const at = this.feed(ptr, end);
+    if (at === end || this.connection.isClosing) shard.core.recycle(buffer);
+    else {
+      this.held = buffer;
+      this.heldAt = at;
+      this.heldEnd = end;
+      this.server.holding(this.connection);
+    }
+    if (this.connection.bodyIsFull) this.pause();
+  }
+
+  private copy(ptr: number, end: number): Uint8Array {
+    const bytes = new Uint8Array(end - ptr); // of its own: the kernel gets the buffer back
+    bytes.set(this.server.shard.bytes.subarray(ptr, end));
+    return bytes;
+  }
+
+  private wait(ptr: number, end: number): void {
+    this.waiting.push(this.copy(ptr, end));
+    this.waitingBytes += end - ptr;
+  }
+
+  /** The next turn begins: what still waits in a buffer is copied out. */
+  unhold(): void {
+    if (this.held < 0) return;
+    this.waiting.unshift(this.copy(this.heldAt, this.heldEnd));
+    this.waitingBytes += this.heldEnd - this.heldAt;
+    this.dropHeld();
+  }
+
+  private dropHeld(): void {
+    this.server.shard.core.recycle(this.held);
+    this.held = -1;
+    this.cachedEnd = 0;
+  }
+
+  // --- looking at it --------------------------------------------------------------------------------------------------
+
+  /** Lets the connection look at [ptr, end) as far as it will. Answers where it stopped. */
+  private feed(ptr: number, end: number): number {
+    this.feeding = true;
+    let at = ptr;
+    while (at < end && this.connection.mayFeed) {
+      if (this.carry.length !== 0) at = this.feedCarried(at, end);
+      else {
+        const taken = this.connection.feed(at, end);
+        if (taken === 0) {
+          this.carry = this.copy(at, end);
+          this.connection.onPartialHead();
+          at = end;
+        } else at += taken;
+      }
+    }
+    this.feeding = false;
+    return at;
+  }
+
+  /** A head that began before: both parts together in scratch memory. */
+  private feedCarried(at: number, end: number): number {
+    const { bytes } = this.server.shard;
+    const scratch = this.server.headScratch;
+    const before = this.carry.length;
+    bytes.set(this.carry, scratch);
+    bytes.copyWithin(scratch + before, at, end);
+    const whole = scratch + before + (end - at);
+    this.carry = NOTHING;
+    this.cachedEnd = 0; // scratch held something else before
+    const taken = this.connection.feed(scratch, whole);
+    this.cachedEnd = 0;
+    if (taken === 0) {
+      this.carry = this.copy(scratch, whole);
+      return end;
+    }
+    return at + taken - before;
+  }
+
+  /** The connection can go on: lets it look at what waits, and receives again if that was held up. */
+  resume(): void {
+    if (this.feeding || this.connection.isClosing) return;
+    if (this.held >= 0 && this.connection.mayFeed) {
+      this.heldAt = this.feed(this.heldAt, this.heldEnd);
+      if (this.held >= 0 && this.heldAt === this.heldEnd) this.dropHeld();
+    }
+    while (this.held < 0 && this.waitingBytes !== 0 && this.connection.mayFeed) this.feedWaiting();
+    if (this.connection.isClosing) return;
+    if (this.ended && !this.waits) this.connection.onEnd();
+    else if (this.op === 0 && this.mayReceive()) this.arm();
+  }
+
+  private feedWaiting(): void {
+    const piece = this.waiting[0];
+    const ptr = this.server.pieceScratch;
+    this.server.shard.bytes.set(piece, ptr);
+    this.cachedEnd = 0;
+    const taken = this.feed(ptr, ptr + piece.length) - ptr;
+    this.cachedEnd = 0;
+    if (this.connection.isClosing) return;
+    this.waitingBytes -= taken;
+    if (taken === piece.length) this.waiting.shift();
+    else this.waiting[0] = piece.subarray(taken);
+  }
+
+  /**
+   * The text of a head of `headBytes` at `at`. If more heads may follow up to `end`, all of it is made text at once:
+   * one call into C++ for a whole buffer of pipelined requests.
+   */
+  text(at: number, end: number, headBytes: number): { text: string; start: number } {
+    if (at < this.cachedPtr || at + headBytes > this.cachedEnd) {
+      const stop = this.carry.length === 0 ? end : at + headBytes;
+      this.cached = this.server.shard.bytes.latin1Slice(at, stop);
+      this.cachedPtr = at;
+      this.cachedEnd = stop;
+    }
+    return { text: this.cached, start: at - this.cachedPtr };
+  }
+
+  /** The connection is closed: gives everything back. */
+  close(): void {
+    if (this.held >= 0) this.dropHeld();
+    this.waiting = [];
+    this.waitingBytes = 0;
+    this.carry = NOTHING;
+    this.pause();
+  }
+}

@@ -1,0 +1,131 @@
+// The request as a handler sees it: the shape of the web's Request, made lazily. The parser has checked the head; here
+// it is one string, cut only where somebody asks. A request owns its bytes: it may be kept as long as you like.
+
+import type { RequestBody } from './body.js';
+
+const METHODS = ['', 'GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH'];
+
+/** Where things lie in the head's text. */
+export interface Head {
+  /** The text that holds the head; it may hold others. */
+  text: string;
+  /** Where the head begins in it; the offsets below count from here. */
+  start: number;
+  methodId: number;
+  methodStart: number;
+  methodEnd: number;
+  targetStart: number;
+  targetEnd: number;
+  pathEnd: number;
+  headersStart: number;
+  headEnd: number;
+}
+
+export class FeatherRequest {
+  readonly #head: Head;
+  readonly #body: RequestBody | undefined;
+  readonly #exchange: { abortSignal(): AbortSignal };
+  #url: string | undefined;
+  #headers: Headers | undefined;
+
+  constructor(head: Head, body: RequestBody | undefined, exchange: { abortSignal(): AbortSignal }) {
+    this.#head = head;
+    this.#body = body;
+    this.#exchange = exchange;
+  }
+
+  get method(): string {
+    const { methodId, text, start, methodStart, methodEnd } = this.#head;
+    return METHODS[methodId] || text.slice(start + methodStart, start + methodEnd);
+  }
+
+  /** The target up to the '?', as it was sent: cheaper than `new URL(request.url).pathname`. Not in the web's Request. */
+  get path(): string {
+    const { text, start, targetStart, pathEnd } = this.#head;
+    return text.slice(start + targetStart, start + pathEnd);
+  }
+
+  /** The absolute URL: `http://`, the Host header, and the target. */
+  get url(): string {
+    if (this.#url === undefined) {
+      const { text, start, targetStart, targetEnd } = this.#head;
+      const target = text.slice(start + targetStart, start + targetEnd);
+      this.#url = target.startsWith('/') || target === '*' ? `http://${this.header('host') ?? 'localhost'}${target}` : target;
+    }
+    return this.#url;
+  }
+
+  /** One header without building a Headers object; undefined if it is absent. `name` in lower case. */
+  header(name: string): string | undefined {
+    if (this.#headers !== undefined) return this.#headers.get(name) ?? undefined;
+    let found: string | undefined;
+    this.#eachHeader((key, value) => {
+      if (key.length === name.length && key.toLowerCase() === name) found = found === undefined ? value : `${found}, ${value}`;
+    });
+    return found;
+  }
+
+  get headers(): Headers {
+    if (this.#headers === undefined) {
+      const headers = new Headers();
+      this.#eachHeader((key, value) => headers.append(key, value));
+      this.#headers = headers;
+    }
+    return this.#headers;
+  }
+
+  #eachHeader(visit: (name: string, value: string) => void): void {
+    const { text, start, headersStart, headEnd } = this.#head;
+    const end = start + headEnd - 2; // the empty line
+    for (let line = start + headersStart; line < end; ) {
+      const colon = text.indexOf(':', line);
+      const stop = text.indexOf('\r\n', colon);
+      visit(text.slice(line, colon), text.slice(colon + 1, stop).trim());
+      line = stop + 2;
+    }
+  }
+
+  /** Aborts when the client goes away before it has its answer. */
+  get signal(): AbortSignal {
+    return this.#exchange.abortSignal();
+  }
+
+  get body(): ReadableStream<Uint8Array> | null {
+    return this.#body?.stream ?? null;
+  }
+
+  get bodyUsed(): boolean {
+    return this.#body?.used ?? false;
+  }
+
+  /** The whole body. Rejects with FEATHERSTAR_BODY if it breaks off, or was read before. */
+  async bytes(): Promise<Uint8Array> {
+    return this.#body === undefined ? new Uint8Array(0) : this.#body.bytes();
+  }
+
+  async arrayBuffer(): Promise<ArrayBuffer> {
+    return (await this.bytes()).buffer as ArrayBuffer;
+  }
+
+  async text(): Promise<string> {
+    return decoder.decode(await this.bytes());
+  }
+
+  async json(): Promise<unknown> {
+    return JSON.parse(await this.text());
+  }
+
+  async blob(): Promise<Blob> {
+    return new Blob([(await this.bytes()) as BlobPart], { type: this.header('content-type') ?? '' });
+  }
+
+  async formData(): Promise<FormData> {
+    const type = this.header('content-type') ?? '';
+    return new Response((await this.bytes()) as BodyInit, { headers: { 'content-type': type } }).formData();
+  }
+}
+
+const decoder = new TextDecoder();
+
+// `request instanceof Request` holds, as frameworks expect it of what their handler gets.
+Object.setPrototypeOf(FeatherRequest.prototype, Request.prototype);

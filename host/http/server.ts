@@ -1,0 +1,274 @@
+// The HTTP server of one shard: its listener, its connections, its limits. With several shards each has its own
+// listener on the same port, and the kernel spreads connections over them (SO_REUSEPORT).
+
+import { lookup } from 'node:dns/promises';
+import { isIP } from 'node:net';
+import { FeatherstarError, optionError } from '../errors.js';
+import { accept, MORE } from '../ops.js';
+import { Runtime, runtime } from '../runtime.js';
+import { currentShard, findShard, type Owner, type Shard } from '../shard.js';
+import { HttpConnection } from './connection.js';
+import { Heads } from './heads.js';
+import type { FeatherRequest } from './request.js';
+import type { FeatherResponse } from './response.js';
+import { Writer } from './writer.js';
+
+type Answer = FeatherResponse | Response;
+
+export interface HttpLimits {
+  /** Bytes of a request's head, up to 65,536. 431 beyond. */
+  headerBytes?: number | undefined;
+  /** Header lines. 431 beyond. */
+  headerCount?: number | undefined;
+  /** Bytes of a request's target. 414 beyond. */
+  targetBytes?: number | undefined;
+  /** Bytes of a request's body. 413 beyond. */
+  bodyBytes?: number | undefined;
+  /** Open connections per shard. 503 beyond. */
+  connections?: number | undefined;
+  /** From a head's first byte to its last, and from accept to a head. 408 beyond. */
+  headerTimeoutMs?: number | undefined;
+  /** From a head to the last byte of its body. 408 beyond. */
+  requestTimeoutMs?: number | undefined;
+  /** A connection between requests, or a client that does not take its answer: closed. */
+  idleTimeoutMs?: number | undefined;
+}
+
+export interface ServeOptions {
+  fetch: (request: FeatherRequest) => Answer | Promise<Answer>;
+  /** 0: any free one. Default 0. */
+  port?: number | undefined;
+  /** Address or name to listen on. Default 0.0.0.0. */
+  hostname?: string | undefined;
+  limits?: HttpLimits | undefined;
+  /** Gets what a handler threw. Default: prints it to stderr. */
+  onError?: ((error: unknown) => void) | undefined;
+  /** Length of the kernel's queue of connections that are not accepted yet. */
+  backlog?: number | undefined;
+  /** Several shards listen on this port. Default: if the runtime has more than one shard. */
+  reusePort?: boolean | undefined;
+}
+
+const DEFAULTS = {
+  headerBytes: 16_384,
+  headerCount: 100,
+  targetBytes: 8192,
+  bodyBytes: 8_388_608,
+  connections: 16_384,
+  headerTimeoutMs: 10_000,
+  requestTimeoutMs: 300_000,
+  idleTimeoutMs: 60_000,
+};
+
+const HIGHEST: Record<keyof HttpLimits, number> = {
+  headerBytes: 65_536,
+  headerCount: 10_000,
+  targetBytes: 65_536,
+  bodyBytes: Number.MAX_SAFE_INTEGER,
+  connections: 1_048_576,
+  headerTimeoutMs: 86_400_000,
+  requestTimeoutMs: 86_400_000,
+  idleTimeoutMs: 86_400_000,
+};
+
+// shard scratch memory (header.scratchBytes = 262,144)
+const HEAD_SCRATCH = 0; // 128 KiB: a head's beginning and the buffer that goes on with it
+const PIECE_SCRATCH = 131_072; // 64 KiB: received bytes that had to wait
+const TEMPLATES = 196_608; // 64 KiB
+const TEMPLATES_BYTES = 65_536;
+
+interface Limits {
+  bodyBytes: number;
+  connections: number;
+  headerTimeoutNs: number;
+  requestTimeoutNs: number;
+  idleTimeoutNs: number;
+}
+
+export class ServerShard implements Owner {
+  readonly shard: Shard;
+  readonly writer: Writer;
+  readonly limits: Limits;
+  readonly fetch: ServeOptions['fetch'];
+  readonly headScratch: number;
+  readonly pieceScratch: number;
+  /** No new requests: connections close after their answer. */
+  draining = false;
+  requests = 0;
+  refused = 0;
+  private readonly onError: (error: unknown) => void;
+  private readonly listener: number;
+  private readonly id: number;
+  private readonly connections = new Set<HttpConnection>();
+  private op = 0;
+  private generation = 0;
+  private holders: HttpConnection[] = [];
+  private onEmpty: (() => void) | undefined;
+
+  constructor(shard: Shard, listener: number, options: ServeOptions) {
+    const limits = { ...DEFAULTS, ...definedOnly(options.limits ?? {}) };
+    const scratch = shard.base + shard.header.scratchOffset;
+    this.shard = shard;
+    this.listener = listener;
+    this.fetch = options.fetch;
+    this.onError = options.onError ?? ((error) => console.error(error));
+    this.headScratch = scratch + HEAD_SCRATCH;
+    this.pieceScratch = scratch + PIECE_SCRATCH;
+    this.writer = new Writer(shard, new Heads(shard, scratch + TEMPLATES, TEMPLATES_BYTES));
+    this.limits = {
+      bodyBytes: limits.bodyBytes,
+      connections: limits.connections,
+      headerTimeoutNs: limits.headerTimeoutMs * 1e6,
+      requestTimeoutNs: limits.requestTimeoutMs * 1e6,
+      idleTimeoutNs: limits.idleTimeoutMs * 1e6,
+    };
+    shard.core.http_limits(limits.headerBytes, limits.headerCount, limits.targetBytes);
+    this.id = shard.register(this);
+    this.arm();
+  }
+
+  get connectionCount(): number {
+    return this.connections.size;
+  }
+
+  private arm(): void {
+    this.op = accept(this.shard, this.listener, this.id, 0);
+    this.generation = this.shard.opGeneration(this.op);
+  }
+
+  /** A connection, or the end of accepting. */
+  onEvent(_tag: number, result: number, flags: number): void {
+    if ((flags & MORE) === 0) this.op = 0;
+    if (result >= 0) {
+      if (this.draining || this.connections.size >= this.limits.connections) this.turnAway(result);
+      else this.connections.add(new HttpConnection(this, result));
+    }
+    if (this.op !== 0) return;
+    if (this.draining) this.shard.unregister(this.id);
+    else if (result >= 0 || this.connections.size === 0) this.arm();
+    // Otherwise no file slot is free (-ENFILE): accepting goes on when a connection has gone, see forget().
+  }
+
+  private turnAway(file: number): void {
+    if (this.draining) this.shard.closeFile(file);
+    else new HttpConnection(this, file).turnAway();
+  }
+
+  forget(connection: HttpConnection): void {
+    this.connections.delete(connection);
+    if (this.op === 0 && !this.draining) this.arm();
+    if (this.connections.size === 0) this.onEmpty?.();
+  }
+
+  /** This connection has bytes in a receive buffer that it has to give back when the next turn begins. */
+  holding(connection: HttpConnection): void {
+    if (this.holders.push(connection) !== 1) return;
+    this.shard.beforeNextTurn(() => {
+      const holders = this.holders;
+      this.holders = [];
+      for (const holder of holders) holder.unhold();
+    });
+  }
+
+  report(error: unknown): void {
+    try {
+      this.onError(error);
+    } catch (second) {
+      process.emitWarning(`onError failed: ${second}`, 'Featherstar');
+    }
+  }
+
+  /** Stops accepting, lets requests that run be answered, and after the deadline closes what is left. */
+  async close(timeoutMs: number): Promise<void> {
+    if (this.draining) return;
+    this.draining = true;
+    if (this.op !== 0) this.shard.cancelOp(this.op, this.generation);
+    this.shard.closeFile(this.listener);
+    for (const connection of this.connections) connection.drain();
+    if (this.connections.size === 0) return;
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      this.onEmpty = resolve;
+      timer = setTimeout(resolve, timeoutMs);
+    });
+    clearTimeout(timer);
+    for (const connection of [...this.connections]) connection.destroy();
+  }
+}
+
+function definedOnly(limits: HttpLimits): Partial<typeof DEFAULTS> {
+  return Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined));
+}
+
+export interface Server {
+  readonly port: number;
+  readonly hostname: string;
+  readonly url: string;
+  /** Of this shard. */
+  readonly stats: { connections: number; requests: number; refused: number };
+  /** Stops accepting, answers what runs (for `timeoutMs`, default 4000), closes the rest. */
+  close(timeoutMs?: number): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+function check(options: ServeOptions): void {
+  const { fetch, port = 0, hostname = '0.0.0.0', limits = {}, backlog = 1024 } = options;
+  if (typeof fetch !== 'function') throw optionError('fetch', fetch, 'a function');
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw optionError('port', port, 'an integer, 0 to 65535');
+  if (typeof hostname !== 'string' || hostname === '') throw optionError('hostname', hostname, 'an address or a name');
+  if (!Number.isInteger(backlog) || backlog < 1) throw optionError('backlog', backlog, 'a positive integer');
+  for (const [name, value] of Object.entries(limits)) {
+    const highest = HIGHEST[name as keyof HttpLimits];
+    if (highest === undefined) throw optionError('limits', name, `one of ${Object.keys(HIGHEST).join(', ')}`);
+    if (value !== undefined && !(Number.isInteger(value) && value >= 1 && value <= highest)) {
+      throw optionError(`limits.${name}`, value, `an integer, 1 to ${highest}`);
+    }
+  }
+}
+
+async function resolveAddress(hostname: string): Promise<string> {
+  if (hostname.startsWith('unix:') || isIP(hostname) !== 0) return hostname;
+  try {
+    return (await lookup(hostname)).address;
+  } catch (cause) {
+    throw new FeatherstarError('FEATHERSTAR_OPTION', `hostname ${hostname} cannot be resolved`, { cause });
+  }
+}
+
+/**
+ * Serves HTTP on this shard. On a runtime of several shards call it on each (an exported function of the shard module
+ * and `invokeOnAll`). In a thread that is no shard yet it starts a runtime of one shard, which ends with the server.
+ */
+export async function serve(options: ServeOptions): Promise<Server> {
+  check(options);
+  const { port = 0, hostname = '0.0.0.0', backlog = 1024 } = options;
+  const own = findShard() === undefined ? await Runtime.start({ shards: 1 }) : undefined;
+  const shard = currentShard();
+  const reusePort = options.reusePort ?? runtime().shardCount > 1;
+  let server: ServerShard;
+  let bound: { slot: number; port: number };
+  try {
+    const address = await resolveAddress(hostname);
+    bound = await shard.host.listen({ address, port, backlog, reusePort });
+    server = new ServerShard(shard, bound.slot, options);
+  } catch (error) {
+    await own?.close();
+    throw error;
+  }
+  const close = async (timeoutMs = 4000): Promise<void> => {
+    if (!shard.closed) await server.close(timeoutMs);
+    await own?.close();
+  };
+  runtime().onClose(() => (shard.closed ? undefined : server.close(4000)));
+  return {
+    port: bound.port,
+    hostname,
+    url: `http://${hostname.includes(':') ? `[${hostname}]` : hostname}:${bound.port}/`,
+    get stats() {
+      return { connections: server.connectionCount, requests: server.requests, refused: server.refused };
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+

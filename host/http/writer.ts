@@ -1,0 +1,235 @@
+// Writes one answer into a connection's send queue. Two roads: a featherstar Response with a string or bytes and plain
+// headers is written at once, head and body in one piece; everything else (streams, the global Response) takes the
+// slower one, which awaits.
+
+import { STATUS_CODES } from 'node:http';
+import { FeatherstarError } from '../errors.js';
+import type { Shard } from '../shard.js';
+import { CLOSE, type Heads, KEEP_ALIVE_1_0 } from './heads.js';
+import { FeatherResponse } from './response.js';
+import type { SendQueue } from './send-queue.js';
+
+const TEXT_TYPE = 'text/plain;charset=UTF-8';
+const SHORT_TEXT = 256; // up to here a loop beats a call into C++
+const END = Buffer.from('0\r\n\r\n', 'latin1');
+
+/** What the writer has to know of the request that it answers. */
+export interface Exchange {
+  readonly isHead: boolean;
+  readonly isHttp10: boolean;
+  /** CLOSE and the like: what the answer says of the connection. */
+  connection: number;
+  /** Resolves when the client has taken enough that more may be queued; rejects when it is gone. */
+  drained(): Promise<void> | undefined;
+}
+
+export class Writer {
+  private readonly shard: Shard;
+  private readonly heads: Heads;
+
+  constructor(shard: Shard, heads: Heads) {
+    this.shard = shard;
+    this.heads = heads;
+  }
+
+  /** Writes the answer if that can be done at once. False: use write(). Throws OPTION for bad headers. */
+  writeNow(response: FeatherResponse, queue: SendQueue, exchange: Exchange): boolean {
+    const body = response.rawBody;
+    if (response.status === 204 || response.status === 304) return this.writeBodiless(response, queue, exchange);
+    if (typeof body === 'string') return this.writeText(response, body, queue, exchange);
+    if (body == null) return this.writeBytes(response, EMPTY, queue, exchange);
+    if (body instanceof Uint8Array) return this.writeBytes(response, body, queue, exchange);
+    if (body instanceof ArrayBuffer) return this.writeBytes(response, new Uint8Array(body), queue, exchange);
+    return false;
+  }
+
+  /** An answer that says no more than its status. */
+  writeStatus(status: number, queue: SendQueue, exchange: Exchange): void {
+    this.writeNow(new FeatherResponse(STATUS_CODES[status] ?? '', { status }), queue, exchange);
+  }
+
+  private writeText(response: FeatherResponse, text: string, queue: SendQueue, exchange: Exchange): boolean {
+    const length = text.length;
+    if (response.hasHeaders || length > SHORT_TEXT || exchange.isHead || response.statusText !== '' || !isAscii(text)) {
+      return this.writeBytes(response, Buffer.from(text, 'utf8'), queue, exchange, TEXT_TYPE);
+    }
+    const template = this.heads.template(response.status, TEXT_TYPE, exchange.connection);
+    const headBytes = template === undefined ? 0 : template.bytes + digits(length) + 4;
+    const at = template === undefined ? 0 : queue.reserve(headBytes + length);
+    if (template === undefined || at === 0) {
+      return this.writeBytes(response, Buffer.from(text, 'latin1'), queue, exchange, TEXT_TYPE);
+    }
+    this.shard.core.http_head(at, template.ptr, template.bytes, length);
+    const bytes = this.shard.bytes;
+    const start = at + headBytes;
+    for (let i = 0; i < length; i++) bytes[start + i] = text.charCodeAt(i);
+    return true;
+  }
+
+  private writeBytes(
+    response: FeatherResponse,
+    body: Uint8Array,
+    queue: SendQueue,
+    exchange: Exchange,
+    type = '',
+  ): boolean {
+    const plain = plainType(response, type);
+    const template =
+      plain === undefined ? undefined : this.heads.template(response.status, plain, exchange.connection);
+    const bodyBytes = exchange.isHead ? 0 : body.length;
+    if (template !== undefined) {
+      const headBytes = template.bytes + digits(body.length) + 4;
+      const at = queue.reserve(headBytes + bodyBytes);
+      if (at !== 0) {
+        this.shard.core.http_head(at, template.ptr, template.bytes, body.length);
+        if (bodyBytes !== 0) this.shard.bytes.set(body, at + headBytes);
+        return true;
+      }
+    }
+    const head = this.headText(response, exchange, type, `Content-Length: ${body.length}\r\n\r\n`);
+    queue.enqueue(Buffer.from(head, 'latin1'));
+    if (bodyBytes !== 0) queue.enqueue(body);
+    return true;
+  }
+
+  private writeBodiless(response: FeatherResponse, queue: SendQueue, exchange: Exchange): boolean {
+    queue.enqueue(Buffer.from(this.headText(response, exchange, '', '\r\n'), 'latin1'));
+    return true;
+  }
+
+  /** Header lines of the user, without those that framing decides. */
+  private headText(response: FeatherResponse | Response, exchange: Exchange, type: string, framing: string): string {
+    let lines = '';
+    let hasType = type === '';
+    let hasDate = false;
+    const visit = (name: string, value: string) => {
+      const key = name.toLowerCase();
+      if (key === 'content-length' || key === 'transfer-encoding') return;
+      if (key === 'connection') {
+        if (/\bclose\b/i.test(value)) exchange.connection = CLOSE;
+        return;
+      }
+      if (key === 'content-type') hasType = true;
+      if (key === 'date') hasDate = true;
+      lines += `${name}: ${value}\r\n`;
+    };
+    if ('eachHeader' in response) response.eachHeader(visit);
+    else response.headers.forEach((value, name) => visit(name, value));
+    if (!hasType) lines = `Content-Type: ${type}\r\n${lines}`;
+    return this.heads.text(response.status, response.statusText, lines, !hasDate, exchange.connection) + framing;
+  }
+
+  /** The slower road: a body that has to be read first. Rejects if reading fails or the client goes away. */
+  async write(response: FeatherResponse | Response, queue: SendQueue, exchange: Exchange): Promise<void> {
+    const stream = 'rawBody' in response ? (response.rawBody as ReadableStream<Uint8Array>) : response.body;
+    if (stream === null || response.status === 204 || response.status === 304) {
+      const framing = response.status === 204 || response.status === 304 ? '\r\n' : 'Content-Length: 0\r\n\r\n';
+      queue.enqueue(Buffer.from(this.headText(response, exchange, '', framing), 'latin1'));
+      return;
+    }
+    const reader = stream.getReader();
+    try {
+      await this.pump(response, reader, queue, exchange);
+    } catch (error) {
+      await reader.cancel(error).catch(() => undefined); // the stream failed already, or does now: one error is enough
+      throw error;
+    }
+  }
+
+  private async pump(
+    response: FeatherResponse | Response,
+    reader: ReadableStreamDefaultReader<Uint8Array>,
+    queue: SendQueue,
+    exchange: Exchange,
+  ): Promise<void> {
+    const first = await reader.read();
+    let ahead = first.done ? undefined : readAhead(reader);
+    const isWhole = ahead === undefined || (await isEndSoon(ahead));
+    if (isWhole) {
+      const body = first.done ? EMPTY : first.value; // all of it is here: say how long it is
+      checkChunk(body);
+      const head = this.headText(response, exchange, '', `Content-Length: ${body.length}\r\n\r\n`);
+      queue.enqueue(Buffer.from(head, 'latin1'));
+      if (!exchange.isHead) queue.enqueue(body);
+      return;
+    }
+    const chunked = !exchange.isHttp10;
+    if (!chunked) exchange.connection = CLOSE; // HTTP/1.0 knows no chunks: the end of the connection ends the body
+    const head = this.headText(response, exchange, '', chunked ? 'Transfer-Encoding: chunked\r\n\r\n' : '\r\n');
+    queue.enqueue(Buffer.from(head, 'latin1'));
+    if (exchange.isHead) {
+      await reader.cancel();
+      return;
+    }
+    for (let step: Read = first; !step.done; ) {
+      checkChunk(step.value);
+      if (step.value.length !== 0) queue.enqueue(chunked ? frame(step.value) : step.value);
+      await exchange.drained();
+      step = await (ahead as Promise<Read>);
+      if (!step.done) ahead = readAhead(reader);
+    }
+    if (chunked) queue.enqueue(END);
+  }
+}
+
+const EMPTY = new Uint8Array(0);
+
+type Read = ReadableStreamReadResult<Uint8Array>;
+
+function readAhead(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<Read> {
+  const read = reader.read();
+  read.catch(() => undefined); // it is awaited later, or never, when the client has gone: no unhandled rejection
+  return read;
+}
+
+/** Whether the stream turns out to end within a few microtasks: then short bodies can say how long they are. */
+async function isEndSoon(read: Promise<Read>): Promise<boolean> {
+  const soon = await Promise.race([read, nextTicks(8)]);
+  return soon?.done === true;
+}
+
+async function nextTicks(count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await undefined;
+}
+
+function checkChunk(chunk: unknown): void {
+  if (!(chunk instanceof Uint8Array)) {
+    throw new FeatherstarError('FEATHERSTAR_OPTION', `a body stream must yield Uint8Arrays, not ${typeof chunk}`);
+  }
+}
+
+function frame(bytes: Uint8Array): Uint8Array {
+  const size = `${bytes.length.toString(16)}\r\n`;
+  const out = Buffer.allocUnsafe(size.length + bytes.length + 2);
+  out.latin1Write(size, 0, size.length);
+  out.set(bytes, size.length);
+  out.latin1Write('\r\n', out.length - 2, 2);
+  return out;
+}
+
+/** The content type, if it is the only header that the answer has of its own; undefined if there are others. */
+function plainType(response: FeatherResponse, type: string): string | undefined {
+  if (response.statusText !== '') return undefined;
+  if (!response.hasHeaders) return type;
+  let plain: string | undefined = type;
+  response.eachHeader((name, value) => {
+    plain = name.toLowerCase() === 'content-type' && plain !== undefined ? value : undefined;
+  });
+  return plain;
+}
+
+function isAscii(text: string): boolean {
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 127) return false;
+  return true;
+}
+
+function digits(value: number): number {
+  let count = 1;
+  for (let rest = value; rest >= 10; rest = Math.floor(rest / 10)) count++;
+  return count;
+}
+
+export function connectionFor(keepAlive: boolean, isHttp10: boolean): number {
+  if (!keepAlive) return CLOSE;
+  return isHttp10 ? KEEP_ALIVE_1_0 : 0;
+}

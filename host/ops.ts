@@ -1,0 +1,49 @@
+// Operations by name: what the sockets of net/ and http/ ask the core to stage. Numbers are the kernel's
+// (include/uapi/linux/io_uring.h); the gate and the portable host take no others.
+
+import { fullError } from './errors.js';
+import type { Shard } from './shard.js';
+
+const FIXED_FILE = 1;
+const BUFFER_SELECT = 32;
+const OP_ACCEPT = 13;
+const OP_SEND = 26;
+const OP_RECV = 27;
+const OP_SHUTDOWN = 34;
+const ACCEPT_MULTISHOT = 1;
+const RECV_MULTISHOT = 2;
+const MSG_WAITALL = 0x100;
+const FILE_INDEX_ALLOC = -1;
+const SHUT_WR = 1;
+
+/** CQE flags of a ready entry. */
+export const MORE = 2;
+export const BUFFER_SHIFT = 16;
+
+function checked(index: number): number {
+  if (index < 0) throw fullError('operations');
+  return index;
+}
+
+/** Accepts connections until cancelled: one event each, with the new file slot as its result. */
+export function accept(shard: Shard, listener: number, owner: number, tag: number): number {
+  return checked(
+    shard.submit(OP_ACCEPT, FIXED_FILE, ACCEPT_MULTISHOT, listener, 0, 0, 0, FILE_INDEX_ALLOC, owner, tag),
+  );
+}
+
+/** Receives into buffers that the kernel picks. Multishot: until cancelled, or -ENOBUFS, or the end. */
+export function receive(shard: Shard, file: number, multishot: boolean, owner: number, tag: number): number {
+  const ioprio = multishot ? RECV_MULTISHOT : 0;
+  return checked(shard.submit(OP_RECV, FIXED_FILE | BUFFER_SELECT, ioprio, file, 0, 0, 0, 0, owner, tag));
+}
+
+/** Sends [ptr, ptr + len); one event when all of it is out, or an error, or (rarely) less was. */
+export function send(shard: Shard, file: number, ptr: number, len: number, owner: number, tag: number): number {
+  return checked(shard.submit(OP_SEND, FIXED_FILE, 0, file, ptr, len, MSG_WAITALL, 0, owner, tag));
+}
+
+/** Tells the peer that no more will come. Nobody waits for it. */
+export function shutdownWrites(shard: Shard, file: number): void {
+  checked(shard.submit(OP_SHUTDOWN, FIXED_FILE, 0, file, 0, SHUT_WR, 0, 0, 0, 0));
+}
