@@ -15,7 +15,7 @@ import { CLOSE } from './heads.js';
 import { Inbox } from './inbox.js';
 import { FeatherRequest } from './request.js';
 import { asResponse, FeatherResponse } from './response.js';
-import { SendQueue } from './send-queue.js';
+import { SendQueue } from '../send-queue.js';
 import type { ServerShard } from './server.js';
 import { connectionFor, type Exchange } from './writer.js';
 
@@ -66,6 +66,7 @@ export class HttpConnection implements Owner, Exchange {
   private readonly out: SendQueue;
   private phase = HEAD;
   private keepAlive = true;
+  private left = false; // its number is given back: no event names it any more
   private answered = false; // the answer is queued, but the request's body is not in
   private wantsContinue = false;
   private body: RequestBody | undefined;
@@ -413,7 +414,9 @@ export class HttpConnection implements Owner, Exchange {
   }
 
   leaveIfDone(): void {
-    if (this.timer === 0 && this.out.isIdle && !this.inbox.isReceiving) this.server.shard.unregister(this.id);
+    if (this.left || this.timer !== 0 || !this.out.isIdle || this.inbox.isReceiving) return;
+    this.left = true;
+    this.server.shard.unregister(this.id);
   }
 
   // --- time -----------------------------------------------------------------------------------------------------------

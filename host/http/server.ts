@@ -1,9 +1,8 @@
 // The HTTP server of one shard: its listener, its connections, its limits. With several shards each has its own
 // listener on the same port, and the kernel spreads connections over them (SO_REUSEPORT).
 
-import { lookup } from 'node:dns/promises';
-import { isIP } from 'node:net';
-import { FeatherstarError, optionError } from '../errors.js';
+import { resolveAddress } from '../address.js';
+import { optionError } from '../errors.js';
 import { accept, MORE } from '../ops.js';
 import { Runtime, runtime } from '../runtime.js';
 import { currentShard, findShard, type Owner, type Shard } from '../shard.js';
@@ -223,15 +222,6 @@ function check(options: ServeOptions): void {
     if (value !== undefined && !(Number.isInteger(value) && value >= 1 && value <= highest)) {
       throw optionError(`limits.${name}`, value, `an integer, 1 to ${highest}`);
     }
-  }
-}
-
-async function resolveAddress(hostname: string): Promise<string> {
-  if (hostname.startsWith('unix:') || isIP(hostname) !== 0) return hostname;
-  try {
-    return (await lookup(hostname)).address;
-  } catch (cause) {
-    throw new FeatherstarError('FEATHERSTAR_OPTION', `hostname ${hostname} cannot be resolved`, { cause });
   }
 }
 

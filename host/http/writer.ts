@@ -7,7 +7,7 @@ import { FeatherstarError } from '../errors.js';
 import type { Shard } from '../shard.js';
 import { CLOSE, type Heads, KEEP_ALIVE_1_0 } from './heads.js';
 import { FeatherResponse } from './response.js';
-import type { SendQueue } from './send-queue.js';
+import type { SendQueue } from '../send-queue.js';
 
 const TEXT_TYPE = 'text/plain;charset=UTF-8';
 const SHORT_TEXT = 256; // up to here a loop beats a call into C++

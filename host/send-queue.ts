@@ -4,8 +4,8 @@
 //
 //   reserve() --> [ current: staged or in the kernel ] [ next: gathering ] [ queue: Uint8Array, ... ]
 
-import { send } from '../ops.js';
-import type { Shard } from '../shard.js';
+import { send } from './ops.js';
+import type { Shard } from './shard.js';
 
 export class SendQueue {
   private readonly shard: Shard;
