@@ -1,0 +1,365 @@
+// The core's data structures in C: what assembly/{wheel,slab,list,task,spsc}.ts cost when a C compiler has them. The
+// algorithms, table layouts and orders of work are the same, so that a difference is the compiler's and the sandbox's.
+//
+//   core wheel N          N pending timers, 10 ms to 60 s ahead: insert one and cancel a random one; then fire all
+//   core slab             give back the oldest of 64 handles and take a new one, generation checked
+//   core task             wake 64 idle tasks and run each through a function pointer
+//   core spsc B           64-byte messages from one core to another, published every B; ns per message
+//   core pingpong         one message there and back through two rings, both sides spinning
+//   core pingpong-sleep   the same, each side asleep in a futex until its message comes
+//
+// Prints lines of `name ns_per_op`, the median of five runs each. Every message and every firing is checked; a wrong
+// one ends the program with code 1.
+//
+// Next: core-ring.h, which has the rings and the two threads; assembly/wheel.ts.
+#define _GNU_SOURCE
+#include "core-ring.h"
+#include <stdbool.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define RUNS 5
+
+static double median_of(double *values) {
+  for (int i = 1; i < RUNS; i++) {
+    for (int j = i; j > 0 && values[j] < values[j - 1]; j--) {
+      double swap = values[j];
+      values[j] = values[j - 1];
+      values[j - 1] = swap;
+    }
+  }
+  return values[RUNS / 2];
+}
+
+// Zeroed memory whose untouched pages cost nothing, like the shared memory of the core.
+static void *reserve(size_t bytes) {
+  void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) fail("mmap");
+  return memory;
+}
+
+// Marsaglia's xorshift32: about 1 ns, and the same numbers everywhere.
+static uint32_t random_state = 2463534242u;
+static inline uint32_t random_u32(void) {
+  random_state ^= random_state << 13;
+  random_state ^= random_state >> 17;
+  return random_state ^= random_state << 5;
+}
+
+// --- list.ts and slab.ts: slots linked by index, 0 is nobody --------------------------------------------------------
+
+struct slot { // 32 bytes, the head of a timer or a task
+  uint32_t generation, next, prev;
+  uint32_t where; // timer: level * 64 + slot; task: state
+  uint64_t tick;  // timer: when it is due
+  uint32_t fn;    // task: function index
+  uint32_t word;  // the maker's
+};
+
+struct list {
+  uint32_t head, tail;
+};
+
+struct slab {
+  struct slot *slots; // slots[0] is never handed out
+  uint32_t limit, free, fresh, used;
+};
+
+static void slab_init(struct slab *slab, uint32_t limit) {
+  *slab = (struct slab){.slots = reserve(((size_t)limit + 1) * sizeof(struct slot)), .limit = limit, .fresh = 1};
+}
+
+static void slab_destroy(struct slab *slab) {
+  munmap(slab->slots, ((size_t)slab->limit + 1) * sizeof(struct slot));
+}
+
+static inline uint32_t slab_take(struct slab *slab) {
+  uint32_t index = slab->free;
+  if (index != 0) {
+    slab->free = slab->slots[index].next;
+    slab->slots[index].generation = (slab->slots[index].generation + 1) & 0x7fffffff;
+  } else {
+    index = slab->fresh;
+    if (index > slab->limit) return 0;
+    slab->fresh = index + 1;
+    slab->slots[index].generation = 1;
+  }
+  slab->used++;
+  return index;
+}
+
+static inline void slab_give(struct slab *slab, uint32_t index) {
+  struct slot *slot = &slab->slots[index];
+  slot->generation = (slot->generation + 1) & 0x7fffffff;
+  slot->next = slab->free;
+  slab->free = index;
+  slab->used--;
+}
+
+static inline bool slab_live(const struct slab *slab, uint32_t index, uint32_t generation) {
+  if (index == 0 || index >= slab->fresh) return false;
+  return (generation & 1) != 0 && slab->slots[index].generation == generation;
+}
+
+static inline void push(struct list *list, struct slot *slots, uint32_t index) {
+  slots[index].next = 0;
+  slots[index].prev = list->tail;
+  if (list->tail != 0) slots[list->tail].next = index;
+  else list->head = index;
+  list->tail = index;
+}
+
+static inline void unlink_slot(struct list *list, struct slot *slots, uint32_t index) {
+  struct slot *slot = &slots[index];
+  if (slot->prev != 0) slots[slot->prev].next = slot->next;
+  else list->head = slot->next;
+  if (slot->next != 0) slots[slot->next].prev = slot->prev;
+  else list->tail = slot->prev;
+}
+
+// --- wheel.ts: eight levels of 64 slots, ticks of 512 ns ------------------------------------------------------------
+
+#define LEVELS 8
+#define HORIZON ((uint64_t)63 << 42)
+#define NEVER UINT64_MAX
+#define TICK_SHIFT 9
+
+static struct {
+  uint64_t elapsed, occupied[LEVELS];
+  struct list lists[LEVELS * 64];
+  struct slab timers;
+} wheel;
+
+static inline void file_timer(uint32_t index) {
+  struct slot *timer = &wheel.timers.slots[index];
+  uint64_t tick = timer->tick < wheel.elapsed ? wheel.elapsed : timer->tick;
+  if (tick - wheel.elapsed > HORIZON) tick = wheel.elapsed + HORIZON;
+  uint32_t level = (63 - (uint32_t)__builtin_clzll((wheel.elapsed ^ tick) | 63)) / 6;
+  if (level >= LEVELS) level = LEVELS - 1; // the top level turns over
+  uint32_t slot = (uint32_t)(tick >> (level * 6)) & 63;
+  timer->where = level * 64 + slot;
+  push(&wheel.lists[timer->where], wheel.timers.slots, index);
+  wheel.occupied[level] |= 1ull << slot;
+}
+
+static inline uint32_t insert_timer(uint64_t deadline_ns) {
+  uint32_t index = slab_take(&wheel.timers);
+  if (index == 0) return 0;
+  wheel.timers.slots[index].tick = (deadline_ns + (1 << TICK_SHIFT) - 1) >> TICK_SHIFT;
+  file_timer(index);
+  return index;
+}
+
+static inline void drop_timer(uint32_t index) {
+  uint32_t where = wheel.timers.slots[index].where;
+  unlink_slot(&wheel.lists[where], wheel.timers.slots, index);
+  if (wheel.lists[where].head == 0) wheel.occupied[where / 64] &= ~(1ull << (where & 63));
+  slab_give(&wheel.timers, index);
+}
+
+static inline bool cancel_timer(uint32_t index, uint32_t generation) {
+  if (!slab_live(&wheel.timers, index, generation)) return false;
+  drop_timer(index);
+  return true;
+}
+
+// The first tick at which something is to be done, and where.
+static inline uint64_t find_next(uint32_t *where) {
+  for (uint32_t level = 0; level < LEVELS; level++) {
+    uint64_t occupied = wheel.occupied[level];
+    if (occupied == 0) continue;
+    uint32_t shift = level * 6, here = (uint32_t)(wheel.elapsed >> shift) & 63;
+    uint64_t turned = here == 0 ? occupied : occupied >> here | occupied << (64 - here);
+    uint32_t ahead = (uint32_t)__builtin_ctzll(turned);
+    *where = level * 64 + ((here + ahead) & 63);
+    uint64_t start = ((wheel.elapsed >> shift) + ahead) << shift;
+    return start > wheel.elapsed ? start : wheel.elapsed;
+  }
+  return NEVER;
+}
+
+// Deals a slot of a higher level out to the levels below.
+static void deal_out(uint32_t where) {
+  uint32_t index = wheel.lists[where].head;
+  wheel.lists[where] = (struct list){0};
+  wheel.occupied[where / 64] &= ~(1ull << (where & 63));
+  while (index != 0) {
+    uint32_t next = wheel.timers.slots[index].next;
+    file_timer(index);
+    index = next;
+  }
+}
+
+// One timer that is due at `now`, still armed, or 0.
+static inline uint32_t next_due(uint64_t now) {
+  for (uint32_t where;;) {
+    uint64_t tick = find_next(&where);
+    if (tick > now) break;
+    wheel.elapsed = tick;
+    if (where < 64) return wheel.lists[where].head;
+    deal_out(where);
+  }
+  if (now > wheel.elapsed) wheel.elapsed = now;
+  return 0;
+}
+
+static inline uint64_t random_deadline_ns(void) {
+  return (wheel.elapsed << TICK_SHIFT) + 10000000 + ((uint64_t)random_u32() * 59990000000ull >> 32);
+}
+
+// Fires everything as an idle shard would: sleep to the next deadline, take what is due, again. Answers how many.
+static uint32_t fire_all(void) {
+  uint32_t fired = 0, where;
+  for (uint64_t tick; (tick = find_next(&where)) != NEVER;) {
+    for (uint32_t index; (index = next_due(tick)) != 0; fired++) {
+      if (wheel.timers.slots[index].tick != tick) fail("a timer fired at the wrong time");
+      drop_timer(index);
+    }
+  }
+  return fired;
+}
+
+static void run_wheel(uint32_t count) {
+  double churn[RUNS], fire[RUNS];
+  struct handle { uint32_t index, generation; } *handles = reserve(count * sizeof *handles);
+  for (int run = 0; run < RUNS; run++) {
+    memset(&wheel, 0, sizeof wheel);
+    slab_init(&wheel.timers, count + 1);
+    wheel.elapsed = 123456789; // a machine that has been up for a minute, so that slots lie where they would
+    for (uint32_t i = 0; i < count; i++) {
+      handles[i].index = insert_timer(random_deadline_ns());
+      handles[i].generation = wheel.timers.slots[handles[i].index].generation;
+    }
+    const uint32_t operations = 2000000;
+    double start = now_ns();
+    for (uint32_t i = 0; i < operations; i++) {
+      struct handle *handle = &handles[(uint64_t)random_u32() * count >> 32];
+      uint32_t index = insert_timer(random_deadline_ns());
+      if (!cancel_timer(handle->index, handle->generation)) fail("a timer was lost");
+      *handle = (struct handle){index, wheel.timers.slots[index].generation};
+    }
+    churn[run] = (now_ns() - start) / operations;
+    start = now_ns();
+    if (fire_all() != count) fail("not every timer fired");
+    fire[run] = (now_ns() - start) / count;
+    slab_destroy(&wheel.timers);
+  }
+  munmap(handles, count * sizeof *handles);
+  printf("wheel.insert-cancel.%u %.2f\nwheel.fire.%u %.2f\n", count, median_of(churn), count, median_of(fire));
+}
+
+// --- slab and tasks -------------------------------------------------------------------------------------------------
+
+static void run_slab(void) {
+  double times[RUNS];
+  for (int run = 0; run < RUNS; run++) {
+    struct slab slab;
+    struct { uint32_t index, generation; } live[64] = {0};
+    slab_init(&slab, 1024);
+    const uint32_t operations = 20000000;
+    for (uint32_t i = 0; i < 64; i++) live[i].generation = slab.slots[live[i].index = slab_take(&slab)].generation;
+    double start = now_ns();
+    for (uint32_t i = 0; i < operations; i++) {
+      uint32_t at = i & 63;
+      if (!slab_live(&slab, live[at].index, live[at].generation)) fail("a live handle was stale");
+      slab_give(&slab, live[at].index);
+      live[at].generation = slab.slots[live[at].index = slab_take(&slab)].generation;
+    }
+    times[run] = (now_ns() - start) / operations;
+    if (slab.used != 64) fail("the slab lost count");
+    slab_destroy(&slab);
+  }
+  printf("slab.give-take %.2f\n", median_of(times));
+}
+
+enum { IDLE, READY, RUNNING, WOKEN };
+enum { POLL_IDLE, POLL_DONE };
+typedef uint32_t (*task_fn)(uint32_t word, uint32_t index);
+
+static uint64_t task_runs;
+static uint32_t count_run(uint32_t word, uint32_t index) {
+  task_runs += word;
+  return index == 0 ? POLL_DONE : POLL_IDLE; // index 0 does not exist
+}
+static task_fn volatile const task_table[] = {count_run}; // volatile: the call stays indirect, as call_indirect is
+
+static inline void wake(struct slab *tasks, struct list *ready, uint32_t index, uint32_t generation) {
+  if (!slab_live(tasks, index, generation)) fail("a live task was stale");
+  if (tasks->slots[index].where == IDLE) {
+    tasks->slots[index].where = READY;
+    push(ready, tasks->slots, index);
+  } else if (tasks->slots[index].where == RUNNING) {
+    tasks->slots[index].where = WOKEN;
+  }
+}
+
+static inline void run_ready(struct slab *tasks, struct list *ready) {
+  for (uint32_t index; (index = ready->head) != 0;) {
+    struct slot *task = &tasks->slots[index];
+    unlink_slot(ready, tasks->slots, index);
+    task->where = RUNNING;
+    if (task_table[task->fn](task->word, index) == POLL_DONE) slab_give(tasks, index);
+    else if (task->where == WOKEN) push(ready, tasks->slots, index);
+    else task->where = IDLE;
+  }
+}
+
+static void run_task(void) {
+  double times[RUNS];
+  for (int run = 0; run < RUNS; run++) {
+    struct slab tasks;
+    struct list ready = {0};
+    slab_init(&tasks, 64);
+    for (uint32_t i = 1; i <= 64; i++) tasks.slots[slab_take(&tasks)].word = 1;
+    const uint32_t operations = 64 * 200000;
+    task_runs = 0;
+    double start = now_ns();
+    for (uint32_t done = 0; done < operations; done += 64) {
+      for (uint32_t index = 1; index <= 64; index++) wake(&tasks, &ready, index, 1);
+      run_ready(&tasks, &ready);
+    }
+    times[run] = (now_ns() - start) / operations;
+    if (task_runs != operations) fail("a wake-up was lost");
+    slab_destroy(&tasks);
+  }
+  printf("task.wake-run %.2f\n", median_of(times));
+}
+
+// --- two cores ------------------------------------------------------------------------------------------------------
+
+static void run_pair(const char *name, enum pair_kind kind, uint32_t messages, uint32_t batch) {
+  double times[RUNS];
+  for (int run = 0; run < RUNS; run++) times[run] = time_pair(kind, messages, batch) / messages;
+  printf("%s %.2f\n", name, median_of(times));
+}
+
+static uint32_t count_argument(const char *text, uint32_t max) {
+  char *end;
+  unsigned long value = text == NULL ? 0 : strtoul(text, &end, 10);
+  if (value == 0 || *end != '\0' || value > max) fail("a count is missing, or out of range");
+  return (uint32_t)value;
+}
+
+int main(int argc, char **argv) {
+  const char *what = argc > 1 ? argv[1] : "", *count = argc > 2 ? argv[2] : NULL;
+  if (strcmp(what, "wheel") == 0) {
+    run_wheel(count_argument(count, 10000000));
+  } else if (strcmp(what, "slab") == 0) {
+    run_slab();
+  } else if (strcmp(what, "task") == 0) {
+    run_task();
+  } else if (strcmp(what, "spsc") == 0) {
+    char name[32];
+    uint32_t batch = count_argument(count, RING_SLOTS);
+    snprintf(name, sizeof name, "spsc.%u", batch);
+    run_pair(name, STREAM, 4000000, batch);
+  } else if (strcmp(what, "pingpong") == 0) {
+    run_pair("pingpong.round-trip", PING_PONG, 500000, 1);
+  } else if (strcmp(what, "pingpong-sleep") == 0) {
+    run_pair("pingpong-sleep.round-trip", PING_PONG_SLEEP, 10000, 1);
+  } else {
+    fputs("usage: core wheel N | slab | task | spsc B | pingpong | pingpong-sleep\n", stderr);
+    return 2;
+  }
+  return 0;
+}

@@ -1,0 +1,18 @@
+// What is measured: featherstar's serve() with an async handler. Host and polling come by environment, as they would
+// in production: FEATHERSTAR_HOST=uring|portable, FEATHERSTAR_IDLE_POLL_US. `--web` answers with the global Response
+// instead of featherstar's own. Next: ../http.js.
+
+import { parseArgs } from 'node:util';
+import { Response as OwnResponse, serve } from 'featherstar/http';
+
+const { values } = parseArgs({
+  options: { port: { type: 'string', default: '8080' }, web: { type: 'boolean', default: false } },
+});
+
+const Answer = values.web ? globalThis.Response : OwnResponse;
+await serve({
+  port: Number(values.port),
+  hostname: '127.0.0.1',
+  fetch: async () => new Answer('Hello, World!'),
+});
+console.log('ready');
