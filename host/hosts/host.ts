@@ -44,8 +44,8 @@ export interface ShardHost {
   start(turn: () => void): void;
   /** Something was staged between turns: a host that has no other way to notice takes a look soon. */
   poke(): void;
-  /** Opens a listening socket. Throws a FeatherstarError that names the cause. */
-  listen(options: ListenOptions): { slot: number; port: number };
+  /** Opens a listening socket. Throws or rejects with a FeatherstarError that names the cause. Callers await. */
+  listen(options: ListenOptions): { slot: number; port: number } | Promise<{ slot: number; port: number }>;
   /** What peers need to wake this shard: one for each peer, in shard order. */
   doorbells(shardCount: number): DoorbellToken[];
   /** How this shard wakes `peer`; undefined: not any more. */
