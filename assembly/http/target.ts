@@ -2,7 +2,8 @@
 //
 // Validates what names the resource: the four forms of a request target (RFC 9112 3.2) and the authority
 // `uri-host [":" port]` that the absolute form, CONNECT and the Host field share. Bytes have passed targetStops() or
-// valueStops() before they come here, so no function reads past the end that it is given for its decision.
+// valueStops() before they come here, and the byte behind is there too: a space, a tab, a CR, '/' or '?'. None of these
+// belongs to a name, so the search for the end of a name needs no other bound.
 //
 // An authority is a reg-name (percent signs are not looked behind), an IPv4 address, which is a reg-name by its bytes,
 // or hex digits, colons and dots in brackets. A userinfo is refused: RFC 9110 4.2.4 calls it an error here.
@@ -52,10 +53,9 @@ export function isAuthority(start: usize, end: usize, needPort: bool): bool {
     let stops = regNameStops(at);
     while (stops == 0) {
       at += 16;
-      if (at >= end) break;
       stops = regNameStops(at);
     }
-    at = stops == 0 ? end : min(at + ctz(stops), end);
+    at += ctz(stops);
   }
   if (at == end) return !needPort;
   if (load<u8>(at) != COLON) return false;

@@ -146,11 +146,12 @@ test('a chunk may have 256 bytes of extension, and trailers 8 KiB', () => {
   const extension = `;${'x'.repeat(255)}`;
   const chunk = `1${extension}\r\nx\r\n`;
   assert.equal(decodeChunked([`${chunk}${chunk}0${extension}\r\n\r\n`]).body, 'xx');
+  assert.equal(decodeChunked(['1;23456789abcdef\r\nx\r\n0000000000000001\r\ny\r\n']).body, 'xy', 'counted anew');
   assert.is(decodeChunked([`1${extension}x`]).status, -431);
   assert.is(decodeChunked([`1${' '.repeat(257)}`]).status, -431, 'spaces count');
   const trailer = `X: ${'y'.repeat(1019)}\r\n`;
   assert.is(trailer.length, 1024);
-  assert.is(decodeChunked([`0\r\n${trailer.repeat(8)}\r\n`]).status, 1);
+  assert.is(decodeChunked([`0${extension}\r\n${trailer.repeat(8)}\r\n`]).status, 1);
   assert.is(decodeChunked([`0\r\n${trailer.repeat(8)}X`]).status, -431);
   assert.is(decodeChunked([`0\r\nX: ${'y'.repeat(8190)}`]).status, -431, 'in mid-line');
 });

@@ -127,6 +127,19 @@ test('every byte in every place of a method, target, name, value and host', () =
   }
 });
 
+test('nothing is read beyond 16 bytes behind the input', () => {
+  for (const [request, , why] of CORPUS) {
+    const whole = parse(request);
+    for (let end = 1; end <= request.length; end++) {
+      const at = u8.length - 16 - end; // a load further on would trap
+      for (let i = 0; i < end; i++) u8[at + i] = request.charCodeAt(i);
+      core.http_reset(CONN);
+      const { result } = outcome(core.http_parse(CONN, at, end));
+      if (result !== 0) assert.is(result, whole.result, `${why}: ${end} bytes of ${show(request)}`);
+    }
+  }
+});
+
 test('the connection serves its next request after a reset', () => {
   const pipeline = ACCEPTED.map(([request]) => request);
   const stream = pipeline.join('');
