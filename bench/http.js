@@ -11,7 +11,7 @@ import { writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { ContenderError, closedByServer, cpuBetween, cpuTime, startServer } from './server.js';
+import { ContenderError, cpuBetween, cpuTime, reconnects, startServer } from './server.js';
 import {
   BenchError,
   COMPILE_FLAGS,
@@ -35,7 +35,7 @@ const OPTIONS = {
   pipeline: { type: 'string', default: '1' },
   seconds: { type: 'string', default: '3' },
   rounds: { type: 'string', default: '5' },
-  'poll-us': { type: 'string', default: '0' },
+  'poll-us': { type: 'string' }, // absent: featherstar's own default, and C does not poll
   only: { type: 'string' },
   node: { type: 'string' },
   bun: { type: 'string', default: 'bun' },
@@ -48,6 +48,7 @@ const file = (path) => fileURLToPath(new URL(path, import.meta.url));
 function readOptions(args) {
   const { values } = parseArgs({ args, options: OPTIONS });
   for (const [name, max] of Object.entries(RANGES)) {
+    if (values[name] === undefined) continue;
     const value = Number(values[name]);
     const min = name === 'poll-us' ? 0 : 1;
     if (!Number.isInteger(value) || value < min || value > max) {
@@ -74,7 +75,7 @@ function checkMachine() {
 /** Everyone who could take part: { name, command, args, env, source } or { name, unavailable: reason }. */
 function allContenders(options, versions) {
   const pollUs = options['poll-us'];
-  const env = pollUs > 0 ? { FEATHERSTAR_IDLE_POLL_US: String(pollUs) } : {};
+  const env = pollUs !== undefined ? { FEATHERSTAR_IDLE_POLL_US: String(pollUs) } : {};
   const featherstar = file('baseline/featherstar.mjs');
   const onNode = (command, suffix) => [
     { name: `featherstar${suffix}`, command, args: [featherstar], env: { ...env, FEATHERSTAR_HOST: 'uring' } },
@@ -142,7 +143,8 @@ async function measure(contender, options, tickNs) {
     const before = cpuTime(server.pid, tickNs);
     const result = await runWrk(server.port, options, options.seconds);
     if (server.failure() !== undefined) throw new ContenderError(server.failure());
-    result.errors.closed = closedByServer(server.port);
+    const expected = 1 + 2 * (options.connections + 1); // the check; warm-up and this run, and wrk tries the host first
+    result.errors.reconnects = reconnects(server.port, expected);
     const cpuNs = cpuBetween(before, cpuTime(server.pid, tickNs));
     if (result.requests === 0) throw new ContenderError(`no request was answered; ${errorText([result])}`);
     if (options.pipeline > 1) result.p50Us = result.p99Us = null; // wrk's own arithmetic is wrong there, see README.md
@@ -243,7 +245,6 @@ function exactCommand(options) {
   );
   const shown = { connections: options.connections, pipeline: options.pipeline, seconds: options.seconds };
   const all = { ...shown, rounds: options.rounds, ...Object.fromEntries(given) };
-  if (all['poll-us'] === 0) delete all['poll-us'];
   return `npm run bench -- http ${Object.entries(all)
     .map(([name, value]) => `--${name} ${value}`)
     .join(' ')}`;

@@ -10,6 +10,7 @@ import { BenchError, startPinned, stop } from './tools.js';
 
 const START_TIMEOUT_MS = 10_000;
 const ANSWER_TIMEOUT_MS = 2_000;
+const TIME_WAIT = '06'; // as /proc/net/tcp spells it
 const BODY = 'Hello, World!';
 
 /** The contender ended, never answered, or answered wrongly: the message is the reason that is printed. */
@@ -113,14 +114,16 @@ function checkAnswer(text) {
 }
 
 /**
- * How many connections a server has closed first: those leave their TIME_WAIT on its side. wrk opens another and counts
- * no error, so nobody else would tell.
+ * How many more connections to `port` there have been than the `expected` ones, at least. wrk opens a new one when the
+ * server closes or says `Connection: close`, and counts no error, so nobody else would tell. Each closed connection
+ * leaves at most one TIME_WAIT, on the side that closed first.
  */
-export function closedByServer(port) {
-  const local = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+export function reconnects(port, expected) {
+  const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
   const lines = readFileSync('/proc/net/tcp', 'utf8').split('\n').slice(1);
-  const sockets = lines.map((line) => line.trim().split(/\s+/));
-  return sockets.filter(([, address, , state]) => address?.endsWith(local) && state === '06').length;
+  const sockets = lines.map((line) => line.trim().split(/\s+/)).filter(([, , , state]) => state === TIME_WAIT);
+  const ours = sockets.filter(([, local, remote]) => local.endsWith(suffix) || remote.endsWith(suffix));
+  return Math.max(0, ours.length - expected);
 }
 
 // --- CPU time -------------------------------------------------------------------------------------------------------
