@@ -1,0 +1,222 @@
+// The portable host's half of a shard's windows: completions on their way to the core, receive buffers that are free,
+// and the operations that are open. Sockets write into it; portable.ts moves what is in it.
+//
+//   socket event --> post() --> [ queue ] --> deliver() --> completion window, when the core has emptied it
+//   core's recycle list --> recycle() --> [ free buffers ] --> takeBuffer() --> the next receive
+//
+// Invariants: an operation that is open posts exactly one completion without MORE, and is closed by it. The queue needs
+// no limit of its own: each open operation adds one entry at most, each further one holds a buffer or a file slot.
+//
+// Next: portable-sockets.ts.
+
+import { errnoName } from '../errors.js';
+import { Control } from '../layout.js';
+import type { Windows } from './host.js';
+
+/** Results as the kernel has them on Linux, whatever this system calls them. */
+export const Errno = {
+  EPERM: -1,
+  ENOENT: -2,
+  EIO: -5,
+  EBADF: -9,
+  EFAULT: -14,
+  EINVAL: -22,
+  ENFILE: -23,
+  EPIPE: -32,
+  EOPNOTSUPP: -95,
+  EAFNOSUPPORT: -97,
+  ECONNRESET: -104,
+  ENOBUFS: -105,
+  EISCONN: -106,
+  ENOTCONN: -107,
+  ECANCELED: -125,
+} as const;
+
+export const CQE_BUFFER = 1;
+export const CQE_MORE = 2;
+export const CQE_BUFFER_SHIFT = 16;
+
+const CQE_WORDS = 4;
+const QUEUE_FIRST = 64; // entries; a power of two
+const HELD = 1;
+const FREE = 0;
+
+const errnos = new Map<string, number>();
+for (let errno = 1; errno < 134; errno++) errnos.set(errnoName(-errno), -errno);
+
+/** Linux's number for the error that Node names. What has no entry in errors.ts is EIO. */
+export function errnoOf(error: unknown): number {
+  return errnos.get(String((error as { code?: unknown } | null)?.code)) ?? Errno.EIO;
+}
+
+/** Who can end an operation before its time. */
+export interface OpOwner {
+  cancel(op: Op): void;
+}
+
+/** One operation that the host has taken. `low` and `high` are its user_data. */
+export class Op {
+  owner: OpOwner | undefined;
+  /** Another open operation with the same `low`. */
+  twin: Op | undefined;
+  readonly low: number;
+  readonly high: number;
+  readonly isQuiet: boolean;
+  readonly isMultishot: boolean;
+  readonly picksBuffer: boolean;
+  readonly ptr: number;
+  readonly len: number;
+
+  constructor(
+    low: number,
+    high: number,
+    isQuiet: boolean,
+    isMultishot: boolean,
+    picksBuffer: boolean,
+    ptr: number,
+    len: number,
+  ) {
+    this.low = low;
+    this.high = high;
+    this.isQuiet = isQuiet;
+    this.isMultishot = isMultishot;
+    this.picksBuffer = picksBuffer;
+    this.ptr = ptr;
+    this.len = len;
+  }
+}
+
+export class PortableWindow {
+  readonly bytes: Buffer;
+  readonly bufferBytes: number;
+  readonly #control: Int32Array;
+  readonly #cqes: Int32Array;
+  readonly #cqeSlots: number;
+  readonly #recycled: Int32Array;
+  readonly #recvAt: number;
+  readonly #onPost: () => void;
+  readonly #freeBuffers: Int32Array;
+  readonly #bufferStates: Uint8Array;
+  #freeCount: number;
+  #queue = new Int32Array(QUEUE_FIRST * CQE_WORDS);
+  #head = 0;
+  #count = 0;
+  readonly #open = new Map<number, Op>();
+
+  constructor(windows: Windows, onPost: () => void) {
+    const { memory, base, header } = windows;
+    this.bytes = Buffer.from(memory.buffer);
+    this.bufferBytes = header.recvBufferBytes;
+    this.#control = new Int32Array(memory.buffer, base, 128);
+    this.#cqes = new Int32Array(memory.buffer, base + header.cqeOffset, header.cqeSlots * CQE_WORDS);
+    this.#cqeSlots = header.cqeSlots;
+    this.#recycled = new Int32Array(memory.buffer, base + header.recycleOffset, header.recvBufferCount);
+    this.#recvAt = base + header.recvOffset;
+    this.#onPost = onPost;
+    const count = header.recvBufferCount;
+    this.#freeBuffers = Int32Array.from({ length: count }, (_, i) => count - 1 - i);
+    this.#bufferStates = new Uint8Array(count);
+    this.#freeCount = count;
+  }
+
+  // --- completions ----------------------------------------------------------------------------------------------------
+
+  get pending(): number {
+    return this.#count;
+  }
+
+  post(low: number, high: number, result: number, flags: number): void {
+    if ((this.#count + 1) * CQE_WORDS > this.#queue.length) this.#grow();
+    const at = ((this.#head + this.#count) * CQE_WORDS) & (this.#queue.length - 1);
+    this.#queue[at] = low;
+    this.#queue[at + 1] = high;
+    this.#queue[at + 2] = result;
+    this.#queue[at + 3] = flags;
+    this.#count++;
+    this.#onPost();
+  }
+
+  #grow(): void {
+    const larger = new Int32Array(this.#queue.length * 2);
+    const from = (this.#head * CQE_WORDS) & (this.#queue.length - 1);
+    larger.set(this.#queue.subarray(from));
+    larger.set(this.#queue.subarray(0, from), this.#queue.length - from);
+    this.#queue = larger;
+    this.#head = 0;
+  }
+
+  /** Moves what fits into the completion window, if the core has read what was there. */
+  deliver(): void {
+    if (this.#count === 0 || this.#control[Control.completionCount >> 2] !== 0) return;
+    const count = Math.min(this.#count, this.#cqeSlots);
+    const from = (this.#head * CQE_WORDS) & (this.#queue.length - 1);
+    const words = count * CQE_WORDS;
+    for (let i = 0; i < words; i++) this.#cqes[i] = this.#queue[(from + i) & (this.#queue.length - 1)];
+    this.#head = (this.#head + count) & 0xffffff; // a multiple of every length that a queue can have
+    this.#count -= count;
+    this.#control[Control.completionCount >> 2] = count;
+  }
+
+  // --- operations -----------------------------------------------------------------------------------------------------
+
+  /** Keeps an operation that does not complete at once, so that it can be cancelled. */
+  open(op: Op, owner: OpOwner): void {
+    op.owner = owner;
+    op.twin = this.#open.get(op.low);
+    this.#open.set(op.low, op);
+  }
+
+  find(low: number, high: number): Op | undefined {
+    let op = this.#open.get(low);
+    while (op !== undefined && op.high !== high) op = op.twin;
+    return op;
+  }
+
+  #close(op: Op): void {
+    const first = this.#open.get(op.low) as Op;
+    if (first !== op) {
+      let before = first;
+      while (before.twin !== op) before = before.twin as Op;
+      before.twin = op.twin;
+    } else if (op.twin === undefined) this.#open.delete(op.low);
+    else this.#open.set(op.low, op.twin);
+    op.owner = undefined;
+  }
+
+  /** An operation's last completion. */
+  finish(op: Op, result: number, flags = 0): void {
+    if (op.owner !== undefined) this.#close(op);
+    if (result < 0 || !op.isQuiet) this.post(op.low, op.high, result, flags);
+  }
+
+  /** One completion of a multishot operation that goes on. */
+  more(op: Op, result: number, flags: number): void {
+    this.post(op.low, op.high, result, flags | CQE_MORE);
+  }
+
+  // --- receive buffers ------------------------------------------------------------------------------------------------
+
+  /** A free buffer's number, or -1. */
+  takeBuffer(): number {
+    if (this.#freeCount === 0) return -1;
+    const buffer = this.#freeBuffers[--this.#freeCount];
+    this.#bufferStates[buffer] = HELD;
+    return buffer;
+  }
+
+  bufferAt(buffer: number): number {
+    return this.#recvAt + buffer * this.bufferBytes;
+  }
+
+  /** Takes back what the core has put on the recycle list; drops numbers that were not given out. */
+  recycle(): void {
+    const count = Math.min(this.#control[Control.recycleCount >> 2] >>> 0, this.#recycled.length);
+    for (let i = 0; i < count; i++) {
+      const buffer = this.#recycled[i];
+      if (this.#bufferStates[buffer] !== HELD) continue;
+      this.#bufferStates[buffer] = FREE;
+      this.#freeBuffers[this.#freeCount++] = buffer;
+    }
+    this.#control[Control.recycleCount >> 2] = 0;
+  }
+}
