@@ -123,11 +123,8 @@ export class Control {
   moreWork: u32; // not 0: another turn has work at once, do not sleep; bits of MoreWork
   submitOnly: u32; // 1: the window was full in mid-turn; submit, but leave the completion window as it is
   nextDeadlineNs: f64; // when the wheel wants a turn, on the clock of nowNs; Infinity = never
-  unused0: f64;
-  unused1: f64;
-  unused2: f64;
-  unused3: f64;
-  unused4: f64;
+  unused0: v128; // of 16 bytes, and aligned to them: the two fill the line
+  unused1: v128;
   // line 1 (+64), written by the host, read by the core
   completionCount: u32; // CQEs in the window, all of them new
   enterResult: i32; // what the last enter answered: >= 0, or -errno
@@ -141,23 +138,14 @@ export class Control {
   pollCount: f64; // polls that found work, so no sleep was needed
   // line 2 (+128), written by this shard and its peers: 0 awake, 1 sleeping, 2 sleeping and a doorbell is on its way
   sleeping: u32;
-  unused5: u32;
-  unused6: f64;
-  unused7: f64;
-  unused8: f64;
-  unused9: f64;
-  unused10: f64;
-  unused11: f64;
-  unused12: f64;
+  unused2: v128;
+  unused3: v128;
+  unused4: v128;
   // line 3 (+192), set by peers, taken by this shard: bit i = mail or room in a ring with shard i
   dirty: u64;
-  unused13: f64;
-  unused14: f64;
-  unused15: f64;
-  unused16: f64;
-  unused17: f64;
-  unused18: f64;
-  unused19: f64;
+  unused5: v128;
+  unused6: v128;
+  unused7: v128;
   // line 4 (+256): the ready ring's indices; free-running u32
   readyTail: u32; // written by the core
   readyHead: u32; // written by the host
@@ -234,6 +222,7 @@ export const PEER_BYTES: u32 = 32; // mesh.ts
 export const CONNECTION_BYTES: u32 = 64; // http/parser.ts
 export const COUNTERS_BYTES: u32 = 256; // stats.ts
 const SEND_STAGGER: u32 = 192; // see sendStride()
+const LIMIT_MAX: u32 = 1 << 25; // of each limit before arenaBytes, so that no u32 product of them wraps round
 
 let cursor: u64 = 0;
 
@@ -255,13 +244,17 @@ export function callSlots(): u32 {
 }
 
 /**
- * Turns the limits in the header into offsets. Answers the number of 64 KiB pages, or 0 if they exceed 4 GiB.
+ * Turns the limits in the header into offsets. Answers the number of 64 KiB pages, or 0 if they do not fit 4 GiB.
  * Needs only the first two pages of memory, so the host can ask before it makes the real one.
  */
 export function plan(): u32 {
   const h = header();
   h.magic = MAGIC;
   h.abiVersion = ABI_VERSION;
+  if (h.shardCount > SHARDS_MAX) return 0;
+  for (let at = offsetof<Header>('ringSlots'); at < offsetof<Header>('arenaBytes'); at += 4) {
+    if (load<u32>(HEADER + at) > LIMIT_MAX) return 0;
+  }
   h.ringBytes = RING_CONTROL_BYTES + h.ringSlots * SLOT_BYTES;
 
   cursor = 0;
@@ -283,10 +276,10 @@ export function plan(): u32 {
   h.arenaOffset = place(h.arenaBytes, LINE);
   h.recvOffset = place(<u64>h.recvBufferCount * h.recvBufferBytes, 4096);
   h.sendOffset = place(<u64>h.sendBufferCount * sendStride(), 4096);
-  const shardBytes = (cursor + PAGE - 1) & ~<u64>(PAGE - 1);
+  const shardBytes = (cursor + PAGE - 1) & ~(<u64>(PAGE - 1));
 
   const meshBytes = <u64>h.shardCount * h.shardCount * h.ringBytes; // the diagonal is never touched, so it costs nothing
-  const shardsOffset = (<u64>MESH + meshBytes + PAGE - 1) & ~<u64>(PAGE - 1);
+  const shardsOffset = (<u64>MESH + meshBytes + PAGE - 1) & ~(<u64>(PAGE - 1));
   const total = shardsOffset + shardBytes * h.shardCount;
   if (total > <u64>0x100000000 - PAGE) return 0;
   h.shardsOffset = <u32>shardsOffset;
