@@ -93,7 +93,7 @@ export function firstTask(): u32 {
 export function armTimer(deadlineNs: f64, kind: u32, owner: u32): i32 {
   const index = insert(deadlineNs, kind, owner);
   const c = control();
-  if (deadlineNs < c.nextDeadlineNs) c.nextDeadlineNs = deadlineNs; // armed between turns: the host may be about to sleep
+  if (index > 0 && deadlineNs < c.nextDeadlineNs) c.nextDeadlineNs = deadlineNs; // the host may be about to sleep
   return index;
 }
 

@@ -21,7 +21,7 @@
 //
 // Error: a timer never fires early. Its deadline is rounded up to a tick, so the wheel adds less than 512 ns.
 //
-//   +0    elapsed u64 | +8 pending u32
+//   +0    elapsed u64
 //   +64   occupied, 8 x u64
 //   +128  slots, 8 x 64 x List
 //
@@ -30,13 +30,14 @@
 import { FULL, OK, RANGE, STALE } from './check';
 import { header, shardBase, TIMER_BYTES } from './layout';
 import { List, push, remove } from './list';
-import { slabGive, slabInit, slabLive, slabTake } from './slab';
+import { slabGive, slabInit, slabLive, slabTake, slabUsed } from './slab';
 
 export const TICK_NS: f64 = 512;
+const DEADLINE_MAX_NS: f64 = <f64>((<u64>1) << 60); // 36 years: the clock may count from the machine's start
 const LEVELS: u32 = 8;
 const LEVEL_BITS: u32 = 6;
 const SLOT_MASK: u64 = 63;
-const HORIZON: u64 = <u64>63 << 42; // furthest tick ahead that has a slot of its own; later ones wait in the last
+const HORIZON: u64 = (<u64>63) << 42; // furthest tick ahead that has a slot of its own; later ones wait in the last
 
 const OCCUPIED: usize = 64;
 const SLOTS: usize = 128;
@@ -44,7 +45,6 @@ const SLOTS: usize = 128;
 @unmanaged
 class Wheel {
   elapsed: u64;
-  pending: u32;
 }
 
 @unmanaged
@@ -85,12 +85,12 @@ function occupiedAddress(level: u32): usize {
 
 function setOccupied(where: u32): void {
   const at = occupiedAddress(where >> LEVEL_BITS);
-  store<u64>(at, load<u64>(at) | (<u64>1 << (<u64>where & SLOT_MASK)));
+  store<u64>(at, load<u64>(at) | ((<u64>1) << (<u64>where & SLOT_MASK)));
 }
 
 function clearOccupied(where: u32): void {
   const at = occupiedAddress(where >> LEVEL_BITS);
-  store<u64>(at, load<u64>(at) & ~(<u64>1 << (<u64>where & SLOT_MASK)));
+  store<u64>(at, load<u64>(at) & ~((<u64>1) << (<u64>where & SLOT_MASK)));
 }
 
 /** Puts a timer that is on no list where its tick belongs, as seen from `elapsed`. */
@@ -110,32 +110,30 @@ function file(index: u32): void {
 
 /** Arms a timer for `deadlineNs` on the host's clock; a past one is due at once. Answers its slot, or FULL, RANGE. */
 export function insert(deadlineNs: f64, kind: u32, owner: u32): i32 {
-  if (!(deadlineNs >= 0) || deadlineNs > 9007199254740992.0) return RANGE; // 2^53 ns; NaN fails too
+  if (!(deadlineNs >= 0 && deadlineNs <= DEADLINE_MAX_NS)) return RANGE; // NaN fails too
   const index = slabTake(timers(), TIMER_BYTES);
   if (index == 0) return FULL;
   const timer = timerAt(index);
   timer.tick = <u64>ceil<f64>(deadlineNs / TICK_NS);
   timer.kind = kind;
   timer.owner = owner;
-  wheel().pending++;
   file(index);
   return <i32>index;
 }
 
-/** Takes a timer out of its slot and gives its table slot back. */
-function drop(index: u32): void {
+/** Ends a timer: one that nextDue() answered, or one that is cancelled. O(1). */
+export function expire(index: u32): void {
   const where = timerAt(index).where;
   const list = slotList(where);
   remove(list, timers(), TIMER_BYTES, index);
   if (list.head == 0) clearOccupied(where);
-  wheel().pending--;
   slabGive(timers(), TIMER_BYTES, index);
 }
 
 /** Disarms a timer. STALE if it has fired or was cancelled before. O(1). */
 export function cancel(index: u32, generation: u32): i32 {
   if (!slabLive(timers(), TIMER_BYTES, index, generation)) return STALE;
-  drop(index);
+  expire(index);
   return OK;
 }
 
@@ -197,11 +195,6 @@ export function nextDue(nowNs: f64): u32 {
   return 0;
 }
 
-/** Ends a timer that nextDue() answered. */
-export function expire(index: u32): void {
-  drop(index);
-}
-
 export function pendingTimers(): u32 {
-  return wheel().pending;
+  return slabUsed(timers());
 }
