@@ -16,7 +16,7 @@
 // addresses; host/native/gate.c checks each and translates it. control.submitCount is the write index: the core raises
 // it, the host sets it to 0 when it has taken all. A full window in mid-turn is emptied by one call of uring.enter.
 //
-// Next: task.ts.
+// Next: stats.ts.
 
 import { FULL, OK, STALE } from './check';
 import { control, header, OP_BYTES, Ready, ReadyKind, shardBase } from './layout';
@@ -102,6 +102,7 @@ function nextSqe(): Sqe {
     c.submitOnly = 1; // the completions of this turn are still being read
     enter();
     c.submitOnly = before;
+    if (c.submitCount == header().sqeSlots) unreachable(); // the host took nothing: stop, not overrun
   }
   const at = shardBase() + header().sqeOffset + c.submitCount * SQE_BYTES;
   memory.fill(at, 0, SQE_BYTES);
@@ -151,7 +152,7 @@ export function submit(
 }
 
 function userData(index: u32, generation: u32): u64 {
-  return (<u64>generation << 32) | index;
+  return ((<u64>generation) << 32) | index;
 }
 
 /** The staged SQE of an op, or null when the host has taken it already. */
@@ -188,9 +189,14 @@ export function abandon(index: u32, generation: u32): i32 {
   return cancelOp(index, generation);
 }
 
-/** Closes a file slot. Nobody waits for it. */
+/** Closes a file slot. Nobody waits for it, so it needs no op slot if there is none: no file is lost to a full table. */
 export function closeFile(file: u32): i32 {
-  return submit(IORING_OP_CLOSE, 0, 0, 0, 0, 0, 0, 0, file + 1, 0, 0);
+  const index = submit(IORING_OP_CLOSE, 0, 0, 0, 0, 0, 0, 0, file + 1, 0, 0);
+  if (index != FULL) return index;
+  const sqe = nextSqe(); // user_data 0: its completion counts as stale
+  sqe.opcode = <u8>IORING_OP_CLOSE;
+  sqe.fileIndex = file + 1;
+  return OK;
 }
 
 /** Wakes a sleeping peer: a message from ring to ring. If the peer is gone, the error is a stale completion. */
