@@ -23,7 +23,6 @@ export class Group {
   shares: u32;
   runs: u32; // tasks run since the last charge
   vruntime: f64; // ns / shares
-  runtimeNs: f64; // for stats
 }
 
 let readyMask: u32 = 0; // groups with ready tasks
@@ -89,9 +88,9 @@ export function noteRun(group: u32): void {
   runs++;
 }
 
-/** From here on time belongs to tasks. */
+/** From here on time belongs to tasks; or from before, if a run broke off with Wasm tasks that are not charged yet. */
 export function startCharging(nowNs: f64): void {
-  chargedNs = nowNs;
+  if (runs == 0) chargedNs = nowNs;
 }
 
 /** Charges the time since the last charge to the groups that ran. */
@@ -100,9 +99,7 @@ export function charge(nowNs: f64): void {
   const perRun = max<f64>(nowNs - chargedNs, 1) / runs;
   for (let rest = ranMask; rest != 0; rest &= rest - 1) {
     const g = groupAt(ctz<u32>(rest));
-    const ns = perRun * g.runs;
-    g.vruntime += ns / g.shares;
-    g.runtimeNs += ns;
+    g.vruntime += (perRun * g.runs) / g.shares;
     g.runs = 0;
   }
   ranMask = 0;

@@ -98,9 +98,10 @@ export function wake(index: u32, generation: u32): i32 {
   return OK;
 }
 
-/** Takes a JavaScript task off the queue before its turn has come. */
+/** Takes a JavaScript task off the queue before its turn has come. RANGE for a Wasm task: only it can end itself. */
 export function dropTask(index: u32, generation: u32): i32 {
   if (!slabLive(tasks(), TASK_BYTES, index, generation)) return STALE;
+  if (taskAt(index).fn != NO_FUNCTION) return RANGE;
   taskAt(index).arg = 0; // the slot stays in the list and is skipped: owner 0 is nobody
   return OK;
 }
@@ -136,6 +137,7 @@ export function next(): u32 {
     slabGive(tasks(), TASK_BYTES, index);
     if (owner != 0) return owner;
   }
+  charge(c.nowNs); // before time passes that is nobody's
   c.moreWork &= ~MoreWork.TASKS;
   return 0;
 }
