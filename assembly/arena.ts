@@ -10,7 +10,7 @@
 // A block is 16 bytes of header and its payload, rounded up to 16; it never wraps round the end (a READ filler does).
 // Who holds on to a block holds up those behind it; receivers copy at once, so this is a turn's time.
 //
-// Next: mesh.ts.
+// Next: wheel.ts.
 
 import { header, shardBase } from './layout';
 
@@ -22,9 +22,10 @@ const BLOCK_HEADER: u32 = 16;
 class Block {
   bytes: u32; // with header; written by the owner
   state: u32; // LIVE by the owner, READ by the receiver: atomics
+  peer: u32; // receiver's index + 1, 0 = not sent yet; the owner's
 }
 
-let head: u32 = 0; // free-running within [0, 2 * arenaBytes)
+let head: u32 = 0; // both below arenaBytes
 let tail: u32 = 0;
 let used: u32 = 0;
 
@@ -55,6 +56,7 @@ function reclaim(): void {
 function write(bytes: u32, state: u32): usize {
   const block = at(head);
   changetype<Block>(block).bytes = bytes;
+  changetype<Block>(block).peer = 0;
   atomic.store<u32>(block + offsetof<Block>('state'), state);
   used += bytes;
   head += bytes;
@@ -81,6 +83,22 @@ export function arenaTake(bytes: u32): usize {
 /** The payload at this address has been read. Called by the receiver. Pairs with reclaim(). */
 export function arenaRelease(payload: usize): void {
   atomic.store<u32>(payload - BLOCK_HEADER + offsetof<Block>('state'), READ);
+}
+
+/** The payload is on its way to a peer. */
+export function arenaSend(payload: usize, peer: u32): void {
+  changetype<Block>(payload - BLOCK_HEADER).peer = peer + 1;
+}
+
+/** That peer will read no more. Without this one block of its would hold up the whole arena for ever. */
+export function arenaPeerDown(peer: u32): void {
+  for (let rest = used, offset = tail; rest != 0; ) {
+    const block = changetype<Block>(at(offset));
+    if (block.peer == peer + 1) arenaRelease(at(offset) + BLOCK_HEADER);
+    rest -= block.bytes;
+    offset += block.bytes;
+    if (offset == header().arenaBytes) offset = 0;
+  }
 }
 
 export function arenaUsed(): u32 {

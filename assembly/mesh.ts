@@ -26,7 +26,7 @@
 // Next: park.ts.
 
 import { FULL, NO_CREDIT, OK, PEER_DOWN, RANGE, STALE } from './check';
-import { arenaRelease } from './arena';
+import { arenaPeerDown, arenaRelease, arenaSend } from './arena';
 import { CALL_BYTES, callSlots, control, header, MESH, MoreWork, PEER_BYTES, ReadyKind } from './layout';
 import { ShardState, shardBase, shardIndex, SLOT_BYTES, stateAddress } from './layout';
 import { List, push, shift } from './list';
@@ -127,7 +127,7 @@ function tryWrite(peer: u32, index: u32): bool {
   if (slot == 0) return false;
   copyMessage(slot, changetype<usize>(messageOf(index)));
   stage(ring);
-  touched |= <u64>1 << peer;
+  touched |= (<u64>1) << peer;
   const p = peerAt(peer);
   if (messageOf(index).kind == REPLY) {
     counters().repliesSent++;
@@ -139,17 +139,17 @@ function tryWrite(peer: u32, index: u32): bool {
 
 /** Publishes what was written for a peer, and wakes it if it sleeps. */
 function show(peer: u32): void {
-  touched &= ~(<u64>1 << peer);
+  touched &= ~((<u64>1) << peer);
   peerAt(peer).unpublished = 0;
   publish(ringOf(shardIndex(), peer));
   if (nudge(peer)) ringDoorbell(peer);
 }
 
 function post(peer: u32, index: u32): void {
-  const p = peerAt(peer);
-  if (p.head != 0 || !tryWrite(peer, index)) {
-    push(changetype<List>(changetype<usize>(p)), calls(), CALL_BYTES, index);
-    waiting |= <u64>1 << peer;
+  if (messageOf(index).payload != 0) arenaSend(messageOf(index).payload, peer);
+  if (peerAt(peer).head != 0 || !tryWrite(peer, index)) {
+    push(changetype<List>(changetype<usize>(peerAt(peer))), calls(), CALL_BYTES, index);
+    waiting |= (<u64>1) << peer;
     counters().ringFull++;
   }
   control().moreWork |= MoreWork.MAIL; // so that the next turn comes at once, if this one has ended
@@ -158,28 +158,14 @@ function post(peer: u32, index: u32): void {
 /** Sends what waited for room, until the ring is full again. */
 function retry(peer: u32): void {
   const list = changetype<List>(changetype<usize>(peerAt(peer)));
-  for (;;) {
-    const index = list.head;
-    if (index == 0) {
-      waiting &= ~(<u64>1 << peer);
-      return;
-    }
-    shift(list, calls(), CALL_BYTES); // off the list first: a reply's slot is given back when it is written
-    if (!tryWrite(peer, index)) {
-      unshift(list, index);
+  const ring = ringOf(shardIndex(), peer);
+  while (list.head != 0) {
+    if (claim(ring, header().ringSlots) == 0) {
       show(peer); // the consumer can only make room if it sees what is there
-      if (!waitForRoom(ringOf(shardIndex(), peer), header().ringSlots)) return;
-    }
+      if (!waitForRoom(ring, header().ringSlots)) return;
+    } else tryWrite(peer, shift(list, calls(), CALL_BYTES)); // off the list first: a written reply's slot is given back
   }
-}
-
-function unshift(list: List, index: u32): void {
-  const call = callAt(index);
-  call.prev = 0;
-  call.next = list.head;
-  if (list.head != 0) callAt(list.head).prev = index;
-  else list.tail = index;
-  list.head = index;
+  waiting &= ~((<u64>1) << peer);
 }
 
 /** The end of a turn, and whenever the host is about to wait: everything written becomes visible. */
@@ -197,7 +183,7 @@ export function takeMail(): void {
   let again: u64 = 0;
   for (; dirty != 0; dirty &= dirty - 1) {
     const peer = <u32>ctz<u64>(dirty);
-    if (!drain(peer)) again |= <u64>1 << peer;
+    if (!drain(peer)) again |= (<u64>1) << peer;
     // The bit may also mean room in our own ring to that peer; flushMesh() tries it at the end of this turn.
   }
   putDirty(again);
@@ -216,18 +202,13 @@ function drain(peer: u32): bool {
       all = false; // a reply can bring two entries: REPLY and CREDIT
       break;
     }
-    receive(peer, slot);
+    if (changetype<Message>(slot).kind == REQUEST) receiveRequest(peer, slot);
+    else receiveReply(peer, changetype<Message>(slot));
     take(ring);
     taken++;
   }
   if (taken != 0 && release(ring) && nudge(peer)) ringDoorbell(peer);
   return all;
-}
-
-function receive(peer: u32, slot: usize): void {
-  const message = changetype<Message>(slot);
-  if (message.kind == REQUEST) receiveRequest(peer, slot);
-  else receiveReply(peer, message);
 }
 
 function receiveRequest(peer: u32, slot: usize): void {
@@ -265,7 +246,7 @@ function receiveReply(peer: u32, message: Message): void {
 /** Takes a call slot and a credit. The payload may then be written at slot + 32 + 24. FULL, NO_CREDIT, PEER_DOWN. */
 export function callBegin(peer: u32): i32 {
   if (peer >= header().shardCount || peer == shardIndex()) return RANGE;
-  if (atomic.load<u32>(stateAddress(peer)) != ShardState.RUNNING) return PEER_DOWN;
+  if (!isRunning(peer)) return PEER_DOWN;
   const p = peerAt(peer);
   if (p.open >= header().creditCount) {
     p.starved = 1;
@@ -294,7 +275,11 @@ export function callSend(index: u32, method: u32, payloadBytes: u32, payload: u3
   post(callAt(index).peer, index);
 }
 
-/** Answers a peer's call. The slot is the core's again. */
+function isRunning(peer: u32): bool {
+  return atomic.load<u32>(stateAddress(peer)) == ShardState.RUNNING;
+}
+
+/** Answers a peer's call. The slot is the core's again, also if the peer is down. */
 export function callReply(index: u32, status: u32, payloadBytes: u32, payload: u32): i32 {
   if (callAt(index).state != INBOUND) return STALE;
   const message = messageOf(index); // caller and generation stay as they came
@@ -303,8 +288,13 @@ export function callReply(index: u32, status: u32, payloadBytes: u32, payload: u
   message.payloadBytes = payloadBytes;
   message.payload = payload;
   callAt(index).state = 0; // a second reply is STALE
-  post(callAt(index).peer, index);
-  return OK;
+  if (isRunning(callAt(index).peer)) {
+    post(callAt(index).peer, index);
+    return OK;
+  }
+  if (payload != 0) arenaRelease(payload);
+  slabGive(calls(), CALL_BYTES, index);
+  return PEER_DOWN;
 }
 
 /** Nobody waits for the reply any more; the slot and its credit come back when it arrives. */
@@ -322,11 +312,12 @@ export function callFree(index: u32): i32 {
   return OK;
 }
 
-/** That shard is gone: what waits for room in its ring is dropped. The host then frees its calls one by one. */
+/** That shard is gone: what was sent to it is dropped. The host then frees its calls one by one. */
 export function peerDown(peer: u32): void {
   const list = changetype<List>(changetype<usize>(peerAt(peer)));
   for (let index = shift(list, calls(), CALL_BYTES); index != 0; index = shift(list, calls(), CALL_BYTES)) {
     if (messageOf(index).kind == REPLY) slabGive(calls(), CALL_BYTES, index);
   }
-  waiting &= ~(<u64>1 << peer);
+  waiting &= ~((<u64>1) << peer);
+  arenaPeerDown(peer);
 }
