@@ -34,7 +34,7 @@ const DIRTY: usize = 192; // offsetof<Control>('dirty')
 /** Tells a peer that there is something for it. True if it sleeps and the caller must ring its doorbell. */
 export function nudge(peer: u32): bool {
   const at = shardBaseOf(peer);
-  const bit = <u64>1 << shardIndex();
+  const bit = (<u64>1) << shardIndex();
   if ((atomic.load<u64>(at + DIRTY) & bit) == 0) atomic.or<u64>(at + DIRTY, bit); // pairs with takeDirty()
   if (atomic.load<u32>(at + SLEEPING) != 1) return false; // pairs with trySleep()
   if (atomic.cmpxchg<u32>(at + SLEEPING, 1, 2) != 1) return false;
