@@ -42,8 +42,10 @@ const ACCEPT_MULTISHOT = 1;
 const RECV_MULTISHOT = 2;
 const FILE_INDEX_ALLOC = -1;
 
+const MSG_DONTWAIT = 0x40;
 const MSG_WAITALL = 0x100;
 const MSG_NOSIGNAL = 0x4000;
+const SEND_FLAGS = MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL;
 const AF_UNIX = 1;
 const AF_INET = 2;
 const AF_INET6 = 10;
@@ -215,9 +217,10 @@ export class PortableGate {
   #send(op: Op, fd: number, at: number): void {
     const socket = this.#socket(op, fd);
     if (socket === undefined) return;
-    if (op.picksBuffer || (this.#words[at + 7] & ~(MSG_WAITALL | MSG_NOSIGNAL)) !== 0) this.#refuse(op, Errno.EINVAL);
+    const flags = this.#words[at + 7];
+    if (op.picksBuffer || (flags & ~SEND_FLAGS) !== 0) this.#refuse(op, Errno.EINVAL);
     else if (!this.#isInside(at, op.len)) this.#refuse(op, Errno.EFAULT);
-    else socket.send(op);
+    else socket.send(op, (flags & MSG_DONTWAIT) !== 0);
   }
 
   #accept(op: Op, fd: number, at: number): void {

@@ -3,7 +3,8 @@
 // Reading: what Node pushes ('data') goes into receive buffers while a receive is armed. The first chunk that finds none
 // is kept and the socket paused, so a slow reader holds one chunk here and at most READ_AHEAD_BYTES in Node, and then
 // its peer's TCP window is full. Writing: a send is copied once, when it is handed to Node, and completes when the
-// kernel has taken it; the next one waits in linear memory until then. So a peer that does not read costs one send.
+// kernel has taken it; the next one waits in linear memory until then, or gets -EAGAIN if it may not wait (MSG_DONTWAIT).
+// So a peer that does not read costs one send.
 //
 // Closing: what a send was still writing is written, then FIN goes out, for LINGER_MS at most without progress. Every
 // open operation completes with -ECANCELED at once. A cancelled send may have been sent in part, as with the kernel.
@@ -134,29 +135,35 @@ export class PortableSocket implements OpOwner {
 
   // --- writing --------------------------------------------------------------------------------------------------------
 
-  send(op: Op): void {
+  /** `isNow`: it is decided at once, so it may be with Node when it completes; while one is, the next gets -EAGAIN. */
+  send(op: Op, isNow: boolean): void {
     if (this.#state === 'idle') this.#window.finish(op, Errno.ENOTCONN);
     else if (this.#error !== 0) {
       this.#window.finish(op, this.#error);
       this.#error = 0;
     } else if (this.#ended) this.#window.finish(op, Errno.EPIPE);
     else if (op.len === 0) this.#window.finish(op, 0);
-    else if (this.#isWriting || !this.#write(op)) {
-      this.#window.open(op, this);
-      this.#sends.push(op);
+    else if (this.#isWriting) {
+      if (isNow) this.#window.finish(op, Errno.EAGAIN);
+      else this.#enqueue(op);
+    } else if (this.#write(op) || isNow) this.#window.finish(op, op.len);
+    else {
+      this.#written = op;
+      this.#enqueue(op);
     }
   }
 
-  /** Hands the bytes of a send to Node. True: the kernel has them, and the operation is complete. */
+  #enqueue(op: Op): void {
+    this.#window.open(op, this);
+    this.#sends.push(op);
+  }
+
+  /** Hands the bytes of a send to Node. True: the kernel has them. */
   #write(op: Op): boolean {
     const socket = this.#socket;
     socket.write(Buffer.from(this.#window.bytes.subarray(op.ptr, op.ptr + op.len)));
-    if (socket.writableLength === 0 && socket.errored === null) {
-      this.#window.finish(op, op.len);
-      return true;
-    }
+    if (socket.writableLength === 0 && socket.errored === null) return true;
     this.#isWriting = true;
-    this.#written = op;
     socket.write(NOTHING, this.#onWritten); // writes keep their order, so this one says when all is out
     return false;
   }
@@ -170,7 +177,15 @@ export class PortableSocket implements OpOwner {
       this.#sends.shift();
       this.#window.finish(done, done.len);
     }
-    while (this.#sends.length !== 0 && this.#write(this.#sends[0])) this.#sends.shift();
+    while (this.#sends.length !== 0) {
+      const op = this.#sends[0];
+      if (!this.#write(op)) {
+        this.#written = op;
+        return;
+      }
+      this.#sends.shift();
+      this.#window.finish(op, op.len);
+    }
   };
 
   shutdown(op: Op): void {

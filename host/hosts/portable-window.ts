@@ -19,6 +19,7 @@ export const Errno = {
   ENOENT: -2,
   EIO: -5,
   EBADF: -9,
+  EAGAIN: -11,
   EFAULT: -14,
   EINVAL: -22,
   ENFILE: -23,
@@ -38,6 +39,7 @@ export const CQE_BUFFER_SHIFT = 16;
 
 const CQE_WORDS = 4;
 const QUEUE_FIRST = 64; // entries; a power of two
+const QUEUE_MAX = 2 ** 26; // more than there can be open operations: a multiple of every length of the queue
 const HELD = 1;
 const FREE = 0;
 
@@ -145,16 +147,21 @@ export class PortableWindow {
     this.#head = 0;
   }
 
-  /** Moves what fits into the completion window, if the core has read what was there. */
+  /**
+   * Moves into the completion window what fits behind that which the core has not read yet. So if the window is not full
+   * afterwards, there are no more: the core concludes from this that its quiet operations have succeeded.
+   */
   deliver(): void {
-    if (this.#count === 0 || this.#control[Control.completionCount >> 2] !== 0) return;
-    const count = Math.min(this.#count, this.#cqeSlots);
+    if (this.#count === 0) return;
+    const before = this.#control[Control.completionCount >> 2];
+    const count = Math.min(this.#count, this.#cqeSlots - before);
     const from = (this.#head * CQE_WORDS) & (this.#queue.length - 1);
+    const to = before * CQE_WORDS;
     const words = count * CQE_WORDS;
-    for (let i = 0; i < words; i++) this.#cqes[i] = this.#queue[(from + i) & (this.#queue.length - 1)];
-    this.#head = (this.#head + count) & 0xffffff; // a multiple of every length that a queue can have
+    for (let i = 0; i < words; i++) this.#cqes[to + i] = this.#queue[(from + i) & (this.#queue.length - 1)];
+    this.#head = (this.#head + count) & (QUEUE_MAX - 1);
     this.#count -= count;
-    this.#control[Control.completionCount >> 2] = count;
+    this.#control[Control.completionCount >> 2] = before + count;
   }
 
   // --- operations -----------------------------------------------------------------------------------------------------

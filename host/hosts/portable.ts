@@ -65,7 +65,6 @@ export class PortableHost implements ShardHost {
   #isScheduled = false;
   #isStepping = false;
   #isPoked = false;
-  #wantsTurn = false;
   #isClosed = false;
   #timer: NodeJS.Timeout | undefined;
   #timerNs = Number.POSITIVE_INFINITY;
@@ -100,7 +99,6 @@ export class PortableHost implements ShardHost {
   start(turn: () => void): void {
     this.#turn = turn;
     this.ref();
-    this.#wantsTurn = true;
     this.#schedule();
   }
 
@@ -114,9 +112,9 @@ export class PortableHost implements ShardHost {
   readonly #onPoked = (): void => {
     this.#isPoked = false;
     if (this.#isClosed || this.#turn === undefined) return;
-    this.#wantsTurn = true;
     this.enter();
-    this.#schedule();
+    if (this.#hasWork()) this.#schedule();
+    else this.#armDeadline();
   };
 
   readonly #schedule = (): void => {
@@ -132,10 +130,7 @@ export class PortableHost implements ShardHost {
     Atomics.store(this.#i32, SLEEPING, 0);
     this.enter();
     try {
-      if (this.#wantsTurn || this.#hasWork() || this.#f64[NOW_NS] >= this.#f64[NEXT_DEADLINE_NS]) {
-        this.#wantsTurn = false;
-        this.#turn?.();
-      }
+      if (this.#hasWork() || this.#f64[NOW_NS] >= this.#f64[NEXT_DEADLINE_NS]) this.#turn?.();
     } finally {
       this.#isStepping = false;
       if (!this.#isClosed) this.#settle();
