@@ -1,0 +1,506 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//
+// The surface towards JavaScript: probe(), open() -> ring, and what a ring can do. Nothing here is on the hot path but
+// Enter, which takes and returns nothing. Errors of the kernel are negative numbers, as in C; misuse throws.
+//
+// A ring's memory lives until its JavaScript object is collected and libuv has let go of its handles.
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include "loop.h"
+
+#define LISTEN_REUSE_PORT 1
+#define LISTEN_V6_ONLY 2
+
+struct binding {
+	struct ring ring;
+	struct loop loop;
+	napi_env env;
+	napi_ref memory; // the kernel writes there until the ring is closed
+	napi_async_cleanup_hook_handle cleanup;
+	bool open, collected, handles_gone;
+};
+
+static napi_value number(napi_env env, double value)
+{
+	napi_value result;
+
+	napi_create_double(env, value, &result);
+	return result;
+}
+
+static double number_arg(napi_env env, napi_value value)
+{
+	double result = 0;
+
+	napi_get_value_double(env, value, &result);
+	return result;
+}
+
+static void set(napi_env env, napi_value object, const char *name, napi_value value)
+{
+	napi_set_named_property(env, object, name, value);
+}
+
+static napi_value string(napi_env env, const char *text)
+{
+	napi_value result;
+
+	napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &result);
+	return result;
+}
+
+static napi_value throw_system(napi_env env, const char *syscall_name, int error)
+{
+	napi_value object;
+
+	napi_create_error(env, NULL, string(env, syscall_name), &object);
+	set(env, object, "errno", number(env, error));
+	set(env, object, "syscall", string(env, syscall_name));
+	napi_throw(env, object);
+	return NULL;
+}
+
+// --- life ------------------------------------------------------------------------------------------------------------
+
+static void free_if_done(struct binding *binding)
+{
+	if (binding->collected && binding->handles_gone)
+		free(binding);
+}
+
+static void on_handles_gone(struct loop *loop)
+{
+	struct binding *binding = (struct binding *)((char *)loop - offsetof(struct binding, loop));
+
+	binding->handles_gone = true;
+	if (binding->cleanup)
+		napi_remove_async_cleanup_hook(binding->cleanup);
+	binding->cleanup = NULL;
+	free_if_done(binding);
+}
+
+static void shut(struct binding *binding)
+{
+	if (!binding->open)
+		return;
+	binding->open = false;
+	loop_stop(&binding->loop);
+	ring_close(&binding->ring);
+	loop_close(&binding->loop, on_handles_gone);
+}
+
+// The environment ends, in order or by terminate(): in this ring's own thread.
+static void on_cleanup(napi_async_cleanup_hook_handle handle, void *data)
+{
+	struct binding *binding = data;
+
+	if (binding->open)
+		shut(binding);
+	else if (binding->handles_gone)
+		napi_remove_async_cleanup_hook(handle);
+}
+
+static void on_collected(napi_env env, void *data, void *hint)
+{
+	struct binding *binding = data;
+
+	(void)env;
+	(void)hint;
+	binding->collected = true;
+	shut(binding);
+	free_if_done(binding);
+}
+
+// The ring that a method was called on; NULL with an exception pending if there is none, or it is closed.
+static struct binding *receiver(napi_env env, napi_callback_info info, size_t *argc, napi_value *argv)
+{
+	struct binding *binding = NULL;
+	napi_value self;
+
+	napi_get_cb_info(env, info, argc, argv, &self, NULL);
+	if (napi_unwrap(env, self, (void **)&binding) != napi_ok || !binding) {
+		napi_throw_type_error(env, "ERR_INVALID_THIS", "not a ring");
+		return NULL;
+	}
+	if (!binding->open) {
+		napi_throw_error(env, "ERR_RING_CLOSED", "the ring is closed");
+		return NULL;
+	}
+	return binding;
+}
+
+#define RECEIVER(count)                                                         \
+	size_t argc = (count);                                                  \
+	napi_value argv[(count) ? (count) : 1];                                 \
+	struct binding *binding = receiver(env, info, &argc, argv);             \
+	if (!binding)                                                           \
+		return NULL;                                                    \
+	if ((int)argc < (count))                                                \
+		return napi_throw_type_error(env, "ERR_MISSING_ARGS", "too few arguments"), NULL
+
+// --- methods of a ring -----------------------------------------------------------------------------------------------
+
+static napi_value Enter(napi_env env, napi_callback_info info)
+{
+	struct binding *binding;
+
+	napi_get_cb_info(env, info, NULL, NULL, NULL, (void **)&binding);
+	if (!binding->open)
+		return napi_throw_error(env, "ERR_RING_CLOSED", "the ring is closed"), NULL;
+	loop_enter(&binding->ring);
+	return NULL;
+}
+
+static napi_value Wait(napi_env env, napi_callback_info info)
+{
+	RECEIVER(1);
+	loop_wait(&binding->ring, number_arg(env, argv[0]));
+	return NULL;
+}
+
+static napi_value Start(napi_env env, napi_callback_info info)
+{
+	RECEIVER(1);
+	if (binding->loop.open_handles)
+		return number(env, -EALREADY);
+	return number(env, loop_start(&binding->loop, env, &binding->ring, argv[0]));
+}
+
+static napi_value Stop(napi_env env, napi_callback_info info)
+{
+	RECEIVER(0);
+	loop_stop(&binding->loop);
+	return NULL;
+}
+
+static napi_value Ref(napi_env env, napi_callback_info info)
+{
+	RECEIVER(0);
+	loop_ref(&binding->loop, true);
+	return NULL;
+}
+
+static napi_value Unref(napi_env env, napi_callback_info info)
+{
+	RECEIVER(0);
+	loop_ref(&binding->loop, false);
+	return NULL;
+}
+
+static napi_value Close(napi_env env, napi_callback_info info)
+{
+	struct binding *binding = NULL;
+	napi_value self;
+	size_t argc = 0;
+
+	napi_get_cb_info(env, info, &argc, NULL, &self, NULL);
+	if (napi_unwrap(env, self, (void **)&binding) == napi_ok && binding)
+		shut(binding);
+	return NULL;
+}
+
+static napi_value SetPeer(napi_env env, napi_callback_info info)
+{
+	RECEIVER(2);
+	return number(env, ring_set_peer(&binding->ring, (unsigned)number_arg(env, argv[0]), (int)number_arg(env, argv[1])));
+}
+
+union address {
+	struct sockaddr any;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+	struct sockaddr_un un;
+};
+
+// A numeric address or unix:/path. Answers its length, or 0.
+static socklen_t parse_address(const char *text, int port, union address *address)
+{
+	memset(address, 0, sizeof(*address));
+	if (!strncmp(text, "unix:", 5)) {
+		if (strlen(text + 5) >= sizeof(address->un.sun_path) || !text[5])
+			return 0;
+		address->un.sun_family = AF_UNIX;
+		strcpy(address->un.sun_path, text + 5);
+		return sizeof(address->un);
+	}
+	if (inet_pton(AF_INET, text, &address->v4.sin_addr) == 1) {
+		address->v4.sin_family = AF_INET;
+		address->v4.sin_port = htons((uint16_t)port);
+		return sizeof(address->v4);
+	}
+	if (inet_pton(AF_INET6, text, &address->v6.sin6_addr) == 1) {
+		address->v6.sin6_family = AF_INET6;
+		address->v6.sin6_port = htons((uint16_t)port);
+		return sizeof(address->v6);
+	}
+	return 0;
+}
+
+// A listening socket's descriptor, or -errno and in *what the call that failed.
+static int open_listener(const union address *address, socklen_t bytes, int backlog, unsigned flags, const char **what)
+{
+	int on = 1;
+	int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	*what = "socket";
+	if (fd < 0)
+		return -errno;
+	*what = "setsockopt";
+	if (address->any.sa_family != AF_UNIX) {
+		int only_v6 = (flags & LISTEN_V6_ONLY) != 0;
+
+		if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)))
+			goto fail;
+		if (flags & LISTEN_REUSE_PORT && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)))
+			goto fail;
+		if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on))) // accepted sockets inherit it
+			goto fail;
+		if (address->any.sa_family == AF_INET6 &&
+		    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only_v6, sizeof(only_v6)))
+			goto fail;
+	}
+	*what = "bind";
+	if (bind(fd, &address->any, bytes))
+		goto fail;
+	*what = "listen";
+	if (listen(fd, backlog))
+		goto fail;
+	return fd;
+fail:;
+	int error = -errno;
+
+	close(fd);
+	return error;
+}
+
+static int port_of(int fd)
+{
+	union address address;
+	socklen_t bytes = sizeof(address);
+
+	if (getsockname(fd, &address.any, &bytes))
+		return -errno;
+	if (address.any.sa_family == AF_INET)
+		return ntohs(address.v4.sin_port);
+	return address.any.sa_family == AF_INET6 ? ntohs(address.v6.sin6_port) : 0;
+}
+
+// listen(address, port, backlog, flags) -> { slot, port } or { errno, syscall }
+static napi_value Listen(napi_env env, napi_callback_info info)
+{
+	RECEIVER(4);
+	char text[256] = "";
+	union address address;
+	const char *what = "inet_pton";
+	napi_value result;
+	socklen_t bytes;
+	int port = 0, fd, slot;
+
+	napi_get_value_string_utf8(env, argv[0], text, sizeof(text), NULL);
+	napi_create_object(env, &result);
+	bytes = parse_address(text, (int)number_arg(env, argv[1]), &address);
+	fd = bytes ? open_listener(&address, bytes, (int)number_arg(env, argv[2]), (unsigned)number_arg(env, argv[3]), &what)
+		   : -EINVAL;
+	slot = fd;
+	if (fd >= 0) {
+		port = port_of(fd);
+		what = "io_uring_register";
+		slot = ring_grant(&binding->ring, fd);
+		close(fd); // the ring has it now
+	}
+	if (slot < 0) {
+		set(env, result, "errno", number(env, slot));
+		set(env, result, "syscall", string(env, what));
+	} else {
+		set(env, result, "slot", number(env, slot));
+		set(env, result, "port", number(env, port));
+	}
+	return result;
+}
+
+// --- the addon -------------------------------------------------------------------------------------------------------
+
+static napi_value Probe(napi_env env, napi_callback_info info)
+{
+	(void)info;
+	return number(env, ring_probe());
+}
+
+static napi_value MonotonicNs(napi_env env, napi_callback_info info)
+{
+	(void)info;
+	return number(env, monotonic_ns());
+}
+
+// pin(cpu): this thread runs there and nowhere else. 0 or -errno.
+static napi_value Pin(napi_env env, napi_callback_info info)
+{
+	size_t argc = 1;
+	napi_value argv[1];
+	cpu_set_t cpus;
+	double cpu;
+
+	napi_get_cb_info(env, info, &argc, argv, NULL, NULL);
+	cpu = argc ? number_arg(env, argv[0]) : -1;
+	if (!(cpu >= 0 && cpu < CPU_SETSIZE))
+		return number(env, -EINVAL);
+	CPU_ZERO(&cpus);
+	CPU_SET((int)cpu, &cpus);
+	return number(env, sched_setaffinity(0, sizeof(cpus), &cpus) ? -errno : 0);
+}
+
+// affinity(): the processors that this thread may run on.
+static napi_value Affinity(napi_env env, napi_callback_info info)
+{
+	cpu_set_t cpus;
+	napi_value list;
+	uint32_t count = 0;
+
+	(void)info;
+	napi_create_array(env, &list);
+	if (sched_getaffinity(0, sizeof(cpus), &cpus))
+		return list;
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (CPU_ISSET(cpu, &cpus))
+			napi_set_element(env, list, count++, number(env, cpu));
+	}
+	return list;
+}
+
+static bool option(napi_env env, napi_value object, const char *name, double max, uint32_t *value)
+{
+	napi_value property;
+	double number = -1;
+
+	if (napi_get_named_property(env, object, name, &property) != napi_ok ||
+	    napi_get_value_double(env, property, &number) != napi_ok || !(number >= 0) || number > max ||
+	    number != (double)(uint32_t)number) {
+		napi_throw_range_error(env, "ERR_OUT_OF_RANGE", name);
+		return false;
+	}
+	*value = (uint32_t)number;
+	return true;
+}
+
+static bool power_of_two(uint32_t value)
+{
+	return value && !(value & (value - 1));
+}
+
+// Whether a window of `bytes` at `at` lies in memory, on a boundary of 64.
+static bool window(const struct ring_options *options, uint64_t at, uint64_t bytes)
+{
+	return at % 64 == 0 && at <= options->memory_bytes && bytes <= options->memory_bytes - at;
+}
+
+static bool read_options(napi_env env, napi_value object, struct ring_options *o)
+{
+	uint32_t base, max = UINT32_MAX;
+
+	if (!option(env, object, "shardBase", max, &base) || !option(env, object, "sqeOffset", max - base, &o->sqes) ||
+	    !option(env, object, "sqeSlots", 32768, &o->sqe_slots) ||
+	    !option(env, object, "cqeOffset", max - base, &o->cqes) ||
+	    !option(env, object, "cqeSlots", 65536, &o->cqe_slots) ||
+	    !option(env, object, "recycleOffset", max - base, &o->recycle) ||
+	    !option(env, object, "recvOffset", max - base, &o->buffers) ||
+	    !option(env, object, "recvBufferCount", 32768, &o->buffer_count) ||
+	    !option(env, object, "recvBufferBytes", 1 << 24, &o->buffer_bytes) ||
+	    !option(env, object, "fileSlots", 1 << 20, &o->file_slots) ||
+	    !option(env, object, "grantSlots", GRANTS_MAX, &o->grant_slots))
+		return false;
+	o->control = base;
+	o->sqes += base;
+	o->cqes += base;
+	o->recycle += base;
+	o->buffers += base;
+	if (power_of_two(o->sqe_slots) && power_of_two(o->cqe_slots) && power_of_two(o->buffer_count) &&
+	    window(o, base, sizeof(struct control)) && window(o, o->sqes, 64ull * o->sqe_slots) &&
+	    window(o, o->cqes, 16ull * o->cqe_slots) && window(o, o->recycle, 4ull * o->buffer_count) &&
+	    window(o, o->buffers, (uint64_t)o->buffer_count * o->buffer_bytes))
+		return true;
+	napi_throw_range_error(env, "ERR_OUT_OF_RANGE", "a window is outside the memory or not aligned");
+	return false;
+}
+
+static void add(napi_env env, napi_value object, const char *name, napi_callback callback, void *data)
+{
+	napi_value function;
+
+	napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, data, &function);
+	set(env, object, name, function);
+}
+
+static napi_value describe(napi_env env, struct binding *binding)
+{
+	napi_value object;
+
+	napi_create_object(env, &object);
+	add(env, object, "enter", Enter, binding);
+	add(env, object, "wait", Wait, NULL);
+	add(env, object, "start", Start, NULL);
+	add(env, object, "stop", Stop, NULL);
+	add(env, object, "ref", Ref, NULL);
+	add(env, object, "unref", Unref, NULL);
+	add(env, object, "close", Close, NULL);
+	add(env, object, "listen", Listen, NULL);
+	add(env, object, "setPeer", SetPeer, NULL);
+	set(env, object, "fd", number(env, binding->ring.fd));
+	set(env, object, "flags", number(env, binding->ring.setup_flags));
+	set(env, object, "features", number(env, binding->ring.features));
+	set(env, object, "fileSlots", number(env, binding->ring.file_slots));
+	return object;
+}
+
+// open(memory, options) -> ring. `memory`: a Uint8Array over all of it.
+static napi_value Open(napi_env env, napi_callback_info info)
+{
+	size_t argc = 2, bytes = 0;
+	napi_value argv[2], object;
+	napi_typedarray_type type;
+	struct ring_options options = { 0 };
+	struct binding *binding;
+	const char *what = "";
+	void *memory = NULL;
+	int error;
+
+	napi_get_cb_info(env, info, &argc, argv, NULL, NULL);
+	if (argc < 2 || napi_get_typedarray_info(env, argv[0], &type, &bytes, &memory, NULL, NULL) != napi_ok || !memory)
+		return napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "open(memory: Uint8Array, options)"), NULL;
+	options.memory = memory;
+	options.memory_bytes = bytes;
+	if (!read_options(env, argv[1], &options))
+		return NULL;
+	binding = calloc(1, sizeof(*binding));
+	if (!binding)
+		return throw_system(env, "calloc", -ENOMEM);
+	binding->env = env;
+	error = ring_open(&binding->ring, &options, &what);
+	if (error) {
+		free(binding);
+		return throw_system(env, what, error);
+	}
+	binding->open = true;
+	binding->loop.ring = &binding->ring;
+	napi_create_reference(env, argv[0], 1, &binding->memory);
+	object = describe(env, binding);
+	napi_wrap(env, object, binding, on_collected, NULL, NULL);
+	napi_add_async_cleanup_hook(env, on_cleanup, binding, &binding->cleanup);
+	return object;
+}
+
+NAPI_MODULE_INIT()
+{
+	add(env, exports, "probe", Probe, NULL);
+	add(env, exports, "open", Open, NULL);
+	add(env, exports, "monotonicNs", MonotonicNs, NULL);
+	add(env, exports, "pin", Pin, NULL);
+	add(env, exports, "affinity", Affinity, NULL);
+	return exports;
+}

@@ -1,0 +1,57 @@
+// Builds the addon with nothing but a C compiler: node-api-headers are enough, and libc is resolved when it is loaded,
+// so one file serves glibc and musl.
+//   node host/native/build.mjs [--if-possible] [--sanitize] [--test]
+// --if-possible: what is missing is said in one line, and the exit code is 0; the portable host does without.
+
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, renameSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const here = dirname(fileURLToPath(import.meta.url));
+const args = process.argv.slice(2);
+const isOptional = args.includes('--if-possible');
+const variant = args.includes('--sanitize') ? '.asan' : args.includes('--test') ? '.test' : '';
+const output = join(here, '../../dist/native', `linux-${process.arch}${variant}.node`);
+const sources = ['addon.c', 'gate.c', 'loop.c', 'ring.c'];
+
+function giveUp(reason) {
+  if (!isOptional) {
+    console.error(`io-uring-napi: ${reason}`);
+    process.exit(1);
+  }
+  console.log(`io-uring-napi: not built (${reason}); featherstar will use its portable host here`);
+  process.exit(0);
+}
+
+function findCompiler() {
+  const names = [process.env.CC, 'cc', 'gcc', 'clang'].filter(Boolean);
+  return names.find((name) => spawnSync(name, ['--version'], { stdio: 'ignore' }).status === 0);
+}
+
+if (process.platform !== 'linux') giveUp(`io_uring is Linux's, this is ${process.platform}`);
+const compiler = findCompiler();
+if (compiler === undefined) giveUp('no C compiler found (CC, cc, gcc, clang)');
+
+const headers = createRequire(import.meta.url).resolve('node-api-headers/package.json');
+const flags = ['-std=gnu11', '-fPIC', '-shared', '-Wall', '-Wextra', '-fvisibility=hidden', '-D_GNU_SOURCE'];
+if (!isOptional) flags.push('-Werror');
+if (variant === '') flags.push('-O2', '-nostdlib');
+if (variant === '.test') flags.push('-O2', '-DFEATHERSTAR_TEST');
+if (variant === '.asan') {
+  flags.push('-O1', '-g', '-DFEATHERSTAR_TEST', '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined');
+}
+
+mkdirSync(dirname(output), { recursive: true });
+const part = `${output}.${process.pid}`; // renamed at the end: a process that has the old file loaded keeps it
+try {
+  const inputs = sources.map((name) => join(here, name));
+  execFileSync(compiler, [...flags, `-I${join(dirname(headers), 'include')}`, '-o', part, ...inputs], {
+    stdio: isOptional ? 'pipe' : 'inherit',
+  });
+  renameSync(part, output);
+} catch (error) {
+  const detail = String(error.stderr ?? error.message).split('\n').find((line) => line.includes('error')) ?? '';
+  giveUp(`${compiler} failed ${detail}`.trim());
+}

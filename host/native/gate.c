@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//
+// The gate: decides about one submission. `in` is a private copy of what Wasm wrote; `out` begins as zeros and gets
+// only the fields that its operation uses, each checked. What is not listed here cannot be asked of the kernel:
+//
+//   operations   those of the switch below, everything else -EPERM
+//   memory       [addr, addr + len) inside linear memory, -EFAULT; offsets become addresses here
+//   files        slots of this ring's own table, -EBADF: IOSQE_FIXED_FILE is forced, so a plain descriptor has no name
+//   flags        no links, no io-wq, no drain, no personality, -EINVAL or -EPERM; user_data's top bit is ours
+//
+// The kernel reads linear memory itself when it executes a WRITE or SEND; that is what was asked for. What it reads
+// in order to decide (a sockaddr) is copied first.
+//
+// Next: ring.c.
+#include <string.h>
+#include <sys/socket.h>
+#include "ring.h"
+
+#define SQE_FLAGS (IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS)
+#define SEND_FLAGS (MSG_WAITALL | MSG_MORE | MSG_DONTWAIT)
+#define RECV_FLAGS (MSG_PEEK | MSG_WAITALL | MSG_DONTWAIT)
+
+// Both compares are needed: addr + len could wrap.
+static bool in_memory(const struct ring *ring, uint64_t addr, uint64_t len)
+{
+	return addr <= ring->memory_bytes && len <= ring->memory_bytes - addr;
+}
+
+static int use_file(const struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out)
+{
+	if ((unsigned)in->fd >= ring->file_slots)
+		return -EBADF;
+	out->fd = in->fd;
+	out->flags |= IOSQE_FIXED_FILE;
+	return 0;
+}
+
+static int use_buffer(const struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out)
+{
+	if (!in_memory(ring, in->addr, in->len))
+		return -EFAULT;
+	out->addr = (uint64_t)(uintptr_t)(ring->memory + in->addr);
+	out->len = in->len;
+	return 0;
+}
+
+// A buffer of the caller's, or one that the kernel picks from group 0.
+static int use_target(const struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out)
+{
+	if (!(in->flags & IOSQE_BUFFER_SELECT))
+		return use_buffer(ring, in, out);
+	if (in->buf_group != 0 || in->addr != 0)
+		return -EINVAL;
+	out->flags |= IOSQE_BUFFER_SELECT;
+	out->len = in->len > ring->buffer_bytes ? ring->buffer_bytes : in->len;
+	return 0;
+}
+
+static int admit_rw(struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out)
+{
+	if (in->rw_flags || in->ioprio)
+		return -EINVAL;
+	out->off = in->off;
+	if (in->opcode == IORING_OP_WRITE)
+		return in->flags & IOSQE_BUFFER_SELECT ? -EINVAL : use_buffer(ring, in, out);
+	return use_target(ring, in, out);
+}
+
+static int admit_recv(struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out)
+{
+	bool multishot = in->ioprio & RECV_MULTISHOT;
+
+	if (in->ioprio & ~(RECVSEND_POLL_FIRST | RECV_MULTISHOT) || in->msg_flags & ~RECV_FLAGS)
+		return -EINVAL;
+	if (multishot && (!(in->flags & IOSQE_BUFFER_SELECT) || in->len || in->msg_flags & MSG_WAITALL))
+		return -EINVAL;
+	out->ioprio = in->ioprio;
+	out->msg_flags = in->msg_flags;
+	return use_target(ring, in, out);
+}
+
+static int admit_send(struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out)
+{
+	if (in->ioprio & ~RECVSEND_POLL_FIRST || in->msg_flags & ~SEND_FLAGS || in->flags & IOSQE_BUFFER_SELECT)
+		return -EINVAL;
+	out->ioprio = in->ioprio;
+	out->msg_flags = in->msg_flags | MSG_NOSIGNAL; // a closed peer is an error code, not a dead process
+	return use_buffer(ring, in, out);
+}
+
+static int admit_connect(struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out, unsigned sq_index)
+{
+	uint8_t *copy = ring->addresses + (size_t)sq_index * ADDRESS_BYTES;
+
+	if (in->off < sizeof(sa_family_t) || in->off > ADDRESS_BYTES)
+		return -EINVAL;
+	if (!in_memory(ring, in->addr, in->off))
+		return -EFAULT;
+	memcpy(copy, ring->memory + in->addr, in->off);
+	out->addr = (uint64_t)(uintptr_t)copy; // the kernel copies it while it takes the submission
+	out->off = in->off;
+	return 0;
+}
+
+static int admit_socket(const struct io_uring_sqe *in, struct io_uring_sqe *out)
+{
+	if (in->fd != AF_INET && in->fd != AF_INET6 && in->fd != AF_UNIX)
+		return -EPERM;
+	if (in->off != SOCK_STREAM && in->off != SOCK_DGRAM)
+		return -EPERM;
+	if (in->len || in->rw_flags)
+		return -EINVAL;
+	out->fd = in->fd;
+	out->off = in->off;
+	out->file_index = FILE_INDEX_ALLOC; // never a plain descriptor
+	return 0;
+}
+
+static int admit_cancel(struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out)
+{
+	if (in->cancel_flags & ~(CANCEL_ALL | CANCEL_FD))
+		return -EINVAL;
+	out->cancel_flags = in->cancel_flags;
+	if (!(in->cancel_flags & CANCEL_FD)) {
+		if (in->addr & TAG)
+			return -EINVAL;
+		out->addr = in->addr;
+		return 0;
+	}
+	if ((unsigned)in->fd >= ring->file_slots)
+		return -EBADF;
+	out->fd = in->fd;
+	out->cancel_flags |= CANCEL_FD_FIXED;
+	return 0;
+}
+
+static int admit_doorbell(const struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out)
+{
+	if ((unsigned)in->fd >= PEERS_MAX || ring->peers[in->fd] < 0)
+		return -EBADF;
+	if (in->addr || in->len || in->off || in->msg_ring_flags)
+		return -EINVAL;
+	out->fd = ring->peers[in->fd];
+	out->off = TAG_DOORBELL; // all that a shard can put into a peer's ring
+	return 0;
+}
+
+static int admit_on_file(struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out, unsigned sq_index)
+{
+	int error = use_file(ring, in, out);
+
+	if (error)
+		return error;
+	switch (in->opcode) {
+	case IORING_OP_READ:
+	case IORING_OP_WRITE:
+		return admit_rw(ring, in, out);
+	case IORING_OP_RECV:
+		return admit_recv(ring, in, out);
+	case IORING_OP_SEND:
+		return admit_send(ring, in, out);
+	case IORING_OP_CONNECT:
+		return admit_connect(ring, in, out, sq_index);
+	case IORING_OP_ACCEPT:
+		if (in->ioprio & ~ACCEPT_MULTISHOT || in->addr || in->addr2 || in->accept_flags)
+			return -EINVAL;
+		out->ioprio = in->ioprio;
+		out->file_index = FILE_INDEX_ALLOC;
+		return 0;
+	case IORING_OP_FSYNC:
+		if (in->fsync_flags & ~IORING_FSYNC_DATASYNC || in->addr || in->ioprio)
+			return -EINVAL;
+		out->off = in->off;
+		out->len = in->len;
+		out->fsync_flags = in->fsync_flags;
+		return 0;
+	case IORING_OP_SHUTDOWN:
+		if (in->len > SHUT_RDWR)
+			return -EINVAL;
+		out->len = in->len;
+		return 0;
+	default: /* IORING_OP_POLL_ADD */
+		if (in->len & ~IORING_POLL_ADD_MULTI || in->poll32_events & ~0xffffu)
+			return -EINVAL;
+		out->len = in->len;
+		out->poll32_events = in->poll32_events;
+		return 0;
+	}
+}
+
+int gate_admit(struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out, unsigned sq_index)
+{
+	memset(out, 0, sizeof(*out));
+	if (in->user_data & TAG || in->flags & ~SQE_FLAGS)
+		return -EINVAL;
+	if (in->personality)
+		return -EPERM;
+	out->opcode = in->opcode;
+	out->flags = in->flags & IOSQE_CQE_SKIP_SUCCESS;
+	out->user_data = in->user_data;
+	switch (in->opcode) {
+	case IORING_OP_NOP:
+		return 0;
+	case IORING_OP_READ:
+	case IORING_OP_WRITE:
+	case IORING_OP_RECV:
+	case IORING_OP_SEND:
+	case IORING_OP_CONNECT:
+	case IORING_OP_ACCEPT:
+	case IORING_OP_FSYNC:
+	case IORING_OP_SHUTDOWN:
+	case IORING_OP_POLL_ADD:
+		return admit_on_file(ring, in, out, sq_index);
+	case OP_SOCKET:
+		return admit_socket(in, out);
+	case IORING_OP_CLOSE:
+		if (in->fd || in->file_index == 0 || in->file_index > ring->file_slots)
+			return -EBADF;
+		out->file_index = in->file_index;
+		return 0;
+	case IORING_OP_ASYNC_CANCEL:
+		return admit_cancel(ring, in, out);
+	case IORING_OP_MSG_RING:
+		return admit_doorbell(ring, in, out);
+	default:
+		return -EPERM;
+	}
+}

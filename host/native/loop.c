@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//
+// The inverted loop. libuv goes round: timers, ..., prepare, poll, ... Our prepare handle waits in io_uring_enter, and
+// libuv's own descriptor is one of the things that it waits for (POLL_ADD on uv_backend_fd). When libuv has something
+// to do, we leave; an active idle handle makes its own poll return at once. Timers, fs, ports, terminate(): all work.
+//
+// Public libuv API only, looked up at run time: the same file loads where there is no libuv (Bun, Deno).
+//
+// Sleep and wake: R1-R4 of assembly/park.ts, in C. A sender that sees sleeping == 1 puts a doorbell into our ring.
+//
+// Next: addon.c.
+#include <dlfcn.h>
+#include <poll.h>
+#include <stdlib.h>
+#include "loop.h"
+
+static struct {
+	size_t (*handle_size)(int type);
+	int (*backend_fd)(const void *loop);
+	int (*backend_timeout)(const void *loop);
+	void (*update_time)(void *loop);
+	int (*prepare_init)(void *loop, void *handle);
+	int (*prepare_start)(void *handle, void *callback);
+	int (*prepare_stop)(void *handle);
+	int (*idle_init)(void *loop, void *handle);
+	int (*idle_start)(void *handle, void *callback);
+	int (*idle_stop)(void *handle);
+	void (*close)(void *handle, void *callback);
+	void (*ref)(void *handle);
+	void (*unref)(void *handle);
+} uv;
+
+enum { UV_IDLE = 6, UV_PREPARE = 9 }; /* uv_handle_type; fixed by libuv's ABI since 1.0 */
+
+static bool find(void *slot, const char *name)
+{
+	return (*(void **)slot = dlsym(RTLD_DEFAULT, name)) != NULL;
+}
+
+static bool find_libuv(void)
+{
+	return find(&uv.handle_size, "uv_handle_size") && find(&uv.backend_fd, "uv_backend_fd") &&
+	       find(&uv.backend_timeout, "uv_backend_timeout") && find(&uv.update_time, "uv_update_time") &&
+	       find(&uv.prepare_init, "uv_prepare_init") && find(&uv.prepare_start, "uv_prepare_start") &&
+	       find(&uv.prepare_stop, "uv_prepare_stop") && find(&uv.idle_init, "uv_idle_init") &&
+	       find(&uv.idle_start, "uv_idle_start") && find(&uv.idle_stop, "uv_idle_stop") &&
+	       find(&uv.close, "uv_close") && find(&uv.ref, "uv_ref") && find(&uv.unref, "uv_unref");
+}
+
+// --- waiting ---------------------------------------------------------------------------------------------------------
+
+static bool is_dirty(struct ring *ring)
+{
+	return __atomic_load_n(&ring->control->dirty, __ATOMIC_SEQ_CST) != 0;
+}
+
+static bool has_work(struct ring *ring)
+{
+	volatile struct control *control = ring->control;
+
+	return control->more_work || control->ready_head != control->ready_tail || is_dirty(ring);
+}
+
+// Whether a turn is wanted after an enter.
+static bool wants_turn(struct ring *ring)
+{
+	volatile struct control *control = ring->control;
+
+	return control->completion_count || control->now_ns >= control->next_deadline_ns || has_work(ring);
+}
+
+static void note_enter(struct ring *ring)
+{
+	ring->control->enter_count++;
+	ring->control->now_ns = monotonic_ns();
+}
+
+// Looks at ring and mail in user space, without a system call, for at most poll_ns. True: something came.
+static bool poll_ring(struct ring *ring, double poll_ns)
+{
+	double end = monotonic_ns() + poll_ns;
+
+	do {
+		for (int i = 0; i < 16; i++) {
+			unsigned flags = __atomic_load_n(ring->sq_flags, __ATOMIC_ACQUIRE);
+
+			if (flags & SQ_TASKRUN || ring_has_completions(ring) || is_dirty(ring))
+				return true;
+#if defined(__x86_64__)
+			__builtin_ia32_pause();
+#elif defined(__aarch64__)
+			__asm__ volatile("yield");
+#endif
+		}
+	} while (monotonic_ns() < end);
+	return false;
+}
+
+// R1-R4 of assembly/park.ts around one enter that may wait. The staged submissions go with it.
+static int sleep_in_kernel(struct ring *ring, double timeout_ns)
+{
+	volatile struct control *control = ring->control;
+	int result;
+
+	__atomic_store_n(&control->sleeping, 1, __ATOMIC_SEQ_CST);
+	if (is_dirty(ring)) {
+		result = ring_enter(ring, 0, 0);
+	} else {
+		result = ring_enter(ring, 1, timeout_ns);
+		control->sleep_count++;
+	}
+	__atomic_store_n(&control->sleeping, 0, __ATOMIC_SEQ_CST);
+	return result;
+}
+
+void loop_enter(struct ring *ring)
+{
+	ring_stage(ring);
+	ring->control->enter_result = ring_enter(ring, 0, 0);
+	note_enter(ring);
+	ring_reap(ring);
+}
+
+void loop_wait(struct ring *ring, double timeout_ns)
+{
+	ring_stage(ring);
+	if (timeout_ns > 0 && !has_work(ring) && !ring_has_completions(ring))
+		ring->control->enter_result = sleep_in_kernel(ring, timeout_ns);
+	else
+		ring->control->enter_result = ring_enter(ring, 0, 0);
+	note_enter(ring);
+	ring_reap(ring);
+}
+
+// Polling pays while work comes sooner than a sleep and a wake-up would take, and a turn finds little: then latency is
+// what somebody waits for. When turns find much (BATCH_POLL completions), sleeping gathers more of it per system call.
+#define AVERAGE 8.0 /* of about so many turns */
+#define BATCH_POLL 2.0
+
+static bool should_poll(const struct loop *loop, double poll_ns)
+{
+	return poll_ns > 0 && loop->gap_ns < 2 * poll_ns && loop->batch < BATCH_POLL;
+}
+
+static void learn(struct loop *loop, double gap_ns, unsigned completions)
+{
+	loop->gap_ns += (gap_ns - loop->gap_ns) / AVERAGE;
+	loop->batch += ((double)completions - loop->batch) / AVERAGE;
+}
+
+// --- libuv -----------------------------------------------------------------------------------------------------------
+
+static void watch_libuv(struct loop *loop)
+{
+	struct io_uring_sqe *sqe = ring_next_sqe(loop->ring);
+
+	if (!sqe)
+		return; // the next round tries again
+	__builtin_memset(sqe, 0, sizeof(*sqe));
+	sqe->opcode = IORING_OP_POLL_ADD;
+	sqe->fd = uv.backend_fd(loop->uv);
+	sqe->poll32_events = POLLIN;
+	sqe->user_data = TAG_UV_POLL;
+	loop->poll_armed = true;
+}
+
+// False: JavaScript cannot run any more, or threw; libuv is to go on.
+static bool call_turn(struct loop *loop)
+{
+	napi_value turn, receiver, result, error;
+
+	if (napi_get_reference_value(loop->env, loop->turn, &turn) != napi_ok ||
+	    napi_get_reference_value(loop->env, loop->receiver, &receiver) != napi_ok)
+		return false;
+	if (napi_make_callback(loop->env, loop->context, receiver, turn, 0, NULL, &result) == napi_ok)
+		return true;
+	bool pending = false;
+
+	napi_is_exception_pending(loop->env, &pending);
+	if (pending && napi_get_and_clear_last_exception(loop->env, &error) == napi_ok)
+		napi_fatal_exception(loop->env, error); // 'uncaughtException', or the worker's 'error'
+	return false;
+}
+
+// The earlier of libuv's timeout (ms, -1 = none) and the wheel's deadline, from now; -1 = none.
+static double bound(struct ring *ring, int uv_timeout_ms, double now)
+{
+	double deadline = ring->control->next_deadline_ns;
+	double bound_ns = uv_timeout_ms < 0 ? -1 : uv_timeout_ms * 1e6;
+
+	if (deadline < 1e300) {
+		double left = deadline > now ? deadline - now : 0;
+
+		if (bound_ns < 0 || left < bound_ns)
+			bound_ns = left;
+	}
+	return bound_ns;
+}
+
+// Enters once: submits, waits as long as it may, reaps.
+static void enter_once(struct loop *loop, bool may_wait, double bound_ns)
+{
+	struct ring *ring = loop->ring;
+	volatile struct control *control = ring->control;
+	double start = control->now_ns;
+	bool polled = false;
+
+	ring_stage(ring);
+	may_wait = may_wait && bound_ns != 0 && !control->submit_count && !ring_has_completions(ring);
+	if (may_wait && should_poll(loop, control->idle_poll_ns)) {
+		double poll_ns = control->idle_poll_ns;
+
+		if (bound_ns > 0 && bound_ns < poll_ns)
+			poll_ns = bound_ns;
+		control->enter_result = ring_enter(ring, 0, 0);
+		polled = ring_has_completions(ring) || poll_ring(ring, poll_ns);
+	}
+	if (polled || !may_wait)
+		control->enter_result = ring_enter(ring, 0, 0);
+	else
+		control->enter_result = sleep_in_kernel(ring, bound_ns);
+	if (polled)
+		control->poll_count++;
+	note_enter(ring);
+	ring_reap(ring);
+	if (may_wait)
+		learn(loop, control->now_ns - start, control->completion_count);
+}
+
+static void on_prepare(struct uv_handle *handle)
+{
+	struct loop *loop = handle->data;
+	struct ring *ring = loop->ring;
+	napi_handle_scope scope;
+
+	if (!loop->running || napi_open_handle_scope(loop->env, &scope) != napi_ok)
+		return;
+	uv.idle_stop(loop->idle); // while it is active, uv_backend_timeout() is 0
+	for (;;) {
+		uv.update_time(loop->uv);
+		int timeout = uv.backend_timeout(loop->uv); // 0: libuv has something to do now
+		bool leave = timeout == 0;
+
+		if (!loop->poll_armed)
+			watch_libuv(loop);
+		enter_once(loop, !leave && !has_work(ring), bound(ring, timeout, monotonic_ns()));
+		if (ring->uv_poll_fired) {
+			ring->uv_poll_fired = false;
+			loop->poll_armed = false;
+			leave = true;
+		}
+		if (wants_turn(ring) && !call_turn(loop))
+			break;
+		if (leave || !loop->running)
+			break;
+	}
+	if (loop->running) {
+		if (ring->control->submit_count) { // what the last turn staged must not wait for libuv
+			ring_stage(ring);
+			ring_enter(ring, 0, 0);
+			note_enter(ring);
+		}
+		uv.idle_start(loop->idle, (void *)uv.idle_stop); // libuv's own poll does not wait
+	}
+	napi_close_handle_scope(loop->env, scope);
+}
+
+int loop_start(struct loop *loop, napi_env env, struct ring *ring, napi_value turn)
+{
+	napi_value receiver, name;
+
+	if (!find_libuv() || napi_get_uv_event_loop(env, (void *)&loop->uv) != napi_ok || !loop->uv)
+		return -ENOTSUP;
+	loop->env = env;
+	loop->ring = ring;
+	loop->gap_ns = 1e9; // polls only after it has seen that work comes fast
+	loop->prepare = calloc(1, uv.handle_size(UV_PREPARE));
+	loop->idle = calloc(1, uv.handle_size(UV_IDLE));
+	if (!loop->prepare || !loop->idle)
+		return -ENOMEM;
+	napi_create_object(env, &receiver);
+	napi_create_reference(env, receiver, 1, &loop->receiver);
+	napi_create_reference(env, turn, 1, &loop->turn);
+	napi_create_string_utf8(env, "featherstar", NAPI_AUTO_LENGTH, &name);
+	napi_async_init(env, receiver, name, &loop->context);
+	uv.prepare_init(loop->uv, loop->prepare);
+	uv.idle_init(loop->uv, loop->idle);
+	loop->prepare->data = loop;
+	loop->idle->data = loop;
+	loop->open_handles = 2;
+	loop->running = true;
+	return uv.prepare_start(loop->prepare, (void *)on_prepare);
+}
+
+void loop_stop(struct loop *loop)
+{
+	if (!loop->running)
+		return;
+	loop->running = false;
+	uv.prepare_stop(loop->prepare);
+	uv.idle_stop(loop->idle);
+}
+
+void loop_ref(struct loop *loop, bool on)
+{
+	if (!loop->running)
+		return;
+	if (on) {
+		uv.ref(loop->prepare);
+		uv.ref(loop->idle);
+	} else {
+		uv.unref(loop->prepare);
+		uv.unref(loop->idle);
+	}
+}
+
+static void on_handle_closed(struct uv_handle *handle)
+{
+	struct loop *loop = handle->data;
+
+	free(handle);
+	if (--loop->open_handles == 0)
+		loop->on_closed(loop);
+}
+
+void loop_close(struct loop *loop, void (*on_closed)(struct loop *loop))
+{
+	loop->on_closed = on_closed;
+	if (!loop->open_handles) {
+		on_closed(loop);
+		return;
+	}
+	loop_stop(loop);
+	uv.close(loop->prepare, (void *)on_handle_closed);
+	uv.close(loop->idle, (void *)on_handle_closed);
+}

@@ -1,0 +1,428 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//
+// One ring's life: set up, stage, enter, reap, tear down. The kernel side follows io_uring(7); atomics on the rings'
+// indices are acquire and release, as liburing has them.
+//
+// Next: loop.c.
+#include <stdlib.h>
+#include <string.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include "ring.h"
+
+#define load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+
+// From what is wanted to what a 6.1 kernel, or an older one, may still take.
+static const unsigned setup_ladder[] = {
+	SETUP_SINGLE_ISSUER | SETUP_DEFER_TASKRUN | SETUP_COOP_TASKRUN | SETUP_TASKRUN_FLAG | SETUP_SUBMIT_ALL,
+	SETUP_SINGLE_ISSUER | SETUP_COOP_TASKRUN | SETUP_TASKRUN_FLAG | SETUP_SUBMIT_ALL,
+	SETUP_COOP_TASKRUN | SETUP_TASKRUN_FLAG | SETUP_SUBMIT_ALL,
+};
+
+static int setup(unsigned sq_entries, unsigned cq_entries, struct io_uring_params *params)
+{
+	int fd = -EINVAL;
+
+	for (size_t i = 0; i < sizeof(setup_ladder) / sizeof(setup_ladder[0]) && fd == -EINVAL; i++) {
+		memset(params, 0, sizeof(*params));
+		params->flags = setup_ladder[i] | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
+		params->cq_entries = cq_entries;
+		fd = sys_setup(sq_entries, params);
+	}
+	return fd;
+}
+
+// What the kernel takes here, or -errno. Makes a small ring and closes it.
+int ring_probe(void)
+{
+	struct io_uring_params params;
+	int fd = setup(4, 8, &params);
+
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return (int)(params.flags & ~(IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP));
+}
+
+static int map_rings(struct ring *ring, const struct io_uring_params *params)
+{
+	size_t sq = params->sq_off.array + params->sq_entries * sizeof(unsigned);
+	size_t cq = params->cq_off.cqes + params->cq_entries * sizeof(struct io_uring_cqe);
+	uint8_t *at;
+
+	ring->ring_bytes = sq > cq ? sq : cq; // IORING_FEAT_SINGLE_MMAP, 5.4
+	ring->sqe_bytes = params->sq_entries * sizeof(struct io_uring_sqe);
+	ring->ring_map = mmap(NULL, ring->ring_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring->fd,
+			      IORING_OFF_SQ_RING);
+	if (ring->ring_map == MAP_FAILED)
+		return -errno;
+	ring->sqe_map = mmap(NULL, ring->sqe_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring->fd,
+			     IORING_OFF_SQES);
+	if (ring->sqe_map == MAP_FAILED)
+		return -errno;
+	at = ring->ring_map;
+	ring->sq_head = (unsigned *)(at + params->sq_off.head);
+	ring->sq_tail = (unsigned *)(at + params->sq_off.tail);
+	ring->sq_flags = (unsigned *)(at + params->sq_off.flags);
+	ring->sq_mask = *(unsigned *)(at + params->sq_off.ring_mask);
+	ring->sq_entries = params->sq_entries;
+	ring->sqes = ring->sqe_map;
+	for (unsigned i = 0; i < params->sq_entries; i++)
+		((unsigned *)(at + params->sq_off.array))[i] = i;
+	ring->cq_head = (unsigned *)(at + params->cq_off.head);
+	ring->cq_tail = (unsigned *)(at + params->cq_off.tail);
+	ring->cq_overflow = (unsigned *)(at + params->cq_off.overflow);
+	ring->cq_mask = *(unsigned *)(at + params->cq_off.ring_mask);
+	ring->cqes = (struct io_uring_cqe *)(at + params->cq_off.cqes);
+	return 0;
+}
+
+// A registered ring descriptor saves a lookup per enter; where there is none, the plain one does.
+static void register_ring_fd(struct ring *ring)
+{
+	struct io_uring_rsrc_update update = { .offset = ~0u, .data = (uint64_t)ring->fd };
+
+	ring->enter_fd = ring->fd;
+	if (sys_register(ring->fd, IORING_REGISTER_RING_FDS, &update, 1) != 1)
+		return;
+	ring->enter_fd = (int)update.offset;
+	ring->enter_flags = IORING_ENTER_REGISTERED_RING;
+}
+
+static int register_files(struct ring *ring, unsigned wanted)
+{
+	struct io_uring_rsrc_register files = { .flags = IORING_RSRC_REGISTER_SPARSE };
+	struct io_uring_file_index_range range;
+	struct rlimit limit;
+	int error;
+
+	if (!getrlimit(RLIMIT_NOFILE, &limit) && wanted > limit.rlim_cur)
+		wanted = (unsigned)limit.rlim_cur;
+	if (wanted <= ring->grant_slots)
+		return -EMFILE;
+	files.nr = wanted;
+	error = sys_register(ring->fd, IORING_REGISTER_FILES2, &files, sizeof(files));
+	if (error)
+		return error;
+	ring->file_slots = wanted;
+	range = (struct io_uring_file_index_range){ .off = ring->grant_slots, .len = wanted - ring->grant_slots };
+	return sys_register(ring->fd, REGISTER_ALLOC_RANGE, &range, 0);
+}
+
+static void lend(struct ring *ring, uint32_t id)
+{
+	struct io_uring_buf *entry = &ring->buffers->bufs[ring->buffer_tail & (ring->buffer_count - 1)];
+
+	entry->addr = (uint64_t)(uintptr_t)(ring->memory + ring->buffer_offset + (uint64_t)id * ring->buffer_bytes);
+	entry->len = ring->buffer_bytes;
+	entry->bid = (uint16_t)id;
+	ring->buffer_tail++;
+	ring->lent[id] = 0;
+}
+
+static int register_buffers(struct ring *ring)
+{
+	struct io_uring_buf_reg reg = { .ring_entries = ring->buffer_count };
+	size_t bytes = ring->buffer_count * sizeof(struct io_uring_buf);
+	void *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+	int error;
+
+	if (map == MAP_FAILED)
+		return -errno;
+	reg.ring_addr = (uint64_t)(uintptr_t)map;
+	error = sys_register(ring->fd, REGISTER_PBUF, &reg, 1);
+	if (error) {
+		munmap(map, bytes);
+		return error;
+	}
+	ring->buffers = map;
+	for (uint32_t id = 0; id < ring->buffer_count; id++)
+		lend(ring, id);
+	store_release(&ring->buffers->tail, ring->buffer_tail);
+	return 0;
+}
+
+// 0, or -errno with everything given back, and in *what the call that failed.
+int ring_open(struct ring *ring, const struct ring_options *options, const char **what)
+{
+	struct io_uring_params params;
+	int error;
+
+	memset(ring, 0, sizeof(*ring));
+	memset(ring->peers, 0xff, sizeof(ring->peers));
+	ring->memory = options->memory;
+	ring->memory_bytes = options->memory_bytes;
+	ring->control = (volatile struct control *)(options->memory + options->control);
+	ring->window_sqes = (struct io_uring_sqe *)(options->memory + options->sqes);
+	ring->window_sqe_slots = options->sqe_slots;
+	ring->window_cqes = (struct io_uring_cqe *)(options->memory + options->cqes);
+	ring->window_cqe_slots = options->cqe_slots;
+	ring->window_recycle = (const volatile uint32_t *)(options->memory + options->recycle);
+	ring->buffer_offset = options->buffers;
+	ring->buffer_count = options->buffer_count;
+	ring->buffer_bytes = options->buffer_bytes;
+	ring->grant_slots = options->grant_slots;
+	*what = "io_uring_setup";
+	ring->fd = setup(options->sqe_slots, options->cqe_slots, &params);
+	if (ring->fd < 0)
+		return ring->fd;
+	ring->setup_flags = params.flags;
+	ring->features = params.features;
+	*what = "mmap";
+	ring->lent = calloc(ring->buffer_count, 1);
+	ring->addresses = calloc(params.sq_entries, ADDRESS_BYTES);
+	error = ring->lent && ring->addresses ? map_rings(ring, &params) : -ENOMEM;
+	*what = "io_uring_register";
+	if (!error) {
+		register_ring_fd(ring);
+		error = register_files(ring, options->file_slots);
+	}
+	if (!error)
+		error = register_buffers(ring);
+	if (error)
+		ring_close(ring);
+	return error;
+}
+
+// Order: what runs is cancelled and has ended, then files (sockets close here: our mappings would keep the ring, and
+// with it them, alive), then buffers, then the ring itself.
+void ring_close(struct ring *ring)
+{
+	struct io_uring_sync_cancel_reg cancel = {
+		.fd = -1,
+		.flags = CANCEL_ANY | CANCEL_ALL,
+		.timeout = { .tv_sec = 1 },
+	};
+	struct io_uring_buf_reg reg = { 0 };
+	struct io_uring_rsrc_update update = { .offset = (uint32_t)ring->enter_fd };
+
+	if (ring->fd < 0)
+		return;
+	if (ring->sqe_map && ring->sqe_map != MAP_FAILED) {
+		sys_register(ring->fd, REGISTER_SYNC_CANCEL_OP, &cancel, 1); // -ENOENT: nothing was open
+		for (int i = 0; i < 4; i++) { // late completions run here, in this thread, and are thrown away
+			ring_enter(ring, 0, 0);
+			store_release(ring->cq_head, load_acquire(ring->cq_tail));
+		}
+	}
+	sys_register(ring->fd, IORING_UNREGISTER_FILES, NULL, 0);
+	if (ring->buffers) {
+		sys_register(ring->fd, UNREGISTER_PBUF, &reg, 1);
+		munmap(ring->buffers, ring->buffer_count * sizeof(struct io_uring_buf));
+	}
+	if (ring->enter_flags)
+		sys_register(ring->fd, IORING_UNREGISTER_RING_FDS, &update, 1);
+	if (ring->ring_map && ring->ring_map != MAP_FAILED)
+		munmap(ring->ring_map, ring->ring_bytes);
+	if (ring->sqe_map && ring->sqe_map != MAP_FAILED)
+		munmap(ring->sqe_map, ring->sqe_bytes);
+	for (int i = 0; i < PEERS_MAX; i++)
+		ring_set_peer(ring, (unsigned)i, -1);
+	close(ring->fd);
+	free(ring->lent);
+	free(ring->addresses);
+	free(ring->refusals);
+	ring->fd = -1;
+}
+
+// --- staging ---------------------------------------------------------------------------------------------------------
+
+// The next entry of the private SQ, or NULL when it is full. Counts at once: fill it before the next enter.
+struct io_uring_sqe *ring_next_sqe(struct ring *ring)
+{
+	unsigned tail = *ring->sq_tail;
+
+	if (tail - load_acquire(ring->sq_head) == ring->sq_entries)
+		return NULL;
+	store_release(ring->sq_tail, tail + 1);
+	return &ring->sqes[tail & ring->sq_mask];
+}
+
+static bool refuse(struct ring *ring, uint64_t user_data, int error)
+{
+	if (ring->refusal_count == ring->refusal_room) {
+		unsigned room = ring->refusal_room ? ring->refusal_room * 2 : 64;
+		struct refusal *larger = realloc(ring->refusals, room * sizeof(*larger));
+
+		if (!larger)
+			return false;
+		ring->refusals = larger;
+		ring->refusal_room = room;
+	}
+	ring->refusals[ring->refusal_count++] = (struct refusal){ user_data & ~TAG, error };
+	ring->refused_count++;
+	return true;
+}
+
+static void forget_grant(struct ring *ring, const struct io_uring_sqe *sqe)
+{
+	if (sqe->opcode == IORING_OP_CLOSE && sqe->file_index <= ring->grant_slots)
+		ring->granted[sqe->file_index - 1] = 0;
+}
+
+static void recycle(struct ring *ring)
+{
+	volatile struct control *control = ring->control;
+	uint32_t count = control->recycle_count;
+
+	if (count == 0)
+		return;
+	if (count > ring->buffer_count)
+		count = ring->buffer_count;
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t id = ring->window_recycle[i];
+
+		if (id < ring->buffer_count && ring->lent[id]) // else: not Wasm's to give back
+			lend(ring, id);
+	}
+	control->recycle_count = 0;
+	store_release(&ring->buffers->tail, ring->buffer_tail);
+}
+
+// Moves what is staged in the window into the private SQ, through the gate. Submits in between if the SQ is full; what
+// the kernel does not take even then stays in the window.
+void ring_stage(struct ring *ring)
+{
+	volatile struct control *control = ring->control;
+	uint32_t count = control->submit_count;
+	uint32_t done = 0;
+
+	recycle(ring);
+	if (count > ring->window_sqe_slots)
+		count = ring->window_sqe_slots;
+	for (; done < count; done++) {
+		struct io_uring_sqe in;
+		unsigned index = *ring->sq_tail & ring->sq_mask;
+		int error;
+
+		if (*ring->sq_tail - load_acquire(ring->sq_head) == ring->sq_entries) {
+			error = ring_enter(ring, 0, 0);
+			if (error < 0 && *ring->sq_tail - load_acquire(ring->sq_head) == ring->sq_entries)
+				break;
+		}
+		memcpy(&in, &ring->window_sqes[done], sizeof(in)); // private: the window may change under our eyes
+		error = gate_admit(ring, &in, &ring->sqes[index], index);
+		if (error == 0) {
+			forget_grant(ring, &in);
+			store_release(ring->sq_tail, *ring->sq_tail + 1);
+		} else if (!refuse(ring, in.user_data, error)) {
+			break; // no memory for its answer: it stays where it is
+		}
+	}
+	if (done < count)
+		memmove(ring->window_sqes, ring->window_sqes + done, (count - done) * sizeof(struct io_uring_sqe));
+	if (count)
+		control->submit_count = count - done;
+}
+
+// --- kernel ----------------------------------------------------------------------------------------------------------
+
+// Submits what is in the private SQ; waits for `wait` completions, at most timeout_ns (< 0: for ever).
+int ring_enter(struct ring *ring, unsigned wait, double timeout_ns)
+{
+	struct __kernel_timespec time = { 0 };
+	struct io_uring_getevents_arg arg = { 0 };
+	unsigned submit = *ring->sq_tail - load_acquire(ring->sq_head);
+	unsigned flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | ring->enter_flags;
+
+	if (wait && timeout_ns >= 0) {
+		time.tv_sec = (long long)(timeout_ns / 1e9);
+		time.tv_nsec = (long long)(timeout_ns - (double)time.tv_sec * 1e9);
+		arg.ts = (uint64_t)(uintptr_t)&time;
+	}
+	return sys_enter(ring->enter_fd, submit, wait, flags, &arg, sizeof(arg));
+}
+
+bool ring_has_completions(const struct ring *ring)
+{
+	return ring->refusal_count || *ring->cq_head != load_acquire(ring->cq_tail);
+}
+
+static unsigned reap_refusals(struct ring *ring)
+{
+	unsigned count = ring->refusal_count;
+
+	if (count == 0)
+		return 0;
+	if (count > ring->window_cqe_slots)
+		count = ring->window_cqe_slots;
+	for (unsigned i = 0; i < count; i++) {
+		struct io_uring_cqe cqe = { .user_data = ring->refusals[i].user_data, .res = ring->refusals[i].result };
+
+		memcpy(&ring->window_cqes[i], &cqe, sizeof(cqe));
+	}
+	ring->refusal_count -= count;
+	memmove(ring->refusals, ring->refusals + count, ring->refusal_count * sizeof(struct refusal));
+	return count;
+}
+
+// Moves completions into the window, unless the core has not taken the last ones. What does not fit stays.
+void ring_reap(struct ring *ring)
+{
+	volatile struct control *control = ring->control;
+	unsigned head = *ring->cq_head;
+	unsigned tail = load_acquire(ring->cq_tail);
+	unsigned count;
+
+	control->refused_count = ring->refused_count;
+	control->overflow_count = *ring->cq_overflow;
+	if (control->submit_only || control->completion_count)
+		return;
+	count = reap_refusals(ring);
+	for (; head != tail && count < ring->window_cqe_slots; head++) {
+		const struct io_uring_cqe *cqe = &ring->cqes[head & ring->cq_mask];
+
+		if (cqe->user_data & TAG) {
+			if (cqe->user_data == TAG_UV_POLL)
+				ring->uv_poll_fired = true;
+			else
+				ring->doorbell_rang = true;
+			continue;
+		}
+		if (cqe->flags & IORING_CQE_F_BUFFER)
+			ring->lent[(cqe->flags >> IORING_CQE_BUFFER_SHIFT) & (ring->buffer_count - 1)] = 1;
+		memcpy(&ring->window_cqes[count++], cqe, sizeof(*cqe));
+	}
+	store_release(ring->cq_head, head);
+	control->completion_count = count;
+}
+
+// --- capabilities ----------------------------------------------------------------------------------------------------
+
+// Puts a descriptor into a free grant slot; it belongs to the ring then and the caller closes its own. Slot or -errno.
+int ring_grant(struct ring *ring, int fd)
+{
+	for (unsigned slot = 0; slot < ring->grant_slots; slot++) {
+		struct io_uring_files_update update = { .offset = slot, .fds = (uint64_t)(uintptr_t)&fd };
+		int n;
+
+		if (ring->granted[slot])
+			continue;
+		n = sys_register(ring->fd, IORING_REGISTER_FILES_UPDATE, &update, 1);
+		if (n < 0)
+			return n;
+		ring->granted[slot] = 1;
+		return (int)slot;
+	}
+	return -EMFILE;
+}
+
+// How this ring rings a peer's doorbell: a duplicate, so that a number that was closed and given out again is not hit.
+int ring_set_peer(struct ring *ring, unsigned peer, int fd)
+{
+	int copy = -1;
+
+	if (peer >= PEERS_MAX)
+		return -EINVAL;
+	if (fd >= 0) {
+		copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		if (copy < 0)
+			return -errno;
+	}
+	if (ring->peers[peer] >= 0)
+		close(ring->peers[peer]);
+	ring->peers[peer] = copy;
+	return 0;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * One ring: private to this addon, one per shard, used only in the thread that opened it.
+ *
+ *   window in linear memory --gate.c: checked, translated--> private SQ --enter--> kernel --> private CQ --> window
+ *
+ * Invariants: Wasm never sees an address of ours, and the kernel never sees an address of Wasm's that gate.c has not
+ * checked. Completions with TAG set are the addon's own and never reach the window.
+ *
+ * Next: gate.c, then ring.c, loop.c, addon.c.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include "sys.h"
+#include "window.h"
+
+#define TAG (1ull << 63) /* user_data of the addon's own operations */
+#define TAG_DOORBELL (TAG | 1)
+#define TAG_UV_POLL (TAG | 2)
+#define PEERS_MAX 64
+#define GRANTS_MAX 64
+#define ADDRESS_BYTES 128 /* largest sockaddr */
+
+struct refusal {
+	uint64_t user_data;
+	int32_t result;
+};
+
+/* Where things lie, as given to ring_open(); offsets from the start of memory. */
+struct ring_options {
+	uint8_t *memory;
+	uint64_t memory_bytes;
+	uint32_t control, sqes, sqe_slots, cqes, cqe_slots, recycle;
+	uint32_t buffers, buffer_count, buffer_bytes;
+	uint32_t file_slots, grant_slots;
+};
+
+struct ring {
+	int fd; /* -1: closed */
+	int enter_fd;
+	unsigned enter_flags, setup_flags, features;
+
+	unsigned *sq_head, *sq_tail, *sq_flags, sq_mask, sq_entries;
+	struct io_uring_sqe *sqes;
+	unsigned *cq_head, *cq_tail, *cq_overflow, cq_mask;
+	struct io_uring_cqe *cqes;
+	void *ring_map, *sqe_map;
+	size_t ring_bytes, sqe_bytes;
+
+	uint8_t *memory;
+	uint64_t memory_bytes;
+	volatile struct control *control;
+	struct io_uring_sqe *window_sqes;
+	struct io_uring_cqe *window_cqes;
+	const volatile uint32_t *window_recycle;
+	unsigned window_sqe_slots, window_cqe_slots;
+
+	struct io_uring_buf_ring *buffers; /* holds addresses, so it is private; the buffers lie in linear memory */
+	uint64_t buffer_offset;
+	uint32_t buffer_count, buffer_bytes;
+	uint16_t buffer_tail;
+	uint8_t *lent; /* per buffer: 1 while Wasm has it */
+
+	unsigned file_slots, grant_slots;
+	uint8_t granted[GRANTS_MAX];
+	int peers[PEERS_MAX]; /* duplicates of peers' ring descriptors, -1 = none */
+	uint8_t *addresses; /* a sockaddr for each SQ entry, while it is staged */
+
+	struct refusal *refusals; /* answered with the next reap */
+	unsigned refusal_count, refusal_room;
+	uint32_t refused_count;
+	bool uv_poll_fired, doorbell_rang;
+};
+
+/* ring.c */
+int ring_probe(void);
+int ring_open(struct ring *ring, const struct ring_options *options, const char **what);
+void ring_close(struct ring *ring);
+void ring_stage(struct ring *ring);
+int ring_enter(struct ring *ring, unsigned wait, double timeout_ns);
+void ring_reap(struct ring *ring);
+struct io_uring_sqe *ring_next_sqe(struct ring *ring);
+int ring_grant(struct ring *ring, int fd);
+int ring_set_peer(struct ring *ring, unsigned peer, int fd);
+bool ring_has_completions(const struct ring *ring);
+
+/* gate.c: 0, or -errno and nothing of `in` is to be executed */
+int gate_admit(struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out, unsigned sq_index);
