@@ -37,7 +37,7 @@ export { cancel as cancelTimer, pendingTimers } from './wheel';
 
 // --- operations -----------------------------------------------------------------------------------------------------
 
-export { submit, extend, cancelOp, abandon, closeFile, recycle, openOps } from './op';
+export { submit, extend, cancelOp, abandon, closeFile, recycle, hurry, openOps } from './op';
 
 // --- calls between shards -------------------------------------------------------------------------------------------
 

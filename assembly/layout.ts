@@ -155,6 +155,7 @@ export class Control {
 export enum MoreWork {
   TASKS = 1, // a task is ready
   MAIL = 2, // messages were written between turns and are not published yet
+  QUIET = 8, // somebody waits for an operation that completes silently
   BLOCKED = 4, // the ready ring was too full to take something
 }
 

@@ -12,6 +12,11 @@
 // The kernel echoes user_data = slot | generation << 32, so a completion that names a generation which is over is
 // found out. Top bit 0: it marks the host's own completions, which never get here.
 //
+// A quiet operation (IOSQE_CQE_SKIP_SUCCESS, e.g. a SEND with MSG_DONTWAIT) is decided inside the enter that submits it
+// and has a completion only if it failed or fell short. So after an enter whose completions were all taken, the quiet
+// ones that are left have succeeded; settleQuiet() says so to their owners. This halves the turns of a server: an enter
+// that waits is not cut short by the completions of its own sends.
+//
 // The submission window is an array of SQEs laid out as the kernel wants them, with offsets into linear memory for
 // addresses; host/native/gate.c checks each and translates it. control.submitCount is the write index: the core raises
 // it, the host sets it to 0 when it has taken all. A full window in mid-turn is emptied by one call of uring.enter.
@@ -19,7 +24,7 @@
 // Next: stats.ts.
 
 import { FULL, OK, STALE } from './check';
-import { control, header, OP_BYTES, Ready, ReadyKind, shardBase } from './layout';
+import { control, header, MoreWork, OP_BYTES, Ready, ReadyKind, shardBase } from './layout';
 import { GENERATION_MASK, slabGive, slabInit, slabLive, slabTake, slabUsed } from './slab';
 import { counters } from './stats';
 import { enter } from './uring';
@@ -39,6 +44,8 @@ const IORING_CQE_F_MORE: u32 = 2;
 const CQE_BUFFER_SHIFT: u32 = 16;
 
 const ABANDONED: u32 = 1;
+const QUIET: u32 = 2;
+const FAILED: u32 = 3; // was quiet, and has completed
 
 @unmanaged
 class Op {
@@ -47,8 +54,9 @@ class Op {
   opcode: u32;
   owner: u32; // comes back in the ready entry
   tag: u32; // so does this
-  state: u32; // 0, or ABANDONED
+  state: u32; // 0, or ABANDONED, or QUIET
   sqe: u32; // index in the window, true only while it is staged
+  len: u32; // what a quiet success stands for
 }
 
 @unmanaged
@@ -85,8 +93,12 @@ function opAt(index: u32): Op {
 }
 
 export function opsInit(): void {
+  quietHead = 0;
   slabInit(ops(), OP_BYTES, header().opSlots);
 }
+
+let quietHead: u32 = 0; // quiet ops, newest first, linked by Op.next
+let quietEnter: f64 = 0; // control.enterCount when the newest was staged
 
 export function openOps(): u32 {
   return slabUsed(ops());
@@ -138,6 +150,13 @@ export function submit(
   op.tag = tag;
   op.state = owner == 0 ? ABANDONED : 0;
   op.sqe = control().submitCount - 1;
+  op.len = len;
+  if ((sqeFlags & IOSQE_CQE_SKIP_SUCCESS) != 0 && owner != 0) {
+    op.state = QUIET;
+    op.next = quietHead;
+    quietHead = index;
+    quietEnter = control().enterCount;
+  }
   sqe.opcode = <u8>opcode;
   sqe.flags = <u8>sqeFlags;
   sqe.ioprio = <u16>ioprio;
@@ -169,6 +188,7 @@ export function extend(index: u32, generation: u32, bytes: u32): i32 {
   const sqe = stagedSqe(index, generation);
   if (sqe == 0) return STALE;
   changetype<Sqe>(sqe).len += bytes;
+  opAt(index).len += bytes;
   return OK;
 }
 
@@ -185,7 +205,9 @@ export function cancelOp(index: u32, generation: u32): i32 {
 /** Nobody waits any more. What it brings late is given back: a buffer to the kernel, a new file to its slot. */
 export function abandon(index: u32, generation: u32): i32 {
   if (!slabLive(ops(), OP_BYTES, index, generation)) return STALE;
-  opAt(index).state = ABANDONED;
+  const op = opAt(index);
+  if (op.state == QUIET) op.owner = 0; // settleQuiet() gives its slot back
+  else op.state = ABANDONED;
   return cancelOp(index, generation);
 }
 
@@ -256,10 +278,35 @@ function apply(cqe: Cqe): void {
     return;
   }
   const op = opAt(index);
-  const last = (cqe.flags & IORING_CQE_F_MORE) == 0;
+  const last = (cqe.flags & IORING_CQE_F_MORE) == 0 && op.state != QUIET; // a quiet op's slot is settleQuiet()'s
+  if (op.state == QUIET) op.state = FAILED;
   if (op.state == ABANDONED) giveBack(op, cqe);
   else pushReady(ReadyKind.OP | (op.tag << 8), op.owner, cqe.result, cqe.flags);
   if (last) slabGive(ops(), OP_BYTES, index);
+}
+
+/** Somebody waits for a quiet op: the next turn comes at once, instead of with the next event. */
+export function hurry(): void {
+  if (quietHead != 0) control().moreWork |= MoreWork.QUIET;
+}
+
+/**
+ * Settles quiet ops: called after takeCompletions(), with `all` if no completion is left in the kernel's ring. Those
+ * that failed have completed already, and their slots are over.
+ */
+export function settleQuiet(all: bool): void {
+  const c = control();
+  if (quietHead == 0 || !all || c.enterCount == quietEnter || c.submitCount != 0) return;
+  for (let index = quietHead; index != 0; ) {
+    const op = opAt(index);
+    if (op.state == QUIET && readyRoom() == 0) return; // JavaScript does not drain: the rest is settled next time
+    const next = op.next;
+    quietHead = next;
+    if (op.state == QUIET) pushReady(ReadyKind.OP | (op.tag << 8), op.owner, op.len, 0);
+    slabGive(ops(), OP_BYTES, index);
+    index = next;
+  }
+  c.moreWork &= ~MoreWork.QUIET;
 }
 
 /** A late completion: nobody wants what it brings. */

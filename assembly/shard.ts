@@ -14,9 +14,9 @@
 
 import { arenaInit } from './arena';
 import { anyReady, groupsInit } from './group';
-import { bind, control, MoreWork, ReadyKind, ShardState, shardIndex, stateAddress } from './layout';
+import { bind, control, header, MoreWork, ReadyKind, ShardState, shardIndex, stateAddress } from './layout';
 import { flushMesh, meshInit, takeMail } from './mesh';
-import { opsInit, pushReady, readyRoom, takeCompletions } from './op';
+import { opsInit, pushReady, readyRoom, settleQuiet, takeCompletions } from './op';
 import { isDirty } from './park';
 import { counters } from './stats';
 import { beginRun, next, tasksInit, wake } from './task';
@@ -69,7 +69,9 @@ export function turn(): u32 {
   counters().turns++;
   c.moreWork &= ~MoreWork.BLOCKED;
   if (readyRoom() >= c.completionCount) {
+    const all = c.completionCount < header().cqeSlots;
     takeCompletions();
+    settleQuiet(all);
     c.submitOnly = 0;
   } else {
     c.submitOnly = 1; // the host has not drained the ready ring (a handler threw): keep the window as it is

@@ -47,6 +47,7 @@ export interface Core {
   abandon(index: number, generation: number): number;
   closeFile(file: number): number;
   recycle(buffer: number): void;
+  hurry(): void;
   openOps(): number;
   callBegin(peer: number): number;
   callSend(index: number, method: number, payloadBytes: number, payload: number): void;

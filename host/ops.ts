@@ -6,6 +6,7 @@ import type { Shard } from './shard.js';
 
 const FIXED_FILE = 1;
 const BUFFER_SELECT = 32;
+const CQE_SKIP_SUCCESS = 64;
 const OP_ACCEPT = 13;
 const OP_SEND = 26;
 const OP_RECV = 27;
@@ -13,6 +14,7 @@ const OP_SHUTDOWN = 34;
 const ACCEPT_MULTISHOT = 1;
 const RECV_MULTISHOT = 2;
 const MSG_WAITALL = 0x100;
+const MSG_DONTWAIT = 0x40;
 const FILE_INDEX_ALLOC = -1;
 const SHUT_WR = 1;
 
@@ -41,6 +43,15 @@ export function receive(shard: Shard, file: number, multishot: boolean, owner: n
 /** Sends [ptr, ptr + len); one event when all of it is out, or an error, or (rarely) less was. */
 export function send(shard: Shard, file: number, ptr: number, len: number, owner: number, tag: number): number {
   return checked(shard.submit(OP_SEND, FIXED_FILE, 0, file, ptr, len, MSG_WAITALL, 0, owner, tag));
+}
+
+/**
+ * Sends what the socket takes at once: less than `len`, or -EAGAIN, if it is full. A success is told with the next
+ * turn, whenever that comes; core.hurry() if somebody waits for it.
+ */
+export function sendNow(shard: Shard, file: number, ptr: number, len: number, owner: number, tag: number): number {
+  const msgFlags = MSG_WAITALL | MSG_DONTWAIT;
+  return checked(shard.submit(OP_SEND, FIXED_FILE | CQE_SKIP_SUCCESS, 0, file, ptr, len, msgFlags, 0, owner, tag));
 }
 
 /** Tells the peer that no more will come. Nobody waits for it. */

@@ -4,8 +4,10 @@
 //
 //   reserve() --> [ current: staged or in the kernel ] [ next: gathering ] [ queue: Uint8Array, ... ]
 
-import { send } from './ops.js';
+import { send, sendNow } from './ops.js';
 import type { Shard } from './shard.js';
+
+const EAGAIN = -11;
 
 export class SendQueue {
   private readonly shard: Shard;
@@ -61,6 +63,7 @@ export class SendQueue {
     }
     const at = this.nextUsed;
     if (at + bytes > this.bufferBytes) return 0;
+    this.shard.core.hurry();
     this.nextUsed = at + bytes;
     return this.next + at;
   }
@@ -71,18 +74,24 @@ export class SendQueue {
     this.queue.push(bytes);
     this.queuedBytes += bytes.length;
     if (this.op === 0) this.advance();
+    else this.hurry();
+  }
+
+  /** Somebody waits until all is out. */
+  hurry(): void {
+    this.shard.core.hurry();
   }
 
   /** The SEND's event. False: the connection is broken. */
   onSent(result: number): boolean {
     this.op = 0;
-    if (result <= 0 || this.broken) {
+    if (this.broken || (result <= 0 && result !== EAGAIN)) {
       this.giveBack();
       return false;
     }
-    this.sent += result;
+    if (result > 0) this.sent += result;
     if (this.sent < this.used) {
-      this.stageRest();
+      this.stageRest(); // the socket is full: the kernel goes on when there is room
       return true;
     }
     this.shard.giveSendBuffer(this.current);
@@ -156,7 +165,9 @@ export class SendQueue {
     this.current = buffer;
     this.used = bytes;
     this.sent = 0;
-    this.stageRest();
+    this.op = sendNow(this.shard, this.file, buffer, bytes, this.owner, this.tag);
+    this.generation = this.shard.opGeneration(this.op);
+    if (this.queuedBytes !== 0) this.hurry();
   }
 
   private stageRest(): void {

@@ -98,7 +98,7 @@ export class Shard {
     const core = this.core;
     this.#inTurn = true;
     try {
-      for (const hook of this.#beforeTurn.splice(0)) hook();
+      if (this.#beforeTurn.length !== 0) for (const hook of this.#beforeTurn.splice(0)) hook();
       core.turn();
       this.#drain();
       let task = core.firstTask();

@@ -357,6 +357,7 @@ export class HttpConnection implements Owner, Exchange {
     if (this.phase === CLOSED) throw new FeatherstarError('FEATHERSTAR_CLOSED', 'the client closed the connection');
     if (this.out.backlogBytes <= HIGH_WATER_BYTES) return undefined;
     this.setDeadline(this.server.limits.idleTimeoutNs); // for a client that never reads
+    this.out.hurry();
     return new Promise((resolve, reject) => {
       this.onDrained = { resolve, reject };
     });
@@ -382,7 +383,10 @@ export class HttpConnection implements Owner, Exchange {
   private startClosing(): void {
     this.phase = CLOSING;
     if (this.out.isIdle) this.afterLast();
-    else this.setDeadline(this.server.limits.idleTimeoutNs);
+    else {
+      this.out.hurry();
+      this.setDeadline(this.server.limits.idleTimeoutNs);
+    }
   }
 
   /** All is out. Closing now could make the kernel throw away what the client has not read, if it still sends. */

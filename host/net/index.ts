@@ -97,7 +97,12 @@ export class Socket implements Owner {
     if (at !== 0) this.#shard.bytes.set(data, at);
     else this.#out.enqueue(data);
     if (this.#out.backlogBytes <= HIGH_WATER_BYTES && at !== 0) return;
-    await new Promise<void>((resolve, reject) => {
+    await this.#sent();
+  }
+
+  #sent(): Promise<void> {
+    this.#out.hurry();
+    return new Promise<void>((resolve, reject) => {
       this.#writers.push({ resolve, reject });
     });
   }
@@ -106,11 +111,7 @@ export class Socket implements Owner {
   async end(): Promise<void> {
     if (this.#closed || this.#finishing) return;
     this.#finishing = true;
-    if (!this.#out.isIdle) {
-      await new Promise<void>((resolve, reject) => {
-        this.#writers.push({ resolve, reject });
-      });
-    }
+    if (!this.#out.isIdle) await this.#sent();
     if (!this.#closed) shutdownWrites(this.#shard, this.#file);
   }
 
