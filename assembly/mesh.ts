@@ -7,7 +7,7 @@
 //   callSend()   REQUEST ---- ring caller>callee ---->        take a slot, tell the host: ReadyKind.REQUEST
 //                                                             ... the host runs the function ...
 //   ReadyKind.REPLY <-------- ring callee>caller ---- REPLY   callReply()  the slot is free
-//   callFree()   the host has read it
+//   callFree()   the host has read it: slot and credit are free
 //
 //   message, 64 bytes: written by the sender into its call slot, copied to the ring, and from there to the peer's slot
 //     +0 kind u8 | +1 status u8 | +2 method u16 | +4 caller's slot | +8 its generation
@@ -198,12 +198,12 @@ function drain(peer: u32): bool {
   for (;;) {
     const slot = available(ring, slots);
     if (slot == 0) break;
-    if (readyRoom() < 2) {
-      all = false; // a reply can bring two entries: REPLY and CREDIT
+    if (readyRoom() == 0) {
+      all = false;
       break;
     }
     if (changetype<Message>(slot).kind == REQUEST) receiveRequest(peer, slot);
-    else receiveReply(peer, changetype<Message>(slot));
+    else receiveReply(changetype<Message>(slot));
     take(ring);
     taken++;
   }
@@ -221,7 +221,7 @@ function receiveRequest(peer: u32, slot: usize): void {
   pushReady(ReadyKind.REQUEST, index, 0, 0);
 }
 
-function receiveReply(peer: u32, message: Message): void {
+function receiveReply(message: Message): void {
   const index = message.caller;
   if (!slabLive(calls(), CALL_BYTES, index, message.generation)) {
     counters().staleReplies++;
@@ -232,13 +232,7 @@ function receiveReply(peer: u32, message: Message): void {
   copyMessage(changetype<usize>(messageOf(index)), changetype<usize>(message));
   counters().repliesReceived++;
   pushReady(ReadyKind.REPLY, index, <i32>(call.state == ABANDONED), 0); // the host frees the payload in any case
-  call.state = ANSWERED;
-  const p = peerAt(peer);
-  p.open--;
-  if (p.starved != 0) {
-    p.starved = 0;
-    pushReady(ReadyKind.CREDIT, peer, 0, 0);
-  }
+  call.state = ANSWERED; // and its credit stays out until callFree(): else more slots could be taken than there are
 }
 
 // --- for the host ---------------------------------------------------------------------------------------------------
@@ -306,7 +300,13 @@ export function callAbandon(index: u32): void {
 export function callFree(index: u32): i32 {
   const call = callAt(index);
   if (call.state == INBOUND || call.state == 0) return STALE;
-  if (call.state != ANSWERED) peerAt(call.peer).open--;
+  const p = peerAt(call.peer);
+  p.open--;
+  if (p.starved != 0 && call.state == ANSWERED && readyRoom() != 0) {
+    // there is room: the host has taken the REPLY
+    p.starved = 0;
+    pushReady(ReadyKind.CREDIT, call.peer, 0, 0);
+  }
   call.state = 0;
   slabGive(calls(), CALL_BYTES, index);
   return OK;
