@@ -12,9 +12,9 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const ASC = join(ROOT, 'node_modules/assemblyscript/bin/asc.js');
 const CONFIG = join(ROOT, 'asconfig.json');
 
-function newestSourceMs() {
+function newestSourceMs(entry) {
   const sources = readdirSync(join(ROOT, 'assembly'), { recursive: true }).filter((path) => path.endsWith('.ts'));
-  const paths = [CONFIG, ...sources.map((path) => join(ROOT, 'assembly', path))];
+  const paths = [CONFIG, join(ROOT, entry), ...sources.map((path) => join(ROOT, 'assembly', path))];
   return Math.max(...paths.map((path) => statSync(path).mtimeMs));
 }
 
@@ -30,7 +30,7 @@ function flags() {
 export function buildWasm(entry, out) {
   const path = join(ROOT, out);
   const built = statSync(path, { throwIfNoEntry: false });
-  if (!built || built.mtimeMs <= newestSourceMs()) {
+  if (!built || built.mtimeMs <= newestSourceMs(entry)) {
     mkdirSync(dirname(path), { recursive: true });
     const fresh = `${path}.${process.pid}`;
     execFileSync(process.execPath, [ASC, entry, '--config', 'none', '-o', fresh, ...flags()], { cwd: ROOT });

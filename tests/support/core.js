@@ -1,0 +1,217 @@
+// The core alone: N shards are N instances over one memory, all in this thread, and this file is their kernel.
+//
+// What flows through: `shard.turn()` enters (SQEs out of the window into `sqes`, queued CQEs into the window), takes the
+// core's turn and drains the ready ring into plain objects. Time is what `setClock()` says. A MSG_RING rings the peer's
+// `bells`; nothing else is obeyed, the test answers by `complete()`.
+//
+// Invariant: enter() keeps the contract of the real hosts: it takes the whole submission window, and leaves the
+// completion window alone when control.submitOnly is set.
+//
+// Next: ../core/layout.test.js.
+
+import { coreModule, instantiateCore, makeMemory } from '../../dist/host/core.js';
+import { COUNTER_NAMES, Control, HEADER_STATES } from '../../dist/host/layout.js';
+
+export const Code = { FULL: -5001, STALE: -5002, RANGE: -5003, NO_CREDIT: -5004, PEER_DOWN: -5005 };
+export const MoreWork = { TASKS: 1, MAIL: 2, BLOCKED: 4 };
+export const OP_MSG_RING = 40;
+export const CQE_BUFFER = 1;
+export const CQE_MORE = 2;
+export const MESSAGE = 32; // in a call slot; its payload 24 further
+export const PAYLOAD = MESSAGE + 24;
+
+export const SMALL = {
+  ringSlots: 8,
+  creditCount: 8,
+  sqeSlots: 16,
+  cqeSlots: 16,
+  readySlots: 64,
+  opSlots: 64,
+  timerSlots: 64,
+  taskSlots: 64,
+  connectionSlots: 4,
+  recvBufferCount: 16,
+  recvBufferBytes: 256,
+  sendBufferCount: 4,
+  sendBufferBytes: 256,
+  arenaBytes: 4096,
+  scratchBytes: 4096,
+};
+
+export class TestShard {
+  constructor(cluster, index, module) {
+    const { memory, header } = cluster;
+    this.cluster = cluster;
+    this.index = index;
+    this.header = header;
+    this.base = header.shardsOffset + index * header.shardBytes;
+    this.i32 = new Int32Array(memory.buffer);
+    this.u32 = new Uint32Array(memory.buffer);
+    this.control = new Int32Array(memory.buffer, this.base, 128);
+    this.f64 = new Float64Array(memory.buffer, this.base, 64);
+    this.u64 = new BigUint64Array(memory.buffer, this.base, 64);
+    this.core = instantiateCore(module, memory, {
+      enter: () => this.enter(),
+      threadSpawn: (arg) => cluster.spawn(arg),
+    });
+    this.sqes = []; // all that was submitted and not looked at
+    this.cqes = []; // to be delivered with the next enter
+    this.recycled = [];
+    this.enters = 0;
+    this.bells = 0;
+    this.setClock(cluster.bootNs);
+    this.f64[Control.quotaNs >> 3] = 500_000;
+  }
+
+  boot() {
+    this.core.boot(this.index, this.now());
+    return this;
+  }
+
+  setClock(nowNs) {
+    this.f64[Control.nowNs >> 3] = nowNs;
+  }
+
+  now() {
+    return this.f64[Control.nowNs >> 3];
+  }
+
+  /** A word of the control block by its name. */
+  word(name) {
+    return this.control[Control[name] >> 2];
+  }
+
+  setWord(name, value) {
+    this.control[Control[name] >> 2] = value;
+  }
+
+  deadline() {
+    return this.f64[Control.nextDeadlineNs >> 3];
+  }
+
+  /** Where a table's slot begins, in words. */
+  slotWord(offset, slotBytes, index) {
+    return (this.base + offset + index * slotBytes) >>> 2;
+  }
+
+  opGeneration(index) {
+    return this.u32[this.slotWord(this.header.opsOffset, 64, index)];
+  }
+
+  timerGeneration(index) {
+    return this.u32[this.slotWord(this.header.timersOffset, 32, index)];
+  }
+
+  taskGeneration(index) {
+    return this.u32[this.slotWord(this.header.tasksOffset, 32, index)];
+  }
+
+  counters() {
+    const words = new BigUint64Array(
+      this.cluster.memory.buffer,
+      this.base + this.header.countersOffset,
+      COUNTER_NAMES.length,
+    );
+    return Object.fromEntries(COUNTER_NAMES.map((name, i) => [name, Number(words[i])]));
+  }
+
+  // --- the kernel -----------------------------------------------------------------------------------------------------
+
+  /** The SQE at `slot` of the window. */
+  sqeAt(slot) {
+    const view = new DataView(this.cluster.memory.buffer, this.base + this.header.sqeOffset + slot * 64, 64);
+    return {
+      opcode: view.getUint8(0),
+      flags: view.getUint8(1),
+      ioprio: view.getUint16(2, true),
+      fd: view.getInt32(4, true),
+      off: view.getBigUint64(8, true),
+      addr: view.getBigUint64(16, true),
+      len: view.getUint32(24, true),
+      opFlags: view.getUint32(28, true),
+      index: view.getUint32(32, true),
+      generation: view.getUint32(36, true),
+      fileIndex: view.getUint32(44, true),
+    };
+  }
+
+  enter() {
+    this.enters++;
+    this.f64[Control.enterCount >> 3]++;
+    const staged = this.word('submitCount');
+    for (let slot = 0; slot < staged; slot++) this.#take(this.sqeAt(slot));
+    this.setWord('submitCount', 0);
+    const recycleAt = (this.base + this.header.recycleOffset) >>> 2;
+    for (let i = 0; i < this.word('recycleCount'); i++) this.recycled.push(this.u32[recycleAt + i]);
+    this.setWord('recycleCount', 0);
+    if (this.word('submitOnly') === 0) this.#deliver();
+  }
+
+  #take(sqe) {
+    if (sqe.opcode === OP_MSG_RING) this.cluster.shards[sqe.fd].bells++;
+    else this.sqes.push(sqe);
+  }
+
+  #deliver() {
+    const count = Math.min(this.cqes.length, this.header.cqeSlots);
+    this.cqes.splice(0, count).forEach(({ index, generation, result = 0, flags = 0 }, i) => {
+      const at = (this.base + this.header.cqeOffset + i * 16) >>> 2;
+      this.u32[at] = index;
+      this.u32[at + 1] = generation;
+      this.i32[at + 2] = result;
+      this.u32[at + 3] = flags;
+    });
+    this.setWord('completionCount', count);
+  }
+
+  /** Answers an operation, named by its SQE, with the next enter. */
+  complete(sqe, result = 0, flags = 0) {
+    this.cqes.push({ index: sqe.index, generation: sqe.generation, result, flags });
+  }
+
+  // --- the host -------------------------------------------------------------------------------------------------------
+
+  /** All entries of the ready ring, or the first `most`. */
+  drain(most = Number.POSITIVE_INFINITY) {
+    const entries = [];
+    while (entries.length < most && this.word('readyHead') !== this.word('readyTail')) {
+      const head = this.word('readyHead');
+      const at = (this.base + this.header.readyOffset + (head & (this.header.readySlots - 1)) * 16) >>> 2;
+      const [kind, index, result, extra] = this.i32.subarray(at, at + 4);
+      entries.push({ kind: kind & 0xff, tag: kind >>> 8, index, result, extra });
+      this.setWord('readyHead', (head + 1) | 0);
+    }
+    return entries;
+  }
+
+  /** Enter, turn, drain. */
+  turn(nowNs = this.now()) {
+    this.setClock(nowNs);
+    this.enter();
+    this.core.turn();
+    return this.drain();
+  }
+}
+
+export class Cluster {
+  /** `limits` are changes to SMALL; `module` is the core, or a module that contains it. */
+  constructor(shardCount, limits = {}, { bootNs = 1_000_000_000, module = coreModule() } = {}) {
+    Object.assign(this, makeMemory(shardCount, { ...SMALL, ...limits }));
+    this.bootNs = bootNs;
+    this.shards = [];
+    for (let i = 0; i < shardCount; i++) this.shards.push(new TestShard(this, i, module).boot());
+  }
+
+  spawn() {
+    throw new Error('the tests of the core start no thread');
+  }
+
+  setState(shard, state) {
+    new Int32Array(this.memory.buffer, HEADER_STATES, 64)[shard] = state;
+  }
+}
+
+/** One shard without peers. */
+export function oneShard(limits, options) {
+  return new Cluster(1, limits, options).shards[0];
+}
