@@ -132,20 +132,32 @@ void loop_wait(struct ring *ring, double timeout_ns)
 	ring_reap(ring);
 }
 
-// Polling pays while work comes sooner than a sleep and a wake-up would take, and a turn finds little: then latency is
-// what somebody waits for. When turns find much (BATCH_POLL completions), sleeping gathers more of it per system call.
-#define AVERAGE 8.0 /* of about so many turns */
-#define BATCH_POLL 2.0
+// Polling before a sleep pays while work comes sooner than a sleep and a wake-up would take, and somebody waits for its
+// latency. Where completions come closer together than BUSY_NS, sleeping gathers several of them per system call, and
+// polling would take them one by one, at a fifth more CPU each (RATIONALE.md, "Why poll before sleeping").
+#define AVERAGE 32.0 /* of about so many waits */
+#define BUSY_NS 13e3
 
 static bool should_poll(const struct loop *loop, double poll_ns)
 {
-	return poll_ns > 0 && loop->gap_ns < 2 * poll_ns && loop->batch < BATCH_POLL;
+	return poll_ns > 0 && loop->gap_ns < 2 * poll_ns && loop->span_ns > BUSY_NS * loop->batch;
 }
 
-static void learn(struct loop *loop, double gap_ns, unsigned completions)
+static double at_most(double value, double limit)
 {
-	loop->gap_ns += (gap_ns - loop->gap_ns) / AVERAGE;
+	return value < limit ? value : limit;
+}
+
+// After a wait: how long it took, how long it and the turn before it took, and what it brought. Long times count as
+// 4 * poll_ns, so that a pause is forgotten as fast as it was learnt.
+static void learn(struct loop *loop, double poll_ns, double now_ns, double gap_ns, unsigned completions)
+{
+	double limit = 4 * poll_ns;
+
+	loop->gap_ns += (at_most(gap_ns, limit) - loop->gap_ns) / AVERAGE;
+	loop->span_ns += (at_most(now_ns - loop->waited_ns, limit) - loop->span_ns) / AVERAGE;
 	loop->batch += ((double)completions - loop->batch) / AVERAGE;
+	loop->waited_ns = now_ns;
 }
 
 // --- libuv -----------------------------------------------------------------------------------------------------------
@@ -202,7 +214,7 @@ static void enter_once(struct loop *loop, bool may_wait, double bound_ns)
 {
 	struct ring *ring = loop->ring;
 	volatile struct control *control = ring->control;
-	double start = control->now_ns;
+	double start = monotonic_ns();
 	bool polled = false;
 
 	ring_stage(ring);
@@ -224,7 +236,7 @@ static void enter_once(struct loop *loop, bool may_wait, double bound_ns)
 	note_enter(ring);
 	ring_reap(ring);
 	if (may_wait)
-		learn(loop, control->now_ns - start, control->completion_count);
+		learn(loop, control->idle_poll_ns, control->now_ns, control->now_ns - start, control->completion_count);
 }
 
 static void on_prepare(struct uv_handle *handle)
@@ -273,7 +285,8 @@ int loop_start(struct loop *loop, napi_env env, struct ring *ring, napi_value tu
 		return -ENOTSUP;
 	loop->env = env;
 	loop->ring = ring;
-	loop->gap_ns = 1e9; // polls only after it has seen that work comes fast
+	loop->gap_ns = 1e6; // polls only after it has seen that work comes fast
+	loop->batch = 1;
 	loop->prepare = calloc(1, uv.handle_size(UV_PREPARE));
 	loop->idle = calloc(1, uv.handle_size(UV_IDLE));
 	if (!loop->prepare || !loop->idle)

@@ -17,7 +17,7 @@ struct loop {
 	void *uv;
 	struct uv_handle *prepare, *idle;
 	bool running, poll_armed;
-	double gap_ns, batch; /* moving averages, see should_poll() */
+	double gap_ns, span_ns, batch, waited_ns; /* see should_poll() */
 	void (*on_closed)(struct loop *loop);
 	int open_handles;
 };
