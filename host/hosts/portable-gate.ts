@@ -1,5 +1,6 @@
 // The portable host's gate: reads submissions as the kernel would, checks them as host/native/gate.c does, and hands
-// them to the sockets of the file slots that they name. What it refuses is answered with an error and counted.
+// them to the sockets of the file slots that they name. What it refuses is answered with an error and counted. What
+// the gate admits and node:net cannot do (files, polls, datagrams, peeking, cancelling by slot) is -EOPNOTSUPP.
 //
 //   submission window --> take() --> check --> slot's socket or listener --> portable-window.ts
 //
@@ -10,23 +11,25 @@
 
 import { Socket } from 'node:net';
 import { Control } from '../layout.js';
-import type { Windows } from './host.js';
-import { PortableListener, PortableSocket, READ_AHEAD_BYTES, type Target } from './portable-sockets.js';
+import type { MessagePortLike, Windows } from './host.js';
+import { PortableListener, PortableSocket, READ_AHEAD_BYTES, SHUT_RDWR, type Target } from './portable-sockets.js';
 import { Errno, Op, type PortableWindow } from './portable-window.js';
 
 /** Slots below this are for listeners; accepted and connected sockets take the lowest free one behind them. */
 export const GRANT_SLOTS = 16;
 
 const SQE_WORDS = 16;
-const USER_DATA_TOP = -0x80000000;
 
 // include/uapi/linux/io_uring.h
 const OP_NOP = 0;
+const OP_FSYNC = 3;
 const OP_POLL_ADD = 6;
 const OP_ACCEPT = 13;
 const OP_ASYNC_CANCEL = 14;
 const OP_CONNECT = 16;
 const OP_CLOSE = 19;
+const OP_READ = 22;
+const OP_WRITE = 23;
 const OP_SEND = 26;
 const OP_RECV = 27;
 const OP_SHUTDOWN = 34;
@@ -34,23 +37,26 @@ const OP_MSG_RING = 40;
 const OP_SOCKET = 45;
 
 const SQE_FIXED_FILE = 1;
-const SQE_ASYNC = 16;
 const SQE_BUFFER_SELECT = 32;
 const SQE_CQE_SKIP_SUCCESS = 64;
-const SQE_FLAGS = SQE_FIXED_FILE | SQE_ASYNC | SQE_BUFFER_SELECT | SQE_CQE_SKIP_SUCCESS; // no links, no drain
+const SQE_FLAGS = SQE_FIXED_FILE | SQE_BUFFER_SELECT | SQE_CQE_SKIP_SUCCESS; // no links, no drain
 const ACCEPT_MULTISHOT = 1;
+const RECV_POLL_FIRST = 1;
 const RECV_MULTISHOT = 2;
-const FILE_INDEX_ALLOC = -1;
+const CANCEL_ALL_OR_FD = 3;
 
+const MSG_PEEK = 2;
 const MSG_DONTWAIT = 0x40;
 const MSG_WAITALL = 0x100;
-const MSG_NOSIGNAL = 0x4000;
-const SEND_FLAGS = MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL;
+const MSG_MORE = 0x8000;
+const SEND_FLAGS = MSG_DONTWAIT | MSG_WAITALL | MSG_MORE;
+const RECV_FLAGS = MSG_PEEK | MSG_WAITALL | MSG_DONTWAIT;
 const AF_UNIX = 1;
 const AF_INET = 2;
 const AF_INET6 = 10;
+const ADDRESS_BYTES = 128;
 const SOCK_STREAM = 1;
-const SOCK_TYPE_MASK = 0xf;
+const SOCK_DGRAM = 2;
 
 type PortableFile = PortableSocket | PortableListener;
 
@@ -63,11 +69,11 @@ export class PortableGate {
   readonly #memoryBytes: number;
   readonly #files: (PortableFile | undefined)[];
   readonly #lingering = new Set<Socket>();
-  readonly #ring: (peer: number) => boolean;
+  readonly #peers: (MessagePortLike | undefined)[];
   #lowest = GRANT_SLOTS; // no slot from GRANT_SLOTS up to here is free
 
-  /** `ring`: rings a peer's doorbell; false if there is none. */
-  constructor(windows: Windows, window: PortableWindow, ring: (peer: number) => boolean) {
+  /** `peers`: their doorbells. */
+  constructor(windows: Windows, window: PortableWindow, peers: (MessagePortLike | undefined)[]) {
     const { memory, header, base } = windows;
     this.fileSlots = header.connectionSlots;
     this.#window = window;
@@ -76,7 +82,7 @@ export class PortableGate {
     this.#at = (base + header.sqeOffset) >>> 2;
     this.#memoryBytes = memory.buffer.byteLength;
     this.#files = new Array(this.fileSlots).fill(undefined);
-    this.#ring = ring;
+    this.#peers = peers;
   }
 
   // --- file slots -----------------------------------------------------------------------------------------------------
@@ -138,43 +144,44 @@ export class PortableGate {
     const flags = (first >>> 8) & 0xff;
     const ioprio = first >>> 16;
     const high = words[at + 9];
-    const ptr = words[at + 4] >>> 0;
-    const len = words[at + 6] >>> 0;
     const isMultishot =
       (opcode === OP_RECV && (ioprio & RECV_MULTISHOT) !== 0) ||
       (opcode === OP_ACCEPT && (ioprio & ACCEPT_MULTISHOT) !== 0);
     const isQuiet = (flags & SQE_CQE_SKIP_SUCCESS) !== 0;
     const picksBuffer = (flags & SQE_BUFFER_SELECT) !== 0;
-    const op = new Op(words[at + 8], high, isQuiet, isMultishot, picksBuffer, ptr, len);
-    if ((high & USER_DATA_TOP) !== 0 || (flags & ~SQE_FLAGS) !== 0) this.#refuse(op, Errno.EINVAL);
-    else this.#dispatch(op, opcode, words[at + 1], at);
+    const op = new Op(words[at + 8], high, isQuiet, isMultishot, picksBuffer, words[at + 4] >>> 0, words[at + 6] >>> 0);
+    if (high < 0 || (flags & ~SQE_FLAGS) !== 0) this.#refuse(op, Errno.EINVAL);
+    else if (words[at + 10] >>> 16 !== 0)
+      this.#refuse(op, Errno.EPERM); // personality
+    else this.#dispatch(op, opcode, ioprio, words[at + 1], at);
   }
 
-  #dispatch(op: Op, opcode: number, fd: number, at: number): void {
+  #dispatch(op: Op, opcode: number, ioprio: number, fd: number, at: number): void {
     switch (opcode) {
       case OP_NOP:
         this.#window.finish(op, 0);
         break;
       case OP_RECV:
-        this.#receive(op, fd, at);
+        this.#receive(op, ioprio, fd, at);
         break;
       case OP_SEND:
-        this.#send(op, fd, at);
+        this.#send(op, ioprio, fd, at);
         break;
       case OP_ACCEPT:
-        this.#accept(op, fd, at);
+        this.#accept(op, ioprio, fd, at);
         break;
       case OP_CLOSE:
-        this.#close(op, this.#words[at + 11]);
+        this.#close(op, fd, this.#words[at + 11]);
         break;
       case OP_SHUTDOWN:
-        this.#socket(op, fd)?.shutdown(op);
+        if (op.len > SHUT_RDWR) this.#refuse(op, Errno.EINVAL);
+        else this.#socket(op, fd)?.shutdown(op);
         break;
       case OP_ASYNC_CANCEL:
         this.#cancel(op, at);
         break;
       case OP_MSG_RING:
-        this.#window.finish(op, this.#ring(fd) ? 0 : Errno.EBADF);
+        this.#doorbell(op, fd, at);
         break;
       case OP_SOCKET:
         this.#open(op, fd, at);
@@ -182,20 +189,31 @@ export class PortableGate {
       case OP_CONNECT:
         this.#connect(op, fd, at);
         break;
+      case OP_FSYNC:
       case OP_POLL_ADD:
-        this.#refuse(op, Errno.EOPNOTSUPP);
+      case OP_READ:
+      case OP_WRITE:
+        if (this.#file(op, fd) !== undefined) this.#refuse(op, Errno.EOPNOTSUPP);
         break;
       default:
         this.#refuse(op, Errno.EPERM);
     }
   }
 
-  /** The socket of a slot; if there is none, the operation has been answered. */
-  #socket(op: Op, slot: number): PortableSocket | undefined {
+  /** What is in a slot; if there is nothing, the operation has been answered. */
+  #file(op: Op, slot: number): PortableFile | undefined {
     const file = this.#files[slot];
+    if (file !== undefined) return file;
+    if (slot >= 0 && slot < this.fileSlots)
+      this.#window.finish(op, Errno.EBADF); // nothing wrong with the submission
+    else this.#refuse(op, Errno.EBADF);
+    return undefined;
+  }
+
+  #socket(op: Op, slot: number): PortableSocket | undefined {
+    const file = this.#file(op, slot);
     if (file instanceof PortableSocket) return file;
-    if (file === undefined) this.#refuse(op, Errno.EBADF);
-    else this.#window.finish(op, Errno.ENOTCONN); // a listener
+    if (file !== undefined) this.#window.finish(op, Errno.ENOTCONN); // a listener
     return undefined;
   }
 
@@ -204,41 +222,50 @@ export class PortableGate {
     return this.#words[at + 5] === 0 && (this.#words[at + 4] >>> 0) + len <= this.#memoryBytes;
   }
 
-  #receive(op: Op, fd: number, at: number): void {
+  #receive(op: Op, ioprio: number, fd: number, at: number): void {
     const socket = this.#socket(op, fd);
     if (socket === undefined) return;
-    const isOdd = op.isMultishot && (!op.picksBuffer || op.isQuiet);
-    if (isOdd || (this.#words[at + 7] & ~MSG_NOSIGNAL) !== 0) this.#refuse(op, Errno.EINVAL);
+    const words = this.#words;
+    const flags = words[at + 7];
+    const knows = (ioprio & ~(RECV_POLL_FIRST | RECV_MULTISHOT)) === 0 && (flags & ~RECV_FLAGS) === 0;
+    const group = words[at + 10] & 0xffff;
+    const fits = op.picksBuffer ? group === 0 && op.ptr === 0 && words[at + 5] === 0 : !op.isMultishot;
+    if (!knows || !fits || (op.isMultishot && op.len !== 0)) this.#refuse(op, Errno.EINVAL);
     else if (!op.picksBuffer && !this.#isInside(at, op.len)) this.#refuse(op, Errno.EFAULT);
+    else if (flags !== 0) this.#refuse(op, Errno.EOPNOTSUPP);
     else if (!op.picksBuffer && op.len === 0) this.#window.finish(op, 0);
     else socket.receive(op);
   }
 
-  #send(op: Op, fd: number, at: number): void {
+  #send(op: Op, ioprio: number, fd: number, at: number): void {
     const socket = this.#socket(op, fd);
     if (socket === undefined) return;
     const flags = this.#words[at + 7];
-    if (op.picksBuffer || (flags & ~SEND_FLAGS) !== 0) this.#refuse(op, Errno.EINVAL);
+    const knows = (ioprio & ~RECV_POLL_FIRST) === 0 && (flags & ~SEND_FLAGS) === 0;
+    if (!knows || op.picksBuffer) this.#refuse(op, Errno.EINVAL);
     else if (!this.#isInside(at, op.len)) this.#refuse(op, Errno.EFAULT);
     else socket.send(op, (flags & MSG_DONTWAIT) !== 0);
   }
 
-  #accept(op: Op, fd: number, at: number): void {
-    const file = this.#files[fd];
+  #accept(op: Op, ioprio: number, fd: number, at: number): void {
+    const file = this.#file(op, fd);
+    if (file === undefined) return;
     const words = this.#words;
-    if (file === undefined) this.#refuse(op, Errno.EBADF);
+    const asksMore =
+      (ioprio & ~ACCEPT_MULTISHOT) | words[at + 2] | words[at + 3] | op.ptr | words[at + 5] | words[at + 7];
+    if (asksMore !== 0) this.#refuse(op, Errno.EINVAL);
     else if (file instanceof PortableSocket) this.#window.finish(op, Errno.EINVAL);
-    else if (op.ptr !== 0 || words[at + 5] !== 0 || words[at + 11] !== FILE_INDEX_ALLOC) this.#refuse(op, Errno.EINVAL);
     else file.accept(op);
   }
 
-  #close(op: Op, fileIndex: number): void {
+  #close(op: Op, fd: number, fileIndex: number): void {
     const slot = fileIndex - 1;
-    const file = this.#files[slot];
-    if (file === undefined) {
+    if (fd !== 0 || fileIndex === 0) {
       this.#refuse(op, Errno.EBADF);
       return;
     }
+    const file = this.#file(op, slot);
+    if (file === undefined) return;
     this.#files[slot] = undefined;
     if (slot >= GRANT_SLOTS && slot < this.#lowest) this.#lowest = slot;
     file.close();
@@ -246,23 +273,38 @@ export class PortableGate {
   }
 
   #cancel(op: Op, at: number): void {
-    if (this.#words[at + 7] !== 0) {
-      this.#refuse(op, Errno.EINVAL);
-      return;
+    const words = this.#words;
+    const flags = words[at + 7];
+    if ((flags & ~CANCEL_ALL_OR_FD) !== 0 || words[at + 5] < 0) this.#refuse(op, Errno.EINVAL);
+    else if (flags !== 0) this.#refuse(op, Errno.EOPNOTSUPP);
+    else {
+      const target = this.#window.find(words[at + 4], words[at + 5]);
+      target?.owner?.cancel(target);
+      this.#window.finish(op, target === undefined ? Errno.ENOENT : 0);
     }
-    const target = this.#window.find(this.#words[at + 4], this.#words[at + 5]);
-    target?.owner?.cancel(target);
-    this.#window.finish(op, target === undefined ? Errno.ENOENT : 0);
+  }
+
+  #doorbell(op: Op, peer: number, at: number): void {
+    const words = this.#words;
+    const asksMore = op.ptr | words[at + 5] | op.len | words[at + 2] | words[at + 3] | words[at + 7];
+    const port = this.#peers[peer];
+    if (port === undefined) this.#refuse(op, Errno.EBADF);
+    else if (asksMore !== 0) this.#refuse(op, Errno.EINVAL);
+    else {
+      port.postMessage(0);
+      this.#window.finish(op, 0);
+    }
   }
 
   // --- connecting -----------------------------------------------------------------------------------------------------
 
   #open(op: Op, family: number, at: number): void {
-    const type = this.#words[at + 2] & SOCK_TYPE_MASK;
-    const isKnown = family === AF_INET || family === AF_INET6 || family === AF_UNIX;
-    if (!isKnown) this.#window.finish(op, Errno.EAFNOSUPPORT);
-    else if (type !== SOCK_STREAM) this.#refuse(op, Errno.EOPNOTSUPP);
-    else if (this.#words[at + 11] !== FILE_INDEX_ALLOC) this.#refuse(op, Errno.EINVAL);
+    const words = this.#words;
+    const type = words[at + 3] === 0 ? words[at + 2] : -1; // `off` carries it
+    const isFamily = family === AF_INET || family === AF_INET6 || family === AF_UNIX;
+    if (!isFamily || (type !== SOCK_STREAM && type !== SOCK_DGRAM)) this.#refuse(op, Errno.EPERM);
+    else if (op.len !== 0 || words[at + 7] !== 0) this.#refuse(op, Errno.EINVAL);
+    else if (type === SOCK_DGRAM) this.#refuse(op, Errno.EOPNOTSUPP);
     else if (this.#lowest >= this.fileSlots) this.#window.finish(op, Errno.ENFILE);
     else {
       const socket = new Socket({ allowHalfOpen: true, highWaterMark: READ_AHEAD_BYTES } as object);
@@ -275,7 +317,8 @@ export class PortableGate {
     const socket = this.#socket(op, fd);
     if (socket === undefined) return;
     const addressBytes = this.#words[at + 2] >>> 0; // `off` carries it
-    if (this.#words[at + 3] !== 0 || !this.#isInside(at, addressBytes)) this.#refuse(op, Errno.EFAULT);
+    if (this.#words[at + 3] !== 0 || addressBytes < 2 || addressBytes > ADDRESS_BYTES) this.#refuse(op, Errno.EINVAL);
+    else if (!this.#isInside(at, addressBytes)) this.#refuse(op, Errno.EFAULT);
     else {
       const target = targetOf(this.#window.bytes.subarray(op.ptr, op.ptr + addressBytes));
       if (target === undefined) this.#window.finish(op, Errno.EINVAL);

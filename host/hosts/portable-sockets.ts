@@ -28,7 +28,7 @@ const NOTHING = new Uint8Array(0);
 
 const SHUT_RD = 0;
 const SHUT_WR = 1;
-const SHUT_RDWR = 2;
+export const SHUT_RDWR = 2;
 
 type State = 'idle' | 'connecting' | 'open' | 'closed';
 
@@ -191,7 +191,6 @@ export class PortableSocket implements OpOwner {
   shutdown(op: Op): void {
     const how = op.len;
     if (this.#state !== 'open') this.#window.finish(op, Errno.ENOTCONN);
-    else if (how > SHUT_RDWR) this.#window.finish(op, Errno.EINVAL);
     else {
       if (how !== SHUT_WR) this.#onEnd();
       if (how !== SHUT_RD) this.#end();

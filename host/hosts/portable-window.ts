@@ -25,7 +25,6 @@ export const Errno = {
   ENFILE: -23,
   EPIPE: -32,
   EOPNOTSUPP: -95,
-  EAFNOSUPPORT: -97,
   ECONNRESET: -104,
   ENOBUFS: -105,
   EISCONN: -106,

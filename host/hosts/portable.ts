@@ -76,7 +76,7 @@ export class PortableHost implements ShardHost {
     this.#i32 = new Int32Array(memory.buffer, base, 128);
     this.#f64 = new Float64Array(memory.buffer, base, 64);
     this.#window = new PortableWindow(windows, this.#schedule);
-    this.#gate = new PortableGate(windows, this.#window, (peer) => this.#ring(peer));
+    this.#gate = new PortableGate(windows, this.#window, this.#peers);
     this.fileSlots = this.#gate.fileSlots;
   }
 
@@ -221,12 +221,6 @@ export class PortableHost implements ShardHost {
   setPeer(peer: number, token: DoorbellToken | undefined): void {
     if (typeof token === 'number') throw new FeatherstarError('FEATHERSTAR_INTERNAL', 'a portable peer is a port');
     this.#peers[peer] = token;
-  }
-
-  #ring(peer: number): boolean {
-    const port = this.#peers[peer];
-    port?.postMessage(0);
-    return port !== undefined;
   }
 
   // --- listening ------------------------------------------------------------------------------------------------------
