@@ -294,15 +294,16 @@ test('an error thrown by a turn is uncaught, and the loop goes on', async () => 
 test('a started host keeps its thread alive, one that is unref-ed does not, nor do its sockets', () => {
   const url = JSON.stringify(new URL('portable-rig.js', import.meta.url));
   const script = (call) => `
-    const { Rig } = await import(${url});
+    import(${url}).then(async ({ Rig }) => {
     const rig = new Rig();
     const { slot } = await rig.pair();
     rig.receive(slot, 2);
     for (const client of rig.clients) client.unref();
     rig.host.${call}();
-    setTimeout(() => { process.stdout.write('alive'); process.exit(); }, 300).unref();`;
+    setTimeout(() => { process.stdout.write('alive'); process.exit(); }, 300).unref();
+    });`;
   const outputOf = (call) => {
-    const child = spawnSync(process.execPath, ['--input-type=module', '-e', script(call)], { encoding: 'utf8' });
+    const child = spawnSync(process.execPath, ['-e', script(call)], { encoding: 'utf8' });
     assert.is(child.status, 0, child.stderr);
     return child.stdout;
   };
