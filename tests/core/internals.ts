@@ -8,7 +8,8 @@
 // the core's own files.
 
 import { control } from '../../assembly/layout';
-import { type List, push, remove, shift } from '../../assembly/list';
+// biome-ignore lint/style/useImportType: AssemblyScript knows no type imports
+import { List, push, remove, shift } from '../../assembly/list';
 import { wake } from '../../assembly/task';
 
 export * from '../../assembly/index';
