@@ -161,8 +161,10 @@ export class PortableSocket implements OpOwner {
   /** Hands the bytes of a send to Node. True: the kernel has them. */
   #write(op: Op): boolean {
     const socket = this.#socket;
-    socket.write(Buffer.from(this.#window.bytes.subarray(op.ptr, op.ptr + op.len)));
+    const copy = this.#window.copyOf(op);
+    socket.write(copy);
     if (socket.writableLength === 0 && socket.errored === null) return true;
+    this.#window.keepCopy(copy);
     this.#isWriting = true;
     socket.write(NOTHING, this.#onWritten); // writes keep their order, so this one says when all is out
     return false;

@@ -39,6 +39,7 @@ export const CQE_BUFFER_SHIFT = 16;
 const CQE_WORDS = 4;
 const QUEUE_FIRST = 64; // entries; a power of two
 const QUEUE_MAX = 2 ** 26; // more than there can be open operations: a multiple of every length of the queue
+const SCRATCH_BYTES = 65_536;
 const HELD = 1;
 const FREE = 0;
 
@@ -103,6 +104,8 @@ export class PortableWindow {
   #head = 0;
   #count = 0;
   readonly #open = new Map<number, Op>();
+  #scratch: Buffer = Buffer.alloc(SCRATCH_BYTES);
+  #scratchAt = 0;
 
   constructor(windows: Windows, onPost: () => void) {
     const { memory, base, header } = windows;
@@ -198,6 +201,25 @@ export class PortableWindow {
   /** One completion of a multishot operation that goes on. */
   more(op: Op, result: number, flags: number): void {
     this.post(op.low, op.high, result, flags | CQE_MORE);
+  }
+
+  // --- copies of what is sent -----------------------------------------------------------------------------------------
+
+  /** A copy of an operation's bytes, good until the next one is made, or until it is given away by keepCopy(). */
+  copyOf(op: Op): Buffer {
+    const { ptr, len } = op;
+    if (len > SCRATCH_BYTES) return Buffer.from(this.bytes.subarray(ptr, ptr + len));
+    if (this.#scratchAt + len > SCRATCH_BYTES) {
+      this.#scratch = Buffer.alloc(SCRATCH_BYTES);
+      this.#scratchAt = 0;
+    }
+    const copy = this.#scratch.subarray(this.#scratchAt, this.#scratchAt + len);
+    copy.set(this.bytes.subarray(ptr, ptr + len));
+    return copy;
+  }
+
+  keepCopy(copy: Buffer): void {
+    if (copy.buffer === this.#scratch.buffer) this.#scratchAt += copy.length;
   }
 
   // --- receive buffers ------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 // portable-rig.js plays the core.
 
 import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { coreModule, instantiateCore, makeMemory } from '../../dist/host/core.js';
@@ -292,18 +293,9 @@ test('an error thrown by a turn is uncaught, and the loop goes on', async () => 
 });
 
 test('a started host keeps its thread alive, one that is unref-ed does not, nor do its sockets', () => {
-  const url = JSON.stringify(new URL('portable-rig.js', import.meta.url));
-  const script = (call) => `
-    import(${url}).then(async ({ Rig }) => {
-    const rig = new Rig();
-    const { slot } = await rig.pair();
-    rig.receive(slot, 2);
-    for (const client of rig.clients) client.unref();
-    rig.host.${call}();
-    setTimeout(() => { process.stdout.write('alive'); process.exit(); }, 300).unref();
-    });`;
+  const file = fileURLToPath(new URL('portable-child.js', import.meta.url));
   const outputOf = (call) => {
-    const child = spawnSync(process.execPath, ['-e', script(call)], { encoding: 'utf8' });
+    const child = spawnSync(process.execPath, [file, call], { encoding: 'utf8' });
     assert.is(child.status, 0, child.stderr);
     return child.stdout;
   };
