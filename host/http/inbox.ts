@@ -218,13 +218,14 @@ export class Inbox {
    * one call into C++ for a whole buffer of pipelined requests.
    */
   text(at: number, end: number, headBytes: number): { text: string; start: number } {
-    if (at < this.cachedPtr || at + headBytes > this.cachedEnd) {
-      const stop = this.carry.length === 0 ? end : at + headBytes;
-      this.cached = this.server.shard.bytes.latin1Slice(at, stop);
+    if (at >= this.cachedPtr && at + headBytes <= this.cachedEnd) return { text: this.cached, start: at - this.cachedPtr };
+    const text = this.server.shard.bytes.latin1Slice(at, end);
+    if (at + headBytes < end) {
+      this.cached = text;
       this.cachedPtr = at;
-      this.cachedEnd = stop;
+      this.cachedEnd = end;
     }
-    return { text: this.cached, start: at - this.cachedPtr };
+    return { text, start: 0 };
   }
 
   /** The connection is closed: gives everything back. */
