@@ -206,7 +206,8 @@ export function cancelOp(index: u32, generation: u32): i32 {
 export function abandon(index: u32, generation: u32): i32 {
   if (!slabLive(ops(), OP_BYTES, index, generation)) return STALE;
   const op = opAt(index);
-  if (op.state == QUIET) op.owner = 0; // settleQuiet() gives its slot back
+  if (op.state == QUIET)
+    op.owner = 0; // settleQuiet() gives its slot back
   else op.state = ABANDONED;
   return cancelOp(index, generation);
 }

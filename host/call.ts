@@ -91,7 +91,14 @@ export class Calls {
   /** A call to the own shard is a call: no copy, but also never in the caller's stack frame. */
   async #callHere(method: number, args: unknown[]): Promise<unknown> {
     await undefined;
-    return (this.#functions?.[method] as (...args: unknown[]) => unknown)(...args);
+    return this.#run(method, args);
+  }
+
+  #run(method: number, args: unknown[]): unknown {
+    const run = this.#functions?.[method] as ((...args: unknown[]) => unknown) | undefined;
+    if (run === undefined)
+      throw new FeatherstarError('FEATHERSTAR_MODULE', `the shard module has no function ${method}`);
+    return run(...args);
   }
 
   /** False if the call has to wait. */
@@ -193,7 +200,7 @@ export class Calls {
     const method = this.#shard.words[word] >>> 16;
     try {
       const args = this.#read(index) as unknown[];
-      const result = (this.#functions?.[method] as (...args: unknown[]) => unknown)(...args);
+      const result = this.#run(method, args);
       if (result instanceof Promise) {
         result.then(
           (value) => this.#reply(index, OK, value),

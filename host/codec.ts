@@ -66,23 +66,16 @@ export class Encoder {
   }
 
   #value(value: unknown, depth: number): void {
-    switch (typeof value) {
-      case 'number':
-        return this.#number(value);
-      case 'string':
-        return this.#string(value);
-      case 'boolean':
-        return this.#tag(value ? TRUE : FALSE);
-      case 'undefined':
-        return this.#tag(UNDEFINED);
-      case 'bigint':
-        this.#tag(BIGINT);
-        return this.#string(value.toString());
-      case 'object':
-        return value === null ? this.#tag(NULL) : this.#object(value, depth + 1);
-      default:
-        throw new FeatherstarError('FEATHERSTAR_CODEC', `a ${typeof value} cannot be sent to another shard`);
-    }
+    if (typeof value === 'number') this.#number(value);
+    else if (typeof value === 'string') this.#string(value);
+    else if (typeof value === 'boolean') this.#tag(value ? TRUE : FALSE);
+    else if (value === undefined) this.#tag(UNDEFINED);
+    else if (value === null) this.#tag(NULL);
+    else if (typeof value === 'object') this.#object(value, depth + 1);
+    else if (typeof value === 'bigint') {
+      this.#tag(BIGINT);
+      this.#string(value.toString());
+    } else throw new FeatherstarError('FEATHERSTAR_CODEC', `a ${typeof value} cannot be sent to another shard`);
   }
 
   #number(value: number): void {
@@ -130,16 +123,19 @@ export class Encoder {
     if (depth > DEPTH_MAX) {
       throw new FeatherstarError('FEATHERSTAR_CODEC', `a value nested more than ${DEPTH_MAX} deep (a cycle?)`);
     }
-    if (Array.isArray(value)) return this.#items(ARRAY, value.length, value, depth);
-    if (value instanceof Uint8Array) return this.#blob(value);
-    if (value instanceof ArrayBuffer) return this.#blob(new Uint8Array(value));
-    if (value instanceof Date) {
+    if (Array.isArray(value)) this.#items(ARRAY, value.length, value, depth);
+    else if (value instanceof Uint8Array) this.#blob(value);
+    else if (value instanceof ArrayBuffer) this.#blob(new Uint8Array(value));
+    else if (value instanceof Map) this.#items(MAP, value.size * 2, [...value].flat(), depth);
+    else if (value instanceof Set) this.#items(SET, value.size, value, depth);
+    else if (value instanceof Error) this.#items(ERROR, 4, errorParts(value), depth);
+    else if (value instanceof Date) {
       this.#tag(DATE);
-      return this.#number(value.getTime());
-    }
-    if (value instanceof Map) return this.#items(MAP, value.size * 2, [...value].flat(), depth);
-    if (value instanceof Set) return this.#items(SET, value.size, value, depth);
-    if (value instanceof Error) return this.#items(ERROR, 4, errorParts(value), depth);
+      this.#number(value.getTime());
+    } else this.#plain(value, depth);
+  }
+
+  #plain(value: object, depth: number): void {
     const prototype = Object.getPrototypeOf(value);
     if (prototype !== Object.prototype && prototype !== null) {
       const name = value.constructor?.name ?? 'object';

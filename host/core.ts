@@ -132,4 +132,3 @@ function planIn(memory: WebAssembly.Memory): number {
   };
   return instantiateCore(coreModule(), memory, { enter: never, threadSpawn: never }).plan();
 }
-

@@ -48,7 +48,10 @@ export class FeatherstarError extends Error {
 
 /** Cause and remedy of each errno that users meet. Names are Linux's; see errno(3). */
 const ERRNO: Record<number, readonly [name: string, text: string]> = {
-  1: ['EPERM', 'not permitted: a seccomp filter (Docker and Kubernetes have one) or kernel.io_uring_disabled forbids it'],
+  1: [
+    'EPERM',
+    'not permitted: a seccomp filter (Docker and Kubernetes have one) or kernel.io_uring_disabled forbids it',
+  ],
   2: ['ENOENT', 'no such file or directory'],
   4: ['EINTR', 'interrupted by a signal; the next turn goes on'],
   5: ['EIO', 'input/output error of the device'],

@@ -7,8 +7,15 @@ import { coreModule, DEFAULT_LIMITS, makeMemory } from './core.js';
 import { FeatherstarError, optionError } from './errors.js';
 import { type DoorbellToken, type HostFactory, type HostName, monotonicNs } from './hosts/host.js';
 import { pick } from './hosts/pick.js';
-import { COUNTER_NAMES, type CounterName, HEADER_STATES, type Header, type Limits, ShardState } from './layout.js';
-import { SHARDS_MAX } from './layout.js';
+import {
+  COUNTER_NAMES,
+  type CounterName,
+  HEADER_STATES,
+  type Header,
+  type Limits,
+  SHARDS_MAX,
+  ShardState,
+} from './layout.js';
 import type { FromWorker, ShardData, ToWorker } from './protocol.js';
 import { enterShard, findShard, Shard } from './shard.js';
 import { Threads } from './threads.js';
@@ -81,7 +88,12 @@ export class WorkerRuntime<M extends AnyModule = AnyModule> {
 
   /** Runs what onClose() registered. All of it, even if some fails; answers the failures. */
   async runOnClose(): Promise<unknown[]> {
-    const results = await Promise.allSettled(this.#onClose.splice(0).reverse().map(async (fn) => fn()));
+    const results = await Promise.allSettled(
+      this.#onClose
+        .splice(0)
+        .reverse()
+        .map(async (fn) => fn()),
+    );
     return results.filter((result) => result.status === 'rejected').map((result) => result.reason);
   }
 
@@ -95,7 +107,8 @@ export class WorkerRuntime<M extends AnyModule = AnyModule> {
   readonly invokeOnAll = <K extends keyof M & string>(
     name: K,
     ...args: Parameters<Caller<M>> extends [K, ...infer A] ? A : never[]
-  ): Promise<unknown[]> => Promise.all(this.#handles.map((handle) => (handle.call as Caller<AnyModule>)(name, ...args)));
+  ): Promise<unknown[]> =>
+    Promise.all(this.#handles.map((handle) => (handle.call as Caller<AnyModule>)(name, ...args)));
 
   /** Runs a function on every shard and folds the results, in shard order. */
   async mapReduce<R, A>(name: keyof M & string, args: unknown[], fold: (sum: A, value: R) => A, start: A): Promise<A> {
@@ -147,15 +160,18 @@ const POWERS_OF_TWO = ['ringSlots', 'sqeSlots', 'cqeSlots', 'readySlots', 'recvB
 function checkLimits(partial: Partial<Limits>): Limits {
   const limits: Record<string, number> = { ...DEFAULT_LIMITS };
   for (const [name, value] of Object.entries(partial)) {
-    if (!(name in DEFAULT_LIMITS)) throw optionError('limits', name, `one of ${Object.keys(DEFAULT_LIMITS).join(', ')}`);
-    if (!Number.isInteger(value) || (value as number) < 1) throw optionError(`limits.${name}`, value, 'a positive integer');
+    if (!(name in DEFAULT_LIMITS))
+      throw optionError('limits', name, `one of ${Object.keys(DEFAULT_LIMITS).join(', ')}`);
+    if (!Number.isInteger(value) || (value as number) < 1)
+      throw optionError(`limits.${name}`, value, 'a positive integer');
     const power = Math.log2(value as number);
     if (POWERS_OF_TWO.includes(name) && !Number.isInteger(power)) {
       throw optionError(`limits.${name}`, value, 'a power of two');
     }
     limits[name] = value as number;
   }
-  if (limits.readySlots < 2 * limits.cqeSlots) throw optionError('limits.readySlots', limits.readySlots, '>= 2 * cqeSlots');
+  if (limits.readySlots < 2 * limits.cqeSlots)
+    throw optionError('limits.readySlots', limits.readySlots, '>= 2 * cqeSlots');
   if (limits.arenaBytes % 16 !== 0) throw optionError('limits.arenaBytes', limits.arenaBytes, 'a multiple of 16');
   return limits as unknown as Limits;
 }
@@ -163,7 +179,8 @@ function checkLimits(partial: Partial<Limits>): Limits {
 function check(options: RuntimeOptions): Checked {
   const { shards = 'auto', module, host, limits = {} } = options;
   const env = process.env;
-  const idlePollUs = options.idlePollUs ?? (env.FEATHERSTAR_IDLE_POLL_US ? Number(env.FEATHERSTAR_IDLE_POLL_US) : IDLE_POLL_US);
+  const idlePollUs =
+    options.idlePollUs ?? (env.FEATHERSTAR_IDLE_POLL_US ? Number(env.FEATHERSTAR_IDLE_POLL_US) : IDLE_POLL_US);
   const count = shards === 'auto' ? Math.min(availableParallelism(), SHARDS_MAX) : shards;
   if (!Number.isInteger(count) || count < 1 || count > SHARDS_MAX) {
     throw optionError('shards', shards, `'auto' or an integer from 1 to ${SHARDS_MAX}`);
@@ -197,7 +214,9 @@ export class Runtime<M extends AnyModule = AnyModule> extends WorkerRuntime<M> {
     this.#states = new Int32Array(own.memory.buffer, HEADER_STATES, SHARDS_MAX);
     workers.forEach((worker, shard) => {
       worker?.on('exit', () => this.#onExit(shard));
-      worker?.on('error', (error) => process.emitWarning(`shard ${shard} died: ${error?.message ?? error}`, 'Featherstar'));
+      worker?.on('error', (error) =>
+        process.emitWarning(`shard ${shard} died: ${error?.message ?? error}`, 'Featherstar'),
+      );
     });
   }
 
@@ -246,7 +265,8 @@ export class Runtime<M extends AnyModule = AnyModule> extends WorkerRuntime<M> {
     this.own.calls?.peerDown(shard);
     if (inOrder) return;
     this.own.host.setPeer(shard, undefined);
-    for (const worker of this.#workers) worker?.postMessage({ featherstar: { type: 'peerDown', shard } satisfies ToWorker });
+    for (const worker of this.#workers)
+      worker?.postMessage({ featherstar: { type: 'peerDown', shard } satisfies ToWorker });
   }
 
   /** Stops all shards in order and always finishes: a shard that does not stop in 4.5 s is terminated. */

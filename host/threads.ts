@@ -2,7 +2,7 @@
 // memory and calls its wasi_thread_start. The only user of @emnapi/wasi-threads, which makes the workers and carries
 // module and memory to them. (The proposal is on its way out elsewhere; what replaces it replaces this file.)
 
-import { parentPort, Worker } from 'node:worker_threads';
+import { parentPort, type Worker } from 'node:worker_threads';
 import { ThreadMessageHandler, WASIThreads } from '@emnapi/wasi-threads';
 import type { Core } from './core.js';
 import { FeatherstarError } from './errors.js';

@@ -52,7 +52,8 @@ class Sleep implements Owner {
 }
 
 function checkDelay(name: string, ms: number): void {
-  if (typeof ms !== 'number' || !(ms >= 0) || ms > 8.64e9) throw optionError(name, ms, 'milliseconds from 0 to 100 days');
+  if (typeof ms !== 'number' || !(ms >= 0) || ms > 8.64e9)
+    throw optionError(name, ms, 'milliseconds from 0 to 100 days');
 }
 
 /** Resolves after `ms` milliseconds, never earlier. Rejects with the signal's reason when that aborts. */
@@ -65,4 +66,3 @@ export function sleep(ms: number, options: AbortOptions = {}): Promise<void> {
     new Sleep(shard, ms, signal, resolve, reject);
   });
 }
-

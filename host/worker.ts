@@ -5,10 +5,10 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { Calls } from './call.js';
 import { pick } from './hosts/pick.js';
 import { readHeader } from './layout.js';
+import type { FromWorker, ShardData, ToWorker } from './protocol.js';
 import { importModule, setRuntime, WorkerRuntime } from './runtime.js';
 import { enterShard, Shard } from './shard.js';
 import { handleThread } from './threads.js';
-import type { FromWorker, ShardData, ToWorker } from './protocol.js';
 
 const data = workerData as ShardData;
 const port = parentPort as NonNullable<typeof parentPort>;
@@ -41,7 +41,10 @@ handleThread(
     enterShard(shard);
     shard.start();
     const tokens = shard.host.doorbells(data.shardCount);
-    say({ type: 'booted', tokens }, tokens.filter((token) => typeof token === 'object'));
+    say(
+      { type: 'booted', tokens },
+      tokens.filter((token) => typeof token === 'object'),
+    );
   },
 );
 

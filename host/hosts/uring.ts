@@ -133,4 +133,3 @@ export class UringHost implements ShardHost {
     this.#ring.close();
   }
 }
-

@@ -9,13 +9,13 @@
 
 import { FeatherstarError } from '../errors.js';
 import { shutdownWrites } from '../ops.js';
+import { SendQueue } from '../send-queue.js';
 import type { Owner } from '../shard.js';
 import { HIGH_WATER_BYTES, RequestBody } from './body.js';
 import { CLOSE } from './heads.js';
 import { Inbox } from './inbox.js';
 import { FeatherRequest } from './request.js';
 import { asResponse, FeatherResponse } from './response.js';
-import { SendQueue } from '../send-queue.js';
 import type { ServerShard } from './server.js';
 import { connectionFor, type Exchange } from './writer.js';
 
@@ -452,7 +452,8 @@ export class HttpConnection implements Owner, Exchange {
   }
 
   private onTimeout(): void {
-    if (this.phase >= CLOSING || !this.out.isIdle) this.destroy(); // it does not read, or does not close
+    if (this.phase >= CLOSING || !this.out.isIdle)
+      this.destroy(); // it does not read, or does not close
     else if (this.phase === HANDLING || this.inbox.hasPartialHead) this.refuse(408);
     else this.startClosing();
   }

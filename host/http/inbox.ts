@@ -218,7 +218,8 @@ export class Inbox {
    * one call into C++ for a whole buffer of pipelined requests.
    */
   text(at: number, end: number, headBytes: number): { text: string; start: number } {
-    if (at >= this.cachedPtr && at + headBytes <= this.cachedEnd) return { text: this.cached, start: at - this.cachedPtr };
+    if (at >= this.cachedPtr && at + headBytes <= this.cachedEnd)
+      return { text: this.cached, start: at - this.cachedPtr };
     const text = this.server.shard.bytes.latin1Slice(at, end);
     if (at + headBytes < end) {
       this.cached = text;

@@ -2,4 +2,4 @@
 
 export { FeatherRequest } from './request.js';
 export { FeatherResponse as Response, type ResponseOptions } from './response.js';
-export { type HttpLimits, type Server, type ServeOptions, serve } from './server.js';
+export { type HttpLimits, type ServeOptions, type Server, serve } from './server.js';

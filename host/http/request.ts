@@ -50,7 +50,8 @@ export class FeatherRequest {
     if (this.#url === undefined) {
       const { text, start, targetStart, targetEnd } = this.#head;
       const target = text.slice(start + targetStart, start + targetEnd);
-      this.#url = target.startsWith('/') || target === '*' ? `http://${this.header('host') ?? 'localhost'}${target}` : target;
+      this.#url =
+        target.startsWith('/') || target === '*' ? `http://${this.header('host') ?? 'localhost'}${target}` : target;
     }
     return this.#url;
   }
@@ -60,7 +61,8 @@ export class FeatherRequest {
     if (this.#headers !== undefined) return this.#headers.get(name) ?? undefined;
     let found: string | undefined;
     this.#eachHeader((key, value) => {
-      if (key.length === name.length && key.toLowerCase() === name) found = found === undefined ? value : `${found}, ${value}`;
+      if (key.length === name.length && key.toLowerCase() === name)
+        found = found === undefined ? value : `${found}, ${value}`;
     });
     return found;
   }

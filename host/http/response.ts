@@ -35,7 +35,8 @@ export class FeatherResponse {
     }
     const { status = 200, statusText = '', headers } = options;
     if (!Number.isInteger(status) || status < 200 || status > 599) throw optionError('status', status, '200 to 599');
-    if (statusText !== '' && BAD_VALUE.test(statusText)) throw optionError('statusText', statusText, 'printable Latin-1');
+    if (statusText !== '' && BAD_VALUE.test(statusText))
+      throw optionError('statusText', statusText, 'printable Latin-1');
     this.status = status;
     this.statusText = statusText;
     this.rawHeaders = headers;
@@ -75,7 +76,8 @@ export class FeatherResponse {
     const entries = Array.isArray(headers) ? headers : Object.entries(headers);
     for (const [name, value] of entries) {
       if (!NAME.test(name)) throw optionError('header name', name, 'a token');
-      if (typeof value !== 'string' || BAD_VALUE.test(value)) throw optionError(`header ${name}`, value, 'Latin-1 text');
+      if (typeof value !== 'string' || BAD_VALUE.test(value))
+        throw optionError(`header ${name}`, value, 'Latin-1 text');
       visit(name, value);
     }
   }

@@ -261,4 +261,3 @@ export async function serve(options: ServeOptions): Promise<Server> {
     [Symbol.asyncDispose]: close,
   };
 }
-

@@ -4,10 +4,10 @@
 
 import { STATUS_CODES } from 'node:http';
 import { FeatherstarError } from '../errors.js';
+import type { SendQueue } from '../send-queue.js';
 import type { Shard } from '../shard.js';
 import { CLOSE, type Heads, KEEP_ALIVE_1_0 } from './heads.js';
 import { FeatherResponse } from './response.js';
-import type { SendQueue } from '../send-queue.js';
 
 const TEXT_TYPE = 'text/plain;charset=UTF-8';
 const SHORT_TEXT = 256; // up to here a loop beats a call into C++
@@ -74,8 +74,7 @@ export class Writer {
     type = '',
   ): boolean {
     const plain = plainType(response, type);
-    const template =
-      plain === undefined ? undefined : this.heads.template(response.status, plain, exchange.connection);
+    const template = plain === undefined ? undefined : this.heads.template(response.status, plain, exchange.connection);
     const bodyBytes = exchange.isHead ? 0 : body.length;
     if (template !== undefined) {
       const headBytes = template.bytes + digits(body.length) + 4;
@@ -114,7 +113,11 @@ export class Writer {
       lines += `${name}: ${value}\r\n`;
     };
     if ('eachHeader' in response) response.eachHeader(visit);
-    else response.headers.forEach((value, name) => visit(name, value));
+    else {
+      response.headers.forEach((value, name) => {
+        visit(name, value);
+      });
+    }
     if (!hasType) lines = `Content-Type: ${type}\r\n${lines}`;
     return this.heads.text(response.status, response.statusText, lines, !hasDate, exchange.connection) + framing;
   }
