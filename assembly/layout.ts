@@ -279,7 +279,7 @@ export function plan(): u32 {
   h.sendOffset = place(<u64>h.sendBufferCount * sendStride(), 4096);
   const shardBytes = (cursor + PAGE - 1) & ~(<u64>(PAGE - 1));
 
-  const meshBytes = <u64>h.shardCount * h.shardCount * h.ringBytes; // the diagonal is never touched, so it costs nothing
+  const meshBytes = <u64>h.shardCount * h.shardCount * h.ringBytes; // the diagonal is never touched
   const shardsOffset = (<u64>MESH + meshBytes + PAGE - 1) & ~(<u64>(PAGE - 1));
   const total = shardsOffset + shardBytes * h.shardCount;
   if (total > <u64>0x100000000 - PAGE) return 0;

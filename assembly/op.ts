@@ -212,7 +212,7 @@ export function abandon(index: u32, generation: u32): i32 {
   return cancelOp(index, generation);
 }
 
-/** Closes a file slot. Nobody waits for it, so it needs no op slot if there is none: no file is lost to a full table. */
+/** Closes a file slot. Nobody waits, so it can do without an op slot: no file is lost to a full table. */
 export function closeFile(file: u32): i32 {
   const index = submit(IORING_OP_CLOSE, 0, 0, 0, 0, 0, 0, 0, file + 1, 0, 0);
   if (index != FULL) return index;

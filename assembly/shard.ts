@@ -22,7 +22,7 @@ import { counters } from './stats';
 import { beginRun, next, tasksInit, wake } from './task';
 import { expire, insert, nextDeadlineNs, nextDue, timerAt, wheelInit } from './wheel';
 
-/** A timer whose kind has this bit wakes the Wasm task `owner`, of the generation in the other bits; else it is a tag. */
+/** A timer of a kind with this bit wakes the Wasm task `owner`, of the generation in the other bits. */
 export const TIMER_WAKES_TASK: u32 = 0x80000000;
 
 /** Makes this instance shard `shard`. Its block of memory is zero, and header and clock are set. */

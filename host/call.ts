@@ -72,7 +72,7 @@ export class Calls {
     for (const index of early) this.#onRequest(index);
   }
 
-  // --- calling --------------------------------------------------------------------------------------------------------
+  // --- calling -------------------------------------------------------------------------------------------------------
 
   call(peer: number, name: string, args: unknown[]): Promise<unknown> {
     const method = this.#methods.get(name);
@@ -173,7 +173,7 @@ export class Calls {
     if (sent !== 0) queue.splice(0, sent);
   }
 
-  // --- events ---------------------------------------------------------------------------------------------------------
+  // --- events --------------------------------------------------------------------------------------------------------
 
   onReady(kind: number, index: number, abandoned: number): void {
     if (kind === ReadyKind.REQUEST) {

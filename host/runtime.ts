@@ -38,7 +38,7 @@ export const IDLE_POLL_US = 100;
 const TASK_QUOTA_US = 500;
 const STOP_TIMEOUT_MS = 4500;
 
-// biome-ignore lint/suspicious/noExplicitAny: any function may be exported and called; callers say which types they mean
+// biome-ignore lint/suspicious/noExplicitAny: any function may be exported; callers say which types they mean
 type AnyModule = Record<string, any>;
 
 /** The functions that a module exports, as callers see them: awaited. */
@@ -220,7 +220,7 @@ export class Runtime<M extends AnyModule = AnyModule> extends WorkerRuntime<M> {
     });
   }
 
-  /** Starts all shards and loads the module in each. Rejects with the first thing that went wrong, and stops the rest. */
+  /** Starts all shards and loads the module in each. Rejects with what first went wrong, and stops the rest. */
   static async start<M extends AnyModule = AnyModule>(options: RuntimeOptions = {}): Promise<Runtime<M>> {
     if (findShard() !== undefined) {
       throw new FeatherstarError('FEATHERSTAR_OPTION', 'this thread is a shard already: one runtime at a time');

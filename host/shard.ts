@@ -135,7 +135,7 @@ export class Shard {
     }
   }
 
-  // --- owners ---------------------------------------------------------------------------------------------------------
+  // --- owners --------------------------------------------------------------------------------------------------------
 
   register(owner: Owner): number {
     const id = this.#freeOwners.pop() ?? this.#owners.length;
@@ -148,7 +148,7 @@ export class Shard {
     this.#freeOwners.push(id);
   }
 
-  // --- operations -----------------------------------------------------------------------------------------------------
+  // --- operations ----------------------------------------------------------------------------------------------------
 
   /** Stages an operation (ops.ts has them by name). Answers its slot, or Code.FULL. */
   submit(
@@ -182,7 +182,7 @@ export class Shard {
     if (this.core.closeFile(file) < 0) throw fullError('operations');
   }
 
-  // --- time -----------------------------------------------------------------------------------------------------------
+  // --- time ----------------------------------------------------------------------------------------------------------
 
   /** Arms a timer `delayNs` from now; `owner` gets its event. Throws FULL. */
   armTimer(delayNs: number, owner: number, tag: number): number {
@@ -202,7 +202,7 @@ export class Shard {
     return this.#clock[NOW_NS];
   }
 
-  // --- tasks ----------------------------------------------------------------------------------------------------------
+  // --- tasks ---------------------------------------------------------------------------------------------------------
 
   /** Queues `run` in a scheduling group. Throws FULL. It must not throw. */
   queueTask(group: number, run: () => void): void {
@@ -223,7 +223,7 @@ export class Shard {
     run?.();
   }
 
-  // --- send buffers ---------------------------------------------------------------------------------------------------
+  // --- send buffers --------------------------------------------------------------------------------------------------
 
   /** The address of a free send buffer of header.sendBufferBytes, or 0: then wait until one is given back. */
   takeSendBuffer(): number {
@@ -256,7 +256,7 @@ export class Shard {
     return this.#sendUsed;
   }
 
-  // --- end ------------------------------------------------------------------------------------------------------------
+  // --- end -----------------------------------------------------------------------------------------------------------
 
   get closed(): boolean {
     return this.#closed;

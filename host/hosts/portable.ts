@@ -167,7 +167,7 @@ export class PortableHost implements ShardHost {
     this.#schedule();
   }
 
-  /** A timer that fires before the deadline is left alone: it looks again. So a deadline that moves on costs nothing. */
+  /** A timer that fires before the deadline is left alone. So a deadline that moves on, as most do, costs one step. */
   #armDeadline(): void {
     const deadlineNs = this.#f64[NEXT_DEADLINE_NS];
     if (deadlineNs >= this.#timerNs) return;
@@ -181,8 +181,7 @@ export class PortableHost implements ShardHost {
   readonly #onTimer = (): void => {
     this.#timer = undefined;
     this.#timerNs = Number.POSITIVE_INFINITY;
-    if (monotonicNs() >= this.#f64[NEXT_DEADLINE_NS]) this.#schedule();
-    else this.#armDeadline();
+    this.#schedule(); // too early, or the deadline has moved on: the step arms it again
   };
 
   ref(): void {

@@ -35,7 +35,7 @@ export class RequestBody {
     return this.#queuedBytes > HIGH_WATER_BYTES;
   }
 
-  // --- the connection's side ------------------------------------------------------------------------------------------
+  // --- the connection's side -----------------------------------------------------------------------------------------
 
   /** `bytes` is the body's own from here on. */
   push(bytes: Uint8Array): void {
@@ -71,7 +71,7 @@ export class RequestBody {
     wake?.();
   }
 
-  // --- the handler's side ---------------------------------------------------------------------------------------------
+  // --- the handler's side --------------------------------------------------------------------------------------------
 
   #claim(): void {
     if (this.#used) throw new FeatherstarError('FEATHERSTAR_BODY', 'the body was read already');

@@ -97,7 +97,7 @@ export class HttpConnection implements Owner, Exchange {
     else this.onTimer();
   }
 
-  // --- for the inbox --------------------------------------------------------------------------------------------------
+  // --- for the inbox -------------------------------------------------------------------------------------------------
 
   get isClosing(): boolean {
     return this.phase >= CLOSING;
@@ -181,7 +181,7 @@ export class HttpConnection implements Owner, Exchange {
     } else if (this.phase === LINGER) this.destroy();
   }
 
-  // --- one request ----------------------------------------------------------------------------------------------------
+  // --- one request ---------------------------------------------------------------------------------------------------
 
   private begin(at: number, headBytes: number, end: number): void {
     const { server } = this;
@@ -317,7 +317,7 @@ export class HttpConnection implements Owner, Exchange {
     this.startClosing();
   }
 
-  // --- for the body and the request -----------------------------------------------------------------------------------
+  // --- for the body and the request ----------------------------------------------------------------------------------
 
   onFirstRead(): void {
     if (!this.wantsContinue || this.phase !== HANDLING) return;
@@ -335,7 +335,7 @@ export class HttpConnection implements Owner, Exchange {
     return this.aborter.signal;
   }
 
-  // --- going out ------------------------------------------------------------------------------------------------------
+  // --- going out -----------------------------------------------------------------------------------------------------
 
   private onSent(result: number): void {
     const isWhole = this.out.onSent(result);
@@ -363,7 +363,7 @@ export class HttpConnection implements Owner, Exchange {
     });
   }
 
-  // --- the end --------------------------------------------------------------------------------------------------------
+  // --- the end -------------------------------------------------------------------------------------------------------
 
   /** The server drains: idle connections close now, the others after their answer. */
   drain(): void {
@@ -423,7 +423,7 @@ export class HttpConnection implements Owner, Exchange {
     this.server.shard.unregister(this.id);
   }
 
-  // --- time -----------------------------------------------------------------------------------------------------------
+  // --- time ----------------------------------------------------------------------------------------------------------
 
   // One timer, moved lazily: a deadline that moves on costs a store; the timer looks at it when it fires.
   private setDeadline(ns: number): void {
@@ -433,7 +433,7 @@ export class HttpConnection implements Owner, Exchange {
 
   private armTimer(ns: number): void {
     const { shard } = this.server;
-    if (this.timer !== 0 && shard.core.cancelTimer(this.timer, this.timerGeneration) !== 0) return; // it fires this turn
+    if (this.timer !== 0 && shard.core.cancelTimer(this.timer, this.timerGeneration) !== 0) return; // it fires now
     this.timer = shard.armTimer(ns, this.id, TIMER);
     this.timerGeneration = shard.timerGeneration(this.timer);
     this.firesNs = shard.nowNs + ns;

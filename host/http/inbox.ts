@@ -62,7 +62,7 @@ export class Inbox {
     return this.carry.length !== 0;
   }
 
-  // --- receiving ------------------------------------------------------------------------------------------------------
+  // --- receiving -----------------------------------------------------------------------------------------------------
 
   private arm(): void {
     const { shard } = this.server;
@@ -147,7 +147,7 @@ export class Inbox {
     this.cachedEnd = 0;
   }
 
-  // --- looking at it --------------------------------------------------------------------------------------------------
+  // --- looking at it -------------------------------------------------------------------------------------------------
 
   /** Lets the connection look at [ptr, end) as far as it will. Answers where it stopped. */
   private feed(ptr: number, end: number): number {

@@ -39,7 +39,7 @@ export class FeatherRequest {
     return METHODS[methodId] || text.slice(start + methodStart, start + methodEnd);
   }
 
-  /** The target up to the '?', as it was sent: cheaper than `new URL(request.url).pathname`. Not in the web's Request. */
+  /** The target up to the '?', as sent: cheaper than `new URL(request.url).pathname`. Not in the web's Request. */
   get path(): string {
     const { text, start, targetStart, pathEnd } = this.#head;
     return text.slice(start + targetStart, start + pathEnd);
