@@ -194,7 +194,7 @@ class Net {
     for (let round = 0; this.calls.size > 0; round++) {
       if (round > bound) assert.unreachable(`deadlock: ${this.calls.size} calls are not answered; ${this.dump()}`);
       for (const peer of this.peers) {
-        peer.turn();
+        if (peer.shard.core.hasWork() === 1) peer.turn(); // a host without work sleeps: what is due must have woken it
         while (peer.held.length > 0 && this.random(3) > 0) peer.reply(0);
       }
     }

@@ -247,6 +247,19 @@ test('a group that was idle does not hoard, but for the one task that ran when i
   }
 });
 
+test('time in which nothing ran is charged to nobody', () => {
+  const shard = shardWith();
+  spawnScript(shard, 0, 1, { answer: IDLE });
+  run(shard);
+  shard.setClock(shard.now() + 1e9); // the shard slept
+  for (let i = 0; i < 10; i++) {
+    shard.core.spawnHost(0, 1);
+    shard.core.spawnHost(1, 2);
+  }
+  const first = run(shard).slice(0, 10);
+  assert.is(first.filter((owner) => owner === 2).length, 5);
+});
+
 test('Wasm tasks are charged for their time, also when a run broke off after them', () => {
   const shard = shardWith();
   setQuota(shard, 1e9);
