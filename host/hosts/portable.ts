@@ -52,8 +52,8 @@ function canReusePort(): boolean {
 export class PortableHost implements ShardHost {
   readonly name = 'portable';
   readonly fileSlots: number;
-  /** `reusePort` false: only one shard can listen on a port; the next one gets EADDRINUSE. */
-  readonly features = { reusePort: canReusePort() };
+  /** Node has reusePort since 22.12; without it the second shard that listens on a port gets EADDRINUSE. */
+  readonly sharesPorts = canReusePort();
   readonly #shard: number;
   readonly #i32: Int32Array;
   readonly #f64: Float64Array;
@@ -234,7 +234,7 @@ export class PortableHost implements ShardHost {
     const listener = this.#gate.listener(backlog);
     const slot = this.#gate.grant(listener);
     if (slot < 0) return Promise.reject(systemError('listen', Errno.ENFILE, what));
-    const reusePort = options.reusePort && this.features.reusePort;
+    const reusePort = options.reusePort && this.sharesPorts;
     return new Promise((resolve, reject) => {
       const { server } = listener;
       const onError = (error: Error) => {

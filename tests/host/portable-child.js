@@ -1,4 +1,4 @@
-// A process with one host and one connection, and nothing else that keeps it alive. It says so if it still lives after
+// A process with one host, its doorbells and one connection, and nothing else that keeps it alive. It says so if it still lives after
 // a while. The first argument is what it calls on the host: ref or unref. Started by portable.test.js.
 
 import { Rig } from './portable-rig.js';
@@ -6,6 +6,7 @@ import { Rig } from './portable-rig.js';
 const rig = new Rig();
 const { slot } = await rig.pair();
 rig.receive(slot, 2);
+rig.host.doorbells(2);
 for (const client of rig.clients) client.unref();
 rig.host[process.argv[2]]();
 setTimeout(() => {

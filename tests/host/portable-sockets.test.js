@@ -241,6 +241,30 @@ test('a peer that does not read: sends wait in linear memory, not in copies', as
   assert.is(bytes.lastIndexOf('a'), changed - 1);
 });
 
+test('what waits to be sent on one connection is not what another one sends', async () => {
+  const rig = new Rig();
+  const [slow, quick] = [await rig.pair(), await rig.pair()];
+  const part = rig.put(0, Buffer.alloc(5000, 'a'));
+  const users = Array.from({ length: 100 }, () => rig.stage(OP.SEND, { fd: slow.slot, ...part }));
+  const large = rig.put(1, Buffer.alloc(SEND_BYTES, 'a'));
+  for (let i = 0; i < 150; i++) users.push(rig.stage(OP.SEND, { fd: slow.slot, ...large })); // it is stuck in one of these
+  await stalled(() => rig.taken.length);
+  assert.ok(rig.taken.length < users.length);
+  const heard = [readAll(slow.client), readAll(quick.client)];
+  slow.client.pause();
+  for (const bytes of [100, 5000, SEND_BYTES]) {
+    const other = rig.put(2, Buffer.alloc(bytes, 'b'));
+    assert.is(await rig.run(OP.SEND, { fd: quick.slot, ...other }), bytes);
+  }
+  slow.client.resume();
+  await rig.completion(users.at(-1));
+  for (const { slot } of [slow, quick]) await rig.run(OP.CLOSE, { fileIndex: slot + 1 });
+  const [slowBytes, quickBytes] = await Promise.all(heard);
+  assert.is(slowBytes.indexOf('b'), -1);
+  assert.is(slowBytes.length, 100 * 5000 + 150 * SEND_BYTES);
+  assert.is(quickBytes.indexOf('a'), -1);
+});
+
 test('a send that may not wait: it takes one, then says -EAGAIN until that one is out', async () => {
   const rig = new Rig();
   const { slot, client } = await rig.pair();
@@ -271,9 +295,13 @@ test('a shard that does not receive: its peer has to wait, and loses nothing', a
   rig.take(await rig.completion(rig.receive(slot)));
   const chunk = pattern(65_536);
   const chunks = 480; // 30 MiB
-  for (let i = 0; i < chunks; i++) client.write(chunk);
-  await stalled(() => client.writableLength);
-  assert.ok(client.writableLength > 0, 'the peer could write everything');
+  let written = 0;
+  const writeNext = () => {
+    if (written < chunks) client.write(chunk, () => ++written && writeNext());
+  };
+  writeNext(); // one by one: Node would make one long write of them all
+  await stalled(() => written);
+  assert.ok(written < chunks, 'the peer could write everything');
   const received = await receiveAll(rig, slot, chunks * chunk.length);
   assert.is(received.length, chunks * chunk.length);
   for (let i = 0; i < chunks; i++) assert.is(received.compare(chunk, 0, chunk.length, i * 65_536, (i + 1) * 65_536), 0);
