@@ -6,7 +6,7 @@
 //
 // All numbers are little-endian, as in Wasm.
 
-import { FeatherstarError } from './errors.js';
+import { type ErrorCode, type ErrorDetails, FeatherstarError } from './errors.js';
 
 const UNDEFINED = 0;
 const NULL = 1;
@@ -128,7 +128,7 @@ export class Encoder {
     else if (value instanceof ArrayBuffer) this.#blob(new Uint8Array(value));
     else if (value instanceof Map) this.#items(MAP, value.size * 2, [...value].flat(), depth);
     else if (value instanceof Set) this.#items(SET, value.size, value, depth);
-    else if (value instanceof Error) this.#items(ERROR, 4, errorParts(value), depth);
+    else if (value instanceof Error) this.#items(ERROR, 5, errorParts(value), depth);
     else if (value instanceof Date) {
       this.#tag(DATE);
       this.#number(value.getTime());
@@ -166,8 +166,9 @@ export class Encoder {
 }
 
 function errorParts(error: Error): unknown[] {
-  const { code } = error as { code?: unknown };
-  return [error.name, error.message, error.stack, typeof code === 'string' ? code : undefined];
+  const { code, errno, syscall, errnoName } = error as Partial<FeatherstarError>;
+  const ofSystem = typeof errno === 'number' ? { errno, syscall: String(syscall), errnoName } : undefined;
+  return [error.name, error.message, error.stack, typeof code === 'string' ? code : undefined, ofSystem];
 }
 
 /** Reads one value out of shared memory. Nothing that it answers refers to that memory. */
@@ -283,14 +284,22 @@ export class Decoder {
   }
 
   #error(): Error {
-    const [name, message, stack, code] = this.#items() as [string, string, string | undefined, string | undefined];
-    const error = new Error(message);
+    const [name, message, stack, code, ofSystem] = this.#items() as ErrorParts;
+    const isOurs = name === 'FeatherstarError';
+    const error = isOurs ? new FeatherstarError(code as ErrorCode, message, ofSystem) : new Error(message);
     error.name = name;
     if (stack !== undefined) error.stack = `${stack}\n    --- on another shard; called from:${localFrames(error)}`;
-    if (code !== undefined) (error as { code?: string }).code = code;
-    return error;
+    return isOurs ? error : Object.assign(error, code === undefined ? {} : { code }, ofSystem);
   }
 }
+
+type ErrorParts = [
+  name: string,
+  message: string,
+  stack: string | undefined,
+  code: string | undefined,
+  ofSystem: ErrorDetails | undefined,
+];
 
 function localFrames(error: Error): string {
   const stack = error.stack ?? '';

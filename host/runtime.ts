@@ -76,6 +76,11 @@ export class WorkerRuntime<M extends AnyModule = AnyModule> {
     this.#handles = Array.from({ length: shardCount }, (_, i) => new ShardHandle<M>(i, calls));
   }
 
+  /** Whether several shards can listen on one port (the portable host needs Node 22.12 for it). */
+  get sharesPorts(): boolean {
+    return this.own.host.sharesPorts;
+  }
+
   /** This thread's shard number. */
   get self(): number {
     return this.own.index;

@@ -19,9 +19,11 @@ try {
 
   // Shard 0 first: it finds out whether the port is free, or which one port 0 stands for.
   const port = await runtime.shard(0).call('listen', values.host, Number(values.port));
-  for (let i = 1; i < runtime.shardCount; i++) await runtime.shard(i).call('listen', values.host, port);
+  const listening = runtime.sharesPorts ? runtime.shardCount : 1;
+  for (let i = 1; i < listening; i++) await runtime.shard(i).call('listen', values.host, port);
   const count = `${runtime.shardCount} shard${runtime.shardCount === 1 ? '' : 's'}`;
-  const why = runtime.hostName === 'portable' ? ` (${runtime.hostReason})` : '';
+  const alone = listening === runtime.shardCount ? '' : '; shard 0 listens for all: no reusePort here';
+  const why = runtime.hostName === 'portable' ? ` (${runtime.hostReason}${alone})` : '';
   console.log(`featherstar listening on http://${values.host}:${port} · ${count} · host ${runtime.hostName}${why}`);
 } catch (error) {
   if (!FeatherstarError.is(error)) throw error;

@@ -24,6 +24,8 @@ export interface ListenOptions {
   backlog: number;
   /** Several shards listen on one port and the kernel spreads connections over them. */
   reusePort: boolean;
+  /** This is the first shard to listen there: EADDRINUSE if any other process does, even one that shares ports too. */
+  isFirst: boolean;
 }
 
 /** What a peer needs to ring this shard's doorbell. Goes from thread to thread by postMessage. */
@@ -36,6 +38,8 @@ export interface MessagePortLike {
 /** The host's side of one shard, made in the shard's own thread. */
 export interface ShardHost {
   readonly name: HostName;
+  /** Whether several shards can listen on one port. If not, one of them listens for all. */
+  readonly sharesPorts: boolean;
   /** File slots: submissions name files by these numbers only. */
   readonly fileSlots: number;
   /** The import `uring.enter`: takes what is staged, without waiting. */

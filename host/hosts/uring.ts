@@ -37,6 +37,7 @@ interface NativeAddon {
 }
 
 const LISTEN_REUSE_PORT = 1;
+const LISTEN_FIRST = 4;
 const GRANT_SLOTS = 16; // listeners; accepted connections take slots behind them
 
 let loaded: NativeAddon | undefined;
@@ -54,6 +55,7 @@ const isNode = process.versions.bun === undefined && !('Deno' in globalThis);
 
 export class UringHost implements ShardHost {
   readonly name = 'uring';
+  readonly sharesPorts = true;
   readonly fileSlots: number;
   /** An arrow around the native function: V8 of Node 20 calls it from Wasm in half the time. */
   readonly enter: () => void;
@@ -103,7 +105,7 @@ export class UringHost implements ShardHost {
   poke(): void {}
 
   listen(options: ListenOptions): { slot: number; port: number } {
-    const flags = options.reusePort ? LISTEN_REUSE_PORT : 0;
+    const flags = (options.reusePort ? LISTEN_REUSE_PORT : 0) | (options.isFirst ? LISTEN_FIRST : 0);
     const answer = this.#ring.listen(options.address, options.port, options.backlog, flags);
     if ('errno' in answer) throw systemError(answer.syscall, answer.errno, `${options.address}:${options.port}`);
     return answer;

@@ -239,7 +239,7 @@ export async function serve(options: ServeOptions): Promise<Server> {
   let bound: { slot: number; port: number };
   try {
     const address = await resolveAddress(hostname);
-    bound = await shard.host.listen({ address, port, backlog, reusePort });
+    bound = await shard.host.listen({ address, port, backlog, reusePort, isFirst: shard.index === 0 });
     server = new ServerShard(shard, bound.slot, options);
   } catch (error) {
     await own?.close();

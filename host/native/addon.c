@@ -17,6 +17,7 @@
 
 #define LISTEN_REUSE_PORT 1
 #define LISTEN_V6_ONLY 2
+#define LISTEN_FIRST 4 // nobody may listen there yet: SO_REUSEPORT alone would let any process of this user join in
 
 struct binding {
 	struct ring ring;
@@ -41,6 +42,19 @@ static double number_arg(napi_env env, napi_value value)
 
 	napi_get_value_double(env, value, &result);
 	return result;
+}
+
+// False, with an exception pending, if it is no number. What does not fit an int becomes -1.
+static bool int_arg(napi_env env, napi_value value, int *result)
+{
+	double number = 0;
+
+	if (napi_get_value_double(env, value, &number) != napi_ok) {
+		napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "not a number");
+		return false;
+	}
+	*result = number >= -1 && number <= INT32_MAX ? (int)number : -1;
+	return true;
 }
 
 static void set(napi_env env, napi_value object, const char *name, napi_value value)
@@ -71,8 +85,10 @@ static napi_value throw_system(napi_env env, const char *syscall_name, int error
 
 static void free_if_done(struct binding *binding)
 {
-	if (binding->collected && binding->handles_gone)
-		free(binding);
+	if (!binding->collected || !binding->handles_gone)
+		return;
+	napi_delete_reference(binding->env, binding->memory);
+	free(binding);
 }
 
 static void on_handles_gone(struct loop *loop)
@@ -167,7 +183,10 @@ static napi_value Wait(napi_env env, napi_callback_info info)
 
 static napi_value Start(napi_env env, napi_callback_info info)
 {
+	napi_valuetype type;
 	RECEIVER(1);
+	if (napi_typeof(env, argv[0], &type) != napi_ok || type != napi_function)
+		return napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "start(turn: function)"), NULL;
 	if (binding->loop.open_handles)
 		return number(env, -EALREADY);
 	return number(env, loop_start(&binding->loop, env, &binding->ring, argv[0]));
@@ -208,8 +227,11 @@ static napi_value Close(napi_env env, napi_callback_info info)
 
 static napi_value SetPeer(napi_env env, napi_callback_info info)
 {
+	int peer, fd;
 	RECEIVER(2);
-	return number(env, ring_set_peer(&binding->ring, (unsigned)number_arg(env, argv[0]), (int)number_arg(env, argv[1])));
+	if (!int_arg(env, argv[0], &peer) || !int_arg(env, argv[1], &fd))
+		return NULL;
+	return number(env, ring_set_peer(&binding->ring, (unsigned)peer, fd));
 }
 
 union address {
@@ -223,6 +245,8 @@ union address {
 static socklen_t parse_address(const char *text, int port, union address *address)
 {
 	memset(address, 0, sizeof(*address));
+	if (port < 0 || port > UINT16_MAX)
+		return 0;
 	if (!strncmp(text, "unix:", 5)) {
 		if (strlen(text + 5) >= sizeof(address->un.sun_path) || !text[5])
 			return 0;
@@ -300,14 +324,16 @@ static napi_value Listen(napi_env env, napi_callback_info info)
 	union address address;
 	const char *what = "inet_pton";
 	napi_value result;
+	size_t length = 0;
 	socklen_t bytes;
-	int port = 0, fd, slot;
+	int port, backlog, flags, fd, slot;
 
-	napi_get_value_string_utf8(env, argv[0], text, sizeof(text), NULL);
+	if (!int_arg(env, argv[1], &port) || !int_arg(env, argv[2], &backlog) || !int_arg(env, argv[3], &flags))
+		return NULL;
+	napi_get_value_string_utf8(env, argv[0], text, sizeof(text), &length);
 	napi_create_object(env, &result);
-	bytes = parse_address(text, (int)number_arg(env, argv[1]), &address);
-	fd = bytes ? open_listener(&address, bytes, (int)number_arg(env, argv[2]), (unsigned)number_arg(env, argv[3]), &what)
-		   : -EINVAL;
+	bytes = strlen(text) == length ? parse_address(text, port, &address) : 0; // no NUL may hide what follows it
+	fd = bytes ? open_listener(&address, bytes, backlog, (unsigned)flags, &what) : -EINVAL;
 	slot = fd;
 	if (fd >= 0) {
 		port = port_of(fd);
@@ -429,12 +455,13 @@ static bool read_options(napi_env env, napi_value object, struct ring_options *o
 	return false;
 }
 
-static void add(napi_env env, napi_value object, const char *name, napi_callback callback, void *data)
+static napi_value add(napi_env env, napi_value object, const char *name, napi_callback callback, void *data)
 {
 	napi_value function;
 
 	napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, data, &function);
 	set(env, object, name, function);
+	return function;
 }
 
 static napi_value describe(napi_env env, struct binding *binding)
@@ -442,7 +469,7 @@ static napi_value describe(napi_env env, struct binding *binding)
 	napi_value object;
 
 	napi_create_object(env, &object);
-	add(env, object, "enter", Enter, binding);
+	set(env, add(env, object, "enter", Enter, binding), "ring", object); // who holds enter alone holds the ring too
 	add(env, object, "wait", Wait, NULL);
 	add(env, object, "start", Start, NULL);
 	add(env, object, "stop", Stop, NULL);

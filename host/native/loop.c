@@ -58,7 +58,8 @@ static bool has_work(struct ring *ring)
 {
 	volatile struct control *control = ring->control;
 
-	return control->more_work || control->ready_head != control->ready_tail || is_dirty(ring);
+	return control->more_work || control->completion_count || control->ready_head != control->ready_tail ||
+	       is_dirty(ring);
 }
 
 // Whether a turn is wanted after an enter.
@@ -66,7 +67,7 @@ static bool wants_turn(struct ring *ring)
 {
 	volatile struct control *control = ring->control;
 
-	return control->completion_count || control->now_ns >= control->next_deadline_ns || has_work(ring);
+	return control->now_ns >= control->next_deadline_ns || has_work(ring);
 }
 
 static void note_enter(struct ring *ring)
@@ -234,6 +235,7 @@ static void enter_once(struct loop *loop, bool may_wait, double bound_ns)
 	if (polled)
 		control->poll_count++;
 	note_enter(ring);
+	control->submit_only = 0; // a turn that threw may have left it; between turns nobody reads the window
 	ring_reap(ring);
 	if (may_wait)
 		learn(loop, control->idle_poll_ns, control->now_ns, control->now_ns - start, control->completion_count);
@@ -263,7 +265,7 @@ static void on_prepare(struct uv_handle *handle)
 		}
 		if (wants_turn(ring) && !call_turn(loop))
 			break;
-		if (leave || !loop->running)
+		if (leave || !loop->running || ring->control->completion_count) // a turn that took nothing must not starve libuv
 			break;
 	}
 	if (loop->running) {
@@ -289,8 +291,11 @@ int loop_start(struct loop *loop, napi_env env, struct ring *ring, napi_value tu
 	loop->batch = 1;
 	loop->prepare = calloc(1, uv.handle_size(UV_PREPARE));
 	loop->idle = calloc(1, uv.handle_size(UV_IDLE));
-	if (!loop->prepare || !loop->idle)
+	if (!loop->prepare || !loop->idle) {
+		free(loop->prepare);
+		free(loop->idle);
 		return -ENOMEM;
+	}
 	napi_create_object(env, &receiver);
 	napi_create_reference(env, receiver, 1, &loop->receiver);
 	napi_create_reference(env, turn, 1, &loop->turn);
@@ -332,8 +337,12 @@ static void on_handle_closed(struct uv_handle *handle)
 	struct loop *loop = handle->data;
 
 	free(handle);
-	if (--loop->open_handles == 0)
-		loop->on_closed(loop);
+	if (--loop->open_handles)
+		return;
+	napi_delete_reference(loop->env, loop->turn); // it may hold the ring, which must be collected some day
+	napi_delete_reference(loop->env, loop->receiver);
+	napi_async_destroy(loop->env, loop->context);
+	loop->on_closed(loop);
 }
 
 void loop_close(struct loop *loop, void (*on_closed)(struct loop *loop))

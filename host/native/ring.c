@@ -12,6 +12,7 @@
 #include "ring.h"
 
 #define load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define TIMEOUT_MAX_NS 1e18 /* 31 years: a deadline is Wasm's to choose, and may not overflow a timespec */
 #define store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 
 // From what is wanted to what a 6.1 kernel, or an older one, may still take.
@@ -173,7 +174,9 @@ int ring_open(struct ring *ring, const struct ring_options *options, const char 
 	*what = "mmap";
 	ring->lent = calloc(ring->buffer_count, 1);
 	ring->addresses = calloc(params.sq_entries, ADDRESS_BYTES);
-	error = ring->lent && ring->addresses ? map_rings(ring, &params) : -ENOMEM;
+	ring->refusal_room = options->sqe_slots + options->cqe_slots;
+	ring->refusals = calloc(ring->refusal_room, sizeof(*ring->refusals));
+	error = ring->lent && ring->addresses && ring->refusals ? map_rings(ring, &params) : -ENOMEM;
 	*what = "io_uring_register";
 	if (!error) {
 		register_ring_fd(ring);
@@ -240,17 +243,11 @@ struct io_uring_sqe *ring_next_sqe(struct ring *ring)
 	return &ring->sqes[tail & ring->sq_mask];
 }
 
+// False: no room for the answer, because the core stages on and on and takes no completions.
 static bool refuse(struct ring *ring, uint64_t user_data, int error)
 {
-	if (ring->refusal_count == ring->refusal_room) {
-		unsigned room = ring->refusal_room ? ring->refusal_room * 2 : 64;
-		struct refusal *larger = realloc(ring->refusals, room * sizeof(*larger));
-
-		if (!larger)
-			return false;
-		ring->refusals = larger;
-		ring->refusal_room = room;
-	}
+	if (ring->refusal_count == ring->refusal_room)
+		return false;
 	ring->refusals[ring->refusal_count++] = (struct refusal){ user_data & ~TAG, error };
 	ring->refused_count++;
 	return true;
@@ -308,7 +305,7 @@ void ring_stage(struct ring *ring)
 			forget_grant(ring, &in);
 			store_release(ring->sq_tail, *ring->sq_tail + 1);
 		} else if (!refuse(ring, in.user_data, error)) {
-			break; // no memory for its answer: it stays where it is
+			break; // it stays where it is
 		}
 	}
 	if (done < count)
@@ -328,6 +325,8 @@ int ring_enter(struct ring *ring, unsigned wait, double timeout_ns)
 	unsigned flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | ring->enter_flags;
 
 	if (wait && timeout_ns >= 0) {
+		if (timeout_ns > TIMEOUT_MAX_NS)
+			timeout_ns = TIMEOUT_MAX_NS;
 		time.tv_sec = (long long)(timeout_ns / 1e9);
 		time.tv_nsec = (long long)(timeout_ns - (double)time.tv_sec * 1e9);
 		arg.ts = (uint64_t)(uintptr_t)&time;

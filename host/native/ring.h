@@ -67,7 +67,7 @@ struct ring {
 	int peers[PEERS_MAX]; /* duplicates of peers' ring descriptors, -1 = none */
 	uint8_t *addresses; /* a sockaddr for each SQ entry, while it is staged */
 
-	struct refusal *refusals; /* answered with the next reap */
+	struct refusal *refusals; /* answered with the next reap; as many as both windows hold, then staging stops */
 	unsigned refusal_count, refusal_room;
 	uint32_t refused_count;
 	bool uv_poll_fired, doorbell_rang;

@@ -276,7 +276,7 @@ export async function listen(options: ListenOptions = {}): Promise<Listener> {
   const shard = currentShard();
   const reusePort = options.reusePort ?? runtime().shardCount > 1;
   const address = await resolveAddress(hostname);
-  const bound = await shard.host.listen({ address, port, backlog, reusePort });
+  const bound = await shard.host.listen({ address, port, backlog, reusePort, isFirst: shard.index === 0 });
   const listener = new Listener(shard, bound.slot, bound.port);
   runtime().onClose(() => listener.close());
   return listener;
