@@ -333,7 +333,14 @@ static napi_value Listen(napi_env env, napi_callback_info info)
 	napi_get_value_string_utf8(env, argv[0], text, sizeof(text), &length);
 	napi_create_object(env, &result);
 	bytes = strlen(text) == length ? parse_address(text, port, &address) : 0; // no NUL may hide what follows it
-	fd = bytes ? open_listener(&address, bytes, backlog, (unsigned)flags, &what) : -EINVAL;
+	fd = bytes ? 0 : -EINVAL;
+	if (bytes && flags & LISTEN_FIRST && flags & LISTEN_REUSE_PORT) {
+		fd = open_listener(&address, bytes, 1, (unsigned)(flags & ~LISTEN_REUSE_PORT), &what);
+		if (fd >= 0)
+			close(fd);
+	}
+	if (fd >= 0)
+		fd = open_listener(&address, bytes, backlog, (unsigned)flags, &what);
 	slot = fd;
 	if (fd >= 0) {
 		port = port_of(fd);
