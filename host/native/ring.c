@@ -12,8 +12,8 @@
 #include "ring.h"
 
 #define load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
-#define TIMEOUT_MAX_NS 1e18 /* 31 years: a deadline is Wasm's to choose, and may not overflow a timespec */
 #define store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+#define TIMEOUT_MAX_NS 1e18 /* 31 years: a deadline is Wasm's to choose, and may not overflow a timespec */
 
 // From what is wanted to what a 6.1 kernel, or an older one, may still take.
 static const unsigned setup_ladder[] = {
