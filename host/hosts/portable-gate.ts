@@ -85,7 +85,7 @@ export class PortableGate {
     this.#peers = peers;
   }
 
-  // --- file slots -----------------------------------------------------------------------------------------------------
+  // --- file slots ----------------------------------------------------------------------------------------------------
 
   /** A free slot for a listener, or -1. */
   grant(listener: PortableListener): number {
@@ -125,7 +125,7 @@ export class PortableGate {
     for (const socket of this.#lingering) socket.destroy();
   }
 
-  // --- submissions ----------------------------------------------------------------------------------------------------
+  // --- submissions ---------------------------------------------------------------------------------------------------
 
   /** Takes `count` submissions out of the window. */
   take(count: number): void {
@@ -296,7 +296,7 @@ export class PortableGate {
     }
   }
 
-  // --- connecting -----------------------------------------------------------------------------------------------------
+  // --- connecting ----------------------------------------------------------------------------------------------------
 
   #open(op: Op, family: number, at: number): void {
     const words = this.#words;

@@ -1,10 +1,10 @@
 // TCP and Unix sockets of the portable host: node:net answers what the core asked of the kernel.
 //
-// Reading: what Node pushes ('data') goes into receive buffers while a receive is armed. The first chunk that finds none
-// is kept and the socket paused, so a slow reader holds one chunk here and at most READ_AHEAD_BYTES in Node, and then
-// its peer's TCP window is full. Writing: a send is copied once, when it is handed to Node, and completes when the
-// kernel has taken it; the next one waits in linear memory until then, or gets -EAGAIN if it may not wait (MSG_DONTWAIT).
-// So a peer that does not read costs one send.
+// Reading: what Node pushes ('data') goes into receive buffers while a receive is armed. The first chunk that finds
+// none is kept and the socket paused, so a slow reader holds one chunk here and at most READ_AHEAD_BYTES in Node, and
+// then its peer's TCP window is full. Writing: a send is copied once, when it is handed to Node, and completes when the
+// kernel has taken it; the next one waits in linear memory until then, or gets -EAGAIN if it may not wait
+// (MSG_DONTWAIT). So a peer that does not read costs one send.
 //
 // Closing: what a send was still writing is written, then FIN goes out, for LINGER_MS at most without progress. Every
 // open operation completes with -ECANCELED at once. A cancelled send may have been sent in part, as with the kernel.
@@ -67,7 +67,7 @@ export class PortableSocket implements OpOwner {
     socket.on('close', () => this.#onBroken(Errno.ECONNRESET));
   }
 
-  // --- reading --------------------------------------------------------------------------------------------------------
+  // --- reading -------------------------------------------------------------------------------------------------------
 
   receive(op: Op): void {
     if (this.#state === 'idle') {
@@ -133,7 +133,7 @@ export class PortableSocket implements OpOwner {
     return !op.isMultishot;
   }
 
-  // --- writing --------------------------------------------------------------------------------------------------------
+  // --- writing -------------------------------------------------------------------------------------------------------
 
   /** `isNow`: it is decided at once, so it may be with Node when it completes; while one is, the next gets -EAGAIN. */
   send(op: Op, isNow: boolean): void {
@@ -208,7 +208,7 @@ export class PortableSocket implements OpOwner {
     this.#socket.end();
   }
 
-  // --- life -----------------------------------------------------------------------------------------------------------
+  // --- life ----------------------------------------------------------------------------------------------------------
 
   connect(op: Op, target: Target): void {
     if (this.#state !== 'idle') {
@@ -227,7 +227,7 @@ export class PortableSocket implements OpOwner {
     this.#socket.connect(target);
   }
 
-  /** The connection is over. 'close' comes after 'error', and after both sides have ended: then all is known already. */
+  /** The connection is over. 'close' comes after 'error' or after both ends: then all is known already. */
   #onBroken(errno: number): void {
     if (this.#state === 'closed') return;
     this.#state = 'open'; // as far as anybody may still ask: receives and sends tell what has become of it

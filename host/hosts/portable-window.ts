@@ -123,7 +123,7 @@ export class PortableWindow {
     this.#freeCount = count;
   }
 
-  // --- completions ----------------------------------------------------------------------------------------------------
+  // --- completions ---------------------------------------------------------------------------------------------------
 
   get pending(): number {
     return this.#count;
@@ -150,8 +150,8 @@ export class PortableWindow {
   }
 
   /**
-   * Moves into the completion window what fits behind that which the core has not read yet. So if the window is not full
-   * afterwards, there are no more: the core concludes from this that its quiet operations have succeeded.
+   * Moves into the completion window what fits behind that which the core has not read yet. So if the window is not
+   * full afterwards, there are no more: the core concludes from this that its quiet operations have succeeded.
    */
   deliver(): void {
     if (this.#count === 0) return;
@@ -166,7 +166,7 @@ export class PortableWindow {
     this.#control[Control.completionCount >> 2] = before + count;
   }
 
-  // --- operations -----------------------------------------------------------------------------------------------------
+  // --- operations ----------------------------------------------------------------------------------------------------
 
   /** Keeps an operation that does not complete at once, so that it can be cancelled. */
   open(op: Op, owner: OpOwner): void {
@@ -203,7 +203,7 @@ export class PortableWindow {
     this.post(op.low, op.high, result, flags | CQE_MORE);
   }
 
-  // --- copies of what is sent -----------------------------------------------------------------------------------------
+  // --- copies of what is sent ----------------------------------------------------------------------------------------
 
   /** A copy of an operation's bytes, good until the next one is made, or until it is given away by keepCopy(). */
   copyOf(op: Op): Buffer {
@@ -222,7 +222,7 @@ export class PortableWindow {
     if (copy.buffer === this.#scratch.buffer) this.#scratchAt += copy.length;
   }
 
-  // --- receive buffers ------------------------------------------------------------------------------------------------
+  // --- receive buffers -----------------------------------------------------------------------------------------------
 
   /** A free buffer's number, or -1. */
   takeBuffer(): number {

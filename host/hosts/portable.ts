@@ -1,5 +1,5 @@
-// The portable host: no addon, only Node's public APIs, so it runs wherever Node, Bun or Deno runs. node:net, timers and
-// MessagePorts answer the submissions that io_uring would.
+// The portable host: no addon, only Node's public APIs, so it runs wherever Node, Bun or Deno runs. node:net, timers
+// and MessagePorts answer the submissions that io_uring would.
 //
 //   socket, port or timer event --> schedule() --> step(), once for all events of one round of the loop:
 //     enter   take submissions and recycled buffers, deliver completions      (portable-gate.ts, portable-window.ts)
@@ -10,12 +10,12 @@
 // Microtasks run after step(). What they stage is announced by poke() and taken when all of them have run. Nothing
 // ticks: a shard that has nothing to do has no timer and no immediate.
 //
-// Invariants: turn() is called from step() only, so never inside another turn. enter() may be called at any time, also by
-// the core in mid-turn (submitOnly). A deadline is never early: a timer that fires too soon is armed again.
+// Invariants: turn() is called from step() only, so never inside another turn. enter() may be called at any time, also
+// by the core in mid-turn (submitOnly). A deadline is never early: a timer that fires too soon is armed again.
 //
 // Next: portable-gate.ts.
 
-import { isIP } from 'node:net';
+import { isIP, Server } from 'node:net';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { FeatherstarError, systemError } from '../errors.js';
 import { Control } from '../layout.js';
@@ -80,7 +80,7 @@ export class PortableHost implements ShardHost {
     this.fileSlots = this.#gate.fileSlots;
   }
 
-  // --- the loop -------------------------------------------------------------------------------------------------------
+  // --- the loop ------------------------------------------------------------------------------------------------------
 
   /** An arrow: the core imports it as it is. */
   readonly enter = (): void => {
@@ -204,7 +204,7 @@ export class PortableHost implements ShardHost {
     this.#peers.length = 0;
   }
 
-  // --- peers ----------------------------------------------------------------------------------------------------------
+  // --- peers ---------------------------------------------------------------------------------------------------------
 
   doorbells(shardCount: number): DoorbellToken[] {
     return Array.from({ length: shardCount }, (_, peer) => {
@@ -222,34 +222,53 @@ export class PortableHost implements ShardHost {
     this.#peers[peer] = token;
   }
 
-  // --- listening ------------------------------------------------------------------------------------------------------
+  // --- listening -----------------------------------------------------------------------------------------------------
 
   /** Node binds a socket one tick later, so this one answers later. */
-  listen(options: ListenOptions): Promise<{ slot: number; port: number }> {
+  async listen(options: ListenOptions): Promise<{ slot: number; port: number }> {
     const { address, port, backlog } = options;
     const what = `${address}:${port}`;
     const path = address.startsWith('unix:') ? address.slice('unix:'.length) : undefined;
     const isAddress = path === undefined ? isIP(address) !== 0 : path !== '';
-    if (!isAddress) return Promise.reject(systemError('listen', Errno.EINVAL, what));
+    if (!isAddress) throw systemError('listen', Errno.EINVAL, what);
     const listener = this.#gate.listener(backlog);
     const slot = this.#gate.grant(listener);
-    if (slot < 0) return Promise.reject(systemError('listen', Errno.ENFILE, what));
-    const reusePort = options.reusePort && this.sharesPorts;
-    return new Promise((resolve, reject) => {
-      const { server } = listener;
-      const onError = (error: Error) => {
-        this.#gate.withdraw(slot);
-        reject(systemError('listen', errnoOf(error), what));
-      };
-      server.once('error', onError);
-      server.once('listening', () => {
-        server.off('error', onError);
-        listener.watch();
-        const bound = server.address();
-        resolve({ slot, port: typeof bound === 'object' && bound !== null ? bound.port : 0 });
-      });
-      const where = path === undefined ? { host: address, port, reusePort } : { path };
-      server.listen({ ...where, backlog, exclusive: true });
-    });
+    if (slot < 0) throw systemError('listen', Errno.ENFILE, what);
+    const reusePort = path === undefined && options.reusePort && this.sharesPorts;
+    try {
+      if (reusePort && options.isFirst && port !== 0) await probe(address, port);
+      if (this.#isClosed) throw closedError();
+      await bind(listener.server, path === undefined ? { host: address, port, reusePort, backlog } : { path, backlog });
+    } catch (error) {
+      this.#gate.withdraw(slot);
+      throw FeatherstarError.is(error) ? error : systemError('listen', errnoOf(error), what);
+    }
+    listener.watch();
+    const bound = listener.server.address();
+    return { slot, port: typeof bound === 'object' && bound !== null ? bound.port : 0 };
   }
+}
+
+function closedError(): FeatherstarError {
+  return new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed while it began to listen');
+}
+
+function bind(server: Server, where: object): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onClose = () => reject(closedError()); // close() has come first: no other event follows
+    server.once('error', reject);
+    server.once('close', onClose);
+    server.listen({ ...where, exclusive: true }, () => {
+      server.off('error', reject);
+      server.off('close', onClose);
+      resolve();
+    });
+  });
+}
+
+/** Rejects if anybody listens there: a socket that does not share its port cannot be bound beside one that does. */
+async function probe(host: string, port: number): Promise<void> {
+  const server = new Server((socket) => socket.destroy());
+  await bind(server, { host, port });
+  await new Promise((resolve) => server.close(resolve));
 }

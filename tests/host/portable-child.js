@@ -1,5 +1,7 @@
-// A process with one host, its doorbells and one connection, and nothing else that keeps it alive. It says so if it still lives after
-// a while. The first argument is what it calls on the host: ref or unref. Started by portable.test.js.
+// A process with one host, its doorbells and one connection, and nothing else that keeps it alive. It says so if it
+// still lives after a while. The first argument is what it calls on the host: ref or unref.
+//
+// Next: portable.test.js, which starts it.
 
 import { Rig } from './portable-rig.js';
 

@@ -117,7 +117,14 @@ export class Rig {
   }
 
   async listen(options = {}) {
-    return this.host.listen({ address: '127.0.0.1', port: 0, backlog: 16, reusePort: false, ...options });
+    return this.host.listen({
+      address: '127.0.0.1',
+      port: 0,
+      backlog: 16,
+      reusePort: false,
+      isFirst: false,
+      ...options,
+    });
   }
 
   async client(port) {

@@ -247,7 +247,7 @@ test('what waits to be sent on one connection is not what another one sends', as
   const part = rig.put(0, Buffer.alloc(5000, 'a'));
   const users = Array.from({ length: 100 }, () => rig.stage(OP.SEND, { fd: slow.slot, ...part }));
   const large = rig.put(1, Buffer.alloc(SEND_BYTES, 'a'));
-  for (let i = 0; i < 150; i++) users.push(rig.stage(OP.SEND, { fd: slow.slot, ...large })); // it is stuck in one of these
+  for (let i = 0; i < 150; i++) users.push(rig.stage(OP.SEND, { fd: slow.slot, ...large })); // stuck in one of these
   await stalled(() => rig.taken.length);
   assert.ok(rig.taken.length < users.length);
   const heard = [readAll(slow.client), readAll(quick.client)];

@@ -444,11 +444,35 @@ test('what cannot be listened on: names, empty paths, too many', async () => {
   assert.is((await rejection(rig.listen())).errnoName, 'ENFILE');
 });
 
-test('several listeners share a port where the platform can, and the feature says so', async () => {
+test('several listeners share a port where the platform can, and the host says so', async () => {
   const [left, right] = [new Rig(), new Rig()];
   const { port } = await left.listen({ reusePort: true });
   if (left.host.sharesPorts) assert.is((await right.listen({ reusePort: true, port })).port, port);
   else assert.is((await rejection(right.listen({ reusePort: true, port }))).errnoName, 'EADDRINUSE');
+});
+
+test('the first to listen on a shared port sees whether somebody else does', async () => {
+  const [left, right] = [new Rig(), new Rig()];
+  const { slot, port } = await left.listen({ reusePort: true, isFirst: true });
+  const error = await rejection(right.listen({ reusePort: true, isFirst: true, port }));
+  assert.is(error.errnoName, 'EADDRINUSE');
+  await left.run(OP.CLOSE, { fileIndex: slot + 1 });
+  assert.is((await right.listen({ reusePort: true, isFirst: true, port })).port, port);
+});
+
+test('a host that is closed while it begins to listen does not listen', async () => {
+  const { slot, port } = await new Rig().listen();
+  assert.is(slot, 0);
+  closeAll();
+  for (const isFirst of [false, true]) {
+    const rig = new Rig();
+    const listening = rig.listen({ port, isFirst, reusePort: isFirst });
+    rig.close();
+    assert.is((await rejection(listening)).code, 'FEATHERSTAR_CLOSED');
+    const next = new Rig();
+    await next.listen({ port });
+    next.close();
+  }
 });
 
 test('accept: the lowest free slot behind those of listeners, one or many', async () => {
@@ -503,7 +527,7 @@ test('beyond the backlog connections are closed; what those in it have sent is n
   assert.is(String(rig.take(cqe)), 'second');
 });
 
-test('a connection that was reset while it waited: -ECONNRESET, or passed over where that is known earlier', async () => {
+test('a connection that was reset while it waited: -ECONNRESET, or passed over if that is known', async () => {
   const rig = new Rig();
   const { slot: listener, port } = await rig.listen();
   const first = await rig.client(port);
