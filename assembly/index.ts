@@ -7,8 +7,6 @@ import { HEADER_SCRATCH, HEADER } from './layout';
 import { boot as bootShard } from './shard';
 import { threadSpawn } from './wasi';
 
-// --- life -----------------------------------------------------------------------------------------------------------
-
 export { plan } from './layout';
 export { boot, stop, turn, hasWork } from './shard';
 export { trySleep, awake } from './park';
@@ -24,26 +22,16 @@ export function wasi_thread_start(_tid: i32, shard: u32): void {
   bootShard(shard, load<f64>(HEADER + HEADER_SCRATCH + 8));
 }
 
-// --- tasks ----------------------------------------------------------------------------------------------------------
-
 export { firstTask } from './shard';
 export { next as nextTask, spawnHost, spawnWasm, wake, dropTask, liveTasks } from './task';
 export { setShares } from './group';
 
-// --- timers ---------------------------------------------------------------------------------------------------------
-
 export { armTimer } from './shard';
 export { cancel as cancelTimer, pendingTimers } from './wheel';
 
-// --- operations -----------------------------------------------------------------------------------------------------
-
 export { submit, extend, cancelOp, abandon, closeFile, recycle, hurry, openOps } from './op';
-
-// --- calls between shards -------------------------------------------------------------------------------------------
 
 export { callBegin, callSend, callReply, callAbandon, callFree, peerDown, openCalls } from './mesh';
 export { arenaTake, arenaRelease, arenaUsed } from './arena';
-
-// --- HTTP -----------------------------------------------------------------------------------------------------------
 
 export * from './http/index';

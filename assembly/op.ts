@@ -230,8 +230,6 @@ export function ringDoorbell(peer: u32): void {
   sqe.fd = <i32>peer;
 }
 
-// --- buffers --------------------------------------------------------------------------------------------------------
-
 /** Hands a receive buffer back to the kernel with the next enter. */
 export function recycle(buffer: u32): void {
   const c = control();
@@ -239,8 +237,6 @@ export function recycle(buffer: u32): void {
   store<u32>(shardBase() + header().recycleOffset + (c.recycleCount << 2), buffer);
   c.recycleCount++;
 }
-
-// --- the ready ring -------------------------------------------------------------------------------------------------
 
 export function readyRoom(): u32 {
   const c = control();

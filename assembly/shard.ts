@@ -69,7 +69,7 @@ export function turn(): u32 {
   counters().turns++;
   c.moreWork &= ~MoreWork.BLOCKED;
   if (readyRoom() >= c.completionCount) {
-    const all = c.completionCount < header().cqeSlots;
+    const all = c.submitOnly == 0 && c.completionCount < header().cqeSlots; // else some are still in the kernel's ring
     takeCompletions();
     settleQuiet(all);
     c.submitOnly = 0;

@@ -24,6 +24,7 @@ export class SendQueue {
   private nextUsed = 0;
   private queue: Uint8Array[] = [];
   private queuedBytes = 0;
+  private urgent = false; // somebody waits until all is out
   private broken = false;
 
   constructor(shard: Shard, file: number, owner: number, tag: number) {
@@ -34,8 +35,9 @@ export class SendQueue {
     this.bufferBytes = shard.header.sendBufferBytes;
   }
 
+  /** Whether all is out. Without a free send buffer bytes may wait though no SEND is open. */
   get isIdle(): boolean {
-    return this.op === 0;
+    return this.op === 0 && this.queuedBytes === 0;
   }
 
   /** Bytes that are not out yet. */
@@ -63,7 +65,7 @@ export class SendQueue {
     }
     const at = this.nextUsed;
     if (at + bytes > this.bufferBytes) return 0;
-    this.shard.core.hurry();
+    this.shard.hurry();
     this.nextUsed = at + bytes;
     return this.next + at;
   }
@@ -74,12 +76,13 @@ export class SendQueue {
     this.queue.push(bytes);
     this.queuedBytes += bytes.length;
     if (this.op === 0) this.advance();
-    else this.hurry();
+    else this.shard.hurry();
   }
 
-  /** Somebody waits until all is out. */
+  /** Somebody waits until all is out: this SEND, and those that follow it. */
   hurry(): void {
-    this.shard.core.hurry();
+    this.urgent = true;
+    this.shard.hurry();
   }
 
   /** The SEND's event. False: the connection is broken. */
@@ -134,7 +137,10 @@ export class SendQueue {
       }
       this.shard.giveSendBuffer(buffer);
     }
-    if (this.queuedBytes === 0) return;
+    if (this.queuedBytes === 0) {
+      this.urgent = false;
+      return;
+    }
     const buffer = this.shard.takeSendBuffer();
     if (buffer === 0) {
       this.shard.whenSendBufferFree(() => {
@@ -167,7 +173,7 @@ export class SendQueue {
     this.sent = 0;
     this.op = sendNow(this.shard, this.file, buffer, bytes, this.owner, this.tag);
     this.generation = this.shard.opGeneration(this.op);
-    if (this.queuedBytes !== 0) this.hurry();
+    if (this.urgent || this.queuedBytes !== 0) this.shard.hurry();
   }
 
   private stageRest(): void {

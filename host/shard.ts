@@ -29,6 +29,8 @@ export interface ShardOptions {
   threadSpawn: CoreImports['threadSpawn'];
 }
 
+const MORE_WORK = Control.moreWork >> 2;
+const MORE_WORK_BLOCKED = 4; // assembly/layout.ts, MoreWork
 const READY_TAIL = Control.readyTail >> 2;
 const READY_HEAD = Control.readyHead >> 2;
 const NOW_NS = Control.nowNs >> 3;
@@ -113,9 +115,18 @@ export class Shard {
     }
   };
 
-  /** Runs `hook` once, before the next turn looks at what has come. */
-  beforeNextTurn(hook: () => void): void {
+  /** Runs `hook` once, before the next turn looks at what has come; `soon`: and that turn comes at once. */
+  beforeNextTurn(hook: () => void, soon = false): void {
     this.#beforeTurn.push(hook);
+    if (!soon) return;
+    this.#control[MORE_WORK] |= MORE_WORK_BLOCKED;
+    if (!this.#inTurn) this.host.poke();
+  }
+
+  /** Somebody waits for a quiet operation: it is settled with the next turn, and that comes at once. */
+  hurry(): void {
+    this.core.hurry();
+    if (!this.#inTurn) this.host.poke();
   }
 
   #drain(): void {
@@ -175,6 +186,12 @@ export class Shard {
   cancelOp(index: number, generation: number): void {
     if (!this.#inTurn) this.host.poke();
     this.core.cancelOp(index, generation);
+  }
+
+  /** Somebody waits for an operation that completes silently (ops.ts, sendNow). */
+  hurry(): void {
+    if (!this.#inTurn) this.host.poke();
+    this.core.hurry();
   }
 
   closeFile(file: number): void {

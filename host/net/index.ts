@@ -85,7 +85,7 @@ export class Socket implements Owner {
     this.#receiveGeneration = this.#shard.opGeneration(this.#receiveOp);
   }
 
-  /** Sends bytes (copied when there is no room at once: do not change them before the promise resolves). */
+  /** Sends bytes, which are copied. Resolves when little enough waits to be sent. */
   async write(bytes: Uint8Array | string, options: AbortOptions = {}): Promise<void> {
     options.signal?.throwIfAborted();
     if (this.#error !== undefined) throw this.#error;
@@ -95,7 +95,7 @@ export class Socket implements Owner {
     if (data.length === 0) return;
     const at = this.#out.reserve(data.length);
     if (at !== 0) this.#shard.bytes.set(data, at);
-    else this.#out.enqueue(data);
+    else this.#out.enqueue(typeof bytes === 'string' ? data : new Uint8Array(data)); // callers may use theirs again
     if (this.#out.backlogBytes <= HIGH_WATER_BYTES && at !== 0) return;
     await this.#sent();
   }
@@ -137,8 +137,8 @@ export class Socket implements Owner {
       this.#ended = true;
       reader?.resolve(null);
     } else if (errnoName(result) === 'ENOBUFS') {
-      this.#reader = reader;
-      if (reader !== undefined) this.#shard.beforeNextTurn(() => this.#reader !== undefined && this.#arm());
+      this.#reader = reader; // buffers go back with the same enter that takes the new receive, so this does not spin
+      if (reader !== undefined) this.#arm();
     } else {
       this.#error = systemError('recv', result);
       reader?.reject(this.#error);
@@ -259,6 +259,7 @@ export class Listener implements Owner {
     this.#closed = true;
     if (this.#op !== 0 && !this.#shard.closed) this.#shard.cancelOp(this.#op, this.#generation);
     if (!this.#shard.closed) this.#shard.closeFile(this.#file);
+    if (this.#op === 0) this.#shard.unregister(this.#id);
     for (const socket of this.#arrived.splice(0)) socket.close();
     for (const waiter of this.#waiting.splice(0)) waiter.resolve(null);
   }
@@ -270,9 +271,11 @@ export class Listener implements Owner {
 
 /** Listens on this shard. */
 export async function listen(options: ListenOptions = {}): Promise<Listener> {
+  if (typeof options !== 'object' || options === null) throw optionError('options', options, 'an object');
   const { port = 0, hostname = '0.0.0.0', backlog = 1024 } = options;
   if (!Number.isInteger(port) || port < 0 || port > 65_535) throw optionError('port', port, 'an integer, 0 to 65535');
   if (typeof hostname !== 'string' || hostname === '') throw optionError('hostname', hostname, 'an address or a name');
+  if (!Number.isInteger(backlog) || backlog < 1) throw optionError('backlog', backlog, 'a positive integer');
   const shard = currentShard();
   const reusePort = options.reusePort ?? runtime().shardCount > 1;
   const address = await resolveAddress(hostname);
