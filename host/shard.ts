@@ -123,12 +123,6 @@ export class Shard {
     if (!this.#inTurn) this.host.poke();
   }
 
-  /** Somebody waits for a quiet operation: it is settled with the next turn, and that comes at once. */
-  hurry(): void {
-    this.core.hurry();
-    if (!this.#inTurn) this.host.poke();
-  }
-
   #drain(): void {
     const control = this.#control;
     const ready = this.#ready;
@@ -196,7 +190,7 @@ export class Shard {
 
   closeFile(file: number): void {
     if (!this.#inTurn) this.host.poke();
-    if (this.core.closeFile(file) < 0) throw fullError('operations');
+    this.core.closeFile(file);
   }
 
   // --- time ----------------------------------------------------------------------------------------------------------
