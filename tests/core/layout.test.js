@@ -1,7 +1,8 @@
 // The map of memory: host/layout.ts against the core, whose assembly/layout.ts is the original.
 //
-// The core exports no offsets, so each of the host's is shown to be right by effect: somebody writes there, and the core
-// does what it should, or the other way round. And plan()'s arithmetic is done again here, in numbers that cannot wrap.
+// The core exports no offsets, so each of the host's is shown to be right by effect: somebody writes there, and the
+// core does what it should, or the other way round. And plan()'s arithmetic is done again here, in numbers that
+// cannot wrap.
 //
 // Next: wheel.test.js.
 

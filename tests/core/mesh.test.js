@@ -1,9 +1,9 @@
 // Calls between shards: 2, 3 and 5 of them in one thread, turns in random order, more than a million steps in all.
 //
 // What is checked at every step: requests of a pair arrive in the order in which they were sent; each call is answered
-// once, with the payload that its number foretells; no shard has more calls open at a peer than it has credits; what was
-// refused for want of credit is told by a CREDIT entry. At the end: everything is answered within a bound of rounds
-// (no deadlock, whatever the capacity), no call slot is taken and no byte of the arenas used.
+// once, with the payload that its number foretells; no shard has more calls open at a peer than it has credits; what
+// was refused for want of credit is told by a CREDIT entry. At the end: everything is answered within a bound of
+// rounds (no deadlock, whatever the capacity), no call slot is taken and no byte of the arenas used.
 //
 // Next: park.test.js.
 
@@ -107,7 +107,8 @@ class Peer {
     assert.is(call.peer, this.index, 'at the right shard');
     assert.is(call.order, ++this.seen[from], `order of requests ${from} > ${this.index}`);
     this.held.push({ index, number });
-    if (!net.closing && call.depth < 3 && net.random(4) === 0) this.call(from, call.depth + 1); // calls back while it is called
+    // calls back while it is called
+    if (!net.closing && call.depth < 3 && net.random(4) === 0) this.call(from, call.depth + 1);
   }
 
   onReply(index, abandoned) {

@@ -460,7 +460,8 @@ test('a quiet operation has its event after the enter that submits it, in succes
   assert.equal(shard.drain(), [], 'nothing was submitted yet');
   const take = shard.enter.bind(shard);
   shard.enter = () => {
-    if (shard.enters === 0) shard.complete({ index: 2, generation: shard.opGeneration(2) }, -32); // decided in this enter
+    // decided in this enter
+    if (shard.enters === 0) shard.complete({ index: 2, generation: shard.opGeneration(2) }, -32);
     take();
   };
   const owners = shard.turn().filter(({ index }) => index !== 0);

@@ -4,9 +4,9 @@
 // mutants, which must lose a wake-up: so the tests can fail.
 //
 // The stress keeps no call waiting: each request is answered at once. So whenever both threads sleep, a message that
-// somebody should have been woken for lies undelivered. The watchdog waits 5 s for that, which no test of ours depends on
-// being exact. Run with `recheck: false` (R2 left out, see park-worker.js) the same stress stood still at the first
-// try, within the first second: both asleep, a dirty bit set.
+// somebody should have been woken for lies undelivered. The watchdog waits 5 s for that, which no test of ours
+// depends on being exact. Run with `recheck: false` (R2 left out, see park-worker.js) the same stress stood still at
+// the first try, within the first second: both asleep, a dirty bit set.
 //
 // Next: ../support/core.js.
 

@@ -1,9 +1,10 @@
-// The timer wheel through armTimer(), cancelTimer() and turn(), against a naive sorted list: a million random steps with
+// The timer wheel through armTimer(), cancelTimer() and turn(), against a naive sorted list: a million random steps
+// with
 // deadlines of every magnitude, then each limit and each promise by itself.
 //
-// The list's law: a timer is due when the tick (512 ns) that its deadline is rounded up to has been reached; timers fire
-// in the order of their ticks, and within a tick in the order in which they were armed. One armed for the past counts as
-// of the tick at which it was armed.
+// The list's law: a timer is due when the tick (512 ns) that its deadline is rounded up to has been reached; timers
+// fire in the order of their ticks, and within a tick in the order in which they were armed. One armed for the past
+// counts as of the tick at which it was armed.
 //
 // Next: slab.test.js.
 
