@@ -181,18 +181,21 @@ static void watch_libuv(struct loop *loop)
 static bool call_turn(struct loop *loop)
 {
 	napi_value turn, receiver, result, error;
+	napi_handle_scope scope; // one per turn: the loop may go round for hours before it leaves
+	bool ok, pending = false;
 
-	if (napi_get_reference_value(loop->env, loop->turn, &turn) != napi_ok ||
-	    napi_get_reference_value(loop->env, loop->receiver, &receiver) != napi_ok)
+	if (napi_open_handle_scope(loop->env, &scope) != napi_ok)
 		return false;
-	if (napi_make_callback(loop->env, loop->context, receiver, turn, 0, NULL, &result) == napi_ok)
-		return true;
-	bool pending = false;
-
-	napi_is_exception_pending(loop->env, &pending);
-	if (pending && napi_get_and_clear_last_exception(loop->env, &error) == napi_ok)
-		napi_fatal_exception(loop->env, error); // 'uncaughtException', or the worker's 'error'
-	return false;
+	ok = napi_get_reference_value(loop->env, loop->turn, &turn) == napi_ok &&
+	     napi_get_reference_value(loop->env, loop->receiver, &receiver) == napi_ok &&
+	     napi_make_callback(loop->env, loop->context, receiver, turn, 0, NULL, &result) == napi_ok;
+	if (!ok) {
+		napi_is_exception_pending(loop->env, &pending);
+		if (pending && napi_get_and_clear_last_exception(loop->env, &error) == napi_ok)
+			napi_fatal_exception(loop->env, error); // 'uncaughtException', or the worker's 'error'
+	}
+	napi_close_handle_scope(loop->env, scope);
+	return ok;
 }
 
 // The earlier of libuv's timeout (ms, -1 = none) and the wheel's deadline, from now; -1 = none.
@@ -227,6 +230,11 @@ static void enter_once(struct loop *loop, bool may_wait, double bound_ns)
 			poll_ns = bound_ns;
 		control->enter_result = ring_enter(ring, 0, 0);
 		polled = ring_has_completions(ring) || poll_ring(ring, poll_ns);
+		if (bound_ns > 0) { // what is left of it
+			double left = start + bound_ns - monotonic_ns();
+
+			bound_ns = left > 0 ? left : 0;
+		}
 	}
 	if (polled || !may_wait)
 		control->enter_result = ring_enter(ring, 0, 0);
@@ -245,9 +253,8 @@ static void on_prepare(struct uv_handle *handle)
 {
 	struct loop *loop = handle->data;
 	struct ring *ring = loop->ring;
-	napi_handle_scope scope;
 
-	if (!loop->running || napi_open_handle_scope(loop->env, &scope) != napi_ok)
+	if (!loop->running)
 		return;
 	uv.idle_stop(loop->idle); // while it is active, uv_backend_timeout() is 0
 	for (;;) {
@@ -276,7 +283,6 @@ static void on_prepare(struct uv_handle *handle)
 		}
 		uv.idle_start(loop->idle, (void *)uv.idle_stop); // libuv's own poll does not wait
 	}
-	napi_close_handle_scope(loop->env, scope);
 }
 
 int loop_start(struct loop *loop, napi_env env, struct ring *ring, napi_value turn)
