@@ -11,6 +11,7 @@ import type { Shard } from './shard.js';
 
 const OK = 0;
 const THREW = 1;
+const ARENA_HEADER_BYTES = 16; // of each block (assembly/arena.ts)
 const PAYLOAD_OFFSET = MESSAGE_OFFSET + 24;
 const METHOD_WORD = MESSAGE_OFFSET >> 2;
 
@@ -19,7 +20,9 @@ type Reject = (reason: unknown) => void;
 
 interface Pending {
   method: number;
-  args: unknown[];
+  /** The encoded arguments: the encoder's own buffer, or a copy if the call has to wait. */
+  bytes: Uint8Array;
+  length: number;
   resolve: Resolve;
   reject: Reject;
 }
@@ -34,7 +37,7 @@ interface Open {
 interface HeldReply {
   call: number;
   status: number;
-  value: unknown;
+  bytes: Uint8Array;
 }
 
 export type ShardFunction = (...args: never[]) => unknown;
@@ -81,10 +84,18 @@ export class Calls {
       return Promise.reject(new FeatherstarError('FEATHERSTAR_MODULE', text));
     }
     if (peer === this.#shard.index) return this.#callHere(method, args);
+    let length: number;
+    try {
+      length = this.#encoder.encode(args);
+    } catch (error) {
+      return Promise.reject(error);
+    }
     return new Promise((resolve, reject) => {
-      const pending = { method, args, resolve, reject };
+      const pending = { method, bytes: this.#encoder.bytes as Uint8Array, length, resolve, reject };
       const queue = this.#waiting[peer];
-      if (queue.length !== 0 || !this.#send(peer, pending)) queue.push(pending);
+      if (queue.length === 0 && this.#send(peer, pending)) return;
+      pending.bytes = copyOf(pending.bytes, length); // what counts are the arguments as they were when it was called
+      queue.push(pending);
     });
   }
 
@@ -108,20 +119,14 @@ export class Calls {
       pending.reject(downError(peer));
       return true;
     }
-    let length: number;
-    try {
-      length = this.#encoder.encode(pending.args);
-    } catch (error) {
-      pending.reject(error);
-      return true;
-    }
+    const { bytes, length } = pending;
     const index = core.callBegin(peer);
     if (index < 0) {
       if (index === Code.NO_CREDIT) return false;
       pending.reject(index === Code.PEER_DOWN ? downError(peer) : fullError('calls'));
       return true;
     }
-    const payload = this.#write(index, length);
+    const payload = this.#write(index, bytes, length);
     if (payload < 0) {
       core.callFree(index);
       if (payload === Code.RANGE) pending.reject(tooLarge(length, this.#shard.header.arenaBytes));
@@ -134,15 +139,14 @@ export class Calls {
   }
 
   /** Puts the encoded value where it fits: 0 inline, an arena address, FULL to wait, RANGE if it never fits. */
-  #write(index: number, length: number): number {
+  #write(index: number, source: Uint8Array, length: number): number {
     const { bytes, core, header } = this.#shard;
-    const source = this.#encoder.bytes;
     if (length <= MESSAGE_BYTES) {
       const at = this.#callsAt + index * CALL_BYTES + PAYLOAD_OFFSET;
       for (let i = 0; i < length; i++) bytes[at + i] = source[i];
       return 0;
     }
-    if (length > header.arenaBytes - 16) return Code.RANGE;
+    if (length > header.arenaBytes - ARENA_HEADER_BYTES) return Code.RANGE;
     const at = core.arenaTake(length) >>> 0; // an address: Wasm's i32 reads as signed
     if (at === 0) {
       this.#waitForArena();
@@ -161,7 +165,7 @@ export class Calls {
       if (this.#shard.closed) return;
       const held = this.#held;
       this.#held = [];
-      for (const { call, status, value } of held) this.#reply(call, status, value);
+      for (const { call, status, bytes } of held) this.#sendReply(call, status, bytes, bytes.length);
       for (let peer = 0; peer < this.#waiting.length; peer++) this.#retry(peer);
     });
   }
@@ -222,15 +226,18 @@ export class Calls {
       outcome = THREW;
       length = this.#encoder.encode(error);
     }
-    let payload = this.#write(index, length);
-    if (payload === Code.RANGE) {
+    if (length > this.#shard.header.arenaBytes - ARENA_HEADER_BYTES) {
       outcome = THREW;
       length = this.#encoder.encode(tooLarge(length, this.#shard.header.arenaBytes));
-      payload = this.#write(index, length);
     }
-    if (payload === Code.FULL) this.#held.push({ call: index, status, value });
+    this.#sendReply(index, outcome, this.#encoder.bytes, length);
+  }
+
+  #sendReply(index: number, status: number, bytes: Uint8Array, length: number): void {
+    const payload = this.#write(index, bytes, length);
+    if (payload === Code.FULL) this.#held.push({ call: index, status, bytes: copyOf(bytes, length) });
     else {
-      this.#shard.core.callReply(index, outcome, length, payload);
+      this.#shard.core.callReply(index, status, length, payload);
       this.#shard.host.poke();
     }
   }
@@ -260,6 +267,12 @@ export class Calls {
     });
     for (const pending of this.#waiting[peer].splice(0)) pending.reject(downError(peer));
   }
+}
+
+function copyOf(bytes: Uint8Array, length: number): Uint8Array {
+  const copy = new Uint8Array(length);
+  copy.set(bytes.subarray(0, length));
+  return copy;
 }
 
 function downError(peer: number): FeatherstarError {

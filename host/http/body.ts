@@ -60,6 +60,7 @@ export class RequestBody {
   /** The answer is out: what still comes interests nobody. */
   discard(): void {
     this.#discarding = true;
+    if (this.#queue.length !== 0) this.#done = false; // who reads on must not take the rest for the end
     this.#queue = [];
     this.#queuedBytes = 0;
     if (!this.#done) this.fail(new FeatherstarError('FEATHERSTAR_BODY', 'the body was not read before the answer'));

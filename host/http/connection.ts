@@ -17,7 +17,7 @@ import { Inbox } from './inbox.js';
 import { FeatherRequest } from './request.js';
 import { asResponse, FeatherResponse } from './response.js';
 import type { ServerShard } from './server.js';
-import { connectionFor, type Exchange } from './writer.js';
+import { connectionFor, dropBody, type Exchange } from './writer.js';
 
 const RECEIVED = 1; // tags
 const SENT = 2;
@@ -53,6 +53,10 @@ const CLOSED = 4;
 const LINGER_NS = 1e9;
 const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n', 'latin1');
 
+function goneError(): FeatherstarError {
+  return new FeatherstarError('FEATHERSTAR_CLOSED', 'the client closed the connection');
+}
+
 export class HttpConnection implements Owner, Exchange {
   isHead = false;
   isHttp10 = false;
@@ -68,6 +72,7 @@ export class HttpConnection implements Owner, Exchange {
   private keepAlive = true;
   private left = false; // its number is given back: no event names it any more
   private answered = false; // the answer is queued, but the request's body is not in
+  private begun = false; // an answer is being streamed, its head is queued
   private wantsContinue = false;
   private body: RequestBody | undefined;
   private bodyDone = true;
@@ -168,7 +173,7 @@ export class HttpConnection implements Owner, Exchange {
 
   private breakBody(status: number, text: string): void {
     this.body?.fail(new FeatherstarError('FEATHERSTAR_BODY', text));
-    if (this.answered) this.destroy();
+    if (this.answered || this.begun) this.destroy();
     else this.refuse(status);
   }
 
@@ -220,6 +225,7 @@ export class HttpConnection implements Owner, Exchange {
   private expectBody(flags: number): boolean {
     const { limits, shard } = this.server;
     this.bodyBytes = 0;
+    this.begun = false;
     this.wantsContinue = (flags & EXPECT_CONTINUE) !== 0;
     if (shard.doubles[(this.parser + CONTENT_LENGTH) / 8] > limits.bodyBytes) {
       this.refuse(413);
@@ -245,12 +251,18 @@ export class HttpConnection implements Owner, Exchange {
   }
 
   private readonly onAnswer = (value: unknown): void => {
-    if (this.phase !== HANDLING) return; // the client is gone, or was refused
+    if (this.phase !== HANDLING) {
+      dropBody(value); // the client is gone, or was refused
+      return;
+    }
     try {
       const response = asResponse(value);
       this.connection = connectionFor(this.keepAlive && this.mayKeepBody(), this.isHttp10);
       if (response instanceof FeatherResponse && this.server.writer.writeNow(response, this.out, this)) this.finish();
-      else this.server.writer.write(response, this.out, this).then(this.finish, this.onStreamFailure);
+      else {
+        this.begun = false;
+        this.server.writer.write(response, this.out, this).then(this.finish, this.onStreamFailure);
+      }
     } catch (error) {
       this.onFailure(error);
     }
@@ -262,12 +274,21 @@ export class HttpConnection implements Owner, Exchange {
     if (this.phase === HANDLING) this.answerStatus(500);
   };
 
-  /** The answer's body failed in the middle: only breaking off tells the client. */
+  /** The answer's body failed. In the middle of it, only breaking off tells the client. */
   private readonly onStreamFailure = (error: unknown): void => {
-    if (this.phase === CLOSED) return;
+    if (this.phase !== HANDLING) return; // the client is gone, or was refused
+    if (!this.begun) {
+      this.onFailure(error);
+      return;
+    }
     this.server.report(error);
     this.destroy();
   };
+
+  beginStream(): void {
+    if (this.phase !== HANDLING) throw goneError();
+    this.begun = true;
+  }
 
   /** Whether what the client still sends of a body that nobody read is worth receiving. */
   private mayKeepBody(): boolean {
@@ -285,7 +306,7 @@ export class HttpConnection implements Owner, Exchange {
   private readonly finish = (): void => {
     if (this.phase !== HANDLING) return;
     if (this.connection === CLOSE) {
-      this.body?.discard();
+      if (!this.bodyDone) this.body?.discard();
       this.startClosing();
     } else if (this.bodyDone) this.nextRequest();
     else {
@@ -350,11 +371,14 @@ export class HttpConnection implements Owner, Exchange {
         this.onDrained.resolve();
         this.onDrained = undefined;
       } else this.setDeadline(this.server.limits.idleTimeoutNs);
-    } else if (this.inbox.waits) this.inbox.resume();
+    } else {
+      if (this.phase === HEAD && !this.out.isIdle) this.setDeadline(this.server.limits.idleTimeoutNs); // it still reads
+      if (this.inbox.waits) this.inbox.resume();
+    }
   }
 
   drained(): Promise<void> | undefined {
-    if (this.phase === CLOSED) throw new FeatherstarError('FEATHERSTAR_CLOSED', 'the client closed the connection');
+    if (this.phase === CLOSED) throw goneError();
     if (this.out.backlogBytes <= HIGH_WATER_BYTES) return undefined;
     this.setDeadline(this.server.limits.idleTimeoutNs); // for a client that never reads
     this.out.hurry();
@@ -382,6 +406,7 @@ export class HttpConnection implements Owner, Exchange {
 
   private startClosing(): void {
     this.phase = CLOSING;
+    this.inbox.discard();
     if (this.out.isIdle) this.afterLast();
     else {
       this.out.hurry();
@@ -408,7 +433,7 @@ export class HttpConnection implements Owner, Exchange {
     this.out.break();
     this.inbox.close();
     shard.closeFile(this.file);
-    const gone = new FeatherstarError('FEATHERSTAR_CLOSED', 'the client closed the connection');
+    const gone = goneError();
     this.body?.fail(gone);
     this.aborter?.abort();
     this.onDrained?.reject(gone);
@@ -454,6 +479,7 @@ export class HttpConnection implements Owner, Exchange {
   private onTimeout(): void {
     if (this.phase >= CLOSING || !this.out.isIdle)
       this.destroy(); // it does not read, or does not close
+    else if (this.phase === HANDLING && (this.answered || this.begun)) this.destroy();
     else if (this.phase === HANDLING || this.inbox.hasPartialHead) this.refuse(408);
     else this.startClosing();
   }

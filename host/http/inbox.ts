@@ -71,6 +71,7 @@ export class Inbox {
   }
 
   private mayReceive(): boolean {
+    if (this.connection.isClosing) return !this.ended; // to drop it: see discard()
     return !this.ended && this.waitingBytes <= HIGH_WATER_BYTES && !this.connection.bodyIsFull;
   }
 
@@ -229,12 +230,22 @@ export class Inbox {
     return { text, start: 0 };
   }
 
-  /** The connection is closed: gives everything back. */
-  close(): void {
+  /**
+   * The connection is closing: what is here and what still comes interests nobody. It is received all the same. A client
+   * that sends before it reads would wait for ever, and bytes left unread at close make the kernel reset the connection.
+   */
+  discard(): void {
     if (this.held >= 0) this.dropHeld();
     this.waiting = [];
     this.waitingBytes = 0;
     this.carry = NOTHING;
+    if (this.op === 0 && this.mayReceive()) this.arm();
+  }
+
+  /** The connection is closed: gives everything back. */
+  close(): void {
+    this.ended = true;
+    this.discard();
     this.pause();
   }
 }

@@ -50,8 +50,10 @@ export class FeatherRequest {
     if (this.#url === undefined) {
       const { text, start, targetStart, targetEnd } = this.#head;
       const target = text.slice(start + targetStart, start + targetEnd);
-      this.#url =
-        target.startsWith('/') || target === '*' ? `http://${this.header('host') ?? 'localhost'}${target}` : target;
+      const origin = `http://${this.header('host') ?? 'localhost'}`;
+      if (target === '*')
+        this.#url = origin; // RFC 9112 3.3
+      else this.#url = target.startsWith('/') ? origin + target : target;
     }
     return this.#url;
   }

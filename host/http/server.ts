@@ -3,6 +3,7 @@
 
 import { resolveAddress } from '../address.js';
 import { optionError } from '../errors.js';
+import type { Header } from '../layout.js';
 import { accept, MORE } from '../ops.js';
 import { Runtime, runtime } from '../runtime.js';
 import { currentShard, findShard, type Owner, type Shard } from '../shard.js';
@@ -76,6 +77,10 @@ const PIECE_SCRATCH = 131_072; // 64 KiB: received bytes that had to wait
 const TEMPLATES = 196_608; // 64 KiB
 const TEMPLATES_BYTES = 65_536;
 
+const ACCEPTED = 0; // tags
+const RETRY = 1;
+const RETRY_NS = 1e8;
+
 interface Limits {
   bodyBytes: number;
   connections: number;
@@ -102,7 +107,11 @@ export class ServerShard implements Owner {
   private op = 0;
   private generation = 0;
   private holders: HttpConnection[] = [];
+  private retry = 0; // timer: accepting had failed
+  private retryGeneration = 0;
+  private closing: Promise<void> | undefined;
   private onEmpty: (() => void) | undefined;
+  private onStopped: (() => void) | undefined;
 
   constructor(shard: Shard, listener: number, options: ServeOptions) {
     const limits = { ...DEFAULTS, ...definedOnly(options.limits ?? {}) };
@@ -131,21 +140,37 @@ export class ServerShard implements Owner {
   }
 
   private arm(): void {
-    this.op = accept(this.shard, this.listener, this.id, 0);
+    this.op = accept(this.shard, this.listener, this.id, ACCEPTED);
     this.generation = this.shard.opGeneration(this.op);
   }
 
   /** A connection, or the end of accepting. */
-  onEvent(_tag: number, result: number, flags: number): void {
-    if ((flags & MORE) === 0) this.op = 0;
-    if (result >= 0) {
-      if (this.draining || this.connections.size >= this.limits.connections) this.turnAway(result);
-      else this.connections.add(new HttpConnection(this, result));
+  onEvent(tag: number, result: number, flags: number): void {
+    if (tag === RETRY) this.retry = 0;
+    else {
+      if ((flags & MORE) === 0) this.op = 0;
+      if (result >= 0) this.take(result);
     }
     if (this.op !== 0) return;
-    if (this.draining) this.shard.unregister(this.id);
-    else if (result >= 0 || this.connections.size === 0) this.arm();
-    // Otherwise no file slot is free (-ENFILE): accepting goes on when a connection has gone, see forget().
+    if (this.draining) this.leaveIfDone();
+    else if (result >= 0) this.arm();
+    else if (this.retry === 0) {
+      // Mostly -ENFILE. A connection that goes frees a slot, see forget(); but sockets of net/ hold slots as well.
+      this.retry = this.shard.armTimer(RETRY_NS, this.id, RETRY);
+      this.retryGeneration = this.shard.timerGeneration(this.retry);
+    }
+  }
+
+  private take(file: number): void {
+    if (this.draining || this.connections.size >= this.limits.connections) this.turnAway(file);
+    else this.connections.add(new HttpConnection(this, file));
+  }
+
+  private leaveIfDone(): void {
+    if (this.op !== 0 || this.retry !== 0 || this.onStopped === undefined) return;
+    this.shard.unregister(this.id);
+    this.onStopped();
+    this.onStopped = undefined;
   }
 
   private turnAway(file: number): void {
@@ -178,13 +203,26 @@ export class ServerShard implements Owner {
   }
 
   /** Stops accepting, lets requests that run be answered, and after the deadline closes what is left. */
-  async close(timeoutMs: number): Promise<void> {
-    if (this.draining) return;
+  close(timeoutMs: number): Promise<void> {
+    this.closing ??= this.drain(timeoutMs);
+    return this.closing;
+  }
+
+  private async drain(timeoutMs: number): Promise<void> {
     this.draining = true;
+    const stopped = new Promise<void>((resolve) => {
+      this.onStopped = resolve; // then nothing refers to the listener any more, and its port is free
+    });
     if (this.op !== 0) this.shard.cancelOp(this.op, this.generation);
+    if (this.retry !== 0 && this.shard.core.cancelTimer(this.retry, this.retryGeneration) === 0) this.retry = 0;
     this.shard.closeFile(this.listener);
+    this.leaveIfDone();
     for (const connection of this.connections) connection.drain();
-    if (this.connections.size === 0) return;
+    if (this.connections.size !== 0) await this.emptied(timeoutMs);
+    await stopped;
+  }
+
+  private async emptied(timeoutMs: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve) => {
       this.onEmpty = resolve;
@@ -211,11 +249,15 @@ export interface Server {
 }
 
 function check(options: ServeOptions): void {
-  const { fetch, port = 0, hostname = '0.0.0.0', limits = {}, backlog = 1024 } = options;
+  if (typeof options !== 'object' || options === null) throw optionError('options', options, 'an object');
+  const { fetch, port = 0, hostname = '0.0.0.0', limits = {}, backlog = 1024, onError, reusePort = false } = options;
   if (typeof fetch !== 'function') throw optionError('fetch', fetch, 'a function');
   if (!Number.isInteger(port) || port < 0 || port > 65_535) throw optionError('port', port, 'an integer, 0 to 65535');
   if (typeof hostname !== 'string' || hostname === '') throw optionError('hostname', hostname, 'an address or a name');
   if (!Number.isInteger(backlog) || backlog < 1) throw optionError('backlog', backlog, 'a positive integer');
+  if (onError !== undefined && typeof onError !== 'function') throw optionError('onError', onError, 'a function');
+  if (typeof reusePort !== 'boolean') throw optionError('reusePort', reusePort, 'true or false');
+  if (typeof limits !== 'object' || limits === null) throw optionError('limits', limits, 'an object');
   for (const [name, value] of Object.entries(limits)) {
     const highest = HIGHEST[name as keyof HttpLimits];
     if (highest === undefined) throw optionError('limits', name, `one of ${Object.keys(HIGHEST).join(', ')}`);
@@ -223,6 +265,14 @@ function check(options: ServeOptions): void {
       throw optionError(`limits.${name}`, value, `an integer, 1 to ${highest}`);
     }
   }
+}
+
+/** The runtime's limits, as far as this server builds on them. */
+function checkShard({ scratchBytes, recvBufferBytes }: Header): void {
+  const scratchWanted = TEMPLATES + TEMPLATES_BYTES;
+  if (scratchBytes < scratchWanted) throw optionError('limits.scratchBytes', scratchBytes, `>= ${scratchWanted}`);
+  const pieceMax = TEMPLATES - PIECE_SCRATCH;
+  if (recvBufferBytes > pieceMax) throw optionError('limits.recvBufferBytes', recvBufferBytes, `<= ${pieceMax}`);
 }
 
 /**
@@ -234,6 +284,7 @@ export async function serve(options: ServeOptions): Promise<Server> {
   const { port = 0, hostname = '0.0.0.0', backlog = 1024 } = options;
   const own = findShard() === undefined ? await Runtime.start({ shards: 1 }) : undefined;
   const shard = currentShard();
+  checkShard(shard.header);
   const reusePort = options.reusePort ?? runtime().shardCount > 1;
   let server: ServerShard;
   let bound: { slot: number; port: number };

@@ -19,6 +19,8 @@ export interface Exchange {
   readonly isHttp10: boolean;
   /** CLOSE and the like: what the answer says of the connection. */
   connection: number;
+  /** The head of a streamed answer is queued now. Throws if nobody waits for an answer any more. */
+  beginStream(): void;
   /** Resolves when the client has taken enough that more may be queued; rejects when it is gone. */
   drained(): Promise<void> | undefined;
 }
@@ -93,6 +95,7 @@ export class Writer {
 
   private writeBodiless(response: FeatherResponse, queue: SendQueue, exchange: Exchange): boolean {
     queue.enqueue(Buffer.from(this.headText(response, exchange, '', '\r\n'), 'latin1'));
+    dropBody(response);
     return true;
   }
 
@@ -128,6 +131,7 @@ export class Writer {
     if (stream === null || response.status === 204 || response.status === 304) {
       const framing = response.status === 204 || response.status === 304 ? '\r\n' : 'Content-Length: 0\r\n\r\n';
       queue.enqueue(Buffer.from(this.headText(response, exchange, '', framing), 'latin1'));
+      dropBody(response);
       return;
     }
     const reader = stream.getReader();
@@ -146,12 +150,13 @@ export class Writer {
     exchange: Exchange,
   ): Promise<void> {
     const first = await reader.read();
+    if (!first.done) checkChunk(first.value);
     let ahead = first.done ? undefined : readAhead(reader);
     const isWhole = ahead === undefined || (await isEndSoon(ahead));
     if (isWhole) {
       const body = first.done ? EMPTY : first.value; // all of it is here: say how long it is
-      checkChunk(body);
       const head = this.headText(response, exchange, '', `Content-Length: ${body.length}\r\n\r\n`);
+      exchange.beginStream();
       queue.enqueue(Buffer.from(head, 'latin1'));
       if (!exchange.isHead) queue.enqueue(body);
       return;
@@ -159,6 +164,7 @@ export class Writer {
     const chunked = !exchange.isHttp10;
     if (!chunked) exchange.connection = CLOSE; // HTTP/1.0 knows no chunks: the end of the connection ends the body
     const head = this.headText(response, exchange, '', chunked ? 'Transfer-Encoding: chunked\r\n\r\n' : '\r\n');
+    exchange.beginStream();
     queue.enqueue(Buffer.from(head, 'latin1'));
     if (exchange.isHead) {
       await reader.cancel();
@@ -199,6 +205,12 @@ function checkChunk(chunk: unknown): void {
   if (!(chunk instanceof Uint8Array)) {
     throw new FeatherstarError('FEATHERSTAR_OPTION', `a body stream must yield Uint8Arrays, not ${typeof chunk}`);
   }
+}
+
+/** The answer is not sent, or not its body: a stream is told, so that what feeds it can stop. */
+export function dropBody(response: unknown): void {
+  const body = response instanceof FeatherResponse ? response.rawBody : response instanceof Response && response.body;
+  if (body instanceof ReadableStream && !body.locked) body.cancel().catch(() => undefined); // nobody waits for it
 }
 
 function frame(bytes: Uint8Array): Uint8Array {

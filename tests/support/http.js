@@ -142,7 +142,8 @@ export class Client {
     if (headers['transfer-encoding'] === 'chunked') {
       response.chunks = await this.#chunks();
       response.body = Buffer.concat(response.chunks);
-    } else if ('content-length' in headers) response.body = await this.take(Number(headers['content-length']), 'a body');
+    } else if ('content-length' in headers)
+      response.body = await this.take(Number(headers['content-length']), 'a body');
     else response.body = await this.rest();
     response.text = response.body.toString();
     return response;
