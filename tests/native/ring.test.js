@@ -1,0 +1,399 @@
+// One ring's life: windows of every size, buffers that come and go, grants, peers, listeners, the end.
+//
+// Next: loop.test.js.
+
+import { once } from 'node:events';
+import { rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import {
+  addon,
+  BUFFER_SELECT,
+  CQE_SKIP_SUCCESS,
+  closeAll,
+  ERRNO,
+  F_BUFFER,
+  F_MORE,
+  OP,
+  obstacle,
+  openFiles,
+  RECV_MULTISHOT,
+  Rig,
+  ringMappings,
+} from './rig.js';
+
+const { EADDRINUSE, EADDRNOTAVAIL, EALREADY, EBADF, EINVAL, EMFILE, ENFILE, ENOBUFS, EPERM } = ERRNO;
+const LISTEN_REUSE_PORT = 1;
+const LISTEN_V6_ONLY = 2;
+
+const test = suite('ring');
+const reason = obstacle();
+if (reason !== undefined) {
+  console.log(`# skipped: ring: ${reason}`);
+  test.skip(reason, () => {});
+}
+const it = reason === undefined ? test : () => {};
+test.after.each(closeAll);
+
+function users(cqes) {
+  return cqes.map(({ user }) => Number(user));
+}
+
+function range(count, from = 1) {
+  return Array.from({ length: count }, (_, i) => from + i);
+}
+
+it('more completions than the window holds: all come, in order, in windows', () => {
+  const rig = new Rig({ sqeSlots: 64, cqeSlots: 64 });
+  const kernel = [];
+  for (let round = 0; round < 5; round++) {
+    for (let i = 0; i < 64; i++) rig.stage(OP.NOP);
+    rig.setControl('submitOnly', 1); // five times more than the window, and the kernel's own queue, can take
+    rig.ring.enter();
+    assert.is(rig.control('submitCount'), 0);
+    assert.is(rig.control('completionCount'), 0, 'submit only: the window is left alone');
+  }
+  rig.setControl('submitOnly', 0);
+  for (let i = 0; i < 20 && kernel.length < 320; i++) {
+    const cqes = rig.enter();
+    assert.ok(cqes.length <= 64);
+    kernel.push(...cqes);
+  }
+  assert.equal(users(kernel), range(320));
+});
+
+it('the window is not written again before the core has taken what is in it', () => {
+  const rig = new Rig();
+  const first = rig.stage(OP.NOP);
+  rig.ring.enter();
+  rig.stage(OP.NOP);
+  rig.ring.enter();
+  assert.is(rig.control('completionCount'), 1);
+  assert.is(rig.take()[0].user, first);
+  assert.is(rig.enter().length, 1);
+});
+
+it('a count beyond the window is one of the window', () => {
+  const rig = new Rig({ sqeSlots: 16, cqeSlots: 64 });
+  for (let i = 0; i < 16; i++) rig.stage(OP.NOP);
+  rig.setControl('submitCount', 0xffffffff);
+  assert.equal(users(rig.enter()), range(16));
+  assert.is(rig.control('submitCount'), 0);
+});
+
+it('refusals that nobody takes fill a bounded list; then submissions stay staged, and none is lost', () => {
+  const rig = new Rig({ sqeSlots: 16, cqeSlots: 16 });
+  rig.setControl('submitOnly', 1);
+  let staged = 0;
+  for (let round = 0; round < 10; round++) {
+    for (; rig.control('submitCount') < 16; staged++) rig.stage(200);
+    rig.ring.enter();
+  }
+  assert.is(rig.control('submitCount'), 16, 'the window is full: the core has to stop');
+  assert.is(staged, 48, 'both windows as refusals, and one window that waits');
+  rig.setControl('submitOnly', 0);
+  const all = [];
+  for (let i = 0; i < 10; i++) all.push(...rig.enter());
+  assert.equal(users(all), range(48));
+  assert.ok(all.every(({ result }) => result === EPERM));
+});
+
+it('receive buffers: run out, come back, and are received into again', () => {
+  const rig = new Rig({ recvBufferCount: 2, recvBufferBytes: 64 });
+  const [a, b] = rig.pair();
+  const receive = () => rig.completion(rig.stage(OP.RECV, { fd: b, flags: BUFFER_SELECT }));
+  rig.run(OP.SEND, { fd: a, ...rig.put('x'.repeat(64) + 'y'.repeat(64) + 'z'.repeat(64)) });
+  const held = [receive(), receive()];
+  assert.equal(new Set(held.map(({ flags }) => flags >>> 16)), new Set([0, 1]));
+  assert.is(receive().result, ENOBUFS);
+  assert.is(rig.received(held[0]), 'x'.repeat(64), 'a failed receive has not touched what Wasm holds');
+  rig.recycle(held[1].flags >>> 16);
+  const third = receive();
+  assert.is(rig.received(third), 'z'.repeat(64));
+  assert.is(third.flags >>> 16, held[1].flags >>> 16);
+});
+
+it('a multishot receive ends with -ENOBUFS and goes on after a recycle', () => {
+  const rig = new Rig({ recvBufferCount: 1, recvBufferBytes: 64 });
+  const [a, b] = rig.pair();
+  const first = rig.stage(OP.RECV, { fd: b, flags: BUFFER_SELECT, ioprio: RECV_MULTISHOT });
+  rig.run(OP.SEND, { fd: a, ...rig.put('one') });
+  const one = rig.completion(first);
+  assert.is(rig.received(one), 'one');
+  rig.run(OP.SEND, { fd: a, ...rig.put('two') });
+  const last = rig.completion(first);
+  assert.equal([last.result, last.flags & (F_MORE | F_BUFFER)], [ENOBUFS, 0]);
+  rig.recycle(one.flags >>> 16);
+  const second = rig.stage(OP.RECV, { fd: b, flags: BUFFER_SELECT, ioprio: RECV_MULTISHOT });
+  assert.is(rig.received(rig.completion(second)), 'two');
+});
+
+it('buffers given back twice, never lent, or made up are not given to the kernel twice', () => {
+  const rig = new Rig({ recvBufferCount: 4, recvBufferBytes: 64 });
+  const [a, b] = rig.pair();
+  const receive = () => rig.completion(rig.stage(OP.RECV, { fd: b, flags: BUFFER_SELECT, opFlags: 0x40 }));
+  rig.recycle(0, 1, 2, 3); // the kernel has all of them
+  rig.enter();
+  rig.run(OP.SEND, { fd: a, ...rig.put('a'.repeat(64)) });
+  const held = receive().flags >>> 16;
+  rig.recycle(held, held, held, 0xffffffff);
+  rig.enter();
+  assert.is(rig.control('recycleCount'), 0);
+  rig.recycle(4, 5, 0x10000 + held, 0x80000000);
+  rig.setControl('recycleCount', 0xffffffff);
+  rig.enter();
+  rig.run(OP.SEND, { fd: a, ...rig.put('b'.repeat(64 * 6)) });
+  const ids = [];
+  let result;
+  for (let i = 0; i < 6; i++) {
+    const cqe = receive();
+    result = cqe.result;
+    if (result > 0) ids.push(cqe.flags >>> 16);
+  }
+  assert.equal(ids.sort(), [0, 1, 2, 3], 'each of the four once');
+  assert.is(result, ENOBUFS);
+});
+
+it('the file table has an end', () => {
+  const rig = new Rig({ fileSlots: 8, grantSlots: 4 });
+  const slots = range(4).map(() => rig.run(OP.SOCKET, { fd: 2, off: 1 }));
+  assert.equal(slots.sort(), [4, 5, 6, 7]);
+  assert.is(rig.run(OP.SOCKET, { fd: 2, off: 1 }), ENFILE);
+  rig.run(OP.CLOSE, { fileIndex: 6 });
+  assert.is(rig.run(OP.SOCKET, { fd: 2, off: 1 }), 5);
+});
+
+it('grants: a slot is given again after CLOSE, and there are only so many', () => {
+  const rig = new Rig({ grantSlots: 2 });
+  const { port } = rig.listen();
+  assert.is(rig.listen().slot, 1);
+  assert.equal(rig.listen(), { errno: EMFILE, syscall: 'io_uring_register' });
+  assert.is(rig.run(OP.CLOSE, { fileIndex: 1 }), 0);
+  const again = rig.listen('127.0.0.1', port);
+  assert.equal(again, { slot: 0, port }, 'the port is free again, and so is the slot');
+});
+
+it('listen: addresses of every kind, and what it says to bad ones', () => {
+  const rig = new Rig({ grantSlots: 8 });
+  const { port } = rig.listen();
+  assert.ok(port > 0 && port < 65_536);
+  assert.is(rig.listen('127.0.0.1', port).errno, EADDRINUSE);
+  const six = rig.listen('::1', 0, 16, LISTEN_V6_ONLY);
+  if (six.errno === EADDRNOTAVAIL || six.errno === -97) console.log('# skipped: listen on ::1: no IPv6 here');
+  else assert.ok(six.port > 0, JSON.stringify(six));
+  const shared = rig.listen('127.0.0.1', 0, 16, LISTEN_REUSE_PORT);
+  assert.is(rig.listen('127.0.0.1', shared.port, 16, LISTEN_REUSE_PORT).port, shared.port);
+  assert.equal(rig.listen('192.0.2.1'), { errno: EADDRNOTAVAIL, syscall: 'bind' });
+  const path = join(tmpdir(), `featherstar-ring-${process.pid}.sock`);
+  assert.is(rig.listen(`unix:${path}`).port, 0);
+  assert.is(rig.listen(`unix:${path}`).errno, EADDRINUSE);
+  rmSync(path);
+  const bad = ['', 'localhost', '127.0.0.1.2', '127.0.0.1\0', 'unix:', `unix:/${'x'.repeat(108)}`, 'x'.repeat(1000), 7];
+  for (const address of bad) {
+    assert.equal(rig.listen(address), { errno: EINVAL, syscall: 'inet_pton' }, String(address));
+  }
+  for (const port of [-1, 65_536, 2 ** 40, Number.NaN]) assert.is(rig.listen('127.0.0.1', port).errno, EINVAL);
+  assert.throws(() => rig.listen('127.0.0.1', '80'), /not a number/);
+  assert.throws(() => rig.ring.listen('127.0.0.1'), /too few arguments/);
+});
+
+it('listen: a port that needs a privilege', () => {
+  if (process.getuid() === 0) {
+    console.log('# skipped: EACCES of bind: this process is root, and may');
+    return;
+  }
+  const answer = new Rig().listen('127.0.0.1', 1);
+  // Some systems let everybody have low ports (net.ipv4.ip_unprivileged_port_start).
+  if (answer.errno === undefined) console.log('# skipped: EACCES of bind: low ports are free to all here');
+  else assert.equal(answer, { errno: -13, syscall: 'bind' });
+});
+
+it('peers: known, forgotten, out of range', () => {
+  const rig = new Rig();
+  const other = new Rig({ base: 65_536 * 2 });
+  const files = openFiles();
+  assert.is(rig.run(OP.MSG_RING, { fd: 1 }), EBADF);
+  assert.is(rig.ring.setPeer(1, other.ring.fd), 0);
+  assert.is(rig.run(OP.MSG_RING, { fd: 1 }), 0);
+  assert.is(rig.ring.setPeer(1, other.ring.fd), 0);
+  assert.is(openFiles(), files + 1, 'the duplicate of before is closed');
+  assert.is(rig.ring.setPeer(1, -1), 0);
+  assert.is(openFiles(), files);
+  assert.is(rig.run(OP.MSG_RING, { fd: 1 }), EBADF);
+  for (const peer of [-1, 64, 2 ** 31, 2 ** 40, Number.NaN]) {
+    assert.is(rig.ring.setPeer(peer, other.ring.fd), EINVAL, String(peer));
+  }
+  assert.is(rig.ring.setPeer(1, 1_000_000), EBADF);
+  assert.throws(() => rig.ring.setPeer(1, undefined), /not a number/);
+});
+
+it('a peer that has closed its ring does not hang who rings', () => {
+  const rig = new Rig();
+  const other = new Rig();
+  rig.ring.setPeer(0, other.ring.fd);
+  other.ring.close();
+  const result = rig.run(OP.MSG_RING, { fd: 0 });
+  assert.ok(result <= 0, `${result}`);
+  assert.is(rig.run(OP.NOP), 0);
+});
+
+it('a doorbell ends the sleep of a ring in another thread', async () => {
+  const worker = new Worker(new URL('./sleeper.js', import.meta.url));
+  const [fd] = await once(worker, 'message');
+  const rig = new Rig();
+  assert.is(rig.ring.setPeer(0, fd), 0);
+  const answer = once(worker, 'message');
+  assert.is(rig.run(OP.MSG_RING, { fd: 0 }), 0);
+  assert.equal((await answer)[0], { completions: 0, sleeping: 0 });
+  await worker.terminate();
+});
+
+it('a wait of any length is legal, and ends with a completion', () => {
+  const rig = new Rig();
+  for (const timeoutNs of [0, -1, Number.NaN, 1]) rig.ring.wait(timeoutNs);
+  for (const timeoutNs of [1e18, 1e30, Number.MAX_VALUE, Number.POSITIVE_INFINITY]) {
+    const [a, b] = rig.pair();
+    const user = rig.stage(OP.RECV, { fd: b, flags: BUFFER_SELECT });
+    rig.enter();
+    rig.stage(OP.SEND, { fd: a, flags: CQE_SKIP_SUCCESS, ...rig.put('x') });
+    rig.ring.wait(timeoutNs);
+    assert.ok(rig.control('enterResult') >= 0, `${timeoutNs}: ${rig.control('enterResult')}`);
+    rig.cqes.push(...rig.take());
+    const cqe = rig.completion(user);
+    assert.is(cqe.result, 1);
+    rig.recycle(cqe.flags >>> 16);
+  }
+});
+
+it('close() twice is one; afterwards every method says so', () => {
+  const rig = new Rig();
+  const { ring } = rig;
+  const { enter } = ring;
+  assert.is(
+    ring.start(() => {}),
+    0,
+  );
+  assert.is(
+    ring.start(() => {}),
+    EALREADY,
+  );
+  ring.close();
+  ring.close();
+  const closed = { code: 'ERR_RING_CLOSED' };
+  const calls = [
+    () => ring.enter(),
+    enter,
+    () => ring.wait(0),
+    () => ring.start(() => {}),
+    () => ring.stop(),
+    () => ring.ref(),
+    () => ring.unref(),
+    () => ring.listen('127.0.0.1', 0, 1, 0),
+    () => ring.setPeer(0, -1),
+  ];
+  for (const call of calls) {
+    try {
+      call();
+    } catch (error) {
+      assert.is(error.code, closed.code);
+      continue;
+    }
+    assert.unreachable(String(call));
+  }
+});
+
+it('close() with everything still open: it ends, and the port is free', () => {
+  const rig = new Rig();
+  const { slot, port } = rig.listen();
+  const [, b] = rig.pair();
+  rig.stage(OP.ACCEPT, { fd: slot, ioprio: 1 });
+  rig.stage(OP.RECV, { fd: b, flags: BUFFER_SELECT, ioprio: RECV_MULTISHOT });
+  rig.stage(OP.POLL_ADD, { fd: b, opFlags: 1 });
+  rig.enter();
+  rig.ring.close();
+  const next = new Rig();
+  assert.equal(next.listen('127.0.0.1', port), { slot: 0, port });
+});
+
+it('200 rings, opened, used and closed, leave neither a descriptor nor a mapping', () => {
+  const memory = new WebAssembly.Memory({ initial: 8, maximum: 8, shared: true });
+  const cycle = () => {
+    const rig = new Rig({ memory });
+    rig.pair();
+    rig.ring.close();
+    closeAll();
+  };
+  cycle();
+  const before = [openFiles(), ringMappings()];
+  for (let i = 0; i < 200; i++) cycle();
+  assert.equal([openFiles(), ringMappings()], before);
+  assert.is(ringMappings(), 0);
+  const open = new Rig({ memory });
+  assert.ok(ringMappings() > 0, 'else the line above proves nothing');
+  open.ring.close();
+});
+
+it('open() refuses windows that do not lie in memory, and limits that are none', () => {
+  const { options, bytes } = new Rig();
+  const { open } = addon();
+  const bad = [
+    { sqeSlots: 0 },
+    { sqeSlots: 3 },
+    { sqeSlots: 65_536 },
+    { sqeSlots: -1 },
+    { sqeSlots: 1.5 },
+    { sqeSlots: Number.NaN },
+    { sqeSlots: '64' },
+    { sqeSlots: undefined },
+    { cqeSlots: 100 },
+    { recvBufferCount: 7 },
+    { recvBufferBytes: 2 ** 24 + 1 },
+    { fileSlots: 2 ** 20 + 1 },
+    { grantSlots: 65 },
+    { shardBase: bytes.length },
+    { shardBase: 65_537 },
+    { shardBase: 2 ** 32 },
+    { sqeOffset: 513 },
+    { sqeOffset: bytes.length },
+    { cqeOffset: 0xffffffff },
+    { recycleOffset: bytes.length - 65_536 },
+    { recvOffset: bytes.length - 65_536 - 64 },
+  ];
+  for (const change of bad) {
+    assert.throws(
+      () => open(bytes, { ...options, ...change }),
+      (error) => error.code === 'ERR_OUT_OF_RANGE',
+    );
+  }
+  assert.throws(
+    () => open({}, options),
+    (error) => error.code === 'ERR_INVALID_ARG_TYPE',
+  );
+  assert.throws(
+    () => open(bytes),
+    (error) => error.code === 'ERR_INVALID_ARG_TYPE',
+  );
+  assert.throws(
+    () => open(bytes, { ...options, grantSlots: 32 }),
+    (error) => error.errno === EMFILE,
+  );
+});
+
+it('start() wants a function', () => {
+  const { ring } = new Rig();
+  for (const turn of [undefined, null, 7, {}]) {
+    assert.throws(
+      () => ring.start(turn),
+      (error) => error instanceof TypeError,
+    );
+  }
+  assert.is(
+    ring.start(() => {}),
+    0,
+  );
+});
+
+test.run();
