@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include "loop.h"
 
@@ -70,11 +69,36 @@ static napi_value string(napi_env env, const char *text)
 	return result;
 }
 
+// What setting up a ring fails with. Others, which nobody has seen here yet, are their number.
+static const char *error_name(int error)
+{
+	switch (-error) {
+	case EPERM: // seccomp, or kernel.io_uring_disabled
+		return "EPERM";
+	case EACCES:
+		return "EACCES";
+	case ENOSYS:
+		return "ENOSYS";
+	case EINVAL: // older than 6.0
+		return "EINVAL";
+	case ENOMEM: // RLIMIT_MEMLOCK
+		return "ENOMEM";
+	case EMFILE:
+		return "EMFILE";
+	case ENFILE:
+		return "ENFILE";
+	case EOPNOTSUPP:
+		return "EOPNOTSUPP";
+	default:
+		return "ERR_SYSTEM";
+	}
+}
+
 static napi_value throw_system(napi_env env, const char *syscall_name, int error)
 {
 	napi_value object;
 
-	napi_create_error(env, NULL, string(env, syscall_name), &object);
+	napi_create_error(env, string(env, error_name(error)), string(env, syscall_name), &object);
 	set(env, object, "errno", number(env, error));
 	set(env, object, "syscall", string(env, syscall_name));
 	napi_throw(env, object);
@@ -505,7 +529,8 @@ static napi_value Open(napi_env env, napi_callback_info info)
 	int error;
 
 	napi_get_cb_info(env, info, &argc, argv, NULL, NULL);
-	if (argc < 2 || napi_get_typedarray_info(env, argv[0], &type, &bytes, &memory, NULL, NULL) != napi_ok || !memory)
+	if (argc < 2 || napi_get_typedarray_info(env, argv[0], &type, &bytes, &memory, NULL, NULL) != napi_ok || !memory ||
+	    (uintptr_t)memory % 64)
 		return napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "open(memory: Uint8Array, options)"), NULL;
 	options.memory = memory;
 	options.memory_bytes = bytes;

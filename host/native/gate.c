@@ -51,6 +51,8 @@ static int use_target(const struct ring *ring, const struct io_uring_sqe *in, st
 		return use_buffer(ring, in, out);
 	if (in->buf_group != 0 || in->addr != 0)
 		return -EINVAL;
+	if (in->flags & IOSQE_CQE_SKIP_SUCCESS) // nobody would learn which buffer it took
+		return -EINVAL;
 	out->flags |= IOSQE_BUFFER_SELECT;
 	out->len = in->len > ring->buffer_bytes ? ring->buffer_bytes : in->len;
 	return 0;

@@ -35,18 +35,6 @@ static int setup(unsigned sq_entries, unsigned cq_entries, struct io_uring_param
 	return fd;
 }
 
-// What the kernel takes here, or -errno. Makes a small ring and closes it.
-int ring_probe(void)
-{
-	struct io_uring_params params;
-	int fd = setup(4, 8, &params);
-
-	if (fd < 0)
-		return fd;
-	close(fd);
-	return (int)(params.flags & ~(IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP));
-}
-
 static int map_rings(struct ring *ring, const struct io_uring_params *params)
 {
 	size_t sq = params->sq_off.array + params->sq_entries * sizeof(unsigned);
@@ -189,6 +177,40 @@ int ring_open(struct ring *ring, const struct ring_options *options, const char 
 	return error;
 }
 
+// What the kernel takes here, or -errno. Opens a small ring, with all that a ring needs, and closes it: a kernel may
+// have io_uring_setup and not yet (before 6.0) what is registered afterwards.
+int ring_probe(void)
+{
+	enum { BYTES = 8192 };
+	struct ring_options options = {
+		.memory_bytes = BYTES,
+		.sqes = 512,
+		.sqe_slots = 4,
+		.cqes = 1024,
+		.cqe_slots = 8,
+		.recycle = 2048,
+		.buffers = 4096,
+		.buffer_count = 4,
+		.buffer_bytes = 64,
+		.file_slots = 4,
+		.grant_slots = 1,
+	};
+	const char *what;
+	struct ring ring;
+	int result;
+
+	options.memory = aligned_alloc(64, BYTES);
+	if (!options.memory)
+		return -ENOMEM;
+	result = ring_open(&ring, &options, &what);
+	if (!result) {
+		result = (int)(ring.setup_flags & ~(IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP));
+		ring_close(&ring);
+	}
+	free(options.memory);
+	return result;
+}
+
 // Order: what runs is cancelled and has ended, then files (sockets close here: our mappings would keep the ring, and
 // with it them, alive), then buffers, then the ring itself.
 void ring_close(struct ring *ring)
@@ -204,6 +226,7 @@ void ring_close(struct ring *ring)
 	if (ring->fd < 0)
 		return;
 	if (ring->sqe_map && ring->sqe_map != MAP_FAILED) {
+		store_release(ring->sq_tail, load_acquire(ring->sq_head)); // what no enter has taken is not begun now
 		sys_register(ring->fd, REGISTER_SYNC_CANCEL_OP, &cancel, 1); // -ENOENT: nothing was open
 		for (int i = 0; i < 4; i++) { // late completions run here, in this thread, and are thrown away
 			ring_enter(ring, 0, 0);
@@ -232,12 +255,18 @@ void ring_close(struct ring *ring)
 
 // --- staging ---------------------------------------------------------------------------------------------------------
 
+// Submissions in the private SQ that the kernel has not taken.
+static unsigned staged(const struct ring *ring)
+{
+	return *ring->sq_tail - load_acquire(ring->sq_head);
+}
+
 // The next entry of the private SQ, or NULL when it is full. Counts at once: fill it before the next enter.
 struct io_uring_sqe *ring_next_sqe(struct ring *ring)
 {
 	unsigned tail = *ring->sq_tail;
 
-	if (tail - load_acquire(ring->sq_head) == ring->sq_entries)
+	if (staged(ring) == ring->sq_entries)
 		return NULL;
 	store_release(ring->sq_tail, tail + 1);
 	return &ring->sqes[tail & ring->sq_mask];
@@ -294,12 +323,14 @@ void ring_stage(struct ring *ring)
 		unsigned index = *ring->sq_tail & ring->sq_mask;
 		int error;
 
-		if (*ring->sq_tail - load_acquire(ring->sq_head) == ring->sq_entries) {
-			error = ring_enter(ring, 0, 0);
-			if (error < 0 && *ring->sq_tail - load_acquire(ring->sq_head) == ring->sq_entries)
+		if (staged(ring) == ring->sq_entries) {
+			ring_enter(ring, 0, 0);
+			if (staged(ring) == ring->sq_entries)
 				break;
 		}
-		memcpy(&in, &ring->window_sqes[done], sizeof(in)); // private: the window may change under our eyes
+		// Private: the window may change under our eyes, so not even the compiler may read it there again.
+		memcpy(&in, &ring->window_sqes[done], sizeof(in));
+		__asm__ volatile("" ::: "memory");
 		error = gate_admit(ring, &in, &ring->sqes[index], index);
 		if (error == 0) {
 			forget_grant(ring, &in);
@@ -321,7 +352,7 @@ int ring_enter(struct ring *ring, unsigned wait, double timeout_ns)
 {
 	struct __kernel_timespec time = { 0 };
 	struct io_uring_getevents_arg arg = { 0 };
-	unsigned submit = *ring->sq_tail - load_acquire(ring->sq_head);
+	unsigned submit = staged(ring);
 	unsigned flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | ring->enter_flags;
 
 	if (wait && timeout_ns >= 0) {
@@ -365,8 +396,11 @@ void ring_reap(struct ring *ring)
 	unsigned tail = load_acquire(ring->cq_tail);
 	unsigned count;
 
+	// The kernel keeps what its queue has no room for (NODROP), and says so; a count of its own is of lost ones.
+	if (__atomic_load_n(ring->sq_flags, __ATOMIC_RELAXED) & IORING_SQ_CQ_OVERFLOW)
+		ring->overflow_count++;
 	control->refused_count = ring->refused_count;
-	control->overflow_count = *ring->cq_overflow;
+	control->overflow_count = ring->overflow_count + *ring->cq_overflow;
 	if (control->submit_only || control->completion_count)
 		return;
 	count = reap_refusals(ring);
@@ -393,6 +427,10 @@ void ring_reap(struct ring *ring)
 // Puts a descriptor into a free grant slot; it belongs to the ring then and the caller closes its own. Slot or -errno.
 int ring_grant(struct ring *ring, int fd)
 {
+	if (staged(ring)) // a CLOSE of the slot that is to be given could be among them
+		ring_enter(ring, 0, 0);
+	if (staged(ring))
+		return -EAGAIN;
 	for (unsigned slot = 0; slot < ring->grant_slots; slot++) {
 		struct io_uring_files_update update = { .offset = slot, .fds = (uint64_t)(uintptr_t)&fd };
 		int n;

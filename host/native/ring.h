@@ -69,7 +69,7 @@ struct ring {
 
 	struct refusal *refusals; /* answered with the next reap; as many as both windows hold, then staging stops */
 	unsigned refusal_count, refusal_room;
-	uint32_t refused_count;
+	uint32_t refused_count, overflow_count;
 	bool uv_poll_fired, doorbell_rang;
 };
 
