@@ -149,35 +149,50 @@ export class Writer {
     queue: SendQueue,
     exchange: Exchange,
   ): Promise<void> {
-    const first = await reader.read();
-    if (!first.done) checkChunk(first.value);
-    let ahead = first.done ? undefined : readAhead(reader);
-    const isWhole = ahead === undefined || (await isEndSoon(ahead));
-    if (isWhole) {
-      const body = first.done ? EMPTY : first.value; // all of it is here: say how long it is
-      const head = this.headText(response, exchange, '', `Content-Length: ${body.length}\r\n\r\n`);
-      exchange.beginStream();
-      queue.enqueue(Buffer.from(head, 'latin1'));
-      if (!exchange.isHead) queue.enqueue(body);
-      return;
+    const opening = readAhead(reader);
+    const first = await soon(opening);
+    let ahead: Promise<Read> | undefined;
+    if (first !== undefined) {
+      if (!first.done) {
+        checkChunk(first.value);
+        ahead = readAhead(reader);
+      }
+      if (ahead === undefined || (await soon(ahead))?.done) {
+        this.writeWhole(response, first.value ?? EMPTY, queue, exchange);
+        return;
+      }
     }
     const chunked = !exchange.isHttp10;
     if (!chunked) exchange.connection = CLOSE; // HTTP/1.0 knows no chunks: the end of the connection ends the body
     const head = this.headText(response, exchange, '', chunked ? 'Transfer-Encoding: chunked\r\n\r\n' : '\r\n');
     exchange.beginStream();
-    queue.enqueue(Buffer.from(head, 'latin1'));
+    queue.enqueue(Buffer.from(head, 'latin1')); // now, though the first bytes may take their time
     if (exchange.isHead) {
       await reader.cancel();
       return;
     }
-    for (let step: Read = first; !step.done; ) {
+    for (let step = await opening; !step.done; ) {
+      ahead ??= readAhead(reader);
       checkChunk(step.value);
       if (step.value.length !== 0) queue.enqueue(chunked ? frame(step.value) : step.value);
       await exchange.drained();
-      step = await (ahead as Promise<Read>);
-      if (!step.done) ahead = readAhead(reader);
+      step = await ahead;
+      ahead = undefined;
     }
     if (chunked) queue.enqueue(END);
+  }
+
+  /** All of the body is here: says how long it is. */
+  private writeWhole(
+    response: FeatherResponse | Response,
+    body: Uint8Array,
+    queue: SendQueue,
+    exchange: Exchange,
+  ): void {
+    const head = this.headText(response, exchange, '', `Content-Length: ${body.length}\r\n\r\n`);
+    exchange.beginStream();
+    queue.enqueue(Buffer.from(head, 'latin1'));
+    if (!exchange.isHead) queue.enqueue(body);
   }
 }
 
@@ -191,14 +206,14 @@ function readAhead(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<Rea
   return read;
 }
 
-/** Whether the stream turns out to end within a few microtasks: then short bodies can say how long they are. */
-async function isEndSoon(read: Promise<Read>): Promise<boolean> {
-  const soon = await Promise.race([read, nextTicks(8)]);
-  return soon?.done === true;
+/** What was read, if it is there within a few microtasks: so short bodies can say how long they are. */
+function soon(read: Promise<Read>): Promise<Read | undefined> {
+  return Promise.race([read, nextTicks(8)]);
 }
 
-async function nextTicks(count: number): Promise<void> {
+async function nextTicks(count: number): Promise<undefined> {
   for (let i = 0; i < count; i++) await undefined;
+  return undefined;
 }
 
 function checkChunk(chunk: unknown): void {

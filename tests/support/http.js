@@ -77,6 +77,10 @@ export class Client {
     this.#socket.end();
   }
 
+  pause() {
+    this.#socket.pause();
+  }
+
   resume() {
     this.#socket.resume();
   }
