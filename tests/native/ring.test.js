@@ -330,9 +330,8 @@ it('200 rings, opened, used and closed, leave neither a descriptor nor a mapping
   const before = [openFiles(), ringMappings()];
   for (let i = 0; i < 200; i++) cycle();
   assert.equal([openFiles(), ringMappings()], before);
-  assert.is(ringMappings(), 0);
   const open = new Rig({ memory });
-  assert.ok(ringMappings() > 0, 'else the line above proves nothing');
+  assert.ok(ringMappings() > before[1], 'else the line above proves nothing'); // libuv may have rings of its own
   open.ring.close();
 });
 
