@@ -1,0 +1,394 @@
+// What the documents say of the code, compared with the code.
+//
+// What flows through: *.md -> paths and marks in backticks, tables, snippets -> one complaint for each that is wrong.
+// Conventions: `path/file.ts#name` is a definition in that file; a fence ```js run is run, and what it prints is what
+// its lines `// prints ...` say. Numbers in a table are written with thousands separators, the unit behind.
+//
+// Invariant: every rule is shown something that breaks it (the last test), so none can rot into silence.
+
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { DEFAULT_LIMITS, makeMemory } from '../dist/host/core.js';
+import { errnoName } from '../dist/host/errors.js';
+import { pick } from '../dist/host/hosts/pick.js';
+
+const ROOT = new URL('../', import.meta.url);
+const DEADLINE_MS = 20_000;
+const LINES_OFF_MAX = 40; // a table of lengths that is older than this misleads
+const ERRNO_MAX = 133;
+
+function read(path) {
+  return readFileSync(new URL(path, ROOT), 'utf8');
+}
+
+function complain(complaints) {
+  if (complaints.length === 0) return;
+  throw Object.assign(new Error(`${complaints.length} complaints`), { details: complaints.join('\n') });
+}
+
+const documents = [
+  ...readdirSync(ROOT).filter((name) => name.endsWith('.md')),
+  ...readdirSync(new URL('docs/', ROOT)).map((name) => `docs/${name}`),
+];
+
+// --- reading Markdown -----------------------------------------------------------------------------------------------
+
+function withoutFences(text) {
+  return text.replace(/^```[\s\S]*?^```$/gm, '');
+}
+
+/** Words of everything in single backticks. */
+function codeWords(text) {
+  return [...withoutFences(text).matchAll(/`([^`]+)`/g)].flatMap(([, code]) => code.split(/\s+/));
+}
+
+/** Rows of all tables below a heading, as arrays of cells, up to the next heading of its level or above. */
+function rowsOf(text, heading) {
+  const level = heading.indexOf(' ');
+  const lines = text.split('\n');
+  const start = lines.indexOf(heading);
+  if (start < 0) throw new Error(`no heading ${heading}`);
+  const ends = (line) => /^#+ /.test(line) && line.indexOf(' ') <= level;
+  const length = lines.slice(start + 1).findIndex(ends);
+  const section = lines.slice(start + 1, length < 0 ? undefined : start + 1 + length);
+  return section
+    .filter((line) => line.startsWith('| ') && !line.startsWith('| ---'))
+    .map((line) =>
+      line
+        .split('|')
+        .slice(1, -1)
+        .map((cell) => cell.trim()),
+    );
+}
+
+function unquoted(cell) {
+  return cell.replaceAll('`', '');
+}
+
+/** The first number of a cell, or NaN. */
+function numberIn(cell) {
+  const match = /-?\d[\d,]*(?:\.\d+)?/.exec(cell);
+  return match === null ? Number.NaN : Number(match[0].replaceAll(',', ''));
+}
+
+// --- paths and marks ------------------------------------------------------------------------------------------------
+
+const FOLDERS = /^(?:\.ci|assembly|bench|dist|docs|examples|host|tests)\//;
+const ROOT_FILE = /^[\w-]+\.(?:md|json)$/;
+const CODE_FILE = /^[\w-]+(?:\.\w+)*\.(?:ts|c|h|js|mjs)$/;
+
+const fileNames = new Set(
+  ['assembly', 'bench', 'examples', 'host', 'tests'].flatMap((folder) =>
+    readdirSync(new URL(`${folder}/`, ROOT), { recursive: true }).map((path) => path.split('/').at(-1)),
+  ),
+);
+
+function existsPath(path) {
+  if (!path.includes('*')) return existsSync(new URL(path, ROOT));
+  const slash = path.lastIndexOf('/');
+  const folder = new URL(path.slice(0, slash + 1), ROOT);
+  const pattern = new RegExp(
+    `^${path
+      .slice(slash + 1)
+      .replaceAll('.', '\\.')
+      .replaceAll('*', '.*')}$`,
+  );
+  return existsSync(folder) && readdirSync(folder).some((name) => pattern.test(name));
+}
+
+/** Paths in backticks that are not there. A bare file name must be the name of some file. */
+function missingPaths(text) {
+  return codeWords(text)
+    .map((word) => word.split('#')[0].replace(/[,;:]$/, ''))
+    .filter((path) => {
+      if (FOLDERS.test(path) || ROOT_FILE.test(path)) return !existsPath(path);
+      return CODE_FILE.test(path) && !fileNames.has(path);
+    });
+}
+
+function marksOf(text) {
+  return codeWords(text).filter((word) => /^[\w./-]+#\w+$/.test(word));
+}
+
+/** Whether `source` defines a function, method, class or constant of that name (private or not). */
+function defines(source, name) {
+  const modifiers = '(?:(?:export|declare|private|public|protected|static|async|override|readonly|get|set) )*';
+  const patterns = [
+    `^${modifiers}(?:function|class|interface|enum|const|let) ${name}\\b`,
+    `^ {2}${modifiers}\\*?#?${name}(?:<.*>)?\\((?:.*\\{)?$`, // a method; its parameters may go on
+    `^ {2}${modifiers}#?${name}\\b.* = .*=>.*\\{$`, // an arrow that is kept
+    `^(?:static )?(?:\\w+ )+\\*?${name}\\(.*[^;]$`, // C
+    `^#define ${name}\\b`,
+  ];
+  return patterns.some((pattern) => new RegExp(pattern, 'm').test(source));
+}
+
+function wrongMarks(text) {
+  return marksOf(text).filter((mark) => {
+    const [path, name] = mark.split('#');
+    return !existsSync(new URL(path, ROOT)) || !defines(read(path), name);
+  });
+}
+
+test('README, ARCHITECTURE and the pages of docs are there', () => {
+  for (const name of ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'RATIONALE.md']) {
+    assert.ok(documents.includes(name), `${name} is missing`);
+  }
+  for (const name of ['limits', 'errors', 'http']) assert.ok(documents.includes(`docs/${name}.md`), name);
+});
+
+test('every path in backticks is there', () => {
+  complain(documents.flatMap((path) => missingPaths(read(path)).map((missing) => `${path}: ${missing}`)));
+});
+
+test('every function that is named with its file is in that file', () => {
+  assert.ok(marksOf(read('ARCHITECTURE.md')).length > 60, 'the journeys have marks');
+  complain(documents.flatMap((path) => wrongMarks(read(path)).map((mark) => `${path}: ${mark}`)));
+});
+
+// --- ARCHITECTURE.md ------------------------------------------------------------------------------------------------
+
+function wrongLengths(rows, lengthOf) {
+  return rows
+    .map(([file, lines]) => [unquoted(file), numberIn(lines)])
+    .filter(([path, lines]) => !(Math.abs(lengthOf(path) - lines) <= LINES_OFF_MAX))
+    .map(([path, lines]) => `${path}: ${lengthOf(path)} lines, not ${lines}`);
+}
+
+function coreRows() {
+  return rowsOf(read('ARCHITECTURE.md'), '## The core, in reading order').filter(([file]) => file !== 'file');
+}
+
+test('the reading order has every file of the core, in the order that index.ts gives', () => {
+  const files = coreRows().map(([file]) => unquoted(file));
+  const all = readdirSync(new URL('assembly/', ROOT), { recursive: true }).filter((path) => path.endsWith('.ts'));
+  assert.equal([...files].sort(), all.map((path) => `assembly/${path}`).sort());
+  const order = /Reading order: ([\w, ]+)\./.exec(read('assembly/index.ts'))[1].split(', ');
+  assert.equal(
+    files.slice(1, 1 + order.length),
+    order.map((name) => `assembly/${name}.ts`),
+  );
+});
+
+test('the reading order says about how long each file is', () => {
+  complain(wrongLengths(coreRows(), (path) => read(path).split('\n').length - 1));
+});
+
+// --- docs/limits.md -------------------------------------------------------------------------------------------------
+
+/** Numbers of an object literal in a source: `const NAME... = { key: 1_000, ... }`. */
+function objectOf(source, name) {
+  const body = new RegExp(`^(?:export )?const ${name}\\b[^=]*= \\{\\n([\\s\\S]*?)^\\};`, 'm').exec(source)[1];
+  const entries = [...body.matchAll(/^ {2}(\w+): ([\w.]+),/gm)];
+  return Object.fromEntries(entries.map(([, key, value]) => [key, literal(value)]));
+}
+
+function literal(text) {
+  if (text === 'Number.MAX_SAFE_INTEGER') return Number.MAX_SAFE_INTEGER;
+  const shift = /^(\d+) << (\d+)$/.exec(text);
+  return shift === null ? Number(text.replaceAll('_', '')) : shift[1] * 2 ** shift[2];
+}
+
+/** The value of a constant in TypeScript or C; of a function, all numbers in it. */
+function valuesOf(source, name) {
+  const constant = new RegExp(`^(?:export )?const ${name}\\b[^=\\n]*= (.+?);`, 'm').exec(source);
+  const define = new RegExp(`^#define ${name} (\\S+)`, 'm').exec(source);
+  if (constant !== null || define !== null) return [literal((constant ?? define)[1])];
+  const body = new RegExp(`^(?:export )?function ${name}\\b[\\s\\S]*?^\\}`, 'm').exec(source)?.[0] ?? '';
+  return [...body.matchAll(/\b\d[\d_.]*(?:e\d+)?\b/g)].map(([number]) => literal(number));
+}
+
+function differences(rows, wanted, column) {
+  const given = Object.fromEntries(rows.map((cells) => [unquoted(cells[0]), numberIn(cells[column])]));
+  return [...new Set([...Object.keys(given), ...Object.keys(wanted)])]
+    .filter((name) => given[name] !== wanted[name])
+    .map((name) => `${name}: the page has ${given[name]}, the source ${wanted[name]}`);
+}
+
+function limitRows(heading) {
+  return rowsOf(read('docs/limits.md'), heading).filter(([name]) => name !== 'limit' && name !== 'option');
+}
+
+test('the limits of memory have their defaults', () => {
+  const rows = limitRows('## Memory of a shard').filter((cells) => cells.length === 4);
+  complain(differences(rows, DEFAULT_LIMITS, 1));
+  const { header } = makeMemory(1, DEFAULT_LIMITS);
+  const mebibytes = (header.shardBytes / 2 ** 20).toFixed(1);
+  assert.ok(read('docs/limits.md').includes(`${mebibytes} MiB`), `a shard has ${mebibytes} MiB`);
+});
+
+test('the limits of memory say what the uring addon takes', () => {
+  const rows = limitRows('## Memory of a shard').filter((cells) => cells.length === 2);
+  const options = read('host/native/addon.c').matchAll(/option\(env, object, "(\w+)", ([\d< ]+),/g);
+  const highest = Object.fromEntries([...options].map(([, name, value]) => [name, literal(value)]));
+  complain(differences(rows, highest, 1));
+});
+
+test('the limits of HTTP have their defaults and highest values', () => {
+  const source = read('host/http/server.ts');
+  complain(differences(limitRows('## HTTP'), objectOf(source, 'DEFAULTS'), 1));
+  complain(differences(limitRows('## HTTP'), objectOf(source, 'HIGHEST'), 2));
+});
+
+function wrongConstants(rows) {
+  return rows.flatMap((cells) => {
+    const [path, name] = unquoted(cells.at(-1)).split('#');
+    const shown = numberIn(cells[1]);
+    const values = valuesOf(read(path), name);
+    return values.includes(shown) ? [] : [`${cells[0]}: the page has ${shown}, ${path} ${values.join(', ')}`];
+  });
+}
+
+test('the limits that cannot be set have the values of their constants', () => {
+  const rows = limitRows('## What cannot be set');
+  assert.ok(rows.length > 20);
+  complain(wrongConstants(rows));
+});
+
+test('the options of the runtime have the values of their constants', () => {
+  const rows = limitRows('## Runtime');
+  assert.equal(
+    rows.map(([name]) => name),
+    ['`shards`', '`idlePollUs`', '`taskQuotaUs`'],
+  );
+  const [shards, ...others] = rows;
+  complain(wrongConstants(others));
+  assert.is(numberIn(shards[2].replace('1 to', '')), valuesOf(read('host/layout.ts'), 'SHARDS_MAX')[0]);
+});
+
+// --- docs/errors.md -------------------------------------------------------------------------------------------------
+
+test('every error code has a section, and no other has', () => {
+  const type = /export type ErrorCode =([\s\S]*?');/.exec(read('host/errors.ts'))[1];
+  const codes = [...type.matchAll(/'(FEATHERSTAR_\w+)'/g)].map(([, code]) => code);
+  assert.ok(codes.length > 10);
+  const page = read('docs/errors.md');
+  const sections = [...page.matchAll(/^### (\w+)$\n\n([^#]+)/gm)];
+  assert.equal(
+    sections.map(([, code]) => code),
+    codes,
+  );
+  for (const [, code, body] of sections) {
+    assert.match(body, /Example\b/, code);
+    assert.match(body, /Remedy:/, code);
+  }
+});
+
+test('the table of errno has what errors.ts can name', () => {
+  const known = {};
+  for (let errno = 1; errno <= ERRNO_MAX; errno++) {
+    const name = errnoName(-errno);
+    if (!name.startsWith('errno')) known[errno] = name;
+  }
+  assert.ok(Object.keys(known).length > 20);
+  const rows = rowsOf(read('docs/errors.md'), '## errno').filter(([errno]) => errno !== 'errno');
+  assert.equal(Object.fromEntries(rows.map(([errno, name]) => [errno, name])), known);
+  for (const [errno, , text] of rows) assert.ok(text.length > 3, `${errno} has a cause`);
+});
+
+// --- snippets -------------------------------------------------------------------------------------------------------
+
+/** Runnable snippets of a page, each with the line where it begins and what it is to print. */
+function snippetsOf(text) {
+  return [...text.matchAll(/^```js run\n([\s\S]*?)^```$/gm)].map(({ 1: code, index }) => ({
+    code,
+    line: text.slice(0, index).split('\n').length,
+    prints: [...code.matchAll(/^\/\/ prints (.*)$/gm)].map(([, line]) => `${line}\n`).join(''),
+  }));
+}
+
+/** Runs code as a module that may import featherstar by its name, because it runs inside the package. */
+function run(code, host) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, ['--input-type=module', '-'], {
+      cwd: fileURLToPath(ROOT),
+      env: { ...process.env, FEATHERSTAR_HOST: host },
+      timeout: DEADLINE_MS,
+      killSignal: 'SIGKILL',
+    });
+    const out = { stdout: '', stderr: '' };
+    for (const name of ['stdout', 'stderr']) {
+      child[name].setEncoding('utf8').on('data', (chunk) => {
+        out[name] += chunk;
+      });
+    }
+    child.on('error', reject);
+    child.on('close', (exit, signal) => resolve({ ...out, ending: signal ?? exit }));
+    child.stdin.end(code);
+  });
+}
+
+const snippets = readdirSync(new URL('docs/', ROOT)).flatMap((name) =>
+  snippetsOf(read(`docs/${name}`)).map((snippet) => ({ ...snippet, where: `docs/${name}:${snippet.line}` })),
+);
+const hosts = pick().name === 'uring' ? ['uring', 'portable'] : ['portable'];
+if (hosts.length === 1) console.log(`# skipped: snippets on uring: ${pick().reason}`);
+
+test('there are snippets that run', () => {
+  for (const page of ['docs/http.md', 'docs/errors.md']) {
+    assert.ok(
+      snippets.some(({ where }) => where.startsWith(page)),
+      page,
+    );
+  }
+  for (const { where, prints } of snippets) assert.ok(prints !== '', `${where} says what it prints`);
+});
+
+for (const host of hosts) {
+  for (const { where, code, prints } of snippets) {
+    test(`the snippet of ${where} prints what it says, on ${host}`, async () => {
+      const { stdout, stderr, ending } = await run(code, host);
+      assert.equal({ stdout, stderr, ending }, { stdout: prints, stderr: '', ending: 0 });
+    });
+  }
+}
+
+// --- the rules themselves -------------------------------------------------------------------------------------------
+
+test('every rule can fail', async () => {
+  const absent = 'assembly/no' + 'ne.ts';
+  const words = [absent, 'host/*.ts', 'host/*.zig', 'nobody.ts', 'op.ts', 'Array.ts('];
+  const text = `${words.map((word) => `\`${word}\``).join(', ')}\n\`\`\`\n\`a/b.ts\`\n\`\`\``;
+  assert.equal(missingPaths(text), [absent, 'host/*.zig', 'nobody.ts']);
+  assert.equal(missingPaths('`NOBODY.md`, `docs/`, `package.json`'), ['NOBODY.md']);
+
+  const wrong = ['assembly/op.ts#submits', 'assembly/op.ts#slabTake', `${absent}#submit`, 'host/shard.ts#splice'];
+  const right = [
+    'assembly/op.ts#submit',
+    'host/shard.ts#drain',
+    'host/shard.ts#turn',
+    'host/timer.ts#Sleep',
+    'host/native/gate.c#gate_admit',
+    'host/native/ring.h#PEERS_MAX',
+  ];
+  assert.equal(wrongMarks([...wrong, ...right].map((mark) => `\`${mark}\``).join(' ')), wrong);
+
+  assert.is(wrongLengths([['`a.ts`', '100']], () => 100 + LINES_OFF_MAX).length, 0);
+  assert.is(wrongLengths([['`a.ts`', '100']], () => 101 + LINES_OFF_MAX).length, 1);
+  assert.is(wrongLengths([['`a.ts`', 'many']], () => 100).length, 1);
+
+  assert.is(differences([['`a`', '1,024']], { a: 1024 }, 1).length, 0);
+  assert.is(differences([['`a`', '1,024']], { a: 1025 }, 1).length, 1);
+  assert.is(differences([], { a: 1 }, 1).length, 1);
+  assert.is(differences([['`a`', '1']], {}, 1).length, 1);
+
+  const limits = ['x', '65 peers', 'EINVAL', '`host/native/ring.h#PEERS_MAX`'];
+  assert.is(wrongConstants([limits]).length, 1);
+  assert.is(wrongConstants([['x', '64 peers', '', limits[3]]]).length, 0);
+  assert.is(wrongConstants([['x', '99', '', '`host/timer.ts#checkDelay`']]).length, 1);
+
+  const [snippet] = snippetsOf("# a\n```js run\nimport 'featherstar';\nconsole.log(1);\n// prints 2\n```\n");
+  assert.is(snippet.prints, '2\n');
+  assert.is(snippet.line, 2);
+  assert.equal(await run(snippet.code, 'portable'), { stdout: '1\n', stderr: '', ending: 0 });
+  assert.is((await run('throw new Error("no")', 'portable')).ending, 1);
+});
+
+test('no page is empty', () => {
+  for (const path of documents) assert.ok(statSync(new URL(path, ROOT)).size > 200, path);
+});
+
+test.run();
