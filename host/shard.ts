@@ -29,6 +29,9 @@ export interface ShardOptions {
   threadSpawn: CoreImports['threadSpawn'];
 }
 
+// Looked up once: Buffer's prototype is in V8's dictionary mode.
+const { latin1Slice } = Buffer.prototype;
+
 const MORE_WORK = Control.moreWork >> 2;
 const MORE_WORK_BLOCKED = 4; // assembly/layout.ts, MoreWork
 const READY_TAIL = Control.readyTail >> 2;
@@ -138,6 +141,11 @@ export class Shard {
       if (what <= ReadyKind.TIMER) this.#owners[index]?.onEvent(kind >>> 8, result, extra);
       else this.calls?.onReady(what, index, result);
     }
+  }
+
+  /** [start, end) of memory as a string of bytes. */
+  latin1(start: number, end: number): string {
+    return latin1Slice.call(this.bytes, start, end);
   }
 
   // --- owners --------------------------------------------------------------------------------------------------------

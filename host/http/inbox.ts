@@ -221,7 +221,7 @@ export class Inbox {
   text(at: number, end: number, headBytes: number): { text: string; start: number } {
     if (at >= this.cachedPtr && at + headBytes <= this.cachedEnd)
       return { text: this.cached, start: at - this.cachedPtr };
-    const text = this.server.shard.bytes.latin1Slice(at, end);
+    const text = this.server.shard.latin1(at, end);
     if (at + headBytes < end) {
       this.cached = text;
       this.cachedPtr = at;
