@@ -12,6 +12,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#ifdef FEATHERSTAR_TEST
+#include "fuzz.h"
+#endif
 #include "loop.h"
 
 #define LISTEN_REUSE_PORT 1
@@ -561,5 +564,8 @@ NAPI_MODULE_INIT()
 	add(env, exports, "monotonicNs", MonotonicNs, NULL);
 	add(env, exports, "pin", Pin, NULL);
 	add(env, exports, "affinity", Affinity, NULL);
+#ifdef FEATHERSTAR_TEST
+	fuzz_export(env, exports);
+#endif
 	return exports;
 }

@@ -1,6 +1,8 @@
 // Builds the addon with nothing but a C compiler: node-api-headers are enough, and libc is resolved when it is loaded,
 // so one file serves glibc and musl.
-//   node host/native/build.mjs [--if-possible] [--sanitize] [--test]
+//   node host/native/build.mjs [--if-possible] [--sanitize] [--test] [--replace NAME=FILE --output FILE]
+// --sanitize and --test build files of their own, with the fuzzer in them. --replace takes another file in the place
+// of one source: tests build gates with a hole in them, to see that the fuzzer finds it.
 // --if-possible: what is missing is said in one line, and the exit code is 0; the portable host does without.
 
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -13,8 +15,11 @@ const here = dirname(fileURLToPath(import.meta.url));
 const args = process.argv.slice(2);
 const isOptional = args.includes('--if-possible');
 const variant = args.includes('--sanitize') ? '.asan' : args.includes('--test') ? '.test' : '';
-const output = join(here, '../../dist/native', `linux-${process.arch}${variant}.node`);
-const sources = ['addon.c', 'gate.c', 'loop.c', 'ring.c'];
+const optionValue = (name) => (args.includes(name) ? args[args.indexOf(name) + 1] : undefined);
+const output = optionValue('--output') ?? join(here, '../../dist/native', `linux-${process.arch}${variant}.node`);
+const [replaced, replacement] = (optionValue('--replace') ?? '').split('=');
+const names = ['addon.c', 'gate.c', 'loop.c', 'ring.c', ...(variant === '' ? [] : ['fuzz.c'])];
+const sources = names.map((name) => (name === replaced ? replacement : join(here, name)));
 
 function giveUp(reason) {
   if (!isOptional) {
@@ -46,12 +51,14 @@ if (variant === '.asan') {
 mkdirSync(dirname(output), { recursive: true });
 const part = `${output}.${process.pid}`; // renamed at the end: a process that has the old file loaded keeps it
 try {
-  const inputs = sources.map((name) => join(here, name));
-  execFileSync(compiler, [...flags, `-I${join(dirname(headers), 'include')}`, '-o', part, ...inputs], {
+  execFileSync(compiler, [...flags, `-I${join(dirname(headers), 'include')}`, `-I${here}`, '-o', part, ...sources], {
     stdio: isOptional ? 'pipe' : 'inherit',
   });
   renameSync(part, output);
 } catch (error) {
-  const detail = String(error.stderr ?? error.message).split('\n').find((line) => line.includes('error')) ?? '';
+  const detail =
+    String(error.stderr ?? error.message)
+      .split('\n')
+      .find((line) => line.includes('error')) ?? '';
   giveUp(`${compiler} failed ${detail}`.trim());
 }

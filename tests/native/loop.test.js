@@ -21,17 +21,17 @@ if (reason !== undefined) {
 }
 const it = reason === undefined ? test : () => {};
 
-/** How a scenario ended: its exit code, and what it said. */
+/** How a scenario ended: its exit code, and what it said. Rejects if it hung or died. */
 function run(scenario, where = 'main', flags = []) {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     const options = { timeout: DEADLINE_MS, killSignal: 'SIGKILL' };
     execFile(process.execPath, [...flags, CHILD, scenario, where], options, (error, stdout, stderr) => {
-      assert.is(error?.signal ?? null, null, `${scenario} in ${where}: hung or died: ${stdout}${stderr}`);
-      const said = stdout
-        .split('\n')
-        .filter(Boolean)
-        .map((line) => JSON.parse(line));
-      resolve({ code: error?.code ?? 0, said, stderr });
+      if (error?.signal) {
+        reject(new Error(`${scenario} in ${where}: ${error.signal}, it hung or died: ${stdout}${stderr}`));
+        return;
+      }
+      const lines = stdout.split('\n').filter(Boolean);
+      resolve({ code: error?.code ?? 0, said: lines.map((line) => JSON.parse(line)), stderr });
     });
   });
 }

@@ -1,0 +1,660 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//
+// Only in test builds (build.mjs --test, --sanitize): a million submissions a second, most of them meant to do harm,
+// through the real gate into the real kernel, and canaries around everything that they must not reach.
+//
+//   fuzz({ seed, count, race, audit }) -> { staged, refused, admitted, completions, violation }
+//
+//   canary page | arena: windows, buffers, data | canary page      never read by the kernel for us, never written
+//   a file, a pipe, a socket pair, an eventfd                      never read, written, moved, shut or closed
+//
+// Three judges. The auditor looks at each translated SQE before the kernel does; the canaries at what really happened;
+// the sink, which everything that is sent arrives in, at what was read. Without `audit` the last two are alone. With
+// `race`, a second thread rewrites the window while the gate reads it.
+// Invariant: ring_stage() never enters by itself here, because the SQ is empty when it begins.
+//
+// Next: tests/native/fuzz.test.js.
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include "fuzz.h"
+
+#define ARENA_BYTES (1u << 18)
+#define CANARY_BYTES 4096u
+#define CANARY_BYTE 0xa7
+#define SQES_AT 512u
+#define SQE_SLOTS 64u
+#define CQES_AT 8192u
+#define CQE_SLOTS 256u
+#define RECYCLE_AT 16384u
+#define BUFFERS_AT 20480u
+#define BUFFER_COUNT 16u
+#define BUFFER_BYTES 256u
+#define DATA_AT 32768u
+#define FILE_SLOTS 32u
+#define GRANT_SLOTS 8u
+#define SWEEP_BATCHES 64 /* between two looks at descriptors, and two cancellations of what blocks */
+#define CANARIES 7
+
+enum { FILE_CANARY, PIPE_OUT, PIPE_IN, PAIR_A, PAIR_B, EVENT, EVENT_2 };
+
+struct fuzz {
+	struct ring ring;
+	uint8_t *map, *arena;
+	uint64_t random;
+	int canaries[CANARIES];
+	struct stat canary_stats[CANARIES];
+	int source, sink[2], listener, zero;
+	uint16_t port; /* network order */
+	volatile bool racing;
+	bool has_auditor;
+	uint64_t staged, refused, admitted, completions;
+	char violation[160];
+};
+
+#define VIOLATION(fuzz, ...) snprintf((fuzz)->violation, sizeof((fuzz)->violation), __VA_ARGS__)
+
+static uint64_t next(uint64_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state;
+}
+
+static unsigned below(uint64_t *state, unsigned limit)
+{
+	return (unsigned)((next(state) >> 32) % limit);
+}
+
+// --- what is asked for -----------------------------------------------------------------------------------------------
+
+static uint64_t some_address(const struct fuzz *fuzz, uint64_t *r)
+{
+	switch (below(r, 10)) {
+	case 0:
+		return (uint64_t)(uintptr_t)fuzz->arena - below(r, 64); // real addresses of the canaries
+	case 1:
+		return (uint64_t)(uintptr_t)fuzz->arena + ARENA_BYTES + below(r, 64);
+	case 2:
+		return 0ull - below(r, 4096);
+	case 3:
+		return next(r);
+	case 4:
+		return (1ull << (below(r, 34) + 30)) + below(r, 64) - 32;
+	case 5:
+	case 6:
+		return ARENA_BYTES - below(r, 64) + 2; // near the end, and past it
+	case 7:
+		return 0;
+	default:
+		return DATA_AT + below(r, ARENA_BYTES - DATA_AT);
+	}
+}
+
+static uint32_t some_length(uint64_t *r)
+{
+	switch (below(r, 8)) {
+	case 0:
+		return (uint32_t)next(r);
+	case 1:
+		return ARENA_BYTES + below(r, 3) - 1;
+	case 2:
+		return 0xffffffffu - below(r, 64);
+	case 3:
+		return below(r, 4096);
+	default:
+		return below(r, 70);
+	}
+}
+
+static int some_file(const struct fuzz *fuzz, uint64_t *r)
+{
+	switch (below(r, 6)) {
+	case 0:
+		return fuzz->canaries[below(r, CANARIES)];
+	case 1:
+		return (int)next(r);
+	case 2:
+		return (int)FILE_SLOTS - 1 + (int)below(r, 3);
+	case 3:
+		return (int)below(r, FILE_SLOTS);
+	default:
+		return (int)below(r, GRANT_SLOTS);
+	}
+}
+
+static uint8_t some_opcode(uint64_t *r)
+{
+	static const uint8_t listed[] = {
+		IORING_OP_NOP, IORING_OP_READ, IORING_OP_READ, IORING_OP_WRITE, IORING_OP_WRITE, IORING_OP_RECV, IORING_OP_RECV,
+		IORING_OP_SEND, IORING_OP_SEND, IORING_OP_CONNECT, IORING_OP_ACCEPT, IORING_OP_FSYNC, IORING_OP_SHUTDOWN,
+		IORING_OP_POLL_ADD, OP_SOCKET, IORING_OP_CLOSE, IORING_OP_ASYNC_CANCEL, IORING_OP_MSG_RING,
+	};
+
+	return below(r, 8) ? listed[below(r, sizeof(listed))] : (uint8_t)next(r);
+}
+
+// Fields that are right three times in four, so that much gets past the first check and meets the next one.
+static void make(const struct fuzz *fuzz, uint64_t *r, struct io_uring_sqe *sqe)
+{
+	memset(sqe, 0, sizeof(*sqe));
+	sqe->opcode = some_opcode(r);
+	sqe->fd = some_file(fuzz, r);
+	sqe->addr = some_address(fuzz, r);
+	sqe->len = some_length(r);
+	sqe->user_data = below(r, 32) ? below(r, 64) : next(r);
+	if (!below(r, 4))
+		sqe->flags = (uint8_t)(below(r, 3) ? next(r) & (1 | 32 | 64) : next(r));
+	if (!below(r, 6))
+		sqe->ioprio = (uint16_t)(below(r, 3) ? below(r, 4) : next(r));
+	if (!below(r, 12))
+		sqe->rw_flags = (int)(below(r, 2) ? MSG_DONTWAIT : next(r));
+	if (!below(r, 32))
+		sqe->personality = (uint16_t)next(r);
+	if (!below(r, 16))
+		sqe->buf_group = (uint16_t)next(r);
+	if (sqe->flags & IOSQE_BUFFER_SELECT && below(r, 4))
+		sqe->addr = 0;
+	switch (sqe->opcode) {
+	case IORING_OP_ACCEPT:
+	case IORING_OP_FSYNC:
+		sqe->addr = below(r, 8) ? 0 : sqe->addr;
+		break;
+	case IORING_OP_MSG_RING:
+		sqe->addr = sqe->len = 0;
+		break;
+	case IORING_OP_SHUTDOWN:
+	case IORING_OP_POLL_ADD:
+		sqe->len = below(r, 4);
+		break;
+	case IORING_OP_CONNECT:
+		sqe->off = below(r, 4) ? 16 : some_length(r);
+		break;
+	case OP_SOCKET:
+		sqe->fd = below(r, 8) ? AF_INET : (int)below(r, 20);
+		sqe->off = below(r, 8) ? 1 + below(r, 2) : next(r);
+		sqe->len = below(r, 8) ? 0 : 1;
+		break;
+	case IORING_OP_CLOSE:
+		sqe->fd = below(r, 4) ? 0 : sqe->fd;
+		sqe->file_index = below(r, 4) ? below(r, FILE_SLOTS + 3) : (uint32_t)next(r);
+		break;
+	}
+}
+
+// Rewrites single fields of the window, good to bad and back, while the gate reads it.
+static void *race(void *data)
+{
+	struct fuzz *fuzz = data;
+	uint64_t r = fuzz->random ^ 0x9e3779b97f4a7c15ull;
+
+	while (__atomic_load_n(&fuzz->racing, __ATOMIC_RELAXED)) {
+		volatile struct io_uring_sqe *at = (struct io_uring_sqe *)(fuzz->arena + SQES_AT) + below(&r, SQE_SLOTS);
+
+		switch (below(&r, 8)) {
+		case 0:
+			at->addr = some_address(fuzz, &r);
+			break;
+		case 1:
+			at->len = some_length(&r);
+			break;
+		case 2:
+			at->fd = some_file(fuzz, &r);
+			break;
+		case 3:
+			at->opcode = some_opcode(&r);
+			break;
+		case 4:
+			at->flags = (uint8_t)next(&r);
+			break;
+		case 5:
+			at->user_data = next(&r);
+			break;
+		case 6:
+			at->off = next(&r);
+			break;
+		default:
+			at->file_index = (uint32_t)next(&r);
+		}
+	}
+	return NULL;
+}
+
+// --- the auditor -----------------------------------------------------------------------------------------------------
+
+static bool is_inside(const struct fuzz *fuzz, uint64_t address, uint64_t bytes)
+{
+	uint64_t begin = (uint64_t)(uintptr_t)fuzz->arena;
+
+	return address >= begin && bytes <= ARENA_BYTES && address - begin <= ARENA_BYTES - bytes;
+}
+
+// Written from what may happen, not from how gate.c decides it.
+static const char *audit(const struct fuzz *fuzz, const struct io_uring_sqe *sqe, const uint8_t *address)
+{
+	bool fixed = sqe->flags & IOSQE_FIXED_FILE;
+	bool selects = sqe->flags & IOSQE_BUFFER_SELECT;
+
+	if (sqe->flags & ~(IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS))
+		return "a flag of the submission";
+	if (sqe->personality || sqe->user_data & TAG)
+		return "personality or tag";
+	switch (sqe->opcode) {
+	case IORING_OP_NOP:
+		return sqe->rw_flags ? "a NOP with a result of its own" : NULL;
+	case IORING_OP_READ:
+	case IORING_OP_RECV:
+		if (selects)
+			return fixed && !sqe->addr && !sqe->buf_group ? NULL : "a pool of buffers";
+		return fixed && is_inside(fuzz, sqe->addr, sqe->len) ? NULL : "a read";
+	case IORING_OP_WRITE:
+		return fixed && !selects && is_inside(fuzz, sqe->addr, sqe->len) ? NULL : "a write";
+	case IORING_OP_SEND:
+		if (sqe->addr2 || sqe->addr_len || !(sqe->msg_flags & MSG_NOSIGNAL))
+			return "a send";
+		return fixed && !selects && is_inside(fuzz, sqe->addr, sqe->len) ? NULL : "a send";
+	case IORING_OP_CONNECT:
+		return fixed && sqe->addr == (uint64_t)(uintptr_t)address && sqe->off <= ADDRESS_BYTES ? NULL : "a connect";
+	case IORING_OP_ACCEPT:
+		return fixed && !sqe->addr && !sqe->addr2 && sqe->file_index == FILE_INDEX_ALLOC ? NULL : "an accept";
+	case IORING_OP_FSYNC:
+	case IORING_OP_SHUTDOWN:
+	case IORING_OP_POLL_ADD:
+		return fixed ? NULL : "a plain descriptor";
+	case OP_SOCKET:
+		return sqe->file_index == FILE_INDEX_ALLOC ? NULL : "a socket";
+	case IORING_OP_CLOSE:
+		return sqe->file_index && sqe->fd == 0 ? NULL : "a close";
+	case IORING_OP_ASYNC_CANCEL:
+		if (sqe->cancel_flags & CANCEL_ANY || sqe->addr & TAG)
+			return "a cancel";
+		return !(sqe->cancel_flags & CANCEL_FD) || sqe->cancel_flags & CANCEL_FD_FIXED ? NULL : "a cancel by descriptor";
+	case IORING_OP_MSG_RING:
+		if (sqe->fd != fuzz->ring.peers[0] || sqe->addr || sqe->len || sqe->msg_ring_flags)
+			return "a doorbell";
+		return sqe->off == TAG_DOORBELL ? NULL : "a doorbell";
+	default:
+		return "an opcode";
+	}
+}
+
+// The fuzzer knocks at no strangers' doors: whatever is to be connected to becomes its own listener.
+static void tame(const struct fuzz *fuzz, struct io_uring_sqe *sqe, uint8_t *address)
+{
+	struct sockaddr_in own = { .sin_family = AF_INET, .sin_port = fuzz->port };
+
+	own.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	memcpy(address, &own, sizeof(own));
+	if (sqe->off > sizeof(own))
+		sqe->off = sizeof(own);
+}
+
+static bool audit_batch(struct fuzz *fuzz)
+{
+	struct ring *ring = &fuzz->ring;
+
+	for (unsigned i = *ring->sq_head; i != *ring->sq_tail; i++) {
+		struct io_uring_sqe *sqe = &ring->sqes[i & ring->sq_mask];
+		uint8_t *address = ring->addresses + (size_t)(i & ring->sq_mask) * ADDRESS_BYTES;
+		const char *what = fuzz->has_auditor ? audit(fuzz, sqe, address) : NULL;
+
+		if (what) {
+			VIOLATION(fuzz, "admitted: %s (opcode %u, flags %u, fd %d, addr %llx, len %u)", what, sqe->opcode, sqe->flags,
+				  sqe->fd, (unsigned long long)sqe->addr, sqe->len);
+			return false;
+		}
+		if (sqe->opcode == IORING_OP_CONNECT)
+			tame(fuzz, sqe, address);
+		fuzz->admitted++;
+	}
+	return true;
+}
+
+// --- the canaries ----------------------------------------------------------------------------------------------------
+
+static bool open_canaries(struct fuzz *fuzz)
+{
+	int *c = fuzz->canaries;
+
+	c[FILE_CANARY] = memfd_create("featherstar-canary", MFD_CLOEXEC);
+	if (c[FILE_CANARY] < 0 || write(c[FILE_CANARY], "canary", 6) != 6 || lseek(c[FILE_CANARY], 3, SEEK_SET) != 3)
+		return false;
+	if (pipe2(&c[PIPE_OUT], O_CLOEXEC) || write(c[PIPE_IN], "pipe", 4) != 4)
+		return false;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, &c[PAIR_A]) || write(c[PAIR_A], "pair", 4) != 4)
+		return false;
+	c[EVENT] = eventfd(7, EFD_CLOEXEC);
+	c[EVENT_2] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	for (int i = 0; i < CANARIES; i++) {
+		if (c[i] < 0 || fstat(c[i], &fuzz->canary_stats[i]))
+			return false;
+	}
+	return true;
+}
+
+static int queued(int fd)
+{
+	int bytes = -1;
+
+	return ioctl(fd, FIONREAD, &bytes) ? -1 : bytes;
+}
+
+static bool bytes_are(const uint8_t *at, size_t bytes, uint8_t value)
+{
+	return at[0] == value && !memcmp(at, at + 1, bytes - 1);
+}
+
+static bool memory_is_whole(const struct fuzz *fuzz)
+{
+	return bytes_are(fuzz->map, CANARY_BYTES, CANARY_BYTE) &&
+	       bytes_are(fuzz->arena + ARENA_BYTES, CANARY_BYTES, CANARY_BYTE);
+}
+
+static bool descriptors_are_whole(struct fuzz *fuzz)
+{
+	static const short events[CANARIES] = { POLLIN | POLLOUT, POLLIN, POLLOUT, POLLOUT, POLLIN | POLLOUT, POLLIN | POLLOUT,
+						POLLOUT };
+	const int *c = fuzz->canaries;
+	char text[8] = "";
+
+	for (int i = 0; i < CANARIES; i++) {
+		struct pollfd now = { .fd = c[i], .events = POLLIN | POLLOUT | POLLRDHUP };
+		struct stat stat;
+
+		if (fstat(c[i], &stat) || stat.st_ino != fuzz->canary_stats[i].st_ino ||
+		    stat.st_dev != fuzz->canary_stats[i].st_dev)
+			return VIOLATION(fuzz, "canary %d was closed", i), false;
+		if (stat.st_size != fuzz->canary_stats[i].st_size || fcntl(c[i], F_GETFD) != FD_CLOEXEC)
+			return VIOLATION(fuzz, "canary %d has another size or flags", i), false;
+		if (poll(&now, 1, 0) < 0 || now.revents != events[i])
+			return VIOLATION(fuzz, "canary %d was shut, read or written: %x", i, (unsigned)now.revents), false;
+	}
+	if (lseek(c[FILE_CANARY], 0, SEEK_CUR) != 3 || pread(c[FILE_CANARY], text, 7, 0) != 6 || strcmp(text, "canary"))
+		return VIOLATION(fuzz, "the canary file was read or written"), false;
+	if (queued(c[PIPE_OUT]) != 4 || queued(c[PAIR_B]) != 4 || queued(c[PAIR_A]) != 0)
+		return VIOLATION(fuzz, "a canary pipe or socket was read or written"), false;
+	return true;
+}
+
+// What only reading can tell; once, at the end.
+static bool contents_are_whole(struct fuzz *fuzz)
+{
+	const int *c = fuzz->canaries;
+	char text[8] = "";
+	uint64_t count = 0;
+
+	if (read(c[PIPE_OUT], text, 8) != 4 || memcmp(text, "pipe", 4) || read(c[PAIR_B], text, 8) != 4 ||
+	    memcmp(text, "pair", 4) || read(c[EVENT], &count, 8) != 8 || count != 7)
+		return VIOLATION(fuzz, "a canary's content has changed"), false;
+	return true;
+}
+
+// Everything that was sent arrives here. A run of canary bytes can only come from outside: nobody writes one inside.
+static bool sink_is_clean(struct fuzz *fuzz)
+{
+	static const uint8_t canary[16] = { [0 ... 15] = CANARY_BYTE };
+	static __thread uint8_t bytes[65536];
+	ssize_t n;
+
+	while ((n = recv(fuzz->sink[1], bytes, sizeof(bytes), MSG_DONTWAIT)) > 0) {
+		if (memmem(bytes, (size_t)n, canary, sizeof(canary)))
+			return VIOLATION(fuzz, "bytes from outside were sent"), false;
+	}
+	return true;
+}
+
+// --- the run ---------------------------------------------------------------------------------------------------------
+
+static bool open_targets(struct fuzz *fuzz)
+{
+	struct sockaddr_in any = { .sin_family = AF_INET };
+	socklen_t bytes = sizeof(any);
+
+	any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	fuzz->zero = open("/dev/zero", O_RDWR | O_CLOEXEC);
+	fuzz->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fuzz->zero < 0 || fuzz->listener < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fuzz->sink) ||
+	    bind(fuzz->listener, (struct sockaddr *)&any, bytes) || listen(fuzz->listener, 16) ||
+	    getsockname(fuzz->listener, (struct sockaddr *)&any, &bytes))
+		return false;
+	fuzz->port = any.sin_port;
+	return true;
+}
+
+// Gives back what CLOSE took: something to read without end, somewhere to send to, somebody to connect to.
+static bool grant_targets(struct fuzz *fuzz)
+{
+	const int targets[GRANT_SLOTS] = { fuzz->zero,	   fuzz->sink[0], fuzz->zero, fuzz->sink[0],
+					   fuzz->listener, fuzz->zero,	  fuzz->zero, fuzz->sink[0] };
+
+	for (unsigned slot = 0; slot < GRANT_SLOTS; slot++) {
+		if (!fuzz->ring.granted[slot] && ring_grant(&fuzz->ring, targets[slot]) != (int)slot)
+			return VIOLATION(fuzz, "a free grant slot could not be granted"), false;
+	}
+	return true;
+}
+
+// A shut end of the sink would make every later send fail: a new one, in the same grants.
+static bool renew_sink(struct fuzz *fuzz)
+{
+	int fresh[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fresh))
+		return false;
+	for (int i = 0; i < 2; i++) {
+		dup3(fresh[i], fuzz->sink[i], O_CLOEXEC);
+		close(fresh[i]);
+	}
+	for (unsigned slot = 0; slot < GRANT_SLOTS; slot++) {
+		struct io_uring_files_update update = { .offset = slot };
+		int none = -1;
+
+		update.fds = (uint64_t)(uintptr_t)&none;
+		sys_register(fuzz->ring.fd, IORING_REGISTER_FILES_UPDATE, &update, 1);
+		fuzz->ring.granted[slot] = 0;
+	}
+	return grant_targets(fuzz);
+}
+
+// What blocks is cancelled: else millions of receives and polls would pile up in the kernel.
+static bool sweep(struct fuzz *fuzz)
+{
+	struct io_uring_sync_cancel_reg cancel = { .fd = -1, .flags = CANCEL_ANY | CANCEL_ALL, .timeout = { .tv_sec = 5 } };
+
+	sys_register(fuzz->ring.fd, REGISTER_SYNC_CANCEL_OP, &cancel, 1);
+	ring_enter(&fuzz->ring, 0, 0);
+	return sink_is_clean(fuzz) && descriptors_are_whole(fuzz) && renew_sink(fuzz);
+}
+
+static bool take(struct fuzz *fuzz)
+{
+	struct ring *ring = &fuzz->ring;
+
+	for (;;) {
+		unsigned count;
+
+		ring->control->submit_only = 0; // a READ may have written there
+		ring->control->completion_count = 0;
+		ring_reap(ring);
+		count = ring->control->completion_count;
+		if (count > CQE_SLOTS)
+			return VIOLATION(fuzz, "%u completions in a window of %u", count, CQE_SLOTS), false;
+		for (unsigned i = 0; i < count; i++) {
+			if (ring->window_cqes[i].user_data & TAG)
+				return VIOLATION(fuzz, "a completion of the addon's own was shown"), false;
+		}
+		fuzz->completions += count;
+		if (count < CQE_SLOTS)
+			return true;
+	}
+}
+
+static bool run_batch(struct fuzz *fuzz, unsigned count)
+{
+	struct ring *ring = &fuzz->ring;
+	struct io_uring_sqe *window = (struct io_uring_sqe *)(fuzz->arena + SQES_AT);
+	uint32_t *recycle = (uint32_t *)(fuzz->arena + RECYCLE_AT);
+	uint64_t *r = &fuzz->random, admitted = fuzz->admitted;
+	uint32_t refused = ring->refused_count, now_refused;
+
+	for (unsigned i = 0; i < count; i++)
+		make(fuzz, r, &window[i]);
+	for (unsigned i = 0; i < BUFFER_COUNT; i++)
+		recycle[i] = below(r, 4) ? below(r, BUFFER_COUNT + 2) : (uint32_t)next(r);
+	ring->control->recycle_count = below(r, 8) ? BUFFER_COUNT : (uint32_t)next(r);
+	ring->control->submit_count = count;
+	ring_stage(ring);
+	if (ring->control->submit_count)
+		return VIOLATION(fuzz, "%u submissions were not taken", ring->control->submit_count), false;
+	if (!audit_batch(fuzz))
+		return false;
+	now_refused = ring->refused_count - refused;
+	if (now_refused + (fuzz->admitted - admitted) != count)
+		return VIOLATION(fuzz, "of %u, %u were refused and others lost", count, now_refused), false;
+	fuzz->refused += now_refused;
+	fuzz->staged += count;
+	ring_enter(ring, 0, 0);
+	if (*ring->sq_head != *ring->sq_tail)
+		return VIOLATION(fuzz, "the kernel did not take everything"), false;
+	if (!take(fuzz))
+		return false;
+	return memory_is_whole(fuzz) || (VIOLATION(fuzz, "memory outside was written"), false);
+}
+
+static void run(struct fuzz *fuzz, double count, bool with_race)
+{
+	pthread_t thread;
+	bool ok = grant_targets(fuzz);
+
+	if (with_race) {
+		fuzz->racing = true;
+		if (pthread_create(&thread, NULL, race, fuzz)) {
+			VIOLATION(fuzz, "no second thread");
+			return;
+		}
+	}
+	for (uint64_t batch = 0; ok && (double)fuzz->staged < count; batch++) {
+		double left = count - (double)fuzz->staged;
+
+		ok = run_batch(fuzz, left < SQE_SLOTS ? (unsigned)left : SQE_SLOTS) && grant_targets(fuzz);
+		if (ok && batch % SWEEP_BATCHES == SWEEP_BATCHES - 1)
+			ok = sweep(fuzz);
+	}
+	if (with_race) {
+		__atomic_store_n(&fuzz->racing, false, __ATOMIC_RELAXED);
+		pthread_join(thread, NULL);
+	}
+}
+
+static bool set_up(struct fuzz *fuzz)
+{
+	const char *what;
+	struct ring_options options = {
+		.memory_bytes = ARENA_BYTES,
+		.sqes = SQES_AT,
+		.sqe_slots = SQE_SLOTS,
+		.cqes = CQES_AT,
+		.cqe_slots = CQE_SLOTS,
+		.recycle = RECYCLE_AT,
+		.buffers = BUFFERS_AT,
+		.buffer_count = BUFFER_COUNT,
+		.buffer_bytes = BUFFER_BYTES,
+		.file_slots = FILE_SLOTS,
+		.grant_slots = GRANT_SLOTS,
+	};
+
+	fuzz->map = mmap(NULL, ARENA_BYTES + 2 * CANARY_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (fuzz->map == MAP_FAILED || !open_canaries(fuzz) || !open_targets(fuzz))
+		return false;
+	fuzz->arena = fuzz->map + CANARY_BYTES;
+	memset(fuzz->map, CANARY_BYTE, CANARY_BYTES);
+	memset(fuzz->arena + ARENA_BYTES, CANARY_BYTE, CANARY_BYTES);
+	options.memory = fuzz->arena;
+	return !ring_open(&fuzz->ring, &options, &what) && !ring_set_peer(&fuzz->ring, 0, fuzz->ring.fd);
+}
+
+// The ring is closed; nothing of it may write any more.
+static void tear_down(struct fuzz *fuzz)
+{
+	ring_close(&fuzz->ring);
+	memset(fuzz->arena, 0x11, ARENA_BYTES);
+	poll(NULL, 0, 50);
+	if (!fuzz->violation[0] && !bytes_are(fuzz->arena, ARENA_BYTES, 0x11))
+		VIOLATION(fuzz, "memory was written after the ring was closed");
+	if (!fuzz->violation[0] && memory_is_whole(fuzz) && sink_is_clean(fuzz) && descriptors_are_whole(fuzz))
+		contents_are_whole(fuzz);
+	for (int i = 0; i < CANARIES; i++)
+		close(fuzz->canaries[i]);
+	close(fuzz->zero);
+	close(fuzz->listener);
+	close(fuzz->sink[0]);
+	close(fuzz->sink[1]);
+	munmap(fuzz->map, ARENA_BYTES + 2 * CANARY_BYTES);
+}
+
+// --- towards JavaScript ----------------------------------------------------------------------------------------------
+
+static double number_of(napi_env env, napi_value object, const char *name)
+{
+	napi_value value;
+	double number = 0;
+
+	if (napi_get_named_property(env, object, name, &value) == napi_ok)
+		napi_get_value_double(env, value, &number);
+	return number;
+}
+
+static void put(napi_env env, napi_value object, const char *name, double number)
+{
+	napi_value value;
+
+	napi_create_double(env, number, &value);
+	napi_set_named_property(env, object, name, value);
+}
+
+static napi_value Fuzz(napi_env env, napi_callback_info info)
+{
+	struct fuzz *fuzz = calloc(1, sizeof(*fuzz));
+	napi_value options, result, text;
+	size_t argc = 1;
+
+	napi_get_cb_info(env, info, &argc, &options, NULL, NULL);
+	if (!fuzz || argc < 1)
+		return free(fuzz), napi_throw_type_error(env, NULL, "fuzz({ seed, count, race, audit })"), NULL;
+	fuzz->random = ((uint64_t)number_of(env, options, "seed") + 1) * 0x2545f4914f6cdd1dull;
+	fuzz->has_auditor = number_of(env, options, "audit") != 0;
+	if (set_up(fuzz)) {
+		run(fuzz, number_of(env, options, "count"), number_of(env, options, "race") != 0);
+		tear_down(fuzz);
+	} else {
+		VIOLATION(fuzz, "could not be set up");
+	}
+	napi_create_object(env, &result);
+	put(env, result, "staged", (double)fuzz->staged);
+	put(env, result, "refused", (double)fuzz->refused);
+	put(env, result, "admitted", (double)fuzz->admitted);
+	put(env, result, "completions", (double)fuzz->completions);
+	napi_create_string_utf8(env, fuzz->violation, NAPI_AUTO_LENGTH, &text);
+	napi_set_named_property(env, result, "violation", text);
+	free(fuzz);
+	return result;
+}
+
+void fuzz_export(napi_env env, napi_value exports)
+{
+	napi_value function;
+
+	napi_create_function(env, "fuzz", NAPI_AUTO_LENGTH, Fuzz, NULL, &function);
+	napi_set_named_property(env, exports, "fuzz", function);
+}

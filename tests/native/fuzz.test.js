@@ -1,0 +1,126 @@
+// deadline: 600 s
+//
+// The gate under fire: random and hostile submissions into the real kernel, canaries around what they must not reach
+// (host/native/fuzz.c says which). 200,000 by default; FEATHERSTAR_FUZZ_SQES says how many, FEATHERSTAR_FULL=1 makes it
+// 10,000,000. Then gates with a hole each, which the same fuzzer must find: by its auditor, and by the canaries alone.
+//
+// Next: sanitize.full.js, the same with sanitizers.
+
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { findCompiler } from '../support/deny.js';
+import { buildMutant, buildVariant } from '../support/native.js';
+import { obstacle, openFiles } from './rig.js';
+
+const COUNT = Number(
+  process.env.FEATHERSTAR_FUZZ_SQES ?? (process.env.FEATHERSTAR_FULL === '1' ? 10_000_000 : 200_000),
+);
+const SEED = Number(process.env.FEATHERSTAR_SEED ?? 1);
+const VARIANT = process.env.FEATHERSTAR_TEST_VARIANT ?? 'test';
+const MUTANT_SQES = 2_000_000; // most are found among the first thousand
+const FOUND = 42; // exit code of a child whose fuzzer found something
+
+const test = suite('fuzz');
+const reason = findCompiler() === undefined ? 'no C compiler' : obstacle();
+if (reason !== undefined) {
+  console.log(`# skipped: fuzz: ${reason}`);
+  test.skip(reason, () => {});
+}
+const it = reason === undefined ? test : () => {};
+
+for (const race of [0, 1]) {
+  it(`${COUNT / 2} submissions${race ? ', and a second thread that rewrites them' : ''}`, () => {
+    const { fuzz } = createRequire(import.meta.url)(buildVariant(VARIANT));
+    const files = openFiles();
+    const result = fuzz({ seed: SEED, count: COUNT / 2, race, audit: 1 });
+    assert.is(result.violation, '', `FEATHERSTAR_SEED=${SEED} repeats this`);
+    assert.is(result.staged, COUNT / 2);
+    assert.is(result.refused + result.admitted, result.staged);
+    assert.ok(result.refused > result.staged / 10 && result.admitted > result.staged / 10, 'both ways are walked');
+    assert.ok(result.completions > result.refused, 'what is admitted is executed');
+    assert.is(openFiles(), files);
+  });
+}
+
+// Each is a line of the gate or the ring as somebody might once write it.
+const MUTANTS = [
+  {
+    name: 'one-byte-more',
+    file: 'gate.c',
+    from: 'len <= ring->memory_bytes - addr;',
+    to: 'len <= ring->memory_bytes - addr + 1;',
+  },
+  {
+    name: 'sum-that-wraps',
+    file: 'gate.c',
+    from: 'addr <= ring->memory_bytes && len <= ring->memory_bytes - addr;',
+    to: 'addr + len <= ring->memory_bytes;',
+  },
+  {
+    name: 'plain-descriptors',
+    file: 'gate.c',
+    from: 'out->flags |= IOSQE_FIXED_FILE;',
+    to: 'out->flags |= in->flags & IOSQE_FIXED_FILE;',
+  },
+  {
+    name: 'addresses',
+    file: 'gate.c',
+    from: '(ring->memory + in->addr)',
+    to: '(in->addr > ring->memory_bytes / 2 ? ring->memory + in->addr + 64 : ring->memory + in->addr)',
+  },
+];
+
+const AUDITED_ONLY = [
+  {
+    name: 'not-a-copy',
+    file: 'ring.c',
+    from: 'gate_admit(ring, &in,',
+    to: 'gate_admit(ring, &ring->window_sqes[done],',
+  },
+  { name: 'socket-as-descriptor', file: 'gate.c', from: 'out->file_index = FILE_INDEX_ALLOC; //', to: '//' },
+  { name: 'cancel-anything', file: 'gate.c', from: 'if (in->addr & TAG)', to: 'if (0)' },
+];
+
+/**
+ * Whether a process that loads a mutant and fuzzes it finds out. It may also crash: a hole lets the fuzzer write to
+ * descriptors of Node's own, and to follow a number that changed after it was checked.
+ */
+function isFound(path, audit) {
+  const options = `{ seed: ${SEED}, count: ${MUTANT_SQES}, race: 1, audit: ${audit} }`;
+  const script = `const { violation } = require(${JSON.stringify(path)}).fuzz(${options});
+    process.exit(violation !== '' && violation !== 'could not be set up' ? ${FOUND} : 0);`;
+  const child = spawnSync(process.execPath, ['-e', script], {
+    stdio: 'ignore',
+    timeout: 60_000,
+    killSignal: 'SIGKILL',
+  });
+  return child.status === FOUND || ['SIGSEGV', 'SIGBUS', 'SIGABRT', 'SIGPIPE'].includes(child.signal);
+}
+
+for (const mutant of [...MUTANTS, ...AUDITED_ONLY]) {
+  if (VARIANT !== 'test') continue; // the sanitizers have nothing to say about mutants
+  it(`finds the hole: ${mutant.name}`, () => {
+    const folder = mkdtempSync(join(tmpdir(), 'featherstar-mutant-'));
+    try {
+      const path = buildMutant(folder, mutant);
+      assert.ok(isFound(path, 1), 'the auditor');
+      if (MUTANTS.includes(mutant)) assert.ok(isFound(path, 0), 'the canaries alone');
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+}
+
+it('a mutation that is none is an error', () => {
+  assert.throws(
+    () => buildMutant(tmpdir(), { name: 'x', file: 'gate.c', from: 'no such text', to: '' }),
+    /exactly one/,
+  );
+});
+
+test.run();
