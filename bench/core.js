@@ -1,0 +1,247 @@
+// The core benchmark: the loops of assembly/ in Wasm against the same in C, and against what Node offers for the job;
+// then call() against a MessagePort. Each round runs all programs of a line one after the other, in an order that
+// rotates, so that a noisy minute hits all of them. The figure to trust is the ratio within a round; its median is shown.
+//
+// What has to hold is printed below the tables with PASS or MISS. A program that fails is named, and the exit code is 1.
+//
+// Next: core/bench.ts.
+
+import { writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { buildWasm } from '../tests/support/asc.js';
+import {
+  BenchError,
+  COMPILE_FLAGS,
+  compile,
+  hasCommand,
+  machineLine,
+  median,
+  startPinned,
+  stop,
+  table,
+  versionOf,
+} from './tools.js';
+
+const CORES = '0,1';
+const PROGRAM_TIMEOUT_MS = 120_000;
+const WASM = 'dist/bench/core.wasm';
+const DEFAULT_TIMERS = [1000, 100_000];
+const BATCHES = [1, 16, 64];
+
+const OPTIONS = {
+  rounds: { type: 'string', default: '5' },
+  timers: { type: 'string', default: DEFAULT_TIMERS.join(',') },
+  only: { type: 'string' },
+  node: { type: 'string' },
+  json: { type: 'string' },
+};
+
+const file = (path) => fileURLToPath(new URL(path, import.meta.url));
+
+function count(name, text, max) {
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= 1 && value <= max) return value;
+  throw new BenchError(`--${name} ${text}: a whole number from 1 to ${max} is needed`);
+}
+
+function readOptions(args) {
+  const { values } = parseArgs({ args, options: OPTIONS });
+  values.rounds = count('rounds', values.rounds, 1000);
+  values.timers = values.timers.split(',').map((text) => count('timers', text, 1_000_000));
+  return values;
+}
+
+function checkMachine() {
+  if (process.platform !== 'linux') throw new BenchError(`Linux is needed (futex, taskset), not ${process.platform}`);
+  if (availableParallelism() < 2) throw new BenchError('two cores are needed, one for each thread of a pair');
+  if (!hasCommand('taskset')) throw new BenchError('no taskset in PATH: apt-get install util-linux');
+}
+
+// --- what is measured -----------------------------------------------------------------------------------------------
+
+/** Units of work: each has the arguments of the program in C, of wasm.js and node.js, or what calls.js is to do. */
+function allUnits(timers) {
+  const alike = (name, args, { node = args } = {}) => ({ name, c: args, wasm: args, node });
+  return [
+    ...timers.map((n) => alike(`wheel.${n}`, ['wheel', String(n)])),
+    alike('slab', ['slab'], { node: null }),
+    alike('task', ['task']),
+    ...BATCHES.map((n) => alike(`spsc.${n}`, ['spsc', String(n)], { node: n === 16 ? ['spsc'] : null })),
+    alike('pingpong', ['pingpong']),
+    alike('pingpong-sleep', ['pingpong-sleep']),
+    ...['round-trip', 'in-flight', 'sleeping'].map((what) => ({ name: `call.${what}`, calls: what })),
+  ];
+}
+
+function choose(units, only) {
+  if (only === undefined) return units;
+  const wanted = only.split(',');
+  for (const wish of wanted) {
+    if (units.some(({ name }) => name.startsWith(wish))) continue;
+    throw new BenchError(`--only ${wish}: choose from ${units.map(({ name }) => name).join(', ')}`);
+  }
+  return units.filter(({ name }) => wanted.some((wish) => name.startsWith(wish)));
+}
+
+/** The programs of a unit: who runs, and the command line. `nodes` maps a suffix, '' or '@v26', to a binary. */
+function programsOf(unit, binary, nodes) {
+  const programs = unit.c ? [{ who: 'c', command: binary, args: unit.c }] : [];
+  for (const [suffix, command] of Object.entries(nodes)) {
+    const add = (who, script, args) => programs.push({ who: who + suffix, command, args: [file(script), ...args] });
+    if (unit.wasm) add('wasm', 'core/wasm.js', [file(`../${WASM}`), ...unit.wasm]);
+    if (unit.node) add('node', 'core/node.js', unit.node);
+    for (const how of unit.calls ? ['call', 'port'] : []) add(how, 'core/calls.js', [how, unit.calls]);
+  }
+  return programs;
+}
+
+/** Runs a program, and answers what it printed: { name: ns }. */
+async function run({ command, args }) {
+  const child = startPinned(CORES, command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const output = { stdout: '', stderr: '' };
+  for (const name of Object.keys(output)) {
+    child[name].setEncoding('utf8').on('data', (text) => {
+      output[name] += text;
+    });
+  }
+  const kill = setTimeout(() => stop(child), PROGRAM_TIMEOUT_MS);
+  const code = await new Promise((resolve, reject) => child.once('error', reject).once('close', resolve));
+  clearTimeout(kill);
+  if (code !== 0) throw new BenchError(`ended with ${code}: ${output.stderr.trim().slice(-500)}`);
+  const lines = output.stdout.trim().split('\n');
+  return Object.fromEntries(lines.map((line) => [line.split(' ')[0], Number(line.split(' ')[1])]));
+}
+
+/** All figures: names in order of appearance, and for each { who: [ns of each round] }. */
+async function measureAll(units, rounds, programsFor) {
+  const figures = new Map();
+  const failures = [];
+  for (let round = 0; round < rounds; round++) {
+    for (const unit of units) {
+      process.stderr.write(`round ${round + 1}/${rounds}: ${unit.name}\n`);
+      const programs = programsFor(unit);
+      for (let i = 0; i < programs.length; i++) {
+        const program = programs[(i + round) % programs.length];
+        try {
+          for (const [name, ns] of Object.entries(await run(program))) {
+            if (!figures.has(name)) figures.set(name, {});
+            figures.get(name)[program.who] ??= [];
+            figures.get(name)[program.who][round] = ns;
+          }
+        } catch (error) {
+          if (!(error instanceof BenchError)) throw error;
+          failures.push(`${unit.name}, ${program.who}, round ${round + 1}: ${error.message}`);
+        }
+      }
+    }
+  }
+  return { figures, failures };
+}
+
+// --- the report -----------------------------------------------------------------------------------------------------
+
+/** The median of the rounds' ratios; NaN if there is no round with both. */
+function ratio(above, below) {
+  const ratios = (above ?? []).map((ns, round) => ns / below?.[round]).filter(Number.isFinite);
+  return ratios.length === 0 ? Number.NaN : median(ratios);
+}
+
+function ns(values) {
+  const present = (values ?? []).filter((value) => value !== undefined);
+  if (present.length === 0) return '-';
+  const show = (value) => value.toFixed(value < 100 ? 1 : 0);
+  return `${show(median(present))} (${show(Math.min(...present))}..${show(Math.max(...present))})`;
+}
+
+function times(value) {
+  return Number.isNaN(value) ? '-' : value.toFixed(2);
+}
+
+function loopRows(figures, suffix) {
+  const rows = [...figures].filter(([name]) => !name.startsWith('call.'));
+  return rows.map(([name, who]) => {
+    const [wasm, node] = [who[`wasm${suffix}`], who[`node${suffix}`]];
+    return [name, ns(who.c), ns(wasm), times(ratio(wasm, who.c)), ns(node), times(ratio(node, wasm))];
+  });
+}
+
+function callRows(figures, suffix) {
+  const rows = [...figures].filter(([name]) => name.startsWith('call.'));
+  return rows.map(([name, who]) => {
+    const [call, port] = [who[`call${suffix}`], who[`port${suffix}`]];
+    return [name, ns(call), ns(port), times(ratio(port, call))];
+  });
+}
+
+/** What has to hold: [text, the ratio, whether it is good enough]. */
+function requirements(figures, suffix) {
+  const get = (name, who) => figures.get(name)?.[who === 'c' ? who : who + suffix];
+  const lines = [];
+  const atMost = (name, limit) => {
+    const value = ratio(get(name, 'wasm'), get(name, 'c'));
+    lines.push([`${name}: Wasm <= ${limit} x C`, value, value <= limit]);
+  };
+  const atLeast = (name, limit, ours, theirs, text) => {
+    const value = ratio(get(name, theirs), get(name, ours));
+    lines.push([`${name}: ${text}`, value, value >= limit]);
+  };
+  atLeast('spsc.16', 0.8, 'wasm', 'c', 'messages per second >= 0.8 x C');
+  for (const name of figures.keys()) {
+    if (!name.startsWith('wheel.insert-cancel.')) continue;
+    atMost(name, 1.5);
+    atLeast(name, 10, 'wasm', 'node', 'setTimeout and clearTimeout >= 10 x Wasm');
+  }
+  atMost('pingpong.round-trip', 1.5);
+  atLeast('call.round-trip', 10, 'call', 'port', 'MessagePort >= 10 x call(), peer awake');
+  atLeast('call.in-flight', 10, 'call', 'port', 'MessagePort >= 10 x call(), 64 at a time');
+  atLeast('call.sleeping', 1, 'call', 'port', 'MessagePort >= call(), peer asleep');
+  return lines.filter(([, value]) => !Number.isNaN(value));
+}
+
+function reportNode({ figures }, suffix, version) {
+  const [loops, calls] = [loopRows(figures, suffix), callRows(figures, suffix)];
+  console.log(`\nNode ${version}: ns, median of the rounds (min..max); x: median of the rounds' ratios`);
+  if (loops.length > 0) {
+    console.log(`\n${table([['ns per operation', 'C', 'Wasm', 'x C', 'Node', 'x Wasm'], ...loops])}`);
+  }
+  if (calls.length > 0) console.log(`\n${table([['ns per call', 'call()', 'MessagePort', 'x call()'], ...calls])}`);
+  console.log('');
+  for (const [text, value, good] of requirements(figures, suffix)) {
+    console.log(`${good ? 'PASS' : 'MISS'}  ${times(value).padStart(6)}  ${text}`);
+  }
+}
+
+function exactCommand(options) {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  return `npm run bench -- core ${given.map(([name, value]) => `--${name} ${value}`).join(' ')}`;
+}
+
+export async function main(args) {
+  const options = readOptions(args);
+  checkMachine();
+  const units = choose(allUnits(options.timers), options.only);
+  const versions = { '': process.version };
+  const nodes = { '': process.execPath };
+  if (options.node !== undefined) {
+    const other = versionOf(options.node);
+    if (other === undefined) throw new BenchError(`--node ${options.node} cannot be run`);
+    versions[`@${other}`] = other;
+    nodes[`@${other}`] = options.node;
+  }
+  const binary = await compile('core');
+  buildWasm('bench/core/bench.ts', WASM);
+  const measured = await measureAll(units, options.rounds, (unit) => programsOf(unit, binary, nodes));
+
+  for (const [suffix, version] of Object.entries(versions)) reportNode(measured, suffix, version);
+  for (const failure of measured.failures) console.log(`FAILED ${failure}`);
+  const [command, machine] = [exactCommand(options), machineLine({ node: Object.values(versions).join(' and ') })];
+  console.log(`\ncommand: ${command}`);
+  console.log(`machine: ${machine}; cc ${COMPILE_FLAGS.join(' ')} -O2; all on cores ${CORES}`);
+  if (options.json !== undefined) {
+    const results = { command, machine, options, ...measured, figures: Object.fromEntries(measured.figures) };
+    writeFileSync(options.json, `${JSON.stringify(results, null, 2)}\n`);
+  }
+  return measured.failures.length > 0 ? 1 : 0;
+}
