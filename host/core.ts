@@ -83,7 +83,7 @@ export const DEFAULT_LIMITS: Limits = {
   opSlots: 65_536,
   timerSlots: 262_144,
   taskSlots: 65_536,
-  connectionSlots: 16_384,
+  connectionSlots: 16_400,
   recvBufferCount: 1024,
   recvBufferBytes: 4096,
   sendBufferCount: 4096,
@@ -114,7 +114,8 @@ export function makeMemory(shardCount: number, limits: Limits): { memory: WebAss
   const sketch = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
   writeLimits(sketch, shardCount, limits);
   const pages = planIn(sketch);
-  if (pages === 0) throw optionError('limits', `${shardCount} shards`, 'such that all shards together fit into 4 GiB');
+  if (pages === 0)
+    throw optionError('limits', `for ${shardCount} shards`, 'such that all of them fit into 4 GiB together');
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
   writeLimits(memory, shardCount, limits);
   planIn(memory);

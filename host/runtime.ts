@@ -162,18 +162,31 @@ function micros(name: string, value: unknown, max: number): number {
 
 const POWERS_OF_TWO = ['ringSlots', 'sqeSlots', 'cqeSlots', 'readySlots', 'recvBufferCount'];
 
+// What the core can count (assembly/layout.ts, LIMIT_MAX) and what the gate takes (host/native/addon.c, read_options).
+const LIMIT_MAX = 2 ** 25;
+const HIGHEST_LIMITS: Partial<Record<keyof Limits, number>> = {
+  sqeSlots: 32_768,
+  cqeSlots: 65_536,
+  recvBufferCount: 32_768,
+  recvBufferBytes: 2 ** 24,
+  connectionSlots: 2 ** 20,
+  arenaBytes: 2 ** 31,
+  scratchBytes: 2 ** 31,
+};
+
 function checkLimits(partial: Partial<Limits>): Limits {
   const limits: Record<string, number> = { ...DEFAULT_LIMITS };
   for (const [name, value] of Object.entries(partial)) {
     if (!(name in DEFAULT_LIMITS))
       throw optionError('limits', name, `one of ${Object.keys(DEFAULT_LIMITS).join(', ')}`);
-    if (!Number.isInteger(value) || (value as number) < 1)
-      throw optionError(`limits.${name}`, value, 'a positive integer');
-    const power = Math.log2(value as number);
-    if (POWERS_OF_TWO.includes(name) && !Number.isInteger(power)) {
+    const highest = HIGHEST_LIMITS[name as keyof Limits] ?? LIMIT_MAX;
+    if (!Number.isInteger(value) || value < 1 || value > highest) {
+      throw optionError(`limits.${name}`, value, `an integer, 1 to ${highest}`);
+    }
+    if (POWERS_OF_TWO.includes(name) && !Number.isInteger(Math.log2(value))) {
       throw optionError(`limits.${name}`, value, 'a power of two');
     }
-    limits[name] = value as number;
+    limits[name] = value;
   }
   if (limits.readySlots < 2 * limits.cqeSlots)
     throw optionError('limits.readySlots', limits.readySlots, '>= 2 * cqeSlots');

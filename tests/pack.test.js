@@ -30,7 +30,8 @@ import * as assert from 'uvu/assert';
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 const STEP_MS = 120_000;
 const UNPACKED_BYTES_MAX = 1024 * 1024;
-const TOP = ['dist', 'assembly', 'package.json', 'README.md', 'ARCHITECTURE.md', 'LICENSE-MIT', 'LICENSE-APACHE'];
+const TEXTS = ['README.md', 'ARCHITECTURE.md', 'RATIONALE.md', 'CHANGELOG.md', 'LICENSE-MIT', 'LICENSE-APACHE'];
+const TOP = ['dist', 'assembly', 'docs', 'package.json', ...TEXTS];
 const NOT_SHIPPED = /(^|\/)(tests?|bench|node_modules|binding\.gyp)(\/|$)|\.test\.|\.(test|asan)\.node$|\.tsbuildinfo$/;
 
 const SERVE = `import { serve } from 'featherstar/http';
@@ -92,7 +93,7 @@ test('packs, and installs with scripts off', () => {
 
 test('ships the built host, the core, the licences, and nothing that is ours alone', () => {
   const files = listFiles(installed);
-  for (const path of ['dist/core.wasm', 'dist/host/index.js', 'dist/host/index.d.ts', ...TOP.slice(2)]) {
+  for (const path of ['dist/core.wasm', 'dist/host/index.js', 'dist/host/index.d.ts', 'package.json', ...TEXTS]) {
     assert.ok(files.includes(path), `${path} is missing`);
   }
   assert.equal(readdirSync(installed).sort(), [...TOP].sort());
