@@ -13,7 +13,7 @@
 // `race`, a second thread rewrites the window while the gate reads it.
 // Invariant: ring_stage() never enters by itself here, because the SQ is empty when it begins.
 //
-// Next: tests/native/fuzz.test.js.
+// Next: fuzz_input.c, tests/native/fuzz.test.js.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -29,207 +29,7 @@
 #include <sys/stat.h>
 #include "fuzz.h"
 
-#define ARENA_BYTES (1u << 18)
-#define CANARY_BYTES 4096u
-#define CANARY_BYTE 0xa7
-#define SQES_AT 512u
-#define SQE_SLOTS 64u
-#define CQES_AT 8192u
-#define CQE_SLOTS 256u
-#define RECYCLE_AT 16384u
-#define BUFFERS_AT 20480u
-#define BUFFER_COUNT 16u
-#define BUFFER_BYTES 256u
-#define DATA_AT 32768u
-#define FILE_SLOTS 32u
-#define GRANT_SLOTS 8u
-#define SWEEP_BATCHES 64 /* between two looks at descriptors, and two cancellations of what blocks */
-#define CANARIES 7
-
-enum { FILE_CANARY, PIPE_OUT, PIPE_IN, PAIR_A, PAIR_B, EVENT, EVENT_2 };
-
-struct fuzz {
-	struct ring ring;
-	uint8_t *map, *arena;
-	uint64_t random;
-	int canaries[CANARIES];
-	struct stat canary_stats[CANARIES];
-	int source, sink[2], listener, zero;
-	uint16_t port; /* network order */
-	volatile bool racing;
-	bool has_auditor;
-	uint64_t staged, refused, admitted, completions;
-	char violation[160];
-};
-
 #define VIOLATION(fuzz, ...) snprintf((fuzz)->violation, sizeof((fuzz)->violation), __VA_ARGS__)
-
-static uint64_t next(uint64_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return *state;
-}
-
-static unsigned below(uint64_t *state, unsigned limit)
-{
-	return (unsigned)((next(state) >> 32) % limit);
-}
-
-// --- what is asked for -----------------------------------------------------------------------------------------------
-
-static uint64_t some_address(const struct fuzz *fuzz, uint64_t *r)
-{
-	switch (below(r, 10)) {
-	case 0:
-		return (uint64_t)(uintptr_t)fuzz->arena - below(r, 64); // real addresses of the canaries
-	case 1:
-		return (uint64_t)(uintptr_t)fuzz->arena + ARENA_BYTES + below(r, 64);
-	case 2:
-		return 0ull - below(r, 4096);
-	case 3:
-		return next(r);
-	case 4:
-		return (1ull << (below(r, 34) + 30)) + below(r, 64) - 32;
-	case 5:
-	case 6:
-		return ARENA_BYTES - below(r, 64) + 2; // near the end, and past it
-	case 7:
-		return 0;
-	default:
-		return DATA_AT + below(r, ARENA_BYTES - DATA_AT);
-	}
-}
-
-static uint32_t some_length(uint64_t *r)
-{
-	switch (below(r, 8)) {
-	case 0:
-		return (uint32_t)next(r);
-	case 1:
-		return ARENA_BYTES + below(r, 3) - 1;
-	case 2:
-		return 0xffffffffu - below(r, 64);
-	case 3:
-		return below(r, 4096);
-	default:
-		return below(r, 70);
-	}
-}
-
-static int some_file(const struct fuzz *fuzz, uint64_t *r)
-{
-	switch (below(r, 6)) {
-	case 0:
-		return fuzz->canaries[below(r, CANARIES)];
-	case 1:
-		return (int)next(r);
-	case 2:
-		return (int)FILE_SLOTS - 1 + (int)below(r, 3);
-	case 3:
-		return (int)below(r, FILE_SLOTS);
-	default:
-		return (int)below(r, GRANT_SLOTS);
-	}
-}
-
-static uint8_t some_opcode(uint64_t *r)
-{
-	static const uint8_t listed[] = {
-		IORING_OP_NOP, IORING_OP_READ, IORING_OP_READ, IORING_OP_WRITE, IORING_OP_WRITE, IORING_OP_RECV, IORING_OP_RECV,
-		IORING_OP_SEND, IORING_OP_SEND, IORING_OP_CONNECT, IORING_OP_ACCEPT, IORING_OP_FSYNC, IORING_OP_SHUTDOWN,
-		IORING_OP_POLL_ADD, OP_SOCKET, IORING_OP_CLOSE, IORING_OP_ASYNC_CANCEL, IORING_OP_MSG_RING,
-	};
-
-	return below(r, 8) ? listed[below(r, sizeof(listed))] : (uint8_t)next(r);
-}
-
-// Fields that are right three times in four, so that much gets past the first check and meets the next one.
-static void make(const struct fuzz *fuzz, uint64_t *r, struct io_uring_sqe *sqe)
-{
-	memset(sqe, 0, sizeof(*sqe));
-	sqe->opcode = some_opcode(r);
-	sqe->fd = some_file(fuzz, r);
-	sqe->addr = some_address(fuzz, r);
-	sqe->len = some_length(r);
-	sqe->user_data = below(r, 32) ? below(r, 64) : next(r);
-	if (!below(r, 4))
-		sqe->flags = (uint8_t)(below(r, 3) ? next(r) & (1 | 32 | 64) : next(r));
-	if (!below(r, 6))
-		sqe->ioprio = (uint16_t)(below(r, 3) ? below(r, 4) : next(r));
-	if (!below(r, 12))
-		sqe->rw_flags = (int)(below(r, 2) ? MSG_DONTWAIT : next(r));
-	if (!below(r, 32))
-		sqe->personality = (uint16_t)next(r);
-	if (!below(r, 16))
-		sqe->buf_group = (uint16_t)next(r);
-	if (sqe->flags & IOSQE_BUFFER_SELECT && below(r, 4))
-		sqe->addr = 0;
-	switch (sqe->opcode) {
-	case IORING_OP_ACCEPT:
-	case IORING_OP_FSYNC:
-		sqe->addr = below(r, 8) ? 0 : sqe->addr;
-		break;
-	case IORING_OP_MSG_RING:
-		sqe->addr = sqe->len = 0;
-		break;
-	case IORING_OP_SHUTDOWN:
-	case IORING_OP_POLL_ADD:
-		sqe->len = below(r, 4);
-		break;
-	case IORING_OP_CONNECT:
-		sqe->off = below(r, 4) ? 16 : some_length(r);
-		break;
-	case OP_SOCKET:
-		sqe->fd = below(r, 8) ? AF_INET : (int)below(r, 20);
-		sqe->off = below(r, 8) ? 1 + below(r, 2) : next(r);
-		sqe->len = below(r, 8) ? 0 : 1;
-		break;
-	case IORING_OP_CLOSE:
-		sqe->fd = below(r, 4) ? 0 : sqe->fd;
-		sqe->file_index = below(r, 4) ? below(r, FILE_SLOTS + 3) : (uint32_t)next(r);
-		break;
-	}
-}
-
-// Rewrites single fields of the window, good to bad and back, while the gate reads it.
-static void *race(void *data)
-{
-	struct fuzz *fuzz = data;
-	uint64_t r = fuzz->random ^ 0x9e3779b97f4a7c15ull;
-
-	while (__atomic_load_n(&fuzz->racing, __ATOMIC_RELAXED)) {
-		volatile struct io_uring_sqe *at = (struct io_uring_sqe *)(fuzz->arena + SQES_AT) + below(&r, SQE_SLOTS);
-
-		switch (below(&r, 8)) {
-		case 0:
-			at->addr = some_address(fuzz, &r);
-			break;
-		case 1:
-			at->len = some_length(&r);
-			break;
-		case 2:
-			at->fd = some_file(fuzz, &r);
-			break;
-		case 3:
-			at->opcode = some_opcode(&r);
-			break;
-		case 4:
-			at->flags = (uint8_t)next(&r);
-			break;
-		case 5:
-			at->user_data = next(&r);
-			break;
-		case 6:
-			at->off = next(&r);
-			break;
-		default:
-			at->file_index = (uint32_t)next(&r);
-		}
-	}
-	return NULL;
-}
 
 // --- the auditor -----------------------------------------------------------------------------------------------------
 
@@ -250,6 +50,10 @@ static const char *audit(const struct fuzz *fuzz, const struct io_uring_sqe *sqe
 		return "a flag of the submission";
 	if (sqe->personality || sqe->user_data & TAG)
 		return "personality or tag";
+	if (sqe->addr3 || sqe->__pad2[0] || (sqe->buf_group && !selects))
+		return "a field that no operation uses";
+	if (sqe->file_index && sqe->opcode != IORING_OP_ACCEPT && sqe->opcode != OP_SOCKET && sqe->opcode != IORING_OP_CLOSE)
+		return "a second file";
 	switch (sqe->opcode) {
 	case IORING_OP_NOP:
 		return sqe->rw_flags ? "a NOP with a result of its own" : NULL;
@@ -509,7 +313,7 @@ static bool run_batch(struct fuzz *fuzz, unsigned count)
 	uint32_t refused = ring->refused_count, now_refused;
 
 	for (unsigned i = 0; i < count; i++)
-		make(fuzz, r, &window[i]);
+		fuzz_make(fuzz, r, &window[i]);
 	for (unsigned i = 0; i < BUFFER_COUNT; i++)
 		recycle[i] = below(r, 4) ? below(r, BUFFER_COUNT + 2) : (uint32_t)next(r);
 	ring->control->recycle_count = below(r, 8) ? BUFFER_COUNT : (uint32_t)next(r);
@@ -539,7 +343,7 @@ static void run(struct fuzz *fuzz, double count, bool with_race)
 
 	if (with_race) {
 		fuzz->racing = true;
-		if (pthread_create(&thread, NULL, race, fuzz)) {
+		if (pthread_create(&thread, NULL, fuzz_race, fuzz)) {
 			VIOLATION(fuzz, "no second thread");
 			return;
 		}
@@ -592,7 +396,9 @@ static void tear_down(struct fuzz *fuzz)
 	poll(NULL, 0, 50);
 	if (!fuzz->violation[0] && !bytes_are(fuzz->arena, ARENA_BYTES, 0x11))
 		VIOLATION(fuzz, "memory was written after the ring was closed");
-	if (!fuzz->violation[0] && memory_is_whole(fuzz) && sink_is_clean(fuzz) && descriptors_are_whole(fuzz))
+	if (!fuzz->violation[0] && !memory_is_whole(fuzz))
+		VIOLATION(fuzz, "memory outside was written");
+	if (!fuzz->violation[0] && sink_is_clean(fuzz) && descriptors_are_whole(fuzz))
 		contents_are_whole(fuzz);
 	for (int i = 0; i < CANARIES; i++)
 		close(fuzz->canaries[i]);

@@ -1,8 +1,59 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The fuzzer of test builds: see fuzz.c. */
+/* The fuzzer of test builds: fuzz.c runs and judges, fuzz_input.c asks. */
 #pragma once
 
 #include <node_api.h>
+#include <sys/stat.h>
 #include "ring.h"
 
+#define ARENA_BYTES (1u << 18)
+#define CANARY_BYTES 4096u
+#define CANARY_BYTE 0xa7
+#define SQES_AT 512u
+#define SQE_SLOTS 64u
+#define CQES_AT 8192u
+#define CQE_SLOTS 256u
+#define RECYCLE_AT 16384u
+#define BUFFERS_AT 20480u
+#define BUFFER_COUNT 16u
+#define BUFFER_BYTES 256u
+#define DATA_AT 32768u
+#define FILE_SLOTS 32u
+#define GRANT_SLOTS 8u
+#define SWEEP_BATCHES 64 /* between two looks at descriptors, and two cancellations of what blocks */
+#define CANARIES 7
+
+enum { FILE_CANARY, PIPE_OUT, PIPE_IN, PAIR_A, PAIR_B, EVENT, EVENT_2 };
+
+struct fuzz {
+	struct ring ring;
+	uint8_t *map, *arena;
+	uint64_t random;
+	int canaries[CANARIES];
+	struct stat canary_stats[CANARIES];
+	int source, sink[2], listener, zero;
+	uint16_t port; /* network order */
+	volatile bool racing;
+	bool has_auditor;
+	uint64_t staged, refused, admitted, completions;
+	char violation[160];
+};
+
+static inline uint64_t next(uint64_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state;
+}
+
+static inline unsigned below(uint64_t *state, unsigned limit)
+{
+	return (unsigned)((next(state) >> 32) % limit);
+}
+
+/* fuzz_input.c */
+void fuzz_make(const struct fuzz *fuzz, uint64_t *r, struct io_uring_sqe *sqe);
+void *fuzz_race(void *data); /* a thread's body, while fuzz->racing */
+/* fuzz.c */
 void fuzz_export(napi_env env, napi_value exports);

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//
+// What the fuzzer asks the gate for: submissions that are nearly right, submissions that are meant to do harm, rubbish,
+// and a thread that rewrites them while they are read. Everything follows from one seed, but for the thread's timing.
+//
+// Next: fuzz.c.
+#include <string.h>
+#include <sys/socket.h>
+#include "fuzz.h"
+
+static uint64_t some_address(const struct fuzz *fuzz, uint64_t *r)
+{
+	switch (below(r, 10)) {
+	case 0:
+		return (uint64_t)(uintptr_t)fuzz->arena - below(r, 64); // real addresses of the canaries
+	case 1:
+		return (uint64_t)(uintptr_t)fuzz->arena + ARENA_BYTES + below(r, 64);
+	case 2:
+		return 0ull - below(r, 4096);
+	case 3:
+		return next(r);
+	case 4:
+		return (1ull << (below(r, 34) + 30)) + below(r, 64) - 32;
+	case 5:
+	case 6:
+		return ARENA_BYTES - below(r, 64) + 2; // near the end, and past it
+	case 7:
+		return 0;
+	default:
+		return DATA_AT + below(r, ARENA_BYTES - DATA_AT);
+	}
+}
+
+static uint32_t some_length(uint64_t *r)
+{
+	switch (below(r, 8)) {
+	case 0:
+		return (uint32_t)next(r);
+	case 1:
+		return ARENA_BYTES + below(r, 3) - 1;
+	case 2:
+		return 0xffffffffu - below(r, 64);
+	case 3:
+		return below(r, 4096);
+	default:
+		return below(r, 70);
+	}
+}
+
+static int some_file(const struct fuzz *fuzz, uint64_t *r)
+{
+	switch (below(r, 6)) {
+	case 0:
+		return fuzz->canaries[below(r, CANARIES)];
+	case 1:
+		return (int)next(r);
+	case 2:
+		return (int)FILE_SLOTS - 1 + (int)below(r, 3);
+	case 3:
+		return (int)below(r, FILE_SLOTS);
+	default:
+		return (int)below(r, GRANT_SLOTS);
+	}
+}
+
+static uint8_t some_opcode(uint64_t *r)
+{
+	static const uint8_t listed[] = {
+		IORING_OP_NOP, IORING_OP_READ, IORING_OP_READ, IORING_OP_WRITE, IORING_OP_WRITE, IORING_OP_RECV, IORING_OP_RECV,
+		IORING_OP_SEND, IORING_OP_SEND, IORING_OP_CONNECT, IORING_OP_ACCEPT, IORING_OP_FSYNC, IORING_OP_SHUTDOWN,
+		IORING_OP_POLL_ADD, OP_SOCKET, IORING_OP_CLOSE, IORING_OP_ASYNC_CANCEL, IORING_OP_MSG_RING,
+	};
+
+	return below(r, 8) ? listed[below(r, sizeof(listed))] : (uint8_t)next(r);
+}
+
+// Fields that are right three times in four, so that much gets past the first check and meets the next one.
+void fuzz_make(const struct fuzz *fuzz, uint64_t *r, struct io_uring_sqe *sqe)
+{
+	memset(sqe, 0, sizeof(*sqe));
+	if (!below(r, 8)) { // rubbish in every field, also in those that its operation does not use
+		for (size_t i = 0; i < sizeof(*sqe) / 8; i++)
+			((uint64_t *)sqe)[i] = next(r);
+	}
+	sqe->opcode = some_opcode(r);
+	sqe->fd = some_file(fuzz, r);
+	sqe->addr = some_address(fuzz, r);
+	sqe->len = some_length(r);
+	sqe->user_data = below(r, 32) ? below(r, 64) : next(r);
+	if (!below(r, 4))
+		sqe->flags = (uint8_t)(below(r, 3) ? next(r) & (1 | 32 | 64) : next(r));
+	if (!below(r, 6))
+		sqe->ioprio = (uint16_t)(below(r, 3) ? below(r, 4) : next(r));
+	if (!below(r, 12))
+		sqe->rw_flags = (int)(below(r, 2) ? MSG_DONTWAIT : next(r));
+	if (!below(r, 32))
+		sqe->personality = (uint16_t)next(r);
+	if (!below(r, 16))
+		sqe->buf_group = (uint16_t)next(r);
+	if (sqe->flags & IOSQE_BUFFER_SELECT && below(r, 4))
+		sqe->addr = 0;
+	switch (sqe->opcode) {
+	case IORING_OP_ACCEPT:
+	case IORING_OP_FSYNC:
+		sqe->addr = below(r, 8) ? 0 : sqe->addr;
+		break;
+	case IORING_OP_MSG_RING:
+		sqe->addr = sqe->len = 0;
+		break;
+	case IORING_OP_SHUTDOWN:
+	case IORING_OP_POLL_ADD:
+		sqe->len = below(r, 4);
+		break;
+	case IORING_OP_CONNECT:
+		sqe->off = below(r, 4) ? 16 : some_length(r);
+		break;
+	case OP_SOCKET:
+		sqe->fd = below(r, 8) ? AF_INET : (int)below(r, 20);
+		sqe->off = below(r, 8) ? 1 + below(r, 2) : next(r);
+		sqe->len = below(r, 8) ? 0 : 1;
+		break;
+	case IORING_OP_CLOSE:
+		sqe->fd = below(r, 4) ? 0 : sqe->fd;
+		sqe->file_index = below(r, 4) ? below(r, FILE_SLOTS + 3) : (uint32_t)next(r);
+		break;
+	}
+}
+
+// One field of a submission becomes another one: mostly what a check must not let pass.
+static void disturb(const struct fuzz *fuzz, uint64_t *r, volatile struct io_uring_sqe *sqe)
+{
+	switch (below(r, 8)) {
+	case 0:
+	case 1:
+		sqe->addr = some_address(fuzz, r);
+		break;
+	case 2:
+	case 3:
+		sqe->len = below(r, 2) ? 0xffffffffu : some_length(r);
+		break;
+	case 4:
+		sqe->fd = some_file(fuzz, r);
+		break;
+	case 5:
+		sqe->opcode = some_opcode(r);
+		break;
+	case 6:
+		sqe->flags = (uint8_t)next(r);
+		break;
+	default:
+		sqe->off = sqe->user_data = next(r);
+		sqe->file_index = (uint32_t)next(r);
+	}
+}
+
+// Changes every submission of the window, puts every one back, and so on: whoever reads one twice may read two
+// versions, and at any time many are as they were made.
+void *fuzz_race(void *data)
+{
+	struct fuzz *fuzz = data;
+	volatile struct io_uring_sqe *window = (struct io_uring_sqe *)(fuzz->arena + SQES_AT);
+	struct io_uring_sqe before[SQE_SLOTS];
+	uint64_t r = fuzz->random ^ 0x9e3779b97f4a7c15ull;
+
+	while (__atomic_load_n(&fuzz->racing, __ATOMIC_RELAXED)) {
+		for (unsigned slot = 0; slot < SQE_SLOTS; slot++) {
+			before[slot] = window[slot];
+			disturb(fuzz, &r, &window[slot]);
+		}
+		for (unsigned slot = 0; slot < SQE_SLOTS; slot++)
+			window[slot] = before[slot];
+	}
+	return NULL;
+}
