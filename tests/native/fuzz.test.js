@@ -84,7 +84,7 @@ const AUDITED_ONLY = [
     file: 'ring.c',
     from: 'error = gate_admit(ring, &in, &ring->sqes[index], index);',
     to: `error = gate_admit(ring, &in, &ring->sqes[index], index);
-		syscall(__NR_sched_yield);
+		for (volatile int pause = 0; pause < 2000; pause++) {}
 		ring->sqes[index].len = ring->window_sqes[done].len;`,
   },
   { name: 'socket-as-descriptor', file: 'gate.c', from: 'out->file_index = FILE_INDEX_ALLOC; //', to: '//' },
