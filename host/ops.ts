@@ -54,7 +54,10 @@ export function sendNow(shard: Shard, file: number, ptr: number, len: number, ow
   return checked(shard.submit(OP_SEND, FIXED_FILE | CQE_SKIP_SUCCESS, 0, file, ptr, len, msgFlags, 0, owner, tag));
 }
 
-/** Tells the peer that no more will come. Nobody waits for it. */
-export function shutdownWrites(shard: Shard, file: number): void {
-  checked(shard.submit(OP_SHUTDOWN, FIXED_FILE, 0, file, 0, SHUT_WR, 0, 0, 0, 0));
+/**
+ * Tells the peer that no more will come. The kernel does this in a thread of its own, which looks the file up only then:
+ * whoever closed the file before the event would shut down the next connection in its slot.
+ */
+export function shutdownWrites(shard: Shard, file: number, owner: number, tag: number): void {
+  checked(shard.submit(OP_SHUTDOWN, FIXED_FILE, 0, file, 0, SHUT_WR, 0, 0, owner, tag));
 }

@@ -22,6 +22,7 @@ import { connectionFor, dropBody, type Exchange } from './writer.js';
 const RECEIVED = 1; // tags
 const SENT = 2;
 const TIMER = 3;
+const SHUT = 4;
 
 // words of the parser's state (assembly/http/connection.ts)
 const FLAGS = 1;
@@ -70,6 +71,7 @@ export class HttpConnection implements Owner, Exchange {
   private readonly out: SendQueue;
   private phase = HEAD;
   private keepAlive = true;
+  private shutting = false; // SHUTDOWN is open: the file must not be closed
   private left = false; // its number is given back: no event names it any more
   private answered = false; // the answer is queued, but the request's body is not in
   private begun = false; // an answer is being streamed, its head is queued
@@ -99,7 +101,8 @@ export class HttpConnection implements Owner, Exchange {
   onEvent(tag: number, result: number, extra: number): void {
     if (tag === RECEIVED) this.inbox.onReceived(result, extra);
     else if (tag === SENT) this.onSent(result);
-    else this.onTimer();
+    else if (tag === TIMER) this.onTimer();
+    else this.onShut();
   }
 
   // --- for the inbox -------------------------------------------------------------------------------------------------
@@ -421,8 +424,16 @@ export class HttpConnection implements Owner, Exchange {
       return;
     }
     this.phase = LINGER;
-    shutdownWrites(this.server.shard, this.file);
+    shutdownWrites(this.server.shard, this.file, this.id, SHUT);
+    this.shutting = true;
     this.setDeadline(LINGER_NS);
+  }
+
+  private onShut(): void {
+    this.shutting = false;
+    if (this.phase !== CLOSED) return;
+    this.server.shard.closeFile(this.file);
+    this.leaveIfDone();
   }
 
   destroy(): void {
@@ -432,7 +443,7 @@ export class HttpConnection implements Owner, Exchange {
     if (this.timer !== 0 && shard.core.cancelTimer(this.timer, this.timerGeneration) === 0) this.timer = 0;
     this.out.break();
     this.inbox.close();
-    shard.closeFile(this.file);
+    if (!this.shutting) shard.closeFile(this.file);
     const gone = goneError();
     this.body?.fail(gone);
     this.aborter?.abort();
@@ -443,7 +454,7 @@ export class HttpConnection implements Owner, Exchange {
   }
 
   leaveIfDone(): void {
-    if (this.left || this.timer !== 0 || !this.out.isIdle || this.inbox.isReceiving) return;
+    if (this.left || this.shutting || this.timer !== 0 || !this.out.isIdle || this.inbox.isReceiving) return;
     this.left = true;
     this.server.shard.unregister(this.id);
   }

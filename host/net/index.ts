@@ -11,6 +11,7 @@ import type { AbortOptions } from '../timer.js';
 
 const RECEIVED = 1; // tags
 const SENT = 2;
+const SHUT = 3;
 const HIGH_WATER_BYTES = 65_536;
 const ECANCELED = -125;
 
@@ -36,6 +37,7 @@ export class Socket implements Owner {
   #arrived: Uint8Array | null | undefined; // came for a reader that had gone
   #ended = false;
   #finishing = false;
+  #shutting = false; // SHUTDOWN is open: the file must not be closed
   #closed = false;
   #left = false;
   #error: unknown;
@@ -112,12 +114,19 @@ export class Socket implements Owner {
     if (this.#closed || this.#finishing) return;
     this.#finishing = true;
     if (!this.#out.isIdle) await this.#sent();
-    if (!this.#closed) shutdownWrites(this.#shard, this.#file);
+    if (this.#closed) return;
+    shutdownWrites(this.#shard, this.#file, this.#id, SHUT);
+    this.#shutting = true;
   }
 
   onEvent(tag: number, result: number, extra: number): void {
     if (tag === RECEIVED) this.#onReceived(result, extra);
-    else this.#onSent(result);
+    else if (tag === SENT) this.#onSent(result);
+    else {
+      this.#shutting = false;
+      if (this.#closed) this.#shard.closeFile(this.#file);
+      this.#leaveIfDone();
+    }
   }
 
   #onReceived(result: number, flags: number): void {
@@ -166,7 +175,7 @@ export class Socket implements Owner {
     this.#closed = true;
     if (this.#receiveOp !== 0) this.#shard.cancelOp(this.#receiveOp, this.#receiveGeneration);
     this.#out.break();
-    if (!this.#shard.closed) this.#shard.closeFile(this.#file);
+    if (!this.#shutting && !this.#shard.closed) this.#shard.closeFile(this.#file);
     this.#reader?.reject(closedError());
     this.#reader = undefined;
     for (const writer of this.#writers.splice(0)) writer.reject(closedError());
@@ -174,7 +183,7 @@ export class Socket implements Owner {
   }
 
   #leaveIfDone(): void {
-    if (this.#left || !this.#closed || this.#receiveOp !== 0 || !this.#out.isIdle) return;
+    if (this.#left || !this.#closed || this.#shutting || this.#receiveOp !== 0 || !this.#out.isIdle) return;
     this.#left = true;
     this.#shard.unregister(this.#id);
   }

@@ -317,20 +317,21 @@ for (const host of hosts()) {
   });
 
   check('a large answer may take longer than the idle timeout, as long as it is taken', async () => {
-    const body = Buffer.alloc(12 * MEBIBYTE, 'y');
-    handler = () => new FeatherResponse(body);
-    const client = await Client.open(server.port, { paused: true });
+    const body = Buffer.alloc(32 * MEBIBYTE, 'y');
+    const fetch = () => new FeatherResponse(body);
+    const other = await serve({ fetch, hostname: '127.0.0.1', limits: { idleTimeoutMs: 1500 } });
+    const client = await Client.open(other.port, { paused: true });
     client.write(get());
-    const answer = client.response();
-    for (let i = 0; i < 12; i++) {
-      await later(100);
+    for (let bytes = MEBIBYTE; bytes < body.length; bytes += MEBIBYTE) {
       client.resume();
-      await later(10);
+      await until(() => client.received >= bytes, 'a part of it');
       client.pause();
+      await later(100); // in all: twice the timeout
     }
     client.resume();
-    assert.is((await answer).body.length, body.length);
+    assert.is((await client.response()).body.length, body.length);
     client.destroy();
+    await other.close();
   });
 
   // --- connections ----------------------------------------------------------------------------------------------------

@@ -32,14 +32,19 @@ export async function until(condition, what, ms = DEADLINE_MS) {
 export class Client {
   /** How the connection ended: undefined while it has not, 'end', or an error's code. */
   ending;
+  /** Bytes that came. */
+  received = 0;
   #socket;
+  #chunks = []; // came, and are joined when somebody looks
   #bytes = Buffer.alloc(0);
+  #taken = 0;
   #wake;
 
   constructor(socket) {
     this.#socket = socket;
     socket.on('data', (chunk) => {
-      this.#bytes = this.#bytes.length === 0 ? chunk : Buffer.concat([this.#bytes, chunk]);
+      this.received += chunk.length;
+      this.#chunks.push(chunk);
       this.#wake?.();
     });
     socket.on('end', () => this.#finish('end'));
@@ -95,6 +100,7 @@ export class Client {
 
   /** Bytes that came and were not taken. */
   get pending() {
+    if (this.#chunks.length !== 0) this.#bytes = Buffer.concat([this.#bytes, ...this.#chunks.splice(0)]);
     return this.#bytes;
   }
 
@@ -108,17 +114,18 @@ export class Client {
 
   /** The next `count` bytes. */
   async take(count, what = `${count} bytes`) {
-    while (this.#bytes.length < count) await this.#more(what);
-    const taken = this.#bytes.subarray(0, count);
+    while (this.received - this.#taken < count) await this.#more(what);
+    const taken = this.pending.subarray(0, count);
     this.#bytes = this.#bytes.subarray(count);
+    this.#taken += count;
     return taken;
   }
 
   async #line(what) {
-    let stop = this.#bytes.indexOf('\r\n');
+    let stop = this.pending.indexOf('\r\n');
     while (stop < 0) {
       await this.#more(what);
-      stop = this.#bytes.indexOf('\r\n');
+      stop = this.pending.indexOf('\r\n');
     }
     return (await this.take(stop + 2)).latin1Slice(0, stop);
   }
@@ -126,9 +133,7 @@ export class Client {
   /** Waits for the connection's end. Answers what came before it. */
   async rest() {
     while (this.ending === undefined) await this.#more('the end of the connection').catch(rethrowLate);
-    const taken = this.#bytes;
-    this.#bytes = Buffer.alloc(0);
-    return taken;
+    return this.take(this.received - this.#taken);
   }
 
   /** One answer. `isHead`: to a HEAD request. */
@@ -144,7 +149,7 @@ export class Client {
     const response = { version, status: Number(status), statusText, headers, chunks: undefined, body: Buffer.alloc(0) };
     if (isHead || response.status < 200 || response.status === 204 || response.status === 304) return response;
     if (headers['transfer-encoding'] === 'chunked') {
-      response.chunks = await this.#chunks();
+      response.chunks = await this.#chunkedBody();
       response.body = Buffer.concat(response.chunks);
     } else if ('content-length' in headers)
       response.body = await this.take(Number(headers['content-length']), 'a body');
@@ -153,7 +158,7 @@ export class Client {
     return response;
   }
 
-  async #chunks() {
+  async #chunkedBody() {
     const chunks = [];
     for (;;) {
       const size = Number.parseInt(await this.#line('a chunk size'), 16);
