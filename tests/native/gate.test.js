@@ -201,6 +201,15 @@ it('fields of RECV', () => {
   refused(rig, OP.RECV, { fd: a, flags: BUFFER_SELECT, addr: 1 }, EINVAL);
 });
 
+it('a buffer that the kernel picks is told to somebody', () => {
+  const rig = new Rig();
+  const flags = BUFFER_SELECT | CQE_SKIP_SUCCESS;
+  for (const opcode of [OP.READ, OP.RECV]) {
+    refused(rig, opcode, { flags }, EINVAL, 'silent');
+    admitted(rig, opcode, { flags: BUFFER_SELECT }, EBADF);
+  }
+});
+
 it('fields of SEND', () => {
   const rig = new Rig();
   const [a] = rig.pair();

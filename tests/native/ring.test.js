@@ -376,9 +376,15 @@ it('open() refuses windows that do not lie in memory, and limits that are none',
     (error) => error.code === 'ERR_INVALID_ARG_TYPE',
   );
   assert.throws(
-    () => open(bytes, { ...options, grantSlots: 32 }),
-    (error) => error.errno === EMFILE,
+    () => open(bytes.subarray(8), options),
+    (error) => error.code === 'ERR_INVALID_ARG_TYPE',
   );
+  const files = openFiles();
+  assert.throws(
+    () => open(bytes, { ...options, grantSlots: 32 }),
+    (error) => error.errno === EMFILE && error.code === 'EMFILE' && error.syscall === 'io_uring_register',
+  );
+  assert.is(openFiles(), files, 'what was opened on the way is closed');
 });
 
 it('start() wants a function', () => {
