@@ -1,6 +1,7 @@
 // What the starting thread and a shard's worker say to each other at birth and death. Everything else goes through
 // the mesh.
 
+import type { ErrorCode } from './errors.js';
 import type { DoorbellToken, HostName } from './hosts/host.js';
 
 export interface ShardData {
@@ -16,7 +17,7 @@ export interface ShardData {
 export type FromWorker =
   | { type: 'booted'; tokens: DoorbellToken[] } // how each peer rings this shard
   | { type: 'running' } // the module is loaded
-  | { type: 'failed'; error: Error } // it could not be
+  | { type: 'failed'; error: Error; code: ErrorCode | undefined } // it could not be
   | { type: 'stopped' };
 
 export type ToWorker =

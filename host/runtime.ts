@@ -269,7 +269,9 @@ export class Runtime<M extends AnyModule = AnyModule> extends WorkerRuntime<M> {
 
   /** One shard's counters, read without disturbing it. */
   stats(shard = this.self): Record<CounterName, number> {
-    if (shard < 0 || shard >= this.shardCount) throw optionError('shard', shard, `0 to ${this.shardCount - 1}`);
+    if (!Number.isInteger(shard) || shard < 0 || shard >= this.shardCount) {
+      throw optionError('shard', shard, `an integer from 0 to ${this.shardCount - 1}`);
+    }
     const at = this.#header.shardsOffset + shard * this.#header.shardBytes + this.#header.countersOffset;
     const words = new BigUint64Array(this.own.memory.buffer, at, COUNTER_NAMES.length);
     return Object.fromEntries(COUNTER_NAMES.map((name, i) => [name, Number(words[i])])) as Record<CounterName, number>;
@@ -331,7 +333,7 @@ function expect<T extends FromWorker['type']>(worker: Worker, type: T): Promise<
     };
     const onMessage = ({ featherstar: message }: { featherstar?: FromWorker }) => {
       if (message?.type === type) finish(() => resolve(message as Extract<FromWorker, { type: T }>));
-      else if (message?.type === 'failed') finish(() => reject(message.error));
+      else if (message?.type === 'failed') finish(() => reject(startError(message)));
     };
     const onExit = (code: number) => {
       finish(() => reject(new FeatherstarError('FEATHERSTAR_MODULE', `a shard exited with code ${code} at start`)));
@@ -340,6 +342,11 @@ function expect<T extends FromWorker['type']>(worker: Worker, type: T): Promise<
     worker.on('error', reject);
     worker.on('exit', onExit);
   });
+}
+
+/** What went wrong in a worker: postMessage carries an Error's text and stack, but not its code. */
+function startError({ error, code }: Extract<FromWorker, { type: 'failed' }>): FeatherstarError {
+  return new FeatherstarError(code ?? 'FEATHERSTAR_MODULE', error.message, { cause: error });
 }
 
 /** Gives every shard what it needs to wake the others, then lets all load their module. */

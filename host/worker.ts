@@ -3,6 +3,7 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { Calls } from './call.js';
+import { FeatherstarError } from './errors.js';
 import { pick } from './hosts/pick.js';
 import { readHeader } from './layout.js';
 import type { FromWorker, ShardData, ToWorker } from './protocol.js';
@@ -20,7 +21,8 @@ function say(message: FromWorker, transfer: unknown[] = []): void {
 }
 
 function fail(error: unknown): void {
-  say({ type: 'failed', error: error instanceof Error ? error : new Error(String(error)) });
+  const code = FeatherstarError.is(error) ? error.code : undefined;
+  say({ type: 'failed', error: error instanceof Error ? error : new Error(String(error)), code });
 }
 
 handleThread(
