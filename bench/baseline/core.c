@@ -15,6 +15,7 @@
 // Next: core-ring.h, which has the rings and the two threads; assembly/wheel.ts.
 #define _GNU_SOURCE
 #include "core-ring.h"
+#include <math.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -58,8 +59,10 @@ struct slot { // 32 bytes, the head of a timer or a task
   uint32_t generation, next, prev;
   uint32_t where; // timer: level * 64 + slot; task: state
   uint64_t tick;  // timer: when it is due
-  uint32_t fn;    // task: function index
-  uint32_t word;  // the maker's
+  union {
+    struct { uint32_t owner, kind; }; // timer: the maker's words
+    struct { uint32_t fn, word; };    // task: function index, the maker's word
+  };
 };
 
 struct list {
@@ -128,7 +131,9 @@ static inline void unlink_slot(struct list *list, struct slot *slots, uint32_t i
 #define LEVELS 8
 #define HORIZON ((uint64_t)63 << 42)
 #define NEVER UINT64_MAX
-#define TICK_SHIFT 9
+#define TICK_NS 512.0
+#define DEADLINE_MAX_NS 0x1p60
+#define BOOT_NS (123456789 * TICK_NS) // a machine that has been up for a minute: slots lie where they would
 
 static struct {
   uint64_t elapsed, occupied[LEVELS];
@@ -148,10 +153,15 @@ static inline void file_timer(uint32_t index) {
   wheel.occupied[level] |= 1ull << slot;
 }
 
-static inline uint32_t insert_timer(uint64_t deadline_ns) {
+// Deadlines are doubles, as they are for the core: a clock of JavaScript is one.
+static inline uint32_t insert_timer(double deadline_ns, uint32_t kind, uint32_t owner) {
+  if (!(deadline_ns >= 0 && deadline_ns <= DEADLINE_MAX_NS)) return 0;
   uint32_t index = slab_take(&wheel.timers);
   if (index == 0) return 0;
-  wheel.timers.slots[index].tick = (deadline_ns + (1 << TICK_SHIFT) - 1) >> TICK_SHIFT;
+  struct slot *timer = &wheel.timers.slots[index];
+  timer->tick = (uint64_t)ceil(deadline_ns / TICK_NS);
+  timer->kind = kind;
+  timer->owner = owner;
   file_timer(index);
   return index;
 }
@@ -209,8 +219,9 @@ static inline uint32_t next_due(uint64_t now) {
   return 0;
 }
 
-static inline uint64_t random_deadline_ns(void) {
-  return (wheel.elapsed << TICK_SHIFT) + (10000 + ((uint64_t)random_u32() * 59990000 >> 32)) * 1000; // whole us
+// 10 ms to 60 s ahead, in whole microseconds.
+static inline double random_deadline_ns(void) {
+  return BOOT_NS + (double)(10000 + ((uint64_t)random_u32() * 59990000 >> 32)) * 1000;
 }
 
 // Fires everything as an idle shard would: sleep to the next deadline, take what is due, again. Answers how many.
@@ -231,16 +242,16 @@ static void run_wheel(uint32_t count) {
   for (int run = 0; run < RUNS; run++) {
     memset(&wheel, 0, sizeof wheel);
     slab_init(&wheel.timers, count + 1);
-    wheel.elapsed = 123456789; // a machine that has been up for a minute, so that slots lie where they would
+    wheel.elapsed = (uint64_t)(BOOT_NS / TICK_NS);
     for (uint32_t i = 0; i < count; i++) {
-      handles[i].index = insert_timer(random_deadline_ns());
+      handles[i].index = insert_timer(random_deadline_ns(), 0, 0);
       handles[i].generation = wheel.timers.slots[handles[i].index].generation;
     }
     const uint32_t operations = 2000000;
     double start = now_ns();
     for (uint32_t i = 0; i < operations; i++) {
       struct handle *handle = &handles[(uint64_t)random_u32() * count >> 32];
-      uint32_t index = insert_timer(random_deadline_ns());
+      uint32_t index = insert_timer(random_deadline_ns(), 0, 0);
       if (!cancel_timer(handle->index, handle->generation)) fail("a timer was lost");
       *handle = (struct handle){index, wheel.timers.slots[index].generation};
     }

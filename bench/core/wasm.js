@@ -59,8 +59,8 @@ function runWheel(module, count) {
   return (part) => {
     const operations = 2_000_000 * part;
     const core = freshShard(module, limits);
-    core.wheelFill(count, BOOT_NS);
-    const churn = timeNs(() => core.wheelChurn(count, operations, BOOT_NS));
+    core.wheelChurn(count, count, BOOT_NS, 1);
+    const churn = timeNs(() => core.wheelChurn(count, operations, BOOT_NS, 0));
     const fire = timeNs(() => {
       if (core.wheelFire() !== count) throw new Error('not every timer fired');
     });
