@@ -1,153 +1,220 @@
-// Sleeping, tasks and what they leave behind, on each host.
+// Time and tasks of one shard, through the public surface.
 
-import { blockOn, JoinHandle, sleep, spawn, yieldNow } from 'featherstar';
-import { test } from 'uvu';
+import { setMaxListeners } from 'node:events';
+import { JoinHandle, Runtime, sleep, spawn, yieldNow } from 'featherstar';
+import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { back, holdings, hosts, rejection } from '../support/hosts.js';
+import { until, within } from '../support/http.js';
 
-const on = (host, body) => () =>
-  blockOn(
-    async () => {
-      const base = holdings();
-      await body();
-      await back(base);
-    },
-    { host },
-  );
+const isOption = (error) => error.code === 'FEATHERSTAR_OPTION';
+const turnOf = () => new Promise((resolve) => setImmediate(resolve));
 
 for (const host of hosts()) {
-  test(
-    `${host}: sleep is never early`,
-    on(host, async () => {
-      const waits = Array.from({ length: 300 }, (_, i) => ((i * 7919) % 50) + i / 1000);
-      await Promise.all(
-        waits.map(async (ms) => {
-          const start = performance.now();
-          await sleep(ms);
-          assert.ok(performance.now() - start >= ms, `${ms} ms took ${performance.now() - start}`);
-        }),
-      );
-    }),
-  );
+  const test = suite(`time and tasks (${host})`);
+  let runtime;
+  let base;
 
-  test(
-    `${host}: equal deadlines keep their order, and ten thousand sleeps all end`,
-    on(host, async () => {
-      const order = [];
-      await Promise.all(Array.from({ length: 10_000 }, (_, i) => sleep(20 + (i % 3) * 5).then(() => order.push(i))));
-      assert.is(order.length, 10_000);
-      assert.is(new Set(order).size, 10_000);
-    }),
-  );
+  test.before(async () => {
+    runtime = await Runtime.start({ shards: 1, host });
+    base = holdings();
+  });
+  test.after(() => runtime.close());
 
-  test(
-    `${host}: a sleep can be aborted before, while and after it runs`,
-    on(host, async () => {
-      const reason = new Error('mine');
-      assert.is(await rejection(sleep(1, { signal: AbortSignal.abort(reason) })), reason);
-      const during = new AbortController();
-      const sleeping = rejection(sleep(60_000, { signal: during.signal }));
-      await sleep(2);
-      during.abort(reason);
-      assert.is(await sleeping, reason);
-      const after = new AbortController();
-      await sleep(1, { signal: after.signal });
-      after.abort(reason);
-      const many = Array.from({ length: 500 }, () => new AbortController());
-      const ends = many.map(({ signal }) => sleep(60_000, { signal }).catch((error) => error));
-      for (const controller of many) controller.abort(reason);
-      assert.ok((await Promise.all(ends)).every((end) => end === reason));
-    }),
-  );
+  /** A test that leaves nothing behind. */
+  const check = (name, run) =>
+    test(name, async () => {
+      await run();
+      await back(base);
+    });
 
-  test(
-    `${host}: bad times are typed errors`,
-    on(host, async () => {
-      for (const ms of [-1, Number.NaN, Number.POSITIVE_INFINITY, 1e12, '5', undefined]) {
-        let error;
-        try {
-          await sleep(ms);
-        } catch (caught) {
-          error = caught;
-        }
-        assert.is(error?.code, 'FEATHERSTAR_OPTION', String(ms));
+  // --- sleep ----------------------------------------------------------------------------------------------------------
+
+  check('a sleep is never too short', async () => {
+    const measure = async (ms) => {
+      const start = performance.now();
+      await sleep(ms);
+      return performance.now() - start;
+    };
+    for (const ms of [0, 0.001, 0.1, 0.5, 1, 1.5, 2, 5, 20.25]) {
+      for (let i = 0; i < 10; i++) {
+        const took = await measure(ms);
+        assert.ok(took >= ms, `sleep(${ms}) took ${took} ms`);
       }
-    }),
-  );
+    }
+    const took = await Promise.all(Array.from({ length: 200 }, (_, i) => measure(i / 10)));
+    for (const [i, ms] of took.entries()) assert.ok(ms >= i / 10, `sleep(${i / 10}) took ${ms} ms`);
+  });
 
-  test(
-    `${host}: a task has a result, or an error`,
-    on(host, async () => {
-      const handle = spawn(async () => 42, { name: 'answer' });
-      assert.ok(handle instanceof JoinHandle);
-      assert.equal([handle.name, handle.isFinished], ['answer', false]);
-      assert.is(await handle, 42);
-      assert.is(handle.isFinished, true);
-      assert.is(await spawn(() => 'sync'), 'sync');
-      const thrown = new Error('thrown');
-      assert.is(
-        await rejection(
-          spawn(() => {
-            throw thrown;
-          }),
-        ),
-        thrown,
-      );
-      assert.is(await rejection(spawn(() => Promise.reject(thrown))), thrown);
-      assert.throws(
-        () => spawn('no function'),
-        (error) => error.code === 'FEATHERSTAR_OPTION',
-      );
-      assert.throws(
-        () => spawn(() => {}, { group: 16 }),
-        (error) => error.code === 'FEATHERSTAR_OPTION',
-      );
-    }),
-  );
+  check('sleeps end in the order of their deadlines, equal ones in the order of their making', async () => {
+    const order = [];
+    const delays = [30, 10, 20, 10, 0, 30, 20, 0];
+    await Promise.all(delays.map((ms, i) => sleep(ms).then(() => order.push(i))));
+    assert.equal(order, [4, 7, 1, 3, 2, 6, 0, 5]);
+  });
 
-  test(
-    `${host}: tasks run in order, yieldNow lets others go first, and I/O goes on between them`,
-    on(host, async () => {
-      const seen = [];
-      const worker = (name) => async () => {
-        for (let i = 0; i < 3; i++) {
-          seen.push(name + i);
-          await yieldNow();
-        }
-      };
-      await Promise.all([spawn(worker('a')), spawn(worker('b'))]);
-      assert.equal(seen, ['a0', 'b0', 'a1', 'b1', 'a2', 'b2']);
-      let spins = 0;
-      let slept = false;
-      const timer = sleep(5).then(() => {
-        slept = true;
-      });
-      while (!slept) {
-        spins++;
+  check('10,000 sleeps', async () => {
+    const ends = Array.from({ length: 10_000 }, (_, i) => sleep((i * 7919) % 100));
+    assert.is(holdings().timers, base.timers + 10_000);
+    await within(Promise.all(ends), 'all of them');
+  });
+
+  check('10,000 sleeps, aborted', async () => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    setMaxListeners(0, signal);
+    const ends = Array.from({ length: 10_000 }, () => sleep(1e9, { signal }).catch((reason) => reason));
+    controller.abort('enough');
+    assert.equal(new Set(await Promise.all(ends)), new Set(['enough']));
+    assert.is(holdings().timers, base.timers);
+  });
+
+  check('abort before, during and after', async () => {
+    const reason = new Error('own reason');
+    assert.is(await rejection(sleep(1e9, { signal: AbortSignal.abort(reason) })), reason);
+    const during = new AbortController();
+    const waiting = rejection(sleep(1e9, { signal: during.signal }));
+    await sleep(1);
+    during.abort(reason);
+    assert.is(await waiting, reason);
+    const after = new AbortController();
+    await sleep(1, { signal: after.signal });
+    after.abort(reason);
+    await sleep(1);
+    const byDefault = new AbortController();
+    const named = rejection(sleep(1e9, { signal: byDefault.signal }));
+    byDefault.abort();
+    assert.is((await named).name, 'AbortError');
+    assert.is((await rejection(sleep(1e9, { signal: AbortSignal.timeout(5) }))).name, 'TimeoutError');
+  });
+
+  check('an abort in the turn in which the sleep ends', async () => {
+    for (let i = 0; i < 50; i++) {
+      const controller = new AbortController();
+      const first = sleep(2).then(() => controller.abort('late'));
+      const second = sleep(2, { signal: controller.signal }).catch((reason) => reason);
+      await first;
+      assert.ok([undefined, 'late'].includes(await second));
+    }
+  });
+
+  check('delays that are none are refused', () => {
+    for (const ms of [-1, -0.001, NaN, Infinity, '5', null, undefined, 8.65e9, {}])
+      assert.throws(() => sleep(ms), isOption);
+  });
+
+  check('timers of Node go on beside it', async () => {
+    const order = [];
+    const node = new Promise((resolve) => setTimeout(resolve, 5)).then(() => order.push('node'));
+    await Promise.all([sleep(60).then(() => order.push('late')), node, sleep(0).then(() => order.push('early'))]);
+    assert.equal(order, ['early', 'node', 'late']);
+  });
+
+  // --- spawn ----------------------------------------------------------------------------------------------------------
+
+  check('spawn answers what the task answers', async () => {
+    assert.is(await spawn(() => 42), 42);
+    assert.is(await spawn(() => sleep(1).then(() => 'later')), 'later');
+    assert.is(await spawn(() => undefined), undefined);
+    const handle = spawn(function named() {
+      return sleep(1);
+    });
+    assert.ok(handle instanceof JoinHandle);
+    assert.equal([handle.name, handle.isFinished], ['named', false]);
+    await handle;
+    assert.ok(handle.isFinished);
+    assert.is(spawn(() => 1, { name: 'given' }).name, 'given');
+    assert.is(spawn(() => 1).name, 'task');
+    await turnOf();
+  });
+
+  check('a task starts later, not in the frame of its spawn, and tasks start in order', async () => {
+    const order = [];
+    const tasks = Array.from({ length: 1000 }, (_, i) => spawn(() => order.push(i)));
+    assert.equal(order, []);
+    assert.is(holdings().tasks, base.tasks + 1000);
+    await Promise.all(tasks);
+    assert.equal(
+      order,
+      Array.from({ length: 1000 }, (_, i) => i),
+    );
+  });
+
+  check('a task that fails rejects its handle', async () => {
+    const own = new Error('own');
+    const thrower = () => {
+      throw own;
+    };
+    assert.is(await rejection(spawn(thrower)), own);
+    assert.is(await rejection(spawn(async () => thrower())), own);
+    const handle = spawn(thrower);
+    await rejection(handle);
+    assert.ok(handle.isFinished);
+    assert.is(await spawn(() => 'goes on'), 'goes on');
+  });
+
+  check('a failure that nobody awaits is an unhandled rejection', async () => {
+    const seen = [];
+    const onRejection = (reason) => seen.push(reason);
+    process.on('unhandledRejection', onRejection);
+    spawn(() => Promise.reject('nobody'));
+    spawn(() => {
+      throw 'sees it'; // any value may be thrown
+    });
+    await until(() => seen.length === 2, 'both are reported');
+    process.off('unhandledRejection', onRejection);
+    assert.equal(seen.sort(), ['nobody', 'sees it']);
+  });
+
+  check('scheduling groups: 0 to 15, all of them run', async () => {
+    const ran = await Promise.all(Array.from({ length: 16 }, (_, group) => spawn(() => group, { group })));
+    assert.equal(
+      ran,
+      Array.from({ length: 16 }, (_, group) => group),
+    );
+    for (const group of [-1, 16, 0.5, NaN, '0', null]) assert.throws(() => spawn(() => 1, { group }), isOption);
+    for (const fn of [undefined, null, 5, {}]) assert.throws(() => spawn(fn), isOption);
+  });
+
+  check('yieldNow lets tasks, timers and I/O run', async () => {
+    const order = [];
+    const run = (name) => async () => {
+      for (let i = 0; i < 3; i++) {
+        order.push(name + i);
         await yieldNow();
       }
-      await timer;
-      assert.ok(spins > 1);
-    }),
-  );
+    };
+    await Promise.all([spawn(run('a')), spawn(run('b')), spawn(run('c'))]);
+    assert.equal(order, ['a0', 'b0', 'c0', 'a1', 'b1', 'c1', 'a2', 'b2', 'c2']);
 
-  test(
-    `${host}: an error that nobody awaits is reported, and takes nothing down`,
-    on(host, async () => {
-      const reported = new Promise((resolve) => process.once('unhandledRejection', resolve));
-      const lost = new Error('lost');
-      spawn(() => Promise.reject(lost));
-      assert.is(await reported, lost);
-      assert.is(await spawn(() => 'alive'), 'alive');
-    }),
-  );
+    let isOver = false;
+    let rounds = 0;
+    const busy = spawn(async () => {
+      while (!isOver) {
+        rounds++;
+        await yieldNow();
+      }
+    });
+    await within(sleep(5), 'a timer beside a busy task');
+    await within(new Promise((resolve) => setTimeout(resolve, 5)), "a timer of Node's beside a busy task");
+    await within(turnOf(), 'an immediate beside a busy task');
+    isOver = true;
+    await busy;
+    assert.ok(rounds > 1);
+  });
+
+  check('more tasks than fit are refused, and those that fit run', async () => {
+    const { taskSlots } = (await import('../../dist/host/core.js')).DEFAULT_LIMITS;
+    const tasks = Array.from({ length: taskSlots + 10 }, () =>
+      spawn(() => 'ran').then(
+        (value) => value,
+        ({ code }) => code,
+      ),
+    );
+    const ends = await within(Promise.all(tasks), 'all tasks');
+    assert.is(ends.filter((end) => end === 'FEATHERSTAR_FULL').length, 10);
+    assert.is(ends.filter((end) => end === 'ran').length, taskSlots);
+  });
+
+  test.run();
 }
-
-test('outside a shard there is a typed error', async () => {
-  assert.throws(
-    () => spawn(() => {}),
-    (error) => error.code === 'FEATHERSTAR_NO_SHARD',
-  );
-});
-
-test.run();

@@ -1,0 +1,51 @@
+// An idle server costs nothing: no timer tick, no polling, whatever is connected to it.
+
+import { setTimeout as later } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { Program } from './support/child.js';
+import { hosts } from './support/hosts.js';
+import { Client, get } from './support/http.js';
+
+const SERVER = fileURLToPath(new URL('support/idle-server.js', import.meta.url));
+const CONNECTIONS = 1000;
+const IDLE_MS = 3000;
+const CPU_SHARE_MAX = 0.01;
+const TURNS_MAX = 20; // of both shards together: the call that counts connections takes a few
+
+for (const host of hosts()) {
+  const test = suite(`idle (${host})`);
+
+  test('2 shards and 1000 idle connections: no turns, and less than 1 % of one CPU', async () => {
+    const program = new Program([SERVER], { FEATHERSTAR_HOST: host });
+    const [, port] = await program.line(/^port (\d+)\n/);
+    const clients = [];
+    for (let i = 0; i < CONNECTIONS; i += 50) {
+      const some = await Promise.all(Array.from({ length: 50 }, () => Client.open(Number(port))));
+      await Promise.all(some.map((client) => client.ask(get())));
+      clients.push(...some);
+    }
+    await later(1500); // the compiler and the garbage collector have their threads too: they finish first
+
+    const sample = async (label) => {
+      program.say(label);
+      return JSON.parse((await program.line(new RegExp(`^${label} (.*)\\n`, 'm')))[1]);
+    };
+    const first = await sample('first');
+    await later(IDLE_MS);
+    const second = await sample('second');
+    assert.equal([first.open, second.open], [CONNECTIONS, CONNECTIONS]);
+
+    const cpuShare = (second.cpuUs - first.cpuUs) / 1000 / (second.ms - first.ms);
+    assert.ok(cpuShare < CPU_SHARE_MAX, `${(cpuShare * 100).toFixed(2)} % of one CPU`);
+    const turns = second.turns[0] + second.turns[1] - first.turns[0] - first.turns[1];
+    assert.ok(turns <= TURNS_MAX, `${turns} turns`);
+
+    for (const client of clients) client.destroy();
+    program.say('end');
+    assert.is(await program.ended(10_000), 0);
+  });
+
+  test.run();
+}
