@@ -1,8 +1,9 @@
 // The core benchmark: the loops of assembly/ in Wasm against the same in C, and against what Node offers for the job;
 // then call() against a MessagePort. Each round runs all programs of a line one after the other, in an order that
-// rotates, so that a noisy minute hits all of them. The figure to trust is the ratio within a round; its median is shown.
+// rotates, so that a noisy minute hits all of them. The figure to trust is the ratio within a round; its median is
+// shown.
 //
-// What has to hold is printed below the tables with PASS or MISS. A program that fails is named, and the exit code is 1.
+// What has to hold is printed below the tables with PASS or MISS. A program that fails is named; the exit code is 1.
 //
 // Next: core/bench.ts.
 

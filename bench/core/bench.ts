@@ -1,7 +1,7 @@
 // biome-ignore-all lint: AssemblyScript is typed, so == compares numbers, and a class is no mere type
 // The loops of `npm run bench -- core` that run inside Wasm: the core of assembly/ imported as a library, and measured
-// with no boundary in the loop. Each function does what its namesake in baseline/core.c does, in the same order and with
-// the same random numbers. A wrong result traps, which ends the run.
+// with no boundary in the loop. Each function does what its namesake in baseline/core.c does, in the same order and
+// with the same random numbers. A wrong result traps, which ends the run.
 //
 // Compiled with the options of asconfig.json into a module of its own; nothing of it is in core.wasm.
 //
