@@ -123,6 +123,7 @@ export class Control {
   moreWork: u32; // not 0: another turn has work at once, do not sleep; bits of MoreWork
   submitOnly: u32; // 1: the window was full in mid-turn; submit, but leave the completion window as it is
   nextDeadlineNs: f64; // when the wheel wants a turn, on the clock of nowNs; Infinity = never
+  openCalls: u32; // calls of ours that peers have not answered: who rang one expects to be rung soon
   unused0: v128; // of 16 bytes, and aligned to them: the two fill the line
   unused1: v128;
   // line 1 (+64), written by the host, read by the core

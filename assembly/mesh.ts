@@ -250,6 +250,7 @@ export function callBegin(peer: u32): i32 {
   const index = slabTake(calls(), CALL_BYTES);
   if (index == 0) return FULL;
   p.open++;
+  control().openCalls++;
   const call = callAt(index);
   call.state = OPENED;
   call.peer = peer;
@@ -302,6 +303,7 @@ export function callFree(index: u32): i32 {
   if (call.state == INBOUND || call.state == 0) return STALE;
   const p = peerAt(call.peer);
   p.open--;
+  control().openCalls--;
   if (p.starved != 0 && call.state == ANSWERED && readyRoom() != 0) {
     // there is room: the host has taken the REPLY
     p.starved = 0;

@@ -2,7 +2,7 @@
 //
 //   in-flight    64 calls open at any time: both sides are busy. ns per call
 //   round-trip   one call at a time, both shards poll and are awake when it comes. ns, median
-//   sleeping     one call every 2 ms, nobody polls: both sides sleep, and are woken. ns, median
+//   sleeping     one call every 2 ms, default polling: the peer sleeps, and is woken. ns, median
 //
 // Each prints its name, and the CPU time per call of all threads together as name.cpu. Over the port the least that a
 // call can do is done: replies come in order, so there are no numbers to match, and the value is the whole message.
@@ -13,7 +13,7 @@ import { isMainThread, parentPort, Worker } from 'node:worker_threads';
 import { Runtime } from '../../dist/host/index.js';
 import { nowNs, pin, print, quantile } from './threads.js';
 
-const POLL_US = { 'in-flight': undefined, 'round-trip': 1000, sleeping: 0 };
+const POLL_US = { 'in-flight': undefined, 'round-trip': 1000, sleeping: undefined };
 const IN_FLIGHT = 64;
 const PAUSE_MS = 2;
 

@@ -139,8 +139,16 @@ void loop_wait(struct ring *ring, double timeout_ns)
 #define AVERAGE 32.0 /* of about so many waits */
 #define BUSY_NS 13e3
 
+// A shard that has just woken a peer for a call of its own polls in any case: the answer takes about one wake-up, and
+// sleeping meanwhile would cost a second one.
 static bool should_poll(const struct loop *loop, double poll_ns)
 {
+	struct ring *ring = loop->ring;
+	bool awaits_answer = ring->rang && ring->control->open_calls;
+
+	ring->rang = false;
+	if (awaits_answer && poll_ns > 0)
+		return true;
 	return poll_ns > 0 && loop->gap_ns < 2 * poll_ns && loop->span_ns > BUSY_NS * loop->batch;
 }
 

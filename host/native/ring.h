@@ -71,6 +71,7 @@ struct ring {
 	unsigned refusal_count, refusal_room;
 	uint32_t refused_count, overflow_count;
 	bool uv_poll_fired, doorbell_rang;
+	bool rang; /* a peer's doorbell, since somebody looked */
 };
 
 /* ring.c */

@@ -18,7 +18,8 @@ struct control {
 	uint32_t more_work;
 	uint32_t submit_only;
 	double next_deadline_ns;
-	uint8_t unused0[40];
+	uint32_t open_calls;
+	uint8_t unused0[36];
 	/* line 1: written here */
 	uint32_t completion_count;
 	int32_t enter_result;
@@ -41,6 +42,7 @@ struct control {
 };
 
 _Static_assert(offsetof(struct control, next_deadline_ns) == 16, "layout.ts");
+_Static_assert(offsetof(struct control, open_calls) == 24, "layout.ts");
 _Static_assert(offsetof(struct control, completion_count) == 64, "layout.ts");
 _Static_assert(offsetof(struct control, now_ns) == 72, "layout.ts");
 _Static_assert(offsetof(struct control, idle_poll_ns) == 88, "layout.ts");
