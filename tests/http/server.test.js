@@ -56,7 +56,8 @@ for (const host of hosts()) {
   test.before(async () => {
     runtime = await Runtime.start({ shards: 1, host });
     const fetch = (request) => handler(request);
-    server = await serve({ fetch, hostname: '127.0.0.1', onError: (error) => errors.push(error) });
+    const limits = { headerTimeoutMs: 3_600_000, idleTimeoutMs: 3_600_000 }; // no timer wakes what should be awake
+    server = await serve({ fetch, hostname: '127.0.0.1', limits, onError: (error) => errors.push(error) });
     await later(20); // the accept is staged
     base = holdings();
   });
@@ -76,7 +77,7 @@ for (const host of hosts()) {
     return ask(server.port, request, options);
   };
 
-  // --- methods and statuses -------------------------------------------------------------------------------------------
+  // --- methods and statuses ------------------------------------------------------------------------------------------
 
   check('GET gets its answer, with length, type and date', async () => {
     const answer = await answerOf((request) => new FeatherResponse(`${request.method} ${request.path}`), get('/a?b=c'));
@@ -182,7 +183,7 @@ for (const host of hosts()) {
     );
   });
 
-  // --- headers of the request -----------------------------------------------------------------------------------------
+  // --- headers of the request ----------------------------------------------------------------------------------------
 
   check('request headers: header(), headers, duplicates, empty values, any case', async () => {
     const head = 'X-One: 1\r\nX-Two:a\r\nx-two: \t b \t\r\nX-Empty:\r\nX-Latin: caf\xe9\r\n';
@@ -249,7 +250,7 @@ for (const host of hosts()) {
     assert.ok(isRequest);
   });
 
-  // --- headers of the answer ------------------------------------------------------------------------------------------
+  // --- headers of the answer -----------------------------------------------------------------------------------------
 
   check('headers as record, as pairs, as Headers; set later; a content type alone and with others', async () => {
     const forms = [
@@ -313,7 +314,7 @@ for (const host of hosts()) {
     client.destroy();
   });
 
-  // --- bodies of the answer -------------------------------------------------------------------------------------------
+  // --- bodies of the answer ------------------------------------------------------------------------------------------
 
   check('bodies of all types', async () => {
     const text = 'grüße, 世界 🌍';
@@ -435,7 +436,7 @@ for (const host of hosts()) {
     assert.ok(errors.splice(0).length <= 2); // a client that leaves is nobody's error
   });
 
-  // --- bodies of the request ------------------------------------------------------------------------------------------
+  // --- bodies of the request -----------------------------------------------------------------------------------------
 
   check('request bodies: bytes, text, json, arrayBuffer, blob, formData, body', async () => {
     const send = (body, type, read) =>
@@ -552,22 +553,23 @@ for (const host of hosts()) {
     client.destroy();
   });
 
-  check(
-    'a large body that nobody reads: the answer arrives though the client reads only after it has sent all',
-    async () => {
-      handler = () => new FeatherResponse('enough');
+  check('a large body that nobody reads: who reads only after it has sent all still gets the answer', async () => {
+    handler = () => new FeatherResponse('enough');
+    for (const [length, status] of [
+      [6 * MEBIBYTE, 200],
+      [24 * MEBIBYTE, 413], // beyond limits.bodyBytes, and beyond what fits into the kernel's buffers
+    ]) {
       const client = await Client.open(server.port, { paused: true });
-      const body = Buffer.alloc(6 * MEBIBYTE);
-      await client.write(`POST / HTTP/1.1\r\nHost: test\r\nContent-Length: ${body.length}\r\n\r\n`);
-      await client.write(body);
+      await client.write(`POST / HTTP/1.1\r\nHost: test\r\nContent-Length: ${length}\r\n\r\n`);
+      await client.write(Buffer.alloc(length));
       client.resume();
       const answer = await client.response();
-      assert.equal([answer.status, answer.headers.connection, answer.text], [200, 'close', 'enough']);
+      assert.equal([answer.status, answer.headers.connection], [status, 'close']);
       client.destroy();
-    },
-  );
+    }
+  });
 
-  // --- connections ----------------------------------------------------------------------------------------------------
+  // --- connections ---------------------------------------------------------------------------------------------------
 
   check('keep-alive: many requests, one connection', async () => {
     handler = (request) => new FeatherResponse(request.path);
@@ -699,7 +701,7 @@ for (const host of hosts()) {
     assert.ok(late.signal.aborted);
   });
 
-  // --- listening ------------------------------------------------------------------------------------------------------
+  // --- listening -----------------------------------------------------------------------------------------------------
 
   check('port 0 takes a free port; one in use is EADDRINUSE', async () => {
     assert.ok(server.port > 0);
