@@ -55,8 +55,8 @@ export function sendNow(shard: Shard, file: number, ptr: number, len: number, ow
 }
 
 /**
- * Tells the peer that no more will come. The kernel does this in a thread of its own, which looks the file up only then:
- * whoever closed the file before the event would shut down the next connection in its slot.
+ * Tells the peer that no more will come. The kernel does this in a thread of its own, which looks the file up only
+ * then: whoever closed the file before the event would shut down the next connection in its slot.
  */
 export function shutdownWrites(shard: Shard, file: number, owner: number, tag: number): void {
   checked(shard.submit(OP_SHUTDOWN, FIXED_FILE, 0, file, 0, SHUT_WR, 0, 0, owner, tag));

@@ -231,8 +231,8 @@ export class Inbox {
   }
 
   /**
-   * The connection is closing: what is here and what still comes interests nobody. It is received all the same. A client
-   * that sends before it reads would wait for ever, and bytes left unread at close make the kernel reset the connection.
+   * The connection is closing: what is here and what still comes interests nobody. It is received all the same. A
+   * client that sends before it reads would wait for ever, and bytes left unread at close make the kernel reset it.
    */
   discard(): void {
     if (this.held >= 0) this.dropHeld();

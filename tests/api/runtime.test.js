@@ -24,7 +24,7 @@ for (const host of hosts()) {
       }
     });
 
-  // --- starting and closing -------------------------------------------------------------------------------------------
+  // --- starting and closing ------------------------------------------------------------------------------------------
 
   for (const shards of [1, 2, 4]) {
     check(`start and close, ${shards} shards`, { shards }, async (here) => {
@@ -106,7 +106,7 @@ for (const host of hosts()) {
     await again.close();
   });
 
-  // --- values ---------------------------------------------------------------------------------------------------------
+  // --- values --------------------------------------------------------------------------------------------------------
 
   check('values of every kind arrive as they are', { shards: 2 }, async (here) => {
     const values = [
@@ -213,7 +213,7 @@ for (const host of hosts()) {
     await until(() => holdings().calls === 0, 'all calls are over');
   });
 
-  // --- errors ---------------------------------------------------------------------------------------------------------
+  // --- errors --------------------------------------------------------------------------------------------------------
 
   check('errors of the called function keep name, message, code and stack', { shards: 2 }, async (here) => {
     for (const name of ['fail', 'failLater']) {
@@ -250,7 +250,7 @@ for (const host of hosts()) {
     assert.is((await rejection(here.mapReduce('fail', ['all'], (a) => a, 0))).code, 'OWN_CODE');
   });
 
-  // --- many calls -----------------------------------------------------------------------------------------------------
+  // --- many calls ----------------------------------------------------------------------------------------------------
 
   check('5000 calls at once: all complete, in the order of calling', { shards: 2 }, async (here) => {
     const base = holdings();
@@ -309,7 +309,7 @@ for (const host of hosts()) {
     assert.equal(new Set(await within(Promise.all(floods), 'the floods')), new Set([200]));
   });
 
-  // --- shards that fail -----------------------------------------------------------------------------------------------
+  // --- shards that fail ----------------------------------------------------------------------------------------------
 
   check('a shard that ends: its callers are told, others go on', { shards: 4 }, async (here) => {
     const waiting = Array.from({ length: 400 }, () => rejection(here.shard(1).call('never')));
@@ -372,7 +372,7 @@ for (const host of hosts()) {
     await again.close();
   });
 
-  // --- stats ----------------------------------------------------------------------------------------------------------
+  // --- stats ---------------------------------------------------------------------------------------------------------
 
   check('stats count turns and calls; nothing is left behind', { shards: 2 }, async (here) => {
     const base = holdings();

@@ -144,7 +144,7 @@ function meet(sleep) {
   return { lost: asleep && b.bells === 0, b };
 }
 
-test('mail between the last turn and the sleep is seen by trySleep(); a mutant without the second look loses it', () => {
+test('mail before the sleep is seen by trySleep(); a mutant without the second look loses it', () => {
   const { lost, b } = meet((shard) => shard.core.trySleep(0) === 1);
   assert.not(lost);
   assert.is(b.word('sleeping'), 0);

@@ -165,7 +165,7 @@ class Drive {
     if (told > next) assert.unreachable(`the next deadline is ${next}, told ${told}`);
   }
 
-  /** Sleeps from deadline to deadline until nothing is left: a few turns each, for a timer comes down level by level. */
+  /** Sleeps from deadline to deadline until nothing is left: a few turns each, as timers come down by levels. */
   finish() {
     const { shard, model } = this;
     this.turn(shard.now());

@@ -1,4 +1,5 @@
-// Clients and handlers that misbehave. Whatever they do, the shard goes on, and in the end it holds what it held before.
+// Clients and handlers that misbehave. Whatever they do, the shard goes on, and in the end it holds what it held
+// before.
 
 import { Runtime } from 'featherstar';
 import { Response as FeatherResponse, serve } from 'featherstar/http';
@@ -65,7 +66,7 @@ for (const host of hosts()) {
     client.destroy();
   }
 
-  // --- what the parser refuses ----------------------------------------------------------------------------------------
+  // --- what the parser refuses ---------------------------------------------------------------------------------------
 
   check('malformed requests are refused with 400', async () => {
     const lines = [
@@ -154,7 +155,7 @@ for (const host of hosts()) {
     assert.is((await ask(server.port, fits)).status, 200);
   });
 
-  // --- bodies ---------------------------------------------------------------------------------------------------------
+  // --- bodies --------------------------------------------------------------------------------------------------------
 
   check('a body beyond its limit is 413, by its length and by its chunks', async () => {
     const failures = [];
@@ -236,7 +237,7 @@ for (const host of hosts()) {
     },
   );
 
-  // --- time -----------------------------------------------------------------------------------------------------------
+  // --- time ----------------------------------------------------------------------------------------------------------
 
   check('a head that drips in is 408 at its deadline, however steadily it drips', async () => {
     const client = await Client.open(server.port);
@@ -334,7 +335,7 @@ for (const host of hosts()) {
     await other.close();
   });
 
-  // --- connections ----------------------------------------------------------------------------------------------------
+  // --- connections ---------------------------------------------------------------------------------------------------
 
   check('connections beyond the limit are turned away with 503', async () => {
     const clients = [];
@@ -390,7 +391,7 @@ for (const host of hosts()) {
     }
   });
 
-  // --- handlers -------------------------------------------------------------------------------------------------------
+  // --- handlers ------------------------------------------------------------------------------------------------------
 
   check('a handler that fails gets its client a 500, and onError the error', async () => {
     const thrown = broken('thrown');

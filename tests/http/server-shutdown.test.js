@@ -96,7 +96,7 @@ for (const host of hosts()) {
     });
   }
 
-  // --- close() in this process ----------------------------------------------------------------------------------------
+  // --- close() in this process ---------------------------------------------------------------------------------------
 
   test('serve() without a runtime brings its own, and close() ends it', async () => {
     for (let i = 0; i < 3; i++) {

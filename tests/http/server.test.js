@@ -500,7 +500,7 @@ for (const host of hosts()) {
       new FeatherResponse(`${request.method}:${request.header('x-a')}:${await request.text()}`);
     const chunked = 'Host: test\r\nX-A: 1\r\nTransfer-Encoding: chunked\r\n\r\n';
     const request = Buffer.from(
-      `POST /x HTTP/1.1\r\n${chunked}5\r\nhello\r\n1;ext="x"\r\n \r\n00005\r\nworld\r\n0\r\nTrailer: t\r\n\r\n${get('/', 'X-A: 2\r\n')}`,
+      `POST /x HTTP/1.1\r\n${chunked}5\r\nhello\r\n1;ext="x"\r\n \r\n00005\r\nworld\r\n0\r\nT: t\r\n\r\n${get('/', 'X-A: 2\r\n')}`,
     );
     for (const pieceBytes of [1, 2, 3, 5, 7, 11, 64, request.length]) {
       const client = await Client.open(server.port);

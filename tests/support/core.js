@@ -115,7 +115,7 @@ export class TestShard {
     return Object.fromEntries(COUNTER_NAMES.map((name, i) => [name, Number(words[i])]));
   }
 
-  // --- the kernel -----------------------------------------------------------------------------------------------------
+  // --- the kernel ----------------------------------------------------------------------------------------------------
 
   /** The SQE at `slot` of the window. */
   sqeAt(slot) {
@@ -169,7 +169,7 @@ export class TestShard {
     this.cqes.push({ index: sqe.index, generation: sqe.generation, result, flags });
   }
 
-  // --- the host -------------------------------------------------------------------------------------------------------
+  // --- the host ------------------------------------------------------------------------------------------------------
 
   /** All entries of the ready ring, or the first `most`. */
   drain(most = Number.POSITIVE_INFINITY) {

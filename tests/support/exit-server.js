@@ -1,4 +1,5 @@
-// A server that ends in a hurry, for tests/http/server-shutdown.test.js. argv: how it ends, when it is told to on stdin:
+// A server that ends in a hurry, for tests/http/server-shutdown.test.js. argv: how it ends, when it is told to on
+// stdin:
 //   exit        process.exit() on shard 0 of two
 //   exit-shard  process.exit() on shard 1 of two, which ends that thread only; then close()
 //   throw       an error that nobody catches, on shard 0 of two
