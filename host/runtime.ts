@@ -23,7 +23,10 @@ import { Threads } from './threads.js';
 export interface RuntimeOptions {
   /** Number of shards, 1 to 64, or 'auto': one for each processor that this process may use. */
   shards?: number | 'auto' | undefined;
-  /** The module whose exported functions shards call on each other; loaded in every shard. */
+  /**
+   * The module whose exported functions shards call on each other; loaded in every shard. Not the module that awaits
+   * start() at its top level: it would wait for itself.
+   */
   module?: URL | string | undefined;
   /** 'auto' picks uring where it works. FEATHERSTAR_HOST outranks this. */
   host?: HostName | 'auto' | undefined;
@@ -175,6 +178,7 @@ const HIGHEST_LIMITS: Partial<Record<keyof Limits, number>> = {
 };
 
 function checkLimits(partial: Partial<Limits>): Limits {
+  if (typeof partial !== 'object' || partial === null) throw optionError('limits', partial, 'an object');
   const limits: Record<string, number> = { ...DEFAULT_LIMITS };
   for (const [name, value] of Object.entries(partial)) {
     if (!(name in DEFAULT_LIMITS))
