@@ -84,7 +84,7 @@ export const DEFAULT_LIMITS: Limits = {
   timerSlots: 262_144,
   taskSlots: 65_536,
   connectionSlots: 16_400,
-  recvBufferCount: 1024,
+  recvBufferCount: 64,
   recvBufferBytes: 4096,
   sendBufferCount: 4096,
   sendBufferBytes: 4096,
