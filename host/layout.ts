@@ -77,6 +77,8 @@ export const CALL_BYTES = 128;
 export const MESSAGE_OFFSET = 32;
 export const MESSAGE_BYTES = 40;
 export const CONNECTION_BYTES = 64;
+export const OP_BYTES = 64;
+export const TIMER_BYTES = 32;
 
 export const ShardState = { ABSENT: 0, RUNNING: 1, STOPPED: 2 } as const;
 

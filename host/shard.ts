@@ -11,7 +11,7 @@ import type { Calls } from './call.js';
 import { type Core, type CoreImports, instantiateCore } from './core.js';
 import { Code, FeatherstarError, fullError } from './errors.js';
 import { type HostFactory, monotonicNs, type ShardHost, type Windows } from './hosts/host.js';
-import { Control, type Header, ReadyKind, SEND_STAGGER } from './layout.js';
+import { Control, type Header, OP_BYTES, ReadyKind, SEND_STAGGER, TIMER_BYTES } from './layout.js';
 
 export interface Owner {
   /** `tag`: what the owner gave when it asked. OP: result and CQE flags; TIMER: zeros. */
@@ -181,7 +181,7 @@ export class Shard {
   }
 
   opGeneration(index: number): number {
-    return this.words[(this.base + this.header.opsOffset + index * 64) >>> 2];
+    return this.words[(this.base + this.header.opsOffset + index * OP_BYTES) >>> 2];
   }
 
   /** Cancels an operation; it completes as ever. */
@@ -213,7 +213,7 @@ export class Shard {
 
   /** The generation of a slot that was just taken: with the index it makes the handle. */
   timerGeneration(index: number): number {
-    return this.words[(this.base + this.header.timersOffset + index * 32) >>> 2];
+    return this.words[(this.base + this.header.timersOffset + index * TIMER_BYTES) >>> 2];
   }
 
   /** The time of this turn, ns; cheap, and at most a turn old. */

@@ -8,6 +8,7 @@
 // After CLOSED only the last events of its operations come in; then nothing refers to the connection any more.
 
 import { FeatherstarError } from '../errors.js';
+import { CONNECTION_BYTES } from '../layout.js';
 import { shutdownWrites } from '../ops.js';
 import { SendQueue } from '../send-queue.js';
 import type { Owner } from '../shard.js';
@@ -90,7 +91,7 @@ export class HttpConnection implements Owner, Exchange {
     this.server = server;
     this.file = file;
     const { shard } = server;
-    this.parser = shard.base + shard.header.connectionsOffset + file * 64;
+    this.parser = shard.base + shard.header.connectionsOffset + file * CONNECTION_BYTES;
     shard.core.http_reset(this.parser);
     this.id = shard.register(this);
     this.out = new SendQueue(shard, file, this.id, SENT);

@@ -1,7 +1,7 @@
 // The HTTP server of one shard: its listener, its connections, its limits. With several shards each has its own
 // listener on the same port, and the kernel spreads connections over them (SO_REUSEPORT).
 
-import { resolveAddress } from '../address.js';
+import { checkAddress, resolveAddress } from '../address.js';
 import { optionError } from '../errors.js';
 import type { Header } from '../layout.js';
 import { accept, MORE } from '../ops.js';
@@ -250,11 +250,8 @@ export interface Server {
 
 function check(options: ServeOptions): void {
   if (typeof options !== 'object' || options === null) throw optionError('options', options, 'an object');
-  const { fetch, port = 0, hostname = '0.0.0.0', limits = {}, backlog = 1024, onError, reusePort = false } = options;
+  const { fetch, limits = {}, onError, reusePort = false } = options;
   if (typeof fetch !== 'function') throw optionError('fetch', fetch, 'a function');
-  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw optionError('port', port, 'an integer, 0 to 65535');
-  if (typeof hostname !== 'string' || hostname === '') throw optionError('hostname', hostname, 'an address or a name');
-  if (!Number.isInteger(backlog) || backlog < 1) throw optionError('backlog', backlog, 'a positive integer');
   if (onError !== undefined && typeof onError !== 'function') throw optionError('onError', onError, 'a function');
   if (typeof reusePort !== 'boolean') throw optionError('reusePort', reusePort, 'true or false');
   if (typeof limits !== 'object' || limits === null) throw optionError('limits', limits, 'an object');
@@ -281,7 +278,7 @@ function checkShard({ scratchBytes, recvBufferBytes }: Header): void {
  */
 export async function serve(options: ServeOptions): Promise<Server> {
   check(options);
-  const { port = 0, hostname = '0.0.0.0', backlog = 1024 } = options;
+  const { port, hostname, backlog } = checkAddress(options);
   const own = findShard() === undefined ? await Runtime.start({ shards: 1 }) : undefined;
   const shard = currentShard();
   checkShard(shard.header);

@@ -31,7 +31,7 @@ struct fuzz {
 	uint64_t random;
 	int canaries[CANARIES];
 	struct stat canary_stats[CANARIES];
-	int source, sink[2], listener, zero;
+	int sink[2], listener, zero;
 	uint16_t port; /* network order */
 	volatile bool racing;
 	bool has_auditor;

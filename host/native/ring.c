@@ -409,10 +409,8 @@ void ring_reap(struct ring *ring)
 		const struct io_uring_cqe *cqe = &ring->cqes[head & ring->cq_mask];
 
 		if (cqe->user_data & TAG) {
-			if (cqe->user_data == TAG_UV_POLL)
+			if (cqe->user_data == TAG_UV_POLL) // a doorbell has done its work: the enter has returned
 				ring->uv_poll_fired = true;
-			else
-				ring->doorbell_rang = true;
 			continue;
 		}
 		if (cqe->flags & IORING_CQE_F_BUFFER)

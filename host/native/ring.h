@@ -70,7 +70,7 @@ struct ring {
 	struct refusal *refusals; /* answered with the next reap; as many as both windows hold, then staging stops */
 	unsigned refusal_count, refusal_room;
 	uint32_t refused_count, overflow_count;
-	bool uv_poll_fired, doorbell_rang;
+	bool uv_poll_fired;
 	bool rang; /* a peer's doorbell, since somebody looked */
 };
 

@@ -1,7 +1,7 @@
 // featherstar/net: TCP on this shard. A socket is read one buffer at a time, so a reader that is slow is a full TCP
 // window for its peer; a write resolves when little enough waits to be sent.
 
-import { resolveAddress } from '../address.js';
+import { checkAddress, resolveAddress } from '../address.js';
 import { errnoName, FeatherstarError, optionError, systemError } from '../errors.js';
 import { accept, BUFFER_SHIFT, MORE, receive, shutdownWrites } from '../ops.js';
 import { runtime } from '../runtime.js';
@@ -281,10 +281,7 @@ export class Listener implements Owner {
 /** Listens on this shard. */
 export async function listen(options: ListenOptions = {}): Promise<Listener> {
   if (typeof options !== 'object' || options === null) throw optionError('options', options, 'an object');
-  const { port = 0, hostname = '0.0.0.0', backlog = 1024 } = options;
-  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw optionError('port', port, 'an integer, 0 to 65535');
-  if (typeof hostname !== 'string' || hostname === '') throw optionError('hostname', hostname, 'an address or a name');
-  if (!Number.isInteger(backlog) || backlog < 1) throw optionError('backlog', backlog, 'a positive integer');
+  const { port, hostname, backlog } = checkAddress(options);
   const shard = currentShard();
   const reusePort = options.reusePort ?? runtime().shardCount > 1;
   const address = await resolveAddress(hostname);
