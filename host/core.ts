@@ -109,13 +109,23 @@ export function instantiateCore(module: WebAssembly.Module, memory: WebAssembly.
   return { ...(instance.exports as unknown as Core) };
 }
 
-/** Asks the core how large its memory has to be, makes it, and writes the plan into it. */
-export function makeMemory(shardCount: number, limits: Limits): { memory: WebAssembly.Memory; header: Header } {
+/** How many bytes a shard takes with these limits. */
+export function planShardBytes(shardCount: number, limits: Limits): number {
+  return readHeader(sketchOf(shardCount, limits).sketch).shardBytes;
+}
+
+function sketchOf(shardCount: number, limits: Limits): { sketch: WebAssembly.Memory; pages: number } {
   const sketch = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
   writeLimits(sketch, shardCount, limits);
   const pages = planIn(sketch);
   if (pages === 0)
     throw optionError('limits', `for ${shardCount} shards`, 'such that all of them fit into 4 GiB together');
+  return { sketch, pages };
+}
+
+/** Asks the core how large its memory has to be, makes it, and writes the plan into it. */
+export function makeMemory(shardCount: number, limits: Limits): { memory: WebAssembly.Memory; header: Header } {
+  const { pages } = sketchOf(shardCount, limits);
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
   writeLimits(memory, shardCount, limits);
   planIn(memory);

@@ -4,6 +4,7 @@ export { type ErrorCode, FeatherstarError } from './errors.js';
 export type { HostName } from './hosts/host.js';
 export { pick } from './hosts/pick.js';
 export type { Limits } from './layout.js';
-export { blockOn, Runtime, type RuntimeOptions, runtime, type ShardHandle } from './runtime.js';
+export type { RuntimeOptions } from './options.js';
+export { blockOn, Runtime, runtime, type ShardHandle } from './runtime.js';
 export { JoinHandle, type SpawnOptions, spawn, yieldNow } from './task.js';
 export { type AbortOptions, sleep } from './timer.js';

@@ -12,6 +12,8 @@ export interface ShardData {
   host: HostName;
   idlePollNs: number;
   quotaNs: number;
+  stallMs: number;
+  unhandled: 'warn' | 'throw';
 }
 
 export type FromWorker =

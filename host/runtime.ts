@@ -1,45 +1,15 @@
 // The runtime: shards up, shards down. The calling thread is shard 0; the others are workers.
 
-import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { Calls } from './call.js';
-import { coreModule, DEFAULT_LIMITS, makeMemory } from './core.js';
+import { coreModule, makeMemory } from './core.js';
 import { FeatherstarError, optionError } from './errors.js';
-import { type DoorbellToken, type HostFactory, type HostName, monotonicNs } from './hosts/host.js';
-import { pick } from './hosts/pick.js';
-import {
-  COUNTER_NAMES,
-  type CounterName,
-  HEADER_STATES,
-  type Header,
-  type Limits,
-  SHARDS_MAX,
-  ShardState,
-} from './layout.js';
+import { type DoorbellToken, type HostName, monotonicNs } from './hosts/host.js';
+import { COUNTER_NAMES, type CounterName, HEADER_STATES, type Header, SHARDS_MAX, ShardState } from './layout.js';
+import { type Checked, checkOptions, type RuntimeOptions } from './options.js';
 import type { FromWorker, ShardData, ToWorker } from './protocol.js';
 import { enterShard, findShard, Shard } from './shard.js';
 import { Threads } from './threads.js';
-
-export interface RuntimeOptions {
-  /** Number of shards, 1 to 64, or 'auto': one for each processor that this process may use. */
-  shards?: number | 'auto' | undefined;
-  /**
-   * The module whose exported functions shards call on each other; loaded in every shard. Not the module that awaits
-   * start() at its top level: it would wait for itself.
-   */
-  module?: URL | string | undefined;
-  /** 'auto' picks uring where it works. FEATHERSTAR_HOST outranks this. */
-  host?: HostName | 'auto' | undefined;
-  /** Longest poll of ring and mail before a sleep, µs; 0 = none. */
-  idlePollUs?: number | undefined;
-  /** Longest run of tasks in one turn, µs. */
-  taskQuotaUs?: number | undefined;
-  limits?: Partial<Limits> | undefined;
-}
-
-export const IDLE_POLL_US = 100;
-const TASK_QUOTA_US = 500;
-const STOP_TIMEOUT_MS = 4500;
 
 // biome-ignore lint/suspicious/noExplicitAny: any function may be exported; callers say which types they mean
 type AnyModule = Record<string, any>;
@@ -149,89 +119,20 @@ export async function importModule(url: string | undefined): Promise<AnyModule> 
   }
 }
 
-interface Checked {
-  shards: number;
-  module: string | undefined;
-  factory: HostFactory;
-  idlePollNs: number;
-  quotaNs: number;
-  limits: Limits;
-}
-
-function micros(name: string, value: unknown, max: number): number {
-  if (typeof value !== 'number' || !(value >= 0 && value <= max)) throw optionError(name, value, `µs, 0 to ${max}`);
-  return value * 1000;
-}
-
-const POWERS_OF_TWO = ['ringSlots', 'sqeSlots', 'cqeSlots', 'readySlots', 'recvBufferCount'];
-
-// What the core can count (assembly/layout.ts, LIMIT_MAX) and what the gate takes (host/native/addon.c, read_options).
-const LIMIT_MAX = 2 ** 25;
-const HIGHEST_LIMITS: Partial<Record<keyof Limits, number>> = {
-  sqeSlots: 32_768,
-  cqeSlots: 65_536,
-  recvBufferCount: 32_768,
-  recvBufferBytes: 2 ** 24,
-  connectionSlots: 2 ** 20,
-  arenaBytes: 2 ** 31,
-  scratchBytes: 2 ** 31,
-};
-
-function checkLimits(partial: Partial<Limits>): Limits {
-  if (typeof partial !== 'object' || partial === null) throw optionError('limits', partial, 'an object');
-  const limits: Record<string, number> = { ...DEFAULT_LIMITS };
-  for (const [name, value] of Object.entries(partial)) {
-    if (!(name in DEFAULT_LIMITS))
-      throw optionError('limits', name, `one of ${Object.keys(DEFAULT_LIMITS).join(', ')}`);
-    const highest = HIGHEST_LIMITS[name as keyof Limits] ?? LIMIT_MAX;
-    if (!Number.isInteger(value) || value < 1 || value > highest) {
-      throw optionError(`limits.${name}`, value, `an integer, 1 to ${highest}`);
-    }
-    if (POWERS_OF_TWO.includes(name) && !Number.isInteger(Math.log2(value))) {
-      throw optionError(`limits.${name}`, value, 'a power of two');
-    }
-    limits[name] = value;
-  }
-  if (limits.readySlots < 2 * limits.cqeSlots)
-    throw optionError('limits.readySlots', limits.readySlots, '>= 2 * cqeSlots');
-  if (limits.arenaBytes % 16 !== 0) throw optionError('limits.arenaBytes', limits.arenaBytes, 'a multiple of 16');
-  return limits as unknown as Limits;
-}
-
-function check(options: RuntimeOptions): Checked {
-  const { shards = 'auto', module, host, limits = {} } = options;
-  const env = process.env;
-  const idlePollUs =
-    options.idlePollUs ?? (env.FEATHERSTAR_IDLE_POLL_US ? Number(env.FEATHERSTAR_IDLE_POLL_US) : IDLE_POLL_US);
-  const count = shards === 'auto' ? Math.min(availableParallelism(), SHARDS_MAX) : shards;
-  if (!Number.isInteger(count) || count < 1 || count > SHARDS_MAX) {
-    throw optionError('shards', shards, `'auto' or an integer from 1 to ${SHARDS_MAX}`);
-  }
-  if (module !== undefined && !(module instanceof URL) && typeof module !== 'string') {
-    throw optionError('module', module, 'a URL');
-  }
-  return {
-    shards: count,
-    module: module === undefined ? undefined : String(module),
-    factory: pick(host),
-    idlePollNs: micros('idlePollUs', idlePollUs, 1e6),
-    quotaNs: micros('taskQuotaUs', options.taskQuotaUs ?? TASK_QUOTA_US, 1e6),
-    limits: checkLimits(limits),
-  };
-}
-
 export class Runtime<M extends AnyModule = AnyModule> extends WorkerRuntime<M> {
   /** Which host was picked, and why. */
   readonly hostReason: string;
   readonly #workers: (Worker | undefined)[];
   readonly #states: Int32Array;
   readonly #header: Header;
+  readonly #shutdownTimeoutMs: number;
   #closing: Promise<void> | undefined;
 
   private constructor(own: Shard, options: Checked, workers: (Worker | undefined)[]) {
     super(own, options.shards, options.factory.name);
     this.hostReason = options.factory.reason;
     this.#workers = workers;
+    this.#shutdownTimeoutMs = options.shutdownTimeoutMs;
     this.#header = own.header;
     this.#states = new Int32Array(own.memory.buffer, HEADER_STATES, SHARDS_MAX);
     workers.forEach((worker, shard) => {
@@ -247,7 +148,7 @@ export class Runtime<M extends AnyModule = AnyModule> extends WorkerRuntime<M> {
     if (findShard() !== undefined) {
       throw new FeatherstarError('FEATHERSTAR_OPTION', 'this thread is a shard already: one runtime at a time');
     }
-    const checked = check(options);
+    const checked = checkOptions(options);
     const { memory, header } = makeMemory(checked.shards, checked.limits);
     const module = coreModule();
     const threads = new Threads(memory, (shard) => makeWorker(shard, checked));
@@ -293,14 +194,14 @@ export class Runtime<M extends AnyModule = AnyModule> extends WorkerRuntime<M> {
       worker?.postMessage({ featherstar: { type: 'peerDown', shard } satisfies ToWorker });
   }
 
-  /** Stops all shards in order and always finishes: a shard that does not stop in 4.5 s is terminated. */
+  /** Stops all shards in order and always finishes: a shard that does not stop in time is terminated. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
   }
 
   async #close(): Promise<void> {
-    const workers = this.#workers.map((worker) => worker && stopWorker(worker));
+    const workers = this.#workers.map((worker) => worker && stopWorker(worker, this.#shutdownTimeoutMs));
     const failures = await this.runOnClose();
     await Promise.all(workers);
     setRuntime(undefined);
@@ -322,6 +223,8 @@ function makeWorker(shard: number, options: Checked): Worker {
     host: options.factory.name,
     idlePollNs: options.idlePollNs,
     quotaNs: options.quotaNs,
+    stallMs: options.stallMs,
+    unhandled: options.unhandled,
   };
   return new Worker(new URL('./worker.js', import.meta.url), { workerData: data, name: `featherstar shard ${shard}` });
 }
@@ -371,12 +274,12 @@ async function introduce(own: Shard, workers: (Worker | undefined)[], options: C
   await Promise.all([module, ...running]);
 }
 
-async function stopWorker(worker: Worker): Promise<void> {
+async function stopWorker(worker: Worker, timeoutMs: number): Promise<void> {
   const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
   worker.postMessage({ featherstar: { type: 'stop' } satisfies ToWorker });
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, STOP_TIMEOUT_MS);
+    timer = setTimeout(resolve, timeoutMs);
   });
   await Promise.race([ended, late]);
   clearTimeout(timer);

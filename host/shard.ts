@@ -26,6 +26,10 @@ export interface ShardOptions {
   factory: HostFactory;
   idlePollNs: number;
   quotaNs: number;
+  /** A step of a task that takes longer is reported; 0 = none is. */
+  stallMs: number;
+  /** What becomes of a failed task that nobody awaits. */
+  unhandled: 'warn' | 'throw';
   threadSpawn: CoreImports['threadSpawn'];
 }
 
@@ -49,6 +53,8 @@ export class Shard {
   readonly bytes: Buffer;
   readonly words: Int32Array;
   readonly doubles: Float64Array;
+  readonly stallMs: number;
+  readonly unhandled: 'warn' | 'throw';
   /** Set by the runtime when it has peers; undefined on a runtime of one shard. */
   calls: Calls | undefined;
 
@@ -71,6 +77,8 @@ export class Shard {
   constructor(options: ShardOptions) {
     const { memory, header, shard, factory, module } = options;
     this.index = shard;
+    this.stallMs = options.stallMs;
+    this.unhandled = options.unhandled;
     this.memory = memory;
     this.header = header;
     this.base = header.shardsOffset + shard * header.shardBytes;

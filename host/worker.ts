@@ -35,6 +35,8 @@ handleThread(
       factory: pick(data.host),
       idlePollNs: data.idlePollNs,
       quotaNs: data.quotaNs,
+      stallMs: data.stallMs,
+      unhandled: data.unhandled,
       threadSpawn: () => -1, // shards are started by shard 0
     });
     return shard.core;

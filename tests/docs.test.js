@@ -254,7 +254,7 @@ test('the options of the runtime have the values of their constants', () => {
   const rows = limitRows('## Runtime');
   assert.equal(
     rows.map(([name]) => name),
-    ['`shards`', '`idlePollUs`', '`taskQuotaUs`'],
+    ['`shards`', '`idlePollUs`', '`taskQuotaUs`', '`stallMs`', '`shutdownTimeoutMs`'],
   );
   const [shards, ...others] = rows;
   complain(wrongConstants(others));
