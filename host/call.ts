@@ -6,6 +6,7 @@
 
 import { Decoder, Encoder } from './codec.js';
 import { Code, FeatherstarError, fullError } from './errors.js';
+import { INTERNAL_FIRST, internalMethod, type Part, runInternal } from './internal.js';
 import { CALL_BYTES, MESSAGE_BYTES, MESSAGE_OFFSET, ReadyKind } from './layout.js';
 import type { Shard } from './shard.js';
 
@@ -50,6 +51,7 @@ export class Calls {
   readonly #open: (Open | undefined)[] = [];
   readonly #waiting: Pending[][];
   readonly #down: boolean[] = [];
+  readonly #onDown = new Set<(peer: number) => void>();
   #held: HeldReply[] = [];
   #functions: ShardFunction[] | undefined;
   #methods = new Map<string, number>();
@@ -75,14 +77,27 @@ export class Calls {
     for (const index of early) this.#onRequest(index);
   }
 
+  /** A function or class that the shard module exports. */
+  exported(name: string): ShardFunction | undefined {
+    const method = this.#methods.get(name);
+    return method === undefined ? undefined : this.#functions?.[method];
+  }
+
   // --- calling -------------------------------------------------------------------------------------------------------
 
   call(peer: number, name: string, args: unknown[]): Promise<unknown> {
     const method = this.#methods.get(name);
-    if (method === undefined) {
-      const text = `the shard module exports no function ${JSON.stringify(name)}`;
-      return Promise.reject(new FeatherstarError('FEATHERSTAR_MODULE', text));
-    }
+    if (method !== undefined) return this.#begin(peer, method, args);
+    const text = `the shard module exports no function ${JSON.stringify(name)}`;
+    return Promise.reject(new FeatherstarError('FEATHERSTAR_MODULE', text));
+  }
+
+  /** Calls a function of the library's own (internal.ts). */
+  callInternal(peer: number, part: Part, name: string, ...args: unknown[]): Promise<unknown> {
+    return this.#begin(peer, internalMethod(part), [name, ...args]);
+  }
+
+  #begin(peer: number, method: number, args: unknown[]): Promise<unknown> {
     if (peer === this.#shard.index) return this.#callHere(method, args);
     let length: number;
     try {
@@ -106,6 +121,7 @@ export class Calls {
   }
 
   #run(method: number, args: unknown[]): unknown {
+    if (method >= INTERNAL_FIRST) return runInternal(method, args);
     const run = this.#functions?.[method] as ((...args: unknown[]) => unknown) | undefined;
     if (run === undefined)
       throw new FeatherstarError('FEATHERSTAR_MODULE', `the shard module has no function ${method}`);
@@ -254,6 +270,12 @@ export class Calls {
     else open.reject(value instanceof Error ? value : remoteError(value));
   }
 
+  /** Calls back when a shard is gone. Answers how to take that back. */
+  onPeerDown(callback: (peer: number) => void): () => void {
+    this.#onDown.add(callback);
+    return () => this.#onDown.delete(callback);
+  }
+
   /** That shard is gone: everything that waits for it is rejected. */
   peerDown(peer: number): void {
     if (this.#down[peer]) return;
@@ -266,6 +288,7 @@ export class Calls {
       open.reject(downError(peer));
     });
     for (const pending of this.#waiting[peer].splice(0)) pending.reject(downError(peer));
+    for (const callback of [...this.#onDown]) callback(peer);
   }
 }
 
@@ -275,7 +298,7 @@ function copyOf(bytes: Uint8Array, length: number): Uint8Array {
   return copy;
 }
 
-function downError(peer: number): FeatherstarError {
+export function downError(peer: number): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_PEER_DOWN', `shard ${peer} does not run any more`);
 }
 

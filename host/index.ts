@@ -6,5 +6,6 @@ export { pick } from './hosts/pick.js';
 export type { Limits } from './layout.js';
 export type { RuntimeOptions } from './options.js';
 export { blockOn, Runtime, runtime, type ShardHandle } from './runtime.js';
+export { ServiceError, type ServiceFailure, Sharded, type ShardedMethod } from './sharded.js';
 export { JoinHandle, type SpawnOptions, spawn, yieldNow } from './task.js';
 export { type AbortOptions, sleep } from './timer.js';

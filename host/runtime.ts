@@ -37,6 +37,8 @@ export class ShardHandle<M extends AnyModule = AnyModule> {
 export class WorkerRuntime<M extends AnyModule = AnyModule> {
   readonly shardCount: number;
   readonly hostName: HostName;
+  /** Stops the sharded services before any shard stops, and answers what failed. Theirs to set (sharded.ts). */
+  stopServices: ((timeoutMs: number) => Promise<unknown[]>) | undefined;
   protected readonly own: Shard;
   readonly #handles: ShardHandle<M>[];
   readonly #onClose: (() => Promise<void> | void)[] = [];
@@ -201,8 +203,9 @@ export class Runtime<M extends AnyModule = AnyModule> extends WorkerRuntime<M> {
   }
 
   async #close(): Promise<void> {
+    const unstopped = (await this.stopServices?.(this.#shutdownTimeoutMs)) ?? [];
     const workers = this.#workers.map((worker) => worker && stopWorker(worker, this.#shutdownTimeoutMs));
-    const failures = await this.runOnClose();
+    const failures = [...unstopped, ...(await this.runOnClose())];
     await Promise.all(workers);
     setRuntime(undefined);
     enterShard(undefined);
