@@ -1,6 +1,7 @@
 // featherstar: shards, tasks, time. Importing it starts nothing.
 
 export { type ErrorCode, FeatherstarError } from './errors.js';
+export { type ProgramOptions, RUNTIME_HELP, runtimeOptions } from './flags.js';
 export type { HostName } from './hosts/host.js';
 export { pick } from './hosts/pick.js';
 export type { Limits } from './layout.js';

@@ -2,15 +2,16 @@
 //
 //   options, environment --> checkOptions() --> Checked --> runtime.ts, worker.ts
 
-import { availableParallelism } from 'node:os';
 import { DEFAULT_LIMITS, planShardBytes } from './core.js';
+import { parseCpuList, usableProcessors } from './cpus.js';
 import { optionError } from './errors.js';
+import { withEnvironment } from './flags.js';
 import type { HostFactory, HostName } from './hosts/host.js';
 import { pick } from './hosts/pick.js';
 import { type Limits, SEND_STAGGER, SHARDS_MAX } from './layout.js';
 
 export interface RuntimeOptions {
-  /** Number of shards, 1 to 64, or 'auto': one for each processor that this process may use. */
+  /** Number of shards, 1 to 64, or 'auto': one for each processor that this process may use and its quota pays for. */
   shards?: number | 'auto' | undefined;
   /**
    * The module whose exported functions shards call on each other; loaded in every shard. Not the module that awaits
@@ -19,7 +20,10 @@ export interface RuntimeOptions {
   module?: URL | string | undefined;
   /** 'auto' picks uring where it works. FEATHERSTAR_HOST outranks this. */
   host?: HostName | 'auto' | undefined;
-  /** Processors for the shards, in shard order: '0-3,5' or [0, 1, 2, 3, 5]. 'auto' (default), 'none'. */
+  /**
+   * Processors for the shards, in shard order: '0-3,5' or [0, 1, 2, 3, 5]; or 'none'. 'auto' (default) pins workers
+   * where taskset or a cpuset has set as many processors aside as there are shards.
+   */
   cpuset?: string | readonly number[] | undefined;
   /**
    * Memory of a shard in bytes, or as '64M', '1G'. What the tables leave of it is shared by arena and send buffers, as
@@ -147,17 +151,6 @@ function fitMemory(bytes: number, shards: number, limits: Limits, partial: Parti
 
 const CPUSET_WANTED = `'auto', 'none', or processors from 0 to ${CPU_MAX} as '0-3,5' or [0, 1, 2, 3, 5], each once`;
 
-/** '0-3,5' as a list, as the kernel writes it; undefined if it is none. */
-export function parseCpuList(text: string): number[] | undefined {
-  const cpus: number[] = [];
-  for (const part of text.trim().split(',')) {
-    const [, first, last = first] = /^(\d{1,4})(?:-(\d{1,4}))?$/.exec(part.trim()) ?? [];
-    if (first === undefined || Number(last) < Number(first)) return undefined;
-    for (let cpu = Number(first); cpu <= Number(last); cpu++) cpus.push(cpu);
-  }
-  return cpus;
-}
-
 function checkCpuset(value: unknown): Checked['cpuset'] {
   if (value === 'auto' || value === 'none') return value;
   const cpus = typeof value === 'string' ? parseCpuList(value) : value;
@@ -171,7 +164,7 @@ function checkCpuset(value: unknown): Checked['cpuset'] {
 // --- all of them -----------------------------------------------------------------------------------------------------
 
 function checkShards(shards: unknown, cpuset: Checked['cpuset']): number {
-  const most = typeof cpuset === 'string' ? availableParallelism() : cpuset.length;
+  const most = typeof cpuset === 'string' ? usableProcessors() : cpuset.length;
   if (shards === 'auto') return Math.min(most, SHARDS_MAX);
   if (!Number.isInteger(shards) || (shards as number) < 1 || (shards as number) > SHARDS_MAX) {
     throw optionError('shards', shards, `'auto' or an integer from 1 to ${SHARDS_MAX}`);
@@ -182,12 +175,10 @@ function checkShards(shards: unknown, cpuset: Checked['cpuset']): number {
   return shards as number;
 }
 
-export function checkOptions(options: RuntimeOptions): Checked {
-  if (typeof options !== 'object' || options === null) throw optionError('options', options, 'an object');
+export function checkOptions(given: RuntimeOptions): Checked {
+  if (typeof given !== 'object' || given === null) throw optionError('options', given, 'an object');
+  const options = withEnvironment(given, process.env);
   const { module, host, memoryPerShard, unhandled = 'warn', limits: partial = {} } = options;
-  const env = process.env;
-  const idlePollUs =
-    options.idlePollUs ?? (env.FEATHERSTAR_IDLE_POLL_US ? Number(env.FEATHERSTAR_IDLE_POLL_US) : IDLE_POLL_US);
   const cpuset = checkCpuset(options.cpuset ?? 'auto');
   const shards = checkShards(options.shards === undefined ? 'auto' : options.shards, cpuset);
   if (module !== undefined && !(module instanceof URL) && typeof module !== 'string') {
@@ -200,7 +191,7 @@ export function checkOptions(options: RuntimeOptions): Checked {
     module: module === undefined ? undefined : String(module),
     factory: pick(host),
     cpuset,
-    idlePollNs: inRange('idlePollUs', idlePollUs, 1e6, 'µs') * 1000,
+    idlePollNs: inRange('idlePollUs', options.idlePollUs ?? IDLE_POLL_US, 1e6, 'µs') * 1000,
     quotaNs: inRange('taskQuotaUs', options.taskQuotaUs ?? TASK_QUOTA_US, 1e6, 'µs') * 1000,
     stallMs: inRange('stallMs', options.stallMs ?? STALL_MS, TIME_MAX_MS, 'ms'),
     unhandled,

@@ -9,6 +9,8 @@ export interface ShardData {
   shardCount: number;
   /** The module's URL, or undefined: none. */
   module: string | undefined;
+  /** The processor that it is kept on, or undefined: any. */
+  cpu: number | undefined;
   host: HostName;
   idlePollNs: number;
   quotaNs: number;

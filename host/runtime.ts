@@ -3,6 +3,7 @@
 import { Worker } from 'node:worker_threads';
 import { Calls } from './call.js';
 import { coreModule, makeMemory } from './core.js';
+import { type Pinning, pinCaller, planPinning, startThreadPool } from './cpus.js';
 import { FeatherstarError, optionError } from './errors.js';
 import { type DoorbellToken, type HostName, monotonicNs } from './hosts/host.js';
 import { COUNTER_NAMES, type CounterName, HEADER_STATES, type Header, SHARDS_MAX, ShardState } from './layout.js';
@@ -124,15 +125,25 @@ export async function importModule(url: string | undefined): Promise<AnyModule> 
 export class Runtime<M extends AnyModule = AnyModule> extends WorkerRuntime<M> {
   /** Which host was picked, and why. */
   readonly hostReason: string;
+  /** The processor that each shard is kept on, in shard order; undefined: any. */
+  readonly cpus: readonly (number | undefined)[];
+  /** What is pinned where, or why nothing is. */
+  readonly pinning: string;
   readonly #workers: (Worker | undefined)[];
   readonly #states: Int32Array;
   readonly #header: Header;
   readonly #shutdownTimeoutMs: number;
   #closing: Promise<void> | undefined;
+  readonly #saysPinning: boolean;
+  #unpin: (() => void) | undefined;
 
-  private constructor(own: Shard, options: Checked, workers: (Worker | undefined)[]) {
+  private constructor(own: Shard, options: Checked, workers: (Worker | undefined)[], pinning: Pinning) {
     super(own, options.shards, options.factory.name);
     this.hostReason = options.factory.reason;
+    this.cpus = pinning.cpus;
+    this.pinning = pinning.text;
+    this.#saysPinning = options.cpuset !== 'auto' || pinning.cpus.some((cpu) => cpu !== undefined);
+    if (pinning.cpus[0] !== undefined) this.#unpin = pinCaller(pinning.cpus[0]);
     this.#workers = workers;
     this.#shutdownTimeoutMs = options.shutdownTimeoutMs;
     this.#header = own.header;
@@ -151,9 +162,11 @@ export class Runtime<M extends AnyModule = AnyModule> extends WorkerRuntime<M> {
       throw new FeatherstarError('FEATHERSTAR_OPTION', 'this thread is a shard already: one runtime at a time');
     }
     const checked = checkOptions(options);
+    const pinning = planPinning(checked.cpuset, checked.shards);
     const { memory, header } = makeMemory(checked.shards, checked.limits);
     const module = coreModule();
-    const threads = new Threads(memory, (shard) => makeWorker(shard, checked));
+    const threads = new Threads(memory, (shard) => makeWorker(shard, checked, pinning.cpus[shard]));
+    if (pinning.cpus.some((cpu) => cpu !== undefined)) await startThreadPool();
     const own = new Shard({ ...checked, module, memory, header, shard: 0, threadSpawn: threads.threadSpawn });
     const workers: (Worker | undefined)[] = [undefined];
     try {
@@ -163,7 +176,7 @@ export class Runtime<M extends AnyModule = AnyModule> extends WorkerRuntime<M> {
       threads.initialize(own.core, module);
       for (let i = 1; i < checked.shards; i++) workers.push(threads.start(own.core, i, monotonicNs()));
       await introduce(own, workers, checked);
-      const runtime = new Runtime<M>(own, checked, workers);
+      const runtime = new Runtime<M>(own, checked, workers, pinning);
       setRuntime(runtime as unknown as WorkerRuntime);
       return runtime;
     } catch (error) {
@@ -172,6 +185,13 @@ export class Runtime<M extends AnyModule = AnyModule> extends WorkerRuntime<M> {
       own.close();
       throw error;
     }
+  }
+
+  /** What a server may print of its runtime: '2 shards · host uring · pinned to 0,1'. */
+  get summary(): string {
+    const why = this.hostName === 'portable' ? ` (${this.hostReason})` : '';
+    const shards = `${this.shardCount} shard${this.shardCount === 1 ? '' : 's'}`;
+    return `${shards} · host ${this.hostName}${why}${this.#saysPinning ? ` · ${this.pinning}` : ''}`;
   }
 
   /** One shard's counters, read without disturbing it. */
@@ -210,6 +230,7 @@ export class Runtime<M extends AnyModule = AnyModule> extends WorkerRuntime<M> {
     setRuntime(undefined);
     enterShard(undefined);
     this.own.close();
+    this.#unpin?.();
     if (failures.length > 0) throw failures[0];
   }
 
@@ -218,18 +239,33 @@ export class Runtime<M extends AnyModule = AnyModule> extends WorkerRuntime<M> {
   }
 }
 
-function makeWorker(shard: number, options: Checked): Worker {
+function makeWorker(shard: number, options: Checked, cpu: number | undefined): Worker {
   const data: ShardData = {
     shard,
     shardCount: options.shards,
     module: options.module,
+    cpu,
     host: options.factory.name,
     idlePollNs: options.idlePollNs,
     quotaNs: options.quotaNs,
     stallMs: options.stallMs,
     unhandled: options.unhandled,
   };
-  return new Worker(new URL('./worker.js', import.meta.url), { workerData: data, name: `featherstar shard ${shard}` });
+  return new Worker(new URL('./worker.js', import.meta.url), {
+    workerData: data,
+    name: `featherstar shard ${shard}`,
+    ...execArgv(),
+  });
+}
+
+/** A worker inherits Node's flags; of those for a program that is no file (`--input-type`, `-e`) it would die. */
+function execArgv(): { execArgv?: string[] } {
+  const given = process.execArgv;
+  if (!given.some((flag) => flag.startsWith('--input-type'))) return {};
+  const isCode = (flag: string | undefined) => flag === '-e' || flag === '--eval';
+  return {
+    execArgv: given.filter((flag, i) => !flag.startsWith('--input-type') && !isCode(flag) && !isCode(given[i - 1])),
+  };
 }
 
 /** The next message of a worker of this type; rejects when it fails or ends first. */

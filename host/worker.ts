@@ -3,6 +3,7 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { Calls } from './call.js';
+import { pinThread } from './cpus.js';
 import { FeatherstarError } from './errors.js';
 import { pick } from './hosts/pick.js';
 import { readHeader } from './layout.js';
@@ -24,6 +25,8 @@ function fail(error: unknown): void {
   const code = FeatherstarError.is(error) ? error.code : undefined;
   say({ type: 'failed', error: error instanceof Error ? error : new Error(String(error)), code });
 }
+
+if (data.cpu !== undefined) pinThread(data.cpu); // first of all, so that its memory is near
 
 handleThread(
   ({ module, memory }) => {

@@ -1,30 +1,39 @@
 // An HTTP server on every core: the seed's http_echo, made real.
-//   npm start            PORT, HOST, SHARDS or --port, --host, --shards
+//   npm start            PORT, HOST, SHARDS or --port, --host, --shards; --help has the others
 //   curl localhost:8080/shard; curl -d hello localhost:8080/echo
 import { parseArgs } from 'node:util';
-import { FeatherstarError, Runtime } from 'featherstar';
+import { FeatherstarError, RUNTIME_HELP, Runtime, runtimeOptions } from 'featherstar';
 
-const { values } = parseArgs({
-  options: {
-    port: { type: 'string', default: process.env.PORT ?? '8080' },
-    host: { type: 'string', default: process.env.HOST ?? '127.0.0.1' },
-    shards: { type: 'string', default: process.env.SHARDS ?? 'auto' },
-  },
-});
+const HELP = `node main.js [options]
+  --port N                    (PORT, default 8080)
+  --host ADDRESS              to listen on (HOST, default 127.0.0.1); the runtime's --host is FEATHERSTAR_HOST here
+${RUNTIME_HELP}`;
 
 try {
-  const shards = values.shards === 'auto' ? 'auto' : Number(values.shards);
-  const runtime = await Runtime.start({ shards, module: new URL('./app.js', import.meta.url) });
+  const { env } = process;
+  // Every program has the runtime's options; this one has a --host of its own, and SHARDS as a short name.
+  const { options, rest } = runtimeOptions(undefined, { FEATHERSTAR_SHARDS: env.SHARDS, ...env }, ['host']);
+  const { values } = parseArgs({
+    args: rest,
+    options: {
+      port: { type: 'string', default: env.PORT ?? '8080' },
+      host: { type: 'string', default: env.HOST ?? '127.0.0.1' },
+      help: { type: 'boolean' },
+    },
+  });
+  if (values.help) {
+    console.log(HELP);
+    process.exit(0);
+  }
+  const runtime = await Runtime.start({ ...options, module: new URL('./app.js', import.meta.url) });
   for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => runtime.close());
 
   // Shard 0 first: it finds out whether the port is free, or which one port 0 stands for.
   const port = await runtime.shard(0).call('listen', values.host, Number(values.port));
   const listening = runtime.sharesPorts ? runtime.shardCount : 1;
   for (let i = 1; i < listening; i++) await runtime.shard(i).call('listen', values.host, port);
-  const count = `${runtime.shardCount} shard${runtime.shardCount === 1 ? '' : 's'}`;
-  const alone = listening === runtime.shardCount ? '' : '; shard 0 listens for all: no reusePort here';
-  const why = runtime.hostName === 'portable' ? ` (${runtime.hostReason}${alone})` : '';
-  console.log(`featherstar listening on http://${values.host}:${port} · ${count} · host ${runtime.hostName}${why}`);
+  const alone = listening === runtime.shardCount ? '' : ' · shard 0 listens for all: no reusePort here';
+  console.log(`featherstar listening on http://${values.host}:${port} · ${runtime.summary}${alone}`);
 } catch (error) {
   if (!FeatherstarError.is(error)) throw error;
   console.error(`${error.code}: ${error.message}`);

@@ -32,7 +32,7 @@ interface NativeAddon {
   probe(): number;
   open(memory: Uint8Array, options: Record<string, number>): NativeRing;
   monotonicNs(): number;
-  pin(cpu: number): number;
+  pin(cpus: number | readonly number[]): number;
   affinity(): number[];
 }
 

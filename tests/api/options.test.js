@@ -1,9 +1,16 @@
 // What Runtime.start() takes and what it refuses, through the public surface.
 
-import { FeatherstarError, Runtime } from 'featherstar';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, cpus as processorsOfMachine, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { blockOn, FeatherstarError, RUNTIME_HELP, Runtime, runtimeOptions } from 'featherstar';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { planPinning, quotaOfGroup } from '../../dist/host/cpus.js';
+import { uringObstacle } from '../../dist/host/hosts/pick.js';
+import { loadAddon } from '../../dist/host/hosts/uring.js';
 import { currentShard } from '../../dist/host/shard.js';
+import { Program } from '../support/child.js';
 import { hosts, rejection } from '../support/hosts.js';
 
 /** The option error that start() rejects with. */
@@ -13,6 +20,136 @@ async function refused(options) {
   assert.is(error.code, 'FEATHERSTAR_OPTION', error.message);
   return error.message;
 }
+
+const parse = suite('runtimeOptions');
+
+parse('takes its own flags and leaves the rest as it was', () => {
+  const argv = [
+    'serve',
+    '--shards',
+    '2',
+    '-v',
+    '--cpuset=0-1',
+    '--name',
+    'x',
+    '--memory',
+    '64M',
+    '--',
+    '--shards',
+    '9',
+  ];
+  assert.equal(runtimeOptions(argv, {}), {
+    options: { shards: 2, cpuset: '0-1', memoryPerShard: '64M' },
+    rest: ['serve', '-v', '--name', 'x', '--', '--shards', '9'],
+  });
+  const all = ['--host', 'portable', '--task-quota-us', '250', '--idle-poll-us=0', '--shards=auto', '--shards', '3'];
+  assert.equal(runtimeOptions(all, {}).options, { host: 'portable', taskQuotaUs: 250, idlePollUs: 0, shards: 3 });
+  assert.equal(runtimeOptions([], {}), { options: {}, rest: [] });
+});
+
+parse('the environment has a twin for each; a flag outranks it; empty is nothing', () => {
+  const env = {
+    FEATHERSTAR_SHARDS: '4',
+    FEATHERSTAR_CPUSET: '7',
+    FEATHERSTAR_MEMORY: '1G',
+    FEATHERSTAR_HOST: 'uring',
+    FEATHERSTAR_TASK_QUOTA_US: '100',
+    FEATHERSTAR_IDLE_POLL_US: '',
+  };
+  const wanted = { shards: 1, cpuset: '7', memoryPerShard: '1G', host: 'uring', taskQuotaUs: 100 };
+  assert.equal(runtimeOptions(['--shards', '1'], env).options, wanted);
+  for (const name of Object.keys(env)) assert.ok(RUNTIME_HELP.includes(name), name);
+});
+
+parse('a program may keep a flag for itself', () => {
+  const { options, rest } = runtimeOptions(['--host', 'localhost', '--shards', '2'], {}, ['host']);
+  assert.equal([options, rest], [{ shards: 2 }, ['--host', 'localhost']]);
+});
+
+parse('a flag without a value is refused; so is a value that is wrong, by start()', async () => {
+  for (const argv of [['--shards'], ['--memory='], ['--host', '']]) {
+    assert.throws(
+      () => runtimeOptions(argv, {}),
+      (error) => error.code === 'FEATHERSTAR_OPTION' && error.message.startsWith(argv[0].replace('=', '')),
+    );
+  }
+  const wrong = { '--shards': 'many', '--task-quota-us': 'soon', '--memory': 'all', '--cpuset': '--shards' };
+  for (const [flag, value] of Object.entries(wrong)) {
+    await refused({ ...runtimeOptions([flag, value], {}).options, module: undefined });
+  }
+});
+
+parse('start() takes from the environment what the program leaves open', async () => {
+  const code = `
+    import { blockOn, Runtime, runtime } from 'featherstar';
+    const counts = [];
+    for (const options of [{}, { shards: 2 }]) {
+      const here = await Runtime.start(options);
+      counts.push(here.shardCount);
+      await here.close();
+    }
+    console.log(counts.join(), await blockOn(() => runtime().shardCount));`;
+  const program = new Program(['--input-type=module', '-e', code], { FEATHERSTAR_SHARDS: '3' });
+  await program.line(/^3,2 1\n/);
+  assert.is(await program.ended(), 0);
+});
+
+parse.run();
+
+const processors = suite('processors');
+
+processors('the quota of the control group, and of those above it', () => {
+  const root = mkdtempSync(join(tmpdir(), 'featherstar-'));
+  try {
+    const self = join(root, 'self');
+    mkdirSync(join(root, 'a/b'), { recursive: true });
+    writeFileSync(self, '4:memory:/other\n0::/a/b\n');
+    assert.is(quotaOfGroup(self, root), Number.POSITIVE_INFINITY);
+    writeFileSync(join(root, 'a/cpu.max'), '250000 100000\n');
+    writeFileSync(join(root, 'a/b/cpu.max'), 'max 100000\n');
+    assert.is(quotaOfGroup(self, root), 2.5);
+    writeFileSync(join(root, 'cpu.max'), '50000 100000\n');
+    assert.is(quotaOfGroup(self, root), 0.5);
+    assert.is(quotaOfGroup(join(root, 'none'), root), 0.5); // seen from inside a container: the root is its own
+    assert.is(quotaOfGroup(self, join(root, 'none')), Number.POSITIVE_INFINITY);
+  } finally {
+    rmSync(root, { recursive: true });
+  }
+});
+
+if (uringObstacle() === undefined) {
+  const all = loadAddon().affinity();
+
+  processors("nothing is pinned by itself where the processors are anybody's", async () => {
+    assert.equal(planPinning('none', 2), { cpus: [undefined, undefined], text: 'not pinned: cpuset is none' });
+    assert.match(planPinning('auto', 1).text, /one shard/);
+    assert.match(planPinning('auto', all.length + 1).text, /^not pinned: \d+ shards, \d+ processors/);
+    if (all.length !== 1 && all.length === processorsOfMachine().length) {
+      assert.match(planPinning('auto', all.length).text, /^not pinned: no processors were set aside/);
+    }
+    assert.is(availableParallelism() >= 1, true);
+  });
+
+  processors('a cpuset pins every shard, and close() undoes it for the caller', async () => {
+    const cpu = all.at(-1);
+    const here = await Runtime.start({ shards: 1, cpuset: [cpu] });
+    assert.equal([here.cpus, loadAddon().affinity()], [[cpu], [cpu]]);
+    assert.match(here.summary, new RegExp(`^1 shard · host .* · pinned to ${cpu}$`));
+    await here.close();
+    assert.equal(loadAddon().affinity(), all);
+    if (all.length < 2) return;
+    const module = new URL('../support/shard-module.js', import.meta.url);
+    const both = await Runtime.start({ cpuset: `${all[1]},${all[0]}`, module });
+    assert.equal(both.cpus, [all[1], all[0]]);
+    assert.equal(await both.invokeOnAll('affinity'), [[all[1]], [all[0]]]);
+    await both.close();
+    assert.equal(loadAddon().affinity(), all);
+    assert.match(await refused({ shards: 1, cpuset: [1023] }), /^cpuset must be among the processors of this process/);
+    assert.equal(await blockOn(() => loadAddon().affinity()), all);
+  });
+} else console.log(`# skipped: pinning: ${uringObstacle()}`);
+
+processors.run();
 
 for (const host of hosts()) {
   const test = suite(`options (${host})`);

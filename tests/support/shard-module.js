@@ -2,6 +2,10 @@
 
 import { isMainThread } from 'node:worker_threads';
 import { runtime } from 'featherstar';
+import { loadAddon } from '../../dist/host/hosts/uring.js';
+
+/** The processors that this thread may run on. */
+export const affinity = () => loadAddon().affinity();
 
 export const notAFunction = 5;
 
