@@ -32,9 +32,7 @@ export function slabInit(table: usize, slotBytes: u32, slotCount: u32): void {
   const slab = changetype<Slab>(table);
   slab.slotBytes = slotBytes;
   slab.limit = slotCount;
-  slab.free = 0;
   slab.fresh = 1;
-  slab.used = 0;
 }
 
 /** Takes a slot. Answers its index, or 0 when all are taken. Only generation and next are defined. */
@@ -68,8 +66,9 @@ export function slabGive(table: usize, slotBytes: u32, index: u32): void {
 /** Whether a handle still names what it named when it was made. Any index and generation may be asked about. */
 export function slabLive(table: usize, slotBytes: u32, index: u32, generation: u32): bool {
   const slab = changetype<Slab>(table);
-  if (index == 0 || index >= slab.fresh) return false;
-  return (generation & 1) != 0 && changetype<Link>(table + index * slotBytes).generation == generation;
+  if (index > slab.limit) return false;
+  // Odd, so it is neither a slot that was never taken (0) nor slot 0, whose first word is slotBytes.
+  return (generation & 1 & u32(changetype<Link>(table + index * slotBytes).generation == generation)) != 0;
 }
 
 export function slabUsed(table: usize): u32 {

@@ -105,8 +105,8 @@ function file(index: u32): void {
   const level = min<u32>((63 - <u32>clz<u64>((elapsed ^ tick) | SLOT_MASK)) / LEVEL_BITS, LEVELS - 1); // the top turns
   const where = (level << LEVEL_BITS) | <u32>((tick >> (level * LEVEL_BITS)) & SLOT_MASK);
   timer.where = where;
+  if (slotList(where).head == 0) setOccupied(where);
   push(slotList(where), timers, TIMER_BYTES, index);
-  setOccupied(where);
 }
 
 /** Arms a timer for `deadlineNs` on the host's clock; a past one is due at once. Answers its slot, or FULL, RANGE. */

@@ -1,6 +1,6 @@
 // Compiles one part of assembly/ to a module of its own, for tests that need no shard around it.
 //
-// The options are those of asconfig.json, read from there, so that a part is tested as it is shipped. The result is
+// assembly/build.mjs makes it, as it makes the core, so that a part is tested as it is shipped. The result is
 // kept while no source is newer. Test files may run at the same time: a module is renamed into place when it is whole.
 
 import { execFileSync } from 'node:child_process';
@@ -9,21 +9,13 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const ASC = join(ROOT, 'node_modules/assemblyscript/bin/asc.js');
+const BUILD = join(ROOT, 'assembly/build.mjs');
 const CONFIG = join(ROOT, 'asconfig.json');
 
 function newestSourceMs(entry) {
   const sources = readdirSync(join(ROOT, 'assembly'), { recursive: true }).filter((path) => path.endsWith('.ts'));
-  const paths = [CONFIG, join(ROOT, entry), ...sources.map((path) => join(ROOT, 'assembly', path))];
+  const paths = [CONFIG, BUILD, join(ROOT, entry), ...sources.map((path) => join(ROOT, 'assembly', path))];
   return Math.max(...paths.map((path) => statSync(path).mtimeMs));
-}
-
-function flags() {
-  const { options, targets } = JSON.parse(readFileSync(CONFIG, 'utf8'));
-  const { outFile, textFile, ...release } = targets.release;
-  return Object.entries({ ...options, ...release }).flatMap(([name, value]) =>
-    value === true ? [`--${name}`] : [`--${name}`, String(value)],
-  );
 }
 
 /** Compiles `entry` to `out`, both relative to the root of the project, and answers the module. */
@@ -32,9 +24,9 @@ export function buildWasm(entry, out) {
   const built = statSync(path, { throwIfNoEntry: false });
   if (!built || built.mtimeMs <= newestSourceMs(entry)) {
     mkdirSync(dirname(path), { recursive: true });
-    const fresh = `${path}.${process.pid}`;
-    execFileSync(process.execPath, [ASC, entry, '--config', 'none', '-o', fresh, ...flags()], { cwd: ROOT });
-    renameSync(fresh, path);
+    const fresh = `${out}.${process.pid}`;
+    execFileSync(process.execPath, [BUILD, entry, fresh]);
+    renameSync(join(ROOT, fresh), path);
   }
   return new WebAssembly.Module(readFileSync(path));
 }
