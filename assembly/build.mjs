@@ -38,7 +38,7 @@ function inline(bytes) {
   binaryen.setAlwaysInlineMaxSize(INLINE_MAX.always);
   binaryen.setOneCallerInlineMaxSize(INLINE_MAX.oneCaller);
   binaryen.setFlexibleInlineMaxSize(INLINE_MAX.flexible);
-  // A loop is not worth it; and V8's baseline compiler of Node 20 forgets a local over an atomic.wait inlined in a loop.
+  // A loop is not worth it; and the baseline compiler of Node 20 forgets a local over an atomic.wait inlined into one.
   binaryen.setAllowInliningFunctionsWithLoops(false);
   module.optimize();
   if (!module.validate()) throw new Error('the inlined module is not valid');
