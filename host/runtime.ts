@@ -2,6 +2,7 @@
 
 import { Worker } from 'node:worker_threads';
 import { Calls } from './call.js';
+import { type ArgumentsOf, type FunctionName, type ResultOf, ShardHandle, type UntypedModule } from './call-api.js';
 import { coreModule, makeMemory } from './core.js';
 import { type Pinning, pinCaller, planPinning, startThreadPool } from './cpus.js';
 import { FeatherstarError, optionError } from './errors.js';
@@ -12,30 +13,8 @@ import type { FromWorker, ShardData, ToWorker } from './protocol.js';
 import { enterShard, findShard, Shard } from './shard.js';
 import { Threads } from './threads.js';
 
-// biome-ignore lint/suspicious/noExplicitAny: any function may be exported; callers say which types they mean
-type AnyModule = Record<string, any>;
-
-/** The functions that a module exports, as callers see them: awaited. */
-export type Caller<M extends AnyModule> = <K extends keyof M & string>(
-  name: K,
-  ...args: M[K] extends (...args: infer A) => unknown ? A : never
-) => Promise<M[K] extends (...args: never[]) => infer R ? Awaited<R> : never>;
-
-export class ShardHandle<M extends AnyModule = AnyModule> {
-  readonly index: number;
-  readonly #calls: Calls;
-
-  constructor(index: number, calls: Calls) {
-    this.index = index;
-    this.#calls = calls;
-  }
-
-  /** Runs an exported function of the shard module on that shard. */
-  readonly call: Caller<M> = (name, ...args) => this.#calls.call(this.index, name, args) as never;
-}
-
 /** What every shard can do with its runtime; only shard 0 can close it. */
-export class WorkerRuntime<M extends AnyModule = AnyModule> {
+export class WorkerRuntime<M extends object = UntypedModule> {
   readonly shardCount: number;
   readonly hostName: HostName;
   /** Stops the sharded services before any shard stops, and answers what failed. Theirs to set (sharded.ts). */
@@ -85,16 +64,22 @@ export class WorkerRuntime<M extends AnyModule = AnyModule> {
   }
 
   /** Runs a function on every shard; the results in shard order. The first error rejects. */
-  readonly invokeOnAll = <K extends keyof M & string>(
-    name: K,
-    ...args: Parameters<Caller<M>> extends [K, ...infer A] ? A : never[]
-  ): Promise<unknown[]> =>
-    Promise.all(this.#handles.map((handle) => (handle.call as Caller<AnyModule>)(name, ...args)));
+  readonly invokeOnAll = <K extends FunctionName<M>>(name: K, ...args: ArgumentsOf<M[K]>): Promise<ResultOf<M[K]>[]> =>
+    Promise.all(this.#handles.map((handle) => handle.call(name, ...args)));
 
   /** Runs a function on every shard and folds the results, in shard order. */
-  async mapReduce<R, A>(name: keyof M & string, args: unknown[], fold: (sum: A, value: R) => A, start: A): Promise<A> {
-    const values = await Promise.all(this.#handles.map((handle) => (handle.call as Caller<AnyModule>)(name, ...args)));
-    return (values as R[]).reduce(fold, start);
+  async mapReduce<K extends FunctionName<M>, A>(
+    name: K,
+    args: ArgumentsOf<M[K]>,
+    fold: (sum: A, value: ResultOf<M[K]>) => A,
+    start: A,
+  ): Promise<A> {
+    return (await this.invokeOnAll(name, ...args)).reduce(fold, start);
+  }
+
+  /** Runs a function on every other shard; resolves when all have, and rejects with the first error. */
+  async broadcast<K extends FunctionName<M>>(name: K, ...args: ArgumentsOf<M[K]>): Promise<void> {
+    await Promise.all(this.#handles.map((handle) => handle.index !== this.self && handle.call(name, ...args)));
   }
 }
 
@@ -105,24 +90,24 @@ export function setRuntime(runtime: WorkerRuntime | undefined): void {
 }
 
 /** The runtime that this thread is a shard of. */
-export function runtime<M extends AnyModule = AnyModule>(): WorkerRuntime<M> {
+export function runtime<M extends object = UntypedModule>(): WorkerRuntime<M> {
   if (runtimeHere === undefined) {
     throw new FeatherstarError('FEATHERSTAR_NO_SHARD', 'this thread is no shard: start a Runtime first');
   }
   return runtimeHere as unknown as WorkerRuntime<M>;
 }
 
-export async function importModule(url: string | undefined): Promise<AnyModule> {
+export async function importModule(url: string | undefined): Promise<Record<string, unknown>> {
   if (url === undefined) return {};
   try {
-    return (await import(url)) as AnyModule;
+    return (await import(url)) as Record<string, unknown>;
   } catch (cause) {
     const text = cause instanceof Error ? cause.message : String(cause);
     throw new FeatherstarError('FEATHERSTAR_MODULE', `the shard module ${url} cannot be loaded: ${text}`, { cause });
   }
 }
 
-export class Runtime<M extends AnyModule = AnyModule> extends WorkerRuntime<M> {
+export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> {
   /** Which host was picked, and why. */
   readonly hostReason: string;
   /** The processor that each shard is kept on, in shard order; undefined: any. */
@@ -157,7 +142,7 @@ export class Runtime<M extends AnyModule = AnyModule> extends WorkerRuntime<M> {
   }
 
   /** Starts all shards and loads the module in each. Rejects with what first went wrong, and stops the rest. */
-  static async start<M extends AnyModule = AnyModule>(options: RuntimeOptions = {}): Promise<Runtime<M>> {
+  static async start<M extends object = UntypedModule>(options: RuntimeOptions = {}): Promise<Runtime<M>> {
     if (findShard() !== undefined) {
       throw new FeatherstarError('FEATHERSTAR_OPTION', 'this thread is a shard already: one runtime at a time');
     }

@@ -1,0 +1,42 @@
+// What users call other shards by: handles of shards, typed by the functions that the shard module exports.
+//
+//   import type * as module from './shard.js';
+//   runtime<typeof module>().shard(1).call('get', 'key')      name, arguments and result are checked
+//
+// Without the type any name may be called with anything, and the result is unknown.
+
+import type { Calls } from './call.js';
+
+type AnyFunction = (...args: never[]) => unknown;
+
+/** A module of which nothing is known. */
+export type UntypedModule = Record<string, (...args: unknown[]) => unknown>;
+
+/** Names of the functions that a module exports; its classes and values cannot be called. */
+export type FunctionName<M extends object> = {
+  [K in keyof M]: M[K] extends AnyFunction ? K : never;
+}[keyof M] &
+  string;
+
+export type ArgumentsOf<F> = F extends (...args: infer A) => unknown ? A : never;
+/** What a call of it resolves to. */
+export type ResultOf<F> = F extends (...args: never[]) => infer R ? Awaited<R> : never;
+
+/** The functions that a module exports, as callers see them: awaited. */
+export type Caller<M extends object> = <K extends FunctionName<M>>(
+  name: K,
+  ...args: ArgumentsOf<M[K]>
+) => Promise<ResultOf<M[K]>>;
+
+export class ShardHandle<M extends object = UntypedModule> {
+  readonly index: number;
+  readonly #calls: Calls;
+
+  constructor(index: number, calls: Calls) {
+    this.index = index;
+    this.#calls = calls;
+  }
+
+  /** Runs an exported function of the shard module on that shard. */
+  readonly call: Caller<M> = (name, ...args) => this.#calls.call(this.index, name, args) as never;
+}
