@@ -40,10 +40,6 @@ export function groupList(group: u32): List {
 }
 
 export function groupsInit(): void {
-  readyMask = 0;
-  ranMask = 0;
-  runs = 0;
-  floor = 0;
   for (let i: u32 = 0; i < GROUPS_MAX; i++) groupAt(i).shares = SHARES_DEFAULT;
 }
 

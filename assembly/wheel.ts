@@ -100,8 +100,8 @@ function file(index: u32): void {
   const elapsed = wheel().elapsed;
   const timer = timerAt(index);
   let tick = timer.tick;
-  if (tick < elapsed) tick = elapsed;
-  else if (tick - elapsed > HORIZON) tick = elapsed + HORIZON; // it is filed again when that slot is dealt out
+  // Out of range on either side: due at once, or in the furthest slot until that is dealt out, and filed again then.
+  if (tick - elapsed > HORIZON) tick = tick < elapsed ? elapsed : elapsed + HORIZON;
   const level = min<u32>((63 - <u32>clz<u64>((elapsed ^ tick) | SLOT_MASK)) / LEVEL_BITS, LEVELS - 1); // the top turns
   const where = (level << LEVEL_BITS) | <u32>((tick >> (level * LEVEL_BITS)) & SLOT_MASK);
   timer.where = where;
