@@ -107,6 +107,14 @@ export const Control = {
   readyHead: 260,
 } as const;
 
+/** What the host keeps in the control block, behind the core's words (which end at 264): on lines of its own. */
+export const HostControl = { sendBuffersUsed: 320 } as const;
+
+/** Offset of the number of taken slots in a table of the core (assembly/slab.ts). */
+export const SLAB_USED = 16;
+/** Offset in the control block of the calls that peers have not answered yet. */
+export const OPEN_CALLS = 24;
+
 /** Words of 8 bytes at countersOffset. */
 export const COUNTER_NAMES = [
   'turns',

@@ -41,6 +41,8 @@ export interface RuntimeOptions {
   /** How long close() waits for what runs before it cancels that, ms. Default 4500. */
   shutdownTimeoutMs?: number | undefined;
   limits?: Partial<Limits> | undefined;
+  /** Gives up starting. What has begun is stopped, and start() rejects with the signal's reason. */
+  signal?: AbortSignal | undefined;
 }
 
 export interface Checked {
@@ -67,6 +69,10 @@ function inRange(name: string, value: unknown, max: number, unit: string): numbe
   if (typeof value !== 'number' || !(value >= 0 && value <= max))
     throw optionError(name, value, `${unit}, 0 to ${max}`);
   return value;
+}
+
+export function checkTimeout(ms: unknown, name = 'timeoutMs'): number {
+  return inRange(name, ms, TIME_MAX_MS, 'ms');
 }
 
 // --- limits ----------------------------------------------------------------------------------------------------------

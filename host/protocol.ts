@@ -3,6 +3,7 @@
 
 import type { ErrorCode } from './errors.js';
 import type { DoorbellToken, HostName } from './hosts/host.js';
+import type { Holdings } from './stats.js';
 
 export interface ShardData {
   shard: number;
@@ -22,9 +23,13 @@ export type FromWorker =
   | { type: 'booted'; tokens: DoorbellToken[] } // how each peer rings this shard
   | { type: 'running' } // the module is loaded
   | { type: 'failed'; error: Error; code: ErrorCode | undefined } // it could not be
-  | { type: 'stopped' };
+  | { type: 'drained'; failures: string[] } // what onClose() registered has ended
+  | { type: 'cancelled' } // runtime.signal has aborted, and what was open is closed
+  | { type: 'stopped'; left: Holdings };
 
 export type ToWorker =
   | { type: 'peers'; tokens: (DoorbellToken | undefined)[] } // how this shard rings each peer
   | { type: 'peerDown'; shard: number }
+  | { type: 'drain'; timeoutMs: number }
+  | { type: 'cancel'; graceMs: number }
   | { type: 'stop' };

@@ -1,17 +1,23 @@
 // The runtime: shards up, shards down. The calling thread is shard 0; the others are workers.
 
-import { Worker } from 'node:worker_threads';
-import { Calls } from './call.js';
+import { setMaxListeners } from 'node:events';
+import type { Worker } from 'node:worker_threads';
+import type { Calls } from './call.js';
 import { type ArgumentsOf, type FunctionName, type ResultOf, ShardHandle, type UntypedModule } from './call-api.js';
 import { coreModule, makeMemory } from './core.js';
 import { type Pinning, pinCaller, planPinning, startThreadPool } from './cpus.js';
 import { FeatherstarError, optionError } from './errors.js';
-import { type DoorbellToken, type HostName, monotonicNs } from './hosts/host.js';
-import { COUNTER_NAMES, type CounterName, HEADER_STATES, type Header, SHARDS_MAX, ShardState } from './layout.js';
-import { type Checked, checkOptions, type RuntimeOptions } from './options.js';
-import type { FromWorker, ShardData, ToWorker } from './protocol.js';
+import { type HostName, monotonicNs } from './hosts/host.js';
+import { HEADER_STATES, SHARDS_MAX, ShardState } from './layout.js';
+import { type Checked, checkOptions, checkTimeout, type RuntimeOptions } from './options.js';
 import { enterShard, findShard, Shard } from './shard.js';
+import { type CloseReport, quiet, shutDown } from './shutdown.js';
+import { readStats, type ShardStats } from './stats.js';
 import { Threads } from './threads.js';
+import { introduce, makeWorker, tell } from './workers.js';
+
+/** Ends something. `timeoutMs`: how long close() waits for all of it. */
+export type CloseHook = (timeoutMs: number) => Promise<void> | void;
 
 /** What every shard can do with its runtime; only shard 0 can close it. */
 export class WorkerRuntime<M extends object = UntypedModule> {
@@ -21,7 +27,8 @@ export class WorkerRuntime<M extends object = UntypedModule> {
   stopServices: ((timeoutMs: number) => Promise<unknown[]>) | undefined;
   protected readonly own: Shard;
   readonly #handles: ShardHandle<M>[];
-  readonly #onClose: (() => Promise<void> | void)[] = [];
+  readonly #onClose: CloseHook[] = [];
+  readonly #aborter = new AbortController();
 
   constructor(own: Shard, shardCount: number, hostName: HostName) {
     this.own = own;
@@ -29,6 +36,12 @@ export class WorkerRuntime<M extends object = UntypedModule> {
     this.hostName = hostName;
     const calls = own.calls as Calls;
     this.#handles = Array.from({ length: shardCount }, (_, i) => new ShardHandle<M>(i, calls));
+    setMaxListeners(0, this.#aborter.signal); // everything that runs may listen
+  }
+
+  /** Aborts on every shard when the runtime closes, after the time that what runs has to end by itself. */
+  get signal(): AbortSignal {
+    return this.#aborter.signal;
   }
 
   /** Whether several shards can listen on one port (the portable host needs Node 22.12 for it). */
@@ -42,19 +55,36 @@ export class WorkerRuntime<M extends object = UntypedModule> {
   }
 
   /** Runs `fn` before this shard stops, last registered first: servers close themselves here. */
-  onClose(fn: () => Promise<void> | void): void {
+  onClose(fn: CloseHook): void {
     this.#onClose.push(fn);
   }
 
-  /** Runs what onClose() registered. All of it, even if some fails; answers the failures. */
-  async runOnClose(): Promise<unknown[]> {
-    const results = await Promise.allSettled(
-      this.#onClose
-        .splice(0)
-        .reverse()
-        .map(async (fn) => fn()),
-    );
-    return results.filter((result) => result.status === 'rejected').map((result) => result.reason);
+  /** Runs what onClose() registered, also meanwhile. All of it, even if some fails; answers the failures. */
+  async runOnClose(timeoutMs: number): Promise<unknown[]> {
+    const failures: unknown[] = [];
+    while (this.#onClose.length !== 0) {
+      const hooks = this.#onClose.splice(0).reverse();
+      for (const result of await Promise.allSettled(hooks.map(async (fn) => fn(timeoutMs)))) {
+        if (result.status === 'rejected') failures.push(result.reason);
+      }
+    }
+    return failures;
+  }
+
+  /** Aborts `signal`, closes what is open on this shard, and gives its last events some time to come. */
+  async cancel(graceMs: number): Promise<void> {
+    this.#aborter.abort(new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime closes'));
+    this.own.shutDownOwners();
+    await quiet(this.own, graceMs);
+  }
+
+  /** What each shard does and holds, in shard order. Read without disturbing it: docs/runtime.md lists it. */
+  stats(): ShardStats[];
+  /** The same of one shard. */
+  stats(shard: number): ShardStats;
+  stats(...args: [] | [shard: number]): ShardStats | ShardStats[] {
+    if (args.length === 0) return this.#handles.map(({ index }) => readStats(this.own, index));
+    return readStats(this.own, this.shard(args[0]).index);
   }
 
   shard(index: number): ShardHandle<M> {
@@ -97,16 +127,6 @@ export function runtime<M extends object = UntypedModule>(): WorkerRuntime<M> {
   return runtimeHere as unknown as WorkerRuntime<M>;
 }
 
-export async function importModule(url: string | undefined): Promise<Record<string, unknown>> {
-  if (url === undefined) return {};
-  try {
-    return (await import(url)) as Record<string, unknown>;
-  } catch (cause) {
-    const text = cause instanceof Error ? cause.message : String(cause);
-    throw new FeatherstarError('FEATHERSTAR_MODULE', `the shard module ${url} cannot be loaded: ${text}`, { cause });
-  }
-}
-
 export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> {
   /** Which host was picked, and why. */
   readonly hostReason: string;
@@ -116,9 +136,8 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
   readonly pinning: string;
   readonly #workers: (Worker | undefined)[];
   readonly #states: Int32Array;
-  readonly #header: Header;
   readonly #shutdownTimeoutMs: number;
-  #closing: Promise<void> | undefined;
+  #closing: Promise<CloseReport> | undefined;
   readonly #saysPinning: boolean;
   #unpin: (() => void) | undefined;
 
@@ -131,7 +150,6 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     if (pinning.cpus[0] !== undefined) this.#unpin = pinCaller(pinning.cpus[0]);
     this.#workers = workers;
     this.#shutdownTimeoutMs = options.shutdownTimeoutMs;
-    this.#header = own.header;
     this.#states = new Int32Array(own.memory.buffer, HEADER_STATES, SHARDS_MAX);
     workers.forEach((worker, shard) => {
       worker?.on('exit', () => this.#onExit(shard));
@@ -147,6 +165,8 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
       throw new FeatherstarError('FEATHERSTAR_OPTION', 'this thread is a shard already: one runtime at a time');
     }
     const checked = checkOptions(options);
+    const { signal } = options;
+    signal?.throwIfAborted();
     const pinning = planPinning(checked.cpuset, checked.shards);
     const { memory, header } = makeMemory(checked.shards, checked.limits);
     const module = coreModule();
@@ -160,7 +180,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
       own.start();
       threads.initialize(own.core, module);
       for (let i = 1; i < checked.shards; i++) workers.push(threads.start(own.core, i, monotonicNs()));
-      await introduce(own, workers, checked);
+      await abortable(introduce(own, workers.slice(1) as Worker[], checked), signal);
       const runtime = new Runtime<M>(own, checked, workers, pinning);
       setRuntime(runtime as unknown as WorkerRuntime);
       return runtime;
@@ -179,135 +199,54 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     return `${shards} · host ${this.hostName}${why}${this.#saysPinning ? ` · ${this.pinning}` : ''}`;
   }
 
-  /** One shard's counters, read without disturbing it. */
-  stats(shard = this.self): Record<CounterName, number> {
-    if (!Number.isInteger(shard) || shard < 0 || shard >= this.shardCount) {
-      throw optionError('shard', shard, `an integer from 0 to ${this.shardCount - 1}`);
-    }
-    const at = this.#header.shardsOffset + shard * this.#header.shardBytes + this.#header.countersOffset;
-    const words = new BigUint64Array(this.own.memory.buffer, at, COUNTER_NAMES.length);
-    return Object.fromEntries(COUNTER_NAMES.map((name, i) => [name, Number(words[i])])) as Record<CounterName, number>;
-  }
-
   /** A worker ended: in order, or because it died. Whoever waits for it is told. */
   #onExit(shard: number): void {
     this.#workers[shard] = undefined;
-    const inOrder = this.#closing !== undefined;
     Atomics.store(this.#states, shard, ShardState.STOPPED);
     this.own.calls?.peerDown(shard);
-    if (inOrder) return;
     this.own.host.setPeer(shard, undefined);
-    for (const worker of this.#workers)
-      worker?.postMessage({ featherstar: { type: 'peerDown', shard } satisfies ToWorker });
+    for (const worker of this.#workers) if (worker !== undefined) tell(worker, { type: 'peerDown', shard });
   }
 
-  /** Stops all shards in order and always finishes: a shard that does not stop in time is terminated. */
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
+  /**
+   * Stops all shards in order, and always finishes. What onClose() registered and calls that are open may go on for
+   * `timeoutMs`; then `signal` aborts on every shard and what is still open is closed; a shard that does not answer is
+   * terminated. Rejects with the first failure of shard 0's onClose(), when all is over. Again: the same promise.
+   */
+  async close(options: { timeoutMs?: number | undefined } = {}): Promise<CloseReport> {
+    const timeoutMs = checkTimeout(options.timeoutMs ?? this.#shutdownTimeoutMs);
+    this.#closing ??= this.#close(timeoutMs);
     return this.#closing;
   }
 
-  async #close(): Promise<void> {
-    const unstopped = (await this.stopServices?.(this.#shutdownTimeoutMs)) ?? [];
-    const workers = this.#workers.map((worker) => worker && stopWorker(worker, this.#shutdownTimeoutMs));
-    const failures = [...unstopped, ...(await this.runOnClose())];
-    await Promise.all(workers);
+  async #close(timeoutMs: number): Promise<CloseReport> {
+    const { report, failures } = await shutDown(this, this.own, this.#workers, timeoutMs);
     setRuntime(undefined);
     enterShard(undefined);
     this.own.close();
     this.#unpin?.();
     if (failures.length > 0) throw failures[0];
+    return report;
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
   }
 }
 
-function makeWorker(shard: number, options: Checked, cpu: number | undefined): Worker {
-  const data: ShardData = {
-    shard,
-    shardCount: options.shards,
-    module: options.module,
-    cpu,
-    host: options.factory.name,
-    idlePollNs: options.idlePollNs,
-    quotaNs: options.quotaNs,
-    stallMs: options.stallMs,
-    unhandled: options.unhandled,
-  };
-  return new Worker(new URL('./worker.js', import.meta.url), {
-    workerData: data,
-    name: `featherstar shard ${shard}`,
-    ...execArgv(),
+/** What `promise` ends with, or the signal's reason if that aborts first. */
+async function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  let onAbort = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
   });
-}
-
-/** A worker inherits Node's flags; of those for a program that is no file (`--input-type`, `-e`) it would die. */
-function execArgv(): { execArgv?: string[] } {
-  const given = process.execArgv;
-  if (!given.some((flag) => flag.startsWith('--input-type'))) return {};
-  const isCode = (flag: string | undefined) => flag === '-e' || flag === '--eval';
-  return {
-    execArgv: given.filter((flag, i) => !flag.startsWith('--input-type') && !isCode(flag) && !isCode(given[i - 1])),
-  };
-}
-
-/** The next message of a worker of this type; rejects when it fails or ends first. */
-function expect<T extends FromWorker['type']>(worker: Worker, type: T): Promise<Extract<FromWorker, { type: T }>> {
-  return new Promise((resolve, reject) => {
-    const finish = (settle: () => void) => {
-      worker.off('message', onMessage);
-      worker.off('error', reject);
-      worker.off('exit', onExit);
-      settle();
-    };
-    const onMessage = ({ featherstar: message }: { featherstar?: FromWorker }) => {
-      if (message?.type === type) finish(() => resolve(message as Extract<FromWorker, { type: T }>));
-      else if (message?.type === 'failed') finish(() => reject(startError(message)));
-    };
-    const onExit = (code: number) => {
-      finish(() => reject(new FeatherstarError('FEATHERSTAR_MODULE', `a shard exited with code ${code} at start`)));
-    };
-    worker.on('message', onMessage);
-    worker.on('error', reject);
-    worker.on('exit', onExit);
-  });
-}
-
-/** What went wrong in a worker: postMessage carries an Error's text and stack, but not its code. */
-function startError({ error, code }: Extract<FromWorker, { type: 'failed' }>): FeatherstarError {
-  return new FeatherstarError(code ?? 'FEATHERSTAR_MODULE', error.message, { cause: error });
-}
-
-/** Gives every shard what it needs to wake the others, then lets all load their module. */
-async function introduce(own: Shard, workers: (Worker | undefined)[], options: Checked): Promise<void> {
-  const others = workers.slice(1) as Worker[];
-  for (const worker of others) worker.ref();
-  const booted = await Promise.all(others.map((worker) => expect(worker, 'booted')));
-  const tokens: DoorbellToken[][] = [own.host.doorbells(options.shards), ...booted.map((message) => message.tokens)];
-  for (let i = 1; i < tokens.length; i++) own.host.setPeer(i, tokens[i][0]);
-  const running = others.map((worker) => expect(worker, 'running'));
-  others.forEach((worker, i) => {
-    const mine = tokens.map((row, peer) => (peer === i + 1 ? undefined : row[i + 1]));
-    const ports = mine.filter((token) => typeof token === 'object');
-    worker.postMessage({ featherstar: { type: 'peers', tokens: mine } satisfies ToWorker }, ports as never);
-  });
-  own.calls = new Calls(own, options.shards);
-  const module = importModule(options.module).then((exports) => own.calls?.setModule(exports));
-  await Promise.all([module, ...running]);
-}
-
-async function stopWorker(worker: Worker, timeoutMs: number): Promise<void> {
-  const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
-  worker.postMessage({ featherstar: { type: 'stop' } satisfies ToWorker });
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, timeoutMs);
-  });
-  await Promise.race([ended, late]);
-  clearTimeout(timer);
-  await worker.terminate();
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
 }
 
 /** Runs `fn` on a runtime of one shard, in this thread, and closes it: the seed's block_on. */

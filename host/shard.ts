@@ -11,11 +11,13 @@ import type { Calls } from './call.js';
 import { type Core, type CoreImports, instantiateCore } from './core.js';
 import { Code, FeatherstarError, fullError } from './errors.js';
 import { type HostFactory, monotonicNs, type ShardHost, type Windows } from './hosts/host.js';
-import { Control, type Header, OP_BYTES, ReadyKind, SEND_STAGGER, TIMER_BYTES } from './layout.js';
+import { Control, type Header, HostControl, OP_BYTES, ReadyKind, SEND_STAGGER, TIMER_BYTES } from './layout.js';
 
 export interface Owner {
   /** `tag`: what the owner gave when it asked. OP: result and CQE flags; TIMER: zeros. */
   onEvent(tag: number, result: number, extra: number): void;
+  /** The runtime closes and has waited long enough: closes what this owns. Its last events still come. */
+  onShutdown?(): void;
 }
 
 export interface ShardOptions {
@@ -38,6 +40,7 @@ const { latin1Slice } = Buffer.prototype;
 
 const MORE_WORK = Control.moreWork >> 2;
 const MORE_WORK_BLOCKED = 4; // assembly/layout.ts, MoreWork
+const SEND_BUFFERS_USED = HostControl.sendBuffersUsed >> 2;
 const READY_TAIL = Control.readyTail >> 2;
 const READY_HEAD = Control.readyHead >> 2;
 const NOW_NS = Control.nowNs >> 3;
@@ -68,7 +71,6 @@ export class Shard {
   readonly #freeTasks: number[] = [];
   #sendFree = 0;
   #sendFresh = 0;
-  #sendUsed = 0;
   readonly #sendWaiters: (() => void)[] = [];
   #closed = false;
   #inTurn = false;
@@ -169,6 +171,11 @@ export class Shard {
     this.#freeOwners.push(id);
   }
 
+  /** Everybody closes what he has. */
+  shutDownOwners(): void {
+    for (const owner of [...this.#owners]) owner?.onShutdown?.();
+  }
+
   // --- operations ----------------------------------------------------------------------------------------------------
 
   /** Stages an operation (ops.ts has them by name). Answers its slot, or Code.FULL. */
@@ -261,14 +268,14 @@ export class Shard {
       at = this.base + sendOffset + this.#sendFresh * (sendBufferBytes + SEND_STAGGER);
       this.#sendFresh++;
     } else return 0;
-    this.#sendUsed++;
+    this.#control[SEND_BUFFERS_USED]++;
     return at;
   }
 
   giveSendBuffer(at: number): void {
     this.words[at >>> 2] = this.#sendFree; // the free list runs through the buffers' first words
     this.#sendFree = at;
-    this.#sendUsed--;
+    this.#control[SEND_BUFFERS_USED]--;
     while (this.#sendWaiters.length !== 0 && (this.#sendFree !== 0 || this.#sendFresh < this.header.sendBufferCount)) {
       this.#sendWaiters.shift()?.(); // takes it, or does not want it any more: then it is the next one's
     }
@@ -280,7 +287,7 @@ export class Shard {
   }
 
   get sendBuffersUsed(): number {
-    return this.#sendUsed;
+    return this.#control[SEND_BUFFERS_USED];
   }
 
   // --- end -----------------------------------------------------------------------------------------------------------

@@ -8,9 +8,11 @@ import { FeatherstarError } from './errors.js';
 import { pick } from './hosts/pick.js';
 import { readHeader } from './layout.js';
 import type { FromWorker, ShardData, ToWorker } from './protocol.js';
-import { importModule, setRuntime, WorkerRuntime } from './runtime.js';
+import { setRuntime, WorkerRuntime } from './runtime.js';
 import { enterShard, Shard } from './shard.js';
+import { readHoldings } from './stats.js';
 import { handleThread } from './threads.js';
+import { importModule } from './workers.js';
 
 const data = workerData as ShardData;
 const port = parentPort as NonNullable<typeof parentPort>;
@@ -67,11 +69,20 @@ async function begin(tokens: (number | object | undefined)[]): Promise<void> {
   say({ type: 'running' });
 }
 
-async function stop(): Promise<void> {
-  const failures = (await runtimeHere?.runOnClose()) ?? [];
+async function drain(timeoutMs: number): Promise<void> {
+  const failures = (await runtimeHere?.runOnClose(timeoutMs)) ?? [];
+  say({ type: 'drained', failures: failures.map(String) });
+}
+
+async function cancel(graceMs: number): Promise<void> {
+  await runtimeHere?.cancel(graceMs);
+  say({ type: 'cancelled' });
+}
+
+function stop(): void {
+  const left = readHoldings(shard, shard.index);
   shard.close();
-  for (const failure of failures) process.emitWarning(`onClose failed: ${failure}`, 'Featherstar');
-  say({ type: 'stopped' });
+  say({ type: 'stopped', left });
   port.close();
 }
 
@@ -79,9 +90,10 @@ port.on('message', ({ featherstar: message }: { featherstar?: ToWorker }) => {
   if (message === undefined) return; // the thread library's
   if (message.type === 'peers') begin(message.tokens).catch(fail);
   else if (message.type === 'peerDown') {
+    if (shard.closed) return;
     shard.calls?.peerDown(message.shard);
     shard.host.setPeer(message.shard, undefined);
-  } else if (message.type === 'stop') {
-    stop().catch(fail);
-  }
+  } else if (message.type === 'drain') drain(message.timeoutMs).catch(fail);
+  else if (message.type === 'cancel') cancel(message.graceMs).catch(fail);
+  else stop();
 });

@@ -454,6 +454,10 @@ export class HttpConnection implements Owner, Exchange {
     this.leaveIfDone();
   }
 
+  onShutdown(): void {
+    this.destroy();
+  }
+
   leaveIfDone(): void {
     if (this.left || this.shutting || this.timer !== 0 || !this.out.isIdle || this.inbox.isReceiving) return;
     this.left = true;

@@ -297,7 +297,8 @@ export async function serve(options: ServeOptions): Promise<Server> {
     if (!shard.closed) await server.close(timeoutMs);
     await own?.close();
   };
-  runtime().onClose(() => (shard.closed ? undefined : server.close(4000)));
+  // The rest of the time is for what waits for this.
+  runtime().onClose((timeoutMs) => (shard.closed ? undefined : server.close((timeoutMs * 8) / 9)));
   return {
     port: bound.port,
     hostname,

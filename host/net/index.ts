@@ -182,6 +182,10 @@ export class Socket implements Owner {
     this.#leaveIfDone();
   }
 
+  onShutdown(): void {
+    this.close();
+  }
+
   #leaveIfDone(): void {
     if (this.#left || !this.#closed || this.#shutting || this.#receiveOp !== 0 || !this.#out.isIdle) return;
     this.#left = true;
@@ -271,6 +275,10 @@ export class Listener implements Owner {
     if (this.#op === 0) this.#shard.unregister(this.#id);
     for (const socket of this.#arrived.splice(0)) socket.close();
     for (const waiter of this.#waiting.splice(0)) waiter.resolve(null);
+  }
+
+  onShutdown(): void {
+    this.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,0 +1,59 @@
+// The shard module of the tests that start, stop and break shards: tests/api/shutdown.test.js, signals, faults.
+
+import { runtime, sleep, spawn } from 'featherstar';
+import { listen } from 'featherstar/net';
+
+export const self = () => runtime().self;
+export const echo = (value) => value;
+export const never = () => new Promise(() => {});
+export const exit = () => process.exit(3);
+export const spin = () => {
+  for (;;);
+};
+/** What happened on this shard, in order. */
+const seen = [];
+export const seenHere = () => seen;
+
+/** Notes what close() does here; answers to shard 0 by `tell`. */
+export function noteClose() {
+  const here = runtime();
+  seen.length = 0; // shard 0's was filled by the test before
+  here.onClose(async (timeoutMs) => {
+    seen.push(timeoutMs > 0 ? 'hook' : 'hook without time');
+    here.onClose(() => seen.push('hook of the hook'));
+    await here.shard(0).call('tell', here.self, seen);
+  });
+  here.signal.addEventListener('abort', async () => {
+    seen.push(here.signal.reason.code);
+    await here.shard(0).call('tell', here.self, seen);
+  });
+}
+
+const told = new Map();
+export const tell = (shard, what) => {
+  told.set(shard, what);
+};
+export const toldHere = () => told;
+
+export const hookNever = () => runtime().onClose(() => new Promise(() => {}));
+export const hookThrows = () =>
+  runtime().onClose(() => {
+    throw new Error('this hook fails');
+  });
+export const hookExits = () => runtime().onClose(() => process.exit(3));
+export const hookSpins = () => runtime().onClose(spin);
+export const keepAlive = () => {
+  setInterval(() => {}, 1e6);
+};
+
+/** Takes `ms`, or until the runtime cancels it. */
+export const work = (ms) => sleep(ms, { signal: runtime().signal }).then(() => 'done');
+
+/** A listener whose connections are read from and never closed here. Answers its port. */
+export async function listenAndRead(reusePort = false) {
+  const listener = await listen({ hostname: '127.0.0.1', reusePort });
+  spawn(async () => {
+    for await (const socket of listener) spawn(() => socket.read().catch(() => undefined));
+  });
+  return listener.port;
+}
