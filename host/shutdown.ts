@@ -54,11 +54,12 @@ async function inTime<T>(promise: Promise<T>, ms: number): Promise<T | undefined
   }
 }
 
-/** Waits until no operation of this shard is open. */
+/** Waits until no operation and no call of this shard is open: those who listen to runtime.signal may make some. */
 export async function quiet(shard: Shard, graceMs: number): Promise<void> {
   const deadline = performance.now() + graceMs;
-  await later(0); // whoever listens to runtime.signal goes first
-  while (shard.core.openOps() !== 0 && performance.now() < deadline) {
+  const isBusy = () => shard.core.openOps() !== 0 || unansweredCalls(shard, shard.index) !== 0;
+  await later(0);
+  while (isBusy() && performance.now() < deadline) {
     shard.hurry();
     await later(LOOK_MS);
   }
