@@ -29,10 +29,11 @@ function complain(complaints) {
   throw Object.assign(new Error(`${complaints.length} complaints`), { details: complaints.join('\n') });
 }
 
-const documents = [
-  ...readdirSync(ROOT).filter((name) => name.endsWith('.md')),
-  ...readdirSync(new URL('docs/', ROOT)).map((name) => `docs/${name}`),
-];
+const pages = readdirSync(new URL('docs/', ROOT), { recursive: true })
+  .filter((name) => name.endsWith('.md'))
+  .map((name) => `docs/${name}`)
+  .sort();
+const documents = [...readdirSync(ROOT).filter((name) => name.endsWith('.md')), ...pages];
 
 // --- reading Markdown -----------------------------------------------------------------------------------------------
 
@@ -149,6 +150,38 @@ test('every path in backticks is there', () => {
 test('every function that is named with its file is in that file', () => {
   assert.ok(marksOf(read('ARCHITECTURE.md')).length > 60, 'the journeys have marks');
   complain(documents.flatMap((path) => wrongMarks(read(path)).map((mark) => `${path}: ${mark}`)));
+});
+
+// --- docs/how-it-works ----------------------------------------------------------------------------------------------
+
+const BOOK = 'docs/how-it-works/';
+const chapters = pages.filter((path) => path.startsWith(BOOK) && !path.endsWith('/README.md'));
+
+/** Names of files that a page links to, `[text](name.md)`. */
+function linksOf(text) {
+  return [...withoutFences(text).matchAll(/\]\(([\w./-]+)\)/g)].map(([, target]) => target);
+}
+
+/** Links of a page that lead nowhere. */
+function deadLinks(path, text) {
+  const isThere = (target) => existsSync(new URL(target, new URL(path, ROOT)));
+  return linksOf(text).filter((target) => !isThere(target));
+}
+
+test('every link to a file leads there', () => {
+  complain(documents.flatMap((path) => deadLinks(path, read(path)).map((target) => `${path}: ${target}`)));
+});
+
+test('the book lists its chapters in order, and each points at the source and has exercises', () => {
+  assert.ok(chapters.length >= 7);
+  const listed = linksOf(read(`${BOOK}README.md`)).map((name) => BOOK + name);
+  assert.equal([...new Set(listed)], chapters);
+  for (const path of chapters) {
+    const text = read(path);
+    assert.ok(marksOf(text).length >= 5, `${path} points at the source`);
+    for (const heading of ['In the source', 'Exercises'])
+      assert.ok(text.includes(`\n## ${heading}\n`), `${path}: ${heading}`);
+  }
 });
 
 // --- ARCHITECTURE.md ------------------------------------------------------------------------------------------------
@@ -323,14 +356,14 @@ function run(code, host) {
   });
 }
 
-const snippets = readdirSync(new URL('docs/', ROOT)).flatMap((name) =>
-  snippetsOf(read(`docs/${name}`)).map((snippet) => ({ ...snippet, where: `docs/${name}:${snippet.line}` })),
+const snippets = pages.flatMap((page) =>
+  snippetsOf(read(page)).map((snippet) => ({ ...snippet, where: `${page}:${snippet.line}` })),
 );
 const hosts = pick().name === 'uring' ? ['uring', 'portable'] : ['portable'];
 if (hosts.length === 1) console.log(`# skipped: snippets on uring: ${pick().reason}`);
 
 test('there are snippets that run', () => {
-  for (const page of ['docs/http.md', 'docs/errors.md']) {
+  for (const page of ['docs/http.md', 'docs/errors.md', ...chapters]) {
     assert.ok(
       snippets.some(({ where }) => where.startsWith(page)),
       page,
@@ -367,6 +400,8 @@ test('every rule can fail', async () => {
     'host/native/ring.h#PEERS_MAX',
   ];
   assert.equal(wrongMarks([...wrong, ...right].map((mark) => `\`${mark}\``).join(' ')), wrong);
+
+  assert.equal(deadLinks('docs/http.md', '[a](errors.md) [b](no-such.md) [c](../README.md)'), ['no-such.md']);
 
   assert.is(wrongLengths([['`a.ts`', '100']], () => 100 + LINES_OFF_MAX).length, 0);
   assert.is(wrongLengths([['`a.ts`', '100']], () => 101 + LINES_OFF_MAX).length, 1);
