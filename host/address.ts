@@ -4,6 +4,10 @@ import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { FeatherstarError, optionError } from './errors.js';
 
+const AF_INET = 2;
+const AF_INET6 = 10;
+const UNIX_PATH_MAX = 107;
+
 /** A numeric address or `unix:/path` as it is; a name by the system's resolver. */
 export async function resolveAddress(hostname: string): Promise<string> {
   if (hostname.startsWith('unix:') || isIP(hostname) !== 0) return hostname;
@@ -27,4 +31,47 @@ export function checkAddress(options: ListenAddress): { port: number; hostname: 
   if (typeof hostname !== 'string' || hostname === '') throw optionError('hostname', hostname, 'an address or a name');
   if (!Number.isInteger(backlog) || backlog < 1) throw optionError('backlog', backlog, 'a positive integer');
   return { port, hostname, backlog };
+}
+
+/** Where to connect. Throws OPTION. */
+export function checkTarget(options: ListenAddress): { port: number; hostname: string } {
+  const { port = 0, hostname } = checkAddress({ hostname: '127.0.0.1', ...definedOnly(options), backlog: 1 });
+  const isPath = hostname.startsWith('unix:');
+  if (isPath && (hostname.length === 5 || Buffer.byteLength(hostname) - 5 > UNIX_PATH_MAX || hostname.includes('\0'))) {
+    throw optionError('hostname', hostname, `unix: and a path of 1 to ${UNIX_PATH_MAX} bytes`);
+  }
+  if (!isPath && port === 0) throw optionError('port', options.port, 'an integer, 1 to 65535');
+  return { port, hostname };
+}
+
+function definedOnly(options: ListenAddress): ListenAddress {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+}
+
+/** The kernel's sockaddr for a numeric address or `unix:/path`. */
+export function encodeAddress(address: string, port: number): Uint8Array {
+  if (address.startsWith('unix:')) return Buffer.from(`\x01\0${address.slice('unix:'.length)}\0`, 'utf8');
+  if (isIP(address) === 4)
+    return new Uint8Array(
+      [AF_INET, 0, port >> 8, port & 255, ...address.split('.').map(Number)].concat(new Array(8).fill(0)),
+    );
+  const [text, scope = '0'] = address.split('%');
+  if (!/^\d+$/.test(scope)) throw optionError('hostname', address, 'an address whose zone is a number');
+  const bytes = Buffer.alloc(28);
+  bytes.writeUInt16LE(AF_INET6, 0);
+  bytes.writeUInt16BE(port, 2);
+  groupsOf(text).forEach((group, i) => {
+    bytes.writeUInt16BE(group, 8 + 2 * i);
+  });
+  bytes.writeUInt32LE(Number(scope), 24);
+  return bytes;
+}
+
+/** The eight numbers of an IPv6 address. URL writes it in its shortest form, without IPv4 at its end. */
+function groupsOf(address: string): number[] {
+  const [left, right] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::');
+  const numbers = (text: string | undefined) =>
+    text ? text.split(':').map((group) => Number.parseInt(group, 16)) : [];
+  const [first, last] = [numbers(left), numbers(right)];
+  return [...first, ...new Array(8 - first.length - last.length).fill(0), ...last];
 }

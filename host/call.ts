@@ -270,6 +270,10 @@ export class Calls {
     else open.reject(value instanceof Error ? value : remoteError(value));
   }
 
+  isDown(peer: number): boolean {
+    return this.#down[peer] === true;
+  }
+
   /** Calls back when a shard is gone. Answers how to take that back. */
   onPeerDown(callback: (peer: number) => void): () => void {
     this.#onDown.add(callback);

@@ -5,6 +5,7 @@
 // it loads wait in order.
 
 const PARTS = {
+  net: () => import('./net/remote.js').then((part) => part.internal),
   sharded: () => import('./sharded.js').then((part) => part.internal),
 };
 

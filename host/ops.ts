@@ -10,7 +10,13 @@ const CQE_SKIP_SUCCESS = 64;
 const OP_ACCEPT = 13;
 const OP_SEND = 26;
 const OP_RECV = 27;
+const OP_CONNECT = 16;
 const OP_SHUTDOWN = 34;
+const OP_MSG_RING = 40;
+const OP_SOCKET = 45;
+const OP_URING_CMD = 46;
+const SOCK_STREAM = 1;
+const MSG_SEND_FD = 1;
 const ACCEPT_MULTISHOT = 1;
 const RECV_MULTISHOT = 2;
 const MSG_WAITALL = 0x100;
@@ -60,4 +66,33 @@ export function sendNow(shard: Shard, file: number, ptr: number, len: number, ow
  */
 export function shutdownWrites(shard: Shard, file: number, owner: number, tag: number): void {
   checked(shard.submit(OP_SHUTDOWN, FIXED_FILE, 0, file, 0, SHUT_WR, 0, 0, owner, tag));
+}
+
+/** Opens a socket: its event has the new file slot. */
+export function openSocket(shard: Shard, family: number, owner: number, tag: number): number {
+  shard.host.poke();
+  return checked(shard.core.submit(OP_SOCKET, 0, 0, family, SOCK_STREAM, 0, 0, 0, FILE_INDEX_ALLOC, owner, tag));
+}
+
+/** Connects to the sockaddr at [ptr, ptr + bytes), which must stay as it is until the event. */
+export function connectFile(
+  shard: Shard,
+  file: number,
+  ptr: number,
+  bytes: number,
+  owner: number,
+  tag: number,
+): number {
+  shard.host.poke();
+  return checked(shard.core.submit(OP_CONNECT, FIXED_FILE, 0, file, bytes, ptr, 0, 0, 0, owner, tag));
+}
+
+/** TCP_NODELAY. Kernels before 6.7 cannot, and nobody waits for it: then small writes may be held back for others. */
+export function sendAtOnce(shard: Shard, file: number): void {
+  checked(shard.submit(OP_URING_CMD, FIXED_FILE, 0, file, 0, 0, 0, 0, 0, 0));
+}
+
+/** Puts a file into a slot of a peer's ring, which is the result; it stays in this one, too (host.movesFiles). */
+export function handOverFile(shard: Shard, peer: number, file: number, owner: number, tag: number): void {
+  checked(shard.submit(OP_MSG_RING, 0, 0, peer, MSG_SEND_FD, 0, 0, file + 1, owner, tag));
 }

@@ -40,6 +40,8 @@ export interface ShardHost {
   readonly name: HostName;
   /** Whether several shards can listen on one port. If not, one of them listens for all. */
   readonly sharesPorts: boolean;
+  /** Whether a file can be put into a slot of a peer (MSG_RING); node:net's sockets stay in their thread. */
+  readonly movesFiles: boolean;
   /** File slots: submissions name files by these numbers only. */
   readonly fileSlots: number;
   /** The import `uring.enter`: takes what is staged, without waiting. */

@@ -35,6 +35,8 @@ const OP_RECV = 27;
 const OP_SHUTDOWN = 34;
 const OP_MSG_RING = 40;
 const OP_SOCKET = 45;
+const OP_URING_CMD = 46;
+const MSG_SEND_FD = 1;
 
 const SQE_FIXED_FILE = 1;
 const SQE_BUFFER_SELECT = 32;
@@ -183,6 +185,9 @@ export class PortableGate {
       case OP_MSG_RING:
         this.#doorbell(op, fd, at);
         break;
+      case OP_URING_CMD:
+        this.#command(op, ioprio, fd, at);
+        break;
       case OP_SOCKET:
         this.#open(op, fd, at);
         break;
@@ -289,11 +294,22 @@ export class PortableGate {
     const asksMore = op.ptr | words[at + 5] | op.len | words[at + 2] | words[at + 3] | words[at + 7];
     const port = this.#peers[peer];
     if (port === undefined) this.#refuse(op, Errno.EBADF);
+    else if (op.ptr === MSG_SEND_FD) this.#refuse(op, Errno.EOPNOTSUPP);
     else if (asksMore !== 0) this.#refuse(op, Errno.EINVAL);
     else {
       port.postMessage(0);
       this.#window.finish(op, 0);
     }
+  }
+
+  /** TCP_NODELAY, which every socket here has. */
+  #command(op: Op, ioprio: number, fd: number, at: number): void {
+    const words = this.#words;
+    const asksMore = ioprio | words[at + 2] | words[at + 3] | op.ptr | words[at + 5] | op.len | words[at + 7];
+    const socket = this.#socket(op, fd);
+    if (socket === undefined) return;
+    if (asksMore !== 0 || words[at + 11] !== 0) this.#refuse(op, Errno.EINVAL);
+    else this.#window.finish(op, 0);
   }
 
   // --- connecting ----------------------------------------------------------------------------------------------------

@@ -54,6 +54,7 @@ export class PortableHost implements ShardHost {
   readonly fileSlots: number;
   /** Node has reusePort since 22.12; without it the second shard that listens on a port gets EADDRINUSE. */
   readonly sharesPorts = canReusePort();
+  readonly movesFiles = false;
   readonly #shard: number;
   readonly #i32: Int32Array;
   readonly #f64: Float64Array;

@@ -56,6 +56,7 @@ const isNode = process.versions.bun === undefined && !('Deno' in globalThis);
 export class UringHost implements ShardHost {
   readonly name = 'uring';
   readonly sharesPorts = true;
+  readonly movesFiles = true;
   readonly fileSlots: number;
   /** An arrow around the native function: V8 of Node 20 calls it from Wasm in half the time. */
   readonly enter: () => void;

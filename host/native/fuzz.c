@@ -50,9 +50,11 @@ static const char *audit(const struct fuzz *fuzz, const struct io_uring_sqe *sqe
 		return "a flag of the submission";
 	if (sqe->personality || sqe->user_data & TAG)
 		return "personality or tag";
-	if (sqe->addr3 || sqe->__pad2[0] || (sqe->buf_group && !selects))
+	if ((sqe->addr3 && sqe->opcode != IORING_OP_MSG_RING && sqe->opcode != OP_URING_CMD) || sqe->__pad2[0] ||
+	    (sqe->buf_group && !selects))
 		return "a field that no operation uses";
-	if (sqe->file_index && sqe->opcode != IORING_OP_ACCEPT && sqe->opcode != OP_SOCKET && sqe->opcode != IORING_OP_CLOSE)
+	if (sqe->file_index && sqe->opcode != IORING_OP_ACCEPT && sqe->opcode != OP_SOCKET &&
+	    sqe->opcode != IORING_OP_CLOSE && sqe->opcode != IORING_OP_MSG_RING && sqe->opcode != OP_URING_CMD)
 		return "a second file";
 	switch (sqe->opcode) {
 	case IORING_OP_NOP:
@@ -85,9 +87,18 @@ static const char *audit(const struct fuzz *fuzz, const struct io_uring_sqe *sqe
 			return "a cancel";
 		return !(sqe->cancel_flags & CANCEL_FD) || sqe->cancel_flags & CANCEL_FD_FIXED ? NULL : "a cancel by descriptor";
 	case IORING_OP_MSG_RING:
-		if (sqe->fd != fuzz->ring.peers[0] || sqe->addr || sqe->len || sqe->msg_ring_flags)
-			return "a doorbell";
-		return sqe->off == TAG_DOORBELL ? NULL : "a doorbell";
+		if ((sqe->fd != fuzz->ring.peers[0] && sqe->fd != fuzz->ring.peers[1]) || sqe->len)
+			return "a message";
+		if (sqe->addr == 0)
+			return sqe->off == TAG_DOORBELL && !sqe->msg_ring_flags && !sqe->addr3 && !sqe->file_index ? NULL : "a doorbell";
+		if (sqe->addr != MSG_SEND_FD || sqe->off || sqe->msg_ring_flags != MSG_NO_CQE ||
+		    sqe->flags & IOSQE_CQE_SKIP_SUCCESS || sqe->file_index != FILE_INDEX_ALLOC)
+			return "a file for a peer";
+		return sqe->addr3 >= GRANT_SLOTS && sqe->addr3 < FILE_SLOTS ? NULL : "a file for a peer";
+	case OP_URING_CMD:
+		if (!fixed || sqe->off != CMD_SETSOCKOPT || sqe->addr != ((uint64_t)1 << 32 | 6) || sqe->file_index != sizeof(int))
+			return "a command";
+		return is_inside(fuzz, sqe->addr3, 1) || *(const int *)(uintptr_t)sqe->addr3 != 1 ? "a command" : NULL;
 	default:
 		return "an opcode";
 	}
@@ -361,6 +372,20 @@ static void run(struct fuzz *fuzz, double count, bool with_race)
 	}
 }
 
+// A ring that takes what it is handed, until its few slots are full.
+static bool open_peer(struct fuzz *fuzz)
+{
+	struct io_uring_rsrc_register files = { .flags = IORING_RSRC_REGISTER_SPARSE, .nr = PEER_SLOTS };
+	struct io_uring_params params = { 0 };
+	int fd = sys_setup(4, &params);
+	bool ok = fd >= 0 && !sys_register(fd, IORING_REGISTER_FILES2, &files, sizeof(files)) &&
+		  !ring_set_peer(&fuzz->ring, 1, fd);
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
 static bool set_up(struct fuzz *fuzz)
 {
 	const char *what;
@@ -385,7 +410,7 @@ static bool set_up(struct fuzz *fuzz)
 	memset(fuzz->map, CANARY_BYTE, CANARY_BYTES);
 	memset(fuzz->arena + ARENA_BYTES, CANARY_BYTE, CANARY_BYTES);
 	options.memory = fuzz->arena;
-	return !ring_open(&fuzz->ring, &options, &what) && !ring_set_peer(&fuzz->ring, 0, fuzz->ring.fd);
+	return !ring_open(&fuzz->ring, &options, &what) && !ring_set_peer(&fuzz->ring, 0, fuzz->ring.fd) && open_peer(fuzz);
 }
 
 // The ring is closed; nothing of it may write any more.

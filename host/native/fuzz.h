@@ -20,6 +20,7 @@
 #define DATA_AT 32768u
 #define FILE_SLOTS 32u
 #define GRANT_SLOTS 8u
+#define PEER_SLOTS 8u
 #define SWEEP_BATCHES 64 /* between two looks at descriptors, and two cancellations of what blocks */
 #define CANARIES 7
 

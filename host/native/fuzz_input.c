@@ -68,7 +68,7 @@ static uint8_t some_opcode(uint64_t *r)
 	static const uint8_t listed[] = {
 		IORING_OP_NOP, IORING_OP_READ, IORING_OP_READ, IORING_OP_WRITE, IORING_OP_WRITE, IORING_OP_RECV, IORING_OP_RECV,
 		IORING_OP_SEND, IORING_OP_SEND, IORING_OP_CONNECT, IORING_OP_ACCEPT, IORING_OP_FSYNC, IORING_OP_SHUTDOWN,
-		IORING_OP_POLL_ADD, OP_SOCKET, IORING_OP_CLOSE, IORING_OP_ASYNC_CANCEL, IORING_OP_MSG_RING,
+		IORING_OP_POLL_ADD, OP_SOCKET, IORING_OP_CLOSE, IORING_OP_ASYNC_CANCEL, IORING_OP_MSG_RING, OP_URING_CMD,
 	};
 
 	return below(r, 8) ? listed[below(r, sizeof(listed))] : (uint8_t)next(r);
@@ -105,7 +105,14 @@ void fuzz_make(const struct fuzz *fuzz, uint64_t *r, struct io_uring_sqe *sqe)
 		sqe->addr = below(r, 8) ? 0 : sqe->addr;
 		break;
 	case IORING_OP_MSG_RING:
-		sqe->addr = sqe->len = 0;
+		sqe->addr = below(r, 4) ? below(r, 2) : sqe->addr;
+		sqe->len = 0;
+		sqe->fd = below(r, 4) ? (int)below(r, 3) : sqe->fd;
+		sqe->file_index = below(r, 4) ? below(r, FILE_SLOTS + 3) : (uint32_t)next(r);
+		break;
+	case OP_URING_CMD:
+		sqe->addr = below(r, 4) ? 0 : sqe->addr;
+		sqe->len = below(r, 4) ? 0 : sqe->len;
 		break;
 	case IORING_OP_SHUTDOWN:
 	case IORING_OP_POLL_ADD:

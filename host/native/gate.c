@@ -8,10 +8,15 @@
 //   files        slots of this ring's own table, -EBADF: IOSQE_FIXED_FILE is forced, so a plain descriptor has no name
 //   flags        no links, no io-wq, no drain, no personality, -EINVAL or -EPERM; user_data's top bit is ours
 //
+// Between rings of one process two things travel: a bell, and a file that one hands to another. Whom they reach is in a
+// table that Wasm cannot write.
+//
 // The kernel reads linear memory itself when it executes a WRITE or SEND; that is what was asked for. What it reads
 // in order to decide (a sockaddr) is copied first.
 //
 // Next: ring.c.
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include "ring.h"
@@ -136,14 +141,45 @@ static int admit_cancel(struct ring *ring, const struct io_uring_sqe *in, struct
 	return 0;
 }
 
-static int admit_doorbell(const struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out)
+// Hands a file of ours to a peer, which gets it in a slot that the kernel picks there and answers here. The peer learns
+// of it from us, by a message of the mesh. Grants stay: they are this ring's own.
+static int admit_hand_over(const struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out)
+{
+	if (in->file_index <= ring->grant_slots || in->file_index > ring->file_slots)
+		return -EBADF;
+	if (in->flags & IOSQE_CQE_SKIP_SUCCESS) // nobody would learn which slot it took
+		return -EINVAL;
+	out->addr = MSG_SEND_FD;
+	out->addr3 = in->file_index - 1;
+	out->file_index = FILE_INDEX_ALLOC;
+	out->msg_ring_flags = MSG_NO_CQE; // a shard puts nothing of its choice into a peer's ring
+	return 0;
+}
+
+static int admit_message(const struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out)
 {
 	if ((unsigned)in->fd >= PEERS_MAX || ring->peers[in->fd] < 0)
 		return -EBADF;
-	if (in->addr || in->len || in->off || in->msg_ring_flags)
+	if (in->len || in->off || in->msg_ring_flags || (in->addr && in->addr != MSG_SEND_FD))
 		return -EINVAL;
 	out->fd = ring->peers[in->fd];
+	if (in->addr == MSG_SEND_FD)
+		return admit_hand_over(ring, in, out);
 	out->off = TAG_DOORBELL; // all that a shard can put into a peer's ring
+	return 0;
+}
+
+// A command has one form, and it has no fields: small writes on this socket go out at once (TCP_NODELAY).
+static int admit_command(const struct io_uring_sqe *in, struct io_uring_sqe *out)
+{
+	static const int on = 1;
+
+	if (in->ioprio || in->off || in->addr || in->len || in->rw_flags || in->file_index || in->addr3)
+		return -EINVAL;
+	out->off = CMD_SETSOCKOPT; // cmd_op
+	out->addr = (uint64_t)TCP_NODELAY << 32 | IPPROTO_TCP; // optname, level
+	out->file_index = sizeof(on); // optlen
+	out->addr3 = (uint64_t)(uintptr_t)&on; // optval; the kernel only reads it
 	return 0;
 }
 
@@ -176,6 +212,8 @@ static int admit_on_file(struct ring *ring, const struct io_uring_sqe *in, struc
 		out->len = in->len;
 		out->fsync_flags = in->fsync_flags;
 		return 0;
+	case OP_URING_CMD:
+		return admit_command(in, out);
 	case IORING_OP_SHUTDOWN:
 		if (in->len > SHUT_RDWR)
 			return -EINVAL;
@@ -212,6 +250,7 @@ int gate_admit(struct ring *ring, const struct io_uring_sqe *in, struct io_uring
 	case IORING_OP_FSYNC:
 	case IORING_OP_SHUTDOWN:
 	case IORING_OP_POLL_ADD:
+	case OP_URING_CMD:
 		return admit_on_file(ring, in, out, sq_index);
 	case OP_SOCKET:
 		return admit_socket(in, out);
@@ -223,7 +262,7 @@ int gate_admit(struct ring *ring, const struct io_uring_sqe *in, struct io_uring
 	case IORING_OP_ASYNC_CANCEL:
 		return admit_cancel(ring, in, out);
 	case IORING_OP_MSG_RING:
-		return admit_doorbell(ring, in, out);
+		return admit_message(ring, in, out);
 	default:
 		return -EPERM;
 	}

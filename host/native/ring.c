@@ -334,7 +334,7 @@ void ring_stage(struct ring *ring)
 		error = gate_admit(ring, &in, &ring->sqes[index], index);
 		if (error == 0) {
 			forget_grant(ring, &in);
-			ring->rang |= in.opcode == IORING_OP_MSG_RING;
+			ring->rang |= in.opcode == IORING_OP_MSG_RING && in.addr != MSG_SEND_FD;
 			store_release(ring->sq_tail, *ring->sq_tail + 1);
 		} else if (!refuse(ring, in.user_data, error)) {
 			break; // it stays where it is

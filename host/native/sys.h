@@ -24,6 +24,10 @@ enum {
 	RECVSEND_POLL_FIRST = 1u << 0,
 	ACCEPT_MULTISHOT = 1u << 0,
 	OP_SOCKET = 45,
+	OP_URING_CMD = 46,
+	CMD_SETSOCKOPT = 3, /* SOCKET_URING_OP_SETSOCKOPT, 6.7; older kernels say -EOPNOTSUPP */
+	MSG_SEND_FD = 1,
+	MSG_NO_CQE = 1u << 0,
 	CANCEL_ALL = 1u << 0,
 	CANCEL_FD = 1u << 1,
 	CANCEL_ANY = 1u << 2,

@@ -24,7 +24,7 @@ import {
 
 const { EPERM, EBADF, EFAULT, EINVAL, ECANCELED, ENOENT, ENOTCONN, EPIPE } = ERRNO;
 const LISTED = Object.values(OP);
-const WITH_FILE = ['READ', 'WRITE', 'RECV', 'SEND', 'CONNECT', 'ACCEPT', 'FSYNC', 'SHUTDOWN', 'POLL_ADD'];
+const WITH_FILE = ['READ', 'WRITE', 'RECV', 'SEND', 'CONNECT', 'ACCEPT', 'FSYNC', 'SHUTDOWN', 'POLL_ADD', 'URING_CMD'];
 const WITH_MEMORY = ['READ', 'WRITE', 'RECV', 'SEND'];
 const TOP = 1n << 63n;
 
@@ -275,12 +275,88 @@ it('MSG_RING: known peers only, and nothing but a bell', () => {
   const rig = new Rig();
   for (const fd of [0, 1, 63, 64, -1, rig.ring.fd, 0x7fffffff]) refused(rig, OP.MSG_RING, { fd }, EBADF);
   assert.is(rig.ring.setPeer(3, rig.ring.fd), 0);
-  refused(rig, OP.MSG_RING, { fd: 3, addr: 1 }, EINVAL, 'send a descriptor');
+  for (const addr of [2, 3, 64, 1n << 32n, (1n << 32n) + 1n, TOP, TOP + 1n]) {
+    refused(rig, OP.MSG_RING, { fd: 3, addr }, EINVAL, 'an unknown message');
+  }
   refused(rig, OP.MSG_RING, { fd: 3, len: 1 }, EINVAL, 'a result');
   refused(rig, OP.MSG_RING, { fd: 3, off: 1 }, EINVAL, 'a user_data');
-  refused(rig, OP.MSG_RING, { fd: 3, opFlags: 1 }, EINVAL);
+  for (let bit = 0; bit < 32; bit++) refused(rig, OP.MSG_RING, { fd: 3, opFlags: (1 << bit) >>> 0 }, EINVAL);
   admitted(rig, OP.MSG_RING, { fd: 3 }, 0);
   assert.equal(rig.cqes, [], 'a doorbell is not shown to Wasm');
+});
+
+it('MSG_RING that hands a file over: own files, known peers, into a slot that the kernel picks', () => {
+  const rig = new Rig();
+  const peer = new Rig();
+  const { fileSlots } = rig.ring;
+  const [a, b] = rig.pair();
+  const message = { addr: 1, fileIndex: a + 1 };
+  for (const fd of [0, 1, 63, 64, -1, peer.ring.fd, 0x7fffffff]) {
+    refused(rig, OP.MSG_RING, { ...message, fd }, EBADF, 'an unknown peer');
+  }
+  assert.is(rig.ring.setPeer(5, peer.ring.fd), 0);
+  const plain = openSync('/dev/null', 'r+');
+  for (const fileIndex of [0, 1, rig.options.grantSlots, fileSlots + 1, 0x7fffffff, 0x80000000, 0xffffffff]) {
+    refused(rig, OP.MSG_RING, { ...message, fd: 5, fileIndex }, EBADF, 'a file that is none, or a grant');
+  }
+  refused(rig, OP.MSG_RING, { ...message, fd: 5, flags: CQE_SKIP_SUCCESS }, EINVAL, 'silent');
+  refused(rig, OP.MSG_RING, { ...message, fd: 5, len: 1 }, EINVAL, 'a result');
+  refused(rig, OP.MSG_RING, { ...message, fd: 5, off: 1 }, EINVAL, 'a user_data');
+  for (let bit = 0; bit < 32; bit++) {
+    refused(rig, OP.MSG_RING, { ...message, fd: 5, opFlags: (1 << bit) >>> 0 }, EINVAL, 'flags');
+  }
+  admitted(rig, OP.MSG_RING, { ...message, fd: 5, fileIndex: plain < fileSlots ? plain + 1 : 30 }, EBADF);
+  closeSync(plain);
+  admitted(rig, OP.MSG_RING, { ...message, fd: 5, fileIndex: fileSlots }, EBADF);
+  assert.is(rig.ring.setPeer(6, rig.ring.fd), 0);
+  admitted(rig, OP.MSG_RING, { ...message, fd: 6 }, EINVAL); // to itself: the kernel does not
+  const moved = handed(rig, peer, message);
+  assert.ok(moved >= peer.options.grantSlots && moved < peer.ring.fileSlots, `slot ${moved}`);
+  assert.equal(peer.take(), [], 'the peer learns nothing from its ring');
+  admitted(rig, OP.CLOSE, { fileIndex: a + 1 }, 0);
+  admitted(peer, OP.SEND, { fd: moved, ...peer.put('from the peer') }, 13);
+  admitted(rig, OP.RECV, { fd: b, addr: rig.freeAt, len: 100 }, 13);
+  assert.is(rig.text(rig.freeAt, 13), 'from the peer');
+  admitted(peer, OP.CLOSE, { fileIndex: moved + 1 }, 0);
+  admitted(rig, OP.RECV, { fd: b, addr: rig.freeAt, len: 100 }, 0);
+});
+
+it('a file that is handed to a full table, or to a ring that is closed, stays where it is', () => {
+  const rig = new Rig();
+  const peer = new Rig();
+  assert.is(rig.ring.setPeer(5, peer.ring.fd), 0);
+  const [a, b] = rig.pair();
+  const message = { addr: 1, fileIndex: a + 1 };
+  const slots = peer.ring.fileSlots - peer.options.grantSlots;
+  for (let i = 0; i < slots; i++) assert.ok(handed(rig, peer, message) >= 0);
+  assert.is(handed(rig, peer, message), ERRNO.ENFILE);
+  peer.ring.close();
+  assert.ok(rig.run(OP.MSG_RING, { ...message, fd: 5 }) < 0);
+  admitted(rig, OP.SEND, { fd: a, ...rig.put('x') }, 1);
+  admitted(rig, OP.RECV, { fd: b, addr: rig.freeAt, len: 100 }, 1);
+});
+
+/** Hands a file over: the peer's thread, which is this one, has to take it in its own enter. */
+function handed(rig, peer, message) {
+  const user = rig.stage(OP.MSG_RING, { ...message, fd: 5 });
+  rig.enter();
+  peer.enter();
+  return rig.completion(user).result;
+}
+
+it('URING_CMD: one command, and nothing to say about it', () => {
+  const rig = new Rig();
+  const [a] = rig.pair();
+  const fields = { ioprio: 16, off: 64, addr: 64, len: 32, opFlags: 32, fileIndex: 32 };
+  for (const [name, bits] of Object.entries(fields)) {
+    for (let bit = 0; bit < bits; bit++) {
+      const value = bits === 64 ? 1n << BigInt(bit) : (1 << bit) >>> 0;
+      refused(rig, OP.URING_CMD, { fd: a, [name]: value }, EINVAL, name);
+    }
+  }
+  const result = rig.run(OP.URING_CMD, { fd: a });
+  if (result === ERRNO.EOPNOTSUPP) console.log('# skipped: URING_CMD: this kernel sets no socket options');
+  else assert.is(result, 0);
 });
 
 it('what is refused is answered, also when success would be silent', () => {

@@ -43,6 +43,7 @@ export const OP = {
   SHUTDOWN: 34,
   MSG_RING: 40,
   SOCKET: 45,
+  URING_CMD: 46,
 };
 
 export const ERRNO = {
@@ -53,6 +54,7 @@ export const ERRNO = {
   EINVAL: -22,
   ENFILE: -23,
   EMFILE: -24,
+  EOPNOTSUPP: -95,
   EADDRINUSE: -98,
   EPIPE: -32,
   EADDRNOTAVAIL: -99,

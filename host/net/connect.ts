@@ -1,0 +1,153 @@
+// Connecting from this shard: name -> address -> SOCKET -> CONNECT. An abort at any stage rejects at once; what the
+// kernel still brings is closed when it comes.
+
+import { checkTarget, encodeAddress, resolveAddress } from '../address.js';
+import { FeatherstarError, optionError, systemError } from '../errors.js';
+import { connectFile, openSocket, sendAtOnce } from '../ops.js';
+import { currentShard, type Owner, type Shard } from '../shard.js';
+import type { AbortOptions } from '../timer.js';
+import { Connection } from './connection.js';
+import { Socket } from './socket.js';
+
+const OPENED = 1; // tags
+const CONNECTED = 2;
+const AF_UNIX = 1;
+
+export interface ConnectOptions extends AbortOptions {
+  /** 1 to 65535; not for `unix:/path`. */
+  port?: number | undefined;
+  /** An IPv4 or IPv6 address, a name, which is resolved, or `unix:/path`; default '127.0.0.1'. */
+  hostname?: string | undefined;
+}
+
+class Attempt implements Owner {
+  readonly #shard: Shard;
+  readonly #address: Uint8Array;
+  readonly #what: string;
+  readonly #resolve: (connection: Connection) => void;
+  readonly #reject: (reason: unknown) => void;
+  readonly #id: number;
+  #op = 0;
+  #generation = 0;
+  #file = -1;
+  #buffer = 0; // holds the address until the kernel has answered
+  #aborted = false;
+
+  constructor(
+    shard: Shard,
+    address: Uint8Array,
+    what: string,
+    resolve: (connection: Connection) => void,
+    reject: (reason: unknown) => void,
+  ) {
+    this.#shard = shard;
+    this.#address = address;
+    this.#what = what;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.#id = shard.register(this);
+    try {
+      this.#note(openSocket(shard, address[0], this.#id, OPENED));
+    } catch (error) {
+      shard.unregister(this.#id);
+      throw error;
+    }
+  }
+
+  #note(op: number): void {
+    this.#op = op;
+    this.#generation = this.#shard.opGeneration(op);
+  }
+
+  onEvent(tag: number, result: number): void {
+    this.#op = 0;
+    if (tag === OPENED && result >= 0) {
+      this.#file = result;
+      if (this.#aborted) this.#fail(undefined);
+      else this.#connect();
+    } else if (tag === CONNECTED && result === 0 && !this.#aborted) {
+      this.#leave();
+      this.#resolve(new Connection(this.#shard, this.#file));
+    } else this.#fail(systemError(tag === OPENED ? 'socket' : 'connect', result, this.#what));
+  }
+
+  #connect(): void {
+    const shard = this.#shard;
+    this.#buffer = shard.takeSendBuffer();
+    if (this.#buffer === 0) {
+      shard.whenSendBufferFree(() => {
+        if (this.#aborted) this.#fail(undefined);
+        else this.#connect();
+      });
+      return;
+    }
+    shard.bytes.set(this.#address, this.#buffer);
+    try {
+      if (this.#address[0] !== AF_UNIX) sendAtOnce(shard, this.#file);
+      this.#note(connectFile(shard, this.#file, this.#buffer, this.#address.length, this.#id, CONNECTED));
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #leave(): void {
+    if (this.#buffer !== 0) this.#shard.giveSendBuffer(this.#buffer);
+    this.#shard.unregister(this.#id);
+  }
+
+  #fail(error: unknown): void {
+    if (this.#file >= 0) this.#shard.closeFile(this.#file);
+    this.#leave();
+    this.#reject(error);
+  }
+
+  onShutdown(): void {
+    this.#reject(new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime closes'));
+    this.abort();
+  }
+
+  /** Whoever waits has been told. */
+  abort(): void {
+    this.#aborted = true;
+    if (this.#op !== 0) this.#shard.cancelOp(this.#op, this.#generation);
+  }
+}
+
+/** The value of `promise`, unless the signal aborts first; then what it brings late is nobody's. */
+async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  let onAbort: (() => void) | undefined;
+  try {
+    const aborted = new Promise<never>((_, reject) => {
+      onAbort = () => reject(signal.reason);
+      signal.addEventListener('abort', onAbort, { once: true });
+    });
+    return await Promise.race([promise, aborted]);
+  } finally {
+    if (onAbort !== undefined) signal.removeEventListener('abort', onAbort);
+  }
+}
+
+/**
+ * Connects to a server. Rejects with FEATHERSTAR_SYSTEM (`error.errnoName`: ECONNREFUSED, ETIMEDOUT, ENOENT, ...), or
+ * with the signal's reason.
+ */
+export async function connect(options: ConnectOptions, { signal }: AbortOptions = options ?? {}): Promise<Socket> {
+  if (typeof options !== 'object' || options === null) throw optionError('options', options, 'an object');
+  const { hostname, port } = checkTarget(options);
+  const shard = currentShard();
+  signal?.throwIfAborted();
+  const address = encodeAddress(await unlessAborted(resolveAddress(hostname), signal), port);
+  if (shard.closed) throw new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed');
+  const what = hostname.startsWith('unix:') ? hostname : `${hostname}:${port}`;
+  let attempt: Attempt | undefined;
+  const connecting = new Promise<Connection>((resolve, reject) => {
+    attempt = new Attempt(shard, address, what, resolve, reject);
+  });
+  try {
+    return new Socket(await unlessAborted(connecting, signal));
+  } catch (error) {
+    if (signal?.aborted) attempt?.abort();
+    throw error;
+  }
+}

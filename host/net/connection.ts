@@ -1,0 +1,283 @@
+// One connection of this shard: what a Socket does, done by operations on a file slot. It is read one buffer at a time,
+// so a reader that is slow is a full TCP window for its peer; a write resolves when little enough waits to be sent.
+//
+// Handing it over: 1. the open receive is cancelled, and what it brings is kept; 2. what was written goes out; 3. the
+// file is put into a slot of the peer's ring (MSG_RING); 4. the peer is told the slot, what was read, and whom to call;
+// 5. our own slot is closed. Where files cannot move (host.movesFiles) it stays, and serves the peer by calls: homes.ts.
+//
+// Next: homes.ts.
+
+import type { Calls } from '../call.js';
+import { errnoName, FeatherstarError, optionError, systemError } from '../errors.js';
+import { BUFFER_SHIFT, handOverFile, receive, shutdownWrites } from '../ops.js';
+import { SendQueue } from '../send-queue.js';
+import type { Owner, Shard } from '../shard.js';
+import type { AbortOptions } from '../timer.js';
+import { keepFor } from './homes.js';
+import { closedError, type Transport } from './socket.js';
+
+const RECEIVED = 1; // tags
+const SENT = 2;
+const SHUT = 3;
+const MOVED = 4;
+const HIGH_WATER_BYTES = 65_536;
+const ECANCELED = -125;
+
+interface Waiter<T> {
+  resolve: (value: T) => void;
+  reject: (reason: unknown) => void;
+}
+
+/** One connection of this shard. */
+export class Connection implements Owner, Transport {
+  readonly isProxy = false;
+  readonly #shard: Shard;
+  readonly #file: number;
+  readonly #id: number;
+  readonly #out: SendQueue;
+  #receiveOp = 0;
+  #receiveGeneration = 0;
+  #reader: Waiter<Uint8Array | null> | undefined;
+  #writers: Waiter<void>[] = [];
+  #arrived: Uint8Array | null | undefined; // came for a reader that had gone
+  #ended = false;
+  #finishing = false;
+  #shutting = false; // SHUTDOWN is open: the file must not be closed
+  #closed = false;
+  #left = false;
+  #error: unknown;
+  #onMoved: ((result: number) => void) | undefined; // MSG_RING is open: likewise
+  #onReceiveEnd: (() => void) | undefined;
+
+  /** `carried`: what another shard has read of it. */
+  constructor(shard: Shard, file: number, carried?: { bytes: Uint8Array | undefined; ended: boolean }) {
+    this.#shard = shard;
+    this.#file = file;
+    this.#arrived = carried?.bytes;
+    this.#ended = carried?.ended ?? false;
+    this.#id = shard.register(this);
+    this.#out = new SendQueue(shard, file, this.#id, SENT);
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  get isReading(): boolean {
+    return this.#reader !== undefined;
+  }
+
+  async read(options: AbortOptions = {}): Promise<Uint8Array | null> {
+    const { signal } = options;
+    signal?.throwIfAborted();
+    if (this.#arrived !== undefined) {
+      const bytes = this.#arrived;
+      this.#arrived = undefined;
+      return bytes;
+    }
+    if (this.#error !== undefined) throw this.#error;
+    if (this.#closed) throw closedError();
+    if (this.#ended) return null;
+    if (this.#reader !== undefined) throw new FeatherstarError('FEATHERSTAR_OPTION', 'a read is open already');
+    if (this.#receiveOp === 0) this.#arm();
+    let onAbort: (() => void) | undefined;
+    try {
+      return await new Promise<Uint8Array | null>((resolve, reject) => {
+        this.#reader = { resolve, reject };
+        onAbort = () => {
+          this.#reader = undefined; // what the receive brings late waits for the next read
+          reject(signal?.reason);
+        };
+        signal?.addEventListener('abort', onAbort, { once: true });
+      });
+    } finally {
+      if (onAbort !== undefined) signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  #arm(): void {
+    this.#receiveOp = receive(this.#shard, this.#file, false, this.#id, RECEIVED);
+    this.#receiveGeneration = this.#shard.opGeneration(this.#receiveOp);
+  }
+
+  async write(bytes: Uint8Array | string, { signal }: AbortOptions = {}): Promise<void> {
+    signal?.throwIfAborted();
+    if (this.#error !== undefined) throw this.#error;
+    if (this.#closed || this.#finishing) throw closedError();
+    const data = typeof bytes === 'string' ? Buffer.from(bytes, 'utf8') : bytes;
+    if (!(data instanceof Uint8Array)) throw optionError('bytes', bytes, 'a string or a Uint8Array');
+    if (data.length === 0) return;
+    const at = this.#out.reserve(data.length);
+    if (at !== 0) this.#shard.bytes.set(data, at);
+    else this.#out.enqueue(typeof bytes === 'string' ? data : new Uint8Array(data)); // callers may use theirs again
+    if (this.#out.backlogBytes <= HIGH_WATER_BYTES && at !== 0) return;
+    await this.#sent(signal);
+  }
+
+  async #sent(signal?: AbortSignal): Promise<void> {
+    this.#out.hurry();
+    let onAbort: (() => void) | undefined;
+    try {
+      await new Promise<void>((resolve, reject) => {
+        const writer = { resolve, reject };
+        this.#writers.push(writer);
+        if (signal === undefined) return;
+        onAbort = () => {
+          this.#writers = this.#writers.filter((other) => other !== writer);
+          reject(signal.reason);
+        };
+        signal.addEventListener('abort', onAbort, { once: true });
+      });
+    } finally {
+      if (onAbort !== undefined) signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  async end(): Promise<void> {
+    if (this.#closed || this.#finishing) return;
+    this.#finishing = true;
+    if (!this.#out.isIdle) await this.#sent();
+    if (this.#closed) return;
+    shutdownWrites(this.#shard, this.#file, this.#id, SHUT);
+    this.#shutting = true;
+  }
+
+  onEvent(tag: number, result: number, extra: number): void {
+    if (tag === RECEIVED) this.#onReceived(result, extra);
+    else if (tag === SENT) this.#onSent(result);
+    else if (tag === MOVED) this.#onMoved?.(result);
+    else {
+      this.#shutting = false;
+      if (this.#closed) this.#shard.closeFile(this.#file);
+      this.#leaveIfDone();
+    }
+  }
+
+  #onReceived(result: number, flags: number): void {
+    this.#receiveOp = 0;
+    const reader = this.#reader;
+    this.#reader = undefined;
+    if (result > 0) {
+      const { shard, bytes } = { shard: this.#shard, bytes: new Uint8Array(result) };
+      const buffer = flags >>> BUFFER_SHIFT;
+      const at = shard.base + shard.header.recvOffset + buffer * shard.header.recvBufferBytes;
+      bytes.set(shard.bytes.subarray(at, at + result)); // of its own: the kernel gets the buffer back
+      shard.core.recycle(buffer);
+      if (reader !== undefined) reader.resolve(bytes);
+      else if (!this.#closed) this.#arrived = bytes;
+    } else if (this.#closed) reader?.reject(closedError());
+    else if (result === 0) {
+      this.#ended = true;
+      reader?.resolve(null);
+    } else if (errnoName(result) === 'ENOBUFS') {
+      this.#reader = reader; // buffers go back with the same enter that takes the new receive, so this does not spin
+      if (reader !== undefined) this.#arm();
+    } else if (result !== ECANCELED || reader !== undefined) {
+      this.#error = systemError('recv', result);
+      reader?.reject(this.#error);
+    }
+    this.#onReceiveEnd?.();
+    this.#leaveIfDone();
+  }
+
+  #onSent(result: number): void {
+    const isWhole = this.#out.onSent(result);
+    if (!isWhole && !this.#closed) {
+      this.#error = systemError('send', result === 0 ? -32 : result);
+      this.#out.break();
+    }
+    const failure = this.#error ?? (this.#closed ? closedError() : undefined);
+    if (failure !== undefined) for (const writer of this.#writers.splice(0)) writer.reject(failure);
+    else if (this.#out.isIdle || (!this.#finishing && this.#out.backlogBytes <= HIGH_WATER_BYTES)) {
+      for (const writer of this.#writers.splice(0)) writer.resolve();
+    }
+    this.#leaveIfDone();
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.#receiveOp !== 0) this.#shard.cancelOp(this.#receiveOp, this.#receiveGeneration);
+    this.#out.break();
+    if (!this.#shutting && this.#onMoved === undefined && !this.#shard.closed) this.#shard.closeFile(this.#file);
+    this.#reader?.reject(closedError());
+    this.#reader = undefined;
+    for (const writer of this.#writers.splice(0)) writer.reject(closedError());
+    this.#leaveIfDone();
+  }
+
+  onShutdown(): void {
+    this.close();
+  }
+
+  #leaveIfDone(): void {
+    if (this.#left || !this.#closed || this.#shutting || this.#onMoved !== undefined) return;
+    if (this.#receiveOp !== 0 || !this.#out.isIdle) return;
+    this.#left = true;
+    this.#shard.unregister(this.#id);
+  }
+
+  // --- to another shard ----------------------------------------------------------------------------------------------
+
+  async handOver(peer: number, name: string, args: unknown[]): Promise<void> {
+    if (this.#error !== undefined) throw this.#error;
+    if (this.#closed || this.#finishing) throw closedError();
+    const calls = this.#shard.calls as Calls;
+    if (!this.#shard.host.movesFiles) {
+      await keepFor(this.#shard, this, peer, (id) =>
+        calls.callInternal(peer, 'net', 'adoptProxy', this.#shard.index, id, name, args),
+      );
+      return;
+    }
+    try {
+      await this.#quiesce();
+      const slot = await this.#move(calls, peer);
+      await this.#introduce(calls, peer, slot, name, args);
+    } finally {
+      this.close(); // the peer has a file of its own by now, or nobody has one
+    }
+  }
+
+  /** Nothing of this connection is in the kernel's hands any more. What came meanwhile is kept for who gets it. */
+  async #quiesce(): Promise<void> {
+    this.#finishing = true;
+    if (this.#receiveOp !== 0) {
+      const ended = new Promise<void>((resolve) => {
+        this.#onReceiveEnd = resolve;
+      });
+      this.#shard.cancelOp(this.#receiveOp, this.#receiveGeneration);
+      await ended;
+    }
+    if (!this.#out.isIdle) await this.#sent();
+    if (this.#error !== undefined) throw this.#error;
+    if (this.#closed) throw closedError();
+  }
+
+  /** Puts the file into a slot of the peer's ring, and answers which. It stays in ours, too. */
+  async #move(calls: Calls, peer: number): Promise<number> {
+    const result = await new Promise<number>((resolve) => {
+      this.#onMoved = resolve;
+      handOverFile(this.#shard, peer, this.#file, this.#id, MOVED);
+    });
+    this.#onMoved = undefined;
+    if (this.#closed && !this.#shard.closed) this.#shard.closeFile(this.#file); // close() has left that to us
+    this.#leaveIfDone();
+    if (result >= 0) return result;
+    await calls.callInternal(peer, 'net', 'isThere'); // a ring that is torn down says ENFILE, too: it rejects if so
+    throw systemError('msg_ring', result);
+  }
+
+  /** Tells the peer what is in its slot. If it cannot be told, it closes it; if it is gone, its ring has. */
+  async #introduce(calls: Calls, peer: number, slot: number, name: string, args: unknown[]): Promise<void> {
+    let refusal: unknown;
+    try {
+      if (this.#closed) throw closedError();
+      const bytes = this.#arrived ?? undefined;
+      refusal = await calls.callInternal(peer, 'net', 'adopt', slot, bytes, this.#ended, name, args);
+    } catch (error) {
+      await calls.callInternal(peer, 'net', 'drop', slot).catch(() => undefined);
+      throw error;
+    }
+    if (refusal !== undefined) throw refusal;
+  }
+}

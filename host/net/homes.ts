@@ -1,0 +1,60 @@
+// Connections that stay on this shard and serve another one: where files cannot move from thread to thread, as with
+// node:net. The other shard has a proxy (remote.ts), which names the connection by a number; each of its reads and
+// writes is a call to here. When the other shard dies, its connections are closed.
+
+import type { Calls } from '../call.js';
+import type { Shard } from '../shard.js';
+import { closedError, type Transport } from './socket.js';
+
+interface Home {
+  readonly connections: Map<number, { via: Transport; peer: number }>;
+  next: number;
+}
+
+const homes = new WeakMap<Shard, Home>();
+
+function homeOf(shard: Shard): Home {
+  let home = homes.get(shard);
+  if (home === undefined) {
+    const connections: Home['connections'] = new Map();
+    home = { connections, next: 1 };
+    homes.set(shard, home);
+    (shard.calls as Calls).onPeerDown((peer) => {
+      for (const [id, entry] of connections) if (entry.peer === peer) forget(shard, id)?.close();
+    });
+  }
+  return home;
+}
+
+/** Keeps a connection for a peer, which `introduce` tells its number. If that fails, the connection is closed. */
+export async function keepFor(
+  shard: Shard,
+  via: Transport,
+  peer: number,
+  introduce: (id: number) => Promise<unknown>,
+): Promise<void> {
+  const home = homeOf(shard);
+  const id = home.next++;
+  home.connections.set(id, { via, peer });
+  try {
+    const refusal = await introduce(id);
+    if (refusal !== undefined) throw refusal;
+  } catch (error) {
+    forget(shard, id)?.close();
+    throw error;
+  }
+}
+
+export function kept(shard: Shard, id: number): Transport {
+  const entry = homes.get(shard)?.connections.get(id);
+  if (entry === undefined) throw closedError();
+  return entry.via;
+}
+
+/** The connection is nobody's proxy any more. */
+export function forget(shard: Shard, id: number): Transport | undefined {
+  const connections = homes.get(shard)?.connections;
+  const via = connections?.get(id)?.via;
+  connections?.delete(id);
+  return via;
+}

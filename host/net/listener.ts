@@ -1,0 +1,128 @@
+// Listening on this shard.
+
+import { checkAddress, resolveAddress } from '../address.js';
+import { optionError, systemError } from '../errors.js';
+import { accept, MORE } from '../ops.js';
+import { runtime } from '../runtime.js';
+import { currentShard, type Owner, type Shard } from '../shard.js';
+import type { AbortOptions } from '../timer.js';
+import { Connection } from './connection.js';
+import { Socket } from './socket.js';
+
+const ECANCELED = -125;
+
+interface Waiter {
+  resolve: (socket: Socket | null) => void;
+  reject: (reason: unknown) => void;
+}
+
+export interface ListenOptions {
+  /** 0: any free one. */
+  port?: number | undefined;
+  hostname?: string | undefined;
+  backlog?: number | undefined;
+  /** Default: if the runtime has more than one shard. */
+  reusePort?: boolean | undefined;
+}
+
+/** A listening socket: iterate over it for its connections. */
+export class Listener implements Owner {
+  readonly port: number;
+  readonly #shard: Shard;
+  readonly #file: number;
+  readonly #id: number;
+  #op = 0;
+  #generation = 0;
+  #arrived: Socket[] = [];
+  #waiting: Waiter[] = [];
+  #closed = false;
+
+  constructor(shard: Shard, file: number, port: number) {
+    this.#shard = shard;
+    this.#file = file;
+    this.port = port;
+    this.#id = shard.register(this);
+    this.#arm();
+  }
+
+  #arm(): void {
+    this.#op = accept(this.#shard, this.#file, this.#id, 0);
+    this.#generation = this.#shard.opGeneration(this.#op);
+  }
+
+  onEvent(_tag: number, result: number, flags: number): void {
+    if ((flags & MORE) === 0) this.#op = 0;
+    if (result >= 0) {
+      if (this.#closed) this.#shard.closeFile(result);
+      else {
+        const socket = new Socket(new Connection(this.#shard, result));
+        const waiter = this.#waiting.shift();
+        if (waiter !== undefined) waiter.resolve(socket);
+        else this.#arrived.push(socket);
+      }
+    } else if (result !== ECANCELED) this.#waiting.shift()?.reject(systemError('accept', result));
+    if (this.#op !== 0) return;
+    if (this.#closed) this.#shard.unregister(this.#id);
+    else if (result >= 0 || this.#waiting.length !== 0) this.#arm();
+  }
+
+  /** The next connection; null when the listener is closed. */
+  async accept({ signal }: AbortOptions = {}): Promise<Socket | null> {
+    signal?.throwIfAborted();
+    const socket = this.#arrived.shift();
+    if (socket !== undefined) return socket;
+    if (this.#closed) return null;
+    if (this.#op === 0) this.#arm(); // accepting had failed: file slots may be free again
+    let onAbort: (() => void) | undefined;
+    try {
+      return await new Promise((resolve, reject) => {
+        const waiter = { resolve, reject };
+        this.#waiting.push(waiter);
+        if (signal === undefined) return;
+        onAbort = () => {
+          this.#waiting = this.#waiting.filter((other) => other !== waiter);
+          reject(signal.reason);
+        };
+        signal.addEventListener('abort', onAbort, { once: true });
+      });
+    } finally {
+      if (onAbort !== undefined) signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Socket, void> {
+    for (let socket = await this.accept(); socket !== null; socket = await this.accept()) yield socket;
+  }
+
+  /** Stops listening. Connections that nobody took are closed. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.#op !== 0 && !this.#shard.closed) this.#shard.cancelOp(this.#op, this.#generation);
+    if (!this.#shard.closed) this.#shard.closeFile(this.#file);
+    if (this.#op === 0) this.#shard.unregister(this.#id);
+    for (const socket of this.#arrived.splice(0)) socket.close();
+    for (const waiter of this.#waiting.splice(0)) waiter.resolve(null);
+  }
+
+  onShutdown(): void {
+    this.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+  }
+}
+
+/** Listens on this shard. */
+export async function listen(options: ListenOptions = {}): Promise<Listener> {
+  if (typeof options !== 'object' || options === null) throw optionError('options', options, 'an object');
+  const { port, hostname, backlog } = checkAddress(options);
+  const shard = currentShard();
+  const reusePort = options.reusePort ?? runtime().shardCount > 1;
+  const address = await resolveAddress(hostname);
+  const bound = await shard.host.listen({ address, port, backlog, reusePort, isFirst: shard.index === 0 });
+  const listener = new Listener(shard, bound.slot, bound.port);
+  runtime().onClose(() => listener.close());
+  return listener;
+}

@@ -1,0 +1,173 @@
+// A connection that another shard keeps (homes.ts), and what shards ask of each other about connections. A proxy's read
+// and write are a call each; a write longer than PIECE_BYTES is several, in order.
+
+import type { Calls } from '../call.js';
+import { optionError } from '../errors.js';
+import { currentShard, type Shard } from '../shard.js';
+import type { AbortOptions } from '../timer.js';
+import { Connection } from './connection.js';
+import { forget, keepFor, kept } from './homes.js';
+import { closedError, serve, type Transport } from './socket.js';
+
+const PIECE_BYTES = 262_144;
+
+class RemoteConnection implements Transport {
+  readonly isProxy = true;
+  readonly #shard: Shard;
+  readonly #home: number;
+  readonly #id: number;
+  #reading: Promise<Uint8Array | null> | undefined; // goes on when its reader has gone; the next one gets it
+  #isReading = false;
+  #written: Promise<void> = Promise.resolve();
+  #finishing = false;
+  #closed = false;
+  #onClosed: (error: unknown) => void = () => {};
+  readonly #whenClosed = new Promise<never>((_, reject) => {
+    this.#onClosed = reject;
+  });
+
+  constructor(shard: Shard, home: number, id: number) {
+    this.#shard = shard;
+    this.#home = home;
+    this.#id = id;
+    this.#whenClosed.catch(() => {}); // whoever waits is told by its own promise
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  get isReading(): boolean {
+    return this.#isReading;
+  }
+
+  #call(name: string, ...args: unknown[]): Promise<unknown> {
+    return (this.#shard.calls as Calls).callInternal(this.#home, 'net', name, this.#id, ...args);
+  }
+
+  async read({ signal }: AbortOptions = {}): Promise<Uint8Array | null> {
+    signal?.throwIfAborted();
+    if (this.#closed) throw closedError();
+    if (this.#isReading) throw optionError('read', 'a second one', 'the only one that is open');
+    this.#isReading = true;
+    let onAbort: (() => void) | undefined;
+    try {
+      this.#reading ??= this.#call('read') as Promise<Uint8Array | null>;
+      const aborted = new Promise<never>((_, reject) => {
+        onAbort = () => reject(signal?.reason);
+        signal?.addEventListener('abort', onAbort, { once: true });
+      });
+      const reading = this.#reading;
+      reading.then(
+        () => {},
+        () => {},
+      );
+      const waits = [reading, this.#whenClosed, ...(signal === undefined ? [] : [aborted])];
+      const bytes = await Promise.race(waits);
+      this.#reading = undefined;
+      return bytes;
+    } catch (error) {
+      if (!signal?.aborted) this.#reading = undefined;
+      throw error;
+    } finally {
+      this.#isReading = false;
+      if (onAbort !== undefined) signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  async write(bytes: Uint8Array | string, { signal }: AbortOptions = {}): Promise<void> {
+    signal?.throwIfAborted();
+    if (this.#closed || this.#finishing) throw closedError();
+    const data = typeof bytes === 'string' ? Buffer.from(bytes, 'utf8') : bytes;
+    if (!(data instanceof Uint8Array)) throw optionError('bytes', bytes, 'a string or a Uint8Array');
+    if (data.length === 0) return;
+    const copy = typeof bytes === 'string' ? data : new Uint8Array(data); // callers may use theirs again
+    const sent = this.#written.then(async () => {
+      for (let at = 0; at < copy.length; at += PIECE_BYTES)
+        await this.#call('write', copy.subarray(at, at + PIECE_BYTES));
+    });
+    this.#written = sent.catch(() => {}); // who writes next is told by its own call
+    await unlessAborted(Promise.race([sent, this.#whenClosed]), signal);
+  }
+
+  async end(): Promise<void> {
+    if (this.#closed || this.#finishing) return;
+    this.#finishing = true;
+    await this.#written;
+    await this.#call('end');
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#onClosed(closedError());
+    if (!this.#shard.closed) this.#call('close').catch(() => {}); // its home is gone, and the connection with it
+  }
+
+  async handOver(peer: number, name: string, args: unknown[]): Promise<void> {
+    if (this.#finishing) throw closedError();
+    await this.#written;
+    await this.#call('forward', peer, name, args);
+    this.#closed = true; // here; at home it goes on for somebody else
+    this.#onClosed(closedError());
+  }
+}
+
+function unlessAborted(done: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  if (signal === undefined) return done;
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+    done.finally(() => signal.removeEventListener('abort', onAbort)).then(resolve, reject);
+  });
+}
+
+/** A refusal is an answer, so that the caller knows: whatever it gets as an error has not arrived here. */
+function begin(via: Transport, name: string, args: unknown[]): unknown {
+  try {
+    serve(via, name, args);
+    return undefined;
+  } catch (error) {
+    via.close();
+    return error;
+  }
+}
+
+/** A file that a peer has put into a slot of this shard's ring. */
+function adopt(slot: number, bytes: Uint8Array | undefined, ended: boolean, name: string, args: unknown[]): unknown {
+  return begin(new Connection(currentShard(), slot, { bytes, ended }), name, args);
+}
+
+const isThere = () => true;
+
+function drop(slot: number): void {
+  currentShard().closeFile(slot);
+}
+
+function adoptProxy(home: number, id: number, name: string, args: unknown[]): unknown {
+  return begin(new RemoteConnection(currentShard(), home, id), name, args);
+}
+
+const read = (id: number) => kept(currentShard(), id).read();
+const write = (id: number, bytes: Uint8Array) => kept(currentShard(), id).write(bytes);
+const end = (id: number) => kept(currentShard(), id).end();
+const close = (id: number) => forget(currentShard(), id)?.close();
+
+/** A proxy's shard hands on: to a third one, or home. */
+async function forward(id: number, peer: number, name: string, args: unknown[]): Promise<void> {
+  const shard = currentShard();
+  const via = kept(shard, id);
+  if (via.isReading) throw optionError('handOver', 'a read that was aborted', 'called when no read is open');
+  forget(shard, id);
+  if (peer === shard.index) {
+    const refusal = begin(via, name, args);
+    if (refusal !== undefined) throw refusal;
+    return;
+  }
+  const calls = shard.calls as Calls;
+  await keepFor(shard, via, peer, (next) =>
+    calls.callInternal(peer, 'net', 'adoptProxy', shard.index, next, name, args),
+  );
+}
+
+export const internal = { adopt, drop, isThere, adoptProxy, read, write, end, close, forward };

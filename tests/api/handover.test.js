@@ -1,0 +1,228 @@
+// Connections that one shard accepts and another one serves: moved on uring, by proxy on portable.
+
+import { existsSync, readdirSync } from 'node:fs';
+import { Runtime, sleep } from 'featherstar';
+import { connect, listen } from 'featherstar/net';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { back, holdings, hosts, rejection } from '../support/hosts.js';
+import { Client, until, within } from '../support/http.js';
+
+const module = new URL('../support/handover-module.js', import.meta.url);
+const MEBIBYTE = 1024 * 1024;
+const openFiles = () => (existsSync('/proc/self/fd') ? readdirSync('/proc/self/fd').length : 0);
+
+let round = 0;
+
+function pattern(length) {
+  const bytes = Buffer.alloc(length);
+  for (let i = 0; i < length; i++) bytes[i] = (i * 31 + (i >>> 8) * 7 + (i >>> 16)) & 0xff;
+  return bytes;
+}
+
+for (const host of hosts()) {
+  for (const shards of [1, 2, 4]) {
+    const test = suite(`hand over (${host}, ${shards} shards)`);
+    const last = shards - 1;
+
+    /** A runtime and a listener of its own; afterwards every shard holds what it held, and no descriptor is left. */
+    const check = (name, use) =>
+      test(name, async () => {
+        round++;
+        const runtime = await within(Runtime.start({ host, shards, module }), 'start');
+        try {
+          const listener = await listen({ hostname: '127.0.0.1' });
+          const pair = async () => {
+            const accepted = listener.accept();
+            const client = await Client.open(listener.port);
+            return [client, await within(accepted, 'accept')];
+          };
+          await (await pair())[0].destroy(); // whatever the first connection makes
+          await runtime.invokeOnAll('here');
+          await sleep(20);
+          const files = openFiles();
+          const base = holdings();
+          const elsewhere = await runtime.shard(last).call('here');
+          await within(use(runtime, pair, listener), 'the test');
+          await back(base);
+          if (runtime.dead === undefined) {
+            const same = async () =>
+              JSON.stringify(await runtime.shard(last).call('here')) === JSON.stringify(elsewhere);
+            await until(same, 'the other shard holds what it held');
+            await until(() => openFiles() <= files, 'no descriptor is left');
+          }
+        } finally {
+          await within(runtime.close(), 'close');
+        }
+      });
+
+    check('the other shard serves it; the first one has nothing to do with it any more', async (_runtime, pair) => {
+      const clients = [];
+      for (let i = 0; i < 3 * shards; i++) {
+        const [client, socket] = await pair();
+        await socket.handOver(i % shards, 'serve', `client ${i}`);
+        assert.ok(socket.closed);
+        for (const late of [socket.read(), socket.write('x'), socket.handOver(0, 'serve')]) {
+          assert.is((await rejection(late)).code, 'FEATHERSTAR_CLOSED');
+        }
+        await socket.end();
+        socket.close();
+        clients.push(client);
+      }
+      for (const [i, client] of clients.entries()) {
+        const greeting = `client ${i}@${i % shards}\n`;
+        assert.is((await client.take(greeting.length)).toString(), greeting);
+        await client.write(`bytes of ${i}`);
+        client.end();
+        assert.is((await client.rest()).toString(), `bytes of ${i}`);
+        client.destroy();
+      }
+    });
+
+    check('no byte is lost or moved: written before, read by nobody, or on its way', async (_runtime, pair) => {
+      const bytes = pattern(3 * MEBIBYTE);
+      const [client, socket] = await pair();
+      const before = pattern(200_000);
+      const controller = new AbortController();
+      const aborted = rejection(socket.read({ signal: controller.signal }));
+      await sleep(2);
+      controller.abort(new Error('not now'));
+      assert.is((await aborted).message, 'not now');
+      await client.write('read by nobody, ');
+      await sleep(20); // the receive of the aborted read has it
+      const writing = socket.write(before);
+      await socket.handOver(last, 'serve', 'hello');
+      await writing;
+      const sending = client.write(bytes).then(() => client.end());
+      const greeting = `hello@${last}\n`;
+      const all = await client.take(before.length + greeting.length + 16 + bytes.length);
+      assert.ok(all.subarray(0, before.length).equals(before), 'what the first shard wrote');
+      assert.is(all.subarray(before.length, before.length + greeting.length).toString(), greeting);
+      const echo = all.subarray(before.length + greeting.length);
+      assert.is(echo.subarray(0, 16).toString(), 'read by nobody, ');
+      assert.ok(echo.subarray(16).equals(bytes), 'what came afterwards');
+      await sending;
+      await client.rest();
+      client.destroy();
+    });
+
+    check('a client that has ended before, and one that has gone', async (_runtime, pair) => {
+      const [client, socket] = await pair();
+      await client.write('all of it');
+      client.end();
+      await sleep(20);
+      assert.is(Buffer.from(await socket.read()).toString(), 'all of it');
+      assert.is(await socket.read(), null);
+      await socket.handOver(last, 'serve', 'hello');
+      assert.is((await client.rest()).toString(), `hello@${last}\n`);
+      client.destroy();
+      const [gone, other] = await pair();
+      gone.reset();
+      await sleep(20);
+      await other.handOver(last, 'keep', round).catch((error) => assert.ok(error.code.startsWith('FEATHERSTAR_')));
+      await _runtime.shard(last).call('closeKept', round);
+    });
+
+    check('from shard to shard to shard', async (_runtime, pair) => {
+      const path = [last, 0, last, last, 0].map((shard) => shard % shards);
+      const [client, socket] = await pair();
+      await socket.handOver(path[0], 'relay', 4, path.slice(1));
+      for (const [i, shard] of path.entries()) {
+        await client.write(`byt${i}`);
+        assert.is((await client.take(7)).toString(), `${shard}:byt${i}\n`);
+      }
+      assert.is((await client.rest()).length, 0);
+      client.destroy();
+    });
+
+    check('what can be wrong is said before anything is done', async (_runtime, pair) => {
+      const [client, socket] = await pair();
+      for (const shard of [-1, shards, 0.5, '1', undefined]) {
+        assert.is((await rejection(socket.handOver(shard, 'serve'))).code, 'FEATHERSTAR_OPTION');
+      }
+      for (const name of ['nothing', 'notAFunction', '', 5, undefined]) {
+        assert.is((await rejection(socket.handOver(last, name))).code, 'FEATHERSTAR_MODULE');
+      }
+      const reading = socket.read();
+      assert.is((await rejection(socket.handOver(last, 'serve'))).code, 'FEATHERSTAR_OPTION');
+      await client.write('still here');
+      assert.is(Buffer.from(await reading).toString(), 'still here');
+      socket.close();
+      assert.is((await rejection(socket.handOver(last, 'serve'))).code, 'FEATHERSTAR_CLOSED');
+      client.destroy();
+    });
+
+    check('what cannot be sent closes the connection, here and there', async (_runtime, pair) => {
+      if (shards === 1) return;
+      const [client, socket] = await pair();
+      assert.is((await rejection(socket.handOver(last, 'serve', () => 1))).code, 'FEATHERSTAR_CODEC');
+      assert.ok(socket.closed);
+      await client.rest().catch(() => {});
+      client.destroy();
+    });
+
+    check('a function that fails leaves no connection open', async (runtime, pair) => {
+      await runtime.invokeOnAll('quiet');
+      const [client, socket] = await pair();
+      await socket.handOver(last, 'fail');
+      await client.rest().catch(() => {});
+      client.destroy();
+    });
+
+    check('a connection that was made by connect() is handed over as well', async (runtime, _pair, listener) => {
+      const accepted = listener.accept();
+      const socket = await connect({ port: listener.port });
+      const other = await accepted;
+      await other.handOver(last, 'keep', round);
+      await socket.handOver(0, 'serve', 'both');
+      await until(async () => (await runtime.shard(last).call('keptCount')) === 1, 'it is kept');
+      assert.is(await runtime.shard(last).call('readKept'), 'both@0\n'.length);
+      const proxied = host === 'portable' && shards > 1;
+      assert.equal(await runtime.shard(last).call('kindOfKept'), [proxied, false]);
+      assert.is(await runtime.shard(last).call('readKeptAborted'), 'aborted there');
+      await runtime.shard(last).call('closeKept', round);
+    });
+
+    check('closing the socket while it is handed over', async (runtime, pair) => {
+      for (let i = 0; i < 20; i++) {
+        const [client, socket] = await pair();
+        const handing = socket.handOver(last, 'keep', round).catch((error) => error.code);
+        socket.close();
+        await handing;
+        client.destroy();
+      }
+      await runtime.shard(last).call('closeKept', round);
+    });
+
+    if (shards > 1) {
+      check(
+        'a shard that is dead, or dies with it: a typed error, and the connection is closed',
+        async (here, pair) => {
+          const [kept, socket] = await pair();
+          await socket.handOver(last, 'keep', round);
+          const dying = rejection(here.shard(last).call('exit'));
+          const inBetween = [];
+          for (let i = 0; i < 5; i++) {
+            const [client, other] = await pair();
+            inBetween.push([client, other.handOver(last, 'keep', round).catch((error) => error.code)]);
+          }
+          assert.is((await within(dying, 'its end')).code, 'FEATHERSTAR_PEER_DOWN');
+          const [client, late] = await pair();
+          assert.is((await rejection(late.handOver(last, 'serve'))).code, 'FEATHERSTAR_PEER_DOWN');
+          for (const [one, outcome] of [...inBetween, [client], [kept]]) {
+            const what = await within(Promise.resolve(outcome), 'an outcome');
+            assert.ok(what === undefined || what === 'FEATHERSTAR_PEER_DOWN', what);
+            await within(
+              one.rest().catch(() => {}),
+              'the end of the connection',
+            );
+            one.destroy();
+          }
+          here.dead = last;
+        },
+      );
+    }
+
+    test.run();
+  }
+}
