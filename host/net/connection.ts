@@ -3,7 +3,8 @@
 //
 // Handing it over: 1. the open receive is cancelled, and what it brings is kept; 2. what was written goes out; 3. the
 // file is put into a slot of the peer's ring (MSG_RING); 4. the peer is told the slot, what was read, and whom to call;
-// 5. our own slot is closed. Where files cannot move (host.movesFiles) it stays, and serves the peer by calls: homes.ts.
+// 5. our own slot is closed. Where files cannot move (host.movesFiles) it stays, and serves the peer by calls
+// (homes.ts).
 //
 // Next: homes.ts.
 
