@@ -5,6 +5,7 @@
 // it loads wait in order.
 
 const PARTS = {
+  ask: () => import('./ask.js').then((part) => part.internal),
   net: () => import('./net/remote.js').then((part) => part.internal),
   sharded: () => import('./sharded.js').then((part) => part.internal),
 };

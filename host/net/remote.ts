@@ -1,6 +1,7 @@
 // A connection that another shard keeps (homes.ts), and what shards ask of each other about connections. A proxy's read
-// and write are a call each; a write longer than PIECE_BYTES is several, in order.
+// and write are a request each (ask.ts: they may take long); a write longer than PIECE_BYTES is several, in order.
 
+import { ask } from '../ask.js';
 import type { Calls } from '../call.js';
 import { optionError } from '../errors.js';
 import { currentShard, type Shard } from '../shard.js';
@@ -42,7 +43,7 @@ class RemoteConnection implements Transport {
   }
 
   #call(name: string, ...args: unknown[]): Promise<unknown> {
-    return (this.#shard.calls as Calls).callInternal(this.#home, 'net', name, this.#id, ...args);
+    return ask(this.#shard, this.#home, 'net', name, this.#id, ...args);
   }
 
   async read({ signal }: AbortOptions = {}): Promise<Uint8Array | null> {

@@ -119,7 +119,8 @@ export function serve(via: Transport, name: string, args: unknown[]): void {
         await run(socket, ...args);
       } catch (error) {
         via.close();
-        throw error;
+        const isEnd = FeatherstarError.is(error) && error.code === 'FEATHERSTAR_CLOSED' && runtime().signal.aborted;
+        if (!isEnd) throw error; // else: everybody's connections are closed now
       }
     },
     { name },

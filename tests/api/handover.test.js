@@ -44,8 +44,8 @@ for (const host of hosts()) {
           const base = holdings();
           const elsewhere = await runtime.shard(last).call('here');
           await within(use(runtime, pair, listener), 'the test');
-          await back(base);
           if (runtime.dead === undefined) {
+            await back(base);
             const same = async () =>
               JSON.stringify(await runtime.shard(last).call('here')) === JSON.stringify(elsewhere);
             await until(same, 'the other shard holds what it held');
@@ -193,6 +193,49 @@ for (const host of hosts()) {
       }
       await runtime.shard(last).call('closeKept', round);
     });
+
+    if (shards === 2) {
+      check('300 connections that wait: calls go on, and close() does not wait for them', async (here, pair) => {
+        const clients = [];
+        for (let i = 0; i < 300; i++) {
+          const [client, socket] = await pair();
+          await socket.handOver(last, 'serve', 'hello');
+          clients.push(client);
+        }
+        for (const client of clients) await client.take('hello@1\n'.length);
+        assert.is(typeof (await within(here.shard(last).call('keptCount'), 'a call')), 'number');
+        here.dead = last; // nothing is to be counted there: it closes with all of them
+        const report = await within(here.close(), 'close');
+        assert.is(report.drained, true);
+        for (const client of clients) {
+          await within(client.rest(), 'its end').catch((error) => assert.match(error.message, /RESET/));
+          client.destroy();
+        }
+      });
+    }
+
+    if (shards === 2 && host === 'uring') {
+      test('a shard that has no file slot left: a typed error, and the connection is closed', async () => {
+        round++;
+        const runtime = await Runtime.start({ host, shards, module, limits: { connectionSlots: 19 } });
+        const listener = await listen({ hostname: '127.0.0.1' });
+        const clients = [];
+        for (let i = 0; i < 4; i++) {
+          const accepted = listener.accept();
+          const client = await Client.open(listener.port);
+          const outcome = (await accepted).handOver(1, 'keep', round).catch((error) => error.errnoName);
+          assert.is(await outcome, i < 3 ? undefined : 'ENFILE');
+          clients.push(client);
+        }
+        await within(clients[3].rest(), 'the end of the last one');
+        await runtime.shard(1).call('closeKept', round);
+        for (const client of clients) {
+          await within(client.rest(), 'the end of the others');
+          client.destroy();
+        }
+        await runtime.close();
+      });
+    }
 
     if (shards > 1) {
       check(
