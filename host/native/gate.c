@@ -141,10 +141,37 @@ static int admit_cancel(struct ring *ring, const struct io_uring_sqe *in, struct
 	return 0;
 }
 
+// Whom a message goes to; the fields that both kinds of message leave alone.
+static int use_peer(const struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out)
+{
+	if ((unsigned)in->fd >= PEERS_MAX || ring->peers[in->fd] < 0)
+		return -EBADF;
+	if (in->len || in->off || in->msg_ring_flags)
+		return -EINVAL;
+	out->fd = ring->peers[in->fd];
+	return 0;
+}
+
+static int admit_doorbell(const struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out)
+{
+	int error = use_peer(ring, in, out);
+
+	if (error)
+		return error;
+	if (in->addr)
+		return -EINVAL;
+	out->off = TAG_DOORBELL; // all that a shard can put into a peer's ring
+	return 0;
+}
+
 // Hands a file of ours to a peer, which gets it in a slot that the kernel picks there and answers here. The peer learns
 // of it from us, by a message of the mesh. Grants stay: they are this ring's own.
 static int admit_hand_over(const struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out)
 {
+	int error = use_peer(ring, in, out);
+
+	if (error)
+		return error;
 	if (in->file_index <= ring->grant_slots || in->file_index > ring->file_slots)
 		return -EBADF;
 	if (in->flags & IOSQE_CQE_SKIP_SUCCESS) // nobody would learn which slot it took
@@ -153,19 +180,6 @@ static int admit_hand_over(const struct ring *ring, const struct io_uring_sqe *i
 	out->addr3 = in->file_index - 1;
 	out->file_index = FILE_INDEX_ALLOC;
 	out->msg_ring_flags = MSG_NO_CQE; // a shard puts nothing of its choice into a peer's ring
-	return 0;
-}
-
-static int admit_message(const struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out)
-{
-	if ((unsigned)in->fd >= PEERS_MAX || ring->peers[in->fd] < 0)
-		return -EBADF;
-	if (in->len || in->off || in->msg_ring_flags || (in->addr && in->addr != MSG_SEND_FD))
-		return -EINVAL;
-	out->fd = ring->peers[in->fd];
-	if (in->addr == MSG_SEND_FD)
-		return admit_hand_over(ring, in, out);
-	out->off = TAG_DOORBELL; // all that a shard can put into a peer's ring
 	return 0;
 }
 
@@ -262,7 +276,7 @@ int gate_admit(struct ring *ring, const struct io_uring_sqe *in, struct io_uring
 	case IORING_OP_ASYNC_CANCEL:
 		return admit_cancel(ring, in, out);
 	case IORING_OP_MSG_RING:
-		return admit_message(ring, in, out);
+		return in->addr == MSG_SEND_FD ? admit_hand_over(ring, in, out) : admit_doorbell(ring, in, out);
 	default:
 		return -EPERM;
 	}
