@@ -10,6 +10,8 @@ export type { RuntimeOptions } from './options.js';
 export { blockOn, type CloseHook, Runtime, runtime } from './runtime.js';
 export { ServiceError, type ServiceFailure, Sharded, type ShardedMethod } from './sharded.js';
 export type { CloseReport, ShardEnd } from './shutdown.js';
+export type { SignalName } from './signal-board.js';
+export { onSignal, waitForSignal } from './signals.js';
 export type { Holdings, ShardStats } from './stats.js';
 export { JoinHandle, type SpawnOptions, spawn, yieldNow } from './task.js';
 export { type AbortOptions, sleep } from './timer.js';

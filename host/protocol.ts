@@ -3,6 +3,7 @@
 
 import type { ErrorCode } from './errors.js';
 import type { DoorbellToken, HostName } from './hosts/host.js';
+import type { SignalName } from './signal-board.js';
 import type { Holdings } from './stats.js';
 
 export interface ShardData {
@@ -23,6 +24,9 @@ export type FromWorker =
   | { type: 'booted'; tokens: DoorbellToken[] } // how each peer rings this shard
   | { type: 'running' } // the module is loaded
   | { type: 'failed'; error: Error; code: ErrorCode | undefined } // it could not be
+  | { type: 'signalWanted'; name: SignalName; isWanted: boolean }
+  | { type: 'signalWaited'; names: readonly SignalName[] }
+  | { type: 'signalDone'; name: SignalName }
   | { type: 'drained'; failures: string[] } // what onClose() registered has ended
   | { type: 'cancelled' } // runtime.signal has aborted, and what was open is closed
   | { type: 'stopped'; left: Holdings };
@@ -30,6 +34,7 @@ export type FromWorker =
 export type ToWorker =
   | { type: 'peers'; tokens: (DoorbellToken | undefined)[] } // how this shard rings each peer
   | { type: 'peerDown'; shard: number }
+  | { type: 'signal'; name: SignalName }
   | { type: 'drain'; timeoutMs: number }
   | { type: 'cancel'; graceMs: number }
   | { type: 'stop' };

@@ -2,7 +2,7 @@
 
 import { setMaxListeners } from 'node:events';
 import type { Worker } from 'node:worker_threads';
-import type { Calls } from './call.js';
+import { Calls } from './call.js';
 import { type ArgumentsOf, type FunctionName, type ResultOf, ShardHandle, type UntypedModule } from './call-api.js';
 import { coreModule, makeMemory } from './core.js';
 import { type Pinning, pinCaller, planPinning, startThreadPool } from './cpus.js';
@@ -12,9 +12,10 @@ import { HEADER_STATES, SHARDS_MAX, ShardState } from './layout.js';
 import { type Checked, checkOptions, checkTimeout, type RuntimeOptions } from './options.js';
 import { enterShard, findShard, Shard } from './shard.js';
 import { type CloseReport, quiet, shutDown } from './shutdown.js';
+import { SignalBoard, SignalHub, type SignalLink } from './signal-board.js';
 import { readStats, type ShardStats } from './stats.js';
 import { Threads } from './threads.js';
-import { introduce, makeWorker, tell } from './workers.js';
+import { introduce, makeWorker, onMessage, tell } from './workers.js';
 
 /** Ends something. `timeoutMs`: how long close() waits for all of it. */
 export type CloseHook = (timeoutMs: number) => Promise<void> | void;
@@ -25,13 +26,16 @@ export class WorkerRuntime<M extends object = UntypedModule> {
   readonly hostName: HostName;
   /** Stops the sharded services before any shard stops, and answers what failed. Theirs to set (sharded.ts). */
   stopServices: ((timeoutMs: number) => Promise<unknown[]>) | undefined;
+  /** Who wants to know of process signals on this shard (signals.ts). */
+  readonly signals: SignalBoard;
   protected readonly own: Shard;
   readonly #handles: ShardHandle<M>[];
   readonly #onClose: CloseHook[] = [];
   readonly #aborter = new AbortController();
 
-  constructor(own: Shard, shardCount: number, hostName: HostName) {
+  constructor(own: Shard, shardCount: number, hostName: HostName, link: SignalLink) {
     this.own = own;
+    this.signals = new SignalBoard(link);
     this.shardCount = shardCount;
     this.hostName = hostName;
     const calls = own.calls as Calls;
@@ -134,6 +138,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
   readonly cpus: readonly (number | undefined)[];
   /** What is pinned where, or why nothing is. */
   readonly pinning: string;
+  readonly #hub: SignalHub;
   readonly #workers: (Worker | undefined)[];
   readonly #states: Int32Array;
   readonly #shutdownTimeoutMs: number;
@@ -142,16 +147,37 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
   #unpin: (() => void) | undefined;
 
   private constructor(own: Shard, options: Checked, workers: (Worker | undefined)[], pinning: Pinning) {
-    super(own, options.shards, options.factory.name);
+    const hub = new SignalHub((shard, name) => {
+      const worker = workers[shard];
+      if (worker !== undefined) tell(worker, { type: 'signal', name });
+      else if (shard === 0) this.signals.deliver(name);
+    });
+    super(own, options.shards, options.factory.name, hub.link(0));
+    this.#hub = hub;
     this.hostReason = options.factory.reason;
     this.cpus = pinning.cpus;
     this.pinning = pinning.text;
     this.#saysPinning = options.cpuset !== 'auto' || pinning.cpus.some((cpu) => cpu !== undefined);
-    if (pinning.cpus[0] !== undefined) this.#unpin = pinCaller(pinning.cpus[0]);
     this.#workers = workers;
     this.#shutdownTimeoutMs = options.shutdownTimeoutMs;
     this.#states = new Int32Array(own.memory.buffer, HEADER_STATES, SHARDS_MAX);
     workers.forEach((worker, shard) => {
+      if (worker !== undefined) this.#listenTo(worker, hub.link(shard));
+    });
+  }
+
+  #listenTo(worker: Worker, link: SignalLink): void {
+    onMessage(worker, (message) => {
+      if (message.type === 'signalWanted') link.want(message.name, message.isWanted);
+      else if (message.type === 'signalWaited') link.waited(message.names);
+      else if (message.type === 'signalDone') link.done(message.name);
+    });
+  }
+
+  /** All shards run: from here on one that ends is told of, not an error of start(). */
+  #begin(): void {
+    if (this.cpus[0] !== undefined) this.#unpin = pinCaller(this.cpus[0]);
+    this.#workers.forEach((worker, shard) => {
       worker?.on('exit', () => this.#onExit(shard));
       worker?.on('error', (error) =>
         process.emitWarning(`shard ${shard} died: ${error?.message ?? error}`, 'Featherstar'),
@@ -171,20 +197,25 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     const { memory, header } = makeMemory(checked.shards, checked.limits);
     const module = coreModule();
     const threads = new Threads(memory, (shard) => makeWorker(shard, checked, pinning.cpus[shard]));
-    if (pinning.cpus.some((cpu) => cpu !== undefined)) await startThreadPool();
     const own = new Shard({ ...checked, module, memory, header, shard: 0, threadSpawn: threads.threadSpawn });
     const workers: (Worker | undefined)[] = [undefined];
+    let runtime: Runtime<M> | undefined;
     try {
       own.core.boot(0, monotonicNs());
       enterShard(own);
       own.start();
+      if (pinning.cpus.some((cpu) => cpu !== undefined)) await startThreadPool();
       threads.initialize(own.core, module);
       for (let i = 1; i < checked.shards; i++) workers.push(threads.start(own.core, i, monotonicNs()));
+      own.calls = new Calls(own, checked.shards);
+      runtime = new Runtime<M>(own, checked, workers, pinning);
+      setRuntime(runtime as unknown as WorkerRuntime); // for the module, as it loads
       await abortable(introduce(own, workers.slice(1) as Worker[], checked), signal);
-      const runtime = new Runtime<M>(own, checked, workers, pinning);
-      setRuntime(runtime as unknown as WorkerRuntime);
+      runtime.#begin();
       return runtime;
     } catch (error) {
+      if (runtime !== undefined) runtime.#hub.close();
+      setRuntime(undefined);
       for (const worker of workers) await worker?.terminate();
       enterShard(undefined);
       own.close();
@@ -203,6 +234,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
   #onExit(shard: number): void {
     this.#workers[shard] = undefined;
     Atomics.store(this.#states, shard, ShardState.STOPPED);
+    this.#hub.gone(shard);
     this.own.calls?.peerDown(shard);
     this.own.host.setPeer(shard, undefined);
     for (const worker of this.#workers) if (worker !== undefined) tell(worker, { type: 'peerDown', shard });
@@ -225,6 +257,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     enterShard(undefined);
     this.own.close();
     this.#unpin?.();
+    this.#hub.close();
     if (failures.length > 0) throw failures[0];
     return report;
   }

@@ -10,6 +10,7 @@ import { readHeader } from './layout.js';
 import type { FromWorker, ShardData, ToWorker } from './protocol.js';
 import { setRuntime, WorkerRuntime } from './runtime.js';
 import { enterShard, Shard } from './shard.js';
+import type { SignalLink } from './signal-board.js';
 import { readHoldings } from './stats.js';
 import { handleThread } from './threads.js';
 import { importModule } from './workers.js';
@@ -57,13 +58,19 @@ handleThread(
   },
 );
 
+const signalLink: SignalLink = {
+  want: (name, isWanted) => say({ type: 'signalWanted', name, isWanted }),
+  waited: (names) => say({ type: 'signalWaited', names }),
+  done: (name) => say({ type: 'signalDone', name }),
+};
+
 async function begin(tokens: (number | object | undefined)[]): Promise<void> {
   tokens.forEach((token, peer) => {
     if (peer !== data.shard) shard.host.setPeer(peer, token as never);
   });
   const calls = new Calls(shard, data.shardCount);
   shard.calls = calls;
-  runtimeHere = new WorkerRuntime(shard, data.shardCount, data.host);
+  runtimeHere = new WorkerRuntime(shard, data.shardCount, data.host, signalLink);
   setRuntime(runtimeHere);
   calls.setModule(await importModule(data.module));
   say({ type: 'running' });
@@ -93,7 +100,8 @@ port.on('message', ({ featherstar: message }: { featherstar?: ToWorker }) => {
     if (shard.closed) return;
     shard.calls?.peerDown(message.shard);
     shard.host.setPeer(message.shard, undefined);
-  } else if (message.type === 'drain') drain(message.timeoutMs).catch(fail);
+  } else if (message.type === 'signal') runtimeHere?.signals.deliver(message.name).catch(fail);
+  else if (message.type === 'drain') drain(message.timeoutMs).catch(fail);
   else if (message.type === 'cancel') cancel(message.graceMs).catch(fail);
   else stop();
 });

@@ -5,7 +5,6 @@
 // Next: worker.ts, the other end.
 
 import { Worker } from 'node:worker_threads';
-import { Calls } from './call.js';
 import { FeatherstarError } from './errors.js';
 import type { DoorbellToken } from './hosts/host.js';
 import type { Checked } from './options.js';
@@ -133,7 +132,6 @@ export async function introduce(own: Shard, workers: readonly Worker[], options:
       mine.filter((token) => typeof token === 'object'),
     );
   });
-  own.calls = new Calls(own, options.shards);
   const module = importModule(options.module).then((exports) => own.calls?.setModule(exports));
   await loaded([module, ...running], options.module);
 }

@@ -2,7 +2,7 @@
 //   npm start            PORT, HOST, SHARDS or --port, --host, --shards; --help has the others
 //   curl localhost:8080/shard; curl -d hello localhost:8080/echo
 import { parseArgs } from 'node:util';
-import { FeatherstarError, RUNTIME_HELP, Runtime, runtimeOptions } from 'featherstar';
+import { FeatherstarError, RUNTIME_HELP, Runtime, runtimeOptions, waitForSignal } from 'featherstar';
 
 const HELP = `node main.js [options]
   --port N                    (PORT, default 8080)
@@ -26,7 +26,6 @@ try {
     process.exit(0);
   }
   const runtime = await Runtime.start({ ...options, module: new URL('./app.js', import.meta.url) });
-  for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => runtime.close());
 
   // Shard 0 first: it finds out whether the port is free, or which one port 0 stands for.
   const port = await runtime.shard(0).call('listen', values.host, Number(values.port));
@@ -34,6 +33,9 @@ try {
   for (let i = 1; i < listening; i++) await runtime.shard(i).call('listen', values.host, port);
   const alone = listening === runtime.shardCount ? '' : ' · shard 0 listens for all: no reusePort here';
   console.log(`featherstar listening on http://${values.host}:${port} · ${runtime.summary}${alone}`);
+
+  await waitForSignal(['SIGTERM', 'SIGINT']);
+  await runtime.close(); // answers what runs, then ends; a second signal ends it at once
 } catch (error) {
   if (!FeatherstarError.is(error)) throw error;
   console.error(`${error.code}: ${error.message}`);

@@ -1,0 +1,148 @@
+// Process signals on every shard. Node gives them to the main thread only, so shard 0 listens for all, as long as
+// somebody wants to know, and passes them on by the workers' ports.
+//
+//   process --> SignalHub (shard 0) --> SignalBoard (each shard) --> onSignal() handlers, waitForSignal() waits
+//
+// While the first SIGINT, SIGTERM or SIGQUIT is being handled (a handler's promise is open, or a wait has ended and
+// nobody waits again), the second one ends the process with 128 + its number: a shutdown that hangs can be cut short.
+// Where nobody wants to know, there is no listener, and the signal does what it does by default.
+//
+// Next: signals.ts, which users call.
+
+import { constants } from 'node:os';
+
+export type SignalName = NodeJS.Signals;
+
+/** What a shard's board tells the hub. */
+export interface SignalLink {
+  want(name: SignalName, isWanted: boolean): void;
+  /** A wait for these has ended: from now on one more of them ends the process. */
+  waited(names: readonly SignalName[]): void;
+  /** All handlers of a signal have ended. */
+  done(name: SignalName): void;
+}
+
+const ENDING: readonly string[] = ['SIGINT', 'SIGTERM', 'SIGQUIT'];
+
+/** Shard 0's part: the process's listeners. */
+export class SignalHub {
+  readonly #deliver: (shard: number, name: SignalName) => void;
+  readonly #wants = new Map<SignalName, Set<number>>();
+  readonly #busy = new Map<SignalName, Set<number>>();
+  readonly #waited = new Set<SignalName>();
+  readonly #listening = new Set<SignalName>();
+
+  constructor(deliver: (shard: number, name: SignalName) => void) {
+    this.#deliver = deliver;
+  }
+
+  /** The link of one shard. */
+  link(shard: number): SignalLink {
+    return {
+      want: (name, isWanted) => {
+        if (isWanted) this.#waited.delete(name);
+        this.#note(this.#wants, name, shard, isWanted);
+      },
+      waited: (names) => {
+        for (const name of names) if (ENDING.includes(name)) this.#waited.add(name);
+      },
+      done: (name) => this.#note(this.#busy, name, shard, false),
+    };
+  }
+
+  /** That shard does not run any more. */
+  gone(shard: number): void {
+    for (const map of [this.#wants, this.#busy]) {
+      for (const name of [...map.keys()]) this.#note(map, name, shard, false);
+    }
+  }
+
+  #note(map: Map<SignalName, Set<number>>, name: SignalName, shard: number, isIn: boolean): void {
+    const shards = map.get(name) ?? new Set();
+    map.set(name, shards);
+    if (isIn) shards.add(shard);
+    else shards.delete(shard);
+    if (shards.size === 0) map.delete(name);
+    this.#listen(name);
+  }
+
+  #listen(name: SignalName): void {
+    const isNeeded = this.#wants.has(name) || this.#busy.has(name) || this.#waited.has(name);
+    if (isNeeded === this.#listening.has(name)) return;
+    if (isNeeded) {
+      process.on(name, this.#onSignal);
+      this.#listening.add(name);
+    } else {
+      process.off(name, this.#onSignal);
+      this.#listening.delete(name);
+    }
+  }
+
+  readonly #onSignal = (name: SignalName): void => {
+    const isSecond = this.#busy.has(name) || this.#waited.has(name);
+    if (isSecond && ENDING.includes(name)) process.exit(128 + constants.signals[name]);
+    for (const shard of [...(this.#wants.get(name) ?? [])]) {
+      this.#note(this.#busy, name, shard, true);
+      this.#deliver(shard, name);
+    }
+  };
+
+  close(): void {
+    for (const name of this.#listening) process.off(name, this.#onSignal);
+    this.#listening.clear();
+    this.#wants.clear();
+    this.#busy.clear();
+    this.#waited.clear();
+  }
+}
+
+export interface SignalListener {
+  readonly names: readonly SignalName[];
+  /** A wait: gone after its first signal. */
+  readonly once: boolean;
+  readonly fn: (name: SignalName) => unknown;
+}
+
+/** One shard's part: who wants to know of what. */
+export class SignalBoard {
+  readonly #link: SignalLink;
+  readonly #listeners = new Set<SignalListener>();
+
+  constructor(link: SignalLink) {
+    this.#link = link;
+  }
+
+  #isWanted(name: SignalName): boolean {
+    return [...this.#listeners].some((listener) => listener.names.includes(name));
+  }
+
+  add(listener: SignalListener): void {
+    const fresh = listener.names.filter((name) => !this.#isWanted(name));
+    this.#listeners.add(listener);
+    for (const name of fresh) this.#link.want(name, true);
+  }
+
+  remove(listener: SignalListener): void {
+    if (!this.#listeners.delete(listener)) return;
+    for (const name of listener.names) if (!this.#isWanted(name)) this.#link.want(name, false);
+  }
+
+  /** A signal has come. A handler that fails is reported; the others run. */
+  async deliver(name: SignalName): Promise<void> {
+    const running: Promise<unknown>[] = [];
+    for (const listener of [...this.#listeners]) {
+      if (!listener.names.includes(name)) continue;
+      if (listener.once) {
+        this.#link.waited(listener.names);
+        this.remove(listener);
+      }
+      running.push((async () => listener.fn(name))());
+    }
+    for (const result of await Promise.allSettled(running)) {
+      if (result.status === 'rejected') {
+        process.emitWarning(`a handler of ${name} failed: ${result.reason?.stack ?? result.reason}`, 'Featherstar');
+      }
+    }
+    this.#link.done(name);
+  }
+}
