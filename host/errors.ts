@@ -12,6 +12,8 @@ export type ErrorCode =
   | 'FEATHERSTAR_PEER_DOWN' // the shard that was called does not run any more
   | 'FEATHERSTAR_REMOTE' // the called function threw something that is no Error
   | 'FEATHERSTAR_SERVICE' // a sharded service could not start or stop on every shard
+  | 'FEATHERSTAR_ABORTED' // it was aborted, without a reason of its own
+  | 'FEATHERSTAR_TIMEOUT' // it took longer than it was given
   | 'FEATHERSTAR_CODEC' // a value cannot be sent to another shard
   | 'FEATHERSTAR_SYSTEM' // the kernel said no; errno and syscall are set
   | 'FEATHERSTAR_BODY' // a request's body broke off or is too large
