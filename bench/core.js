@@ -28,7 +28,7 @@ import {
 const CORES = '0,1';
 const PROGRAM_TIMEOUT_MS = 120_000;
 const WASM = 'dist/bench/core.wasm';
-const DEFAULT_TIMERS = [1000, 100_000];
+const DEFAULT_TIMERS = [1000, 10_000, 100_000, 1_000_000];
 const BATCHES = [1, 16, 64];
 
 const OPTIONS = {
@@ -193,6 +193,13 @@ function requirements(figures, suffix) {
     if (!name.startsWith('wheel.insert-cancel.')) continue;
     atMost(name, 1.5);
     atLeast(name, 10, 'wasm', 'node', 'setTimeout and clearTimeout >= 10 x Wasm');
+  }
+  for (const name of ['wheel.recent', 'wheel.insert-fire']) {
+    const each = [...figures.keys()].filter((key) => key.startsWith(`${name}.`)).map((key) => get(key, 'wasm'));
+    if (each.length < 2 || each.includes(undefined)) continue;
+    const medians = each.map((values) => median(values.filter((value) => value !== undefined)));
+    const spread = Math.max(...medians) / Math.min(...medians);
+    lines.push([`${name}: most pending <= 1.5 x fewest, or the other way round`, spread, spread <= 1.5]);
   }
   atMost('pingpong.round-trip', 1.5);
   atLeast('call.round-trip', 10, 'call', 'port', 'MessagePort >= 10 x call(), peer awake');

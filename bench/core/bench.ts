@@ -39,17 +39,29 @@ function handleAt(i: u32): usize {
 // --- wheel ----------------------------------------------------------------------------------------------------------
 
 /**
- * Inserts a timer, 10 ms to 60 s ahead in whole microseconds, and cancels a random one of `count`, again and again.
- * `filling`: instead of cancelling, fills the next place. One loop for both, so that its parts are inlined, as in C.
+ * Inserts a timer, 10 ms to 60 s ahead in whole microseconds, and cancels a random one of the `count` handles from
+ * `first` on, again and again. `filling`: instead of cancelling, fills the next place. One loop for both, so that its
+ * parts are inlined, as in C.
  */
-export function wheelChurn(count: u32, operations: u32, bootNs: f64, filling: bool): void {
+export function wheelChurn(first: u32, count: u32, operations: u32, bootNs: f64, filling: bool): void {
   for (let i: u32 = 0; i < operations; i++) {
-    const handle = handleAt(filling ? i : <u32>((<u64>randomU32() * count) >> 32));
+    const handle = handleAt(first + (filling ? i : <u32>((<u64>randomU32() * count) >> 32)));
     const aheadUs: u64 = 10_000 + ((<u64>randomU32() * 59_990_000) >> 32);
     const index = <u32>insert(bootNs + <f64>(<i64>aheadUs) * 1000, 0, 0);
     if (!filling) must(cancel(load<u32>(handle), load<u32>(handle, 4)) == 0);
     store<u32>(handle, index);
     store<u32>(handle, timerAt(index).generation, 4);
+  }
+}
+
+/** Inserts a timer that is due at the next tick, and fires it, again and again; 4 ns pass, so that no other is due. */
+export function wheelPass(operations: u32, bootNs: f64): void {
+  let nowNs = bootNs;
+  for (let i: u32 = 0; i < operations; i++) {
+    nowNs += 4;
+    const index = <u32>insert(nowNs, 0, 0);
+    must(nextDue(nowNs + TICK_NS) == index);
+    expire(index);
   }
 }
 

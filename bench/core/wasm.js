@@ -16,6 +16,7 @@ const BOOT_NS = 123456789 * 512; // a machine that has been up for a minute
 const WARM_UPS = 12;
 const WARM_UP_PART = 0.05;
 const HANDLE_BYTES = 8;
+const RECENT = 64; // timers of requests that are being served: most are cancelled soon after they were made
 const PAIR_LIMITS = { ...DEFAULT_LIMITS, ringSlots: 1024 };
 
 function instance(module, memory) {
@@ -54,17 +55,28 @@ function timeNs(run) {
   return nowNs() - start;
 }
 
+/** `count` timers are pending all the while: random ones are exchanged, then the last 64, then one more comes and goes. */
 function runWheel(module, count) {
-  const limits = { timerSlots: count + 1, scratchBytes: Math.max(count * HANDLE_BYTES, 4096) };
+  const handles = count + RECENT;
+  const limits = { timerSlots: handles + 1, scratchBytes: Math.max(handles * HANDLE_BYTES, 4096) };
   return (part) => {
     const operations = 2_000_000 * part;
+    const each = (run) => timeNs(run) / operations;
     const core = freshShard(module, limits);
-    core.wheelChurn(count, count, BOOT_NS, 1);
-    const churn = timeNs(() => core.wheelChurn(count, operations, BOOT_NS, 0));
+    core.wheelChurn(0, count, count, BOOT_NS, 1);
+    const churn = each(() => core.wheelChurn(0, count, operations, BOOT_NS, 0));
+    core.wheelChurn(count, RECENT, RECENT, BOOT_NS, 1);
+    const recent = each(() => core.wheelChurn(count, RECENT, operations, BOOT_NS, 0));
+    const pass = each(() => core.wheelPass(operations, BOOT_NS));
     const fire = timeNs(() => {
-      if (core.wheelFire() !== count) throw new Error('not every timer fired');
+      if (core.wheelFire() !== handles) throw new Error('not every timer fired');
     });
-    return { [`wheel.insert-cancel.${count}`]: churn / operations, [`wheel.fire.${count}`]: fire / count };
+    return {
+      [`wheel.insert-cancel.${count}`]: churn,
+      [`wheel.recent.${count}`]: recent,
+      [`wheel.insert-fire.${count}`]: pass,
+      [`wheel.fire.${count}`]: fire / handles,
+    };
   };
 }
 
