@@ -55,7 +55,7 @@ function timeNs(run) {
   return nowNs() - start;
 }
 
-/** `count` timers are pending all the while: random ones are exchanged, then the last 64, then one more comes and goes. */
+/** `count` timers are pending all the while. Random ones are exchanged, then the last 64; one more comes and goes. */
 function runWheel(module, count) {
   const handles = count + RECENT;
   const limits = { timerSlots: handles + 1, scratchBytes: Math.max(handles * HANDLE_BYTES, 4096) };
