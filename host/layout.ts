@@ -110,6 +110,14 @@ export const Control = {
 /** What the host keeps in the control block, behind the core's words (which end at 264): on lines of its own. */
 export const HostControl = { sendBuffersUsed: 320 } as const;
 
+// The two lines behind that are the host's too: which step of a task the shard is in (stall.ts). Written by the shard,
+// read by anyone; a word that the sampler of `HostControl` reads is never in a line that each step writes.
+//
+//   +384  sequence i32 | name's bytes i32 | start of the step f64, 0 = no step runs | name, UTF-8, up to 112 bytes
+//   +512  end of the control block
+export const STEP_OFFSET = 384;
+export const STEP_BYTES = 128;
+
 /** Offset of the number of taken slots in a table of the core (assembly/slab.ts). */
 export const SLAB_USED = 16;
 /** Offset in the control block of the calls that peers have not answered yet. */

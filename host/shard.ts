@@ -1,8 +1,8 @@
 // The JavaScript half of a shard. The core decides; this half carries its decisions to promises and callbacks.
 //
-// A turn: core.turn() fills the ready ring; drain() hands each entry to the owner that it names; then JavaScript tasks
-// run, one by one, as the core's scheduler picks them; then what they wrote to peers is published. Microtasks run when
-// the host's callback returns; what they stage goes out with the next enter.
+// A turn: core.turn() fills the ready ring; drain() hands each entry to the owner that it names; then what was written
+// to peers is published. Microtasks run when the host's callback returns, and behind them JavaScript's tasks, one by one
+// (steps.ts); what they stage goes out with the next enter.
 //
 // Owners are objects with an `onEvent`. They are registered here by number, because the core keeps only a number. Each
 // operation, timer and call ends with exactly one last event, so an owner that counts them knows when it may leave.
@@ -12,6 +12,8 @@ import { type Core, type CoreImports, instantiateCore } from './core.js';
 import { Code, FeatherstarError, fullError } from './errors.js';
 import { type HostFactory, monotonicNs, type ShardHost, type Windows } from './hosts/host.js';
 import { Control, type Header, HostControl, OP_BYTES, ReadyKind, SEND_STAGGER, TIMER_BYTES } from './layout.js';
+import { StepMark } from './stall.js';
+import { Steps, type TaskName } from './steps.js';
 
 export interface Owner {
   /** `tag`: what the owner gave when it asked. OP: result and CQE flags; TIMER: zeros. */
@@ -39,7 +41,9 @@ export interface ShardOptions {
 const { latin1Slice } = Buffer.prototype;
 
 const MORE_WORK = Control.moreWork >> 2;
-const MORE_WORK_BLOCKED = 4; // assembly/layout.ts, MoreWork
+const MORE_WORK_TASKS = 1; // assembly/layout.ts, MoreWork
+const MORE_WORK_BLOCKED = 4;
+const QUOTA_MIN_NS = 1000; // less would be over before the first task
 const SEND_BUFFERS_USED = HostControl.sendBuffersUsed >> 2;
 const READY_TAIL = Control.readyTail >> 2;
 const READY_HEAD = Control.readyHead >> 2;
@@ -48,6 +52,8 @@ const NOW_NS = Control.nowNs >> 3;
 export class Shard {
   readonly index: number;
   readonly core: Core;
+  /** JavaScript's tasks. */
+  readonly steps: Steps;
   readonly host: ShardHost;
   readonly header: Header;
   readonly base: number;
@@ -56,7 +62,6 @@ export class Shard {
   readonly bytes: Buffer;
   readonly words: Int32Array;
   readonly doubles: Float64Array;
-  readonly stallMs: number;
   readonly unhandled: 'warn' | 'throw';
   /** Set by the runtime when it has peers; undefined on a runtime of one shard. */
   calls: Calls | undefined;
@@ -67,8 +72,6 @@ export class Shard {
   readonly #readyMask: number;
   readonly #owners: (Owner | undefined)[] = [undefined];
   readonly #freeOwners: number[] = [];
-  readonly #tasks: ((() => void) | undefined)[] = [undefined];
-  readonly #freeTasks: number[] = [];
   #sendFree = 0;
   #sendFresh = 0;
   readonly #sendWaiters: (() => void)[] = [];
@@ -79,7 +82,6 @@ export class Shard {
   constructor(options: ShardOptions) {
     const { memory, header, shard, factory, module } = options;
     this.index = shard;
-    this.stallMs = options.stallMs;
     this.unhandled = options.unhandled;
     this.memory = memory;
     this.header = header;
@@ -92,7 +94,7 @@ export class Shard {
     this.#ready = new Int32Array(memory.buffer, this.base + header.readyOffset, header.readySlots * 4);
     this.#readyMask = header.readySlots - 1;
     this.#clock[Control.idlePollNs >> 3] = options.idlePollNs;
-    this.#clock[Control.quotaNs >> 3] = options.quotaNs;
+    this.#clock[Control.quotaNs >> 3] = Math.max(options.quotaNs, QUOTA_MIN_NS);
     const windows: Windows = { memory, header, base: this.base, shard };
     this.host = factory.open(windows);
     try {
@@ -101,6 +103,7 @@ export class Shard {
       this.host.close();
       throw error;
     }
+    this.steps = new Steps(this.core, this.#clock, new StepMark(memory, this.base), shard, options.stallMs * 1e6);
   }
 
   start(): void {
@@ -116,12 +119,7 @@ export class Shard {
       if (this.#beforeTurn.length !== 0) for (const hook of this.#beforeTurn.splice(0)) hook();
       core.turn();
       this.#drain();
-      let task = core.firstTask();
-      while (task !== 0) {
-        this.#runTask(task);
-        this.#clock[NOW_NS] = monotonicNs();
-        task = core.nextTask();
-      }
+      if ((this.#control[MORE_WORK] & MORE_WORK_TASKS) !== 0) this.steps.begin();
     } finally {
       this.#inTurn = false;
       core.flush();
@@ -238,23 +236,10 @@ export class Shard {
 
   // --- tasks ---------------------------------------------------------------------------------------------------------
 
-  /** Queues `run` in a scheduling group. Throws FULL. It must not throw. */
-  queueTask(group: number, run: () => void): void {
-    const id = this.#freeTasks.pop() ?? this.#tasks.length;
-    this.#tasks[id] = run;
+  /** Queues a step of a task in its scheduling group. Throws FULL. `run` must not throw. */
+  queueStep(task: TaskName, run: () => void): void {
     if (!this.#inTurn) this.host.poke();
-    const result = this.core.spawnHost(group, id);
-    if (result >= 0) return;
-    this.#tasks[id] = undefined;
-    this.#freeTasks.push(id);
-    throw result === Code.FULL ? fullError('tasks') : new RangeError(`scheduling group ${group}`);
-  }
-
-  #runTask(id: number): void {
-    const run = this.#tasks[id];
-    this.#tasks[id] = undefined;
-    this.#freeTasks.push(id);
-    run?.();
+    this.steps.queue(task, run);
   }
 
   // --- send buffers --------------------------------------------------------------------------------------------------
@@ -299,6 +284,7 @@ export class Shard {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.steps.close();
     this.core.stop();
     this.host.close();
   }

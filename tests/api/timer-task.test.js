@@ -153,17 +153,23 @@ for (const host of hosts()) {
     assert.is(await spawn(() => 'goes on'), 'goes on');
   });
 
-  check('a failure that nobody awaits is an unhandled rejection', async () => {
+  check('a failure that nobody awaits is a warning that names the task, and the shard lives on', async () => {
     const seen = [];
-    const onRejection = (reason) => seen.push(reason);
-    process.on('unhandledRejection', onRejection);
-    spawn(() => Promise.reject('nobody'));
-    spawn(() => {
+    const onWarning = (warning) => seen.push(warning);
+    process.on('warning', onWarning);
+    spawn(() => Promise.reject(new Error('nobody')), { name: 'first' });
+    spawn(function second() {
       throw 'sees it'; // any value may be thrown
     });
     await until(() => seen.length === 2, 'both are reported');
-    process.off('unhandledRejection', onRejection);
-    assert.equal(seen.sort(), ['nobody', 'sees it']);
+    process.off('warning', onWarning);
+    assert.equal(
+      seen.map(({ name }) => name),
+      ['Featherstar', 'Featherstar'],
+    );
+    assert.match(seen[0].message, /^task "first" failed, and nobody awaits it: Error: nobody\n {4}at /);
+    assert.is(seen[1].message, 'task "second" failed, and nobody awaits it: sees it');
+    assert.is(await spawn(() => 'goes on'), 'goes on');
   });
 
   check('scheduling groups: 0 to 15, all of them run', async () => {

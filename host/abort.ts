@@ -1,0 +1,60 @@
+// Aborting, as tasks and timers have it: a source that costs nothing until somebody looks at its signal, and the
+// question whether an error only says that one was aborted.
+
+import { FeatherstarError, optionError } from './errors.js';
+
+export interface AbortOptions {
+  signal?: AbortSignal | undefined;
+}
+
+/** The signal among somebody's options, checked. */
+export function checkSignal(signal: AbortSignal | undefined): AbortSignal | undefined {
+  if (signal === undefined || signal instanceof AbortSignal) return signal;
+  throw optionError('signal', signal, 'an AbortSignal');
+}
+
+/** An AbortController that is made when its signal is asked for: most tasks never do, and it takes a microsecond. */
+export class LazyAbort {
+  #controller: AbortController | undefined;
+  #isAborted = false;
+  #reason: unknown;
+
+  get isAborted(): boolean {
+    return this.#isAborted;
+  }
+
+  get reason(): unknown {
+    return this.#reason;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#isAborted) this.#controller.abort(this.#reason);
+    }
+    return this.#controller.signal;
+  }
+
+  abort(reason: unknown): void {
+    if (this.#isAborted) return;
+    this.#isAborted = true;
+    this.#reason = reason;
+    this.#controller?.abort(reason);
+  }
+
+  throwIfAborted(): void {
+    if (this.#isAborted) throw this.#reason;
+  }
+}
+
+export function abortedError(what: string): FeatherstarError {
+  return new FeatherstarError('FEATHERSTAR_ABORTED', `${what} was aborted`);
+}
+
+/** Whether an error that comes after an abort is just its echo. Any other one is a failure that somebody has to see. */
+export function isEcho(error: unknown, reason: unknown): boolean {
+  if (error === reason) return true;
+  if (!(error instanceof Error)) return false;
+  if (error.name === 'AbortError' || error.cause === reason) return true;
+  return FeatherstarError.is(error) && error.code === 'FEATHERSTAR_ABORTED';
+}

@@ -1,0 +1,19 @@
+// Failures that nobody awaits: reported always, and fatal only where the runtime's option `unhandled` says so.
+
+/**
+ * Reports the failure of `what` when the current turn is over, unless `isSeen()` by then: a handle may be awaited a
+ * moment after its task has failed.
+ */
+export function reportUnhandled(
+  what: string,
+  error: unknown,
+  mode: 'warn' | 'throw',
+  isSeen: () => boolean = () => false,
+): void {
+  setImmediate(() => {
+    if (isSeen()) return;
+    if (mode === 'throw') throw error;
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    process.emitWarning(`${what} failed, and nobody awaits it: ${text}`, 'Featherstar');
+  });
+}

@@ -1,0 +1,67 @@
+// One wait on the wheel, of which everything in this library that takes time is made.
+
+import { optionError } from './errors.js';
+import type { Owner, Shard } from './shard.js';
+
+const DELAY_MAX_MS = 8.64e9;
+
+export function checkDelay(name: string, ms: number, least = 0): number {
+  if (typeof ms === 'number' && ms >= least && ms <= DELAY_MAX_MS) return ms;
+  throw optionError(name, ms, `milliseconds from ${least} to 100 days`);
+}
+
+/**
+ * Calls `resolve` after `delayNs`, never earlier, or `reject` when it is aborted or cancelled before. Its registration
+ * ends with its event or its cancellation. Throws FULL.
+ */
+export class Wait implements Owner {
+  readonly #shard: Shard;
+  readonly #id: number;
+  readonly #index: number;
+  readonly #generation: number;
+  readonly #signal: AbortSignal | undefined;
+  readonly #resolve: () => void;
+  readonly #reject: (reason: unknown) => void;
+  #isSettled = false;
+
+  constructor(
+    shard: Shard,
+    delayNs: number,
+    signal: AbortSignal | undefined,
+    resolve: () => void,
+    reject: (reason: unknown) => void,
+  ) {
+    this.#shard = shard;
+    this.#signal = signal;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.#id = shard.register(this);
+    try {
+      this.#index = shard.armTimer(Math.max(0, delayNs), this.#id, 0);
+    } catch (error) {
+      shard.unregister(this.#id);
+      throw error;
+    }
+    this.#generation = shard.timerGeneration(this.#index);
+    signal?.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  onEvent(): void {
+    this.#shard.unregister(this.#id);
+    if (this.#isSettled) return; // cancelled after it had fired
+    this.#isSettled = true;
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#resolve();
+  }
+
+  readonly #onAbort = (): void => this.cancel(this.#signal?.reason);
+
+  /** Rejects, and takes the timer off the wheel. No effect once it is over. */
+  cancel(reason: unknown): void {
+    if (this.#isSettled) return;
+    this.#isSettled = true;
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+    if (this.#shard.core.cancelTimer(this.#index, this.#generation) === 0) this.#shard.unregister(this.#id);
+    this.#reject(reason);
+  }
+}
