@@ -116,7 +116,7 @@ export const HostControl = { sendBuffersUsed: 320 } as const;
 //   +384  sequence i32 | name's bytes i32 | start of the step f64, 0 = no step runs | name, UTF-8, up to 112 bytes
 //   +512  end of the control block
 export const STEP_OFFSET = 384;
-export const STEP_BYTES = 128;
+export const STEP_NAME_BYTES = 112;
 
 /** Offset of the number of taken slots in a table of the core (assembly/slab.ts). */
 export const SLAB_USED = 16;

@@ -1,8 +1,8 @@
 // The JavaScript half of a shard. The core decides; this half carries its decisions to promises and callbacks.
 //
 // A turn: core.turn() fills the ready ring; drain() hands each entry to the owner that it names; then what was written
-// to peers is published. Microtasks run when the host's callback returns, and behind them JavaScript's tasks, one by one
-// (steps.ts); what they stage goes out with the next enter.
+// to peers is published. Microtasks run when the host's callback returns, and behind them JavaScript's tasks, one by
+// one (steps.ts); what they stage goes out with the next enter.
 //
 // Owners are objects with an `onEvent`. They are registered here by number, because the core keeps only a number. Each
 // operation, timer and call ends with exactly one last event, so an owner that counts them knows when it may leave.

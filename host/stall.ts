@@ -4,13 +4,12 @@
 // only when another task comes, and then under a sequence number that is odd meanwhile: a reader that meets one looks
 // again. The start is one word of 8 bytes, written on each step, 0 between steps.
 
-import { type Header, STEP_BYTES, STEP_OFFSET } from './layout.js';
+import { type Header, STEP_NAME_BYTES, STEP_OFFSET } from './layout.js';
 
 const SEQUENCE = 0; // i32
 const NAME_BYTES = 4; // i32
 const START_NS = 8; // f64
 const NAME = 16;
-const NAME_MAX = STEP_BYTES - NAME;
 const READ_TRIES = 100;
 
 export interface RunningStep {
@@ -31,7 +30,7 @@ export class StepMark {
     const at = base + STEP_OFFSET;
     this.#words = new Int32Array(memory.buffer, at, 2);
     this.#start = new Float64Array(memory.buffer, at + START_NS, 1);
-    this.#text = Buffer.from(memory.buffer, at + NAME, NAME_MAX);
+    this.#text = Buffer.from(memory.buffer, at + NAME, STEP_NAME_BYTES);
   }
 
   /** A step of this task begins. */

@@ -144,12 +144,12 @@ export class Steps {
       return;
     }
     this.#warnings++;
-    const took = Math.round((nowNs - this.#startNs) / 1e6);
-    const more = this.#unnamed === 0 ? '' : ` (and ${this.#unnamed} steps since the last warning)`;
+    const who = `task ${JSON.stringify(this.#current?.name)}${this.#hasEnded ? ' and who awaited it' : ''}`;
+    const ms = Math.round((nowNs - this.#startNs) / 1e6);
+    const more = this.#unnamed === 0 ? '' : `; ${this.#unnamed} more steps did so since the last warning`;
     this.#unnamed = 0;
-    const name = `task ${JSON.stringify(this.#current?.name)}`;
-    const what = `${name}${this.#hasEnded ? ' and who awaited it' : ''} kept shard ${this.#shard} for ${took} ms without a yield`;
-    process.emitWarning(`${what}${more}: await yieldNow() in its loops`, 'Featherstar');
+    const text = `${who} kept shard ${this.#shard} for ${ms} ms without a yield${more}: await yieldNow() in loops`;
+    process.emitWarning(text, 'Featherstar');
   }
 
   close(): void {

@@ -395,7 +395,7 @@ test('every rule can fail', async () => {
     'assembly/op.ts#submit',
     'host/shard.ts#drain',
     'host/shard.ts#turn',
-    'host/timer.ts#Sleep',
+    'host/wait.ts#Wait',
     'host/native/gate.c#gate_admit',
     'host/native/ring.h#PEERS_MAX',
   ];
