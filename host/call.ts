@@ -1,37 +1,46 @@
-// Calls between shards. A call names an exported function of the shard module; arguments and result go through
+// Calls between shards. A call names an exported function of the shard module; arguments and result go in the format of
 // codec.ts into the ring slot (up to 40 bytes) or the sender's arena. assembly/mesh.ts moves them.
 //
 // What can hold a call up: no credit (too many open at that peer) or no room in the arena. Then it waits here, in
 // order, per peer: that is the backpressure that callers feel as a promise that takes longer.
+//
+// Aborts must not wait for the calls that they end. So the core has one credit more for each peer than calls may use
+// (core.ts), and it carries the aborts, one at a time. It always comes back: a peer answers an abort when it reads it.
 
-import { Decoder, Encoder } from './codec.js';
+import { Line, type Reject, type Resolve, WaitingCall } from './call-line.js';
+import { type CallOptions, GivenSignals, signalsAmong, Watch } from './call-signals.js';
+import { ABORT_CREDITS } from './core.js';
+import { Decoder } from './decoder.js';
+import { Encoder, tooLarge } from './encoder.js';
 import { Code, FeatherstarError, fullError } from './errors.js';
 import { INTERNAL_FIRST, internalMethod, type Part, runInternal } from './internal.js';
-import { CALL_BYTES, MESSAGE_BYTES, MESSAGE_OFFSET, ReadyKind } from './layout.js';
+import { CALL_BYTES, COUNTER_NAMES, MESSAGE_BYTES, MESSAGE_OFFSET, ReadyKind } from './layout.js';
 import type { Shard } from './shard.js';
 
 const OK = 0;
 const THREW = 1;
+const ABORT = 0xffff; // the method whose arguments are numbers of signals, and the reason
 const ARENA_HEADER_BYTES = 16; // of each block (assembly/arena.ts)
-const PAYLOAD_OFFSET = MESSAGE_OFFSET + 24;
-const METHOD_WORD = MESSAGE_OFFSET >> 2;
+const MESSAGE_WORD = MESSAGE_OFFSET >> 2;
+const PAYLOAD_WORD = MESSAGE_WORD + 4; // its address, or 0: inline
+const INLINE_WORD = MESSAGE_WORD + 6;
+const PEER_WORD = 4;
+const NOBODY = -1;
 
-type Resolve = (value: unknown) => void;
-type Reject = (reason: unknown) => void;
+/** What a slot of the call table is used for, on this side. Kept and used again with the slot. */
+class Open {
+  peer = NOBODY;
+  isAbort = false;
+  resolve: Resolve | undefined;
+  reject: Reject | undefined;
+  watch: Watch | undefined;
 
-interface Pending {
-  method: number;
-  /** The encoded arguments: the encoder's own buffer, or a copy if the call has to wait. */
-  bytes: Uint8Array;
-  length: number;
-  resolve: Resolve;
-  reject: Reject;
-}
-
-interface Open {
-  peer: number;
-  resolve: Resolve;
-  reject: Reject;
+  clear(): void {
+    this.peer = NOBODY;
+    this.resolve = undefined;
+    this.reject = undefined;
+    this.watch = undefined;
+  }
 }
 
 /** A reply that found no room in the arena. */
@@ -41,15 +50,35 @@ interface HeldReply {
   bytes: Uint8Array;
 }
 
+interface Abort {
+  numbers: number[];
+  reason: unknown;
+}
+
 export type ShardFunction = (...args: never[]) => unknown;
+
+// One executor for all promises: what it leaves here is taken at once.
+let resolveNew: Resolve;
+let rejectNew: Reject;
+const keepNew = (resolve: Resolve, reject: Reject): void => {
+  resolveNew = resolve;
+  rejectNew = reject;
+};
 
 export class Calls {
   readonly #shard: Shard;
-  readonly #encoder = new Encoder();
+  readonly #encoder: Encoder;
   readonly #decoder: Decoder;
-  readonly #callsAt: number;
-  readonly #open: (Open | undefined)[] = [];
-  readonly #waiting: Pending[][];
+  readonly #callsWord: number;
+  readonly #maxBytes: number;
+  readonly #credits: number;
+  readonly #open: Open[] = [];
+  /** Calls that are open at each peer, without aborts. */
+  readonly #openAt: number[];
+  readonly #waiting: Line[];
+  /** Aborts that wait for each peer, and the one that is under way. */
+  readonly #aborts: { waiting: Abort[]; isOut: boolean }[];
+  readonly #given = new GivenSignals();
   readonly #down: boolean[] = [];
   readonly #onDown = new Set<(peer: number) => void>();
   #held: HeldReply[] = [];
@@ -57,12 +86,19 @@ export class Calls {
   #methods = new Map<string, number>();
   #early: number[] = [];
   #arenaWaits = false;
+  #caller = NOBODY; // whose arguments are being decoded
 
   constructor(shard: Shard, shardCount: number) {
+    const { header } = shard;
     this.#shard = shard;
-    this.#decoder = new Decoder(shard.bytes);
-    this.#callsAt = shard.base + shard.header.callsOffset;
-    this.#waiting = Array.from({ length: shardCount }, () => []);
+    this.#maxBytes = header.arenaBytes - ARENA_HEADER_BYTES;
+    this.#encoder = new Encoder(this.#maxBytes);
+    this.#decoder = new Decoder(shard.bytes, (id) => this.#given.open(this.#caller, id));
+    this.#callsWord = (shard.base + header.callsOffset) >>> 2;
+    this.#credits = header.creditCount - ABORT_CREDITS;
+    this.#openAt = new Array(shardCount).fill(0);
+    this.#waiting = Array.from({ length: shardCount }, () => new Line());
+    this.#aborts = Array.from({ length: shardCount }, () => ({ waiting: [], isOut: false }));
   }
 
   /** The shard module's functions. The same module is loaded in every shard, so sorted names give the same numbers. */
@@ -85,90 +121,183 @@ export class Calls {
 
   // --- calling -------------------------------------------------------------------------------------------------------
 
-  call(peer: number, name: string, args: unknown[]): Promise<unknown> {
+  call(peer: number, name: string, args: readonly unknown[], options?: CallOptions): Promise<unknown> {
     const method = this.#methods.get(name);
-    if (method !== undefined) return this.#begin(peer, method, args);
+    if (method !== undefined) return this.#begin(peer, method, args, options);
     const text = `the shard module exports no function ${JSON.stringify(name)}`;
     return Promise.reject(new FeatherstarError('FEATHERSTAR_MODULE', text));
   }
 
   /** Calls a function of the library's own (internal.ts). */
   callInternal(peer: number, part: Part, name: string, ...args: unknown[]): Promise<unknown> {
-    return this.#begin(peer, internalMethod(part), [name, ...args]);
+    return this.#begin(peer, internalMethod(part), [name, ...args], undefined);
   }
 
-  #begin(peer: number, method: number, args: unknown[]): Promise<unknown> {
-    if (peer === this.#shard.index) return this.#callHere(method, args);
+  #begin(peer: number, method: number, args: readonly unknown[], options: CallOptions | undefined): Promise<unknown> {
+    if (peer === this.#shard.index) return this.#callHere(method, args, options);
+    const encoder = this.#encoder;
     let length: number;
     try {
-      length = this.#encoder.encode(args);
+      length = encoder.args(args);
     } catch (error) {
       return Promise.reject(error);
     }
-    return new Promise((resolve, reject) => {
-      const pending = { method, bytes: this.#encoder.bytes as Uint8Array, length, resolve, reject };
-      const queue = this.#waiting[peer];
-      if (queue.length === 0 && this.#send(peer, pending)) return;
-      pending.bytes = copyOf(pending.bytes, length); // what counts are the arguments as they were when it was called
-      queue.push(pending);
-    });
+    let watch: Watch | undefined;
+    if (encoder.signals !== undefined || options !== undefined) {
+      watch = new Watch(encoder.signals ?? [], encoder.firstSignal, options?.signal);
+      const { aborted } = watch;
+      if (aborted !== undefined) return Promise.reject(aborted.reason);
+    }
+    const promise = new Promise(keepNew);
+    const resolve = resolveNew;
+    const reject = rejectNew;
+    watch?.start(options?.timeoutMs);
+    if (this.#waiting[peer].first === undefined && this.#send(peer, method, length, resolve, reject, watch)) {
+      return promise;
+    }
+    this.#wait(peer, new WaitingCall(method, copyOf(encoder.bytes, length), resolve, reject, watch));
+    return promise;
+  }
+
+  #wait(peer: number, call: WaitingCall): void {
+    const line = this.#waiting[peer];
+    line.push(call);
+    const { watch } = call;
+    if (watch === undefined) return;
+    watch.onAbort = (reason) => {
+      line.remove(call); // the peer has not heard of it
+      call.reject(reason);
+    };
   }
 
   /** A call to the own shard is a call: no copy, but also never in the caller's stack frame. */
-  async #callHere(method: number, args: unknown[]): Promise<unknown> {
+  #callHere(method: number, args: readonly unknown[], options: CallOptions | undefined): Promise<unknown> {
+    const signals = signalsAmong(args);
+    if (signals.length === 0 && options === undefined) return this.#runSoon(method, args, undefined);
+    const watch = new Watch(signals, 0, options?.signal);
+    if (watch.aborted !== undefined) return Promise.reject(watch.aborted.reason);
+    return new Promise((resolve, reject) => {
+      let isOver = false;
+      watch.onAbort = (reason) => {
+        isOver = true;
+        reject(reason);
+      };
+      watch.start(options?.timeoutMs);
+      const end = () => watch.stop();
+      this.#runSoon(method, args, () => isOver)
+        .finally(end)
+        .then(resolve, reject);
+    });
+  }
+
+  async #runSoon(method: number, args: readonly unknown[], isOver: (() => boolean) | undefined): Promise<unknown> {
     await undefined;
-    return this.#run(method, args);
+    return isOver?.() ? undefined : this.#run(method, args);
   }
 
-  #run(method: number, args: unknown[]): unknown {
-    if (method >= INTERNAL_FIRST) return runInternal(method, args);
+  #run(method: number, args: readonly unknown[]): unknown {
+    if (method >= INTERNAL_FIRST) return runInternal(method, args as unknown[]);
     const run = this.#functions?.[method] as ((...args: unknown[]) => unknown) | undefined;
-    if (run === undefined)
+    if (run === undefined) {
       throw new FeatherstarError('FEATHERSTAR_MODULE', `the shard module has no function ${method}`);
-    return run(...args);
+    }
+    switch (args.length) {
+      case 0:
+        return run();
+      case 1:
+        return run(args[0]);
+      case 2:
+        return run(args[0], args[1]);
+      default:
+        return run(...args);
+    }
   }
 
-  /** False if the call has to wait. */
-  #send(peer: number, pending: Pending): boolean {
+  /** Sends what the encoder holds. False if it has to wait. */
+  #send(
+    peer: number,
+    method: number,
+    length: number,
+    resolve: Resolve,
+    reject: Reject,
+    watch: Watch | undefined,
+  ): boolean {
+    if (this.#openAt[peer] >= this.#credits) {
+      this.#countRefusal();
+      return false;
+    }
     const { core } = this.#shard;
-    if (this.#down[peer]) {
-      pending.reject(downError(peer));
-      return true;
-    }
-    const { bytes, length } = pending;
-    const index = core.callBegin(peer);
+    const index = this.#down[peer] ? Code.PEER_DOWN : core.callBegin(peer);
     if (index < 0) {
-      if (index === Code.NO_CREDIT) return false;
-      pending.reject(index === Code.PEER_DOWN ? downError(peer) : fullError('calls'));
+      watch?.stop();
+      reject(index === Code.PEER_DOWN ? downError(peer) : fullError('calls'));
       return true;
     }
-    const payload = this.#write(index, bytes, length);
+    const payload = this.#write(index, length);
     if (payload < 0) {
       core.callFree(index);
-      if (payload === Code.RANGE) pending.reject(tooLarge(length, this.#shard.header.arenaBytes));
-      return payload === Code.RANGE;
+      if (payload !== Code.RANGE) return false;
+      watch?.stop();
+      reject(tooLarge(length, this.#maxBytes));
+      return true;
     }
-    this.#open[index] = { peer, resolve: pending.resolve, reject: pending.reject };
-    core.callSend(index, pending.method, length, payload);
+    this.#openAt[peer]++;
+    const open = this.#take(index, peer, resolve, reject);
+    if (watch !== undefined) this.#watch(index, open, watch);
+    core.callSend(index, method, length, payload);
     this.#shard.host.poke();
     return true;
   }
 
-  /** Puts the encoded value where it fits: 0 inline, an arena address, FULL to wait, RANGE if it never fits. */
-  #write(index: number, source: Uint8Array, length: number): number {
-    const { bytes, core, header } = this.#shard;
+  #take(index: number, peer: number, resolve: Resolve, reject: Reject): Open {
+    while (this.#open.length <= index) this.#open.push(new Open());
+    const open = this.#open[index];
+    open.peer = peer;
+    open.isAbort = false;
+    open.resolve = resolve;
+    open.reject = reject;
+    return open;
+  }
+
+  #watch(index: number, open: Open, watch: Watch): void {
+    open.watch = watch;
+    watch.onAbort = (reason, numbers) => {
+      const { peer, reject } = open;
+      open.resolve = undefined; // the slot stays until the reply comes
+      open.reject = undefined;
+      open.watch = undefined;
+      this.#shard.core.callAbandon(index);
+      if (numbers.length > 0) {
+        this.#aborts[peer].waiting.push({ numbers, reason });
+        this.#sendAbort(peer);
+      }
+      reject?.(reason);
+    };
+  }
+
+  #countRefusal(): void {
+    const { memory, base, header } = this.#shard;
+    const at = base + header.countersOffset + 8 * COUNTER_NAMES.indexOf('creditRefused');
+    new BigUint64Array(memory.buffer, at, 1)[0]++;
+  }
+
+  /** Puts what the encoder holds where it fits: 0 inline, an arena address, FULL to wait, RANGE if it never fits. */
+  #write(index: number, length: number): number {
+    const { words, bytes, core } = this.#shard;
     if (length <= MESSAGE_BYTES) {
-      const at = this.#callsAt + index * CALL_BYTES + PAYLOAD_OFFSET;
-      for (let i = 0; i < length; i++) bytes[at + i] = source[i];
+      const from = this.#encoder.words;
+      const at = this.#callsWord + index * (CALL_BYTES >> 2) + INLINE_WORD;
+      const count = (length + 3) >> 2;
+      for (let i = 0; i < count; i++) words[at + i] = from[i];
       return 0;
     }
-    if (length > header.arenaBytes - ARENA_HEADER_BYTES) return Code.RANGE;
+    if (length > this.#maxBytes) return Code.RANGE;
     const at = core.arenaTake(length) >>> 0; // an address: Wasm's i32 reads as signed
     if (at === 0) {
       this.#waitForArena();
       return Code.FULL;
     }
-    bytes.set(source.subarray(0, length), at);
+    bytes.set(this.#encoder.bytes.subarray(0, length), at);
     return at;
   }
 
@@ -181,16 +310,61 @@ export class Calls {
       if (this.#shard.closed) return;
       const held = this.#held;
       this.#held = [];
-      for (const { call, status, bytes } of held) this.#sendReply(call, status, bytes, bytes.length);
-      for (let peer = 0; peer < this.#waiting.length; peer++) this.#retry(peer);
+      for (const { call, status, bytes } of held) {
+        this.#encoder.restore(bytes);
+        this.#sendReply(call, status, bytes.length);
+      }
+      for (let peer = 0; peer < this.#waiting.length; peer++) {
+        this.#sendAbort(peer);
+        this.#retry(peer);
+      }
     });
   }
 
   #retry(peer: number): void {
-    const queue = this.#waiting[peer];
-    let sent = 0;
-    while (sent < queue.length && this.#send(peer, queue[sent])) sent++;
-    if (sent !== 0) queue.splice(0, sent);
+    const line = this.#waiting[peer];
+    for (let call = line.first; call !== undefined; call = line.first) {
+      if (this.#openAt[peer] >= this.#credits) return;
+      const { method, bytes, resolve, reject, watch } = call;
+      this.#encoder.restore(bytes);
+      if (!this.#send(peer, method, bytes.length, resolve, reject, watch)) return;
+      line.remove(call);
+    }
+  }
+
+  // --- aborts --------------------------------------------------------------------------------------------------------
+
+  #sendAbort(peer: number): void {
+    const aborts = this.#aborts[peer];
+    if (aborts.isOut || aborts.waiting.length === 0) return;
+    const { core } = this.#shard;
+    const index = core.callBegin(peer);
+    if (index < 0) return; // the peer is down: peerDown() will come, and clear this
+    const length = this.#encodeAbort(aborts.waiting[0]);
+    const payload = this.#write(index, length);
+    if (payload < 0) {
+      core.callFree(index);
+      return;
+    }
+    aborts.waiting.shift();
+    aborts.isOut = true;
+    const next = () => {
+      aborts.isOut = false;
+      this.#sendAbort(peer);
+    };
+    this.#take(index, peer, next, next).isAbort = true;
+    core.callSend(index, ABORT, length, payload);
+    this.#shard.host.poke();
+  }
+
+  #encodeAbort({ numbers, reason }: Abort): number {
+    try {
+      const length = this.#encoder.args([numbers, reason]);
+      if (length <= this.#maxBytes && this.#encoder.signals === undefined) return length;
+    } catch {
+      // The reason is such as cannot be sent. That it ends is what counts.
+    }
+    return this.#encoder.args([numbers, abortedError()]);
   }
 
   // --- events --------------------------------------------------------------------------------------------------------
@@ -203,55 +377,52 @@ export class Calls {
     else this.#retry(index);
   }
 
-  #read(index: number): unknown {
-    const { words, core } = this.#shard;
-    const word = (this.#callsAt + index * CALL_BYTES + MESSAGE_OFFSET) >>> 2;
-    const payload = words[word + 4] >>> 0;
-    if (payload === 0) return this.#decoder.decode(this.#callsAt + index * CALL_BYTES + PAYLOAD_OFFSET);
-    try {
-      return this.#decoder.decode(payload);
-    } finally {
-      core.arenaRelease(payload);
-    }
-  }
-
   #onRequest(index: number): void {
-    const word = ((this.#callsAt + index * CALL_BYTES) >>> 2) + METHOD_WORD;
-    const method = this.#shard.words[word] >>> 16;
+    const { words } = this.#shard;
+    const slot = this.#callsWord + index * (CALL_BYTES >> 2);
+    const method = words[slot + MESSAGE_WORD] >>> 16;
+    const payload = words[slot + PAYLOAD_WORD] >>> 0;
+    const peer = words[slot + PEER_WORD];
+    let numbers: number[] | undefined;
+    let result: unknown;
+    let status = OK;
     try {
-      const args = this.#read(index) as unknown[];
-      const result = this.#run(method, args);
-      if (result instanceof Promise) {
-        result.then(
-          (value) => this.#reply(index, OK, value),
-          (error) => this.#reply(index, THREW, error),
-        );
-      } else this.#reply(index, OK, result);
+      this.#caller = peer;
+      const args = this.#decoder.args(payload === 0 ? (slot + INLINE_WORD) << 2 : payload);
+      numbers = this.#decoder.signals;
+      if (payload !== 0) this.#shard.core.arenaRelease(payload);
+      if (method === ABORT) this.#given.abort(peer, args[0] as number[], args[1]);
+      else result = this.#run(method, args);
     } catch (error) {
-      this.#reply(index, THREW, error);
+      status = THREW;
+      result = error;
     }
+    if (typeof result === 'object' && result !== null && status === OK && isThenable(result)) {
+      result.then(
+        (value) => this.#end(index, OK, value, peer, numbers),
+        (error) => this.#end(index, THREW, error, peer, numbers),
+      );
+    } else this.#end(index, status, result, peer, numbers);
   }
 
-  #reply(index: number, status: number, value: unknown): void {
+  #end(index: number, status: number, value: unknown, peer: number, numbers: number[] | undefined): void {
+    if (numbers !== undefined) this.#given.close(peer, numbers);
     if (this.#shard.closed) return;
     let length: number;
     let outcome = status;
     try {
-      length = this.#encoder.encode(value);
+      length = this.#encoder.value(value);
+      if (length > this.#maxBytes) throw tooLarge(length, this.#maxBytes);
     } catch (error) {
       outcome = THREW;
-      length = this.#encoder.encode(error);
+      length = this.#encoder.value(error);
     }
-    if (length > this.#shard.header.arenaBytes - ARENA_HEADER_BYTES) {
-      outcome = THREW;
-      length = this.#encoder.encode(tooLarge(length, this.#shard.header.arenaBytes));
-    }
-    this.#sendReply(index, outcome, this.#encoder.bytes, length);
+    this.#sendReply(index, outcome, length);
   }
 
-  #sendReply(index: number, status: number, bytes: Uint8Array, length: number): void {
-    const payload = this.#write(index, bytes, length);
-    if (payload === Code.FULL) this.#held.push({ call: index, status, bytes: copyOf(bytes, length) });
+  #sendReply(index: number, status: number, length: number): void {
+    const payload = this.#write(index, length);
+    if (payload === Code.FULL) this.#held.push({ call: index, status, bytes: copyOf(this.#encoder.bytes, length) });
     else {
       this.#shard.core.callReply(index, status, length, payload);
       this.#shard.host.poke();
@@ -260,14 +431,29 @@ export class Calls {
 
   #onReply(index: number, abandoned: boolean): void {
     const open = this.#open[index];
-    this.#open[index] = undefined;
-    const word = (this.#callsAt + index * CALL_BYTES + MESSAGE_OFFSET) >>> 2;
-    const status = (this.#shard.words[word] >>> 8) & 0xff;
-    const value = this.#read(index);
-    this.#shard.core.callFree(index);
-    if (open === undefined || abandoned) return;
-    if (status === OK) open.resolve(value);
-    else open.reject(value instanceof Error ? value : remoteError(value));
+    const { peer, isAbort, resolve, reject, watch } = open;
+    if (peer === NOBODY) return; // that peer was found to be down between the turn and now
+    const { words, core } = this.#shard;
+    const slot = this.#callsWord + index * (CALL_BYTES >> 2);
+    const status = (words[slot + MESSAGE_WORD] >>> 8) & 0xff;
+    const payload = words[slot + PAYLOAD_WORD] >>> 0;
+    let value: unknown;
+    let failure: unknown;
+    try {
+      if (!abandoned) value = this.#decoder.value(payload === 0 ? (slot + INLINE_WORD) << 2 : payload);
+    } catch (error) {
+      failure = error;
+    }
+    if (payload !== 0) core.arenaRelease(payload);
+    core.callFree(index);
+    open.clear();
+    if (!isAbort) {
+      this.#openAt[peer]--;
+      watch?.stop();
+    }
+    if (status === OK && failure === undefined) resolve?.(value);
+    else reject?.(failure ?? (value instanceof Error ? value : remoteError(value)));
+    if (this.#waiting[peer].first !== undefined) this.#retry(peer);
   }
 
   isDown(peer: number): boolean {
@@ -285,32 +471,48 @@ export class Calls {
     if (this.#down[peer]) return;
     this.#down[peer] = true;
     this.#shard.core.peerDown(peer);
+    this.#aborts[peer] = { waiting: [], isOut: false };
     this.#open.forEach((open, index) => {
-      if (open?.peer !== peer) return;
-      this.#open[index] = undefined;
+      if (open.peer !== peer) return;
+      const { reject, watch, isAbort } = open;
+      open.clear();
       this.#shard.core.callFree(index);
-      open.reject(downError(peer));
+      watch?.stop();
+      if (!isAbort) reject?.(downError(peer));
     });
-    for (const pending of this.#waiting[peer].splice(0)) pending.reject(downError(peer));
+    this.#openAt[peer] = 0;
+    const line = this.#waiting[peer];
+    for (let call = line.first; call !== undefined; call = line.first) {
+      line.remove(call);
+      call.watch?.stop();
+      call.reject(downError(peer));
+    }
+    this.#given.peerDown(peer, downError(peer));
     for (const callback of [...this.#onDown]) callback(peer);
+  }
+
+  /** Signals that functions called by peers have at the moment. */
+  get givenSignals(): number {
+    return this.#given.size;
   }
 }
 
+function isThenable(value: object): value is PromiseLike<unknown> {
+  return value instanceof Promise || typeof (value as PromiseLike<unknown>).then === 'function';
+}
+
 function copyOf(bytes: Uint8Array, length: number): Uint8Array {
-  const copy = new Uint8Array(length);
-  copy.set(bytes.subarray(0, length));
-  return copy;
+  return new Uint8Array(bytes.subarray(0, length));
 }
 
 export function downError(peer: number): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_PEER_DOWN', `shard ${peer} does not run any more`);
 }
 
-function remoteError(value: unknown): FeatherstarError {
-  return new FeatherstarError('FEATHERSTAR_REMOTE', `the called function threw ${String(value)}`, { cause: value });
+function abortedError(): FeatherstarError {
+  return new FeatherstarError('FEATHERSTAR_ABORTED', 'the caller aborted, with a reason that cannot be sent');
 }
 
-function tooLarge(length: number, arenaBytes: number): FeatherstarError {
-  const text = `a value of ${length} bytes does not fit the arena of ${arenaBytes} (limits.arenaBytes)`;
-  return new FeatherstarError('FEATHERSTAR_CODEC', text);
+function remoteError(value: unknown): FeatherstarError {
+  return new FeatherstarError('FEATHERSTAR_REMOTE', `the called function threw ${String(value)}`, { cause: value });
 }
