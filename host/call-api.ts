@@ -65,8 +65,8 @@ function checkCallOptions(options: CallOptions): CallOptions {
 }
 
 /**
- * Runs an exported function of the shard module on a shard, from any shard; with a way out. For the types' sake name the
- * module: `submitTo<typeof module, 'get'>(1, 'get', ['key'])`, or use `runtime<typeof module>().shard(1).submit()`.
+ * Runs an exported function of the shard module on a shard, from any shard; with a way out. For typed results name the
+ * module, `submitTo<typeof module, 'get'>(1, 'get', ['key'])`, or use `runtime<typeof module>().shard(1).submit()`.
  */
 export async function submitTo<M extends object = UntypedModule, K extends FunctionName<M> = FunctionName<M>>(
   shard: number,

@@ -5,16 +5,15 @@
 // order, per peer: that is the backpressure that callers feel as a promise that takes longer.
 //
 // Aborts must not wait for the calls that they end. So the core has one credit more for each peer than calls may use
-// (core.ts), and it carries the aborts, one at a time. It always comes back: a peer answers an abort when it reads it.
+// (options.ts), and it carries the aborts, one at a time. It always comes back: a peer answers an abort at once.
 
 import { Line, type Reject, type Resolve, WaitingCall } from './call-line.js';
 import { type CallOptions, GivenSignals, signalsAmong, Watch } from './call-signals.js';
-import { ABORT_CREDITS } from './core.js';
 import { Decoder } from './decoder.js';
 import { Encoder, tooLarge } from './encoder.js';
 import { Code, FeatherstarError, fullError } from './errors.js';
 import { INTERNAL_FIRST, internalMethod, type Part, runInternal } from './internal.js';
-import { CALL_BYTES, COUNTER_NAMES, MESSAGE_BYTES, MESSAGE_OFFSET, ReadyKind } from './layout.js';
+import { ABORT_CREDITS, CALL_BYTES, COUNTER_NAMES, MESSAGE_BYTES, MESSAGE_OFFSET, ReadyKind } from './layout.js';
 import type { Shard } from './shard.js';
 
 const OK = 0;

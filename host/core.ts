@@ -114,16 +114,9 @@ export function planShardBytes(shardCount: number, limits: Limits): number {
   return readHeader(sketchOf(shardCount, limits).sketch).shardBytes;
 }
 
-/** Credits of each peer that calls may not use: they carry the aborts (call.ts). */
-export const ABORT_CREDITS = 1;
-
-function withAborts(limits: Limits): Limits {
-  return { ...limits, creditCount: limits.creditCount + ABORT_CREDITS };
-}
-
 function sketchOf(shardCount: number, limits: Limits): { sketch: WebAssembly.Memory; pages: number } {
   const sketch = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
-  writeLimits(sketch, shardCount, withAborts(limits));
+  writeLimits(sketch, shardCount, limits);
   const pages = planIn(sketch);
   if (pages === 0)
     throw optionError('limits', `for ${shardCount} shards`, 'such that all of them fit into 4 GiB together');
@@ -134,7 +127,7 @@ function sketchOf(shardCount: number, limits: Limits): { sketch: WebAssembly.Mem
 export function makeMemory(shardCount: number, limits: Limits): { memory: WebAssembly.Memory; header: Header } {
   const { pages } = sketchOf(shardCount, limits);
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-  writeLimits(memory, shardCount, withAborts(limits));
+  writeLimits(memory, shardCount, limits);
   planIn(memory);
   const header = readHeader(memory);
   if (header.abiVersion !== ABI_VERSION) {

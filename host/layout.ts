@@ -67,6 +67,9 @@ export type Limits = Pick<
   | 'scratchBytes'
 >;
 
+/** Credits of each peer, beside `creditCount`, that calls may not use: they carry the aborts (call.ts). */
+export const ABORT_CREDITS = 1;
+
 export const ABI_VERSION = 1;
 export const SHARDS_MAX = 64;
 export const HEADER = 4096;

@@ -8,7 +8,7 @@ import { optionError } from './errors.js';
 import { withEnvironment } from './flags.js';
 import type { HostFactory, HostName } from './hosts/host.js';
 import { pick } from './hosts/pick.js';
-import { type Limits, SEND_STAGGER, SHARDS_MAX } from './layout.js';
+import { ABORT_CREDITS, type Limits, SEND_STAGGER, SHARDS_MAX } from './layout.js';
 
 export interface RuntimeOptions {
   /** Number of shards, 1 to 64, or 'auto': one for each processor that this process may use and its quota pays for. */
@@ -109,6 +109,7 @@ function checkLimits(partial: Partial<Limits>): Limits {
   if (limits.readySlots < 2 * limits.cqeSlots)
     throw optionError('limits.readySlots', limits.readySlots, '>= 2 * cqeSlots');
   if (limits.arenaBytes % 16 !== 0) throw optionError('limits.arenaBytes', limits.arenaBytes, 'a multiple of 16');
+  limits.creditCount += ABORT_CREDITS;
   return limits as unknown as Limits;
 }
 

@@ -167,7 +167,7 @@ for (const host of hosts()) {
       if (typeof value === 'number') assert.ok(Object.is(answer, value), String(value));
     }
     const kinds = [Buffer.from('x'), new ArrayBuffer(3), new Date(), new Map(), new Set(), [], {}, 1n, null];
-    const names = ['Uint8Array', 'Uint8Array', 'Date', 'Map', 'Set', 'Array', 'Object', 'bigint', 'null'];
+    const names = ['Uint8Array', 'ArrayBuffer', 'Date', 'Map', 'Set', 'Array', 'Object', 'bigint', 'null'];
     for (const [i, value] of kinds.entries()) assert.is(await here.shard(1).call('kindOf', value), names[i]);
     assert.ok(Number.isNaN((await here.shard(1).call('echo', new Date(NaN))).getTime()));
     assert.equal(await here.shard(1).call('echo', new Array(2)), [undefined, undefined]); // holes are filled
@@ -187,8 +187,8 @@ for (const host of hosts()) {
       cycle,
       new (class Own {})(),
       new WeakMap(),
-      /x/,
-      new Float64Array(1),
+      Object(1),
+      new SharedArrayBuffer(1),
       new URL('a:b'),
     ];
     for (const value of wrong) {
