@@ -3,6 +3,7 @@
 export type { Caller, FunctionName, ShardHandle, UntypedModule } from './call-api.js';
 export { type ErrorCode, FeatherstarError } from './errors.js';
 export { type ProgramOptions, RUNTIME_HELP, runtimeOptions } from './flags.js';
+export { connectRuntime, type ForeignPortOptions, ForeignRuntime, ForeignShard, foreignPort } from './foreign.js';
 export { Gate } from './gate.js';
 export { type GroupOptions, type SchedulingGroup, schedulingGroup } from './group.js';
 export type { HostName } from './hosts/host.js';

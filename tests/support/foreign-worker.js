@@ -1,0 +1,47 @@
+// A worker that is no shard: does with a runtime what tests/api/foreign.test.js tells it.
+
+import { parentPort, workerData } from 'node:worker_threads';
+import { connectRuntime } from 'featherstar';
+
+const runtime = await connectRuntime(workerData);
+const open = [];
+
+const describe = (error) => ({ error: [error.name, error.code, error.message], stack: error.stack });
+const outcome = (promise) => promise.then((value) => ({ value }), describe);
+
+const commands = {
+  shardCount: async () => runtime.shardCount,
+  call: (shard, name, ...args) => outcome(runtime.shard(shard).call(name, ...args)),
+  wrongShard: async (shard) => outcome((async () => runtime.shard(shard))()),
+  unclonable: (shard) => outcome(runtime.shard(shard).call('echo', () => 1)),
+  flood: async (count) => {
+    const calls = Array.from({ length: count }, (_, i) => runtime.shard(i % runtime.shardCount).call('echo', i));
+    return (await Promise.all(calls)).filter((value, i) => value === i).length;
+  },
+  abort: async (shard, how) => {
+    const controller = new AbortController();
+    if (how === 'before') controller.abort(new Error('own reason'));
+    const call = outcome(runtime.shard(shard).submit('later', [30, 'late'], { signal: controller.signal }));
+    if (how === 'during') setTimeout(() => controller.abort(new Error('own reason')), 5);
+    return call;
+  },
+  changed: async () => {
+    const bytes = new Uint8Array([1]);
+    const calls = Array.from({ length: 5 }, () => runtime.shard(0).call('echo', bytes));
+    bytes[0] = 2;
+    return (await Promise.all(calls)).map(([first]) => first);
+  },
+  begin: async (shard, name, ...args) => {
+    open.push(outcome(runtime.shard(shard).call(name, ...args)));
+  },
+  ends: () => Promise.all(open.splice(0)),
+  close: async () => {
+    runtime.close();
+    return [runtime.closed, await outcome(runtime.shard(0).call('echo', 1))];
+  },
+  exit: () => process.exit(0),
+};
+
+parentPort.on('message', async ({ id, command, args }) => {
+  parentPort.postMessage({ id, result: await commands[command](...args) });
+});
