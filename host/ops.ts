@@ -1,7 +1,7 @@
 // Operations by name: what the sockets of net/ and http/ ask the core to stage. Numbers are the kernel's
 // (include/uapi/linux/io_uring.h); the gate and the portable host take no others.
 
-import { fullError } from './errors.js';
+import { Code, type FeatherstarError, fullError, systemError } from './errors.js';
 import type { Shard } from './shard.js';
 
 const FIXED_FILE = 1;
@@ -28,27 +28,45 @@ const SHUT_WR = 1;
 export const MORE = 2;
 export const BUFFER_SHIFT = 16;
 
+/**
+ * The slot of the op. One that found none is answered all the same, by the next turn and with Code.FULL, as if the
+ * kernel had refused it: who stages in the middle of an event has nobody to throw at.
+ */
+function staged(shard: Shard, index: number, owner: number, tag: number): number {
+  if (index >= 0) return index;
+  shard.answerLater(owner, tag, Code.FULL);
+  return shard.header.opSlots + 1; // nobody's: to cancel it does nothing
+}
+
+/** The same for those who can throw: nothing was staged. */
 function checked(index: number): number {
   if (index < 0) throw fullError('operations');
   return index;
 }
 
+/** What an operation ended with. */
+export function operationError(syscall: string, result: number): FeatherstarError {
+  return result === Code.FULL ? fullError('operations') : systemError(syscall, result);
+}
+
 /** Accepts connections until cancelled: one event each, with the new file slot as its result. */
 export function accept(shard: Shard, listener: number, owner: number, tag: number): number {
-  return checked(
-    shard.submit(OP_ACCEPT, FIXED_FILE, ACCEPT_MULTISHOT, listener, 0, 0, 0, FILE_INDEX_ALLOC, owner, tag),
-  );
+  const flags = ACCEPT_MULTISHOT;
+  const index = shard.submit(OP_ACCEPT, FIXED_FILE, flags, listener, 0, 0, 0, FILE_INDEX_ALLOC, owner, tag);
+  return staged(shard, index, owner, tag);
 }
 
 /** Receives into buffers that the kernel picks. Multishot: until cancelled, or -ENOBUFS, or the end. */
 export function receive(shard: Shard, file: number, multishot: boolean, owner: number, tag: number): number {
   const ioprio = multishot ? RECV_MULTISHOT : 0;
-  return checked(shard.submit(OP_RECV, FIXED_FILE | BUFFER_SELECT, ioprio, file, 0, 0, 0, 0, owner, tag));
+  const index = shard.submit(OP_RECV, FIXED_FILE | BUFFER_SELECT, ioprio, file, 0, 0, 0, 0, owner, tag);
+  return staged(shard, index, owner, tag);
 }
 
 /** Sends [ptr, ptr + len); one event when all of it is out, or an error, or (rarely) less was. */
 export function send(shard: Shard, file: number, ptr: number, len: number, owner: number, tag: number): number {
-  return checked(shard.submit(OP_SEND, FIXED_FILE, 0, file, ptr, len, MSG_WAITALL, 0, owner, tag));
+  const index = shard.submit(OP_SEND, FIXED_FILE, 0, file, ptr, len, MSG_WAITALL, 0, owner, tag);
+  return staged(shard, index, owner, tag);
 }
 
 /**
@@ -57,7 +75,9 @@ export function send(shard: Shard, file: number, ptr: number, len: number, owner
  */
 export function sendNow(shard: Shard, file: number, ptr: number, len: number, owner: number, tag: number): number {
   const msgFlags = MSG_WAITALL | MSG_DONTWAIT;
-  return checked(shard.submit(OP_SEND, FIXED_FILE | CQE_SKIP_SUCCESS, 0, file, ptr, len, msgFlags, 0, owner, tag));
+  const flags = FIXED_FILE | CQE_SKIP_SUCCESS;
+  const index = shard.submit(OP_SEND, flags, 0, file, ptr, len, msgFlags, 0, owner, tag);
+  return staged(shard, index, owner, tag);
 }
 
 /**
@@ -65,7 +85,8 @@ export function sendNow(shard: Shard, file: number, ptr: number, len: number, ow
  * then: whoever closed the file before the event would shut down the next connection in its slot.
  */
 export function shutdownWrites(shard: Shard, file: number, owner: number, tag: number): void {
-  checked(shard.submit(OP_SHUTDOWN, FIXED_FILE, 0, file, 0, SHUT_WR, 0, 0, owner, tag));
+  const index = shard.submit(OP_SHUTDOWN, FIXED_FILE, 0, file, 0, SHUT_WR, 0, 0, owner, tag);
+  staged(shard, index, owner, tag);
 }
 
 /** Opens a socket: its event has the new file slot. */
@@ -94,5 +115,6 @@ export function sendAtOnce(shard: Shard, file: number): void {
 
 /** Puts a file into a slot of a peer's ring, which is the result; it stays in this one, too (host.movesFiles). */
 export function handOverFile(shard: Shard, peer: number, file: number, owner: number, tag: number): void {
-  checked(shard.submit(OP_MSG_RING, 0, 0, peer, MSG_SEND_FD, 0, 0, file + 1, owner, tag));
+  const index = shard.submit(OP_MSG_RING, 0, 0, peer, MSG_SEND_FD, 0, 0, file + 1, owner, tag);
+  staged(shard, index, owner, tag);
 }

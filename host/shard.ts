@@ -193,6 +193,11 @@ export class Shard {
     return this.core.submit(opcode, sqeFlags, ioprio, file, 0, ptr, len, opFlags, fileIndex, owner, tag);
   }
 
+  /** Gives an owner an event that the core does not bring: with the next turn, which comes at once. */
+  answerLater(owner: number, tag: number, result: number): void {
+    this.beforeNextTurn(() => this.#owners[owner]?.onEvent(tag, result, 0), true);
+  }
+
   opGeneration(index: number): number {
     return this.words[(this.base + this.header.opsOffset + index * OP_BYTES) >>> 2];
   }
@@ -216,10 +221,15 @@ export class Shard {
 
   // --- time ----------------------------------------------------------------------------------------------------------
 
-  /** Arms a timer `delayNs` from now; `owner` gets its event. Throws FULL. */
-  armTimer(delayNs: number, owner: number, tag: number): number {
+  /** Arms a timer `delayNs` from now; `owner` gets its event. Answers its slot, or Code.FULL. */
+  tryTimer(delayNs: number, owner: number, tag: number): number {
     if (!this.#inTurn) this.host.poke();
-    const index = this.core.armTimer(monotonicNs() + delayNs, tag, owner);
+    return this.core.armTimer(monotonicNs() + delayNs, tag, owner);
+  }
+
+  /** The same; throws FULL. */
+  armTimer(delayNs: number, owner: number, tag: number): number {
+    const index = this.tryTimer(delayNs, owner, tag);
     if (index < 0) throw index === Code.FULL ? fullError('timers') : new RangeError(`timer of ${delayNs} ns`);
     return index;
   }

@@ -475,7 +475,12 @@ export class HttpConnection implements Owner, Exchange {
   private armTimer(ns: number): void {
     const { shard } = this.server;
     if (this.timer !== 0 && shard.core.cancelTimer(this.timer, this.timerGeneration) !== 0) return; // it fires now
-    this.timer = shard.armTimer(ns, this.id, TIMER);
+    this.timer = shard.tryTimer(ns, this.id, TIMER);
+    if (this.timer < 0) {
+      this.timer = 0; // a connection that nothing would ever end is not kept
+      shard.beforeNextTurn(() => this.destroy(), true);
+      return;
+    }
     this.timerGeneration = shard.timerGeneration(this.timer);
     this.firesNs = shard.nowNs + ns;
   }

@@ -156,8 +156,9 @@ export class ServerShard implements Owner {
     else if (result >= 0) this.arm();
     else if (this.retry === 0) {
       // Mostly -ENFILE. A connection that goes frees a slot, see forget(); but sockets of net/ hold slots as well.
-      this.retry = this.shard.armTimer(RETRY_NS, this.id, RETRY);
-      this.retryGeneration = this.shard.timerGeneration(this.retry);
+      this.retry = this.shard.tryTimer(RETRY_NS, this.id, RETRY);
+      if (this.retry >= 0) this.retryGeneration = this.shard.timerGeneration(this.retry);
+      else setTimeout(() => this.onEvent(RETRY, 0, 0), RETRY_NS / 1e6); // all timers are in use, but Node has its own
     }
   }
 

@@ -9,8 +9,8 @@
 // Next: homes.ts.
 
 import type { Calls } from '../call.js';
-import { errnoName, FeatherstarError, optionError, systemError } from '../errors.js';
-import { BUFFER_SHIFT, handOverFile, receive, shutdownWrites } from '../ops.js';
+import { Code, errnoName, FeatherstarError, optionError } from '../errors.js';
+import { BUFFER_SHIFT, handOverFile, operationError, receive, shutdownWrites } from '../ops.js';
 import { SendQueue } from '../send-queue.js';
 import type { Owner, Shard } from '../shard.js';
 import type { AbortOptions } from '../timer.js';
@@ -150,6 +150,7 @@ export class Connection implements Owner, Transport {
     else {
       this.#shutting = false;
       if (this.#closed) this.#shard.closeFile(this.#file);
+      else if (result === Code.FULL) this.close(); // the peer waits to be told of the end: this tells it, too
       this.#leaveIfDone();
     }
   }
@@ -174,7 +175,7 @@ export class Connection implements Owner, Transport {
       this.#reader = reader; // buffers go back with the same enter that takes the new receive, so this does not spin
       if (reader !== undefined) this.#arm();
     } else if (result !== ECANCELED || reader !== undefined) {
-      this.#error = systemError('recv', result);
+      this.#error = operationError('recv', result);
       reader?.reject(this.#error);
     }
     this.#onReceiveEnd?.();
@@ -184,7 +185,7 @@ export class Connection implements Owner, Transport {
   #onSent(result: number): void {
     const isWhole = this.#out.onSent(result);
     if (!isWhole && !this.#closed) {
-      this.#error = systemError('send', result === 0 ? -32 : result);
+      this.#error = operationError('send', result === 0 ? -32 : result);
       this.#out.break();
     }
     const failure = this.#error ?? (this.#closed ? closedError() : undefined);
@@ -265,7 +266,7 @@ export class Connection implements Owner, Transport {
     this.#leaveIfDone();
     if (result >= 0) return result;
     await calls.callInternal(peer, 'net', 'isThere'); // a ring that is torn down says ENFILE, too: it rejects if so
-    throw systemError('msg_ring', result);
+    throw operationError('msg_ring', result);
   }
 
   /** Tells the peer what is in its slot. If it cannot be told, it closes it; if it is gone, its ring has. */

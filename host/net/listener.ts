@@ -1,8 +1,8 @@
 // Listening on this shard.
 
 import { checkAddress, resolveAddress } from '../address.js';
-import { optionError, systemError } from '../errors.js';
-import { accept, MORE } from '../ops.js';
+import { optionError } from '../errors.js';
+import { accept, MORE, operationError } from '../ops.js';
 import { runtime } from '../runtime.js';
 import { currentShard, type Owner, type Shard } from '../shard.js';
 import type { AbortOptions } from '../timer.js';
@@ -60,7 +60,7 @@ export class Listener implements Owner {
         if (waiter !== undefined) waiter.resolve(socket);
         else this.#arrived.push(socket);
       }
-    } else if (result !== ECANCELED) this.#waiting.shift()?.reject(systemError('accept', result));
+    } else if (result !== ECANCELED) this.#waiting.shift()?.reject(operationError('accept', result));
     if (this.#op !== 0) return;
     if (this.#closed) this.#shard.unregister(this.#id);
     else if (result >= 0 || this.#waiting.length !== 0) this.#arm();

@@ -1,6 +1,7 @@
 // The shard module of the tests that start, stop and break shards: tests/api/shutdown.test.js, signals, faults.
 
 import { runtime, sleep, spawn } from 'featherstar';
+import { Response, serve } from 'featherstar/http';
 import { listen } from 'featherstar/net';
 
 export const self = () => runtime().self;
@@ -10,6 +11,37 @@ export const exit = () => process.exit(3);
 export const spin = () => {
   for (;;);
 };
+
+function throwUncaught() {
+  throw new Error('nobody catches this');
+}
+export const throwHere = () => {
+  throw new Error('thrown in a handler');
+};
+export const throwInTimer = () => {
+  sleep(1).then(throwUncaught);
+};
+export const throwInTimeout = () => {
+  setTimeout(throwUncaught, 1);
+};
+export const throwInMicrotask = () => queueMicrotask(throwUncaught);
+export const rejectAlone = () => {
+  Promise.reject(new Error('nobody catches this'));
+};
+
+/** What a call to `peer` ends with: its value, or its error's code. */
+export const outcome = (peer, name, ...args) =>
+  runtime()
+    .shard(peer)
+    .call(name, ...args)
+    .catch((error) => error.code);
+
+/** An HTTP server of this shard's own. Answers its port. */
+export async function serveHttp() {
+  const fetch = () => new Response(`shard ${runtime().self}`);
+  return (await serve({ hostname: '127.0.0.1', reusePort: false, fetch })).port;
+}
+
 /** What happened on this shard, in order. */
 const seen = [];
 export const seenHere = () => seen;
