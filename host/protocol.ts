@@ -24,6 +24,7 @@ export type FromWorker =
   | { type: 'booted'; tokens: DoorbellToken[] } // how each peer rings this shard
   | { type: 'running' } // the module is loaded
   | { type: 'failed'; error: Error; code: ErrorCode | undefined } // it could not be
+  | { type: 'busy' } // a step of a task has begun: somebody may want to look whether it ends (watch.ts)
   | { type: 'signalWanted'; name: SignalName; isWanted: boolean }
   | { type: 'signalWaited'; names: readonly SignalName[] }
   | { type: 'signalDone'; name: SignalName }
@@ -34,6 +35,7 @@ export type FromWorker =
 export type ToWorker =
   | { type: 'peers'; tokens: (DoorbellToken | undefined)[] } // how this shard rings each peer
   | { type: 'peerDown'; shard: number }
+  | { type: 'busy' } // the same of shard 0
   | { type: 'signal'; name: SignalName }
   | { type: 'drain'; timeoutMs: number }
   | { type: 'cancel'; graceMs: number }

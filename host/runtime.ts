@@ -15,6 +15,7 @@ import { type CloseReport, quiet, shutDown } from './shutdown.js';
 import { SignalBoard, SignalHub, type SignalLink } from './signal-board.js';
 import { readStats, type ShardStats } from './stats.js';
 import { Threads } from './threads.js';
+import { Watcher } from './watch.js';
 import { introduce, makeWorker, onMessage, tell } from './workers.js';
 
 /** Ends something. `timeoutMs`: how long close() waits for all of it. */
@@ -139,6 +140,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
   /** What is pinned where, or why nothing is. */
   readonly pinning: string;
   readonly #hub: SignalHub;
+  readonly #watcher: Watcher;
   readonly #workers: (Worker | undefined)[];
   readonly #states: Int32Array;
   readonly #shutdownTimeoutMs: number;
@@ -154,6 +156,8 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     });
     super(own, options.shards, options.factory.name, hub.link(0));
     this.#hub = hub;
+    this.#watcher = new Watcher(own, options.stallMs);
+    if (options.stallMs > 0 && options.shards > 1) own.stepMark.nudge = () => this.#askForWatch();
     this.hostReason = options.factory.reason;
     this.cpus = pinning.cpus;
     this.pinning = pinning.text;
@@ -162,16 +166,23 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     this.#shutdownTimeoutMs = options.shutdownTimeoutMs;
     this.#states = new Int32Array(own.memory.buffer, HEADER_STATES, SHARDS_MAX);
     workers.forEach((worker, shard) => {
-      if (worker !== undefined) this.#listenTo(worker, hub.link(shard));
+      if (worker !== undefined) this.#listenTo(worker, shard, hub.link(shard));
     });
   }
 
-  #listenTo(worker: Worker, link: SignalLink): void {
+  #listenTo(worker: Worker, shard: number, link: SignalLink): void {
     onMessage(worker, (message) => {
+      if (message.type === 'busy') this.#watcher.begin(shard);
       if (message.type === 'signalWanted') link.want(message.name, message.isWanted);
       else if (message.type === 'signalWaited') link.waited(message.names);
       else if (message.type === 'signalDone') link.done(message.name);
     });
+  }
+
+  /** The first worker that lives watches this shard. */
+  #askForWatch(): void {
+    const worker = this.#workers.find((each) => each !== undefined);
+    if (worker !== undefined) tell(worker, { type: 'busy' });
   }
 
   /** All shards run: from here on one that ends is told of, not an error of start(). */
@@ -235,6 +246,8 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     this.#workers[shard] = undefined;
     Atomics.store(this.#states, shard, ShardState.STOPPED);
     this.#hub.gone(shard);
+    this.#watcher.stop(shard);
+    this.own.stepMark.unwatch();
     this.own.calls?.peerDown(shard);
     this.own.host.setPeer(shard, undefined);
     for (const worker of this.#workers) if (worker !== undefined) tell(worker, { type: 'peerDown', shard });
@@ -258,6 +271,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     this.own.close();
     this.#unpin?.();
     this.#hub.close();
+    this.#watcher.stop();
     if (failures.length > 0) throw failures[0];
     return report;
   }

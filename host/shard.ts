@@ -54,6 +54,8 @@ export class Shard {
   readonly core: Core;
   /** JavaScript's tasks. */
   readonly steps: Steps;
+  /** Tells other shards which step this one is in. */
+  readonly stepMark: StepMark;
   readonly host: ShardHost;
   readonly header: Header;
   readonly base: number;
@@ -103,7 +105,8 @@ export class Shard {
       this.host.close();
       throw error;
     }
-    this.steps = new Steps(this.core, this.#clock, new StepMark(memory, this.base), shard, options.stallMs * 1e6);
+    this.stepMark = new StepMark(memory, this.base);
+    this.steps = new Steps(this.core, this.#clock, this.stepMark, shard, options.stallMs * 1e6);
   }
 
   start(): void {

@@ -4,7 +4,7 @@
 // only when another task comes, and then under a sequence number that is odd meanwhile: a reader that meets one looks
 // again. The start is one word of 8 bytes, written on each step, 0 between steps.
 
-import { type Header, STEP_NAME_BYTES, STEP_OFFSET } from './layout.js';
+import { type Header, HostControl, STEP_NAME_BYTES, STEP_OFFSET } from './layout.js';
 
 const SEQUENCE = 0; // i32
 const NAME_BYTES = 4; // i32
@@ -24,9 +24,13 @@ export class StepMark {
   readonly #words: Int32Array;
   readonly #start: Float64Array;
   readonly #text: Buffer;
+  readonly #watched: Int32Array;
+  /** Asks another shard to look (watch.ts); undefined: there is none. */
+  nudge: (() => void) | undefined;
   #name: string | undefined;
 
   constructor(memory: WebAssembly.Memory, base: number) {
+    this.#watched = new Int32Array(memory.buffer, base + HostControl.watched, 1);
     const at = base + STEP_OFFSET;
     this.#words = new Int32Array(memory.buffer, at, 2);
     this.#start = new Float64Array(memory.buffer, at + START_NS, 1);
@@ -40,6 +44,9 @@ export class StepMark {
       this.#rename(name);
     }
     this.#start[0] = startNs;
+    if (this.#watched[0] !== 0 || this.nudge === undefined) return;
+    Atomics.store(this.#watched, 0, 1);
+    this.nudge();
   }
 
   #rename(name: string): void {
@@ -47,6 +54,11 @@ export class StepMark {
     this.#words[NAME_BYTES >> 2] = this.#text.write(name); // whole characters only
     Atomics.add(this.#words, SEQUENCE, 1);
     this.#name = name;
+  }
+
+  /** Whoever watched does not run any more. */
+  unwatch(): void {
+    Atomics.store(this.#watched, 0, 0);
   }
 
   /** No step runs. */

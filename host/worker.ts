@@ -13,12 +13,14 @@ import { enterShard, Shard } from './shard.js';
 import type { SignalLink } from './signal-board.js';
 import { readHoldings } from './stats.js';
 import { handleThread } from './threads.js';
+import { Watcher } from './watch.js';
 import { importModule } from './workers.js';
 
 const data = workerData as ShardData;
 const port = parentPort as NonNullable<typeof parentPort>;
 let shard: Shard;
 let runtimeHere: WorkerRuntime | undefined;
+let watcher: Watcher | undefined;
 
 function say(message: FromWorker, transfer: unknown[] = []): void {
   port.postMessage({ featherstar: message }, transfer as never);
@@ -72,6 +74,8 @@ async function begin(tokens: (number | object | undefined)[]): Promise<void> {
   shard.calls = calls;
   runtimeHere = new WorkerRuntime(shard, data.shardCount, data.host, signalLink);
   setRuntime(runtimeHere);
+  if (data.stallMs > 0) shard.stepMark.nudge = () => say({ type: 'busy' });
+  watcher = new Watcher(shard, data.stallMs);
   calls.setModule(await importModule(data.module));
   say({ type: 'running' });
 }
@@ -87,6 +91,7 @@ async function cancel(graceMs: number): Promise<void> {
 }
 
 function stop(): void {
+  watcher?.stop();
   const left = readHoldings(shard, shard.index);
   shard.close();
   say({ type: 'stopped', left });
@@ -101,6 +106,7 @@ port.on('message', ({ featherstar: message }: { featherstar?: ToWorker }) => {
     shard.calls?.peerDown(message.shard);
     shard.host.setPeer(message.shard, undefined);
   } else if (message.type === 'signal') runtimeHere?.signals.deliver(message.name).catch(fail);
+  else if (message.type === 'busy') watcher?.begin(0);
   else if (message.type === 'drain') drain(message.timeoutMs).catch(fail);
   else if (message.type === 'cancel') cancel(message.graceMs).catch(fail);
   else stop();

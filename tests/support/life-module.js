@@ -1,6 +1,7 @@
 // The shard module of the tests that start, stop and break shards: tests/api/shutdown.test.js, signals, faults.
 
-import { runtime, sleep, spawn } from 'featherstar';
+import { existsSync } from 'node:fs';
+import { runtime, sleep, spawn, yieldNow } from 'featherstar';
 import { Response, serve } from 'featherstar/http';
 import { listen } from 'featherstar/net';
 
@@ -11,6 +12,30 @@ export const exit = () => process.exit(3);
 export const spin = () => {
   for (;;);
 };
+
+/** A task that never yields. */
+export function spinInTask(name) {
+  spawn(spin, { name });
+}
+/** A task that does not yield until there is a file of that name. */
+export const spinUntil = (path, name) =>
+  spawn(
+    () => {
+      while (!existsSync(path));
+    },
+    { name },
+  ).then(() => undefined);
+/** A task that takes its time, `ms` at once or `steps` times. */
+export const burn = (ms, steps, name) =>
+  spawn(
+    async () => {
+      for (let i = 0; i < steps; i++) {
+        for (const end = performance.now() + ms; performance.now() < end; );
+        await yieldNow();
+      }
+    },
+    { name },
+  ).then(() => undefined);
 
 function throwUncaught() {
   throw new Error('nobody catches this');
