@@ -7,6 +7,7 @@
 //
 // Invariant: when a call has ended, on either side, nothing of its signals is left there: no listener, no number.
 
+import { type AbortListener, listen, unlisten } from './abort-listener.js';
 import { FeatherstarError } from './errors.js';
 import { sleep } from './timer.js';
 
@@ -18,7 +19,7 @@ export interface CallOptions {
 }
 
 /** What can end a call from outside. */
-export class Watch {
+export class Watch implements AbortListener {
   /** Ends the call; call.ts sets it once it knows where the call is. `told`: numbers that the peer must hear of. */
   onAbort: ((reason: unknown, told: number[]) => void) | undefined;
   readonly #signals = new Map<AbortSignal, number[]>();
@@ -55,13 +56,12 @@ export class Watch {
       };
       sleep(timeoutMs, { signal: this.#timeout.signal }).then(late, failed);
     }
-    for (const signal of this.#signals.keys()) signal.addEventListener('abort', this.#onEvent);
+    for (const signal of this.#signals.keys()) listen(signal, this);
   }
 
-  readonly #onEvent = (event: Event): void => {
-    const signal = event.currentTarget as AbortSignal;
+  onSignal(signal: AbortSignal): void {
     this.#end(signal.reason, this.#signals.get(signal) as number[]);
-  };
+  }
 
   #end(reason: unknown, told: number[]): void {
     const { onAbort } = this;
@@ -72,7 +72,7 @@ export class Watch {
   /** The call has ended. */
   stop(): void {
     this.onAbort = undefined;
-    for (const signal of this.#signals.keys()) signal.removeEventListener('abort', this.#onEvent);
+    for (const signal of this.#signals.keys()) unlisten(signal, this);
     this.#signals.clear();
     const timeout = this.#timeout;
     this.#timeout = undefined;

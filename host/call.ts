@@ -161,6 +161,7 @@ export class Calls {
   #wait(peer: number, call: WaitingCall): void {
     const line = this.#waiting[peer];
     line.push(call);
+    if (this.#openAt[peer] >= this.#credits) this.#countRefusal();
     const { watch } = call;
     if (watch === undefined) return;
     watch.onAbort = (reason) => {
@@ -221,10 +222,7 @@ export class Calls {
     reject: Reject,
     watch: Watch | undefined,
   ): boolean {
-    if (this.#openAt[peer] >= this.#credits) {
-      this.#countRefusal();
-      return false;
-    }
+    if (this.#openAt[peer] >= this.#credits) return false;
     const { core } = this.#shard;
     const index = this.#down[peer] ? Code.PEER_DOWN : core.callBegin(peer);
     if (index < 0) {
@@ -274,6 +272,7 @@ export class Calls {
     };
   }
 
+  /** The core's counter of calls that have to wait for credit; it does not see these. */
   #countRefusal(): void {
     const { memory, base, header } = this.#shard;
     const at = base + header.countersOffset + 8 * COUNTER_NAMES.indexOf('creditRefused');

@@ -1,6 +1,7 @@
 // featherstar: shards, tasks, time. Importing it starts nothing.
 
-export type { Caller, FunctionName, ShardHandle, UntypedModule } from './call-api.js';
+export { type Caller, type FunctionName, type ShardHandle, submitTo, type UntypedModule } from './call-api.js';
+export type { CallOptions } from './call-signals.js';
 export { type ErrorCode, FeatherstarError } from './errors.js';
 export { type ProgramOptions, RUNTIME_HELP, runtimeOptions } from './flags.js';
 export { connectRuntime, type ForeignPortOptions, ForeignRuntime, ForeignShard, foreignPort } from './foreign.js';

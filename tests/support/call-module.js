@@ -1,0 +1,117 @@
+// The shard module of tests/api/calls.test.js: functions that take signals, fail in every way, and call back.
+
+import { runtime, spawn, submitTo } from 'featherstar';
+import { currentShard } from '../../dist/host/shard.js';
+
+export const echo = (...values) => (values.length === 1 ? values[0] : values);
+export const self = () => runtime().self;
+export const nothing = () => {};
+
+let waits = 0;
+let started = 0;
+const endings = [];
+
+/** Waits for its signal. What it aborted with is kept for ended(). */
+export function untilAborted(signal) {
+  waits++;
+  started++;
+  return new Promise((_, reject) => {
+    const onAbort = () => {
+      waits--;
+      endings.push(signal.reason);
+      reject(signal.reason);
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+}
+
+export const untilAbortedIn = ({ signal }) => untilAborted(signal);
+export const waiting = () => waits;
+export const ended = () => endings.splice(0);
+export const begun = () => started;
+
+/** A signal that is kept beyond its call. */
+let kept;
+export const keep = (signal) => {
+  kept = signal;
+};
+export const keptAborted = () => kept.aborted;
+
+/** Which of them are aborted; the reasons of those. */
+export const signalsNow = (...signals) => signals.map((signal) => [signal instanceof AbortSignal, signal.aborted]);
+export const answerSignal = () => new AbortController().signal;
+export const givenSignals = () => currentShard().calls.givenSignals;
+
+let open;
+/** Ends when let() is called: by then it holds its caller's credit. */
+export const held = () => new Promise((resolve) => (open = resolve));
+export const letGo = () => open();
+
+export const exit = () => process.exit(0);
+
+/** Calls `peer` with a signal, and does not wait for it. */
+export function leave(peer) {
+  runtime()
+    .shard(peer)
+    .call('untilAborted', new AbortController().signal)
+    .catch(() => undefined);
+}
+
+export function failWithCause() {
+  const deepest = Object.assign(new RangeError('deepest'), { code: 'DEEP' });
+  throw new TypeError('outer', { cause: new Error('inner', { cause: deepest }) });
+}
+export function failWithMany() {
+  throw new AggregateError([new Error('one'), 'two', new SyntaxError('three')], 'all of them');
+}
+export function failStrangely() {
+  throw new Error('odd', { cause: () => 1 });
+}
+export function failWithDom() {
+  throw new DOMException('not now', 'NotAllowedError');
+}
+
+/** Something that can be awaited, but is no promise. */
+export const task = (value) => spawn(() => value);
+
+/** Goes round the shards, one call inside the other. */
+export async function around(hops) {
+  const { self: here, shardCount } = runtime();
+  return hops === 0
+    ? 0
+    : 1 +
+        (await runtime()
+          .shard((here + 1) % shardCount)
+          .call('around', hops - 1));
+}
+
+/** The same with a time-out for each call. */
+export async function aroundInTime(hops, timeoutMs) {
+  const { self: here, shardCount } = runtime();
+  if (hops === 0) return 0;
+  return 1 + (await submitTo((here + 1) % shardCount, 'aroundInTime', [hops - 1, timeoutMs], { timeoutMs }));
+}
+
+/** `count` calls to `peer`, with results of `bytes`; answers how many were right. */
+export async function flood(peer, count, bytes) {
+  const value = 'f'.repeat(bytes);
+  const calls = Array.from({ length: count }, (_, i) => submitTo(peer, 'echo', [i, value]));
+  return (await Promise.all(calls)).filter(([n, text], i) => n === i && text === value).length;
+}
+
+let busy = 0;
+let busiest = 0;
+/** Takes a few turns; mostBusy() says how many of them there were at a time. */
+export async function slow(value) {
+  busiest = Math.max(busiest, ++busy);
+  for (let i = 0; i < 3; i++) await new Promise((resolve) => setImmediate(resolve));
+  busy--;
+  return value;
+}
+export const mostBusy = () => busiest;
+
+let marks = 0;
+export const mark = (by) => {
+  marks += by;
+};
+export const marked = () => marks;
