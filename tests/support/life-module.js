@@ -67,6 +67,12 @@ export async function serveHttp() {
   return (await serve({ hostname: '127.0.0.1', reusePort: false, fetch })).port;
 }
 
+/** Arms timers that nobody waits for. */
+export const holdTimers = (count) => {
+  for (let i = 0; i < count; i++) sleep(60_000, { signal: runtime().signal }).catch(() => undefined);
+};
+export const timersOf = (shard) => runtime().stats(shard).pendingTimers;
+
 /** What happened on this shard, in order. */
 const seen = [];
 export const seenHere = () => seen;
