@@ -79,9 +79,14 @@ export function planPinning(cpuset: 'auto' | 'none' | readonly number[], shards:
     const cpus = cpuset.slice(0, shards);
     return { cpus, text: `pinned to ${cpus.join(',')}` };
   }
+  return pinByItself(shards, allowed, processorsOfMachine().length);
+}
+
+/** 'auto': workers, where the processors are this process's own. Exported for tests: a machine has one answer. */
+export function pinByItself(shards: number, allowed: readonly number[], ofMachine: number): Pinning {
   if (shards === 1) return unpinned(shards, 'one shard is the thread that started it');
   if (shards !== allowed.length) return unpinned(shards, `${shards} shards, ${allowed.length} processors`);
-  if (allowed.length === processorsOfMachine().length) {
+  if (allowed.length >= ofMachine) {
     return unpinned(shards, 'no processors were set aside for this process (cpuset, taskset)');
   }
   const workers = allowed.slice(1);

@@ -45,6 +45,14 @@ for (const host of hosts()) {
     assert.is(await program.ended(), 0);
   });
 
+  test("http-echo --help has its own options and the runtime's", async () => {
+    const program = new Program([ECHO, '--help'], env);
+    assert.is(await program.ended(), 0);
+    for (const flag of ['--port N', '--host ADDRESS', '--shards N|auto', '--memory 64M', 'FEATHERSTAR_CPUSET']) {
+      assert.ok(program.stdout.includes(flag), flag);
+    }
+  });
+
   test('http-echo says what is wrong, in one line, and ends with 1', async () => {
     const first = new Program([ECHO], { ...env, SHARDS: '1' });
     const [, port] = await first.line(/:(\d+) ·/);

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { blockOn, FeatherstarError, RUNTIME_HELP, Runtime, runtimeOptions } from 'featherstar';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { planPinning, quotaOfGroup } from '../../dist/host/cpus.js';
+import { pinByItself, planPinning, quotaOfGroup } from '../../dist/host/cpus.js';
 import { uringObstacle } from '../../dist/host/hosts/pick.js';
 import { loadAddon } from '../../dist/host/hosts/uring.js';
 import { currentShard } from '../../dist/host/shard.js';
@@ -115,6 +115,15 @@ processors('the quota of the control group, and of those above it', () => {
   } finally {
     rmSync(root, { recursive: true });
   }
+});
+
+processors('workers are pinned by themselves where as many processors as shards were set aside', () => {
+  const none = [undefined, undefined, undefined];
+  assert.equal(pinByItself(3, [2, 5, 7], 8), { cpus: [undefined, 5, 7], text: 'workers pinned to 5,7' });
+  assert.equal(pinByItself(3, [2, 5], 8), { cpus: none, text: 'not pinned: 3 shards, 2 processors' });
+  assert.equal(pinByItself(3, [2, 5, 6, 7], 8), { cpus: none, text: 'not pinned: 3 shards, 4 processors' });
+  assert.equal(pinByItself(3, [0, 1, 2], 3).cpus, none);
+  assert.equal(pinByItself(1, [2], 8).cpus, [undefined]);
 });
 
 if (uringObstacle() === undefined) {

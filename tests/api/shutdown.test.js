@@ -144,7 +144,10 @@ for (const host of hosts()) {
     const controller = new AbortController();
     const endless = new URL('../support/endless-module.js', import.meta.url);
     const starting = rejection(Runtime.start({ host, shards: 2, module: endless, signal: controller.signal }));
-    setTimeout(() => controller.abort(reason), 50);
+    const warned = new Promise((resolve) => process.once('warning', ({ message }) => resolve(message)));
+    const wanted = /^after 5000 ms shard 1 still loads .*endless-module\.js: does it await Runtime\.start\(\)/;
+    assert.match(await within(warned, 'the warning'), wanted);
+    controller.abort(reason);
     assert.is(await within(starting, 'start() is given up'), reason);
     assertClean(await close(await start(2)), 2);
   });
