@@ -58,3 +58,18 @@ export function isEcho(error: unknown, reason: unknown): boolean {
   if (error.name === 'AbortError' || error.cause === reason) return true;
   return FeatherstarError.is(error) && error.code === 'FEATHERSTAR_ABORTED';
 }
+
+/** What `promise` ends with, or the signal's reason if that aborts first; then what it ends with is nobody's. */
+export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  let onAbort: (() => void) | undefined;
+  try {
+    const aborted = new Promise<never>((_, reject) => {
+      onAbort = () => reject(signal.reason);
+      signal.addEventListener('abort', onAbort, { once: true });
+    });
+    return await Promise.race([promise, aborted]);
+  } finally {
+    if (onAbort !== undefined) signal.removeEventListener('abort', onAbort);
+  }
+}

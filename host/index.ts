@@ -16,6 +16,7 @@ export type { Limits } from './layout.js';
 export type { RuntimeOptions } from './options.js';
 export { type PeriodicHandle, type PeriodicOptions, spawnPeriodic } from './periodic.js';
 export { blockOn, type CloseHook, Runtime, runtime } from './runtime.js';
+export { openSender, ShardChannel, type ShardChannelOptions, ShardSender } from './shard-channel.js';
 export { ServiceError, type ServiceFailure, Sharded, type ShardedMethod } from './sharded.js';
 export type { CloseReport, ShardEnd } from './shutdown.js';
 export type { SignalName } from './signal-board.js';

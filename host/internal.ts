@@ -6,6 +6,7 @@
 
 const PARTS = {
   ask: () => import('./ask.js').then((part) => part.internal),
+  channel: () => import('./shard-channel.js').then((part) => part.internal),
   net: () => import('./net/remote.js').then((part) => part.internal),
   sharded: () => import('./sharded.js').then((part) => part.internal),
 };

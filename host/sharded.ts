@@ -10,6 +10,7 @@
 //
 // Invariant: an instance can be called from the end of its constructor until its stop() begins.
 
+import { unlessAborted } from './abort.js';
 import type { Calls } from './call.js';
 import { FeatherstarError, optionError } from './errors.js';
 import { runtime } from './runtime.js';
@@ -234,25 +235,6 @@ export class Sharded<T> {
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
   }
-}
-
-function unlessAborted<R>(result: Promise<R>, signal: AbortSignal | undefined): Promise<R> {
-  if (signal === undefined) return result;
-  return new Promise<R>((resolve, reject) => {
-    const onAbort = () => reject(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
-    const ended = () => signal.removeEventListener('abort', onAbort);
-    result.then(
-      (value) => {
-        ended();
-        resolve(value);
-      },
-      (error) => {
-        ended();
-        reject(error);
-      },
-    );
-  });
 }
 
 /** One step on every shard at once; what failed. */

@@ -1,6 +1,7 @@
 // Connecting from this shard: name -> address -> SOCKET -> CONNECT. An abort at any stage rejects at once; what the
 // kernel still brings is closed when it comes.
 
+import { unlessAborted } from '../abort.js';
 import { checkTarget, encodeAddress, resolveAddress } from '../address.js';
 import { FeatherstarError, optionError, systemError } from '../errors.js';
 import { connectFile, openSocket, sendAtOnce } from '../ops.js';
@@ -110,21 +111,6 @@ class Attempt implements Owner {
   abort(): void {
     this.#aborted = true;
     if (this.#op !== 0) this.#shard.cancelOp(this.#op, this.#generation);
-  }
-}
-
-/** The value of `promise`, unless the signal aborts first; then what it brings late is nobody's. */
-async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
-  let onAbort: (() => void) | undefined;
-  try {
-    const aborted = new Promise<never>((_, reject) => {
-      onAbort = () => reject(signal.reason);
-      signal.addEventListener('abort', onAbort, { once: true });
-    });
-    return await Promise.race([promise, aborted]);
-  } finally {
-    if (onAbort !== undefined) signal.removeEventListener('abort', onAbort);
   }
 }
 

@@ -1,6 +1,7 @@
 // A connection that another shard keeps (homes.ts), and what shards ask of each other about connections. A proxy's read
 // and write are a request each (ask.ts: they may take long); a write longer than PIECE_BYTES is several, in order.
 
+import { unlessAborted } from '../abort.js';
 import { ask } from '../ask.js';
 import type { Calls } from '../call.js';
 import { optionError } from '../errors.js';
@@ -42,7 +43,7 @@ class RemoteConnection implements Transport {
     return this.#isReading;
   }
 
-  #call(name: string, ...args: unknown[]): Promise<unknown> {
+  #ask(name: string, ...args: unknown[]): Promise<unknown> {
     return ask(this.#shard, this.#home, 'net', name, this.#id, ...args);
   }
 
@@ -51,28 +52,19 @@ class RemoteConnection implements Transport {
     if (this.#closed) throw closedError();
     if (this.#isReading) throw optionError('read', 'a second one', 'the only one that is open');
     this.#isReading = true;
-    let onAbort: (() => void) | undefined;
+    this.#reading ??= this.#ask('read') as Promise<Uint8Array | null>;
+    const reading = this.#reading;
     try {
-      this.#reading ??= this.#call('read') as Promise<Uint8Array | null>;
-      const aborted = new Promise<never>((_, reject) => {
-        onAbort = () => reject(signal?.reason);
-        signal?.addEventListener('abort', onAbort, { once: true });
-      });
-      const reading = this.#reading;
-      reading.then(
-        () => {},
-        () => {},
-      );
-      const waits = [reading, this.#whenClosed, ...(signal === undefined ? [] : [aborted])];
-      const bytes = await Promise.race(waits);
+      const bytes = await unlessAborted(Promise.race([reading, this.#whenClosed]), signal);
       this.#reading = undefined;
       return bytes;
     } catch (error) {
-      if (!signal?.aborted) this.#reading = undefined;
+      if (signal?.aborted)
+        reading.catch(() => {}); // the next read gets it, or its error
+      else this.#reading = undefined;
       throw error;
     } finally {
       this.#isReading = false;
-      if (onAbort !== undefined) signal?.removeEventListener('abort', onAbort);
     }
   }
 
@@ -85,7 +77,7 @@ class RemoteConnection implements Transport {
     const copy = typeof bytes === 'string' ? data : new Uint8Array(data); // callers may use theirs again
     const sent = this.#written.then(async () => {
       for (let at = 0; at < copy.length; at += PIECE_BYTES)
-        await this.#call('write', copy.subarray(at, at + PIECE_BYTES));
+        await this.#ask('write', copy.subarray(at, at + PIECE_BYTES));
     });
     this.#written = sent.catch(() => {}); // who writes next is told by its own call
     await unlessAborted(Promise.race([sent, this.#whenClosed]), signal);
@@ -95,32 +87,23 @@ class RemoteConnection implements Transport {
     if (this.#closed || this.#finishing) return;
     this.#finishing = true;
     await this.#written;
-    await this.#call('end');
+    await this.#ask('end');
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#onClosed(closedError());
-    if (!this.#shard.closed) this.#call('close').catch(() => {}); // its home is gone, and the connection with it
+    if (!this.#shard.closed) this.#ask('close').catch(() => {}); // its home is gone, and the connection with it
   }
 
   async handOver(peer: number, name: string, args: unknown[]): Promise<void> {
     if (this.#finishing) throw closedError();
     await this.#written;
-    await this.#call('forward', peer, name, args);
+    await this.#ask('forward', peer, name, args);
     this.#closed = true; // here; at home it goes on for somebody else
     this.#onClosed(closedError());
   }
-}
-
-function unlessAborted(done: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  if (signal === undefined) return done;
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
-    done.finally(() => signal.removeEventListener('abort', onAbort)).then(resolve, reject);
-  });
 }
 
 /** A refusal is an answer, so that the caller knows: whatever it gets as an error has not arrived here. */
