@@ -55,7 +55,7 @@ export class ShardHandle<M extends object = UntypedModule> {
   }
 }
 
-function checkCallOptions(options: CallOptions): CallOptions {
+export function checkCallOptions(options: CallOptions): CallOptions {
   const { signal, timeoutMs } = options;
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw optionError('signal', signal, 'an AbortSignal');
   if (timeoutMs !== undefined && !(timeoutMs >= 0 && timeoutMs <= TIMEOUT_MAX_MS)) {

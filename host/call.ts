@@ -132,6 +132,10 @@ export class Calls {
     return this.#begin(peer, internalMethod(part), [name, ...args], undefined);
   }
 
+  submitInternal(peer: number, part: Part, args: readonly unknown[], options?: CallOptions): Promise<unknown> {
+    return this.#begin(peer, internalMethod(part), args, options);
+  }
+
   #begin(peer: number, method: number, args: readonly unknown[], options: CallOptions | undefined): Promise<unknown> {
     if (peer === this.#shard.index) return this.#callHere(method, args, options);
     const encoder = this.#encoder;

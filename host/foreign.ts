@@ -40,6 +40,7 @@ interface Request {
   args: unknown[];
 }
 
+type FromForeign = Request | { type: 'abort'; id: number };
 type Answer = { type: 'value'; id: number; value: unknown } | { type: 'error'; id: number; error: ErrorParts };
 
 /** What structured clone leaves out of an Error is its code. */
@@ -83,7 +84,7 @@ class Gateway {
   readonly #port: MessagePort;
   readonly #maxOpen: number;
   readonly #onGone: () => void;
-  #open = 0;
+  readonly #open = new Map<number, AbortController>();
   #isClosing = false;
   #onIdle: (() => void) | undefined;
 
@@ -93,36 +94,38 @@ class Gateway {
     this.#onGone = onGone;
     const hello: Hello = { type: 'hello', shardCount: runtime().shardCount, maxOpen };
     port.postMessage(hello);
-    port.on('message', (request: Request) => this.#onRequest(request));
+    port.on('message', (message: FromForeign) => {
+      if (message.type === 'call') this.#onRequest(message);
+      else this.#open.get(message.id)?.abort();
+    });
     port.on('close', () => this.#onClosed());
     port.unref(); // what keeps the thread alive is the shard
   }
 
   #onRequest(request: Request): void {
     const { id } = request;
-    if (this.#open === this.#maxOpen || this.#isClosing) {
+    if (this.#open.size === this.#maxOpen || this.#isClosing) {
       const full = new FeatherstarError('FEATHERSTAR_FULL', `all ${this.#maxOpen} calls of this port are in use`);
       const closed = new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime closes');
       this.#answer({ type: 'error', id, error: partsOf(this.#isClosing ? closed : full) });
       return;
     }
-    this.#open++;
-    this.#run(request).then(
+    const controller = new AbortController();
+    this.#open.set(id, controller);
+    this.#run(request, controller.signal).then(
       (value) => this.#end({ type: 'value', id, value }),
       (error) => this.#end({ type: 'error', id, error: partsOf(error) }),
     );
   }
 
-  async #run({ shard, name, args }: Request): Promise<unknown> {
-    return runtime()
-      .shard(shard)
-      .call(name, ...args);
+  async #run({ shard, name, args }: Request, signal: AbortSignal): Promise<unknown> {
+    return runtime().shard(shard).submit(name, args, { signal });
   }
 
   #end(answer: Answer): void {
-    this.#open--;
+    this.#open.delete(answer.id);
     this.#answer(answer);
-    if (this.#open === 0) this.#onIdle?.();
+    if (this.#open.size === 0) this.#onIdle?.();
   }
 
   /** To a port that has closed meanwhile this does nothing. */
@@ -137,13 +140,14 @@ class Gateway {
   #onClosed(): void {
     this.#isClosing = true;
     this.#onGone();
-    this.#onIdle?.(); // nobody waits for the answers
+    for (const controller of this.#open.values()) controller.abort(closedError()); // nobody waits
+    this.#onIdle?.();
   }
 
   /** Takes no more, answers what is open, and closes. */
   async drain(): Promise<void> {
     this.#isClosing = true;
-    if (this.#open !== 0) {
+    if (this.#open.size !== 0) {
       await new Promise<void>((resolve) => {
         this.#onIdle = resolve;
       });
@@ -276,7 +280,9 @@ export class ForeignRuntime<M extends object = UntypedModule> {
         else this.#waiting.push({ ...waiting, request: cloned(waiting.request) });
         onAbort = () => {
           this.#waiting = this.#waiting.filter((other) => other.request.id !== waiting.request.id);
-          reject(signal?.reason); // one that was sent is answered, and counts until then
+          const isSent = this.#open.has(waiting.request.id); // then it is answered, and counts until then
+          if (isSent) this.#port.postMessage({ type: 'abort', id: waiting.request.id } satisfies FromForeign);
+          reject(signal?.reason);
         };
         signal?.addEventListener('abort', onAbort, { once: true });
       });

@@ -257,8 +257,8 @@ export class ShardSender<T> {
   }
 
   /**
-   * Resolves when the value is accepted; while the channel is full, that takes longer. It is copied, as the arguments of
-   * a call. An abort takes it back if it was not accepted yet.
+   * Resolves when the value is accepted; while the channel is full, that takes longer. It is copied, as the arguments
+   * of a call. An abort takes it back if it was not accepted yet.
    */
   async send(value: T, { signal }: AbortOptions = {}): Promise<void> {
     signal?.throwIfAborted();

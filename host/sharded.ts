@@ -10,12 +10,12 @@
 //
 // Invariant: an instance can be called from the end of its constructor until its stop() begins.
 
-import { unlessAborted } from './abort.js';
 import type { Calls } from './call.js';
+import { checkCallOptions } from './call-api.js';
+import type { CallOptions } from './call-signals.js';
 import { FeatherstarError, optionError } from './errors.js';
 import { runtime } from './runtime.js';
 import { currentShard, type Shard } from './shard.js';
-import type { AbortOptions } from './timer.js';
 
 export const SERVICE_STOP_TIMEOUT_MS = 4000;
 
@@ -148,24 +148,24 @@ export class Sharded<T> {
     return this.#invoke(shard, method, args);
   }
 
-  /** The same, with options. An abort ends the wait; the method goes on. */
+  /** The same with a way out: a signal, or a time. It ends the wait; the method goes on, unless it got the signal, too. */
   async submitTo<K extends ShardedMethod<T>>(
     shard: number,
     method: K,
     args: ArgumentsOf<T[K]>,
-    options: AbortOptions = {},
+    options: CallOptions = {},
   ): Promise<ResultOf<T[K]>> {
-    options.signal?.throwIfAborted();
-    return unlessAborted(this.#invoke<ResultOf<T[K]>>(shard, method, args), options.signal);
+    return this.#invoke<ResultOf<T[K]>>(shard, method, args, checkCallOptions(options));
   }
 
-  async #invoke<R>(shard: number, method: string, args: unknown[]): Promise<R> {
+  async #invoke<R>(shard: number, method: string, args: unknown[], options?: CallOptions): Promise<R> {
     if (!Number.isInteger(shard) || shard < 0 || shard >= this.#shardCount) {
       throw optionError('shard', shard, `an integer from 0 to ${this.#shardCount - 1}`);
     }
     if (this.#shard.closed) throw notRunning(this.name);
     const calls = callsOf(this.#shard);
-    return calls.callInternal(shard, 'sharded', 'invoke', this.#id, this.name, method, args) as Promise<R>;
+    const message = ['invoke', this.#id, this.name, method, args];
+    return calls.submitInternal(shard, 'sharded', message, options) as Promise<R>;
   }
 
   /** Runs a method on every instance; the results in shard order. When all have ended, the first error rejects. */

@@ -181,15 +181,22 @@ for (const host of hosts()) {
       );
     });
 
-    check('submitTo with a signal: before, during, after', async () => {
+    check('submitTo with a signal or a time: before, during, after', async () => {
       const store = await Sharded.start('Store');
       const reason = new Error('own reason');
       assert.is(await rejection(store.submitTo(last, 'self', [], { signal: AbortSignal.abort(reason) })), reason);
       const controller = new AbortController();
       assert.is(await store.submitTo(last, 'self', [], { signal: controller.signal }), last);
       assert.is((await rejection(store.submitTo(0, 'fail', [0], { signal: controller.signal }))).name, 'TypeError');
+      const waiting = rejection(store.submitTo(last, 'later', [50], { signal: controller.signal }));
+      const late = rejection(store.submitTo(last, 'later', [50], { timeoutMs: 5 }));
+      const heard = store.invokeOn(last, 'aborted', controller.signal);
+      assert.is((await within(late, 'time-out')).code, 'FEATHERSTAR_TIMEOUT');
       controller.abort(reason);
+      assert.is(await within(waiting, 'abort'), reason);
+      heard.catch(() => {}); // a signal among the arguments ends the call, too, as with call()
       assert.is(await store.submitTo(last, 'self', []), last);
+      assert.is((await rejection(store.submitTo(last, 'self', [], { timeoutMs: -1 }))).code, 'FEATHERSTAR_OPTION');
       await store.stop();
     });
 

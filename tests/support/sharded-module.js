@@ -58,6 +58,14 @@ export class Store {
     return new Promise(() => {});
   }
 
+  later(ms) {
+    return new Promise((resolve) => setTimeout(resolve, ms));
+  }
+
+  aborted(signal) {
+    return new Promise((resolve) => signal.addEventListener('abort', () => resolve(runtime().self)));
+  }
+
   exit() {
     process.exit(0);
   }
