@@ -148,7 +148,7 @@ export class Sharded<T> {
     return this.#invoke(shard, method, args);
   }
 
-  /** The same with a way out, a signal or a time. It ends the wait; the method goes on, unless it got the signal, too. */
+  /** The same with a signal or a time. They end the wait; the method goes on, unless it got the signal, too. */
   async submitTo<K extends ShardedMethod<T>>(
     shard: number,
     method: K,
