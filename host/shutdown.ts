@@ -103,7 +103,8 @@ export async function shutDown(
     services !== undefined && hooks !== undefined && ended && drains.every((said, i) => said || !wasThere[i]);
 
   const cancelling = all((worker) => ask(worker, { type: 'cancel', graceMs: GRACE_MS }, 'cancelled', 2 * GRACE_MS));
-  await runtime.cancel(GRACE_MS);
+  const failures = [...(services ?? []), ...(hooks ?? [])];
+  await runtime.cancel(GRACE_MS).catch((error) => failures.push(error)); // the threads are ended all the same
   await cancelling;
 
   const isGone = workers.map((worker) => worker === undefined);
@@ -118,5 +119,5 @@ export async function shutDown(
     const stopped = stops[shard];
     return { how: stopped === undefined ? 'terminated' : 'stopped', left: stopped?.left };
   });
-  return { report: { drained, shards }, failures: [...(services ?? []), ...(hooks ?? [])] };
+  return { report: { drained, shards }, failures };
 }
