@@ -252,11 +252,11 @@ export class Connection implements Owner, Transport {
     }
     if (!this.#out.isIdle) await this.#sent();
     if (this.#error !== undefined) throw this.#error;
-    if (this.#closed) throw closedError();
   }
 
   /** Puts the file into a slot of the peer's ring, and answers which. It stays in ours, too. */
   async #move(calls: Calls, peer: number): Promise<number> {
+    if (this.#closed) throw closedError(); // the slot may be somebody else's by now
     const result = await new Promise<number>((resolve) => {
       this.#onMoved = resolve;
       handOverFile(this.#shard, peer, this.#file, this.#id, MOVED);

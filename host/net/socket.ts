@@ -27,6 +27,7 @@ export function closedError(text = 'the socket is closed'): FeatherstarError {
 /** One connection. */
 export class Socket {
   #via: Transport | undefined;
+  #isLeaving = false; // handOver() has begun: from now on only close() can reach the connection
 
   /** @internal */
   constructor(via: Transport) {
@@ -34,13 +35,13 @@ export class Socket {
   }
 
   #transport(): Transport {
-    if (this.#via === undefined) throw closedError('the socket was handed to another shard');
+    if (this.#via === undefined || this.#isLeaving) throw closedError('the socket was handed to another shard');
     return this.#via;
   }
 
   /** Whether close() was called, or handOver(). */
   get closed(): boolean {
-    return this.#via?.closed ?? true;
+    return this.#isLeaving || (this.#via?.closed ?? true);
   }
 
   /** Whether the connection stayed on the shard that accepted it, and each read and write is a call (portable host). */
@@ -63,10 +64,10 @@ export class Socket {
 
   /** Tells the peer that no more will come, once everything is out. Reading goes on. */
   async end(): Promise<void> {
-    return this.#via?.end();
+    if (!this.#isLeaving) await this.#via?.end();
   }
 
-  /** Closes at once; what is not out yet is lost (end() first). Open reads and writes reject. */
+  /** Closes at once; what is not out yet is lost (end() first). Open reads and writes reject, and handOver(). */
   close(): void {
     this.#via?.close();
   }
@@ -88,7 +89,7 @@ export class Socket {
     }
     if (via.isReading) throw new FeatherstarError('FEATHERSTAR_OPTION', 'a read is open');
     if (via.closed) throw closedError();
-    this.#via = undefined;
+    this.#isLeaving = true;
     try {
       if (calls.isDown(shard)) throw downError(shard);
       if (shard === runtime().self) serve(via, name, args);
@@ -96,6 +97,8 @@ export class Socket {
     } catch (error) {
       via.close();
       throw error;
+    } finally {
+      this.#via = undefined;
     }
   }
 

@@ -183,6 +183,19 @@ for (const host of hosts()) {
       await runtime.shard(last).call('closeKept', round);
     });
 
+    check('a client that does not read holds it up; close() ends that', async (_runtime, pair) => {
+      if (host === 'portable' || shards === 1) return; // there it goes without waiting, and writes go on from here
+      const [client, socket] = await pair();
+      client.pause();
+      const writing = rejection(socket.write(new Uint8Array(64 * MEBIBYTE)));
+      const handing = rejection(socket.handOver(last, 'keep', round));
+      await sleep(20);
+      socket.close();
+      assert.is((await handing).code, 'FEATHERSTAR_CLOSED');
+      assert.is((await writing).code, 'FEATHERSTAR_CLOSED');
+      client.destroy();
+    });
+
     check('closing the socket while it is handed over', async (runtime, pair) => {
       for (let i = 0; i < 20; i++) {
         const [client, socket] = await pair();

@@ -31,6 +31,7 @@ export const OP = { NOP: 0, POLL: 6, ACCEPT: 13, CANCEL: 14, CONNECT: 16, CLOSE:
 export const OP_SHUTDOWN = 34;
 export const OP_MSG_RING = 40;
 export const OP_SOCKET = 45;
+export const OP_URING_CMD = 46;
 export const FIXED = 1;
 export const SELECT = 32;
 export const QUIET = 64;

@@ -19,6 +19,7 @@ import {
   OP_MSG_RING,
   OP_SHUTDOWN,
   OP_SOCKET,
+  OP_URING_CMD,
   QUIET,
   Rig,
   sleep,
@@ -148,6 +149,11 @@ test('what is refused: codes as the gate has them, and a count', async () => {
     [OP_SOCKET, { fd: 2, off: 1, len: 6 }],
     [OP.CONNECT, { fd: slot, addr: 8192, off: 1 }],
     [OP.CONNECT, { fd: slot, addr: 8192, off: 129 }],
+    [OP_URING_CMD, { fd: slot, off: 3 }],
+    [OP_URING_CMD, { fd: slot, len: 1 }],
+    [OP_URING_CMD, { fd: slot, addr: 1 }],
+    [OP_URING_CMD, { fd: slot, opFlags: 1 }],
+    [OP_URING_CMD, { fd: slot, fileIndex: 1 }],
   ];
   const EFAULT = [
     [OP.RECV, { fd: slot, addr: end - 7, len: 8 }],
@@ -169,7 +175,7 @@ test('what is refused: codes as the gate has them, and a count', async () => {
     [OP.CANCEL, { opFlags: 2, fd: slot }], // IORING_ASYNC_CANCEL_FD
     [OP_SOCKET, { fd: 2, off: 2 }], // SOCK_DGRAM
   ];
-  const onFiles = [OP.RECV, OP.SEND, OP.ACCEPT, OP.CONNECT, OP_SHUTDOWN, 3, 6, 22, 23];
+  const onFiles = [OP.RECV, OP.SEND, OP.ACCEPT, OP.CONNECT, OP_SHUTDOWN, OP_URING_CMD, 3, 6, 22, 23];
   const outside = [LIMITS.connectionSlots, 0x7fffffff, -1];
   const EBADF = outside.flatMap((fd) => [...onFiles.map((op) => [op, { fd }]), [OP.CLOSE, { fileIndex: fd + 1 }]]);
   EBADF.push([OP.CLOSE, { fd: 1, fileIndex: slot + 1 }]);
@@ -184,6 +190,7 @@ test('what is refused: codes as the gate has them, and a count', async () => {
     assert.is(await rig.run(OP.CLOSE, { fileIndex: fd + 1 }), -9);
   }
   assert.is(rig.u32[Control.refusedCount >> 2], cases.length, 'nothing wrong with those');
+  assert.is(await rig.run(OP_URING_CMD, { fd: slot }), 0, 'TCP_NODELAY');
   assert.is(await rig.run(OP.SEND, { fd: slot, addr: end - 8, len: 8 }), 8, 'up to the end of memory is fine');
 });
 
@@ -368,6 +375,7 @@ test('a doorbell wakes a sleeping peer', async () => {
   assert.is(await left.run(OP_MSG_RING, { flags: 0, fd: 1 }), 0);
   assert.is(await rung, 1);
   right.u32[Control.dirty >> 2] = 0;
+  assert.is(await left.run(OP_MSG_RING, { flags: 0, fd: 1, addr: 1 }), -95, 'files stay in their thread');
   left.host.setPeer(1, undefined);
   assert.is(await left.run(OP_MSG_RING, { flags: 0, fd: 1 }), -9);
   assert.is(await left.run(OP_MSG_RING, { flags: 0, fd: 5 }), -9);
