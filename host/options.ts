@@ -81,6 +81,7 @@ const POWERS_OF_TWO = ['ringSlots', 'sqeSlots', 'cqeSlots', 'readySlots', 'recvB
 
 // What the core can count (assembly/layout.ts, LIMIT_MAX) and what the gate takes (host/native/addon.c, read_options).
 const LIMIT_MAX = 2 ** 25;
+const LOWEST_LIMITS: Partial<Record<keyof Limits, number>> = { connectionSlots: 17 }; // 16 are the listeners'
 const HIGHEST_LIMITS: Partial<Record<keyof Limits, number>> = {
   sqeSlots: 32_768,
   cqeSlots: 65_536,
@@ -97,9 +98,10 @@ function checkLimits(partial: Partial<Limits>): Limits {
   for (const [name, value] of Object.entries(partial)) {
     if (!(name in DEFAULT_LIMITS))
       throw optionError('limits', name, `one of ${Object.keys(DEFAULT_LIMITS).join(', ')}`);
+    const lowest = LOWEST_LIMITS[name as keyof Limits] ?? 1;
     const highest = HIGHEST_LIMITS[name as keyof Limits] ?? LIMIT_MAX;
-    if (!Number.isInteger(value) || value < 1 || value > highest) {
-      throw optionError(`limits.${name}`, value, `an integer, 1 to ${highest}`);
+    if (!Number.isInteger(value) || value < lowest || value > highest) {
+      throw optionError(`limits.${name}`, value, `an integer, ${lowest} to ${highest}`);
     }
     if (POWERS_OF_TWO.includes(name) && !Number.isInteger(Math.log2(value))) {
       throw optionError(`limits.${name}`, value, 'a power of two');

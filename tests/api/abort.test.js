@@ -16,8 +16,9 @@ import { until, within } from '../support/http.js';
 const MODULE = new URL('../support/abort-module.js', import.meta.url);
 const STAGES = ['before', 'staged', 'waiting', 'completed'];
 const ROUNDS = 12; // more than connectionSlots holds of what one stage would leak
-const LIMITS = { connectionSlots: 32 };
-const DUE_MS = 4; // for what ends by itself
+const LIMITS = { connectionSlots: 16 + 8 };
+const DUE_MS = 4; // for what ends by itself; else it would take
+const LONG_MS = 1e6; // so that a timer that stays armed is noticed
 const BUSY_MS = 8;
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
@@ -55,25 +56,29 @@ class Peer {
 }
 
 /**
- * The kinds: start(signal) begins the wait; complete(), if it can be, makes what is waited for happen without a turn;
+ * The kinds: start(signal, ms) begins the wait, which would take `ms` if it is one for time; complete(), if it can be, makes what is waited for happen without a turn;
  * end() puts back what the wait needed. `late` says what an abort after completion may leave to be taken.
  */
 function kinds(peer) {
   const [shards, self] = [runtime().shardCount, runtime().self];
   const other = (self + 1) % shards;
   const all = {
-    sleep: () => ({ start: (signal) => sleep(DUE_MS, { signal }), complete: () => spin(BUSY_MS) }),
+    sleep: () => ({ start: (signal, ms) => sleep(ms, { signal }), complete: () => spin(BUSY_MS) }),
     timeout: () => ({
-      start: (signal) => timeout(DUE_MS, () => new Promise(() => {}), { signal }),
+      start: (signal, ms) => timeout(ms, () => new Promise(() => {}), { signal }),
       complete: () => spin(BUSY_MS),
     }),
     'interval.tick': () => {
-      const ticks = interval(DUE_MS);
-      return { start: (signal) => ticks.tick({ signal }), complete: () => spin(BUSY_MS), end: () => ticks.close() };
+      let ticks;
+      const start = (signal, ms) => {
+        ticks = interval(ms);
+        return ticks.tick({ signal });
+      };
+      return { start, complete: () => spin(BUSY_MS), end: () => ticks.close() };
     },
     yieldNow: () => ({ start: (signal) => yieldNow({ signal }) }),
     task: () => ({
-      start: (signal) => spawn((context) => sleep(DUE_MS, { signal: context.signal }), { signal }),
+      start: (signal, ms) => spawn((context) => sleep(ms, { signal: context.signal }), { signal }),
       complete: () => spin(BUSY_MS),
     }),
     'JoinSet.joinNext': () => {
@@ -150,7 +155,7 @@ async function abortAt(stage, { start, complete, late, end }) {
   const controller = new AbortController();
   const reason = new Error(`aborted ${stage}`);
   if (stage === 'before') controller.abort(reason);
-  const outcome = Promise.resolve(start(controller.signal)).then(
+  const outcome = Promise.resolve(start(controller.signal, stage === 'completed' ? DUE_MS : LONG_MS)).then(
     () => 'resolved',
     (error) => (error === reason ? 'aborted' : error),
   );
