@@ -56,7 +56,8 @@ class Peer {
 }
 
 /**
- * The kinds: start(signal, ms) begins the wait, which would take `ms` if it is one for time; complete(), if it can be, makes what is waited for happen without a turn;
+ * The kinds: start(signal, ms) begins the wait (of `ms`, if it is for time); complete(), if it can be, makes what is
+ * waited for happen without a turn;
  * end() puts back what the wait needed. `late` says what an abort after completion may leave to be taken.
  */
 function kinds(peer) {
