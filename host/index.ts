@@ -22,6 +22,7 @@ export type { CloseReport, ShardEnd } from './shutdown.js';
 export type { SignalName } from './signal-board.js';
 export { onSignal, waitForSignal } from './signals.js';
 export type { Holdings, ShardStats } from './stats.js';
+export * from './sync/index.js';
 export { maybeYield, type SpawnOptions, spawn, type TaskContext, type TaskFunction, yieldNow } from './task.js';
 export { TaskBuilder } from './task-builder.js';
 export { type AbortOptions, now, sleep, type TimerHandle, timeout, timer } from './timer.js';

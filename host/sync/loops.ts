@@ -1,0 +1,157 @@
+// Loops whose bodies run at the same time. Both end only when every body that has begun has ended; the first error is
+// what they reject with.
+
+import { optionError } from '../errors.js';
+import { checkFunction, checkInteger, checkSignal } from './wait-queue.js';
+
+/** The highest limit of maxConcurrent(). */
+export const CONCURRENT_MAX = 1_073_741_824;
+
+type Items<T> = Iterable<T> | AsyncIterable<T>;
+type Body<T> = (item: T, signal: AbortSignal) => unknown;
+interface LoopOptions {
+  signal?: AbortSignal | undefined;
+}
+
+function checkItems(items: unknown): void {
+  const value = Object(items ?? 0);
+  if (!(Symbol.asyncIterator in value || Symbol.iterator in value)) throw optionError('items', items, 'an iterable');
+}
+
+class Loop<T> {
+  readonly #controller = new AbortController();
+  readonly #fn: Body<T>;
+  readonly #limit: number;
+  readonly #stopsAtError: boolean;
+  #running = 0;
+  #failure: { error: unknown } | undefined;
+  #isStopped = false;
+  /** A body has ended, or the loop was stopped. */
+  #wake: () => void = () => undefined;
+  #isTaking = false;
+  #onStop: () => void = () => undefined;
+
+  constructor(fn: Body<T>, limit: number, stopsAtError: boolean) {
+    this.#fn = fn;
+    this.#limit = limit;
+    this.#stopsAtError = stopsAtError;
+  }
+
+  readonly #fail = (error: unknown, stops: boolean): void => {
+    this.#failure ??= { error };
+    if (!stops || this.#isStopped) return;
+    this.#isStopped = true;
+    this.#controller.abort(error);
+    this.#onStop();
+    this.#wake();
+  };
+
+  async #body(item: T): Promise<void> {
+    this.#running++;
+    try {
+      await this.#fn(item, this.#controller.signal);
+    } catch (error) {
+      this.#fail(error, this.#stopsAtError);
+    } finally {
+      this.#running--;
+      this.#wake();
+    }
+  }
+
+  #change(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+
+  /** The next item, or undefined if there is none or the loop is stopped before it comes. */
+  #take(iterator: AsyncIterator<T>): Promise<{ item: T } | undefined> {
+    return new Promise((resolve, reject) => {
+      this.#isTaking = true;
+      this.#onStop = () => resolve(undefined);
+      Promise.resolve(iterator.next()).then((result) => {
+        this.#isTaking = false;
+        resolve(result.done ? undefined : { item: result.value });
+      }, reject);
+    });
+  }
+
+  async run(items: Items<T>, { signal }: LoopOptions): Promise<void> {
+    const onAbort = () => this.#fail(signal?.reason, true);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    try {
+      if (Symbol.asyncIterator in Object(items))
+        await this.#takeAsync((items as AsyncIterable<T>)[Symbol.asyncIterator]());
+      else await this.#takeSync(items as Iterable<T>);
+    } catch (error) {
+      this.#fail(error, true); // the iterable itself failed
+    }
+    while (this.#running !== 0) await this.#change();
+    signal?.removeEventListener('abort', onAbort);
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  async #room(): Promise<void> {
+    while (!this.#isStopped && this.#running >= this.#limit) await this.#change();
+  }
+
+  async #takeSync(items: Iterable<T>): Promise<void> {
+    for (const item of items) {
+      void this.#body(item);
+      if (this.#running >= this.#limit) await this.#room();
+      if (this.#isStopped) break;
+    }
+  }
+
+  async #takeAsync(iterator: AsyncIterator<T>): Promise<void> {
+    while (!this.#isStopped) {
+      const taken = await this.#take(iterator);
+      if (taken === undefined) break;
+      void this.#body(taken.item);
+      await this.#room();
+    }
+    if (!this.#isStopped) return;
+    const returned = Promise.resolve(iterator.return?.());
+    // In the middle of its next() an iterable may never hear of it, and what it says then is nobody's.
+    if (this.#isTaking) returned.catch(() => undefined);
+    else await returned;
+  }
+}
+
+function runLoop<T>(
+  items: Items<T>,
+  fn: Body<T>,
+  limit: number,
+  stopsAtError: boolean,
+  options: LoopOptions,
+): Promise<void> {
+  checkItems(items);
+  checkFunction('fn', fn);
+  checkSignal(options.signal);
+  if (options.signal?.aborted) return Promise.reject(options.signal.reason);
+  return new Loop(fn, limit, stopsAtError).run(items, options);
+}
+
+/**
+ * Calls `fn` for every item, without waiting for one before the next, and resolves when all have ended. An error does
+ * not stop the others; the first one is what it rejects with, after all have ended. Their number has no limit but the
+ * number of items: for many, or for an endless iterable, use maxConcurrent(). When `signal` aborts no more items are
+ * taken, the signal that `fn` gets aborts, and it rejects with the reason when all that run have ended.
+ */
+export async function parallelForEach<T>(items: Items<T>, fn: Body<T>, options: LoopOptions = {}): Promise<void> {
+  return runLoop(items, fn, Number.POSITIVE_INFINITY, false, options);
+}
+
+/**
+ * Calls `fn` for every item, at most `limit` (1 to 1,073,741,824) at a time, and takes the next item when one has
+ * ended. The first error, or `signal`, ends it: no more items are taken, the signal that `fn` gets aborts with that
+ * error or reason, and it rejects with it when all that run have ended.
+ */
+export async function maxConcurrent<T>(
+  items: Items<T>,
+  limit: number,
+  fn: Body<T>,
+  options: LoopOptions = {},
+): Promise<void> {
+  return runLoop(items, fn, checkInteger('limit', limit, 1, CONCURRENT_MAX), true, options);
+}

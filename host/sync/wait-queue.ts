@@ -1,0 +1,192 @@
+// Who waits, in order: the one queue under everything in this folder.
+//
+// A waiter is a node of a doubly linked list, so one that gives up leaves in O(1) from wherever it stands. It ends in
+// exactly one way: it is granted, its signal aborts, its time is over (on the shard's wheel), or the queue is closed;
+// each of them removes its listener and its timer. Without `timeoutMs` no shard is needed.
+
+import { FeatherstarError, optionError } from '../errors.js';
+import { currentShard, type Owner, type Shard } from '../shard.js';
+
+/** How many may wait at once in one queue, unless `maxWaiters` says otherwise. */
+export const WAITERS_DEFAULT = 65_536;
+/** The highest `maxWaiters`, and the highest capacity of a channel. */
+export const WAITERS_MAX = 16_777_216;
+/** The longest `timeoutMs`: 100 days, as for sleep(). */
+export const TIMEOUT_MAX_MS = 8_640_000_000;
+
+export interface WaitOptions {
+  /** Gives up: the wait rejects with the signal's reason. */
+  signal?: AbortSignal | undefined;
+  /** Gives up after so many milliseconds, from 0 on: the wait rejects with FEATHERSTAR_TIMEOUT. Needs a shard. */
+  timeoutMs?: number | undefined;
+}
+
+export interface QueueOptions {
+  /** For the texts of errors. */
+  name?: string | undefined;
+  /** How many may wait at once (default 65,536); one more is rejected with FEATHERSTAR_FULL. */
+  maxWaiters?: number | undefined;
+}
+
+/** Throws FEATHERSTAR_OPTION for an integer that is none or is outside. */
+export function checkInteger(name: string, value: number, least: number, most: number): number {
+  if (Number.isInteger(value) && value >= least && value <= most) return value;
+  throw optionError(name, value, `an integer from ${least} to ${most}`);
+}
+
+export function checkFunction(name: string, value: unknown): void {
+  if (typeof value !== 'function') throw optionError(name, value, 'a function');
+}
+
+export function checkSignal(signal: AbortSignal | undefined): void {
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw optionError('signal', signal, 'an AbortSignal');
+}
+
+export function checkWait({ signal, timeoutMs }: WaitOptions): void {
+  checkSignal(signal);
+  if (timeoutMs === undefined) return;
+  if (typeof timeoutMs !== 'number' || !(timeoutMs >= 0 && timeoutMs <= TIMEOUT_MAX_MS)) {
+    throw optionError('timeoutMs', timeoutMs, 'milliseconds from 0 to 100 days');
+  }
+}
+
+export function closedError(what: string): FeatherstarError {
+  return new FeatherstarError('FEATHERSTAR_CLOSED', `${what} is closed`);
+}
+
+class Waiter<Q, R> implements Owner {
+  next: Waiter<Q, R> | undefined;
+  previous: Waiter<Q, R> | undefined;
+  #signal: AbortSignal | undefined;
+  #shard: Shard | undefined;
+  #owner = 0;
+  #timer = 0;
+  #generation = 0;
+  #timeoutMs = 0;
+  #isSettled = false;
+
+  constructor(
+    readonly queue: WaitQueue<Q, R>,
+    readonly request: Q,
+    readonly resolve: (result: R) => void,
+    readonly reject: (reason: unknown) => void,
+  ) {}
+
+  /** Throws FEATHERSTAR_FULL or FEATHERSTAR_NO_SHARD, and then has armed nothing. */
+  arm({ signal, timeoutMs }: WaitOptions): void {
+    if (timeoutMs !== undefined) this.#armTimer(currentShard(), timeoutMs);
+    this.#signal = signal;
+    signal?.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  #armTimer(shard: Shard, timeoutMs: number): void {
+    this.#owner = shard.register(this);
+    try {
+      this.#timer = shard.armTimer(timeoutMs * 1e6, this.#owner, 0);
+    } catch (error) {
+      shard.unregister(this.#owner);
+      throw error;
+    }
+    this.#generation = shard.timerGeneration(this.#timer);
+    this.#timeoutMs = timeoutMs;
+    this.#shard = shard;
+  }
+
+  /** Nothing of it is left behind but the event of a timer that has fired already. */
+  disarm(): void {
+    this.#isSettled = true;
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+    const shard = this.#shard;
+    if (shard?.core.cancelTimer(this.#timer, this.#generation) === 0) shard.unregister(this.#owner);
+  }
+
+  onEvent(): void {
+    this.#shard?.unregister(this.#owner);
+    this.#shard = undefined;
+    if (this.#isSettled) return; // granted or aborted after it had fired
+    const text = `${this.queue.what}: waited for longer than ${this.#timeoutMs} ms`;
+    this.queue.leave(this, new FeatherstarError('FEATHERSTAR_TIMEOUT', text));
+  }
+
+  readonly #onAbort = (): void => this.queue.leave(this, this.#signal?.reason);
+}
+
+/** Waiters with what they ask for (`Q`); a grant gives them `R`. */
+export class WaitQueue<Q, R> {
+  readonly what: string;
+  readonly #maxWaiters: number;
+  readonly #onLeave: (() => void) | undefined;
+  #first: Waiter<Q, R> | undefined;
+  #last: Waiter<Q, R> | undefined;
+  #length = 0;
+
+  /** `onLeave`: somebody gave up, and perhaps the next one can have what it asks for. */
+  constructor(what: string, maxWaiters: number = WAITERS_DEFAULT, onLeave?: () => void) {
+    this.what = what;
+    this.#maxWaiters = checkInteger('maxWaiters', maxWaiters, 1, WAITERS_MAX);
+    this.#onLeave = onLeave;
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** What the first one asks for; undefined: nobody waits. */
+  get head(): Q | undefined {
+    return this.#first?.request;
+  }
+
+  /** Waits at the end of the queue. `options` have been checked. */
+  wait(request: Q, options: WaitOptions): Promise<R> {
+    const { signal } = options;
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    if (this.#length >= this.#maxWaiters) {
+      const text = `${this.what}: ${this.#length} wait already (maxWaiters)`;
+      return Promise.reject(new FeatherstarError('FEATHERSTAR_FULL', text));
+    }
+    return new Promise((resolve, reject) => {
+      const waiter = new Waiter(this, request, resolve, reject);
+      waiter.arm(options);
+      waiter.previous = this.#last;
+      if (this.#last === undefined) this.#first = waiter;
+      else this.#last.next = waiter;
+      this.#last = waiter;
+      this.#length++;
+    });
+  }
+
+  #unlink(waiter: Waiter<Q, R>): void {
+    const { next, previous } = waiter;
+    if (previous === undefined) this.#first = next;
+    else previous.next = next;
+    if (next === undefined) this.#last = previous;
+    else next.previous = previous;
+    waiter.next = undefined;
+    waiter.previous = undefined;
+    this.#length--;
+    waiter.disarm();
+  }
+
+  /** The first one has what it asked for. False: nobody waits. */
+  grant(result: R): boolean {
+    const waiter = this.#first;
+    if (waiter === undefined) return false;
+    this.#unlink(waiter);
+    waiter.resolve(result);
+    return true;
+  }
+
+  /** A waiter gives up. */
+  leave(waiter: Waiter<Q, R>, reason: unknown): void {
+    this.#unlink(waiter);
+    waiter.reject(reason);
+    this.#onLeave?.();
+  }
+
+  rejectAll(reason: unknown): void {
+    for (let waiter = this.#first; waiter !== undefined; waiter = this.#first) {
+      this.#unlink(waiter);
+      waiter.reject(reason);
+    }
+  }
+}
