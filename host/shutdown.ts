@@ -89,7 +89,8 @@ export async function shutDown(
   const all = <T>(each: (worker: Worker) => Promise<T | undefined>) =>
     Promise.all(workers.map((worker) => (worker === undefined ? undefined : each(worker))));
 
-  const services = await inTime(Promise.resolve(runtime.stopServices?.(timeoutMs) ?? []), timeoutMs + GRACE_MS);
+  const stopping = runtime.stopServices?.(timeoutMs).catch((error) => [error]); // one more failure, no reason to stay
+  const services = await inTime(Promise.resolve(stopping ?? []), timeoutMs + GRACE_MS);
   const draining = all((worker) => ask(worker, { type: 'drain', timeoutMs: left() }, 'drained', left()));
   const hooks = await inTime(runtime.runOnClose(left()), left());
   const drains = await draining;
