@@ -10,10 +10,12 @@ import {
   JoinSet,
   maybeYield,
   type now,
+  openSender,
   Runtime,
   runtime,
   runtimeOptions,
   type SchedulingGroup,
+  ShardChannel,
   Sharded,
   type ShardStats,
   schedulingGroup,
@@ -86,6 +88,17 @@ export async function services(): Promise<void> {
   await store.invokeOn(1, 'limit');
   // @ts-expect-error: start() is the service's own
   await store.invokeOn(1, 'start');
+}
+
+export async function channels(signal: AbortSignal): Promise<void> {
+  const channel = new ShardChannel<{ n: number }>({ capacity: 2, senders: 3 });
+  for await (const value of channel) same<typeof value, { n: number }>(true);
+  const sender = await openSender<{ n: number }>(channel.name);
+  await sender.send({ n: 1 }, { signal });
+  // @ts-expect-error: another type
+  await sender.send('one');
+  // @ts-expect-error: a name is a string
+  await openSender(1);
 }
 
 export async function foreign(port: import('node:worker_threads').MessagePort): Promise<void> {
