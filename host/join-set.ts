@@ -77,9 +77,9 @@ export class JoinSet<T> implements AsyncIterable<Joined<T>> {
    */
   async shutdown(options: AbortOptions = {}): Promise<void> {
     const signal = checkSignal(options.signal);
+    signal?.throwIfAborted();
     while (this.#running.size !== 0) {
       this.abortAll();
-      signal?.throwIfAborted();
       await this.#change(signal);
     }
     this.#joined.length = 0;

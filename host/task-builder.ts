@@ -39,7 +39,8 @@ export class TaskBuilder<M extends object = UntypedModule> {
 
   spawn<T>(fn: TaskFunction<T>): JoinHandle<T>;
   /**
-   * Calls an exported function. An abort rejects the handle at once, and reaches the function as that of a call does.
+   * Calls an exported function. An abort rejects the handle at once, and the function goes on, until `ended`: give it a
+   * signal among its arguments if it is to know.
    */
   spawn<K extends FunctionName<M>>(name: K, ...args: ArgumentsOf<M[K]>): JoinHandle<ResultOf<M[K]>>;
   spawn(what: TaskFunction<unknown> | string, ...args: unknown[]): JoinHandle<unknown> {

@@ -1,5 +1,7 @@
 // Which hosts tests run on, and what a shard holds when nothing is going on: tests that put it back prove no leak.
 
+import { Runtime } from 'featherstar';
+import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { uringObstacle } from '../../dist/host/hosts/pick.js';
 import { currentShard } from '../../dist/host/shard.js';
@@ -34,6 +36,41 @@ export async function back(base) {
   const isBack = () => JSON.stringify(holdings()) === JSON.stringify(base);
   await until(isBack, 'the shard holds what it held before').catch(() => undefined);
   assert.equal(holdings(), base);
+}
+
+/**
+ * A suite on a runtime of one shard. Answers how a test is added to it that leaves nothing behind, and how it is run.
+ */
+export function oneShardSuite(name, host, options = {}) {
+  const test = suite(`${name} (${host})`);
+  let runtime;
+  let base;
+  test.before(async () => {
+    runtime = await Runtime.start({ shards: 1, host, ...options });
+    base = holdings();
+  });
+  test.after(() => runtime.close());
+  const check = (what, run) =>
+    test(what, async () => {
+      await run(base);
+      await back(base);
+    });
+  return { check, run: () => test.run() };
+}
+
+/** What is warned of while `act` runs, and until there are `count` of it. */
+export async function warnings(count, act) {
+  const seen = [];
+  const onWarning = (warning) => seen.push(warning);
+  process.on('warning', onWarning);
+  try {
+    await act();
+    await until(() => seen.length >= count, `${count} warnings`);
+  } finally {
+    process.off('warning', onWarning);
+  }
+  for (const { name } of seen) assert.is(name, 'Featherstar');
+  return seen.map(({ message }) => message);
 }
 
 /** The error that `promise` rejects with. */
