@@ -18,10 +18,12 @@ export interface CallOptions {
   timeoutMs?: number | undefined;
 }
 
-/** What can end a call from outside. */
+/** What can end a call from outside, and what has to happen when it ends before it was sent. */
 export class Watch implements AbortListener {
   /** Ends the call; call.ts sets it once it knows where the call is. `told`: numbers that the peer must hear of. */
   onAbort: ((reason: unknown, told: number[]) => void) | undefined;
+  /** Undoes what was done for a call that is not sent yet; call.ts clears it when it is. */
+  ifNotSent: (() => void) | undefined;
   readonly #signals = new Map<AbortSignal, number[]>();
   #timeout: AbortController | undefined;
 
@@ -72,6 +74,8 @@ export class Watch implements AbortListener {
   /** The call has ended. */
   stop(): void {
     this.onAbort = undefined;
+    this.ifNotSent?.();
+    this.ifNotSent = undefined;
     for (const signal of this.#signals.keys()) unlisten(signal, this);
     this.#signals.clear();
     const timeout = this.#timeout;

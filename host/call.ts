@@ -15,6 +15,7 @@ import { Code, FeatherstarError, fullError } from './errors.js';
 import { INTERNAL_FIRST, internalMethod, type Part, runInternal } from './internal.js';
 import { ABORT_CREDITS, CALL_BYTES, COUNTER_NAMES, MESSAGE_BYTES, MESSAGE_OFFSET, ReadyKind } from './layout.js';
 import type { Shard } from './shard.js';
+import { arrived, endOfCallHere, handOverAll, moveAll, type SharedBytes } from './shared-bytes.js';
 
 const OK = 0;
 const THREW = 1;
@@ -92,7 +93,8 @@ export class Calls {
     this.#shard = shard;
     this.#maxBytes = header.arenaBytes - ARENA_HEADER_BYTES;
     this.#encoder = new Encoder(this.#maxBytes);
-    this.#decoder = new Decoder(shard.bytes, (id) => this.#given.open(this.#caller, id));
+    const openSignal = (id: number) => this.#given.open(this.#caller, id);
+    this.#decoder = new Decoder(shard.bytes, openSignal, (block, length) => arrived(shard, block, length));
     this.#callsWord = (shard.base + header.callsOffset) >>> 2;
     this.#credits = header.creditCount - ABORT_CREDITS;
     this.#openAt = new Array(shardCount).fill(0);
@@ -146,10 +148,11 @@ export class Calls {
       return Promise.reject(error);
     }
     let watch: Watch | undefined;
-    if (encoder.signals !== undefined || options !== undefined) {
+    if (encoder.signals !== undefined || encoder.moves !== undefined || options !== undefined) {
       watch = new Watch(encoder.signals ?? [], encoder.firstSignal, options?.signal);
       const { aborted } = watch;
       if (aborted !== undefined) return Promise.reject(aborted.reason);
+      if (encoder.moves !== undefined) watch.ifNotSent = moveAll(encoder.moves, peer);
     }
     const promise = new Promise(keepNew);
     const resolve = resolveNew;
@@ -195,8 +198,15 @@ export class Calls {
   }
 
   async #runSoon(method: number, args: readonly unknown[], isOver: (() => boolean) | undefined): Promise<unknown> {
-    await undefined;
-    return isOver?.() ? undefined : this.#run(method, args);
+    const own = handOverAll(args);
+    let result: unknown;
+    try {
+      await undefined;
+      if (!isOver?.()) result = await this.#run(method, own);
+    } finally {
+      if (own !== args) endOfCallHere(own, result);
+    }
+    return result;
   }
 
   #run(method: number, args: readonly unknown[]): unknown {
@@ -262,6 +272,7 @@ export class Calls {
 
   #watch(index: number, open: Open, watch: Watch): void {
     open.watch = watch;
+    watch.ifNotSent = undefined;
     watch.onAbort = (reason, numbers) => {
       const { peer, reject } = open;
       open.resolve = undefined; // the slot stays until the reply comes
@@ -362,7 +373,8 @@ export class Calls {
   #encodeAbort({ numbers, reason }: Abort): number {
     try {
       const length = this.#encoder.args([numbers, reason]);
-      if (length <= this.#maxBytes && this.#encoder.signals === undefined) return length;
+      const { signals, moves } = this.#encoder;
+      if (length <= this.#maxBytes && signals === undefined && moves === undefined) return length;
     } catch {
       // The reason is such as cannot be sent. That it ends is what counts.
     }
@@ -386,12 +398,14 @@ export class Calls {
     const payload = words[slot + PAYLOAD_WORD] >>> 0;
     const peer = words[slot + PEER_WORD];
     let numbers: number[] | undefined;
+    let guests: SharedBytes[] | undefined;
     let result: unknown;
     let status = OK;
     try {
       this.#caller = peer;
       const args = this.#decoder.args(payload === 0 ? (slot + INLINE_WORD) << 2 : payload);
       numbers = this.#decoder.signals;
+      guests = this.#decoder.arrived;
       if (payload !== 0) this.#shard.core.arenaRelease(payload);
       if (method === ABORT) this.#given.abort(peer, args[0] as number[], args[1]);
       else result = this.#run(method, args);
@@ -401,13 +415,21 @@ export class Calls {
     }
     if (typeof result === 'object' && result !== null && status === OK && isThenable(result)) {
       result.then(
-        (value) => this.#end(index, OK, value, peer, numbers),
-        (error) => this.#end(index, THREW, error, peer, numbers),
+        (value) => this.#end(index, OK, value, peer, numbers, guests),
+        (error) => this.#end(index, THREW, error, peer, numbers, guests),
       );
-    } else this.#end(index, status, result, peer, numbers);
+    } else this.#end(index, status, result, peer, numbers, guests);
   }
 
-  #end(index: number, status: number, value: unknown, peer: number, numbers: number[] | undefined): void {
+  /** The function has ended. `numbers`, `guests`: the signals and bytes by reference that it was lent. */
+  #end(
+    index: number,
+    status: number,
+    value: unknown,
+    peer: number,
+    numbers: number[] | undefined,
+    guests: SharedBytes[] | undefined,
+  ): void {
     if (numbers !== undefined) this.#given.close(peer, numbers);
     if (this.#shard.closed) return;
     let length: number;
@@ -419,6 +441,8 @@ export class Calls {
       outcome = THREW;
       length = this.#encoder.value(error);
     }
+    if (this.#encoder.moves !== undefined) moveAll(this.#encoder.moves, peer);
+    if (guests !== undefined) for (const guest of guests) guest.endOfCall();
     this.#sendReply(index, outcome, length);
   }
 
@@ -442,7 +466,8 @@ export class Calls {
     let value: unknown;
     let failure: unknown;
     try {
-      if (!abandoned) value = this.#decoder.value(payload === 0 ? (slot + INLINE_WORD) << 2 : payload);
+      value = this.#decoder.value(payload === 0 ? (slot + INLINE_WORD) << 2 : payload);
+      if (abandoned) for (const bytes of this.#decoder.arrived ?? []) bytes.dispose();
     } catch (error) {
       failure = error;
     }

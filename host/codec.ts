@@ -8,6 +8,7 @@
 //              ARRAY, SET count + values | OBJECT, MAP count + (key, value)...
 //              BIGINT, NEGATIVE its absolute value as a hexadecimal string | DATE a number
 //              | REGEXP two | ERROR, DOM_EXCEPTION an ARRAY of its parts
+//              SHARED block u32, length u32 (shared-bytes.ts)
 //              SIGNAL u32, the number by which its abort will come (call-signals.ts)
 //   length,  u8, or 255 and a u32: a call with an argument or two shall fit the 40 bytes of a ring slot
 //   count
@@ -40,6 +41,7 @@ export const Tag = {
   DOM_EXCEPTION: 19,
   SIGNAL: 20,
   NEGATIVE: 21,
+  SHARED: 22,
 } as const;
 
 export const DEPTH_MAX = 64;

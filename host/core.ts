@@ -92,6 +92,8 @@ export const DEFAULT_LIMITS: Limits = {
   scratchBytes: 262_144,
 };
 
+const PAGES_MAX = 65_536; // of 64 KiB: what 32 bits can address
+
 let compiled: WebAssembly.Module | undefined;
 
 export function coreModule(): WebAssembly.Module {
@@ -126,7 +128,8 @@ function sketchOf(shardCount: number, limits: Limits): { sketch: WebAssembly.Mem
 /** Asks the core how large its memory has to be, makes it, and writes the plan into it. */
 export function makeMemory(shardCount: number, limits: Limits): { memory: WebAssembly.Memory; header: Header } {
   const { pages } = sketchOf(shardCount, limits);
-  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  // It can grow behind the plan, by the blocks of shared-bytes.ts. V8 sets the addresses aside in any case.
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: PAGES_MAX, shared: true });
   writeLimits(memory, shardCount, limits);
   planIn(memory);
   const header = readHeader(memory);

@@ -2,30 +2,41 @@
 
 import { ERRORS, LONG, Tag, VIEWS } from './codec.js';
 import { type ErrorCode, type ErrorDetails, FeatherstarError } from './errors.js';
+import type { SharedBytes } from './shared-bytes.js';
 
 export class Decoder {
   /** The numbers of the signals in the arguments that were decoded last. */
   signals: number[] | undefined;
+  /** The bytes by reference that came with it. */
+  arrived: SharedBytes[] | undefined;
   readonly #bytes: Buffer;
   readonly #view: DataView;
   readonly #openSignal: (id: number) => AbortSignal;
+  readonly #openBytes: (block: number, length: number) => SharedBytes;
   #at = 0;
 
-  /** `openSignal` makes the AbortSignal that stands for a caller's. */
-  constructor(bytes: Buffer, openSignal: (id: number) => AbortSignal) {
+  /** `openSignal` makes the AbortSignal that stands for a caller's, `openBytes` the handle of bytes by reference. */
+  constructor(
+    bytes: Buffer,
+    openSignal: (id: number) => AbortSignal,
+    openBytes: (block: number, length: number) => SharedBytes,
+  ) {
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#openSignal = openSignal;
+    this.#openBytes = openBytes;
   }
 
   value(at: number): unknown {
     this.#at = at;
+    this.arrived = undefined;
     return this.#value();
   }
 
   args(at: number): unknown[] {
     this.#at = at;
     this.signals = undefined;
+    this.arrived = undefined;
     return this.#items();
   }
 
@@ -93,6 +104,8 @@ export class Decoder {
       case Tag.ERROR:
       case Tag.DOM_EXCEPTION:
         return this.#error(tag);
+      case Tag.SHARED:
+        return this.#shared();
       case Tag.SIGNAL:
         return this.#signal();
       default:
@@ -163,6 +176,14 @@ export class Decoder {
     this.signals ??= [];
     this.signals.push(id);
     return this.#openSignal(id);
+  }
+
+  #shared(): SharedBytes {
+    const block = this.#u32();
+    const bytes = this.#openBytes(block, this.#u32());
+    this.arrived ??= [];
+    this.arrived.push(bytes);
+    return bytes;
   }
 
   #error(tag: number): Error {

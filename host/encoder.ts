@@ -3,6 +3,7 @@
 
 import { codecError, DEPTH_MAX, LONG, Tag, VIEWS } from './codec.js';
 import type { FeatherstarError } from './errors.js';
+import { SharedBytes } from './shared-bytes.js';
 
 const SHORT = 24; // up to here a loop beats a call into C++
 const SCALAR_BYTES = 16; // more than a tag and its number, or a head with its length, take
@@ -13,6 +14,8 @@ export class Encoder {
   /** The signals of the arguments that were encoded last; their numbers begin with `firstSignal`. */
   signals: AbortSignal[] | undefined;
   firstSignal = 0;
+  /** The bytes by reference in what was encoded last. */
+  moves: SharedBytes[] | undefined;
   readonly #maxBytes: number;
   #buffer = Buffer.alloc(FIRST_BYTES);
   #words = new Int32Array(this.#buffer.buffer);
@@ -70,6 +73,7 @@ export class Encoder {
   #begin(takesSignals: boolean): void {
     if (this.#isBusy) throw codecError('a getter of a value that is being sent made a call of its own');
     this.#isBusy = true;
+    this.moves = undefined;
     this.#takesSignals = takesSignals;
     this.#at = 0;
   }
@@ -204,6 +208,7 @@ export class Encoder {
       this.#string(value.source);
       this.#string(value.flags);
     } else if (value instanceof AbortSignal) this.#signal(value);
+    else if (value instanceof SharedBytes) this.#shared(value);
     else {
       const name = value.constructor?.name ?? 'object';
       throw codecError(`a ${name} cannot be sent to another shard; send plain data`);
@@ -246,6 +251,16 @@ export class Encoder {
     this.#tag(Tag.SIGNAL);
     this.#u32(this.#nextSignal);
     this.#nextSignal = (this.#nextSignal + 1) >>> 0;
+  }
+
+  #shared(bytes: SharedBytes): void {
+    const { block } = bytes; // throws if it is gone
+    if (this.moves?.includes(bytes)) throw codecError('the same shared bytes are there twice');
+    this.moves ??= [];
+    this.moves.push(bytes);
+    this.#tag(Tag.SHARED);
+    this.#u32(block);
+    this.#u32(bytes.length);
   }
 
   #error(error: Error, depth: number): void {

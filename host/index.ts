@@ -18,6 +18,7 @@ export { type PeriodicHandle, type PeriodicOptions, spawnPeriodic } from './peri
 export { blockOn, type CloseHook, Runtime, runtime } from './runtime.js';
 export { openSender, ShardChannel, type ShardChannelOptions, ShardSender } from './shard-channel.js';
 export { ServiceError, type ServiceFailure, Sharded, type ShardedMethod } from './sharded.js';
+export { allocate, type SharedBytes } from './shared-bytes.js';
 export type { CloseReport, ShardEnd } from './shutdown.js';
 export type { SignalName } from './signal-board.js';
 export { onSignal, waitForSignal } from './signals.js';

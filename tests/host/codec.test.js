@@ -10,7 +10,8 @@ import { FULL, forSeeds } from '../support/seeds.js';
 const MAX_BYTES = 1 << 20;
 const memory = Buffer.from(new SharedArrayBuffer(MAX_BYTES * 2));
 const encoder = new Encoder(MAX_BYTES);
-const decoder = new Decoder(memory, () => assert.unreachable('there is no signal'));
+const none = () => assert.unreachable('there is neither signal nor reference');
+const decoder = new Decoder(memory, none, none);
 
 /** What a value is at the other side, and how many bytes it took. Around it lies what must not be read. */
 function across(value, at = 40, how = 'value') {

@@ -1,7 +1,8 @@
 // The shard module of tests/api/calls.test.js: functions that take signals, fail in every way, and call back.
 
-import { runtime, spawn, submitTo } from 'featherstar';
+import { allocate, runtime, spawn, submitTo } from 'featherstar';
 import { currentShard } from '../../dist/host/shard.js';
+import { sharedBlocks } from '../../dist/host/shared-bytes.js';
 
 export const echo = (...values) => (values.length === 1 ? values[0] : values);
 export const self = () => runtime().self;
@@ -115,3 +116,44 @@ export const mark = (by) => {
   marks += by;
 };
 export const marked = () => marks;
+
+// --- bytes by reference ---------------------------------------------------------------------------------------------
+
+export const blocks = () => sharedBlocks(currentShard());
+
+/** Adds one to each byte, in place; answers their sum. */
+export function increment(shared) {
+  let sum = 0;
+  const { bytes } = shared;
+  for (let i = 0; i < bytes.length; i++) sum += ++bytes[i];
+  return sum;
+}
+export const incremented = (shared) => {
+  increment(shared);
+  return { shared };
+};
+export async function refuse(shared) {
+  await undefined;
+  throw new Error(`not ${shared.length}`);
+}
+
+const shelf = [];
+export const shelve = (shared) => void shelf.push(shared.keep());
+export const unshelve = () => shelf.pop();
+export const clearShelf = () => {
+  for (const shared of shelf.splice(0)) shared.dispose();
+};
+export function make(length, byte) {
+  const shared = allocate(length);
+  shared.bytes.fill(byte);
+  return shared;
+}
+export const makeSlowly = (length, ms) => new Promise((resolve) => setTimeout(() => resolve(make(length, 1)), ms));
+/** On to the next shard, until it is where it is to be. */
+export async function passOn(shared, hops) {
+  const { self: here, shardCount } = runtime();
+  if (hops === 0) return increment(shared);
+  return runtime()
+    .shard((here + 1) % shardCount)
+    .call('passOn', shared, hops - 1);
+}

@@ -1,0 +1,157 @@
+// Bytes by reference: who has them, and that every block comes home, whatever becomes of the call.
+
+import { allocate, Runtime } from 'featherstar';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { currentShard } from '../../dist/host/shard.js';
+import { sharedBlocks } from '../../dist/host/shared-bytes.js';
+import { hosts, rejection } from '../support/hosts.js';
+import { until, within } from '../support/http.js';
+
+const MODULE = new URL('../support/call-module.js', import.meta.url);
+const MIB = 1 << 20;
+
+function filled(length, byte = 1) {
+  const shared = allocate(length);
+  shared.bytes.fill(byte);
+  return shared;
+}
+
+const isGone = (shared) => {
+  assert.is(shared.isHere, false);
+  assert.throws(
+    () => shared.bytes,
+    (error) => error.code === 'FEATHERSTAR_CLOSED',
+  );
+};
+
+for (const host of hosts()) {
+  const test = suite(`shared bytes (${host})`);
+  const warnings = [];
+  const onWarning = (warning) => warnings.push(warning.message);
+  test.before(() => process.on('warning', onWarning));
+  test.after(() => {
+    process.off('warning', onWarning);
+    assert.equal(warnings, [], 'no handle was lost');
+  });
+
+  /** Runs `use`; at the end all blocks of all shards that run are at home. */
+  const check = (name, sizes, limits, use) => {
+    for (const shards of sizes) {
+      test(`${name}, ${shards} shards`, async () => {
+        const here = await within(Runtime.start({ host, module: MODULE, shards, limits }), 'start');
+        try {
+          await within(use(here, here.shard(shards - 1)), 'the test');
+          await until(() => sharedBlocks(currentShard()) === 0, 'all blocks are at home');
+          for (let i = 0; i < shards; i++) {
+            const left = await here
+              .shard(i)
+              .call('blocks')
+              .catch(() => 0);
+            assert.is(left, 0, `blocks of shard ${i}`);
+          }
+        } finally {
+          await within(here.close(), 'close');
+        }
+      });
+    }
+  };
+
+  check('a function has its argument for as long as it runs', [1, 2, 4], {}, async (_, peer) => {
+    for (const length of [1, 4079, 4080, 4081, 65_520, 65_521, 5 * MIB]) {
+      const shared = filled(length);
+      assert.is(shared.length, length);
+      assert.is(await peer.call('increment', shared), 2 * length);
+      isGone(shared);
+      shared.dispose(); // nothing happens
+      assert.is((await rejection(peer.call('increment', shared))).code, 'FEATHERSTAR_CLOSED');
+    }
+  });
+
+  check('there and back: the same block', [1, 2, 4], {}, async (_, peer) => {
+    let shared = filled(MIB, 5);
+    for (let i = 0; i < 20; i++) ({ shared } = await peer.call('incremented', shared));
+    assert.ok(shared.bytes.every((byte) => byte === 25));
+    assert.is(sharedBlocks(currentShard()), 1);
+    shared.dispose();
+    isGone(shared);
+  });
+
+  check('kept by the function, and given to the next one', [1, 2], {}, async (_, peer) => {
+    await peer.call('shelve', filled(10, 3));
+    assert.is(sharedBlocks(currentShard()), 1);
+    const back = await peer.call('unshelve');
+    assert.equal([...back.bytes], Array(10).fill(3));
+    back.dispose();
+    for (let i = 0; i < 5; i++) await peer.call('shelve', filled(100));
+    await peer.call('clearShelf');
+  });
+
+  check('made by the function: the caller disposes of it', [1, 2, 4], {}, async (_, peer) => {
+    const [one, two] = await Promise.all([peer.call('make', MIB, 7), peer.call('make', 100, 9)]);
+    assert.ok(one.bytes.every((byte) => byte === 7) && two.bytes.every((byte) => byte === 9));
+    one.dispose();
+    two.dispose();
+  });
+
+  check('round the shards', [2, 4], {}, async (_, peer) => {
+    const sums = await Promise.all(Array.from({ length: 20 }, (_, i) => peer.call('passOn', filled(1000, i), 9)));
+    assert.equal(
+      sums,
+      Array.from({ length: 20 }, (_, i) => 1000 * (i + 1)),
+    );
+  });
+
+  check('whatever becomes of the call', [2], { creditCount: 1 }, async (_, peer) => {
+    assert.is((await rejection(peer.call('refuse', filled(50)))).message, 'not 50');
+    const shared = filled(50);
+    assert.is((await rejection(peer.call('absent', shared))).code, 'FEATHERSTAR_MODULE');
+    shared.dispose();
+  });
+
+  check('an abort, before and after it was sent', [2], { creditCount: 1 }, async (_, peer) => {
+    const control = new AbortController();
+    const { signal } = control;
+    const first = peer.submit('makeSlowly', [MIB, 20], { signal }); // the result comes when nobody wants it
+    const second = peer.submit('increment', [filled(MIB)], { signal });
+    control.abort('both');
+    assert.is(await rejection(first), 'both');
+    assert.is(await rejection(second), 'both');
+    const aborted = filled(10);
+    assert.is(await rejection(peer.submit('increment', [aborted], { signal })), 'both');
+    assert.is(aborted.isHere, true, 'nothing was done');
+    aborted.dispose();
+    await peer.call('nothing');
+  });
+
+  check('a shard dies with blocks of another', [4], {}, async (here) => {
+    await here.shard(2).call('shelve', filled(MIB));
+    const never = rejection(here.shard(2).call('exit', filled(MIB)));
+    assert.is((await never).code, 'FEATHERSTAR_PEER_DOWN');
+    assert.is((await rejection(here.shard(2).call('increment', filled(MIB)))).code, 'FEATHERSTAR_PEER_DOWN');
+  });
+
+  check('what cannot be', [2], {}, async (_, peer) => {
+    for (const length of [0, -1, 1.5, 2 ** 28, '5', undefined]) {
+      assert.throws(
+        () => allocate(length),
+        (error) => error.code === 'FEATHERSTAR_OPTION',
+      );
+    }
+    const shared = filled(10);
+    assert.is((await rejection(peer.call('echo', shared, [shared]))).code, 'FEATHERSTAR_CODEC');
+    assert.is((await rejection(peer.call('echo', shared, () => 1))).code, 'FEATHERSTAR_CODEC');
+    assert.is(shared.isHere, true);
+    shared.dispose();
+    const all = [];
+    const full = () => {
+      for (;;) all.push(allocate(2 ** 26)); // 64 MiB and 16 bytes each: blocks of 128 MiB
+    };
+    assert.throws(full, (error) => error.code === 'FEATHERSTAR_FULL');
+    assert.ok(all.length >= 1);
+    for (const one of all) one.dispose();
+    allocate(2 ** 26).dispose();
+  });
+
+  test.run();
+}
