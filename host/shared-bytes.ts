@@ -13,7 +13,7 @@ import { FeatherstarError, fullError, optionError } from './errors.js';
 import { HEADER_STATES, SHARDS_MAX, ShardState } from './layout.js';
 import { currentShard, findShard, type Shard } from './shard.js';
 
-export const POOL_BYTES_MAX = 2 ** 28;
+export const POOL_BYTES_MAX = 268_435_456;
 const HEADER_BYTES = 16;
 const PAGE_BYTES = 65_536;
 const SMALLEST_POWER = 12; // 4 KiB
@@ -151,7 +151,7 @@ export class SharedBytes {
     lost.register(this, { pool, block, length }, this);
   }
 
-  /** The bytes themselves. Do not use the array when this was sent or disposed of: the block is somebody else's then. */
+  /** The bytes. Do not use the array when this was sent or disposed of: the block is somebody else's then. */
   get bytes(): Uint8Array {
     return this.#pool.view(this.#live(), this.length);
   }
@@ -213,7 +213,7 @@ export class SharedBytes {
   }
 }
 
-/** Bytes that can be moved between shards without a copy: 1 to 2^28 - 16 of them, not cleared. FULL when none are left. */
+/** Bytes that can be moved between shards without a copy: 1 to 2^28 - 16, not cleared. FULL when none are left. */
 export function allocate(length: number): SharedBytes {
   if (!Number.isInteger(length) || length < 1 || length > 2 ** LARGEST_POWER - HEADER_BYTES) {
     throw optionError('length', length, `an integer from 1 to ${2 ** LARGEST_POWER - HEADER_BYTES}`);
