@@ -17,7 +17,7 @@ export class JoinHandle<T> implements PromiseLike<T> {
   readonly #abort = new LazyAbort();
   readonly #work: Promise<T>;
   readonly #result: Promise<T>;
-  readonly #signal: AbortSignal | undefined;
+  #stopListening: (() => void) | undefined;
   #reject!: (reason: unknown) => void;
   #isFinished = false;
   #isAwaited = false;
@@ -35,8 +35,7 @@ export class JoinHandle<T> implements PromiseLike<T> {
       this.abort(signal.reason);
       this.#work = Promise.reject(signal.reason);
     } else {
-      this.#signal = signal;
-      signal?.addEventListener('abort', this.#onAbort, { once: true });
+      if (signal !== undefined) this.#listen(signal);
       this.#work = begin(this.#abort);
     }
     this.#work.then(
@@ -60,9 +59,15 @@ export class JoinHandle<T> implements PromiseLike<T> {
     return `task ${JSON.stringify(this.name)}`;
   }
 
+  #listen(signal: AbortSignal): void {
+    const onAbort = () => this.abort(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+    this.#stopListening = () => signal.removeEventListener('abort', onAbort);
+  }
+
   #finish(): void {
     this.#isFinished = true;
-    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#stopListening?.();
   }
 
   /** Without Node's own report of the rejection: what nobody awaits is reported here. */
@@ -70,8 +75,6 @@ export class JoinHandle<T> implements PromiseLike<T> {
     this.#result.catch(() => undefined);
     this.#reject(error);
   }
-
-  readonly #onAbort = (): void => this.abort(this.#signal?.reason);
 
   /** Whether the function has ended; after an abort that may be later than the handle rejects. */
   get isFinished(): boolean {
