@@ -38,7 +38,7 @@ export class Pipe implements AsyncIterable<Uint8Array> {
     this.capacity = checkInteger('capacity', options.capacity ?? PIPE_BYTES, 1, PIPE_BYTES_MAX);
     this.#what = options.name ?? 'the pipe';
     this.#ring = new Uint8Array(this.capacity);
-    this.#writers = new WaitQueue(this.#what, options.maxWaiters, () => this.#pump());
+    this.#writers = new WaitQueue(this.#what, options.maxWaiters); // they wait only while it is full
     this.#readers = new WaitQueue(this.#what, options.maxWaiters);
   }
 

@@ -19,7 +19,9 @@ for (const host of hosts()) {
     test.after(() => runtime.close());
     for (const name of Object.keys(scenarios)) {
       test(name, async () => {
-        assert.equal(await within(runtime.invokeOnAll('run', name), name), Array(shards).fill('ran'));
+        const runs = Array.from({ length: shards }, (_, i) => runtime.shard(i).call('run', name));
+        await within(Promise.allSettled(runs), name); // all: the next one counts timers, and none may be this one's
+        assert.equal(await Promise.all(runs), Array(shards).fill('ran'));
       });
     }
     test.run();

@@ -83,6 +83,14 @@ export const scenarios = {
     assert.ok(counted.isClosed, 'nothing can be sent any more');
     assert.equal(await collect(counted), [1, 2], 'but what was being sent arrives');
     await Promise.all(sends);
+    const shy = new Channel(1);
+    const only = shy.sender();
+    await only.send(1);
+    const controller = new AbortController();
+    const givenUp = rejection(only.send(2, { signal: controller.signal }));
+    only.close();
+    controller.abort(own);
+    assert.equal([await givenUp, await collect(shy)], [own, [1]], 'the last send gave up: that is the end');
     const open = new Channel(2);
     open.trySend(1);
     open.trySend(2);

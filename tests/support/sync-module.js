@@ -114,6 +114,20 @@ export const scenarios = {
     assert.is(semaphore.available, 3);
   },
 
+  async 'semaphore: two times are over in one turn, and the first to go makes room for the second'() {
+    const semaphore = new Semaphore(3);
+    const guard = await semaphore.acquire(1);
+    const big = codeOf(semaphore.acquire(3, { timeoutMs: 1 }));
+    const small = semaphore.acquire(2, { timeoutMs: 1 });
+    const until = performance.now() + 3;
+    while (performance.now() < until);
+    assert.is(await big, 'FEATHERSTAR_TIMEOUT');
+    (await small).release();
+    await tick();
+    assert.equal([semaphore.available, semaphore.waiting], [2, 0]);
+    guard.release();
+  },
+
   async 'semaphore: an abort after the grant loses no unit'() {
     const semaphore = new Semaphore(1);
     const guard = await semaphore.acquire();
