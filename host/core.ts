@@ -92,7 +92,8 @@ export const DEFAULT_LIMITS: Limits = {
   scratchBytes: 262_144,
 };
 
-const PAGES_MAX = 65_536; // of 64 KiB: what 32 bits can address
+const PAGE_BYTES = 65_536;
+const PAGES_MAX = 65_535; // 4 GiB, but for one page: no end of a region is 2 ** 32
 
 let compiled: WebAssembly.Module | undefined;
 
@@ -125,11 +126,23 @@ function sketchOf(shardCount: number, limits: Limits): { sketch: WebAssembly.Mem
   return { sketch, pages };
 }
 
-/** Asks the core how large its memory has to be, makes it, and writes the plan into it. */
-export function makeMemory(shardCount: number, limits: Limits): { memory: WebAssembly.Memory; header: Header } {
-  const { pages } = sketchOf(shardCount, limits);
-  // It can grow behind the plan, by the blocks of shared-bytes.ts. V8 sets the addresses aside in any case.
-  const memory = new WebAssembly.Memory({ initial: pages, maximum: PAGES_MAX, shared: true });
+/** The most bytes that each shard can have for shared-bytes.ts beside what its limits take; whole pages. */
+export function sharedBytesMost(shardCount: number, limits: Limits): number {
+  return Math.floor((PAGES_MAX - sketchOf(shardCount, limits).pages) / shardCount) * PAGE_BYTES;
+}
+
+/**
+ * Asks the core how large its memory has to be, makes it, and writes the plan into it. Behind the plan lie
+ * `sharedBytes` for each shard (shared-bytes.ts), of which the core knows nothing. The memory never grows: other
+ * threads' views would be stale.
+ */
+export function makeMemory(
+  shardCount: number,
+  limits: Limits,
+  sharedBytes = 0,
+): { memory: WebAssembly.Memory; header: Header } {
+  const pages = sketchOf(shardCount, limits).pages + (shardCount * sharedBytes) / PAGE_BYTES;
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
   writeLimits(memory, shardCount, limits);
   planIn(memory);
   const header = readHeader(memory);

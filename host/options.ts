@@ -2,7 +2,7 @@
 //
 //   options, environment --> checkOptions() --> Checked --> runtime.ts, worker.ts
 
-import { DEFAULT_LIMITS, planShardBytes } from './core.js';
+import { DEFAULT_LIMITS, planShardBytes, sharedBytesMost } from './core.js';
 import { parseCpuList, usableProcessors } from './cpus.js';
 import { optionError } from './errors.js';
 import { withEnvironment } from './flags.js';
@@ -30,6 +30,11 @@ export interface RuntimeOptions {
    * far as `limits` does not say how large they are.
    */
   memoryPerShard?: number | string | undefined;
+  /**
+   * Memory of a shard for allocate() in bytes, or as '64M'; beside memoryPerShard, and touched only when it is used.
+   * Default 64M, or what 4 GiB have left for each shard.
+   */
+  sharedBytes?: number | string | undefined;
   /** Longest poll of ring and mail before a sleep, µs; 0 = none. */
   idlePollUs?: number | undefined;
   /** Longest run of tasks in one turn, µs. */
@@ -56,12 +61,14 @@ export interface Checked {
   unhandled: 'warn' | 'throw';
   shutdownTimeoutMs: number;
   limits: Limits;
+  sharedBytes: number;
 }
 
 export const IDLE_POLL_US = 100;
 const TASK_QUOTA_US = 500;
 const STALL_MS = 25;
 const SHUTDOWN_TIMEOUT_MS = 4500;
+export const SHARED_BYTES = 67_108_864;
 const TIME_MAX_MS = 3_600_000;
 const CPU_MAX = 1023; // of a cpu_set_t
 
@@ -124,11 +131,11 @@ const PAGE_BYTES = 65_536;
 const PLACE_BYTES = 4096; // the arena grows by these: what lies behind it stays aligned as it is
 const UNITS: Record<string, number> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
 
-function checkBytes(value: number | string): number {
+function checkBytes(value: number | string, name = 'memoryPerShard'): number {
   const [, digits, unit = ''] = /^(\d+)([KMG]?)$/i.exec(String(value)) ?? [];
   const bytes = Number(digits) * UNITS[unit.toUpperCase()];
   if ((typeof value !== 'number' && typeof value !== 'string') || !(bytes > 0 && bytes <= MEMORY_MAX_BYTES)) {
-    throw optionError('memoryPerShard', value, "bytes, or as '64M' or '1G', up to 4G");
+    throw optionError(name, value, "bytes, or as '64M' or '1G', up to 4G");
   }
   return bytes;
 }
@@ -154,6 +161,14 @@ function fitMemory(bytes: number, shards: number, limits: Limits, partial: Parti
     fixed.sendBufferCount = Math.min(fixed.sendBufferCount + Math.floor(part / stride), LIMIT_MAX);
   }
   return fixed;
+}
+
+function checkSharedBytes(value: number | string | undefined, shards: number, limits: Limits): number {
+  const most = sharedBytesMost(shards, limits);
+  if (value === undefined) return Math.min(SHARED_BYTES, most);
+  const bytes = checkBytes(value, 'sharedBytes');
+  if (bytes > most) throw optionError('sharedBytes', value, `at most ${most}: all shards fit into 4 GiB together`);
+  return Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES;
 }
 
 // --- processors ------------------------------------------------------------------------------------------------------
@@ -194,7 +209,8 @@ export function checkOptions(given: RuntimeOptions): Checked {
     throw optionError('module', module, 'a URL');
   }
   if (unhandled !== 'warn' && unhandled !== 'throw') throw optionError('unhandled', unhandled, "'warn' or 'throw'");
-  const limits = checkLimits(partial);
+  const asked = checkLimits(partial);
+  const limits = memoryPerShard === undefined ? asked : fitMemory(checkBytes(memoryPerShard), shards, asked, partial);
   return {
     shards,
     module: module === undefined ? undefined : String(module),
@@ -210,6 +226,7 @@ export function checkOptions(given: RuntimeOptions): Checked {
       TIME_MAX_MS,
       'ms',
     ),
-    limits: memoryPerShard === undefined ? limits : fitMemory(checkBytes(memoryPerShard), shards, limits, partial),
+    limits,
+    sharedBytes: checkSharedBytes(options.sharedBytes, shards, limits),
   };
 }

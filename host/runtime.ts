@@ -205,7 +205,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     const { signal } = options;
     signal?.throwIfAborted();
     const pinning = planPinning(checked.cpuset, checked.shards);
-    const { memory, header } = makeMemory(checked.shards, checked.limits);
+    const { memory, header } = makeMemory(checked.shards, checked.limits, checked.sharedBytes);
     const module = coreModule();
     const threads = new Threads(memory, (shard) => makeWorker(shard, checked, pinning.cpus[shard]));
     const own = new Shard({ ...checked, module, memory, header, shard: 0, threadSpawn: threads.threadSpawn });

@@ -4,8 +4,8 @@
 //   block   holder u32 | 12 unused | bytes      holder: a shard + 1; 0: nobody, and its home takes it back
 //
 // Exactly one handle is alive for a block, on the shard that holds it. Giving back is one atomic store and no message:
-// the home looks when it wants a block and has none. The memory grows with the first blocks, so who has none pays
-// nothing. Blocks have sizes of powers of two, and a free one serves only its own size again.
+// the home looks when it wants a block and has none. Each shard's part of the memory lies behind the core's plan, and
+// untouched pages cost nothing. Blocks have sizes of powers of two, and a free one serves only its own size again.
 //
 // FinalizationRegistry is the net under results that nobody disposes of: their blocks go back, with a warning.
 
@@ -13,9 +13,7 @@ import { FeatherstarError, fullError, optionError } from './errors.js';
 import { HEADER_STATES, SHARDS_MAX, ShardState } from './layout.js';
 import { currentShard, findShard, type Shard } from './shard.js';
 
-export const POOL_BYTES_MAX = 268_435_456;
 const HEADER_BYTES = 16;
-const PAGE_BYTES = 65_536;
 const SMALLEST_POWER = 12; // 4 KiB
 const LARGEST_POWER = 28;
 
@@ -26,55 +24,43 @@ class Pool {
   readonly #lent = new Map<number, number>();
   readonly #powers = new Map<number, number>();
   readonly #states: Int32Array;
-  #words: Int32Array;
-  #grown = 0;
+  /** What no block was made of yet. */
+  #fresh: number;
+  readonly #end: number;
 
   constructor(shard: Shard) {
+    const { header, memory } = shard;
     this.#shard = shard;
-    this.#words = new Int32Array(shard.memory.buffer);
-    this.#states = new Int32Array(shard.memory.buffer, HEADER_STATES, SHARDS_MAX);
-  }
-
-  /** The memory as it is now: a block may lie in what it has grown by since. */
-  #wordsWith(block: number): Int32Array {
-    if (block >>> 2 >= this.#words.length) this.#words = new Int32Array(this.#shard.memory.buffer);
-    return this.#words;
+    this.#states = new Int32Array(memory.buffer, HEADER_STATES, SHARDS_MAX);
+    const first = header.shardsOffset + header.shardCount * header.shardBytes;
+    const bytes = (memory.buffer.byteLength - first) / header.shardCount;
+    this.#fresh = first + shard.index * bytes;
+    this.#end = this.#fresh + bytes;
   }
 
   #holder(block: number): number {
-    return Atomics.load(this.#wordsWith(block), block >>> 2);
+    return Atomics.load(this.#shard.words, block >>> 2);
   }
 
   #setHolder(block: number, holder: number): void {
-    Atomics.store(this.#wordsWith(block), block >>> 2, holder);
+    Atomics.store(this.#shard.words, block >>> 2, holder);
   }
 
   take(length: number): number {
     const power = Math.max(SMALLEST_POWER, Math.ceil(Math.log2(length + HEADER_BYTES)));
     this.#free[power] ??= [];
     if (this.#free[power].length === 0) this.#sweep();
-    const block = this.#free[power].pop() ?? this.#grow(power);
+    const block = this.#free[power].pop() ?? this.#make(power);
     this.#setHolder(block, this.#shard.index + 1);
     return block;
   }
 
-  /** More memory: one block, or as many as a page has. */
-  #grow(power: number): number {
-    const size = 2 ** power;
-    const bytes = Math.max(size, PAGE_BYTES);
-    if (this.#grown + bytes > POOL_BYTES_MAX) throw fullError('shared bytes');
-    let start: number;
-    try {
-      start = this.#shard.memory.grow(bytes / PAGE_BYTES) * PAGE_BYTES;
-    } catch {
-      throw fullError('4 GiB of shared memory');
-    }
-    this.#grown += bytes;
-    for (let at = start; at < start + bytes; at += size) {
-      this.#powers.set(at, power);
-      this.#free[power].push(at);
-    }
-    return this.#free[power].pop() as number;
+  #make(power: number): number {
+    const block = this.#fresh;
+    if (block + 2 ** power > this.#end) throw fullError('shared bytes (sharedBytes)');
+    this.#fresh += 2 ** power;
+    this.#powers.set(block, power);
+    return block;
   }
 
   /** Takes back what others have given back, and what shards had that do not run any more. */

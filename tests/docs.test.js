@@ -287,7 +287,7 @@ test('the options of the runtime have the values of their constants', () => {
   const rows = limitRows('## Runtime');
   assert.equal(
     rows.map(([name]) => name),
-    ['`shards`', '`idlePollUs`', '`taskQuotaUs`', '`stallMs`', '`shutdownTimeoutMs`'],
+    ['`shards`', '`idlePollUs`', '`taskQuotaUs`', '`sharedBytes`', '`stallMs`', '`shutdownTimeoutMs`'],
   );
   const [shards, ...others] = rows;
   complain(wrongConstants(others));

@@ -17,6 +17,11 @@ function filled(length, byte = 1) {
   return shared;
 }
 
+function filledAs(shared, byte) {
+  shared.bytes.fill(byte);
+  return shared;
+}
+
 const isGone = (shared) => {
   assert.is(shared.isHere, false);
   assert.throws(
@@ -145,12 +150,30 @@ for (const host of hosts()) {
     shared.dispose();
     const all = [];
     const full = () => {
-      for (;;) all.push(allocate(2 ** 26)); // 64 MiB and 16 bytes each: blocks of 128 MiB
+      for (;;) all.push(allocate(2 ** 23)); // 8 MiB and 16 bytes each: blocks of 16 MiB
     };
     assert.throws(full, (error) => error.code === 'FEATHERSTAR_FULL');
-    assert.ok(all.length >= 1);
+    assert.is(all.length, 3); // the fourth place has a small block in it
     for (const one of all) one.dispose();
-    allocate(2 ** 26).dispose();
+    allocate(2 ** 23).dispose();
+  });
+
+  test('sharedBytes: small, none left, too many for 4 GiB', async () => {
+    const here = await Runtime.start({ host, shards: 2, module: MODULE, sharedBytes: '128K' });
+    try {
+      const [first, second] = [allocate(65_520), allocate(65_520)];
+      assert.throws(
+        () => allocate(1),
+        (error) => error.code === 'FEATHERSTAR_FULL',
+      );
+      assert.is(await here.shard(1).call('increment', filledAs(first, 3)), 4 * 65_520);
+      second.dispose();
+    } finally {
+      await here.close();
+    }
+    for (const sharedBytes of [0, -1, '4G', 'many', NaN]) {
+      assert.is((await rejection(Runtime.start({ host, shards: 2, sharedBytes }))).code, 'FEATHERSTAR_OPTION');
+    }
   });
 
   test.run();
