@@ -41,3 +41,6 @@ try {
   console.error(`${error.code}: ${error.message}`);
   process.exit(1);
 }
+
+// It prints:
+//   featherstar listening on http://127.0.0.1:8080 · 2 shards · host ...

@@ -1,0 +1,48 @@
+// Four shards, each a thread with an event loop of its own. They share nothing: they call each other's functions.
+//
+//   node examples/multicore-demo/main.js --shards 8
+import { Runtime, runtimeOptions, TaskBuilder } from 'featherstar';
+
+const { options } = runtimeOptions();
+const module = new URL('./app.js', import.meta.url); // its exports are what shards can call
+const runtime = await Runtime.start({ shards: 4, ...options, module });
+const last = runtime.shardCount - 1;
+console.log(`${runtime.shardCount} shards; this thread is shard ${runtime.self}`);
+
+// One shard. Arguments and result are copied through shared memory.
+console.log(await runtime.shard(last).call('greet', 'you'));
+console.log(await runtime.shard(last).call('greet', 'again'));
+
+// All of them, at the same time; the results come in shard order.
+for (const line of await runtime.invokeOnAll('greet', 'all')) console.log(line);
+
+// Divide the work, then add up what comes back.
+const primes = await runtime.mapReduce('countPrimes', [100_000], (sum, count) => sum + count, 0);
+console.log(`primes below 100,000: ${primes}`);
+
+// As a task with a handle: to abort, to await. A function of the module, because closures stay on their shard.
+const task = new TaskBuilder().name('trip').shard(last).spawn('roundTrip');
+console.log(`${task.name}: ${await task}`);
+
+// An error comes back as it was, with its stack from over there.
+try {
+  await runtime.shard(last).call('fail');
+} catch (error) {
+  console.log(`${error.name}: ${error.message}; thrown in ${/app\.js/.exec(error.stack)}`);
+}
+
+const report = await runtime.close(); // drains, then stops; always finishes
+console.log(`closed: ${report.shards.map((shard) => shard.how).join(', ')}`);
+
+// It prints:
+//   4 shards; this thread is shard 0
+//   Hello you, from shard 3 (greeting 1)
+//   Hello again, from shard 3 (greeting 2)
+//   Hello all, from shard 0 (greeting 1)
+//   Hello all, from shard 1 (greeting 1)
+//   Hello all, from shard 2 (greeting 1)
+//   Hello all, from shard 3 (greeting 3)
+//   primes below 100,000: 9592
+//   trip: 3 -> 0 -> 1 -> 2 -> 3
+//   RangeError: shard 3 has no luck; thrown in app.js
+//   closed: stopped, stopped, stopped, stopped
