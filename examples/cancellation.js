@@ -1,6 +1,6 @@
 // Stopping what runs. There is one mechanism, the web's AbortSignal: everything that waits takes `{ signal }`, and
 // rejects with the signal's reason, having left nothing behind. CancellationToken is the same with parents and children.
-import { blockOn, CancellationToken, runtimeOptions, sleep, spawn } from 'featherstar';
+import { blockOn, CancellationToken, runtimeOptions, sleep, spawn, yieldNow } from 'featherstar';
 
 const why = (promise) =>
   promise.then(
@@ -23,7 +23,7 @@ await blockOn(async () => {
       console.log('(the task cleans up)');
     }
   });
-  await sleep(1);
+  await yieldNow(); // lets it begin: a task that has not begun never runs
   task.abort(new Error('the user has left'));
   console.log(`task: ${await why(task)}`);
   await task.ended; // by now it has cleaned up
