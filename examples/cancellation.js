@@ -1,5 +1,5 @@
-// Stopping what runs. There is one mechanism, the web's AbortSignal: everything that waits takes `{ signal }`, and
-// rejects with the signal's reason, having left nothing behind. CancellationToken is the same with parents and children.
+// Stopping what runs. There is one mechanism, the web's AbortSignal: everything that waits takes `{ signal }`, rejects
+// with the signal's reason, and leaves nothing behind. CancellationToken is the same, with parents and children.
 import { blockOn, CancellationToken, runtimeOptions, sleep, spawn, yieldNow } from 'featherstar';
 
 const why = (promise) =>

@@ -2,8 +2,8 @@
 // arrives on asks the key's own shard.
 //
 //   node examples/key-value/main.js --port 8080 --shards 4
-//   curl -X PUT -d 'hello' localhost:8080/greeting; curl localhost:8080/greeting; curl -X DELETE localhost:8080/greeting
-//   curl localhost:8080/                  how many keys each shard has
+//   curl -X PUT -d hello localhost:8080/greeting; curl localhost:8080/greeting
+//   curl -X DELETE localhost:8080/greeting; curl localhost:8080/                   / is how many keys each shard has
 import { parseArgs } from 'node:util';
 import { Runtime, runtimeOptions, Sharded, waitForSignal } from 'featherstar';
 
