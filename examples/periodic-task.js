@@ -25,7 +25,7 @@ await blockOn(async () => {
   const failing = spawnPeriodic(1, () => {
     throw new Error('the disk is full');
   });
-  await failing.then(undefined, (error) => console.log(`It has failed: ${error.message}`));
+  await failing.catch((error) => console.log(`It has failed: ${error.message}`));
 }, runtimeOptions().options);
 
 // It prints:

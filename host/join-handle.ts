@@ -107,4 +107,14 @@ export class JoinHandle<T> implements PromiseLike<T> {
     this.#isAwaited = true;
     return this.#result.then(onValue, onError);
   }
+
+  /** As a promise's. */
+  catch<B = never>(onError?: ((reason: unknown) => B | PromiseLike<B>) | null): Promise<T | B> {
+    return this.then(undefined, onError);
+  }
+
+  /** As a promise's. */
+  finally(onEnd?: (() => void) | null): Promise<T> {
+    return this.then().finally(onEnd);
+  }
 }

@@ -11,8 +11,9 @@ ${RUNTIME_HELP}`;
 
 try {
   const { env } = process;
+  const shards = env.FEATHERSTAR_SHARDS || env.SHARDS;
   // Every program has the runtime's options; this one has a --host of its own, and SHARDS as a short name.
-  const { options, rest } = runtimeOptions(undefined, { FEATHERSTAR_SHARDS: env.SHARDS, ...env }, ['host']);
+  const { options, rest } = runtimeOptions(undefined, { ...env, FEATHERSTAR_SHARDS: shards }, ['host']);
   const { values } = parseArgs({
     args: rest,
     options: {

@@ -11,7 +11,7 @@ const { options, rest } = runtimeOptions(); // `rest`: arguments that are not th
 const { values } = parseArgs({ args: rest, options: { port: { type: 'string', default: '8080' } } });
 const runtime = await Runtime.start({ ...options, module: new URL('./app.js', import.meta.url) });
 
-// One instance of each on every shard. The last one is stopped first: requests end before the store does.
+// One instance of each on every shard.
 await Sharded.start('Store');
 const frontend = await Sharded.start('Frontend');
 
@@ -22,7 +22,8 @@ for (let shard = 1; shard < listening; shard++) await frontend.invokeOn(shard, '
 console.log(`key-value listening on http://127.0.0.1:${port} · ${runtime.summary}`);
 
 await waitForSignal(['SIGTERM', 'SIGINT']);
-await runtime.close(); // answers what runs, then stops
+await frontend.invokeOnAll('close'); // on all shards at once, and while the store is still there
+await runtime.close(); // stops the services, then the shards
 console.log('closed');
 
 // It prints:

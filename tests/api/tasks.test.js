@@ -57,6 +57,23 @@ for (const host of hosts()) {
     await turnOf();
   });
 
+  check('a handle has catch() and finally(), and both count as awaiting it', async () => {
+    const failing = () => {
+      throw new Error('no');
+    };
+    let ends = 0;
+    const count = () => void ends++;
+    const texts = await warnings(0, async () => {
+      assert.is(await spawn(failing).catch(({ message }) => message), 'no');
+      assert.is(await spawn(() => 1).catch(() => 2), 1);
+      assert.is(await spawn(() => 3).finally(count), 3);
+      assert.is((await rejection(spawn(failing).finally(count))).message, 'no');
+      await turnOf();
+    });
+    assert.is(ends, 2);
+    assert.not.ok(texts.some((text) => text.includes('nobody awaits')));
+  });
+
   check('a task starts later, not in the frame of its spawn, and tasks start in order', async (base) => {
     const order = [];
     const tasks = Array.from({ length: 1000 }, (_, i) => spawn(() => order.push(i)));
