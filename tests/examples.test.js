@@ -134,7 +134,8 @@ for (const host of hosts()) {
     return { where: Number(port), program, ended };
   }
 
-  const put = (path, body) => Buffer.from(post(path, body).toString('latin1').replace('POST', 'PUT'), 'latin1');
+  const put = (path, body, headers) =>
+    Buffer.from(post(path, body, headers).toString('latin1').replace('POST', 'PUT'), 'latin1');
   const del = (path) => get(path).replace('GET', 'DELETE');
 
   for (const shards of [1, 2, 4]) {
@@ -185,10 +186,12 @@ for (const host of hosts()) {
     for (let i = 0; i < 40; i++) {
       const client = await Client.open(where);
       await client.ask(get(`/key-${i}`)); // by now a shard has it
-      clients.push({ client, bytes: put(`/key-${i}`, 'slow') });
+      clients.push({ client, bytes: put(`/key-${i}`, '.', 'Expect: 100-continue\r\n') });
     }
     const idle = clients.splice(15); // so many that each shard has some
-    for (const { client, bytes } of clients) await client.write(bytes.subarray(0, -1));
+    for (const { client, bytes } of clients) {
+      assert.is((await client.ask(bytes.subarray(0, -1))).status, 100); // the handler waits for the body
+    }
     program.kill('SIGTERM');
     const isStopping = () => idle.some(({ client }) => client.ending !== undefined);
     await until(isStopping, 'idle connections are closed');
