@@ -30,20 +30,23 @@ function link(table: usize, stride: u32, index: u32): Link {
 /** Appends a slot that is on no list. O(1). */
 export function push(list: List, table: usize, stride: u32, index: u32): void {
   const slot = link(table, stride, index);
+  const tail = list.tail; // in a local: to a compiler, any store below may change what is in memory
   slot.next = 0;
-  slot.prev = list.tail;
-  if (list.tail != 0) link(table, stride, list.tail).next = index;
-  else list.head = index;
+  slot.prev = tail;
   list.tail = index;
+  if (tail != 0) link(table, stride, tail).next = index;
+  else list.head = index;
 }
 
 /** Takes a slot out of the list it is on. O(1). */
 export function remove(list: List, table: usize, stride: u32, index: u32): void {
   const slot = link(table, stride, index);
-  if (slot.prev != 0) link(table, stride, slot.prev).next = slot.next;
-  else list.head = slot.next;
-  if (slot.next != 0) link(table, stride, slot.next).prev = slot.prev;
-  else list.tail = slot.prev;
+  const next = slot.next;
+  const prev = slot.prev;
+  if (prev != 0) link(table, stride, prev).next = next;
+  else list.head = next;
+  if (next != 0) link(table, stride, next).prev = prev;
+  else list.tail = prev;
 }
 
 /** Takes the first slot off, or answers 0 for an empty list. */

@@ -39,8 +39,8 @@ export function slabInit(table: usize, slotBytes: u32, slotCount: u32): void {
 export function slabTake(table: usize, slotBytes: u32): u32 {
   const slab = changetype<Slab>(table);
   let index = slab.free;
-  const slot = changetype<Link>(table + index * slotBytes);
   if (index != 0) {
+    const slot = changetype<Link>(table + index * slotBytes);
     slab.free = slot.next;
     slot.generation = (slot.generation + 1) & GENERATION_MASK;
   } else {

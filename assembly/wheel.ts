@@ -85,50 +85,49 @@ function occupiedAddress(level: u32): usize {
   return wheelAt + OCCUPIED + (level << 3);
 }
 
-function setOccupied(where: u32): void {
+/** A slot's first timer has come, or its last one has gone. */
+function flipOccupied(where: u32): void {
   const at = occupiedAddress(where >> LEVEL_BITS);
-  store<u64>(at, load<u64>(at) | ((<u64>1) << (<u64>where & SLOT_MASK)));
-}
-
-function clearOccupied(where: u32): void {
-  const at = occupiedAddress(where >> LEVEL_BITS);
-  store<u64>(at, load<u64>(at) & ~((<u64>1) << (<u64>where & SLOT_MASK)));
+  store<u64>(at, load<u64>(at) ^ ((<u64>1) << (<u64>where & SLOT_MASK)));
 }
 
 /** Puts a timer that is on no list where its tick belongs, as seen from `elapsed`. */
-function file(index: u32): void {
+function file(table: usize, index: u32, tick: u64): void {
   const elapsed = wheel().elapsed;
-  const timer = timerAt(index);
-  let tick = timer.tick;
   // Out of range on either side: due at once, or in the furthest slot until that is dealt out, and filed again then.
   if (tick - elapsed > HORIZON) tick = tick < elapsed ? elapsed : elapsed + HORIZON;
-  const level = min<u32>((63 - <u32>clz<u64>((elapsed ^ tick) | SLOT_MASK)) / LEVEL_BITS, LEVELS - 1); // the top turns
+  const bit = 63 - <u32>clz<u64>((elapsed ^ tick) | SLOT_MASK);
+  const level = min<u32>((bit * 43) >> 8, LEVELS - 1); // bit / LEVEL_BITS; the top turns over
   const where = (level << LEVEL_BITS) | <u32>((tick >> (level * LEVEL_BITS)) & SLOT_MASK);
-  timer.where = where;
-  if (slotList(where).head == 0) setOccupied(where);
-  push(slotList(where), timers, TIMER_BYTES, index);
+  changetype<Timer>(table + index * TIMER_BYTES).where = where;
+  const list = slotList(where);
+  if (list.head == 0) flipOccupied(where);
+  push(list, table, TIMER_BYTES, index);
 }
 
 /** Arms a timer for `deadlineNs` on the host's clock; a past one is due at once. Answers its slot, or FULL, RANGE. */
 export function insert(deadlineNs: f64, kind: u32, owner: u32): i32 {
   if (!(deadlineNs >= 0 && deadlineNs <= DEADLINE_MAX_NS)) return RANGE; // NaN fails too
-  const index = slabTake(timers, TIMER_BYTES);
+  const table = timers; // a global is memory to V8, and is read again after each store; a local is a register
+  const index = slabTake(table, TIMER_BYTES);
   if (index == 0) return FULL;
-  const timer = timerAt(index);
-  timer.tick = <u64>ceil<f64>(deadlineNs / TICK_NS);
+  const timer = changetype<Timer>(table + index * TIMER_BYTES);
+  const tick = <u64>ceil<f64>(deadlineNs / TICK_NS);
+  timer.tick = tick;
   timer.kind = kind;
   timer.owner = owner;
-  file(index);
+  file(table, index, tick);
   return <i32>index;
 }
 
 /** Ends a timer: one that nextDue() answered, or one that is cancelled. O(1). */
 export function expire(index: u32): void {
-  const where = timerAt(index).where;
+  const table = timers;
+  const where = changetype<Timer>(table + index * TIMER_BYTES).where;
   const list = slotList(where);
-  remove(list, timers, TIMER_BYTES, index);
-  if (list.head == 0) clearOccupied(where);
-  slabGive(timers, TIMER_BYTES, index);
+  remove(list, table, TIMER_BYTES, index);
+  if (list.head == 0) flipOccupied(where);
+  slabGive(table, TIMER_BYTES, index);
 }
 
 /** Disarms a timer. STALE if it has fired or was cancelled before. O(1). */
@@ -171,10 +170,10 @@ function dealOut(where: u32): void {
   let index = list.head;
   list.head = 0;
   list.tail = 0;
-  clearOccupied(where);
+  flipOccupied(where);
   while (index != 0) {
     const next = timerAt(index).next;
-    file(index);
+    file(timers, index, timerAt(index).tick);
     index = next;
   }
 }

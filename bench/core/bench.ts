@@ -44,8 +44,9 @@ function handleAt(i: u32): usize {
  * parts are inlined, as in C.
  */
 export function wheelChurn(first: u32, count: u32, operations: u32, bootNs: f64, filling: bool): void {
+  const handles = handleAt(first);
   for (let i: u32 = 0; i < operations; i++) {
-    const handle = handleAt(first + (filling ? i : <u32>((<u64>randomU32() * count) >> 32)));
+    const handle = handles + ((filling ? i : <u32>((<u64>randomU32() * count) >> 32)) << 3);
     const aheadUs: u64 = 10_000 + ((<u64>randomU32() * 59_990_000) >> 32);
     const index = <u32>insert(bootNs + <f64>(<i64>aheadUs) * 1000, 0, 0);
     if (!filling) must(cancel(load<u32>(handle), load<u32>(handle, 4)) == 0);

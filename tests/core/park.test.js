@@ -24,7 +24,7 @@ const STANDSTILL_MS = 5000;
 const LOOK_MS = 100;
 
 /** What a failed run is judged by. */
-function dump(memory, header, progress) {
+function dump(memory, header, progress, flags) {
   const shards = [0, 1].map((shard) => {
     const words = new Int32Array(memory.buffer, header.shardsOffset + shard * header.shardBytes, 128);
     const named = Object.entries(Control).map(([name, offset]) => [name, words[offset >> 2]]);
@@ -34,7 +34,7 @@ function dump(memory, header, progress) {
     const words = new Uint32Array(memory.buffer, 8192 + (i === 0 ? 1 : 2) * header.ringBytes, 64);
     return { name, tail: words[0], waiting: words[16], head: words[32] };
   });
-  return JSON.stringify({ progress: [...progress], shards, rings });
+  return JSON.stringify({ progress: [...progress], flags: [...flags], shards, rings });
 }
 
 async function stress(recheck, limits, ms) {
@@ -57,7 +57,7 @@ async function stress(recheck, limits, ms) {
       ranMs += LOOK_MS;
       if (ranMs >= ms) Atomics.store(flags, 0, 1);
       if (stoodMs < STANDSTILL_MS) return;
-      reject(new Error(`a wake-up was lost (FEATHERSTAR_SEED=${SEED}): ${dump(memory, header, progress)}`));
+      reject(new Error(`a wake-up was lost (FEATHERSTAR_SEED=${SEED}): ${dump(memory, header, progress, flags)}`));
     }, LOOK_MS);
   });
   try {

@@ -93,6 +93,11 @@ function isOver() {
   return Atomics.load(flags, 1 + peer) === 1;
 }
 
+/** The peer wakes us when it answers a call, or is over. With neither to come, the next look at `flags` is ours. */
+function isExpecting() {
+  return open > 0 || Atomics.load(flags, 1 + index) === 1;
+}
+
 while (Atomics.load(states, peer) !== ShardState.RUNNING) dawdle();
 while (!isOver()) {
   const entries = shard.turn();
@@ -101,6 +106,6 @@ while (!isOver()) {
   if (Atomics.load(flags, STOP) === 0 && (open === 0 || random(3) === 0)) call();
   core.flush();
   shard.enter(); // submits the doorbells
-  if (entries.length === 0 || random(4) === 0) park();
+  if (isExpecting() && (entries.length === 0 || random(4) === 0)) park();
 }
 parentPort.postMessage({ calls, answered, served, sleeps, ...shard.counters(), openCalls: core.openCalls() });
