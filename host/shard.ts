@@ -7,13 +7,13 @@
 // Owners are objects with an `onEvent`. They are registered here by number, because the core keeps only a number. Each
 // operation, timer and call ends with exactly one last event, so an owner that counts them knows when it may leave.
 
-import type { Calls } from './call.js';
+import type { Calls } from './calls/call.js';
 import { type Core, type CoreImports, instantiateCore } from './core.js';
 import { Code, FeatherstarError, fullError } from './errors.js';
 import { type HostFactory, monotonicNs, type ShardHost, type Windows } from './hosts/host.js';
 import { Control, type Header, HostControl, OP_BYTES, ReadyKind, SEND_STAGGER, TIMER_BYTES } from './layout.js';
-import { StepMark } from './stall.js';
-import { Steps, type TaskName } from './steps.js';
+import { StepMark } from './tasks/stall.js';
+import { Steps, type TaskName } from './tasks/steps.js';
 
 export interface Owner {
   /** `tag`: what the owner gave when it asked. OP: result and CQE flags; TIMER: zeros. */

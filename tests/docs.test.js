@@ -415,7 +415,7 @@ test('every rule can fail', async () => {
   const limits = ['x', '65 peers', 'EINVAL', '`host/native/ring.h#PEERS_MAX`'];
   assert.is(wrongConstants([limits]).length, 1);
   assert.is(wrongConstants([['x', '64 peers', '', limits[3]]]).length, 0);
-  assert.is(wrongConstants([['x', '99', '', '`host/timer.ts#checkDelay`']]).length, 1);
+  assert.is(wrongConstants([['x', '99', '', '`host/tasks/timer.ts#checkDelay`']]).length, 1);
 
   const [snippet] = snippetsOf("# a\n```js run\nimport 'featherstar';\nconsole.log(1);\n// prints 2\n```\n");
   assert.is(snippet.prints, '2\n');

@@ -5,7 +5,7 @@ import { checkAddress, resolveAddress } from '../address.js';
 import { optionError } from '../errors.js';
 import type { Header } from '../layout.js';
 import { accept, MORE } from '../ops.js';
-import { Runtime, runtime } from '../runtime.js';
+import { Runtime, runtime } from '../runtime/runtime.js';
 import { currentShard, findShard, type Owner, type Shard } from '../shard.js';
 import { HttpConnection } from './connection.js';
 import { Heads } from './heads.js';

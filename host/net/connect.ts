@@ -6,7 +6,7 @@ import { checkTarget, encodeAddress, resolveAddress } from '../address.js';
 import { FeatherstarError, optionError, systemError } from '../errors.js';
 import { connectFile, openSocket, sendAtOnce } from '../ops.js';
 import { currentShard, type Owner, type Shard } from '../shard.js';
-import type { AbortOptions } from '../timer.js';
+import type { AbortOptions } from '../tasks/timer.js';
 import { Connection } from './connection.js';
 import { Socket } from './socket.js';
 

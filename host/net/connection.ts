@@ -8,12 +8,12 @@
 //
 // Next: homes.ts.
 
-import type { Calls } from '../call.js';
+import type { Calls } from '../calls/call.js';
 import { Code, errnoName, FeatherstarError, optionError } from '../errors.js';
 import { BUFFER_SHIFT, handOverFile, operationError, receive, shutdownWrites } from '../ops.js';
 import { SendQueue } from '../send-queue.js';
 import type { Owner, Shard } from '../shard.js';
-import type { AbortOptions } from '../timer.js';
+import type { AbortOptions } from '../tasks/timer.js';
 import { keepFor } from './homes.js';
 import { closedError, type Transport } from './socket.js';
 

@@ -2,7 +2,7 @@
 // node:net. The other shard has a proxy (remote.ts), which names the connection by a number; each of its reads and
 // writes is a call to here. When the other shard dies, its connections are closed.
 
-import type { Calls } from '../call.js';
+import type { Calls } from '../calls/call.js';
 import type { Shard } from '../shard.js';
 import { closedError, type Transport } from './socket.js';
 

@@ -3,9 +3,9 @@
 import { checkAddress, resolveAddress } from '../address.js';
 import { optionError } from '../errors.js';
 import { accept, MORE, operationError } from '../ops.js';
-import { runtime } from '../runtime.js';
+import { runtime } from '../runtime/runtime.js';
 import { currentShard, type Owner, type Shard } from '../shard.js';
-import type { AbortOptions } from '../timer.js';
+import type { AbortOptions } from '../tasks/timer.js';
 import { Connection } from './connection.js';
 import { Socket } from './socket.js';
 

@@ -2,11 +2,11 @@
 // and write are a request each (ask.ts: they may take long); a write longer than PIECE_BYTES is several, in order.
 
 import { unlessAborted } from '../abort.js';
-import { ask } from '../ask.js';
-import type { Calls } from '../call.js';
+import { ask } from '../calls/ask.js';
+import type { Calls } from '../calls/call.js';
 import { optionError } from '../errors.js';
 import { currentShard, type Shard } from '../shard.js';
-import type { AbortOptions } from '../timer.js';
+import type { AbortOptions } from '../tasks/timer.js';
 import { Connection } from './connection.js';
 import { forget, keepFor, kept } from './homes.js';
 import { closedError, serve, type Transport } from './socket.js';

@@ -1,12 +1,12 @@
 // A socket as users have it. What it does it does through a Transport: a connection of this shard (connection.ts), or a
 // proxy of one that another shard keeps (remote.ts). After handOver() it has none, and says so.
 
-import { type Calls, downError } from '../call.js';
+import { type Calls, downError } from '../calls/call.js';
 import { FeatherstarError, optionError } from '../errors.js';
-import { runtime } from '../runtime.js';
+import { runtime } from '../runtime/runtime.js';
 import { currentShard } from '../shard.js';
-import { spawn } from '../task.js';
-import type { AbortOptions } from '../timer.js';
+import { spawn } from '../tasks/task.js';
+import type { AbortOptions } from '../tasks/timer.js';
 
 export interface Transport {
   readonly closed: boolean;

@@ -3,8 +3,8 @@
 import { allocate, Runtime } from 'featherstar';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { sharedBlocks } from '../../dist/host/calls/shared-bytes.js';
 import { currentShard } from '../../dist/host/shard.js';
-import { sharedBlocks } from '../../dist/host/shared-bytes.js';
 import { hosts, rejection } from '../support/hosts.js';
 import { until, within } from '../support/http.js';
 

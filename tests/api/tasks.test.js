@@ -8,7 +8,7 @@ import { JoinHandle, maybeYield, Runtime, schedulingGroup, sleep, spawn, TaskBui
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { currentShard } from '../../dist/host/shard.js';
-import { readStep } from '../../dist/host/stall.js';
+import { readStep } from '../../dist/host/tasks/stall.js';
 import { back, holdings, hosts, oneShardSuite, rejection, warnings } from '../support/hosts.js';
 import { until, within } from '../support/http.js';
 

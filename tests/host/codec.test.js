@@ -2,9 +2,9 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { LONG, VIEWS } from '../../dist/host/codec.js';
-import { Decoder } from '../../dist/host/decoder.js';
-import { Encoder } from '../../dist/host/encoder.js';
+import { LONG, VIEWS } from '../../dist/host/calls/codec.js';
+import { Decoder } from '../../dist/host/calls/decoder.js';
+import { Encoder } from '../../dist/host/calls/encoder.js';
 import { FULL, forSeeds } from '../support/seeds.js';
 
 const MAX_BYTES = 1 << 20;

@@ -1,0 +1,98 @@
+// Requests between shards that may stay open for as long as somebody else likes: until the peer of a socket sends, or
+// a channel has room. A call would hold one of the pair's credits for that time, and keep the runtime's close()
+// waiting. So there are two calls here, and neither stays open: one that asks and one that answers.
+//
+//   ask() --> begin() there: runs the function, answers nothing yet
+//   settles <-- end() here, called by that shard when the function has ended
+//
+// Asked of a shard that dies, they reject with FEATHERSTAR_PEER_DOWN; when this shard closes, with FEATHERSTAR_CLOSED.
+
+import { FeatherstarError } from '../errors.js';
+import { currentShard, type Owner, type Shard } from '../shard.js';
+import { type Calls, downError } from './call.js';
+import { internalMethod, type Part, runInternal } from './internal.js';
+
+interface Open {
+  peer: number;
+  resolve: (value: unknown) => void;
+  reject: (reason: unknown) => void;
+}
+
+class Asks implements Owner {
+  readonly #open = new Map<number, Open>();
+  #next = 1;
+
+  constructor(shard: Shard) {
+    shard.register(this);
+    (shard.calls as Calls).onPeerDown((peer) => this.#rejectAll((open) => open.peer === peer, downError(peer)));
+  }
+
+  ask(calls: Calls, peer: number, self: number, part: Part, name: string, args: unknown[]): Promise<unknown> {
+    const number = this.#next++;
+    return new Promise((resolve, reject) => {
+      this.#open.set(number, { peer, resolve, reject });
+      calls.callInternal(peer, 'ask', 'begin', self, number, part, name, args).catch((error) => {
+        this.end(number, false, error);
+      });
+    });
+  }
+
+  end(number: number, isValue: boolean, value: unknown): void {
+    const open = this.#open.get(number);
+    this.#open.delete(number);
+    if (isValue) open?.resolve(value);
+    else open?.reject(value);
+  }
+
+  #rejectAll(which: (open: Open) => boolean, error: FeatherstarError): void {
+    for (const [number, open] of this.#open) if (which(open)) this.end(number, false, error);
+  }
+
+  onEvent(): void {}
+
+  onShutdown(): void {
+    this.#rejectAll(() => true, new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime closes'));
+  }
+}
+
+const asksOf = new WeakMap<Shard, Asks>();
+
+function asks(shard: Shard): Asks {
+  let all = asksOf.get(shard);
+  if (all === undefined) {
+    all = new Asks(shard);
+    asksOf.set(shard, all);
+  }
+  return all;
+}
+
+/** Runs a function of the library's own on a shard, however long it takes. */
+export function ask(shard: Shard, peer: number, part: Part, name: string, ...args: unknown[]): Promise<unknown> {
+  const calls = shard.calls as Calls;
+  if (shard.closed) return Promise.reject(new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime is closed'));
+  if (peer === shard.index) return calls.callInternal(peer, part, name, ...args);
+  return asks(shard).ask(calls, peer, shard.index, part, name, args);
+}
+
+function begin(from: number, number: number, part: Part, name: string, args: unknown[]): void {
+  const shard = currentShard();
+  const calls = shard.calls as Calls;
+  const answer = async (isValue: boolean, value: unknown) => {
+    if (!shard.closed) await calls.callInternal(from, 'ask', 'end', number, isValue, value);
+  };
+  (async () => runInternal(internalMethod(part), [name, ...args]))()
+    .then(
+      (value) => answer(true, value),
+      (error) => answer(false, error),
+    )
+    .catch((error) => {
+      // It cannot be sent, or who asked is gone.
+      if (!calls.isDown(from)) answer(false, error).catch(() => {});
+    });
+}
+
+function end(number: number, isValue: boolean, value: unknown): void {
+  asks(currentShard()).end(number, isValue, value);
+}
+
+export const internal = { begin, end };

@@ -1,0 +1,236 @@
+// Reads values in the format of codec.ts out of shared memory. Nothing that it answers refers to that memory.
+
+import { type ErrorCode, type ErrorDetails, FeatherstarError } from '../errors.js';
+import { ERRORS, LONG, Tag, VIEWS } from './codec.js';
+import type { SharedBytes } from './shared-bytes.js';
+
+export class Decoder {
+  /** The numbers of the signals in the arguments that were decoded last. */
+  signals: number[] | undefined;
+  /** The bytes by reference that came with it. */
+  arrived: SharedBytes[] | undefined;
+  readonly #bytes: Buffer;
+  readonly #view: DataView;
+  readonly #openSignal: (id: number) => AbortSignal;
+  readonly #openBytes: (block: number, length: number) => SharedBytes;
+  #at = 0;
+
+  /** `openSignal` makes the AbortSignal that stands for a caller's, `openBytes` the handle of bytes by reference. */
+  constructor(
+    bytes: Buffer,
+    openSignal: (id: number) => AbortSignal,
+    openBytes: (block: number, length: number) => SharedBytes,
+  ) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.#openSignal = openSignal;
+    this.#openBytes = openBytes;
+  }
+
+  value(at: number): unknown {
+    this.#at = at;
+    this.arrived = undefined;
+    return this.#value();
+  }
+
+  args(at: number): unknown[] {
+    this.#at = at;
+    this.signals = undefined;
+    this.arrived = undefined;
+    return this.#items();
+  }
+
+  #u32(): number {
+    const value = this.#view.getUint32(this.#at, true);
+    this.#at += 4;
+    return value;
+  }
+
+  #length(): number {
+    const length = this.#bytes[this.#at++];
+    return length === LONG ? this.#u32() : length;
+  }
+
+  #value(): unknown {
+    const tag = this.#bytes[this.#at++];
+    switch (tag) {
+      case Tag.UNDEFINED:
+        return undefined;
+      case Tag.NULL:
+        return null;
+      case Tag.TRUE:
+        return true;
+      case Tag.FALSE:
+        return false;
+      case Tag.I8:
+        return (this.#bytes[this.#at++] << 24) >> 24;
+      case Tag.I32:
+        this.#at += 4;
+        return this.#view.getInt32(this.#at - 4, true);
+      case Tag.F64:
+        this.#at += 8;
+        return this.#view.getFloat64(this.#at - 8, true);
+      case Tag.LATIN1:
+        return this.#latin1();
+      case Tag.UTF16:
+        return this.#utf16();
+      case Tag.BYTES:
+        return this.#blob();
+      case Tag.ARRAY:
+        return this.#items();
+      case Tag.OBJECT:
+        return this.#object();
+      default:
+        return this.#special(tag);
+    }
+  }
+
+  #special(tag: number): unknown {
+    switch (tag) {
+      case Tag.VIEW:
+        return this.#viewOf();
+      case Tag.BIGINT:
+        return BigInt(this.#value() as string);
+      case Tag.NEGATIVE:
+        return -BigInt(this.#value() as string);
+      case Tag.DATE:
+        return new Date(this.#value() as number);
+      case Tag.SET:
+        return new Set(this.#items());
+      case Tag.MAP:
+        return this.#map();
+      case Tag.REGEXP:
+        return new RegExp(this.#value() as string, this.#value() as string);
+      case Tag.ERROR:
+      case Tag.DOM_EXCEPTION:
+        return this.#error(tag);
+      case Tag.SHARED:
+        return this.#shared();
+      case Tag.SIGNAL:
+        return this.#signal();
+      default:
+        throw new FeatherstarError('FEATHERSTAR_INTERNAL', `a message holds the unknown tag ${tag}`);
+    }
+  }
+
+  #latin1(): string {
+    const length = this.#length();
+    const start = this.#at;
+    this.#at += length;
+    return this.#bytes.latin1Slice(start, start + length);
+  }
+
+  #utf16(): string {
+    const length = this.#length() * 2;
+    const start = this.#at;
+    this.#at += length;
+    return this.#bytes.ucs2Slice(start, start + length);
+  }
+
+  #blob(): Uint8Array<ArrayBuffer> {
+    const length = this.#length();
+    const copy = new Uint8Array(length); // of its own: users may transfer it or keep it
+    copy.set(this.#bytes.subarray(this.#at, this.#at + length));
+    this.#at += length;
+    return copy;
+  }
+
+  #viewOf(): unknown {
+    const type = VIEWS[this.#bytes[this.#at++]];
+    const { buffer } = this.#blob();
+    return type === ArrayBuffer ? buffer : new (type as typeof Int8Array)(buffer);
+  }
+
+  #items(): unknown[] {
+    const count = this.#length();
+    const items: unknown[] = [];
+    for (let i = 0; i < count; i++) items.push(this.#value());
+    return items;
+  }
+
+  #map(): Map<unknown, unknown> {
+    const count = this.#length();
+    const map = new Map<unknown, unknown>();
+    for (let i = 0; i < count; i++) {
+      const key = this.#value();
+      map.set(key, this.#value());
+    }
+    return map;
+  }
+
+  #object(): Record<string, unknown> {
+    const count = this.#length();
+    const object: Record<string, unknown> = {};
+    for (let i = 0; i < count; i++) {
+      const key = this.#value() as string;
+      const value = this.#value();
+      if (key === '__proto__') {
+        Object.defineProperty(object, key, { value, enumerable: true, writable: true, configurable: true });
+      } else object[key] = value;
+    }
+    return object;
+  }
+
+  #signal(): AbortSignal {
+    const id = this.#u32();
+    this.signals ??= [];
+    this.signals.push(id);
+    return this.#openSignal(id);
+  }
+
+  #shared(): SharedBytes {
+    const block = this.#u32();
+    const bytes = this.#openBytes(block, this.#u32());
+    this.arrived ??= [];
+    this.arrived.push(bytes);
+    return bytes;
+  }
+
+  #error(tag: number): Error {
+    const name = this.#value() as string;
+    const message = this.#value() as string;
+    const stack = this.#value() as string | undefined;
+    const code = this.#value() as string | number | undefined;
+    const system = this.#value() as ErrorDetails | undefined;
+    const details: ErrorDetails = { ...system };
+    const hasCause = this.#value() as boolean;
+    if (hasCause) details.cause = this.#value();
+    const errors = this.#value() ? (this.#value() as unknown[]) : undefined;
+    const error = makeError(tag, name, message, code, details, errors);
+    if (stack !== undefined) {
+      const text = `${stack}\n    --- on another shard; called from:${localFrames(error)}`;
+      Object.defineProperty(error, 'stack', { value: text, writable: true, configurable: true });
+    }
+    if (hasCause && error.cause === undefined) hide(error, 'cause', details.cause);
+    return error;
+  }
+}
+
+function makeError(
+  tag: number,
+  name: string,
+  message: string,
+  code: string | number | undefined,
+  details: ErrorDetails,
+  errors: unknown[] | undefined,
+): Error {
+  if (tag === Tag.DOM_EXCEPTION) return new DOMException(message, name);
+  if (name === 'FeatherstarError') return new FeatherstarError(code as ErrorCode, message, details);
+  const Type = Object.hasOwn(ERRORS, name) ? ERRORS[name] : Error;
+  const error = errors === undefined ? new Type(message) : new AggregateError(errors, message);
+  if (error.name !== name) hide(error, 'name', name);
+  if (code !== undefined) Object.assign(error, { code });
+  const { errno, syscall, errnoName } = details;
+  return errno === undefined ? error : Object.assign(error, { errno, syscall, errnoName });
+}
+
+/** As the language itself sets them: not enumerable. */
+function hide(error: Error, key: 'cause' | 'name', value: unknown): void {
+  Object.defineProperty(error, key, { value, writable: true, configurable: true });
+}
+
+function localFrames(error: Error): string {
+  const stack = error.stack ?? '';
+  const first = stack.indexOf('\n    at ');
+  return first < 0 ? '' : stack.slice(first);
+}

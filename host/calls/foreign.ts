@@ -1,0 +1,375 @@
+// Calls from threads that are no shards ("aliens", as Seastar has it): Node's own workers, pools, anything that can
+// hold a MessagePort. A shard makes a port; the other thread connects to it and calls shards as they call each other.
+//
+//   foreign thread                      the port's shard                    any shard
+//   call() --request, cloned--> MessagePort --> shard(i).call() --mesh--> function
+//   settles <----------answer, cloned---------- its result    <---------
+//
+// A call costs two messages of a port, each with a structured clone and a wake-up of libuv, beside what it costs
+// between shards. So it is for what comes now and then; who calls all the time should be a shard.
+//
+// Invariant: each request that a port has taken is answered once, or the port is closed. At most `maxOpen` are taken
+// and not answered; others wait on the foreign side. When either side closes or dies, what is open there is rejected.
+
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { type ErrorCode, FeatherstarError, optionError } from '../errors.js';
+import { runtime } from '../runtime/runtime.js';
+import { currentShard, type Owner, type Shard } from '../shard.js';
+import type { AbortOptions } from '../tasks/timer.js';
+import type { ArgumentsOf, FunctionName, ResultOf, UntypedModule } from './call-api.js';
+
+const MAX_OPEN = 256;
+const MAX_OPEN_MAX = 65_536;
+
+export interface ForeignPortOptions {
+  /** Calls of this port that are open at once, 1 to 65536; default 256. Others wait in their own thread. */
+  maxOpen?: number | undefined;
+}
+
+interface Hello {
+  type: 'hello';
+  shardCount: number;
+  maxOpen: number;
+}
+
+interface Request {
+  type: 'call';
+  id: number;
+  shard: number;
+  name: string;
+  args: unknown[];
+}
+
+type FromForeign = Request | { type: 'abort'; id: number };
+type Answer = { type: 'value'; id: number; value: unknown } | { type: 'error'; id: number; error: ErrorParts };
+
+/** What structured clone leaves out of an Error is its code. */
+interface ErrorParts {
+  name: string;
+  message: string;
+  stack: string | undefined;
+  code: unknown;
+  errno: number | undefined;
+  syscall: string | undefined;
+  errnoName: string | undefined;
+}
+
+function partsOf(error: unknown): ErrorParts {
+  const from = (error instanceof Error ? error : new Error(String(error))) as Error & Partial<ErrorParts>;
+  const { name, message, stack, code, errno, syscall, errnoName } = from;
+  return { name, message, stack, code: typeof code === 'string' ? code : undefined, errno, syscall, errnoName };
+}
+
+function errorOf({ name, message, stack, code, errno, syscall, errnoName }: ErrorParts): Error {
+  const details = {
+    ...(errno !== undefined && { errno }),
+    ...(syscall && { syscall }),
+    ...(errnoName && { errnoName }),
+  };
+  const isOurs = name === 'FeatherstarError';
+  const error = isOurs ? new FeatherstarError(code as ErrorCode, message, details) : new Error(message);
+  if (!isOurs) Object.assign(error, { name, ...(code !== undefined && { code }), ...details });
+  if (stack !== undefined) error.stack = stack; // this thread's frames are those of a message's arrival
+  return error;
+}
+
+function codecError(cause: unknown): FeatherstarError {
+  const text = `a value cannot be sent to a shard: ${cause instanceof Error ? cause.message : String(cause)}`;
+  return new FeatherstarError('FEATHERSTAR_CODEC', text, { cause });
+}
+
+// --- the shard's side ------------------------------------------------------------------------------------------------
+
+class Gateway {
+  readonly #port: MessagePort;
+  readonly #maxOpen: number;
+  readonly #onGone: () => void;
+  readonly #open = new Map<number, AbortController>();
+  #isClosing = false;
+  #onIdle: (() => void) | undefined;
+
+  constructor(port: MessagePort, maxOpen: number, onGone: () => void) {
+    this.#port = port;
+    this.#maxOpen = maxOpen;
+    this.#onGone = onGone;
+    const hello: Hello = { type: 'hello', shardCount: runtime().shardCount, maxOpen };
+    port.postMessage(hello);
+    port.on('message', (message: FromForeign) => {
+      if (message.type === 'call') this.#onRequest(message);
+      else this.#open.get(message.id)?.abort();
+    });
+    port.on('close', () => this.#onClosed());
+    port.unref(); // what keeps the thread alive is the shard
+  }
+
+  #onRequest(request: Request): void {
+    const { id } = request;
+    if (this.#open.size === this.#maxOpen || this.#isClosing) {
+      const full = new FeatherstarError('FEATHERSTAR_FULL', `all ${this.#maxOpen} calls of this port are in use`);
+      const closed = new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime closes');
+      this.#answer({ type: 'error', id, error: partsOf(this.#isClosing ? closed : full) });
+      return;
+    }
+    const controller = new AbortController();
+    this.#open.set(id, controller);
+    this.#run(request, controller.signal).then(
+      (value) => this.#end({ type: 'value', id, value }),
+      (error) => this.#end({ type: 'error', id, error: partsOf(error) }),
+    );
+  }
+
+  async #run({ shard, name, args }: Request, signal: AbortSignal): Promise<unknown> {
+    return runtime().shard(shard).submit(name, args, { signal });
+  }
+
+  #end(answer: Answer): void {
+    this.#open.delete(answer.id);
+    this.#answer(answer);
+    if (this.#open.size === 0) this.#onIdle?.();
+  }
+
+  /** To a port that has closed meanwhile this does nothing. */
+  #answer(answer: Answer): void {
+    try {
+      this.#port.postMessage(answer);
+    } catch (cause) {
+      this.#port.postMessage({ type: 'error', id: answer.id, error: partsOf(codecError(cause)) } satisfies Answer);
+    }
+  }
+
+  #onClosed(): void {
+    this.#isClosing = true;
+    this.#onGone();
+    for (const controller of this.#open.values()) controller.abort(closedError()); // nobody waits
+    this.#onIdle?.();
+  }
+
+  /** Takes no more, answers what is open, and closes. */
+  async drain(): Promise<void> {
+    this.#isClosing = true;
+    if (this.#open.size !== 0) {
+      await new Promise<void>((resolve) => {
+        this.#onIdle = resolve;
+      });
+    }
+    this.close();
+  }
+
+  close(): void {
+    this.#port.close();
+  }
+}
+
+/** The ports of one shard. */
+class Gateways implements Owner {
+  readonly all = new Set<Gateway>();
+
+  constructor(shard: Shard) {
+    shard.register(this);
+    runtime().onClose(async () => {
+      await Promise.all([...this.all].map((gateway) => gateway.drain()));
+    });
+  }
+
+  onEvent(): void {}
+
+  onShutdown(): void {
+    for (const gateway of this.all) gateway.close();
+  }
+}
+
+const gatewaysOf = new WeakMap<Shard, Gateways>();
+
+/**
+ * A port for one thread that is no shard: give it to that thread (as `workerData` or by postMessage, in the transfer
+ * list too), which calls connectRuntime(). This shard forwards its calls. It ends with either thread.
+ */
+export function foreignPort(options: ForeignPortOptions = {}): MessagePort {
+  const { maxOpen = MAX_OPEN } = options;
+  if (!Number.isInteger(maxOpen) || maxOpen < 1 || maxOpen > MAX_OPEN_MAX) {
+    throw optionError('maxOpen', maxOpen, `an integer from 1 to ${MAX_OPEN_MAX}`);
+  }
+  const shard = currentShard();
+  let gateways = gatewaysOf.get(shard);
+  if (gateways === undefined) {
+    gateways = new Gateways(shard);
+    gatewaysOf.set(shard, gateways);
+  }
+  const { all } = gateways;
+  const { port1, port2 } = new MessageChannel();
+  const gateway: Gateway = new Gateway(port1, maxOpen, () => all.delete(gateway));
+  all.add(gateway);
+  return port2;
+}
+
+// --- the foreign side ------------------------------------------------------------------------------------------------
+
+interface Waiting {
+  request: Request;
+  resolve: (value: unknown) => void;
+  reject: (reason: unknown) => void;
+}
+
+type Submit = (shard: number, name: string, args: unknown[], options: AbortOptions) => Promise<unknown>;
+
+/** One shard, as a foreign thread calls it. */
+export class ForeignShard<M extends object = UntypedModule> {
+  readonly index: number;
+  readonly #submit: Submit;
+
+  /** @internal */
+  constructor(index: number, submit: Submit) {
+    this.index = index;
+    this.#submit = submit;
+  }
+
+  /** Runs an exported function of the shard module on that shard. */
+  async call<K extends FunctionName<M>>(name: K, ...args: ArgumentsOf<M[K]>): Promise<ResultOf<M[K]>> {
+    return (await this.#submit(this.index, name, args, {})) as ResultOf<M[K]>;
+  }
+
+  /** The same with options. */
+  async submit<K extends FunctionName<M>>(
+    name: K,
+    args: ArgumentsOf<M[K]>,
+    options: AbortOptions = {},
+  ): Promise<ResultOf<M[K]>> {
+    return (await this.#submit(this.index, name, args, options)) as ResultOf<M[K]>;
+  }
+}
+
+/** A runtime, as a thread that is none of its shards has it. */
+export class ForeignRuntime<M extends object = UntypedModule> {
+  readonly shardCount: number;
+  readonly #port: MessagePort;
+  readonly #maxOpen: number;
+  readonly #open = new Map<number, Waiting>();
+  #waiting: Waiting[] = [];
+  #next = 1;
+  #closed = false;
+
+  /** @internal */
+  constructor(port: MessagePort, hello: Hello) {
+    this.shardCount = hello.shardCount;
+    this.#port = port;
+    this.#maxOpen = hello.maxOpen;
+    port.on('message', (answer: Answer) => this.#onAnswer(answer));
+    port.on('close', () => this.#onClosed());
+    port.unref(); // open calls keep the thread alive, the connection does not
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  shard(index: number): ForeignShard<M> {
+    if (!Number.isInteger(index) || index < 0 || index >= this.shardCount) {
+      throw optionError('shard', index, `an integer from 0 to ${this.shardCount - 1}`);
+    }
+    return new ForeignShard<M>(index, this.#submit);
+  }
+
+  readonly #submit: Submit = async (shard, name, args, { signal }) => {
+    signal?.throwIfAborted();
+    if (this.#closed) throw closedError();
+    let onAbort: (() => void) | undefined;
+    try {
+      return await new Promise((resolve, reject) => {
+        const waiting = { request: { type: 'call', id: this.#next++, shard, name, args } as const, resolve, reject };
+        if (this.#open.size < this.#maxOpen) this.#send(waiting);
+        else this.#waiting.push({ ...waiting, request: cloned(waiting.request) });
+        onAbort = () => {
+          this.#waiting = this.#waiting.filter((other) => other.request.id !== waiting.request.id);
+          const isSent = this.#open.has(waiting.request.id); // then it is answered, and counts until then
+          if (isSent) this.#port.postMessage({ type: 'abort', id: waiting.request.id } satisfies FromForeign);
+          reject(signal?.reason);
+        };
+        signal?.addEventListener('abort', onAbort, { once: true });
+      });
+    } finally {
+      if (onAbort !== undefined) signal?.removeEventListener('abort', onAbort);
+    }
+  };
+
+  #send(waiting: Waiting): void {
+    try {
+      this.#port.postMessage(waiting.request);
+    } catch (cause) {
+      throw codecError(cause);
+    }
+    this.#open.set(waiting.request.id, waiting);
+    if (this.#open.size === 1) this.#port.ref();
+  }
+
+  #onAnswer(answer: Answer): void {
+    const waiting = this.#open.get(answer.id);
+    this.#open.delete(answer.id);
+    if (answer.type === 'value') waiting?.resolve(answer.value);
+    else waiting?.reject(errorOf(answer.error));
+    const next = this.#waiting.shift();
+    if (next !== undefined) this.#send(next);
+    else if (this.#open.size === 0) this.#port.unref();
+  }
+
+  #onClosed(): void {
+    this.#closed = true;
+    for (const waiting of [...this.#open.values(), ...this.#waiting.splice(0)]) waiting.reject(closedError());
+    this.#open.clear();
+  }
+
+  /** Ends the connection; calls that are open reject with FEATHERSTAR_CLOSED, and may have run. */
+  close(): void {
+    this.#onClosed();
+    this.#port.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+  }
+}
+
+function closedError(): FeatherstarError {
+  return new FeatherstarError('FEATHERSTAR_CLOSED', 'the connection to the runtime is closed');
+}
+
+/** What waits is sent as it was when it was called. */
+function cloned(request: Request): Request {
+  try {
+    return structuredClone(request);
+  } catch (cause) {
+    throw codecError(cause);
+  }
+}
+
+/**
+ * Connects a thread that is no shard, by a port that foreignPort() has made. Rejects with FEATHERSTAR_CLOSED if the
+ * runtime is gone.
+ */
+export async function connectRuntime<M extends object = UntypedModule>(
+  port: MessagePort,
+  { signal }: AbortOptions = {},
+): Promise<ForeignRuntime<M>> {
+  if (typeof port?.postMessage !== 'function') throw optionError('port', port, 'a MessagePort of foreignPort()');
+  signal?.throwIfAborted();
+  const cleanUp: (() => void)[] = [];
+  try {
+    return await new Promise<ForeignRuntime<M>>((resolve, reject) => {
+      const onHello = (hello: Hello) => resolve(new ForeignRuntime<M>(port, hello)); // listens before the next message
+      const onClose = () => reject(closedError());
+      const onAbort = () => {
+        port.close();
+        reject(signal?.reason);
+      };
+      port.once('message', onHello);
+      port.once('close', onClose);
+      signal?.addEventListener('abort', onAbort, { once: true });
+      cleanUp.push(() => {
+        port.off('message', onHello);
+        port.off('close', onClose);
+        signal?.removeEventListener('abort', onAbort);
+      });
+    });
+  } finally {
+    for (const undo of cleanUp) undo();
+  }
+}

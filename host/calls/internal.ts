@@ -1,0 +1,46 @@
+// Functions that the library's own parts call on other shards, beside those of the shard module. They go by number, so
+// no name of a module can meet them, and all shards have the same numbers because they have the same library.
+//
+// A part is loaded by its first call: a program without sharded services loads nothing of them. Calls that come while
+// it loads wait in order.
+
+const PARTS = {
+  ask: () => import('./ask.js').then((part) => part.internal),
+  channel: () => import('./shard-channel.js').then((part) => part.internal),
+  net: () => import('../net/remote.js').then((part) => part.internal),
+  sharded: () => import('./sharded.js').then((part) => part.internal),
+};
+
+/** Numbers from the top of the 16 bits that a message has for them; the shard module's count from 0. */
+export const INTERNAL_FIRST = 0xff00;
+
+type Functions = Record<string, (...args: never[]) => unknown>;
+export type Part = keyof typeof PARTS;
+
+const names = Object.keys(PARTS) as Part[];
+const loaded = new Map<Part, Functions>();
+const loading = new Map<Part, Promise<Functions>>();
+
+export function internalMethod(part: Part): number {
+  return INTERNAL_FIRST + names.indexOf(part);
+}
+
+/** Runs a part's function on this shard: `args` begins with its name. */
+export function runInternal(method: number, [name, ...args]: unknown[]): unknown {
+  const part = names[method - INTERNAL_FIRST];
+  const functions = loaded.get(part);
+  const run = (all: Functions) => (all[name as string] as (...args: unknown[]) => unknown)(...args);
+  return functions === undefined ? load(part).then(run) : run(functions);
+}
+
+function load(part: Part): Promise<Functions> {
+  let waiting = loading.get(part);
+  if (waiting === undefined) {
+    waiting = PARTS[part]().then((functions) => {
+      loaded.set(part, functions);
+      return functions;
+    });
+    loading.set(part, waiting);
+  }
+  return waiting;
+}

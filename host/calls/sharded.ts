@@ -1,0 +1,342 @@
+// A service with one instance on every shard: Seastar's sharded<T>. The shard module exports a class; start() makes one
+// of it in each thread, and a Sharded, which every shard has, reaches them all.
+//
+//   Sharded.start('Store', args)    1. new Store(...args) on every shard   2. instance.start() on every shard
+//   store.invokeOn(shard, 'get')    the method on that shard's instance, as a call between shards
+//   store.stop()                    instance.stop(), the last shard first
+//
+// Two steps, so that a start() finds its siblings. If any of it fails on any shard, every instance that was made is
+// stopped, and start() rejects. runtime.close() stops what still runs, the last service first, while all shards are up.
+//
+// Invariant: an instance can be called from the end of its constructor until its stop() begins.
+
+import { FeatherstarError, optionError } from '../errors.js';
+import { runtime } from '../runtime/runtime.js';
+import { currentShard, type Shard } from '../shard.js';
+import type { Calls } from './call.js';
+import { checkCallOptions } from './call-api.js';
+import type { CallOptions } from './call-signals.js';
+
+export const SERVICE_STOP_TIMEOUT_MS = 4000;
+
+type Instance<S> = S extends abstract new (...args: never[]) => infer I ? I : S;
+type Arguments<S> = S extends abstract new (...args: infer A) => unknown ? A : unknown[];
+type AnyFunction = (...args: never[]) => unknown;
+
+/** Names of the methods that can be called; start() and stop() are the service's own. */
+export type ShardedMethod<T> = Exclude<
+  { [K in keyof T]: T[K] extends AnyFunction ? K : never }[keyof T] & string,
+  'start' | 'stop'
+>;
+type ArgumentsOf<F> = F extends (...args: infer A) => unknown ? A : never;
+type ResultOf<F> = F extends (...args: never[]) => infer R ? Awaited<R> : never;
+
+export interface ServiceFailure {
+  shard: number;
+  error: unknown;
+}
+
+/** FEATHERSTAR_SERVICE: what failed, shard by shard; `cause` is the first of it. */
+export class ServiceError extends FeatherstarError {
+  readonly failures: readonly ServiceFailure[];
+
+  constructor(text: string, failures: readonly ServiceFailure[]) {
+    const { shard, error } = failures[0];
+    const reason = error instanceof Error ? error.message : String(error);
+    super('FEATHERSTAR_SERVICE', `${text} on shard ${shard}: ${reason}`, { cause: error });
+    this.failures = failures;
+  }
+}
+
+/** What one shard has of a service. */
+interface Member {
+  readonly handle: Sharded<object>;
+  readonly instance: Record<string, unknown>;
+  ending: Promise<void> | undefined;
+}
+
+const membersOf = new WeakMap<Shard, Map<number, Member>>();
+const handleOf = new WeakMap<object, Sharded<object>>();
+let beingMade: Sharded<object> | undefined; // while its constructor runs
+let made = 0;
+
+function members(shard: Shard): Map<number, Member> {
+  let all = membersOf.get(shard);
+  if (all === undefined) {
+    all = new Map();
+    membersOf.set(shard, all);
+  }
+  return all;
+}
+
+function callsOf(shard: Shard): Calls {
+  return shard.calls as Calls; // every runtime has them, also one of a single shard
+}
+
+function notRunning(name: string): FeatherstarError {
+  return new FeatherstarError('FEATHERSTAR_CLOSED', `the service ${name} does not run on this shard`);
+}
+
+/** A member that can be called. */
+function running(shard: Shard, id: number, name: string): Member {
+  const member = members(shard).get(id);
+  if (member === undefined || member.ending !== undefined) throw notRunning(name);
+  return member;
+}
+
+let makeHandle: (name: string, id: number) => Sharded<object>;
+
+/** A service, as one shard sees it. */
+export class Sharded<T> {
+  static {
+    makeHandle = (name, id) => new Sharded(name, id);
+  }
+
+  /** The name of its class, as the shard module exports it. */
+  readonly name: string;
+  readonly #id: number; // the same on every shard
+  readonly #shard = currentShard();
+  readonly #shardCount = runtime().shardCount;
+  #stopping: Promise<void> | undefined;
+
+  private constructor(name: string, id: number) {
+    this.name = name;
+    this.#id = id;
+  }
+
+  /**
+   * Makes an instance of an exported class on every shard and runs its start(), if it has one. `S` is the class, then
+   * the arguments are typed, or its instances. The arguments are copied to each shard. Rejects with FEATHERSTAR_SERVICE
+   * when it failed anywhere; then it has been stopped everywhere.
+   */
+  static async start<S>(name: string, ...args: Arguments<S>): Promise<Sharded<Instance<S>>> {
+    const shard = currentShard();
+    const { self, shardCount } = runtime();
+    if (typeof name !== 'string' || callsOf(shard).exported(name) === undefined) {
+      throw new FeatherstarError('FEATHERSTAR_MODULE', `the shard module exports no class ${JSON.stringify(name)}`);
+    }
+    made++;
+    const id = made * shardCount + self; // no other shard makes this number
+    let failures = await onEach(shard, shardCount, 'create', id, name, args);
+    if (failures.length === 0) failures = await onEach(shard, shardCount, 'begin', id, name);
+    if (failures.length === 0) return running(shard, id, name).handle as unknown as Sharded<Instance<S>>;
+    failures.push(...(await stopEverywhere(shard, shardCount, id)));
+    throw new ServiceError(`the service ${name} did not start`, failures);
+  }
+
+  /** The service that an instance belongs to: how it reaches its siblings. Works in its constructor, too. */
+  static of<T extends object>(instance: T): Sharded<T> {
+    const handle = handleOf.get(instance) ?? beingMade;
+    if (handle === undefined) throw optionError('instance', instance, 'an instance of a sharded service');
+    return handle as unknown as Sharded<T>;
+  }
+
+  /** The service of this class that was started last. Throws FEATHERSTAR_CLOSED if none runs on this shard. */
+  static named<S>(name: string): Sharded<Instance<S>> {
+    const found = [...members(currentShard()).values()].reverse().find((member) => member.handle.name === name);
+    if (found === undefined) throw notRunning(name);
+    return found.handle as unknown as Sharded<Instance<S>>;
+  }
+
+  /** This shard's instance. Throws FEATHERSTAR_CLOSED when it is stopped. */
+  get local(): T {
+    return running(this.#shard, this.#id, this.name).instance as T;
+  }
+
+  /** Runs a method on one shard's instance. */
+  invokeOn<K extends ShardedMethod<T>>(shard: number, method: K, ...args: ArgumentsOf<T[K]>): Promise<ResultOf<T[K]>> {
+    return this.#invoke(shard, method, args);
+  }
+
+  /** The same with a signal or a time. They end the wait; the method goes on, unless it got the signal, too. */
+  async submitTo<K extends ShardedMethod<T>>(
+    shard: number,
+    method: K,
+    args: ArgumentsOf<T[K]>,
+    options: CallOptions = {},
+  ): Promise<ResultOf<T[K]>> {
+    return this.#invoke<ResultOf<T[K]>>(shard, method, args, checkCallOptions(options));
+  }
+
+  async #invoke<R>(shard: number, method: string, args: unknown[], options?: CallOptions): Promise<R> {
+    if (!Number.isInteger(shard) || shard < 0 || shard >= this.#shardCount) {
+      throw optionError('shard', shard, `an integer from 0 to ${this.#shardCount - 1}`);
+    }
+    if (this.#shard.closed) throw notRunning(this.name);
+    const calls = callsOf(this.#shard);
+    const message = ['invoke', this.#id, this.name, method, args];
+    return calls.submitInternal(shard, 'sharded', message, options) as Promise<R>;
+  }
+
+  /** Runs a method on every instance; the results in shard order. When all have ended, the first error rejects. */
+  invokeOnAll<K extends ShardedMethod<T>>(method: K, ...args: ArgumentsOf<T[K]>): Promise<ResultOf<T[K]>[]> {
+    return this.#each(this.#shards(), method, args);
+  }
+
+  /** The same, on every shard but this one. */
+  invokeOnOthers<K extends ShardedMethod<T>>(method: K, ...args: ArgumentsOf<T[K]>): Promise<ResultOf<T[K]>[]> {
+    const others = this.#shards().filter((shard) => shard !== this.#shard.index);
+    return this.#each(others, method, args);
+  }
+
+  /** Runs a method on every instance, and here `fn` on each result as it comes; what `fn` answers, in shard order. */
+  map<K extends ShardedMethod<T>, R>(
+    method: K,
+    args: ArgumentsOf<T[K]>,
+    fn: (value: ResultOf<T[K]>, shard: number) => R | Promise<R>,
+  ): Promise<R[]> {
+    return this.#each(this.#shards(), method, args, fn);
+  }
+
+  /** Runs a method on every instance and folds the results, in shard order. */
+  async mapReduce<K extends ShardedMethod<T>, A>(
+    method: K,
+    args: ArgumentsOf<T[K]>,
+    fold: (sum: A, value: ResultOf<T[K]>) => A,
+    start: A,
+  ): Promise<A> {
+    const values = await this.#each<ResultOf<T[K]>, ResultOf<T[K]>>(this.#shards(), method, args);
+    return values.reduce(fold, start);
+  }
+
+  #shards(): number[] {
+    return Array.from({ length: this.#shardCount }, (_, shard) => shard);
+  }
+
+  async #each<V, R = V>(
+    shards: number[],
+    method: string,
+    args: unknown[],
+    fn: (value: V, shard: number) => R | Promise<R> = (value) => value as unknown as R,
+  ): Promise<R[]> {
+    const one = async (shard: number) => fn(await this.#invoke<V>(shard, method, args), shard);
+    const results = await Promise.allSettled(shards.map(one));
+    return results.map((result) => {
+      if (result.status === 'rejected') throw result.reason;
+      return result.value;
+    });
+  }
+
+  /**
+   * Runs stop() of every instance, one after the other, the last shard first, and always finishes: what has not ended
+   * when 4 s are over is left alone. Rejects with FEATHERSTAR_SERVICE if any failed. Any shard may, and once is enough.
+   */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop(performance.now() + SERVICE_STOP_TIMEOUT_MS);
+    return this.#stopping;
+  }
+
+  async #stop(deadlineMs: number): Promise<void> {
+    if (this.#shard.closed) return;
+    const failures = await stopEverywhere(this.#shard, this.#shardCount, this.#id, deadlineMs);
+    if (failures.length > 0) throw new ServiceError(`the service ${this.name} did not stop`, failures);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+}
+
+/** One step on every shard at once; what failed. */
+async function onEach(shard: Shard, shardCount: number, step: string, ...args: unknown[]): Promise<ServiceFailure[]> {
+  const calls = callsOf(shard);
+  const steps = Array.from({ length: shardCount }, (_, peer) => calls.callInternal(peer, 'sharded', step, ...args));
+  const results = await Promise.allSettled(steps);
+  return results.flatMap((result, peer) =>
+    result.status === 'rejected' ? [{ shard: peer, error: result.reason as unknown }] : [],
+  );
+}
+
+async function stopEverywhere(
+  shard: Shard,
+  shardCount: number,
+  id: number,
+  deadlineMs = performance.now() + SERVICE_STOP_TIMEOUT_MS,
+): Promise<ServiceFailure[]> {
+  const failures: ServiceFailure[] = [];
+  for (let peer = shardCount - 1; peer >= 0; peer--) {
+    try {
+      await before(deadlineMs, callsOf(shard).callInternal(peer, 'sharded', 'end', id));
+    } catch (error) {
+      const isDown = FeatherstarError.is(error) && error.code === 'FEATHERSTAR_PEER_DOWN';
+      if (!isDown) failures.push({ shard: peer, error }); // what died with its shard needs no stopping
+    }
+  }
+  return failures;
+}
+
+/** Node's timer, not the wheel's: it must also fire when all timers are in use. */
+async function before<R>(deadlineMs: number, result: Promise<R>): Promise<R> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const onTimer = () => reject(new FeatherstarError('FEATHERSTAR_SERVICE', 'stop() has not ended in time'));
+    timer = setTimeout(onTimer, Math.max(1, deadlineMs - performance.now()));
+  });
+  try {
+    return await Promise.race([result, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Stops every service that runs on this shard, which is each of them, the one that was started last first. */
+async function stopAll(shard: Shard, shardCount: number, timeoutMs: number): Promise<unknown[]> {
+  const deadlineMs = performance.now() + timeoutMs;
+  const errors: unknown[] = [];
+  for (const [id, { handle }] of [...members(shard)].reverse()) {
+    const failures = await stopEverywhere(shard, shardCount, id, deadlineMs);
+    if (failures.length > 0) errors.push(new ServiceError(`the service ${handle.name} did not stop`, failures));
+  }
+  return errors;
+}
+
+// --- what shards ask of each other -----------------------------------------------------------------------------------
+
+function create(id: number, name: string, args: unknown[]): void {
+  const shard = currentShard();
+  const Class = callsOf(shard).exported(name) as unknown as new (...args: unknown[]) => Record<string, unknown>;
+  const handle = makeHandle(name, id);
+  const outer = beingMade;
+  beingMade = handle;
+  let instance: Record<string, unknown>;
+  try {
+    instance = new Class(...args);
+  } finally {
+    beingMade = outer;
+  }
+  handleOf.set(instance, handle);
+  members(shard).set(id, { handle, instance, ending: undefined });
+  const here = runtime();
+  here.stopServices = (timeoutMs) => stopAll(shard, here.shardCount, timeoutMs);
+}
+
+async function begin(id: number, name: string): Promise<void> {
+  const { instance } = running(currentShard(), id, name);
+  if (typeof instance.start === 'function') await instance.start();
+}
+
+function invoke(id: number, service: string, name: string, args: unknown[]): unknown {
+  const { instance } = running(currentShard(), id, service);
+  const method = instance[name];
+  if (typeof method !== 'function' || name === 'start' || name === 'stop' || name in Object.prototype) {
+    throw new FeatherstarError('FEATHERSTAR_MODULE', `the service ${service} has no method ${JSON.stringify(name)}`);
+  }
+  return method.apply(instance, args);
+}
+
+/** Who asks again while it stops waits for the same end. */
+function end(id: number): Promise<void> | undefined {
+  const all = members(currentShard());
+  const member = all.get(id);
+  if (member === undefined) return undefined;
+  member.ending ??= (async () => {
+    try {
+      if (typeof member.instance.stop === 'function') await member.instance.stop();
+    } finally {
+      all.delete(id);
+    }
+  })();
+  return member.ending;
+}
+
+export const internal = { create, begin, invoke, end };

@@ -1,0 +1,42 @@
+// What the starting thread and a shard's worker say to each other at birth and death. Everything else goes through
+// the mesh.
+
+import type { ErrorCode } from '../errors.js';
+import type { DoorbellToken, HostName } from '../hosts/host.js';
+import type { SignalName } from './signal-board.js';
+import type { Holdings } from './stats.js';
+
+export interface ShardData {
+  shard: number;
+  shardCount: number;
+  /** The module's URL, or undefined: none. */
+  module: string | undefined;
+  /** The processor that it is kept on, or undefined: any. */
+  cpu: number | undefined;
+  host: HostName;
+  idlePollNs: number;
+  quotaNs: number;
+  stallMs: number;
+  unhandled: 'warn' | 'throw';
+}
+
+export type FromWorker =
+  | { type: 'booted'; tokens: DoorbellToken[] } // how each peer rings this shard
+  | { type: 'running' } // the module is loaded
+  | { type: 'failed'; error: Error; code: ErrorCode | undefined } // it could not be
+  | { type: 'busy' } // a step of a task has begun: somebody may want to look whether it ends (watch.ts)
+  | { type: 'signalWanted'; name: SignalName; isWanted: boolean }
+  | { type: 'signalWaited'; names: readonly SignalName[] }
+  | { type: 'signalDone'; name: SignalName }
+  | { type: 'drained'; failures: string[] } // what onClose() registered has ended
+  | { type: 'cancelled' } // runtime.signal has aborted, and what was open is closed
+  | { type: 'stopped'; left: Holdings };
+
+export type ToWorker =
+  | { type: 'peers'; tokens: (DoorbellToken | undefined)[] } // how this shard rings each peer
+  | { type: 'peerDown'; shard: number }
+  | { type: 'busy' } // the same of shard 0
+  | { type: 'signal'; name: SignalName }
+  | { type: 'drain'; timeoutMs: number }
+  | { type: 'cancel'; graceMs: number }
+  | { type: 'stop' };

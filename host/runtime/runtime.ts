@@ -1,0 +1,313 @@
+// The runtime: shards up, shards down. The calling thread is shard 0; the others are workers.
+
+import { setMaxListeners } from 'node:events';
+import type { Worker } from 'node:worker_threads';
+import { Calls } from '../calls/call.js';
+import {
+  type ArgumentsOf,
+  type FunctionName,
+  type ResultOf,
+  ShardHandle,
+  type UntypedModule,
+} from '../calls/call-api.js';
+import { coreModule, makeMemory } from '../core.js';
+import { FeatherstarError, optionError } from '../errors.js';
+import { type HostName, monotonicNs } from '../hosts/host.js';
+import { HEADER_STATES, SHARDS_MAX, ShardState } from '../layout.js';
+import { enterShard, findShard, Shard } from '../shard.js';
+import { type Pinning, pinCaller, planPinning, startThreadPool } from './cpus.js';
+import { type Checked, checkOptions, checkTimeout, type RuntimeOptions } from './options.js';
+import { type CloseReport, quiet, shutDown } from './shutdown.js';
+import { SignalBoard, SignalHub, type SignalLink } from './signal-board.js';
+import { readStats, type ShardStats } from './stats.js';
+import { Threads } from './threads.js';
+import { Watcher } from './watch.js';
+import { introduce, makeWorker, onMessage, tell } from './workers.js';
+
+/** Ends something. `timeoutMs`: how long close() waits for all of it. */
+export type CloseHook = (timeoutMs: number) => Promise<void> | void;
+
+/** What every shard can do with its runtime; only shard 0 can close it. */
+export class WorkerRuntime<M extends object = UntypedModule> {
+  readonly shardCount: number;
+  readonly hostName: HostName;
+  /** Stops the sharded services before any shard stops, and answers what failed. Theirs to set (sharded.ts). */
+  stopServices: ((timeoutMs: number) => Promise<unknown[]>) | undefined;
+  /** Who wants to know of process signals on this shard (signals.ts). */
+  readonly signals: SignalBoard;
+  protected readonly own: Shard;
+  readonly #handles: ShardHandle<M>[];
+  readonly #onClose: CloseHook[] = [];
+  readonly #aborter = new AbortController();
+
+  constructor(own: Shard, shardCount: number, hostName: HostName, link: SignalLink) {
+    this.own = own;
+    this.signals = new SignalBoard(link);
+    this.shardCount = shardCount;
+    this.hostName = hostName;
+    const calls = own.calls as Calls;
+    this.#handles = Array.from({ length: shardCount }, (_, i) => new ShardHandle<M>(i, calls));
+    setMaxListeners(0, this.#aborter.signal); // everything that runs may listen
+  }
+
+  /** Aborts on every shard when the runtime closes, after the time that what runs has to end by itself. */
+  get signal(): AbortSignal {
+    return this.#aborter.signal;
+  }
+
+  /** Whether several shards can listen on one port (the portable host needs Node 22.12 for it). */
+  get sharesPorts(): boolean {
+    return this.own.host.sharesPorts;
+  }
+
+  /** This thread's shard number. */
+  get self(): number {
+    return this.own.index;
+  }
+
+  /** Runs `fn` before this shard stops, last registered first: servers close themselves here. */
+  onClose(fn: CloseHook): void {
+    this.#onClose.push(fn);
+  }
+
+  /** Runs what onClose() registered, also meanwhile. All of it, even if some fails; answers the failures. */
+  async runOnClose(timeoutMs: number): Promise<unknown[]> {
+    const failures: unknown[] = [];
+    while (this.#onClose.length !== 0) {
+      const hooks = this.#onClose.splice(0).reverse();
+      for (const result of await Promise.allSettled(hooks.map(async (fn) => fn(timeoutMs)))) {
+        if (result.status === 'rejected') failures.push(result.reason);
+      }
+    }
+    return failures;
+  }
+
+  /** Aborts `signal`, closes what is open on this shard, and gives its last events some time to come. */
+  async cancel(graceMs: number): Promise<void> {
+    this.#aborter.abort(new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime closes'));
+    this.own.shutDownOwners();
+    await quiet(this.own, graceMs);
+  }
+
+  /** What each shard does and holds, in shard order. Read without disturbing it: docs/runtime.md lists it. */
+  stats(): ShardStats[];
+  /** The same of one shard. */
+  stats(shard: number): ShardStats;
+  stats(...args: [] | [shard: number]): ShardStats | ShardStats[] {
+    if (args.length === 0) return this.#handles.map(({ index }) => readStats(this.own, index));
+    return readStats(this.own, this.shard(args[0]).index);
+  }
+
+  shard(index: number): ShardHandle<M> {
+    const handle = this.#handles[index];
+    if (handle === undefined) throw optionError('shard', index, `an integer from 0 to ${this.shardCount - 1}`);
+    return handle;
+  }
+
+  /** Runs a function on every shard; the results in shard order. The first error rejects. */
+  readonly invokeOnAll = <K extends FunctionName<M>>(name: K, ...args: ArgumentsOf<M[K]>): Promise<ResultOf<M[K]>[]> =>
+    Promise.all(this.#handles.map((handle) => handle.call(name, ...args)));
+
+  /** Runs a function on every shard and folds the results, in shard order. */
+  async mapReduce<K extends FunctionName<M>, A>(
+    name: K,
+    args: ArgumentsOf<M[K]>,
+    fold: (sum: A, value: ResultOf<M[K]>) => A,
+    start: A,
+  ): Promise<A> {
+    return (await this.invokeOnAll(name, ...args)).reduce(fold, start);
+  }
+
+  /** Runs a function on every other shard; resolves when all have, and rejects with the first error. */
+  async broadcast<K extends FunctionName<M>>(name: K, ...args: ArgumentsOf<M[K]>): Promise<void> {
+    await Promise.all(this.#handles.map((handle) => handle.index !== this.self && handle.call(name, ...args)));
+  }
+}
+
+let runtimeHere: WorkerRuntime | undefined;
+
+export function setRuntime(runtime: WorkerRuntime | undefined): void {
+  runtimeHere = runtime;
+}
+
+/** The runtime that this thread is a shard of. */
+export function runtime<M extends object = UntypedModule>(): WorkerRuntime<M> {
+  if (runtimeHere === undefined) {
+    throw new FeatherstarError('FEATHERSTAR_NO_SHARD', 'this thread is no shard: start a Runtime first');
+  }
+  return runtimeHere as unknown as WorkerRuntime<M>;
+}
+
+export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> {
+  /** Which host was picked, and why. */
+  readonly hostReason: string;
+  /** The processor that each shard is kept on, in shard order; undefined: any. */
+  readonly cpus: readonly (number | undefined)[];
+  /** What is pinned where, or why nothing is. */
+  readonly pinning: string;
+  readonly #hub: SignalHub;
+  readonly #watcher: Watcher;
+  readonly #workers: (Worker | undefined)[];
+  readonly #states: Int32Array;
+  readonly #shutdownTimeoutMs: number;
+  #closing: Promise<CloseReport> | undefined;
+  readonly #saysPinning: boolean;
+  #unpin: (() => void) | undefined;
+
+  private constructor(own: Shard, options: Checked, workers: (Worker | undefined)[], pinning: Pinning) {
+    const hub = new SignalHub((shard, name) => {
+      const worker = workers[shard];
+      if (worker !== undefined) tell(worker, { type: 'signal', name });
+      else if (shard === 0) this.signals.deliver(name);
+    });
+    super(own, options.shards, options.factory.name, hub.link(0));
+    this.#hub = hub;
+    this.#watcher = new Watcher(own, options.stallMs);
+    if (options.stallMs > 0 && options.shards > 1) own.stepMark.nudge = () => this.#askForWatch();
+    this.hostReason = options.factory.reason;
+    this.cpus = pinning.cpus;
+    this.pinning = pinning.text;
+    this.#saysPinning = options.cpuset !== 'auto' || pinning.cpus.some((cpu) => cpu !== undefined);
+    this.#workers = workers;
+    this.#shutdownTimeoutMs = options.shutdownTimeoutMs;
+    this.#states = new Int32Array(own.memory.buffer, HEADER_STATES, SHARDS_MAX);
+    workers.forEach((worker, shard) => {
+      if (worker !== undefined) this.#listenTo(worker, shard, hub.link(shard));
+    });
+  }
+
+  #listenTo(worker: Worker, shard: number, link: SignalLink): void {
+    onMessage(worker, (message) => {
+      if (message.type === 'busy') this.#watcher.begin(shard);
+      if (message.type === 'signalWanted') link.want(message.name, message.isWanted);
+      else if (message.type === 'signalWaited') link.waited(message.names);
+      else if (message.type === 'signalDone') link.done(message.name);
+    });
+  }
+
+  /** The first worker that lives watches this shard. */
+  #askForWatch(): void {
+    const worker = this.#workers.find((each) => each !== undefined);
+    if (worker !== undefined) tell(worker, { type: 'busy' });
+  }
+
+  /** All shards run: from here on one that ends is told of, not an error of start(). */
+  #begin(): void {
+    if (this.cpus[0] !== undefined) this.#unpin = pinCaller(this.cpus[0]);
+    this.#workers.forEach((worker, shard) => {
+      worker?.on('exit', () => this.#onExit(shard));
+      worker?.on('error', (error) =>
+        process.emitWarning(`shard ${shard} died: ${error?.message ?? error}`, 'Featherstar'),
+      );
+    });
+  }
+
+  /** Starts all shards and loads the module in each. Rejects with what first went wrong, and stops the rest. */
+  static async start<M extends object = UntypedModule>(options: RuntimeOptions = {}): Promise<Runtime<M>> {
+    if (findShard() !== undefined) {
+      throw new FeatherstarError('FEATHERSTAR_OPTION', 'this thread is a shard already: one runtime at a time');
+    }
+    const checked = checkOptions(options);
+    const { signal } = options;
+    signal?.throwIfAborted();
+    const pinning = planPinning(checked.cpuset, checked.shards);
+    const { memory, header } = makeMemory(checked.shards, checked.limits, checked.sharedBytes);
+    const module = coreModule();
+    const threads = new Threads(memory, (shard) => makeWorker(shard, checked, pinning.cpus[shard]));
+    const own = new Shard({ ...checked, module, memory, header, shard: 0, threadSpawn: threads.threadSpawn });
+    const workers: (Worker | undefined)[] = [undefined];
+    let runtime: Runtime<M> | undefined;
+    try {
+      own.core.boot(0, monotonicNs());
+      enterShard(own);
+      own.start();
+      if (pinning.cpus.some((cpu) => cpu !== undefined)) await startThreadPool();
+      threads.initialize(own.core, module);
+      for (let i = 1; i < checked.shards; i++) workers.push(threads.start(own.core, i, monotonicNs()));
+      own.calls = new Calls(own, checked.shards);
+      runtime = new Runtime<M>(own, checked, workers, pinning);
+      setRuntime(runtime as unknown as WorkerRuntime); // for the module, as it loads
+      await abortable(introduce(own, workers.slice(1) as Worker[], checked), signal);
+      runtime.#begin();
+      return runtime;
+    } catch (error) {
+      if (runtime !== undefined) runtime.#hub.close();
+      setRuntime(undefined);
+      for (const worker of workers) await worker?.terminate();
+      enterShard(undefined);
+      own.close();
+      throw error;
+    }
+  }
+
+  /** What a server may print of its runtime: '2 shards · host uring · pinned to 0,1'. */
+  get summary(): string {
+    const why = this.hostName === 'portable' ? ` (${this.hostReason})` : '';
+    const shards = `${this.shardCount} shard${this.shardCount === 1 ? '' : 's'}`;
+    return `${shards} · host ${this.hostName}${why}${this.#saysPinning ? ` · ${this.pinning}` : ''}`;
+  }
+
+  /** A worker ended: in order, or because it died. Whoever waits for it is told. */
+  #onExit(shard: number): void {
+    this.#workers[shard] = undefined;
+    Atomics.store(this.#states, shard, ShardState.STOPPED);
+    this.#hub.gone(shard);
+    this.#watcher.stop(shard);
+    this.own.stepMark.unwatch();
+    this.own.calls?.peerDown(shard);
+    this.own.host.setPeer(shard, undefined);
+    for (const worker of this.#workers) if (worker !== undefined) tell(worker, { type: 'peerDown', shard });
+  }
+
+  /**
+   * Stops all shards in order, and always finishes. What onClose() registered and calls that are open may go on for
+   * `timeoutMs`; then `signal` aborts on every shard and what is still open is closed; a shard that does not answer is
+   * terminated. Rejects with the first failure of shard 0's onClose(), when all is over. Again: the same promise.
+   */
+  async close(options: { timeoutMs?: number | undefined } = {}): Promise<CloseReport> {
+    const timeoutMs = checkTimeout(options.timeoutMs ?? this.#shutdownTimeoutMs);
+    this.#closing ??= this.#close(timeoutMs);
+    return this.#closing;
+  }
+
+  async #close(timeoutMs: number): Promise<CloseReport> {
+    const { report, failures } = await shutDown(this, this.own, this.#workers, timeoutMs);
+    setRuntime(undefined);
+    enterShard(undefined);
+    this.own.close();
+    this.#unpin?.();
+    this.#hub.close();
+    this.#watcher.stop();
+    if (failures.length > 0) throw failures[0];
+    return report;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+/** What `promise` ends with, or the signal's reason if that aborts first. */
+async function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  let onAbort = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+/** Runs `fn` on a runtime of one shard, in this thread, and closes it: the seed's block_on. */
+export async function blockOn<T>(fn: () => T | Promise<T>, options: Omit<RuntimeOptions, 'shards'> = {}): Promise<T> {
+  const runtime = await Runtime.start({ ...options, shards: 1 });
+  try {
+    return await fn();
+  } finally {
+    await runtime.close();
+  }
+}

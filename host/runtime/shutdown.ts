@@ -1,0 +1,124 @@
+// How a runtime ends: in order, and always.
+//
+//   services   sharded services stop, one after the other                              sharded.ts
+//   drain      every shard runs what onClose() registered; calls that are open end     until `timeoutMs` is over
+//   cancel     every shard aborts runtime.signal and closes what is still open          at most GRACE_MS
+//   stop       every shard gives its memory and its ring back; its thread ends          at most GRACE_MS
+//   terminate  threads that have not ended, because they never came round to listening
+//
+// All shards are in the same phase, so what ends in one can still call the others.
+
+import type { Worker } from 'node:worker_threads';
+import type { Shard } from '../shard.js';
+import { type Holdings, readHoldings, unansweredCalls } from './stats.js';
+import { ask } from './workers.js';
+
+const GRACE_MS = 250;
+const LOOK_MS = 2;
+
+/** How a shard ended, and what it held then: all zeros if nothing was lost. */
+export interface ShardEnd {
+  /** 'died': before it was told to stop. 'terminated': it did not answer. */
+  how: 'stopped' | 'terminated' | 'died';
+  /** undefined for a shard that could not say. */
+  left: Holdings | undefined;
+}
+
+export interface CloseReport {
+  /** Whether everything ended by itself, so that nothing had to be cancelled for want of time. */
+  drained: boolean;
+  /** In shard order. */
+  shards: ShardEnd[];
+}
+
+interface Closing {
+  readonly stopServices: ((timeoutMs: number) => Promise<unknown[]>) | undefined;
+  runOnClose(timeoutMs: number): Promise<unknown[]>;
+  cancel(graceMs: number): Promise<void>;
+}
+
+function later(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** What `promise` ends with, or undefined if that takes longer than `ms`. */
+async function inTime<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(resolve, ms, undefined);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Waits until no operation and no call of this shard is open: those who listen to runtime.signal may make some. */
+export async function quiet(shard: Shard, graceMs: number): Promise<void> {
+  const deadline = performance.now() + graceMs;
+  const isBusy = () => shard.core.openOps() !== 0 || unansweredCalls(shard, shard.index) !== 0;
+  await later(0);
+  while (isBusy() && performance.now() < deadline) {
+    shard.hurry();
+    await later(LOOK_MS);
+  }
+}
+
+/** Waits until no shard that lives has a call open. Nobody tells shard 0 of the others' calls, so it looks. */
+async function callsEnd(own: Shard, workers: readonly (Worker | undefined)[], deadline: number): Promise<boolean> {
+  const isOpen = (shard: number) => (shard === 0 || workers[shard] !== undefined) && unansweredCalls(own, shard) !== 0;
+  while (workers.some((_, shard) => isOpen(shard))) {
+    if (performance.now() >= deadline) return false;
+    await later(LOOK_MS);
+  }
+  return true;
+}
+
+/** Ends all shards but for this one's ring. `failures`: of services, and of what onClose() registered on this shard. */
+export async function shutDown(
+  runtime: Closing,
+  own: Shard,
+  workers: readonly (Worker | undefined)[],
+  timeoutMs: number,
+): Promise<{ report: CloseReport; failures: unknown[] }> {
+  const deadline = performance.now() + timeoutMs;
+  const left = () => Math.max(0, deadline - performance.now());
+  const wasThere = workers.map((worker) => worker !== undefined);
+  /** `each` of every worker that is still there; in shard order. */
+  const all = <T>(each: (worker: Worker) => Promise<T | undefined>) =>
+    Promise.all(workers.map((worker) => (worker === undefined ? undefined : each(worker))));
+
+  const stopping = runtime.stopServices?.(timeoutMs).catch((error) => [error]); // one more failure, no reason to stay
+  const services = await inTime(Promise.resolve(stopping ?? []), timeoutMs + GRACE_MS);
+  const draining = all((worker) => ask(worker, { type: 'drain', timeoutMs: left() }, 'drained', left()));
+  const hooks = await inTime(runtime.runOnClose(left()), left());
+  const drains = await draining;
+  drains.forEach((said, shard) => {
+    for (const text of said?.failures ?? []) {
+      process.emitWarning(`onClose failed on shard ${shard}: ${text}`, 'Featherstar');
+    }
+  });
+  const ended = await callsEnd(own, workers, deadline);
+  const drained =
+    services !== undefined && hooks !== undefined && ended && drains.every((said, i) => said || !wasThere[i]);
+
+  const cancelling = all((worker) => ask(worker, { type: 'cancel', graceMs: GRACE_MS }, 'cancelled', 2 * GRACE_MS));
+  const failures = [...(services ?? []), ...(hooks ?? [])];
+  await runtime.cancel(GRACE_MS).catch((error) => failures.push(error)); // the threads are ended all the same
+  await cancelling;
+
+  const isGone = workers.map((worker) => worker === undefined);
+  const exits = workers.map((worker) => worker && new Promise((resolve) => worker.once('exit', resolve)));
+  const stops = await all((worker) => ask(worker, { type: 'stop' }, 'stopped', GRACE_MS));
+  await inTime(Promise.all(exits), GRACE_MS); // of themselves, so that their own 'exit' handlers run
+  await all((worker) => worker.terminate());
+
+  const shards = workers.map((_, shard): ShardEnd => {
+    if (shard === 0) return { how: 'stopped', left: readHoldings(own, 0) };
+    if (isGone[shard]) return { how: 'died', left: undefined };
+    const stopped = stops[shard];
+    return { how: stopped === undefined ? 'terminated' : 'stopped', left: stopped?.left };
+  });
+  return { report: { drained, shards }, failures };
+}

@@ -1,0 +1,74 @@
+// What a shard does and holds, read by any shard without disturbing it: the core's counters and the fill of its tables
+// lie in the shared memory. Aligned words do not tear, but each may be a moment old.
+
+import { COUNTER_NAMES, Control, type CounterName, HostControl, OPEN_CALLS, SLAB_USED } from '../layout.js';
+import type { Shard } from '../shard.js';
+
+/** What a shard holds at the moment. */
+export interface Holdings {
+  /** Operations open in the kernel. */
+  openOperations: number;
+  /** Timers that are armed. */
+  pendingTimers: number;
+  /** Tasks that are queued, or wait in Wasm. What a task awaits is not counted. */
+  liveTasks: number;
+  /** Calls that the shard has open or answers at the moment. */
+  openCalls: number;
+  /** Buffers on their way out. */
+  sendBuffersUsed: number;
+}
+
+/** What a shard has done since it started, and how often it slept. */
+export type ShardStats = Record<CounterName, number> &
+  Holdings & {
+    /** Entries into the kernel. */
+    enters: number;
+    /** Entries that slept: a shard that is busy all the time has none. */
+    sleeps: number;
+    /** Sleeps that polling made unnecessary. */
+    polls: number;
+    /** Submissions that the gate refused. */
+    refused: number;
+    /** Times that the kernel had more completions than room. */
+    overflows: number;
+  };
+
+function baseOf({ header }: Shard, shard: number): number {
+  return header.shardsOffset + shard * header.shardBytes;
+}
+
+export function readHoldings(own: Shard, shard: number): Holdings {
+  const { header } = own;
+  const words = new Uint32Array(own.memory.buffer);
+  const base = baseOf(own, shard);
+  const used = (tableOffset: number) => words[(base + tableOffset + SLAB_USED) >>> 2];
+  return {
+    openOperations: used(header.opsOffset),
+    pendingTimers: used(header.timersOffset),
+    liveTasks: used(header.tasksOffset),
+    openCalls: used(header.callsOffset),
+    sendBuffersUsed: words[(base + HostControl.sendBuffersUsed) >>> 2],
+  };
+}
+
+/** Calls of a shard that its peers have not answered. */
+export function unansweredCalls(own: Shard, shard: number): number {
+  return Atomics.load(own.words, (baseOf(own, shard) + OPEN_CALLS) >>> 2);
+}
+
+export function readStats(own: Shard, shard: number): ShardStats {
+  const { buffer } = own.memory;
+  const base = baseOf(own, shard);
+  const counters = new BigUint64Array(buffer, base + own.header.countersOffset, COUNTER_NAMES.length);
+  const doubles = new Float64Array(buffer, base, 64);
+  const words = new Uint32Array(buffer, base, 128);
+  return {
+    ...(Object.fromEntries(COUNTER_NAMES.map((name, i) => [name, Number(counters[i])])) as Record<CounterName, number>),
+    ...readHoldings(own, shard),
+    enters: doubles[Control.enterCount >> 3],
+    sleeps: doubles[Control.sleepCount >> 3],
+    polls: doubles[Control.pollCount >> 3],
+    refused: words[Control.refusedCount >> 2],
+    overflows: words[Control.overflowCount >> 2],
+  };
+}

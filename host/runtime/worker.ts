@@ -1,0 +1,113 @@
+// The entry of a shard's worker. Order: the thread library loads the core and starts it (the loop runs from then on);
+// the runtime hands over the peers' doorbells; the shard module is imported; then the shard serves calls.
+
+import { parentPort, workerData } from 'node:worker_threads';
+import { Calls } from '../calls/call.js';
+import { FeatherstarError } from '../errors.js';
+import { pick } from '../hosts/pick.js';
+import { readHeader } from '../layout.js';
+import { enterShard, Shard } from '../shard.js';
+import { pinThread } from './cpus.js';
+import type { FromWorker, ShardData, ToWorker } from './protocol.js';
+import { setRuntime, WorkerRuntime } from './runtime.js';
+import type { SignalLink } from './signal-board.js';
+import { readHoldings } from './stats.js';
+import { handleThread } from './threads.js';
+import { Watcher } from './watch.js';
+import { importModule } from './workers.js';
+
+const data = workerData as ShardData;
+const port = parentPort as NonNullable<typeof parentPort>;
+let shard: Shard;
+let runtimeHere: WorkerRuntime | undefined;
+let watcher: Watcher | undefined;
+
+function say(message: FromWorker, transfer: unknown[] = []): void {
+  port.postMessage({ featherstar: message }, transfer as never);
+}
+
+function fail(error: unknown): void {
+  const code = FeatherstarError.is(error) ? error.code : undefined;
+  say({ type: 'failed', error: error instanceof Error ? error : new Error(String(error)), code });
+}
+
+if (data.cpu !== undefined) pinThread(data.cpu); // first of all, so that its memory is near
+
+handleThread(
+  ({ module, memory }) => {
+    shard = new Shard({
+      module,
+      memory,
+      header: readHeader(memory),
+      shard: data.shard,
+      factory: pick(data.host),
+      idlePollNs: data.idlePollNs,
+      quotaNs: data.quotaNs,
+      stallMs: data.stallMs,
+      unhandled: data.unhandled,
+      threadSpawn: () => -1, // shards are started by shard 0
+    });
+    return shard.core;
+  },
+  () => {
+    enterShard(shard);
+    shard.start();
+    const tokens = shard.host.doorbells(data.shardCount);
+    say(
+      { type: 'booted', tokens },
+      tokens.filter((token) => typeof token === 'object'),
+    );
+  },
+);
+
+const signalLink: SignalLink = {
+  want: (name, isWanted) => say({ type: 'signalWanted', name, isWanted }),
+  waited: (names) => say({ type: 'signalWaited', names }),
+  done: (name) => say({ type: 'signalDone', name }),
+};
+
+async function begin(tokens: (number | object | undefined)[]): Promise<void> {
+  tokens.forEach((token, peer) => {
+    if (peer !== data.shard) shard.host.setPeer(peer, token as never);
+  });
+  const calls = new Calls(shard, data.shardCount);
+  shard.calls = calls;
+  runtimeHere = new WorkerRuntime(shard, data.shardCount, data.host, signalLink);
+  setRuntime(runtimeHere);
+  if (data.stallMs > 0) shard.stepMark.nudge = () => say({ type: 'busy' });
+  watcher = new Watcher(shard, data.stallMs);
+  calls.setModule(await importModule(data.module));
+  say({ type: 'running' });
+}
+
+async function drain(timeoutMs: number): Promise<void> {
+  const failures = (await runtimeHere?.runOnClose(timeoutMs)) ?? [];
+  say({ type: 'drained', failures: failures.map(String) });
+}
+
+async function cancel(graceMs: number): Promise<void> {
+  await runtimeHere?.cancel(graceMs);
+  say({ type: 'cancelled' });
+}
+
+function stop(): void {
+  watcher?.stop();
+  const left = readHoldings(shard, shard.index);
+  shard.close();
+  say({ type: 'stopped', left });
+  port.close();
+}
+
+port.on('message', ({ featherstar: message }: { featherstar?: ToWorker }) => {
+  if (message === undefined) return; // the thread library's
+  if (message.type === 'peers') begin(message.tokens).catch(fail);
+  else if (message.type === 'peerDown') {
+    if (shard.closed) return;
+    shard.calls?.peerDown(message.shard);
+    shard.host.setPeer(message.shard, undefined);
+  } else if (message.type === 'signal') runtimeHere?.signals.deliver(message.name).catch(fail);
+  else if (message.type === 'busy') watcher?.begin(0);
+  else if (message.type === 'drain') drain(message.timeoutMs).catch(fail);
+  else if (message.type === 'cancel') cancel(message.graceMs).catch(fail);
+  else stop();
+});

@@ -1,0 +1,158 @@
+// The workers of shards 1, 2, ... as shard 0 sees them: made, introduced to each other, asked to do something.
+//
+//   makeWorker --> booted (its ring is there) --> peers (how to wake each other) --> running (its module is loaded)
+//
+// Next: worker.ts, the other end.
+
+import { Worker } from 'node:worker_threads';
+import { FeatherstarError } from '../errors.js';
+import type { DoorbellToken } from '../hosts/host.js';
+import type { Shard } from '../shard.js';
+import type { Checked } from './options.js';
+import type { FromWorker, ShardData, ToWorker } from './protocol.js';
+
+const SLOW_IMPORT_MS = 5000;
+
+export async function importModule(url: string | undefined): Promise<Record<string, unknown>> {
+  if (url === undefined) return {};
+  try {
+    return (await import(url)) as Record<string, unknown>;
+  } catch (cause) {
+    const text = cause instanceof Error ? cause.message : String(cause);
+    throw new FeatherstarError('FEATHERSTAR_MODULE', `the shard module ${url} cannot be loaded: ${text}`, { cause });
+  }
+}
+
+export function makeWorker(shard: number, options: Checked, cpu: number | undefined): Worker {
+  const data: ShardData = {
+    shard,
+    shardCount: options.shards,
+    module: options.module,
+    cpu,
+    host: options.factory.name,
+    idlePollNs: options.idlePollNs,
+    quotaNs: options.quotaNs,
+    stallMs: options.stallMs,
+    unhandled: options.unhandled,
+  };
+  return new Worker(new URL('./worker.js', import.meta.url), {
+    workerData: data,
+    name: `featherstar shard ${shard}`,
+    ...execArgv(),
+  });
+}
+
+/** A worker inherits Node's flags; of those for a program that is no file (`--input-type`, `-e`) it would die. */
+function execArgv(): { execArgv?: string[] } {
+  const given = process.execArgv;
+  if (!given.some((flag) => flag.startsWith('--input-type'))) return {};
+  const isCode = (flag: string | undefined) => flag === '-e' || flag === '--eval';
+  return {
+    execArgv: given.filter((flag, i) => !flag.startsWith('--input-type') && !isCode(flag) && !isCode(given[i - 1])),
+  };
+}
+
+export function tell(worker: Worker, message: ToWorker, transfer: readonly unknown[] = []): void {
+  worker.postMessage({ featherstar: message }, transfer as never);
+}
+
+/** What a worker says, other than to the thread library. */
+export function onMessage(worker: Worker, listener: (message: FromWorker) => void): () => void {
+  const onAny = ({ featherstar: message }: { featherstar?: FromWorker }) => {
+    if (message !== undefined) listener(message);
+  };
+  worker.on('message', onAny);
+  return () => worker.off('message', onAny);
+}
+
+type Answer<T extends FromWorker['type']> = Extract<FromWorker, { type: T }>;
+
+/** The next message of a worker of this type; rejects when it fails or ends first. */
+function expect<T extends FromWorker['type']>(worker: Worker, type: T): Promise<Answer<T>> {
+  return new Promise((resolve, reject) => {
+    const finish = (settle: () => void) => {
+      off();
+      worker.off('error', reject);
+      worker.off('exit', onExit);
+      settle();
+    };
+    const onExit = (code: number) => {
+      finish(() => reject(new FeatherstarError('FEATHERSTAR_MODULE', `a shard exited with code ${code} at start`)));
+    };
+    const off = onMessage(worker, (message) => {
+      if (message.type === type) finish(() => resolve(message as Answer<T>));
+      else if (message.type === 'failed') finish(() => reject(startError(message)));
+    });
+    worker.on('error', reject);
+    worker.on('exit', onExit);
+  });
+}
+
+/** What went wrong in a worker: postMessage carries an Error's text and stack, but not its code. */
+function startError({ error, code }: Answer<'failed'>): FeatherstarError {
+  return new FeatherstarError(code ?? 'FEATHERSTAR_MODULE', error.message, { cause: error });
+}
+
+/** Tells a worker to do something and waits for its word that it has; undefined if it ends first, or is too late. */
+export function ask<T extends FromWorker['type']>(
+  worker: Worker,
+  message: ToWorker,
+  type: T,
+  timeoutMs: number,
+): Promise<Answer<T> | undefined> {
+  return new Promise((resolve) => {
+    const finish = (answer?: Answer<T>) => {
+      off();
+      worker.off('exit', onEnd);
+      clearTimeout(timer);
+      resolve(answer);
+    };
+    const onEnd = () => finish();
+    const off = onMessage(worker, (answer) => {
+      if (answer.type === type) finish(answer as Answer<T>);
+    });
+    worker.once('exit', onEnd);
+    const timer = setTimeout(onEnd, timeoutMs);
+    tell(worker, message);
+  });
+}
+
+/** Gives every shard what it needs to wake the others, then lets all load their module. */
+export async function introduce(own: Shard, workers: readonly Worker[], options: Checked): Promise<void> {
+  for (const worker of workers) worker.ref();
+  const booted = await Promise.all(workers.map((worker) => expect(worker, 'booted')));
+  const tokens: DoorbellToken[][] = [own.host.doorbells(options.shards), ...booted.map((message) => message.tokens)];
+  for (let i = 1; i < tokens.length; i++) own.host.setPeer(i, tokens[i][0]);
+  const running = workers.map((worker) => expect(worker, 'running'));
+  workers.forEach((worker, i) => {
+    const mine = tokens.map((row, peer) => (peer === i + 1 ? undefined : row[i + 1]));
+    tell(
+      worker,
+      { type: 'peers', tokens: mine },
+      mine.filter((token) => typeof token === 'object'),
+    );
+  });
+  const module = importModule(options.module).then((exports) => own.calls?.setModule(exports));
+  await loaded([module, ...running], options.module);
+}
+
+/** Waits for all shards to load their module; says so when it takes long, because the usual reason lasts for ever. */
+async function loaded(loads: readonly Promise<unknown>[], module: string | undefined): Promise<void> {
+  const missing = new Set(loads.keys());
+  loads.forEach((load, shard) => {
+    load.then(
+      () => missing.delete(shard),
+      () => missing.delete(shard),
+    );
+  });
+  const timer = setTimeout(() => {
+    const text = `after ${SLOW_IMPORT_MS} ms shard ${[...missing].join(', ')} still loads ${module}`;
+    process.emitWarning(`${text}: does it await Runtime.start() at its top level?`, 'Featherstar');
+  }, SLOW_IMPORT_MS);
+  timer.unref();
+  try {
+    await Promise.all(loads);
+  } finally {
+    clearTimeout(timer);
+  }
+}

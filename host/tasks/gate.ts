@@ -1,0 +1,73 @@
+// A gate: work goes in as long as it is open, and close() waits until all of it has come out. What Seastar's services
+// use to stop in order.
+
+import { type AbortOptions, checkSignal } from '../abort.js';
+import { FeatherstarError, optionError } from '../errors.js';
+
+export class Gate {
+  readonly name: string;
+  #count = 0;
+  #isClosed = false;
+  readonly #waiters = new Set<() => void>();
+
+  constructor(name = 'gate') {
+    if (typeof name !== 'string') throw optionError('name', name, 'a string');
+    this.name = name;
+  }
+
+  /** How many are inside. */
+  get count(): number {
+    return this.#count;
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** Goes in; leave() has to follow. Throws FEATHERSTAR_CLOSED once close() was called. */
+  enter(): void {
+    if (this.#isClosed) throw new FeatherstarError('FEATHERSTAR_CLOSED', `${this.name} is closed`);
+    this.#count++;
+  }
+
+  /** Comes out. Throws FEATHERSTAR_OPTION where nobody is inside. */
+  leave(): void {
+    if (this.#count === 0) throw new FeatherstarError('FEATHERSTAR_OPTION', `${this.name}: leave() without an enter()`);
+    this.#count--;
+    if (this.#count !== 0) return;
+    for (const wake of this.#waiters) wake();
+  }
+
+  /** Runs `fn` inside. Rejects with FEATHERSTAR_CLOSED, without calling it, once close() was called. */
+  async hold<T>(fn: () => T | PromiseLike<T>): Promise<T> {
+    this.enter();
+    try {
+      return await fn();
+    } finally {
+      this.leave();
+    }
+  }
+
+  /** Lets nobody in any more, and resolves when all are out. `signal` ends the wait; the gate stays closed. */
+  async close(options: AbortOptions = {}): Promise<void> {
+    const signal = checkSignal(options.signal);
+    this.#isClosed = true;
+    signal?.throwIfAborted();
+    if (this.#count === 0) return;
+    await new Promise<void>((resolve, reject) => {
+      const end = (settle: () => void) => {
+        this.#waiters.delete(wake);
+        signal?.removeEventListener('abort', onAbort);
+        settle();
+      };
+      const wake = () => end(resolve);
+      const onAbort = () => end(() => reject(signal?.reason));
+      this.#waiters.add(wake);
+      signal?.addEventListener('abort', onAbort, { once: true });
+    });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}

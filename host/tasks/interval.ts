@@ -1,0 +1,147 @@
+// Intervals: a tick each period, and what becomes of ticks that came due while nobody took them, as tokio's
+// MissedTickBehavior has it. With a period of 10 and a consumer that is away from 12 to 35:
+//
+//   due     10   20   30   40   50
+//   burst   10   35,  35,  40,  50     all of them, the late ones at once
+//   skip    10   35,       40,  50     one, and then in step again
+//   delay   10   35,            45, 55 one, and from then on anew
+//
+// A timer is on the wheel only while somebody waits for a tick.
+
+import { type AbortOptions, checkSignal } from '../abort.js';
+import { FeatherstarError, optionError } from '../errors.js';
+import { monotonicNs } from '../hosts/host.js';
+import { currentShard, type Shard } from '../shard.js';
+import { checkDelay, Wait } from '../wait.js';
+
+export type MissedTicks = 'burst' | 'delay' | 'skip';
+
+export interface IntervalOptions extends AbortOptions {
+  /** What becomes of ticks that are taken a period late or more; default 'burst'. */
+  missed?: MissedTicks | undefined;
+}
+
+const PERIOD_MIN_MS = 0.001;
+
+export class Interval implements AsyncIterable<number> {
+  readonly periodMs: number;
+  readonly #shard: Shard;
+  readonly #periodNs: number;
+  readonly #policy: MissedTicks;
+  readonly #signal: AbortSignal | undefined;
+  #dueNs: number;
+  #ticks = 0;
+  #missed = 0;
+  #wait: Wait | undefined;
+  #isClosed = false;
+  #last: Promise<unknown> | undefined;
+
+  constructor(periodMs: number, options: IntervalOptions = {}) {
+    const { missed = 'burst' } = options;
+    this.periodMs = checkDelay('periodMs', periodMs, PERIOD_MIN_MS);
+    if (missed !== 'burst' && missed !== 'delay' && missed !== 'skip') {
+      throw optionError('missed', missed, "'burst', 'delay' or 'skip'");
+    }
+    this.#signal = checkSignal(options.signal);
+    this.#shard = currentShard();
+    this.#policy = missed;
+    this.#periodNs = periodMs * 1e6;
+    this.#dueNs = monotonicNs() + this.#periodNs;
+  }
+
+  /** Ticks that were taken. */
+  get ticks(): number {
+    return this.#ticks;
+  }
+
+  /** Ticks that were a whole period late or more: taken late ('burst'), or left out ('delay', 'skip'). */
+  get missed(): number {
+    return this.#missed;
+  }
+
+  /**
+   * Resolves at the next tick, with the number of ticks so far: 1 for the first, a period after the interval was made.
+   * Ticks that are asked for together come one after the other. Rejects with the reason of a signal that aborts, with
+   * FEATHERSTAR_CLOSED after close(), with FEATHERSTAR_FULL where no timer is free.
+   */
+  tick(options: AbortOptions = {}): Promise<number> {
+    const before = this.#last;
+    const tick = before === undefined ? this.#tick(options) : before.then(() => this.#tick(options));
+    const over = tick.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#last = over;
+    over.then(() => {
+      if (this.#last === over) this.#last = undefined;
+    });
+    return tick;
+  }
+
+  async #tick(options: AbortOptions): Promise<number> {
+    const own = checkSignal(options.signal);
+    own?.throwIfAborted();
+    this.#signal?.throwIfAborted();
+    if (this.#isClosed) throw closedError();
+    const leftNs = this.#dueNs - monotonicNs();
+    if (leftNs > 0) await this.#waitFor(leftNs, own);
+    return this.#take(monotonicNs());
+  }
+
+  async #waitFor(delayNs: number, own: AbortSignal | undefined): Promise<void> {
+    const onAbort = () => this.#wait?.cancel(own?.reason);
+    own?.addEventListener('abort', onAbort, { once: true });
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#wait = new Wait(this.#shard, delayNs, this.#signal, resolve, reject);
+      });
+    } finally {
+      this.#wait = undefined;
+      own?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  #take(nowNs: number): number {
+    const late = Math.floor((nowNs - this.#dueNs) / this.#periodNs); // whole periods
+    if (late <= 0) this.#dueNs += this.#periodNs;
+    else if (this.#policy === 'burst') {
+      this.#missed++;
+      this.#dueNs += this.#periodNs;
+    } else {
+      this.#missed += late;
+      this.#dueNs = this.#policy === 'delay' ? nowNs + this.#periodNs : this.#dueNs + (late + 1) * this.#periodNs;
+    }
+    return ++this.#ticks;
+  }
+
+  /** No tick comes any more: those that are waited for reject with FEATHERSTAR_CLOSED, and iterations end. */
+  close(): void {
+    this.#isClosed = true;
+    this.#wait?.cancel(closedError());
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+  }
+
+  /** Ticks as they come, until the interval is closed. Leaving the loop leaves the interval as it is. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<number, void, undefined> {
+    while (!this.#isClosed) {
+      try {
+        yield await this.tick();
+      } catch (error) {
+        if (this.#isClosed && FeatherstarError.is(error) && error.code === 'FEATHERSTAR_CLOSED') return;
+        throw error;
+      }
+    }
+  }
+}
+
+function closedError(): FeatherstarError {
+  return new FeatherstarError('FEATHERSTAR_CLOSED', 'the interval is closed');
+}
+
+/** Ticks every `periodMs` milliseconds (at least 0.001), none of them early. */
+export function interval(periodMs: number, options: IntervalOptions = {}): Interval {
+  return new Interval(periodMs, options);
+}
