@@ -161,7 +161,7 @@ export class Calls {
     if (this.#waiting[peer].first === undefined && this.#send(peer, method, length, resolve, reject, watch)) {
       return promise;
     }
-    this.#wait(peer, new WaitingCall(method, copyOf(encoder.bytes, length), resolve, reject, watch));
+    this.#wait(peer, new WaitingCall(method, encoder.copy(), resolve, reject, watch));
     return promise;
   }
 
@@ -310,7 +310,7 @@ export class Calls {
       this.#waitForArena();
       return Code.FULL;
     }
-    bytes.set(this.#encoder.bytes.subarray(0, length), at);
+    this.#encoder.copyTo(bytes, at);
     return at;
   }
 
@@ -448,7 +448,7 @@ export class Calls {
 
   #sendReply(index: number, status: number, length: number): void {
     const payload = this.#write(index, length);
-    if (payload === Code.FULL) this.#held.push({ call: index, status, bytes: copyOf(this.#encoder.bytes, length) });
+    if (payload === Code.FULL) this.#held.push({ call: index, status, bytes: this.#encoder.copy() });
     else {
       this.#shard.core.callReply(index, status, length, payload);
       this.#shard.host.poke();
@@ -526,10 +526,6 @@ export class Calls {
 
 function isThenable(value: object): value is PromiseLike<unknown> {
   return value instanceof Promise || typeof (value as PromiseLike<unknown>).then === 'function';
-}
-
-function copyOf(bytes: Uint8Array, length: number): Uint8Array {
-  return new Uint8Array(bytes.subarray(0, length));
 }
 
 export function downError(peer: number): FeatherstarError {

@@ -1,7 +1,7 @@
 // Reads values in the format of codec.ts out of shared memory. Nothing that it answers refers to that memory.
 
 import { type ErrorCode, type ErrorDetails, FeatherstarError } from '../errors.js';
-import { ERRORS, LONG, Tag, VIEWS } from './codec.js';
+import { copyBytes, ERRORS, LARGE_BYTES, LONG, Tag, VIEWS } from './codec.js';
 import type { SharedBytes } from './shared-bytes.js';
 
 export class Decoder {
@@ -130,7 +130,9 @@ export class Decoder {
   #blob(): Uint8Array<ArrayBuffer> {
     const length = this.#length();
     const copy = new Uint8Array(length); // of its own: users may transfer it or keep it
-    copy.set(this.#bytes.subarray(this.#at, this.#at + length));
+    const bytes = this.#bytes.subarray(this.#at, this.#at + length);
+    if (length < LARGE_BYTES) copy.set(bytes);
+    else copyBytes(Buffer.from(copy.buffer), 0, bytes);
     this.#at += length;
     return copy;
   }
@@ -143,8 +145,9 @@ export class Decoder {
 
   #items(): unknown[] {
     const count = this.#length();
-    const items: unknown[] = [];
-    for (let i = 0; i < count; i++) items.push(this.#value());
+    if (count === 0) return [];
+    const items: unknown[] = [this.#value()]; // an empty one would make room for 17 with the first push
+    for (let i = 1; i < count; i++) items.push(this.#value());
     return items;
   }
 

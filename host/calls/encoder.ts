@@ -1,15 +1,15 @@
 // Writes values in the format of codec.ts, into a buffer of its own; call.ts copies from there into shared memory, when
-// it knows how much it is.
+// it knows how much it is. Large bytes that come last, as they mostly do, go there straight from where they are.
 
 import type { FeatherstarError } from '../errors.js';
-import { codecError, DEPTH_MAX, LONG, Tag, VIEWS } from './codec.js';
+import { codecError, copyBytes, DEPTH_MAX, LARGE_BYTES, LONG, Tag, VIEWS } from './codec.js';
 import { SharedBytes } from './shared-bytes.js';
 
 const SHORT = 24; // up to here a loop beats a call into C++
 const SCALAR_BYTES = 16; // more than a tag and its number, or a head with its length, take
 const FIRST_BYTES = 4096;
 
-/** The buffer grows as needed; what it holds is valid until the next encoding. */
+/** What was encoded last is valid until the next encoding. */
 export class Encoder {
   /** The signals of the arguments that were encoded last; their numbers begin with `firstSignal`. */
   signals: AbortSignal[] | undefined;
@@ -20,7 +20,8 @@ export class Encoder {
   #buffer = Buffer.alloc(FIRST_BYTES);
   #words = new Int32Array(this.#buffer.buffer);
   #view = new DataView(this.#buffer.buffer);
-  #at = 0;
+  #at = 0; // the length so far
+  #tail: Uint8Array | undefined; // the end of it: large bytes, which are not in the buffer
   #isBusy = false;
   #takesSignals = false;
   #nextSignal = 1;
@@ -30,16 +31,26 @@ export class Encoder {
     this.#maxBytes = maxBytes;
   }
 
-  get bytes(): Buffer {
-    return this.#buffer;
-  }
-
-  /** The same, word by word. */
+  /** What was encoded, word by word, if it is less than LARGE_BYTES. */
   get words(): Int32Array {
     return this.#words;
   }
 
-  /** Encodes one value. Answers its length; it lies in `bytes`. */
+  /** Copies what was encoded into shared memory. */
+  copyTo(target: Buffer, at: number): void {
+    const tail = this.#tail;
+    const head = this.#at - (tail?.length ?? 0);
+    copyBytes(target, at, this.#buffer.subarray(0, head));
+    if (tail !== undefined) copyBytes(target, at + head, tail);
+  }
+
+  /** A copy of what was encoded, for when it has to wait. */
+  copy(): Uint8Array {
+    this.#settle();
+    return new Uint8Array(this.#buffer.subarray(0, this.#at));
+  }
+
+  /** Encodes one value. Answers its length. */
   value(value: unknown): number {
     this.#begin(false);
     try {
@@ -66,8 +77,10 @@ export class Encoder {
   /** Puts back what was encoded before and had to wait. */
   restore(bytes: Uint8Array): void {
     this.#at = 0;
+    this.#tail = undefined;
     this.#room(bytes.length);
     this.#buffer.set(bytes);
+    this.#at = bytes.length;
   }
 
   #begin(takesSignals: boolean): void {
@@ -76,9 +89,22 @@ export class Encoder {
     this.moves = undefined;
     this.#takesSignals = takesSignals;
     this.#at = 0;
+    this.#tail = undefined;
+  }
+
+  /** Something follows the tail: then it is none. */
+  #settle(): void {
+    const tail = this.#tail;
+    if (tail === undefined) return;
+    this.#tail = undefined;
+    this.#at -= tail.length;
+    this.#room(tail.length);
+    this.#buffer.set(tail, this.#at);
+    this.#at += tail.length;
   }
 
   #room(bytes: number): void {
+    if (this.#tail !== undefined) this.#settle();
     const wanted = this.#at + bytes;
     if (wanted > this.#buffer.length) this.#grow(wanted);
   }
@@ -236,8 +262,13 @@ export class Encoder {
 
   #blob(bytes: Uint8Array): void {
     this.#length(bytes.length);
-    this.#room(bytes.length);
-    this.#buffer.set(bytes, this.#at);
+    if (bytes.length >= LARGE_BYTES) {
+      if (this.#at + bytes.length > this.#maxBytes) throw tooLarge(this.#at + bytes.length, this.#maxBytes);
+      this.#tail = bytes;
+    } else {
+      this.#room(bytes.length);
+      this.#buffer.set(bytes, this.#at);
+    }
     this.#at += bytes.length;
   }
 
@@ -286,6 +317,7 @@ export class Encoder {
       this.#value(value, depth);
     } catch {
       this.#at = start;
+      this.#tail = undefined;
       this.#string(describe(value));
     }
   }

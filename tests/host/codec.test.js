@@ -2,7 +2,7 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { LONG, VIEWS } from '../../dist/host/calls/codec.js';
+import { LARGE_BYTES, LONG, VIEWS } from '../../dist/host/calls/codec.js';
 import { Decoder } from '../../dist/host/calls/decoder.js';
 import { Encoder } from '../../dist/host/calls/encoder.js';
 import { FULL, forSeeds } from '../support/seeds.js';
@@ -17,7 +17,8 @@ const decoder = new Decoder(memory, none, none);
 function across(value, at = 40, how = 'value') {
   const length = encoder[how](value);
   memory.fill(0xee, at, at + length + 64);
-  memory.set(encoder.bytes.subarray(0, length), at);
+  encoder.copyTo(memory, at);
+  assert.ok(memory.subarray(at + length, at + length + 64).every((byte) => byte === 0xee));
   const answer = decoder[how](at);
   memory.fill(0xdd, at, at + length); // nothing that was read may refer to it
   return { answer, length };
@@ -172,6 +173,27 @@ test('what is larger than the arena is refused before it is all there', () => {
       (error) => error.code === 'FEATHERSTAR_CODEC' && /arenaBytes/.test(error.message),
     );
   }
+});
+
+test('large bytes arrive, wherever they lie, also if they had to wait', () => {
+  const bytes = (length) => Uint8Array.from({ length }, (_, i) => (i * 7) % 251);
+  const unsendable = Object.assign(new Error('x'), { cause: [bytes(9000), () => 1] });
+  for (const length of [LARGE_BYTES - 1, LARGE_BYTES, LARGE_BYTES + 1, 100_000]) {
+    const large = bytes(length);
+    for (const value of [large, [large], [large, 1], { a: large, b: large }, [[large], new Int32Array(5000).fill(-2)]]) {
+      same(value);
+      assert.is(encoder.value(value), across(value).length);
+      encoder.value(value);
+      const waited = encoder.copy();
+      encoder.value('in between');
+      encoder.restore(waited);
+      assert.equal(encoder.copy(), waited);
+      encoder.copyTo(memory, 41);
+      assert.equal(decoder.value(41), value);
+    }
+    same([large, 'after', large], 'args');
+  }
+  assert.is(across(unsendable).answer.cause, String(unsendable.cause));
 });
 
 test('errors keep what they have', () => {
