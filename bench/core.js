@@ -81,6 +81,7 @@ function allUnits(timers) {
     alike('pingpong-sleep', ['pingpong-sleep']),
     ...CALLS.map((what) => ({ name: `call.${what}`, calls: what })),
     ...TASKS.map((what) => ({ name: `tasks.${what}`, tasks: what })),
+    { name: 'tasks.shares', shares: true },
   ];
 }
 
@@ -115,6 +116,7 @@ function programsOf(unit, binary, nodes, piscina) {
     for (const how of unit.calls ? ['call', 'port'] : []) add(how, 'core/calls.js', [how, unit.calls]);
     if (piscina && POOLED.includes(unit.calls)) add('piscina', 'core/calls.js', ['piscina', unit.calls, piscina]);
     for (const how of unit.tasks ? ['ours', 'plain'] : []) add(how, 'core/tasks.js', [how, unit.tasks]);
+    if (unit.shares) add('ours', 'core/tasks.js', ['ours', 'shares']);
   }
   return programs;
 }
@@ -198,7 +200,7 @@ function callRows(figures, suffix) {
 }
 
 function taskRows(figures, suffix) {
-  const rows = [...figures].filter(([name]) => name.startsWith('tasks.'));
+  const rows = [...figures].filter(([name]) => name.startsWith('tasks.') && name !== 'tasks.shares');
   return rows.map(([name, who]) => {
     const [ours, plain] = [who[`ours${suffix}`], who[`plain${suffix}`]];
     return [name, ns(ours), ns(plain), times(ratio(plain, ours))];
@@ -231,6 +233,11 @@ function requirements(figures, suffix) {
     lines.push([`${name}: most pending <= 1.5 x fewest, or the other way round`, spread, spread <= 1.5]);
   }
   atMost('pingpong.round-trip', 1.5);
+  const shared = get('tasks.shares', 'ours');
+  if (shared !== undefined) {
+    const value = median(shared.filter((times) => times !== undefined));
+    lines.push(['tasks.shares: groups of 1 : 3 do work of 1 : 3 within 5 %', value, Math.abs(value / 3 - 1) <= 0.05]);
+  }
   atLeast('call.round-trip', 10, 'call', 'port', 'MessagePort >= 10 x call(), peer awake');
   atLeast('call.in-flight', 5, 'call', 'port', 'MessagePort >= 5 x call(), 64 at a time');
   atLeast('call.in-flight', 10, 'call', 'piscina', 'piscina >= 10 x call(), 64 at a time');

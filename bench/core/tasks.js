@@ -4,12 +4,13 @@
 //   yield      10 loops take turns; setImmediate, which is how Node lets I/O in between. ns per turn
 //   semaphore  acquire, and release, one unit, nobody waits; contended: 64 loops wait for it. A counter and a list
 //   channel    one sends, one receives, capacity 64; an array and two promises. ns per value
+//   shares     two groups of 100 and 300 shares with endless work: what the second did, by what the first did. No ns
 //
 // Each prints its name and ns per operation: the median of some runs behind one that does not count.
 //
 // Next: calls.js.
 
-import { blockOn, Channel, Semaphore, spawn, yieldNow } from '../../dist/host/index.js';
+import { blockOn, Channel, Semaphore, schedulingGroup, spawn, yieldNow } from '../../dist/host/index.js';
 import { nowNs, print, quantile, RUNS } from './threads.js';
 
 const [who, what] = process.argv.slice(2);
@@ -115,12 +116,33 @@ const UNITS = {
   },
 };
 
-await blockOn(async () => {
+const SHARES_STEPS = 40_000; // of about 25 us
+
+async function shares() {
+  const counts = [0, 0];
+  const work = (i) => async () => {
+    while (counts[0] + counts[1] < SHARES_STEPS) {
+      let x = i;
+      for (let k = 0; k < 20_000; k++) x = (x * 31 + k) | 0;
+      counts[i] += x === 0.5 ? 0 : 1;
+      await yieldNow();
+    }
+  };
+  const groups = [100, 300].map((of) => schedulingGroup(`of ${of}`, { shares: of }));
+  await Promise.all(groups.map((group, i) => spawn(work(i), { group })));
+  return counts[1] / counts[0];
+}
+
+async function nsPerOperation() {
   const results = [];
   for (let run = 0; run <= 2 * RUNS; run++) {
     const startNs = nowNs();
     const operations = await UNITS[what]();
     if (run >= RUNS) results.push((nowNs() - startNs) / operations);
   }
-  print(`tasks.${what}`, quantile(results, 0.5));
+  return quantile(results, 0.5);
+}
+
+await blockOn(async () => {
+  print(`tasks.${what}`, what === 'shares' ? await shares() : await nsPerOperation());
 });
