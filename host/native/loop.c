@@ -70,10 +70,17 @@ static bool wants_turn(struct ring *ring)
 	return control->now_ns >= control->next_deadline_ns || has_work(ring);
 }
 
-static void note_enter(struct ring *ring)
+static int enter(struct ring *ring, unsigned wait, double timeout_ns)
 {
 	ring->control->enter_count++;
-	ring->control->now_ns = monotonic_ns();
+	return ring_enter(ring, wait, timeout_ns);
+}
+
+// Submits what is staged, and lets the kernel finish what it has begun. If there is neither, two loads tell: a shard
+// that lives on its peers' mail makes no system call.
+static int enter_if_wanted(struct ring *ring)
+{
+	return ring_wants_enter(ring) ? enter(ring, 0, 0) : 0;
 }
 
 // Looks at ring and mail in user space, without a system call, for at most poll_ns. True: something came.
@@ -83,9 +90,7 @@ static bool poll_ring(struct ring *ring, double poll_ns)
 
 	do {
 		for (int i = 0; i < 16; i++) {
-			unsigned flags = __atomic_load_n(ring->sq_flags, __ATOMIC_ACQUIRE);
-
-			if (flags & SQ_TASKRUN || ring_has_completions(ring) || is_dirty(ring))
+			if (ring_wants_enter(ring) || ring_has_completions(ring) || is_dirty(ring))
 				return true;
 #if defined(__x86_64__)
 			__builtin_ia32_pause();
@@ -105,9 +110,9 @@ static int sleep_in_kernel(struct ring *ring, double timeout_ns)
 
 	__atomic_store_n(&control->sleeping, 1, __ATOMIC_SEQ_CST);
 	if (is_dirty(ring)) {
-		result = ring_enter(ring, 0, 0);
+		result = enter_if_wanted(ring);
 	} else {
-		result = ring_enter(ring, 1, timeout_ns);
+		result = enter(ring, 1, timeout_ns);
 		control->sleep_count++;
 	}
 	__atomic_store_n(&control->sleeping, 0, __ATOMIC_SEQ_CST);
@@ -117,8 +122,8 @@ static int sleep_in_kernel(struct ring *ring, double timeout_ns)
 void loop_enter(struct ring *ring)
 {
 	ring_stage(ring);
-	ring->control->enter_result = ring_enter(ring, 0, 0);
-	note_enter(ring);
+	ring->control->enter_result = enter_if_wanted(ring);
+	ring->control->now_ns = monotonic_ns();
 	ring_reap(ring);
 }
 
@@ -128,8 +133,8 @@ void loop_wait(struct ring *ring, double timeout_ns)
 	if (timeout_ns > 0 && !has_work(ring) && !ring_has_completions(ring))
 		ring->control->enter_result = sleep_in_kernel(ring, timeout_ns);
 	else
-		ring->control->enter_result = ring_enter(ring, 0, 0);
-	note_enter(ring);
+		ring->control->enter_result = enter_if_wanted(ring);
+	ring->control->now_ns = monotonic_ns();
 	ring_reap(ring);
 }
 
@@ -236,7 +241,7 @@ static void enter_once(struct loop *loop, bool may_wait, double bound_ns)
 
 		if (bound_ns > 0 && bound_ns < poll_ns)
 			poll_ns = bound_ns;
-		control->enter_result = ring_enter(ring, 0, 0);
+		control->enter_result = enter_if_wanted(ring);
 		polled = ring_has_completions(ring) || poll_ring(ring, poll_ns);
 		if (bound_ns > 0) { // what is left of it
 			double left = start + bound_ns - monotonic_ns();
@@ -245,12 +250,12 @@ static void enter_once(struct loop *loop, bool may_wait, double bound_ns)
 		}
 	}
 	if (polled || !may_wait)
-		control->enter_result = ring_enter(ring, 0, 0);
+		control->enter_result = enter_if_wanted(ring);
 	else
 		control->enter_result = sleep_in_kernel(ring, bound_ns);
 	if (polled)
 		control->poll_count++;
-	note_enter(ring);
+	control->now_ns = monotonic_ns();
 	control->submit_only = 0; // a turn that threw may have left it; between turns nobody reads the window
 	ring_reap(ring);
 	if (may_wait)
@@ -286,8 +291,8 @@ static void on_prepare(struct uv_handle *handle)
 	if (loop->running) {
 		if (ring->control->submit_count) { // what the last turn staged must not wait for libuv
 			ring_stage(ring);
-			ring_enter(ring, 0, 0);
-			note_enter(ring);
+			enter_if_wanted(ring);
+			ring->control->now_ns = monotonic_ns();
 		}
 		uv.idle_start(loop->idle, (void *)uv.idle_stop); // libuv's own poll does not wait
 	}

@@ -366,6 +366,12 @@ int ring_enter(struct ring *ring, unsigned wait, double timeout_ns)
 	return sys_enter(ring->enter_fd, submit, wait, flags, &arg, sizeof(arg));
 }
 
+// Whether an enter that does not wait would do anything: submit, or run what the kernel has deferred until we come.
+bool ring_wants_enter(const struct ring *ring)
+{
+	return staged(ring) || load_acquire(ring->sq_flags) & (SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+}
+
 bool ring_has_completions(const struct ring *ring)
 {
 	return ring->refusal_count || *ring->cq_head != load_acquire(ring->cq_tail);

@@ -85,6 +85,7 @@ struct io_uring_sqe *ring_next_sqe(struct ring *ring);
 int ring_grant(struct ring *ring, int fd);
 int ring_set_peer(struct ring *ring, unsigned peer, int fd);
 bool ring_has_completions(const struct ring *ring);
+bool ring_wants_enter(const struct ring *ring);
 
 /* gate.c: 0, or -errno and nothing of `in` is to be executed */
 int gate_admit(struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out, unsigned sq_index);

@@ -69,5 +69,24 @@ for (const host of hosts()) {
     });
   }
 
+  if (host === 'uring') {
+    test('shards that are awake make no system call to talk', async () => {
+      const here = await within(Runtime.start({ host, shards: 2, module, idlePollUs: 1_000_000 }), 'start');
+      const enters = () => here.stats().map((one) => one.enters);
+      const talk = async (calls) => {
+        for (let i = 0; i < calls; i++) await here.shard(1).call('timersOf', 0);
+      };
+      try {
+        await talk(100);
+        const before = enters();
+        await talk(20_000);
+        const made = enters().map((count, i) => count - before[i]);
+        assert.ok(made[0] < 2000 && made[1] < 2000, `${made} enters for 20,000 calls`); // some: Node has its own
+      } finally {
+        await within(here.close(), 'close');
+      }
+    });
+  }
+
   test.run();
 }

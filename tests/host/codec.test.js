@@ -180,7 +180,13 @@ test('large bytes arrive, wherever they lie, also if they had to wait', () => {
   const unsendable = Object.assign(new Error('x'), { cause: [bytes(9000), () => 1] });
   for (const length of [LARGE_BYTES - 1, LARGE_BYTES, LARGE_BYTES + 1, 100_000]) {
     const large = bytes(length);
-    for (const value of [large, [large], [large, 1], { a: large, b: large }, [[large], new Int32Array(5000).fill(-2)]]) {
+    for (const value of [
+      large,
+      [large],
+      [large, 1],
+      { a: large, b: large },
+      [[large], new Int32Array(5000).fill(-2)],
+    ]) {
       same(value);
       assert.is(encoder.value(value), across(value).length);
       encoder.value(value);
