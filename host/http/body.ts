@@ -31,6 +31,11 @@ export class RequestBody {
     return this.#used;
   }
 
+  /** Why the rest will never come; undefined while it may. */
+  get error(): unknown {
+    return this.#error;
+  }
+
   get isFull(): boolean {
     return this.#queuedBytes > HIGH_WATER_BYTES;
   }

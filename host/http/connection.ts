@@ -272,9 +272,10 @@ export class HttpConnection implements Owner, Exchange {
     }
   };
 
-  /** The handler failed: 500, and a report. */
+  /** The handler failed: 500, and a report, unless it only passes on what it was told of its client. */
   private readonly onFailure = (error: unknown): void => {
-    this.server.report(error);
+    const isClients = error !== undefined && (error === this.body?.error || error === this.aborter?.signal.reason);
+    if (!isClients) this.server.report(error);
     if (this.phase === HANDLING) this.answerStatus(500);
   };
 

@@ -284,6 +284,36 @@ for (const host of hosts()) {
     assert.ok(late.signal.aborted);
   });
 
+  rig.check('a client that leaves in the middle of its body is no failure of the handler', async () => {
+    const ends = [];
+    rig.handler = async (request) => {
+      try {
+        if (request.path === '/signal') {
+          await new Promise((resolve) => request.signal.addEventListener('abort', resolve));
+          throw request.signal.reason;
+        }
+        return new FeatherResponse(await request.text());
+      } catch (error) {
+        ends.push(error instanceof DOMException ? error.name : error.code);
+        if (request.path === '/own') throw new Error('its own', { cause: error });
+        throw error;
+      }
+    };
+    for (const path of ['/text', '/signal', '/own']) {
+      const client = await Client.open(rig.server.port);
+      const began = rig.server.stats.requests;
+      client.write(`POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf`);
+      await until(() => rig.server.stats.requests > began, 'the handler runs');
+      client.reset();
+      await until(() => ends.length > 0 && rig.server.stats.connections === 0, 'the handler ends');
+      assert.is(ends.pop(), path === '/signal' ? 'AbortError' : 'FEATHERSTAR_CLOSED');
+    }
+    assert.equal(
+      rig.errors.splice(0).map((error) => error.message),
+      ['its own'],
+    );
+  });
+
   // --- listening -----------------------------------------------------------------------------------------------------
 
   rig.check('port 0 takes a free port; one in use is EADDRINUSE', async () => {
