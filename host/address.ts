@@ -21,12 +21,35 @@ export async function resolveAddress(hostname: string): Promise<string> {
 export interface ListenAddress {
   port?: number | undefined;
   hostname?: string | undefined;
+  /** A Unix socket: the same as the hostname `unix:` and this. */
+  path?: string | undefined;
   backlog?: number | undefined;
+}
+
+/** The hostname among somebody's options, or what `path` stands for. */
+function hostnameOf({ hostname, path, port }: ListenAddress, fallback: string): string {
+  if (path !== undefined) {
+    if (hostname !== undefined) throw optionError('hostname', hostname, 'left out where path is given');
+    if (port !== undefined && port !== 0) throw optionError('port', port, 'left out where path is given');
+    if (typeof path !== 'string' || path.startsWith('unix:')) throw optionError('path', path, 'a path');
+    return checkPath('path', path, `unix:${path}`);
+  }
+  const name = hostname === undefined ? fallback : hostname;
+  return typeof name === 'string' && name.startsWith('unix:') ? checkPath('hostname', name, name) : name;
+}
+
+/** The kernel has room for 107 bytes and a NUL, and cuts nothing off: nor does this. */
+function checkPath(name: string, given: string, hostname: string): string {
+  const bytes = Buffer.byteLength(hostname) - 'unix:'.length;
+  if (bytes >= 1 && bytes <= UNIX_PATH_MAX && !hostname.includes('\0')) return hostname;
+  const wanted = `${name === 'path' ? 'a path' : 'unix: and a path'} of 1 to ${UNIX_PATH_MAX} bytes, without NUL`;
+  throw optionError(name, given, wanted);
 }
 
 /** Where to listen, with the defaults of `listen()` and `serve()`. Throws OPTION. */
 export function checkAddress(options: ListenAddress): { port: number; hostname: string; backlog: number } {
-  const { port = 0, hostname = '0.0.0.0', backlog = 1024 } = options;
+  const { port = 0, backlog = 1024 } = options;
+  const hostname = hostnameOf(options, '0.0.0.0');
   if (!Number.isInteger(port) || port < 0 || port > 65_535) throw optionError('port', port, 'an integer, 0 to 65535');
   if (typeof hostname !== 'string' || hostname === '') throw optionError('hostname', hostname, 'an address or a name');
   if (!Number.isInteger(backlog) || backlog < 1) throw optionError('backlog', backlog, 'a positive integer');
@@ -35,12 +58,9 @@ export function checkAddress(options: ListenAddress): { port: number; hostname: 
 
 /** Where to connect. Throws OPTION. */
 export function checkTarget(options: ListenAddress): { port: number; hostname: string } {
-  const { port = 0, hostname } = checkAddress({ hostname: '127.0.0.1', ...definedOnly(options), backlog: 1 });
-  const isPath = hostname.startsWith('unix:');
-  if (isPath && (hostname.length === 5 || Buffer.byteLength(hostname) - 5 > UNIX_PATH_MAX || hostname.includes('\0'))) {
-    throw optionError('hostname', hostname, `unix: and a path of 1 to ${UNIX_PATH_MAX} bytes`);
-  }
-  if (!isPath && port === 0) throw optionError('port', options.port, 'an integer, 1 to 65535');
+  const fallback = options.path === undefined ? { hostname: '127.0.0.1' } : {};
+  const { port = 0, hostname } = checkAddress({ ...fallback, ...definedOnly(options), backlog: 1 });
+  if (!hostname.startsWith('unix:') && port === 0) throw optionError('port', options.port, 'an integer, 1 to 65535');
   return { port, hostname };
 }
 

@@ -4,6 +4,7 @@
 //
 // Hosts: uring.ts (the kernel itself), portable.ts (node:net and friends answer the same submissions).
 
+import { FeatherstarError } from '../errors.js';
 import type { Header } from '../layout.js';
 
 export type HostName = 'uring' | 'portable';
@@ -26,6 +27,24 @@ export interface ListenOptions {
   reusePort: boolean;
   /** This is the first shard to listen there: EADDRINUSE if any other process does, even one that shares ports too. */
   isFirst: boolean;
+}
+
+export function listenClosedError(): FeatherstarError {
+  return new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed while it began to listen');
+}
+
+/** How errors call it. */
+export function placeOf({ address, port }: { address: string; port: number }): string {
+  if (address.startsWith('unix:')) return address;
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/** A listening socket. */
+export interface Bound {
+  slot: number;
+  port: number;
+  /** Removes the file of a Unix socket, right before its slot is closed. Without it the host does so by itself. */
+  unlink?: (() => void) | undefined;
 }
 
 /** What a peer needs to ring this shard's doorbell. Goes from thread to thread by postMessage. */
@@ -51,7 +70,7 @@ export interface ShardHost {
   /** Something was staged between turns: a host that has no other way to notice takes a look soon. */
   poke(): void;
   /** Opens a listening socket. Throws or rejects with a FeatherstarError that names the cause. Callers await. */
-  listen(options: ListenOptions): { slot: number; port: number } | Promise<{ slot: number; port: number }>;
+  listen(options: ListenOptions): Bound | Promise<Bound>;
   /** What peers need to wake this shard: one for each peer, in shard order. */
   doorbells(shardCount: number): DoorbellToken[];
   /** How this shard wakes `peer`; undefined: not any more. */

@@ -290,6 +290,8 @@ export type Adopt = (socket: Socket) => number;
 
 export class PortableListener implements OpOwner {
   readonly server: Server;
+  /** Removes the file of a Unix socket, where Node does not. */
+  unlink: (() => void) | undefined;
   readonly #window: PortableWindow;
   readonly #backlog: number;
   readonly #adopt: Adopt;
@@ -355,6 +357,7 @@ export class PortableListener implements OpOwner {
     if (this.#closed) return;
     this.#closed = true;
     this.server.close();
+    this.unlink?.();
     for (const socket of this.#waiting.splice(0)) socket.destroy();
     for (const op of this.#accepts.splice(0)) this.#window.finish(op, Errno.ECANCELED);
   }

@@ -20,9 +20,18 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { FeatherstarError, systemError } from '../errors.js';
 import { Control } from '../layout.js';
 import type { ShardHost, Windows } from './host.js';
-import { type DoorbellToken, type ListenOptions, type MessagePortLike, monotonicNs } from './host.js';
+import {
+  type Bound,
+  type DoorbellToken,
+  type ListenOptions,
+  listenClosedError,
+  type MessagePortLike,
+  monotonicNs,
+  placeOf,
+} from './host.js';
 import { PortableGate } from './portable-gate.js';
 import { Errno, errnoOf, PortableWindow } from './portable-window.js';
+import { bindPath } from './unix-path.js';
 
 const TIMER_MAX_MS = 2 ** 31 - 1;
 
@@ -226,9 +235,9 @@ export class PortableHost implements ShardHost {
   // --- listening -----------------------------------------------------------------------------------------------------
 
   /** Node binds a socket one tick later, so this one answers later. */
-  async listen(options: ListenOptions): Promise<{ slot: number; port: number }> {
+  async listen(options: ListenOptions): Promise<Bound> {
     const { address, port, backlog } = options;
-    const what = `${address}:${port}`;
+    const what = placeOf(options);
     const path = address.startsWith('unix:') ? address.slice('unix:'.length) : undefined;
     const isAddress = path === undefined ? isIP(address) !== 0 : path !== '';
     if (!isAddress) throw systemError('listen', Errno.EINVAL, what);
@@ -238,8 +247,19 @@ export class PortableHost implements ShardHost {
     const reusePort = path === undefined && options.reusePort && this.sharesPorts;
     try {
       if (reusePort && options.isFirst && port !== 0) await probe(address, port);
-      if (this.#isClosed) throw closedError();
-      await bind(listener.server, path === undefined ? { host: address, port, reusePort, backlog } : { path, backlog });
+      if (this.#isClosed) throw listenClosedError();
+      if (path === undefined) await bind(listener.server, { host: address, port, reusePort, backlog });
+      else {
+        const begin = async () => {
+          if (this.#isClosed) throw listenClosedError();
+          try {
+            await bind(listener.server, { path, backlog });
+          } catch (error) {
+            throw FeatherstarError.is(error) ? error : systemError('listen', errnoOf(error), what);
+          }
+        };
+        listener.unlink = (await bindPath(path, begin)).unlink;
+      }
     } catch (error) {
       this.#gate.withdraw(slot);
       throw FeatherstarError.is(error) ? error : systemError('listen', errnoOf(error), what);
@@ -250,17 +270,17 @@ export class PortableHost implements ShardHost {
   }
 }
 
-function closedError(): FeatherstarError {
-  return new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed while it began to listen');
-}
-
 function bind(server: Server, where: object): Promise<void> {
   return new Promise((resolve, reject) => {
-    const onClose = () => reject(closedError()); // close() has come first: no other event follows
-    server.once('error', reject);
+    const onClose = () => reject(listenClosedError()); // close() has come first: no other event follows
+    const onError = (error: unknown) => {
+      server.off('close', onClose);
+      reject(error);
+    };
+    server.once('error', onError);
     server.once('close', onClose);
     server.listen({ ...where, exclusive: true }, () => {
-      server.off('error', reject);
+      server.off('error', onError);
       server.off('close', onClose);
       resolve();
     });

@@ -4,8 +4,17 @@
 
 import { createRequire } from 'node:module';
 import { FeatherstarError, systemError } from '../errors.js';
-import type { DoorbellToken, ListenOptions, ShardHost, Windows } from './host.js';
+import {
+  type Bound,
+  type DoorbellToken,
+  type ListenOptions,
+  listenClosedError,
+  placeOf,
+  type ShardHost,
+  type Windows,
+} from './host.js';
 import { Pump } from './pump.js';
+import { bindPath } from './unix-path.js';
 
 interface NativeRing {
   readonly fd: number;
@@ -63,6 +72,7 @@ export class UringHost implements ShardHost {
   readonly #ring: NativeRing;
   readonly #windows: Windows;
   #pump: Pump | undefined;
+  #isClosed = false;
 
   constructor(windows: Windows) {
     const { memory, header, base } = windows;
@@ -105,10 +115,24 @@ export class UringHost implements ShardHost {
   /** Nothing to do: the loop looks at the window each time round. */
   poke(): void {}
 
-  listen(options: ListenOptions): { slot: number; port: number } {
+  listen(options: ListenOptions): Bound | Promise<Bound> {
+    const { address } = options;
+    return address.startsWith('unix:') ? this.#listenOnPath(options) : this.#listen(options);
+  }
+
+  async #listenOnPath(options: ListenOptions): Promise<Bound> {
+    const path = options.address.slice('unix:'.length);
+    const { bound, unlink } = await bindPath(path, () => {
+      if (this.#isClosed) throw listenClosedError();
+      return this.#listen({ ...options, reusePort: false }); // with it the address is bound twice: see LISTEN_FIRST
+    });
+    return { ...bound, unlink };
+  }
+
+  #listen(options: ListenOptions): Bound {
     const flags = (options.reusePort ? LISTEN_REUSE_PORT : 0) | (options.isFirst ? LISTEN_FIRST : 0);
     const answer = this.#ring.listen(options.address, options.port, options.backlog, flags);
-    if ('errno' in answer) throw systemError(answer.syscall, answer.errno, `${options.address}:${options.port}`);
+    if ('errno' in answer) throw systemError(answer.syscall, answer.errno, placeOf(options));
     return answer;
   }
 
@@ -131,6 +155,7 @@ export class UringHost implements ShardHost {
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#pump?.stop();
     if (isNode) this.#ring.stop();
     this.#ring.close();

@@ -3,6 +3,7 @@
 
 import { checkAddress, resolveAddress } from '../address.js';
 import { optionError } from '../errors.js';
+import type { Bound } from '../hosts/host.js';
 import type { Header } from '../layout.js';
 import { accept, MORE } from '../ops.js';
 import { Runtime, runtime } from '../runtime/runtime.js';
@@ -40,6 +41,8 @@ export interface ServeOptions {
   port?: number | undefined;
   /** Address or name to listen on. Default 0.0.0.0. */
   hostname?: string | undefined;
+  /** A Unix socket, instead of port and hostname; of one shard, as a path cannot be shared. */
+  path?: string | undefined;
   limits?: HttpLimits | undefined;
   /** Gets what a handler threw. Default: prints it to stderr. */
   onError?: ((error: unknown) => void) | undefined;
@@ -102,6 +105,7 @@ export class ServerShard implements Owner {
   refused = 0;
   private readonly onError: (error: unknown) => void;
   private readonly listener: number;
+  private readonly unlink: (() => void) | undefined;
   private readonly id: number;
   private readonly connections = new Set<HttpConnection>();
   private op = 0;
@@ -113,11 +117,12 @@ export class ServerShard implements Owner {
   private onEmpty: (() => void) | undefined;
   private onStopped: (() => void) | undefined;
 
-  constructor(shard: Shard, listener: number, options: ServeOptions) {
+  constructor(shard: Shard, bound: Bound, options: ServeOptions) {
     const limits = { ...DEFAULTS, ...definedOnly(options.limits ?? {}) };
     const scratch = shard.base + shard.header.scratchOffset;
     this.shard = shard;
-    this.listener = listener;
+    this.listener = bound.slot;
+    this.unlink = bound.unlink;
     this.fetch = options.fetch;
     this.onError = options.onError ?? ((error) => console.error(error));
     this.headScratch = scratch + HEAD_SCRATCH;
@@ -216,6 +221,7 @@ export class ServerShard implements Owner {
     });
     if (this.op !== 0) this.shard.cancelOp(this.op, this.generation);
     if (this.retry !== 0 && this.shard.core.cancelTimer(this.retry, this.retryGeneration) === 0) this.retry = 0;
+    this.unlink?.();
     this.shard.closeFile(this.listener);
     this.leaveIfDone();
     for (const connection of this.connections) connection.drain();
@@ -238,9 +244,15 @@ function definedOnly(limits: HttpLimits): Partial<typeof DEFAULTS> {
   return Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined));
 }
 
+function urlOf(hostname: string, port: number): string {
+  if (hostname.startsWith('unix:')) return hostname;
+  return `http://${hostname.includes(':') ? `[${hostname}]` : hostname}:${port}/`;
+}
+
 export interface Server {
   readonly port: number;
   readonly hostname: string;
+  /** `http://...`, or `unix:/path`. */
   readonly url: string;
   /** Of this shard. */
   readonly stats: { connections: number; requests: number; refused: number };
@@ -285,11 +297,11 @@ export async function serve(options: ServeOptions): Promise<Server> {
   checkShard(shard.header);
   const reusePort = options.reusePort ?? runtime().shardCount > 1;
   let server: ServerShard;
-  let bound: { slot: number; port: number };
+  let bound: Bound;
   try {
     const address = await resolveAddress(hostname);
     bound = await shard.host.listen({ address, port, backlog, reusePort, isFirst: shard.index === 0 });
-    server = new ServerShard(shard, bound.slot, options);
+    server = new ServerShard(shard, bound, options);
   } catch (error) {
     await own?.close();
     throw error;
@@ -303,7 +315,7 @@ export async function serve(options: ServeOptions): Promise<Server> {
   return {
     port: bound.port,
     hostname,
-    url: `http://${hostname.includes(':') ? `[${hostname}]` : hostname}:${bound.port}/`,
+    url: urlOf(hostname, bound.port),
     get stats() {
       return { connections: server.connectionCount, requests: server.requests, refused: server.refused };
     },

@@ -19,6 +19,8 @@ export interface ConnectOptions extends AbortOptions {
   port?: number | undefined;
   /** An IPv4 or IPv6 address, a name, which is resolved, or `unix:/path`; default '127.0.0.1'. */
   hostname?: string | undefined;
+  /** A Unix socket, instead of port and hostname. */
+  path?: string | undefined;
 }
 
 class Attempt implements Owner {

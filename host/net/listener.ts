@@ -1,7 +1,9 @@
 // Listening on this shard.
 
 import { checkAddress, resolveAddress } from '../address.js';
-import { optionError } from '../errors.js';
+import type { Calls } from '../calls/call.js';
+import { FeatherstarError, optionError } from '../errors.js';
+import type { Bound } from '../hosts/host.js';
 import { accept, MORE, operationError } from '../ops.js';
 import { runtime } from '../runtime/runtime.js';
 import { currentShard, type Owner, type Shard } from '../shard.js';
@@ -20,6 +22,8 @@ export interface ListenOptions {
   /** 0: any free one. */
   port?: number | undefined;
   hostname?: string | undefined;
+  /** A Unix socket, instead of port and hostname: a path of at most 107 bytes. */
+  path?: string | undefined;
   backlog?: number | undefined;
   /** Default: if the runtime has more than one shard. */
   reusePort?: boolean | undefined;
@@ -27,7 +31,11 @@ export interface ListenOptions {
 
 /** A listening socket: iterate over it for its connections. */
 export class Listener implements Owner {
+  /** 0 for a Unix socket. */
   readonly port: number;
+  /** The path of a Unix socket. */
+  readonly path: string | undefined;
+  readonly #unlink: (() => void) | undefined;
   readonly #shard: Shard;
   readonly #file: number;
   readonly #id: number;
@@ -37,10 +45,13 @@ export class Listener implements Owner {
   #waiting: Waiter[] = [];
   #closed = false;
 
-  constructor(shard: Shard, file: number, port: number) {
+  /** @internal */
+  constructor(shard: Shard, bound: Bound, path: string | undefined) {
     this.#shard = shard;
-    this.#file = file;
-    this.port = port;
+    this.#file = bound.slot;
+    this.#unlink = bound.unlink;
+    this.port = bound.port;
+    this.path = path;
     this.#id = shard.register(this);
     this.#arm();
   }
@@ -90,6 +101,29 @@ export class Listener implements Owner {
     }
   }
 
+  /**
+   * Gives each connection to a shard, in turn: there the shard module's function `name` runs as a task, with a Socket
+   * as its first argument and `args` behind (Socket.handOver). Shards that are dead are left out. Resolves when the
+   * listener is closed. A connection that cannot be given away is closed, with a warning.
+   */
+  async spread(name: string, args: readonly unknown[] = [], { signal }: AbortOptions = {}): Promise<void> {
+    const calls = this.#shard.calls as Calls | undefined;
+    const { shardCount } = runtime();
+    if (typeof name !== 'string' || calls?.exported(name) === undefined) {
+      throw new FeatherstarError('FEATHERSTAR_MODULE', `the shard module exports no function ${JSON.stringify(name)}`);
+    }
+    if (!Array.isArray(args)) throw optionError('args', args, 'an array');
+    let next = 0;
+    for (let socket = await this.accept({ signal }); socket !== null; socket = await this.accept({ signal })) {
+      while (calls.isDown(next)) next = (next + 1) % shardCount; // this one lives, so it ends
+      const shard = next;
+      next = (next + 1) % shardCount;
+      socket.handOver(shard, name, ...args).catch((error) => {
+        process.emitWarning(`a connection could not be given to shard ${shard}: ${error}`, 'Featherstar');
+      });
+    }
+  }
+
   async *[Symbol.asyncIterator](): AsyncGenerator<Socket, void> {
     for (let socket = await this.accept(); socket !== null; socket = await this.accept()) yield socket;
   }
@@ -99,6 +133,7 @@ export class Listener implements Owner {
     if (this.#closed) return;
     this.#closed = true;
     if (this.#op !== 0 && !this.#shard.closed) this.#shard.cancelOp(this.#op, this.#generation);
+    this.#unlink?.();
     if (!this.#shard.closed) this.#shard.closeFile(this.#file);
     if (this.#op === 0) this.#shard.unregister(this.#id);
     for (const socket of this.#arrived.splice(0)) socket.close();
@@ -122,7 +157,8 @@ export async function listen(options: ListenOptions = {}): Promise<Listener> {
   const reusePort = options.reusePort ?? runtime().shardCount > 1;
   const address = await resolveAddress(hostname);
   const bound = await shard.host.listen({ address, port, backlog, reusePort, isFirst: shard.index === 0 });
-  const listener = new Listener(shard, bound.slot, bound.port);
+  const path = hostname.startsWith('unix:') ? hostname.slice('unix:'.length) : undefined;
+  const listener = new Listener(shard, bound, path);
   runtime().onClose(() => listener.close());
   return listener;
 }
