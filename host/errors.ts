@@ -17,6 +17,7 @@ export type ErrorCode =
   | 'FEATHERSTAR_CODEC' // a value cannot be sent to another shard
   | 'FEATHERSTAR_SYSTEM' // the kernel said no; errno and syscall are set
   | 'FEATHERSTAR_BODY' // a request's body broke off or is too large
+  | 'FEATHERSTAR_SIMULATION' // a simulated program failed, or left the simulation
   | 'FEATHERSTAR_INTERNAL'; // a defect of featherstar: please report it
 
 export interface ErrorDetails {

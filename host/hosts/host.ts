@@ -2,12 +2,13 @@
 // into it, calls `turn` when there is something to do, and lets the thread sleep when there is not. It makes no
 // scheduling decision. Everything else goes through the windows (assembly/layout.ts), so that is all there is.
 //
-// Hosts: uring.ts (the kernel itself), portable.ts (node:net and friends answer the same submissions).
+// Hosts: uring.ts (the kernel itself), portable.ts (node:net and friends answer the same submissions), and the
+// simulated one of host/sim/, which tests ask for by simulate() and nobody picks.
 
 import { FeatherstarError } from '../errors.js';
 import type { Header } from '../layout.js';
 
-export type HostName = 'uring' | 'portable';
+export type HostName = 'uring' | 'portable' | 'sim';
 
 /** One shard's part of the shared memory. */
 export interface Windows {
@@ -71,6 +72,8 @@ export interface ShardHost {
   poke(): void;
   /** Opens a listening socket. Throws or rejects with a FeatherstarError that names the cause. Callers await. */
   listen(options: ListenOptions): Bound | Promise<Bound>;
+  /** The address of a name, where the host has its own names; else the system is asked. */
+  resolve?(hostname: string): string;
   /** What peers need to wake this shard: one for each peer, in shard order. */
   doorbells(shardCount: number): DoorbellToken[];
   /** How this shard wakes `peer`; undefined: not any more. */
@@ -91,7 +94,14 @@ export interface HostFactory {
 
 /** CLOCK_MONOTONIC in ns, the clock of all deadlines and of every host on one machine. */
 export function monotonicNs(): number {
-  return performance.now() * 1e6 + clockOffsetNs;
+  return virtualNs === undefined ? performance.now() * 1e6 + clockOffsetNs : virtualNs();
+}
+
+let virtualNs: (() => number) | undefined;
+
+/** The simulator's clock from now on; undefined: the real one again. */
+export function useClock(clock: (() => number) | undefined): void {
+  virtualNs = clock;
 }
 
 // performance.now() counts from a different moment in each thread; process.hrtime() does not, but is slower. The

@@ -99,7 +99,7 @@ const HIGHEST_LIMITS: Partial<Record<keyof Limits, number>> = {
   scratchBytes: 2 ** 31,
 };
 
-function checkLimits(partial: Partial<Limits>): Limits {
+export function checkLimits(partial: Partial<Limits>): Limits {
   if (typeof partial !== 'object' || partial === null) throw optionError('limits', partial, 'an object');
   const limits: Record<string, number> = { ...DEFAULT_LIMITS };
   for (const [name, value] of Object.entries(partial)) {

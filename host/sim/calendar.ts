@@ -1,0 +1,86 @@
+// What is to happen and when, in virtual ns: a binary heap. Of two things at one time the one that was put in first
+// comes first.
+
+export interface Entry {
+  readonly atNs: number;
+  readonly number: number;
+  readonly run: () => void;
+  /** False: it does not keep the world going, as an unref'd timer does not keep a process. */
+  isRef: boolean;
+  isOff: boolean;
+}
+
+export class Calendar {
+  readonly #heap: Entry[] = [];
+  #count = 0;
+  #refs = 0;
+
+  /** Whether anything is to come that the world waits for. */
+  get hasRefs(): boolean {
+    return this.#refs !== 0;
+  }
+
+  add(atNs: number, run: () => void, isRef = true): Entry {
+    const entry = { atNs, number: this.#count++, run, isRef, isOff: false };
+    if (isRef) this.#refs++;
+    const heap = this.#heap;
+    let at = heap.length;
+    while (at > 0) {
+      const above = (at - 1) >> 1;
+      if (heap[above].atNs <= atNs) break;
+      heap[at] = heap[above];
+      at = above;
+    }
+    heap[at] = entry;
+    return entry;
+  }
+
+  /** It is not to happen. It leaves the heap when its time comes. */
+  cancel(entry: Entry): void {
+    this.setRef(entry, false);
+    entry.isOff = true;
+  }
+
+  setRef(entry: Entry, isRef: boolean): void {
+    if (entry.isOff || entry.isRef === isRef) return;
+    entry.isRef = isRef;
+    this.#refs += isRef ? 1 : -1;
+  }
+
+  /** When the next thing happens; Infinity: nothing does. */
+  get nextNs(): number {
+    while (this.#heap.length !== 0 && this.#heap[0].isOff) this.#shift();
+    return this.#heap.length === 0 ? Number.POSITIVE_INFINITY : this.#heap[0].atNs;
+  }
+
+  /** Takes what is due out; undefined: nothing is. */
+  takeDue(nowNs: number): Entry | undefined {
+    if (this.nextNs > nowNs) return undefined;
+    const entry = this.#shift();
+    if (entry.isRef) this.#refs--;
+    entry.isOff = true;
+    return entry;
+  }
+
+  #shift(): Entry {
+    const heap = this.#heap;
+    const first = heap[0];
+    const last = heap.pop() as Entry;
+    if (heap.length === 0) return first;
+    let at = 0;
+    for (;;) {
+      let below = 2 * at + 1;
+      if (below >= heap.length) break;
+      if (below + 1 < heap.length && isBefore(heap[below + 1], heap[below])) below++;
+      if (!isBefore(heap[below], last)) break;
+      heap[at] = heap[below];
+      at = below;
+    }
+    heap[at] = last;
+    return first;
+  }
+}
+
+function isBefore(a: Entry, b: Entry): boolean {
+  return a.atNs < b.atNs || (a.atNs === b.atNs && a.number < b.number);
+}

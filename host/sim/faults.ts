@@ -1,0 +1,57 @@
+// What may go wrong in a simulated world, and how often. Order is the seed's business in any case; each of these is off
+// unless it is asked for.
+
+import { optionError } from '../errors.js';
+
+/** Shares of all cases, from 0 (never, the default) to 1 (always), unless a unit is given. */
+export interface SimFaults {
+  /** A turn does not come: the shard stands still for up to `freezeUs`. */
+  freeze?: number | undefined;
+  /** Longest freeze, µs. Default 10,000. */
+  freezeUs?: number | undefined;
+  /** A shard takes a turn although nothing has woken it. */
+  spurious?: number | undefined;
+  /** Longest time on its way for bytes, connections and resets, µs. Default 500. */
+  latencyUs?: number | undefined;
+  /** A send or receive takes only a part. */
+  partial?: number | undefined;
+  /** A send finds its connection reset. */
+  reset?: number | undefined;
+  /** A connect is refused or times out. */
+  refuse?: number | undefined;
+  /** A receive finds no free buffer (ENOBUFS), as when all are held. */
+  noBuffers?: number | undefined;
+  /** A new socket, or a connection that is accepted, finds no file slot (ENFILE). */
+  noFiles?: number | undefined;
+}
+
+export type Faults = Required<{ [K in keyof SimFaults]: number }>;
+
+const DEFAULTS: Faults = {
+  freeze: 0,
+  freezeUs: 10_000,
+  spurious: 0,
+  latencyUs: 500,
+  partial: 0,
+  reset: 0,
+  refuse: 0,
+  noBuffers: 0,
+  noFiles: 0,
+};
+
+const TIME_MAX_US = 60e6;
+
+export function checkFaults(given: SimFaults = {}): Faults {
+  if (typeof given !== 'object' || given === null) throw optionError('faults', given, 'an object');
+  const faults = { ...DEFAULTS };
+  for (const [name, value] of Object.entries(given)) {
+    if (!(name in DEFAULTS)) throw optionError('faults', name, `one of ${Object.keys(DEFAULTS).join(', ')}`);
+    if (value === undefined) continue;
+    const most = name.endsWith('Us') ? TIME_MAX_US : 1;
+    if (typeof value !== 'number' || !(value >= 0 && value <= most)) {
+      throw optionError(`faults.${name}`, value, `a number from 0 to ${most}`);
+    }
+    faults[name as keyof Faults] = value;
+  }
+  return faults;
+}

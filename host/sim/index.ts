@@ -1,0 +1,4 @@
+// featherstar/testing: programs in a simulated world.
+
+export type { SimFaults } from './faults.js';
+export { coreHash, type SimOptions, type SimReport, SimulationError, type SimWorld, simulate } from './simulate.js';

@@ -1,0 +1,67 @@
+// The simulator's source of chance: xoshiro128** 1.1 (Blackman and Vigna), its state filled from the seed by
+// splitmix32. All in 32-bit integers, so each engine gets the same numbers.
+
+function splitmix32(seed: number): () => number {
+  let state = seed | 0;
+  return () => {
+    state = (state + 0x9e3779b9) | 0;
+    let word = state ^ (state >>> 16);
+    word = Math.imul(word, 0x21f0aaad);
+    word ^= word >>> 15;
+    word = Math.imul(word, 0x735a2d97);
+    return word ^ (word >>> 15);
+  };
+}
+
+export class Random {
+  #a: number;
+  #b: number;
+  #c: number;
+  #d: number;
+
+  /** `seed`: a whole number from 0 to 2 ** 53 - 1. `stream`: numbers that have nothing to do with another stream's. */
+  constructor(seed: number, stream: number) {
+    const low = splitmix32(seed % 2 ** 32);
+    const high = splitmix32(Math.floor(seed / 2 ** 32) ^ Math.imul(stream + 1, 0x85ebca6b));
+    this.#a = low() ^ high();
+    this.#b = low() ^ high();
+    this.#c = low() ^ high();
+    this.#d = (low() ^ high()) | 1; // never all zeros
+    for (let i = 0; i < 8; i++) this.word(); // similar seeds are to differ from the first number on
+  }
+
+  /** 32 bits, as an unsigned number. */
+  word(): number {
+    const b = this.#b;
+    const scrambled = Math.imul(b, 5);
+    const result = Math.imul((scrambled << 7) | (scrambled >>> 25), 9);
+    this.#c ^= this.#a;
+    this.#d ^= b;
+    this.#b = b ^ this.#c;
+    this.#a ^= this.#d;
+    this.#c ^= b << 9;
+    this.#d = (this.#d << 11) | (this.#d >>> 21);
+    return result >>> 0;
+  }
+
+  /** A whole number from 0 to `count` - 1. */
+  below(count: number): number {
+    return count <= 1 ? 0 : Math.floor((this.word() / 2 ** 32) * count);
+  }
+
+  /** A whole number from `least` to `most`. */
+  between(least: number, most: number): number {
+    return least + this.below(most - least + 1);
+  }
+
+  /** True in this share of all cases; 0 takes no number, so a fault that is off changes nothing. */
+  chance(share: number): boolean {
+    return share > 0 && this.word() / 2 ** 32 < share;
+  }
+
+  /** What Math.random() gives: [0, 1), 53 bits. */
+  fraction(): number {
+    const high = this.word() >>> 5;
+    return (high * 2 ** 26 + (this.word() >>> 6)) / 2 ** 53;
+  }
+}

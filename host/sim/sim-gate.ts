@@ -1,0 +1,241 @@
+// What a simulated shard submits, answered. The checks of host/native/gate.c are not repeated here: what the core and
+// host/ops.ts submit has passed them elsewhere. An operation that this world does not have is -EOPNOTSUPP.
+//
+// An answer that needs no network comes after a time that the seed picks, so answers to different operations overtake
+// each other, as a kernel's do. What a quiet send ends with is known at once, as in the kernel.
+//
+// Next: sim-net.ts.
+
+import type { ListenOptions, Windows } from '../hosts/host.js';
+import { Errno, Op } from '../hosts/portable-window.js';
+import { Control } from '../layout.js';
+import type { SimHost } from './sim-host.js';
+import { type SimFile, SimListener, SimSocket } from './sim-net.js';
+
+/** Slots below this are for listeners, as with the other hosts. */
+const GRANT_SLOTS = 16;
+const SQE_WORDS = 16;
+
+const OP_NOP = 0;
+const OP_ACCEPT = 13;
+const OP_ASYNC_CANCEL = 14;
+const OP_CONNECT = 16;
+const OP_CLOSE = 19;
+const OP_SEND = 26;
+const OP_RECV = 27;
+const OP_SHUTDOWN = 34;
+const OP_MSG_RING = 40;
+const OP_SOCKET = 45;
+const OP_URING_CMD = 46;
+const MSG_SEND_FD = 1;
+const SQE_BUFFER_SELECT = 32;
+const SQE_CQE_SKIP_SUCCESS = 64;
+const MULTISHOT = { [OP_ACCEPT]: 1, [OP_RECV]: 2 } as Record<number, number>;
+const MSG_DONTWAIT = 0x40;
+const SOCK_STREAM = 1;
+const AF_UNIX = 1;
+const ANSWER_US = 30; // longest time until an operation without a network is answered
+
+export class SimGate {
+  readonly fileSlots: number;
+  readonly #host: SimHost;
+  readonly #words: Int32Array;
+  readonly #control: Uint32Array;
+  readonly #at: number;
+  readonly #files: (SimFile | undefined)[];
+
+  constructor(host: SimHost, { memory, header, base }: Windows) {
+    this.#host = host;
+    this.fileSlots = header.connectionSlots;
+    this.#words = new Int32Array(memory.buffer);
+    this.#control = new Uint32Array(memory.buffer, base, 128);
+    this.#at = (base + header.sqeOffset) >>> 2;
+    this.#files = new Array(this.fileSlots).fill(undefined);
+  }
+
+  take(count: number): void {
+    for (let i = 0; i < count; i++) this.#take(this.#at + i * SQE_WORDS);
+  }
+
+  #take(at: number): void {
+    const words = this.#words;
+    const opcode = words[at] & 0xff;
+    const flags = (words[at] >>> 8) & 0xff;
+    const ioprio = words[at] >>> 16;
+    const fd = words[at + 1];
+    const isMultishot = (ioprio & (MULTISHOT[opcode] ?? 0)) !== 0;
+    const op = new Op(
+      words[at + 8],
+      words[at + 9],
+      (flags & SQE_CQE_SKIP_SUCCESS) !== 0,
+      isMultishot,
+      (flags & SQE_BUFFER_SELECT) !== 0,
+      words[at + 4] >>> 0,
+      words[at + 6] >>> 0,
+    );
+    this.#host.world.note('submit', this.#host.shard, opcode, fd);
+    this.#dispatch(op, opcode, fd, at);
+  }
+
+  #dispatch(op: Op, opcode: number, fd: number, at: number): void {
+    const words = this.#words;
+    switch (opcode) {
+      case OP_NOP:
+        this.#later(op, 0);
+        break;
+      case OP_RECV:
+        this.#socket(op, fd)?.receive(op, this.#host);
+        break;
+      case OP_SEND:
+        this.#socket(op, fd)?.send(op, this.#host, (words[at + 7] & MSG_DONTWAIT) !== 0);
+        break;
+      case OP_ACCEPT:
+        this.#accept(op, fd);
+        break;
+      case OP_CLOSE:
+        this.#close(op, words[at + 11] - 1);
+        break;
+      case OP_SHUTDOWN:
+        this.#shutdown(op, fd);
+        break;
+      case OP_ASYNC_CANCEL:
+        this.#cancel(op, words[at + 4], words[at + 5]);
+        break;
+      case OP_MSG_RING:
+        if (op.ptr === MSG_SEND_FD) this.#handOver(op, fd, words[at + 11] - 1);
+        else this.finish(op, this.#host.ring(fd));
+        break;
+      case OP_URING_CMD: // TCP_NODELAY
+        if (this.#socket(op, fd) !== undefined) this.#later(op, 0);
+        break;
+      case OP_SOCKET:
+        this.#open(op, words[at + 2]);
+        break;
+      case OP_CONNECT:
+        this.#connect(op, fd, words[at + 2]);
+        break;
+      default:
+        this.#control[Control.refusedCount >> 2]++;
+        this.finish(op, Errno.EOPNOTSUPP);
+    }
+  }
+
+  /** An operation's last answer. */
+  finish(op: Op, result: number, flags = 0): void {
+    if (this.#host.isClosed) return;
+    this.#host.world.note('complete', this.#host.shard, op.low, result);
+    this.#host.window.finish(op, result, flags);
+  }
+
+  #later(op: Op, result: number): void {
+    this.#host.world.after(ANSWER_US, () => this.finish(op, result));
+  }
+
+  // --- file slots ----------------------------------------------------------------------------------------------------
+
+  /** A slot for a file, or -1. `from`, `to`: where to look. */
+  install(file: SimFile, from = GRANT_SLOTS, to = this.fileSlots): number {
+    for (let slot = from; slot < to; slot++) {
+      if (this.#files[slot] !== undefined) continue;
+      this.#files[slot] = file;
+      file.refs++;
+      return slot;
+    }
+    return -1;
+  }
+
+  listen(options: ListenOptions): { slot: number; port: number } | number {
+    const { net } = this.#host.world;
+    const bound = net.bind(options);
+    if (typeof bound === 'number') return bound;
+    const listener = new SimListener(this.#host, bound, options.backlog);
+    const slot = this.install(listener, 0, GRANT_SLOTS);
+    if (slot < 0) return Errno.ENFILE;
+    net.add(listener);
+    return { slot, port: bound.port };
+  }
+
+  #file(op: Op, slot: number): SimFile | undefined {
+    const file = this.#files[slot];
+    if (file === undefined) this.finish(op, Errno.EBADF);
+    return file;
+  }
+
+  #socket(op: Op, slot: number): SimSocket | undefined {
+    const file = this.#file(op, slot);
+    if (file === undefined || file instanceof SimSocket) return file;
+    this.finish(op, Errno.ENOTCONN);
+    return undefined;
+  }
+
+  #accept(op: Op, slot: number): void {
+    const file = this.#file(op, slot);
+    if (file instanceof SimListener) file.accept(op);
+    else if (file !== undefined) this.finish(op, Errno.EINVAL);
+  }
+
+  #close(op: Op, slot: number): void {
+    const file = this.#file(op, slot);
+    if (file === undefined) return;
+    this.#files[slot] = undefined;
+    if (--file.refs === 0) file.close();
+    this.#later(op, 0);
+  }
+
+  #shutdown(op: Op, slot: number): void {
+    const how = op.len;
+    const socket = this.#socket(op, slot);
+    if (socket === undefined) return;
+    // The kernel does it in a thread of its own, which looks the file up only then (ops.ts).
+    this.#host.world.after(ANSWER_US, () => {
+      const file = this.#files[slot];
+      this.finish(op, file instanceof SimSocket ? file.shutdown(how) : Errno.EBADF);
+    });
+  }
+
+  #cancel(op: Op, low: number, high: number): void {
+    const target = this.#host.window.find(low, high);
+    target?.owner?.cancel(target);
+    this.finish(op, target === undefined ? Errno.ENOENT : 0);
+  }
+
+  #handOver(op: Op, peer: number, slotHere: number): void {
+    const file = this.#files[slotHere];
+    const target = this.#host.world.hostOf(peer);
+    if (file === undefined || target === undefined) this.finish(op, Errno.EBADF);
+    else {
+      const slot = target.gate.install(file);
+      this.#later(op, slot < 0 ? Errno.ENFILE : slot);
+    }
+  }
+
+  #open(op: Op, type: number): void {
+    const { world } = this.#host;
+    if (type !== SOCK_STREAM) this.finish(op, Errno.EOPNOTSUPP);
+    else if (world.fault('noFiles', this.#host.shard, OP_SOCKET, Errno.ENFILE)) this.#later(op, Errno.ENFILE);
+    else {
+      const slot = this.install(new SimSocket(world));
+      this.#later(op, slot < 0 ? Errno.ENFILE : slot);
+    }
+  }
+
+  #connect(op: Op, slot: number, bytes: number): void {
+    const socket = this.#socket(op, slot);
+    if (socket === undefined) return;
+    const key = placeOf(Buffer.from(this.#host.window.bytes.subarray(op.ptr, op.ptr + bytes)));
+    socket.connect(op, this.#host, key);
+  }
+
+  /** The kernel closes what a ring had open. */
+  close(): void {
+    for (const file of this.#files) if (file !== undefined && --file.refs === 0) file.close();
+    this.#files.fill(undefined);
+  }
+}
+
+/** What names a listener within the world: a port, or a path. Every address is this one machine's. */
+function placeOf(address: Buffer): string {
+  const family = address.readUInt16LE(0);
+  if (family === AF_UNIX) return `unix:${address.toString('utf8', 2, address.indexOf(0, 2))}`;
+  return String(address.readUInt16BE(2)); // at the same place in both families
+}

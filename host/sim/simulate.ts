@@ -1,0 +1,327 @@
+// simulate(): a runtime whose shards all run in this thread, on the core that is shipped, in a world that one number
+// decides about.
+//
+//   options --> world, memory, shards --> globals replaced, modules loaded --> program, on shard 0 --> all is closed
+//
+// Next: world.ts.
+
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { Calls } from '../calls/call.js';
+import { coreModule, makeMemory } from '../core.js';
+import { FeatherstarError, optionError } from '../errors.js';
+import { useClock } from '../hosts/host.js';
+import { type Limits, SHARDS_MAX } from '../layout.js';
+import { checkLimits } from '../runtime/options.js';
+import { setRuntime, WorkerRuntime } from '../runtime/runtime.js';
+import { type Holdings, readHoldings, unansweredCalls } from '../runtime/stats.js';
+import { importModule } from '../runtime/workers.js';
+import { enterShard, findShard, Shard } from '../shard.js';
+import { checkFaults, type SimFaults } from './faults.js';
+import { replaceGlobals } from './globals.js';
+import { SimHost } from './sim-host.js';
+import { Place, START_NS, World } from './world.js';
+
+export interface SimOptions {
+  /** Decides everything. A whole number from 0 to 2 ** 53 - 1. */
+  seed: number;
+  /** 1 to 64. Default 1. */
+  shards?: number | undefined;
+  /** The shard module; each shard gets an instance of its own. */
+  module?: URL | string | undefined;
+  faults?: SimFaults | undefined;
+  /** Of the tables, as in RuntimeOptions; the defaults are small here, so that they are reached. */
+  limits?: Partial<Limits> | undefined;
+  /** How long everything may take to close by itself when the program is done, ms of the world's time. Default 4500. */
+  shutdownTimeoutMs?: number | undefined;
+  /** The program has failed when it takes more turns. Default 10,000,000. */
+  maxTurns?: number | undefined;
+  /** The program has failed when it takes longer, ms of the world's time. Default 86,400,000: a day. */
+  maxMs?: number | undefined;
+  /** How many of the last events are kept for a failure. Default 200. */
+  traceEvents?: number | undefined;
+}
+
+export interface SimReport<T> {
+  readonly seed: number;
+  /** What the program returned. */
+  readonly value: T;
+  /** 16 hexadecimal digits: the same for the same seed and program, on each runtime. */
+  readonly traceHash: string;
+  readonly events: number;
+  readonly turns: number;
+  /** How much time has passed in the world. */
+  readonly virtualMs: number;
+  /** What each shard held at the end, in shard order; undefined: it died. */
+  readonly left: readonly (Holdings | undefined)[];
+}
+
+/** A simulated program has failed. `cause` is what went wrong. */
+export class SimulationError extends FeatherstarError {
+  readonly seed: number;
+  readonly traceHash: string;
+  /** The last events, oldest first, a line each. */
+  readonly trace: readonly string[];
+
+  constructor(seed: number, world: World, cause: unknown) {
+    const text = cause instanceof Error ? cause.message : String(cause);
+    super('FEATHERSTAR_SIMULATION', `seed ${seed}: ${text}`, { cause });
+    this.seed = seed;
+    this.traceHash = world.trace.hash;
+    this.trace = world.trace.lines();
+  }
+}
+
+/** What a program can do with the world that it runs in. */
+export class SimWorld {
+  readonly #world: World;
+  readonly seed: number;
+
+  /** @internal simulate() makes it. */
+  constructor(world: World, seed: number) {
+    this.#world = world;
+    this.seed = seed;
+  }
+
+  /** Time that has passed since the beginning, ms. */
+  get elapsedMs(): number {
+    return (this.#world.nowNs - START_NS) / 1e6;
+  }
+
+  /** Puts a line into the trace, and so into its hash. */
+  note(text: string): void {
+    this.#world.trace.note(this.#world.nowNs, this.#world.current?.index ?? -1, String(text));
+  }
+
+  /** Runs a function on a shard, as if that shard's code had called it, and resolves with what it returns. */
+  on<T>(shard: number, run: () => T | Promise<T>): Promise<T> {
+    return runOn(this.#world, this.#place(shard), run);
+  }
+
+  /** Kills a shard; not shard 0, which runs the program. The others learn of it a little later. */
+  kill(shard: number): void {
+    if (shard === 0) throw optionError('shard', shard, 'a shard other than 0');
+    this.#world.kill(this.#place(shard));
+  }
+
+  /** A shard stands still for this long, ms of the world's time. */
+  freeze(shard: number, ms: number): void {
+    if (!(ms >= 0 && ms <= 3_600_000)) throw optionError('ms', ms, 'ms, 0 to 3600000');
+    this.#world.freeze(this.#place(shard), ms * 1000);
+  }
+
+  #place(shard: number): Place {
+    const place = this.#world.places[shard];
+    if (place === undefined) throw optionError('shard', shard, `an integer from 0 to ${this.#world.places.length - 1}`);
+    return place;
+  }
+}
+
+/** Small, so that a run begins fast and reaches them. */
+const SIM_LIMITS: Partial<Limits> = {
+  ringSlots: 64,
+  creditCount: 32,
+  sqeSlots: 64,
+  cqeSlots: 128,
+  readySlots: 512,
+  opSlots: 2048,
+  timerSlots: 4096,
+  taskSlots: 4096,
+  connectionSlots: 272,
+  recvBufferCount: 32,
+  recvBufferBytes: 2048,
+  sendBufferCount: 64,
+  sendBufferBytes: 4096,
+  arenaBytes: 262_144,
+  scratchBytes: 65_536,
+};
+const SHARED_BYTES = 1_048_576;
+const QUOTA_NS = 500_000;
+const GRACE_MS = 250;
+const LOOK_MS = 2;
+const SEED_MAX = 2 ** 53 - 1;
+
+interface Checked extends Required<Omit<SimOptions, 'faults' | 'limits' | 'module'>> {
+  module: string | undefined;
+  limits: Limits;
+}
+
+function check(options: SimOptions): Checked {
+  if (typeof options !== 'object' || options === null) throw optionError('options', options, 'an object');
+  const whole = (name: keyof SimOptions, fallback: number | undefined, least: number, most: number): number => {
+    const value = options[name] ?? fallback;
+    if (!Number.isInteger(value) || (value as number) < least || (value as number) > most) {
+      throw optionError(name, value, `an integer from ${least} to ${most}`);
+    }
+    return value as number;
+  };
+  const { module } = options;
+  if (module !== undefined && !(module instanceof URL) && typeof module !== 'string') {
+    throw optionError('module', module, 'a URL');
+  }
+  return {
+    seed: whole('seed', undefined, 0, SEED_MAX),
+    shards: whole('shards', 1, 1, SHARDS_MAX),
+    module: module === undefined ? undefined : String(module),
+    limits: checkLimits({ ...SIM_LIMITS, ...options.limits }),
+    shutdownTimeoutMs: whole('shutdownTimeoutMs', 4500, 0, 3_600_000),
+    maxTurns: whole('maxTurns', 10_000_000, 1, 2 ** 40),
+    maxMs: whole('maxMs', 86_400_000, 1, 8.64e9),
+    traceEvents: whole('traceEvents', 200, 1, 1_000_000),
+  };
+}
+
+/** The sha256 of the core.wasm that simulations run, in hexadecimal digits. */
+export function coreHash(): string {
+  return createHash('sha256')
+    .update(readFileSync(new URL('../../core.wasm', import.meta.url)))
+    .digest('hex');
+}
+
+let running = false;
+let runs = 0;
+
+/**
+ * Runs a program on a simulated runtime, on shard 0, and closes everything when it is done. Rejects with a
+ * SimulationError when the program fails, deadlocks, or leaves the simulation. One simulation at a time in a thread.
+ */
+export async function simulate<T>(
+  options: SimOptions,
+  program: (world: SimWorld) => T | Promise<T>,
+): Promise<SimReport<T>> {
+  const checked = check(options);
+  const faults = checkFaults(options.faults);
+  if (running || findShard() !== undefined) {
+    throw new FeatherstarError('FEATHERSTAR_OPTION', 'this thread is a shard already, or simulates one: one at a time');
+  }
+  running = true;
+  const { seed } = checked;
+  const world = new World(seed, faults, checked.traceEvents, {
+    maxTurns: checked.maxTurns,
+    maxNs: checked.maxMs * 1e6,
+  });
+  useClock(world.readNs);
+  const putBack = replaceGlobals(world);
+  const onRejection = (reason: unknown) => world.fail(reason);
+  process.on('unhandledRejection', onRejection);
+  try {
+    makeShards(world, checked);
+    await loadModules(world, checked.module);
+    const outcome: { value?: T; left?: (Holdings | undefined)[] } = {};
+    world.post(world.places[0], () => {
+      lead(world, checked, () => program(new SimWorld(world, seed)), outcome).then(
+        () => world.finish(),
+        (error) => world.fail(error),
+      );
+    });
+    await world.run();
+    return {
+      seed,
+      value: outcome.value as T,
+      traceHash: world.trace.hash,
+      events: world.trace.count,
+      turns: world.turns,
+      virtualMs: (world.nowNs - START_NS) / 1e6,
+      left: outcome.left ?? [],
+    };
+  } catch (error) {
+    throw new SimulationError(seed, world, error);
+  } finally {
+    world.fail(undefined); // whatever comes late has nothing to run in
+    enterShard(undefined);
+    setRuntime(undefined);
+    for (const { shard } of world.places) shard.close();
+    process.off('unhandledRejection', onRejection);
+    putBack();
+    useClock(undefined);
+    running = false;
+  }
+}
+
+function makeShards(world: World, { shards, limits }: Checked): void {
+  const { memory, header } = makeMemory(shards, limits, SHARED_BYTES);
+  const link = { want() {}, waited() {}, done() {} }; // no signal of the process comes in
+  for (let index = 0; index < shards; index++) {
+    const shard = new Shard({
+      module: coreModule(),
+      memory,
+      header,
+      shard: index,
+      factory: { name: 'sim', reason: 'simulate()', open: (windows) => new SimHost(world, windows) },
+      idlePollNs: 0,
+      quotaNs: QUOTA_NS,
+      stallMs: 0,
+      unhandled: 'throw',
+      threadSpawn: () => -1,
+    });
+    shard.core.boot(index, world.nowNs);
+    shard.start();
+    const place = new Place(shard);
+    world.places.push(place);
+    shard.calls = new Calls(shard, shards);
+    place.runtime = new WorkerRuntime(shard, shards, 'sim', link);
+  }
+}
+
+/** Each shard gets an instance of its own, as a thread would: the query makes it another module. */
+async function loadModules(world: World, module: string | undefined): Promise<void> {
+  const run = ++runs;
+  for (const place of world.places) {
+    if (module === undefined) {
+      place.shard.calls?.setModule({});
+      continue;
+    }
+    world.loading = place.index; // the loader has real files to read, so timers and files are real as long
+    enterShard(place.shard);
+    setRuntime(place.runtime);
+    const url = new URL(module);
+    url.searchParams.set('simulated', `${run}.${place.index}`);
+    try {
+      place.shard.calls?.setModule(await importModule(url.href));
+    } finally {
+      world.loading = -1;
+      enterShard(undefined);
+      setRuntime(undefined);
+    }
+  }
+}
+
+/** Runs on another shard. What comes back comes as a turn of the shard that asked. */
+function runOn<T>(world: World, place: Place, run: () => T | Promise<T>): Promise<T> {
+  const home = world.current as Place;
+  return new Promise<T>((resolve, reject) => {
+    if (place.isDead) {
+      reject(new FeatherstarError('FEATHERSTAR_PEER_DOWN', `shard ${place.index} has died`));
+      return;
+    }
+    world.post(place, () => {
+      new Promise<T>((done) => done(run())).then(
+        (value) => world.post(home, () => resolve(value)),
+        (error) => world.post(home, () => reject(error)),
+      );
+    });
+  });
+}
+
+/** On shard 0: the program, and then the end, in the order of runtime/shutdown.ts. */
+async function lead<T>(
+  world: World,
+  { shutdownTimeoutMs }: Checked,
+  program: () => T | Promise<T>,
+  outcome: { value?: T; left?: (Holdings | undefined)[] },
+): Promise<void> {
+  outcome.value = await program();
+  const alive = () => world.places.filter((place) => !place.isDead);
+  const own = world.places[0].runtime as WorkerRuntime;
+  const failures = (await own.stopServices?.(shutdownTimeoutMs)) ?? [];
+  const hooks = await Promise.all(
+    alive().map((place) => runOn(world, place, async () => (await place.runtime?.runOnClose(shutdownTimeoutMs)) ?? [])),
+  );
+  failures.push(...hooks.flat());
+  const deadlineNs = world.nowNs + shutdownTimeoutMs * 1e6;
+  const isOpen = () => alive().some(({ shard, index }) => unansweredCalls(shard, index) !== 0);
+  while (isOpen() && world.nowNs < deadlineNs) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  await Promise.all(alive().map((place) => runOn(world, place, () => place.runtime?.cancel(GRACE_MS))));
+  outcome.left = world.places.map(({ shard, index, isDead }) => (isDead ? undefined : readHoldings(shard, index)));
+  if (failures.length !== 0) throw failures[0];
+}

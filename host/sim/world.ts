@@ -1,0 +1,320 @@
+// A simulated world: its time, its chance, its shards, and the one loop that gives each its turn.
+//
+//   pump: pick a shard that has something to do --> its turn, or a timer of its JavaScript
+//           ^                                              | microtasks
+//           |                                              v
+//           +---- none left: settle, leave the shard <-- tick: pump; process.nextTick's of the program, one by one
+//
+// All shards share one thread, and with it one queue of microtasks. So a shard's turn is not over before that queue is
+// empty, and only then is another shard the current one. Ticks say when it is (steps.ts has the reason); they are this
+// thread's own, so the world takes the program's for itself (globals.ts). When no shard has anything to do, time jumps
+// to whatever comes next; when nothing does, the program can never end, and that is told at once.
+//
+// Invariant: what is picked, and when things happen, comes from `random`, `calendar` and the shards' own memory. Never
+// from a clock, a timer or an order that the engine is free in.
+//
+// Next: simulate.ts.
+
+import { FeatherstarError } from '../errors.js';
+import { setRuntime, type WorkerRuntime } from '../runtime/runtime.js';
+import { enterShard, type Shard } from '../shard.js';
+import { Calendar, type Entry } from './calendar.js';
+import type { Faults } from './faults.js';
+import { Random } from './random.js';
+import type { SimHost } from './sim-host.js';
+import { SimNet } from './sim-net.js';
+import { type EventName, Trace } from './trace.js';
+
+export const START_NS = 1e12;
+const LOOK_NS = 100; // what reading the clock takes: a loop that waits for time to pass ends
+const TURN_US = 20;
+const RING_US = 30;
+const RING_SLOW_US = 500;
+const RING_SLOW = 0.15; // how often
+const FAR = 0.25; // shards to which a doorbell always takes long: chance that is even makes extremes too rare
+const TOLD_US = 1000; // until a shard's death is known
+const PUMPS_MAX = 256; // then the thread's own loop comes round
+
+/** One shard in the world. */
+export class Place {
+  readonly index: number;
+  readonly shard: Shard;
+  readonly host: SimHost;
+  runtime: WorkerRuntime | undefined;
+  isFrozen = false;
+  isDead = false;
+  readonly isFar: boolean;
+  /** What waits for the microtasks to be through. */
+  readonly ticks: (() => void)[] = [];
+  /** What waits for a turn of its own: timers of JavaScript that are due. */
+  readonly jobs: (() => void)[] = [];
+
+  constructor(shard: Shard) {
+    this.index = shard.index;
+    this.shard = shard;
+    this.host = shard.host as SimHost;
+    this.isFar = this.host.world.random.chance(FAR);
+  }
+}
+
+export interface WorldLimits {
+  readonly maxTurns: number;
+  readonly maxNs: number;
+}
+
+export class World {
+  readonly random: Random;
+  /** Another stream: what a program draws does not change what happens to it. */
+  readonly fortune: Random;
+  readonly calendar = new Calendar();
+  readonly trace: Trace;
+  readonly faults: Faults;
+  readonly net: SimNet;
+  readonly places: Place[] = [];
+  nowNs = START_NS;
+  turns = 0;
+  current: Place | undefined;
+  /** The shard whose module is being loaded, before the first turn; else -1. */
+  loading = -1;
+  readonly #limits: WorldLimits;
+  readonly #nextTick = process.nextTick;
+  readonly #setImmediate = setImmediate;
+  readonly #settled = Promise.resolve();
+  #pumps = 0;
+  #isOver = false;
+  #end: { resolve: () => void; reject: (error: unknown) => void } | undefined;
+
+  constructor(seed: number, faults: Faults, traceEvents: number, limits: WorldLimits) {
+    this.random = new Random(seed, 0);
+    this.fortune = new Random(seed, 1);
+    this.trace = new Trace(traceEvents, START_NS);
+    this.faults = faults;
+    this.#limits = limits;
+    this.net = new SimNet(this);
+  }
+
+  // --- time and chance -----------------------------------------------------------------------------------------------
+
+  /** The clock of the whole world. */
+  readonly readNs = (): number => {
+    this.nowNs += LOOK_NS;
+    return this.nowNs;
+  };
+
+  note(kind: EventName, shard: number, first?: number, second?: number): void {
+    this.trace.add(kind, this.nowNs, shard, first, second);
+  }
+
+  /** Runs `then` within `mostUs` from now, and `leastUs` at the earliest. */
+  after(mostUs: number, then: () => void, leastUs = 0): Entry {
+    return this.calendar.add(this.nowNs + leastUs * 1000 + this.random.below(mostUs * 1000 + 1), then);
+  }
+
+  /** Whether this fault strikes now. */
+  fault(name: keyof Faults, shard: number, opcode: number, errno: number): boolean {
+    if (!this.random.chance(this.faults[name])) return false;
+    this.note('fault', shard, opcode, errno);
+    return true;
+  }
+
+  // --- shards --------------------------------------------------------------------------------------------------------
+
+  isRunning(shard: number): boolean {
+    return this.current?.index === shard || this.loading === shard;
+  }
+
+  hostOf(shard: number): SimHost | undefined {
+    const place = this.places[shard];
+    return place === undefined || place.isDead ? undefined : place.host;
+  }
+
+  ring(from: number, peer: number): void {
+    this.note('ring', from, peer);
+    const isSlow = this.places[peer]?.isFar || this.random.chance(RING_SLOW);
+    this.after(isSlow ? RING_SLOW_US : RING_US, () => {
+      const host = this.hostOf(peer);
+      if (host === undefined) return;
+      this.note('rung', peer);
+      host.wake();
+    });
+  }
+
+  /** Gives a shard something to do in a turn of its own. */
+  post(place: Place, job: () => void): void {
+    if (!place.isDead) place.jobs.push(job);
+  }
+
+  /** A shard stands still. */
+  freeze(place: Place, us: number): void {
+    if (place.isFrozen || place.isDead) return;
+    place.isFrozen = true;
+    this.note('freeze', place.index, us);
+    this.calendar.add(this.nowNs + us * 1000, () => {
+      place.isFrozen = false;
+      this.note('thaw', place.index);
+    });
+  }
+
+  /** A shard's thread ends, wherever it is. Its kernel closes what it had open; the others are told after a while. */
+  kill(place: Place): void {
+    if (place.isDead) return;
+    place.isDead = true;
+    this.note('die', place.index);
+    place.jobs.length = 0;
+    place.ticks.length = 0;
+    if (!place.shard.closed) place.shard.close();
+    for (const other of this.places) {
+      if (other === place) continue;
+      this.after(TOLD_US, () =>
+        this.post(other, () => {
+          if (other.shard.closed) return;
+          this.note('told', other.index, place.index);
+          other.shard.calls?.peerDown(place.index);
+          other.host.setPeer(place.index, undefined);
+        }),
+      );
+    }
+  }
+
+  // --- the loop ------------------------------------------------------------------------------------------------------
+
+  /** Runs until finish() or fail(). */
+  run(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#end = { resolve, reject };
+      this.#pump();
+    });
+  }
+
+  finish(): void {
+    this.#isOver = true;
+  }
+
+  fail(error: unknown): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#end?.reject(error);
+  }
+
+  #enter(place: Place): void {
+    this.current = place;
+    enterShard(place.shard);
+    setRuntime(place.runtime);
+  }
+
+  #leave(): void {
+    this.current = undefined;
+    enterShard(undefined);
+    setRuntime(undefined);
+  }
+
+  readonly #arm = (): void => {
+    this.#nextTick.call(process, this.#pump);
+  };
+
+  /** All microtasks have run. */
+  readonly #pump = (): void => {
+    try {
+      if (this.#advance()) this.#settled.then(this.#arm);
+    } catch (error) {
+      this.#leave();
+      this.fail(error);
+    }
+  };
+
+  /** True: microtasks first, then again. */
+  #advance(): boolean {
+    const place = this.current;
+    if (place !== undefined) {
+      const tick = place.ticks.shift();
+      if (tick !== undefined) {
+        tick();
+        return true;
+      }
+      if (!place.isDead) place.host.settle();
+      this.#leave();
+    }
+    if (this.#isOver) {
+      // Rejections that nobody handled are told when the thread's own loop comes round.
+      this.#setImmediate(() => this.#end?.resolve());
+      return false;
+    }
+    if (++this.#pumps >= PUMPS_MAX) {
+      this.#pumps = 0;
+      this.#setImmediate(this.#pump);
+      return false;
+    }
+    this.#turn(this.#pick());
+    return true;
+  }
+
+  #turn(place: Place): void {
+    if (++this.turns > this.#limits.maxTurns)
+      throw this.#error(`the program is not done after ${this.turns - 1} turns`);
+    this.nowNs += this.random.between(1, TURN_US) * 1000;
+    const { jobs, host } = place;
+    const isDue = host.isAwake || this.nowNs >= host.deadlineNs;
+    this.#enter(place);
+    if (jobs.length !== 0 && (!isDue || this.random.chance(0.5))) {
+      this.note('job', place.index, jobs.length);
+      (jobs.shift() as () => void)();
+    } else {
+      const count = host.step();
+      this.note('turn', place.index, count, jobs.length);
+    }
+  }
+
+  /** Who is next. Time goes on until somebody is. */
+  #pick(): Place {
+    for (;;) {
+      for (let due = this.calendar.takeDue(this.nowNs); due; due = this.calendar.takeDue(this.nowNs)) due.run();
+      const place = this.#choose();
+      if (place === undefined) this.#jump();
+      else if (this.random.chance(this.faults.freeze)) this.freeze(place, this.random.between(1, this.faults.freezeUs));
+      else return place;
+    }
+  }
+
+  #choose(): Place | undefined {
+    let count = 0;
+    let chosen: Place | undefined;
+    for (const place of this.places) {
+      if (place.isDead || place.isFrozen) continue;
+      const { host } = place;
+      const isAble = host.isAwake || place.jobs.length !== 0 || this.nowNs >= host.deadlineNs;
+      if (!host.isClosed && (isAble || this.random.chance(this.faults.spurious))) {
+        if (this.random.below(++count) === 0) chosen = place; // each of them equally likely
+      } else if (place.jobs.length !== 0 && this.random.below(++count) === 0) chosen = place;
+    }
+    return chosen;
+  }
+
+  #jump(): void {
+    let nextNs = this.calendar.nextNs;
+    let isAwaited = this.calendar.hasRefs;
+    for (const { host, isDead, isFrozen } of this.places) {
+      if (isDead || isFrozen || host.isClosed || host.deadlineNs === Number.POSITIVE_INFINITY) continue;
+      isAwaited = true;
+      nextNs = Math.min(nextNs, host.deadlineNs);
+    }
+    if (!isAwaited) throw this.#error(`nothing is left to happen, and the program is not done: ${this.#state()}`);
+    if (nextNs - START_NS > this.#limits.maxNs) {
+      throw this.#error(`the program is not done after ${this.#limits.maxNs / 1e6} ms of its time`);
+    }
+    this.nowNs = Math.max(this.nowNs, nextNs);
+  }
+
+  #error(text: string): FeatherstarError {
+    return new FeatherstarError('FEATHERSTAR_SIMULATION', text);
+  }
+
+  /** What each shard waits with, for whoever looks for a deadlock. */
+  #state(): string {
+    const shards = this.places.map(({ index, isDead, shard }) => {
+      if (isDead || shard.closed) return `shard ${index} ${isDead ? 'died' : 'stopped'}`;
+      const { core } = shard;
+      return `shard ${index} has ${core.openOps()} operations and ${core.openCalls()} calls open`;
+    });
+    return `${shards.join(', ')}. It deadlocked, or waits for something outside of the simulation`;
+  }
+}

@@ -1,0 +1,55 @@
+// npm run sim -- --seed N     one run of tests/sim/program.js: the hash of core.wasm, and that of the run's trace
+// npm run sim -- --seeds M    seeds 1 to M (or from --from N on); the first that fails is told, and how to repeat it
+
+import { parseArgs } from 'node:util';
+import { coreHash } from 'featherstar/testing';
+import { runSeed } from './program.js';
+
+const { values } = parseArgs({
+  options: { seed: { type: 'string' }, seeds: { type: 'string' }, from: { type: 'string', default: '1' } },
+});
+
+function whole(name) {
+  const value = Number(values[name]);
+  if (Number.isSafeInteger(value) && value >= 0) return value;
+  console.error(`--${name} takes a whole number, not ${JSON.stringify(values[name])}`);
+  process.exit(2);
+}
+
+function tell(seed, error) {
+  const { cause = error, trace = [] } = error;
+  for (const line of trace) console.log(line);
+  console.log(`\nseed ${seed} failed: ${cause?.stack ?? cause}`);
+  console.log(`repeat it: npm run sim -- --seed ${seed}`);
+}
+
+async function run(seed) {
+  try {
+    return await runSeed(seed);
+  } catch (error) {
+    tell(seed, error);
+    process.exitCode = 1;
+    return undefined;
+  }
+}
+
+console.log(`core.wasm ${coreHash()}`);
+if (values.seed !== undefined) {
+  const seed = whole('seed');
+  const report = await run(seed);
+  if (report !== undefined) console.log(`seed ${seed} trace ${report.traceHash} (${report.events} events)`);
+} else {
+  const [from, count] = [whole('from'), whole('seeds')];
+  const startMs = performance.now();
+  let [turns, virtualMs, done] = [0, 0, 0];
+  for (let seed = from; seed < from + count; seed++) {
+    const report = await run(seed);
+    if (report === undefined) break;
+    turns += report.turns;
+    virtualMs += report.virtualMs;
+    done++;
+  }
+  const seconds = (performance.now() - startMs) / 1000;
+  const rate = `${Math.round(turns / seconds)} turns/s, ${Math.round(virtualMs / 1000 / seconds)} x real time`;
+  console.log(`${done} of ${count} seeds passed in ${seconds.toFixed(1)} s: ${turns} turns, ${rate}`);
+}

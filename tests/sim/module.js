@@ -1,0 +1,93 @@
+// The shard module of the simulator's test programs: each shard has an instance of its own.
+
+import { runtime, sleep, spawn, yieldNow } from 'featherstar';
+import { connect, listen } from 'featherstar/net';
+
+let count = 0;
+
+export function add(by) {
+  count += by;
+  return count;
+}
+
+export async function slowAdd(a, b, ms) {
+  await sleep(ms);
+  return a + b;
+}
+
+export const where = () => runtime().self;
+
+export const never = () => new Promise(() => {});
+
+/** Asks the next shard, which asks the next one. */
+export async function around(hops) {
+  if (hops === 0) return [runtime().self];
+  const next = (runtime().self + 1) % runtime().shardCount;
+  return [
+    runtime().self,
+    ...(await runtime()
+      .shard(next)
+      .call('around', hops - 1)),
+  ];
+}
+
+export async function work(steps) {
+  const parts = Array.from({ length: 3 }, () =>
+    spawn(async () => {
+      for (let i = 0; i < steps; i++) await yieldNow();
+      return steps;
+    }),
+  );
+  return (await Promise.all(parts)).reduce((sum, part) => sum + part, 0);
+}
+
+export const roll = () => [Math.random(), Date.now(), performance.now()];
+
+/** Echoes what comes, until the listener is closed. Answers the port. */
+export async function echo(port) {
+  const listener = await listen({ port, hostname: '0.0.0.0' });
+  spawn(async () => {
+    for (;;) {
+      const socket = await listener.accept().catch(() => undefined); // no file slot was free: there may be one later
+      if (socket === null) return;
+      if (socket !== undefined) spawn(() => answer(socket)).catch(onBroken);
+    }
+  });
+  return listener.port;
+}
+
+async function answer(socket) {
+  try {
+    for await (const bytes of socket) await socket.write(bytes);
+    await socket.end();
+  } finally {
+    socket.close();
+  }
+}
+
+/** A connection that breaks is the world's doing; anything else is a defect. */
+function onBroken(error) {
+  if (!['FEATHERSTAR_SYSTEM', 'FEATHERSTAR_CLOSED'].includes(error.code)) throw error;
+}
+
+/** Sends `bytes` bytes and reads them back. What it read is answered: all of it, or what a broken connection left. */
+export async function exchange(port, bytes, seedByte) {
+  let socket;
+  const sent = Uint8Array.from({ length: bytes }, (_, i) => (i * 31 + seedByte) & 255);
+  let read = 0;
+  try {
+    socket = await connect({ port, hostname: 'echo.test' });
+    const writing = socket.write(sent).then(() => socket.end());
+    writing.catch(() => undefined); // the reads say the same
+    for await (const part of socket) {
+      for (const byte of part) if (byte !== sent[read++]) throw new Error(`byte ${read - 1} of ${bytes} is wrong`);
+    }
+    await writing;
+    return { read, broken: false };
+  } catch (error) {
+    onBroken(error);
+    return { read, broken: true };
+  } finally {
+    socket?.close();
+  }
+}

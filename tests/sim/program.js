@@ -1,0 +1,79 @@
+// The program that `npm run sim` runs: tasks, timers, calls and connections on four shards, under faults that the seed
+// picks. It checks itself: what is read is what was written, every call is answered once, and nothing is left over.
+
+import assert from 'node:assert/strict';
+import { runtime, sleep, spawn, timeout } from 'featherstar';
+import { simulate } from 'featherstar/testing';
+
+const SHARDS = 4;
+const EXCHANGES = 6;
+const module = new URL('./module.js', import.meta.url);
+
+/** Which faults this seed has, and how tight its tables are. Every fourth has none. */
+function worldOf(seed) {
+  const on = (bit, share) => (seed % 4 === 0 || ((seed >>> 2) & bit) === 0 ? 0 : share);
+  const isTight = seed % 3 === 0;
+  return {
+    faults: {
+      freeze: on(1, 0.01),
+      spurious: on(2, 0.05),
+      partial: on(4, 0.3),
+      reset: on(8, 0.02),
+      refuse: on(16, 0.1),
+      noBuffers: on(32, 0.05),
+      noFiles: on(64, 0.05),
+    },
+    limits: isTight ? { ringSlots: 1, creditCount: 4, sqeSlots: 4, cqeSlots: 4, readySlots: 16 } : {},
+  };
+}
+
+async function calls() {
+  const rt = runtime();
+  const sums = await Promise.all(
+    Array.from({ length: 24 }, (_, i) => rt.shard(i % SHARDS).call('slowAdd', i, 1000, i % 5)),
+  );
+  sums.forEach((sum, i) => {
+    assert.equal(sum, i + 1000);
+  });
+  const hops = 11; // three times over each edge: with less credit than that, calls that wait for each other deadlock
+  assert.equal((await rt.shard(1).call('around', hops)).length, hops + 1);
+  for (let i = 1; i <= 5; i++) assert.equal(await rt.shard(2).call('add', 1), i);
+  assert.deepEqual(await rt.invokeOnAll('work', 10), new Array(SHARDS).fill(30));
+}
+
+async function timers() {
+  const order = [];
+  const waits = [30, 10, 20].map((ms) => spawn(() => sleep(ms).then(() => order.push(ms))));
+  await Promise.all(waits);
+  assert.deepEqual(order, [10, 20, 30]);
+  await assert.rejects(timeout(5, runtime().shard(3).call('slowAdd', 1, 2, 1000)));
+  const before = Date.now();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.ok(Date.now() - before >= 50);
+}
+
+async function connections(hasNoFaults) {
+  const rt = runtime();
+  const port = await rt.shard(0).call('echo', 0);
+  for (let i = 1; i < SHARDS; i++) await rt.shard(i).call('echo', port);
+  const sizes = Array.from({ length: EXCHANGES }, (_, i) => 1 + ((i * 7919) % 5000) + (i === 0 ? 100_000 : 0));
+  const results = await Promise.all(sizes.map((bytes, i) => rt.shard(i % SHARDS).call('exchange', port, bytes, i)));
+  results.forEach(({ read, broken }, i) => {
+    if (hasNoFaults) assert.equal(broken, false);
+    if (!broken) assert.equal(read, sizes[i]);
+  });
+}
+
+/** Rejects with a SimulationError where the program fails. */
+export function runSeed(seed) {
+  const world = worldOf(seed);
+  const hasNoFaults = Object.values(world.faults).every((share) => share === 0);
+  return simulate({ seed, shards: SHARDS, module, maxMs: 600_000, maxTurns: 200_000, ...world }, async () => {
+    await Promise.all([spawn(calls), spawn(timers), spawn(() => connections(hasNoFaults))]);
+  }).then((report) => {
+    report.left.forEach((held, shard) => {
+      for (const [what, count] of Object.entries(held)) assert.equal(count, 0, `shard ${shard} still holds ${what}`);
+    });
+    return report;
+  });
+}
