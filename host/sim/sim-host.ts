@@ -6,7 +6,14 @@
 // Next: sim-gate.ts, which answers what is submitted.
 
 import { FeatherstarError, systemError } from '../errors.js';
-import type { DoorbellToken, ListenOptions, ShardHost, Windows } from '../hosts/host.js';
+import {
+  type Bound,
+  type DoorbellToken,
+  type ListenOptions,
+  placeOf,
+  type ShardHost,
+  type Windows,
+} from '../hosts/host.js';
 import { Errno, PortableWindow } from '../hosts/portable-window.js';
 import { Control } from '../layout.js';
 import { SimGate } from './sim-gate.js';
@@ -134,10 +141,9 @@ export class SimHost implements ShardHost {
     return '127.0.0.1';
   }
 
-  listen(options: ListenOptions): { slot: number; port: number } {
-    const what = `${options.address}:${options.port}`;
+  listen(options: ListenOptions): Bound {
     const result = this.gate.listen(options);
-    if (typeof result === 'number') throw systemError('listen', result, what);
+    if (typeof result === 'number') throw systemError('listen', result, placeOf(options));
     return result;
   }
 
