@@ -297,6 +297,7 @@ export class Shard {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.calls?.close();
     this.steps.close();
     this.core.stop();
     this.host.close();

@@ -80,6 +80,7 @@ export class Calls {
   readonly #aborts: { waiting: Abort[]; isOut: boolean }[];
   readonly #given = new GivenSignals();
   readonly #down: boolean[] = [];
+  readonly #dying = new Set<number>(); // down, and perhaps with answers that nobody has read yet
   readonly #onDown = new Set<(peer: number) => void>();
   #held: HeldReply[] = [];
   #functions: ShardFunction[] | undefined;
@@ -493,10 +494,26 @@ export class Calls {
     return () => this.#onDown.delete(callback);
   }
 
-  /** That shard is gone: everything that waits for it is rejected. */
+  /**
+   * That shard is gone. What it answered before lies in its ring, so the next turn reads that; then everything that
+   * still waits for it is rejected.
+   */
   peerDown(peer: number): void {
     if (this.#down[peer]) return;
     this.#down[peer] = true;
+    this.#dying.add(peer);
+    const shard = this.#shard;
+    if (shard.closed) this.close();
+    else shard.beforeNextTurn(() => queueMicrotask(() => this.#bury(peer)), true); // they run behind the turn
+  }
+
+  /** This shard takes no more turns. */
+  close(): void {
+    for (const peer of this.#dying) this.#bury(peer);
+  }
+
+  #bury(peer: number): void {
+    if (!this.#dying.delete(peer)) return;
     this.#shard.core.peerDown(peer);
     this.#aborts[peer] = { waiting: [], isOut: false };
     this.#open.forEach((open, index) => {

@@ -340,6 +340,21 @@ for (const host of hosts()) {
     assert.match(warnings[0], /shard 1 died: nobody catches this/);
   });
 
+  check(
+    'what a shard answered before it died arrives, also if its end is heard of first',
+    { shards: 2 },
+    async (here) => {
+      await here.shard(1).call('self');
+      const unanswered = rejection(here.shard(1).call('never'));
+      const answered = here.shard(1).call('throwUncaught');
+      await new Promise(setImmediate); // both calls are out
+      const end = performance.now() + 300;
+      while (performance.now() < end); // now its answer and its end wait for this thread
+      await within(answered, 'the answer');
+      assert.is((await within(unanswered, 'the caller is told')).code, 'FEATHERSTAR_PEER_DOWN');
+    },
+  );
+
   check('a function that throws does not end its shard', { shards: 2 }, async (here) => {
     const failures = Array.from({ length: 500 }, (_, i) =>
       rejection(here.shard(1).call(i % 2 ? 'fail' : 'failLater', i)),
