@@ -133,7 +133,7 @@ const SIM_LIMITS: Partial<Limits> = {
   sendBufferCount: 64,
   sendBufferBytes: 4096,
   arenaBytes: 262_144,
-  scratchBytes: 65_536,
+  scratchBytes: 262_144,
 };
 const SHARED_BYTES = 1_048_576;
 const QUOTA_NS = 500_000;

@@ -23,7 +23,17 @@ function worldOf(seed) {
       noBuffers: on(32, 0.05),
       noFiles: on(64, 0.05),
     },
-    limits: isTight ? { ringSlots: 1, creditCount: 4, sqeSlots: 4, cqeSlots: 4, readySlots: 16 } : {},
+    limits: isTight
+      ? {
+          ringSlots: 1,
+          creditCount: 4,
+          sqeSlots: 4,
+          cqeSlots: 4,
+          readySlots: 16,
+          recvBufferCount: 2,
+          sendBufferCount: 3,
+        }
+      : {},
   };
 }
 

@@ -1,0 +1,44 @@
+// Bugs that are planted in a sample server (sample.js), each found by the simulator: a seed within SEEDS_MAX fails, in
+// the way that this bug does, and fails again when it is repeated. Without a bug the same seeds pass.
+
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { rejection } from '../support/hosts.js';
+import { runSample } from './sample-clients.js';
+
+const SEEDS_MAX = 2000;
+const SEEDS_SOUND = 150;
+
+/** How each bug shows. */
+const BUGS = {
+  'lost wake-up': /nothing is left to happen/,
+  'double reply': /a second answer/,
+  'stale handle': /somebody else's question/,
+  'missing backpressure': /bytes unsent/,
+  'forgotten abort': /somebody still waits/,
+  'reply after reset': /the socket is closed|ECONNRESET|EPIPE/,
+  'full rings': /nothing is left to happen/,
+};
+
+test('without a bug all seeds pass', async () => {
+  for (let seed = 1; seed <= SEEDS_SOUND; seed++) await runSample(seed);
+});
+
+for (const [bug, text] of Object.entries(BUGS)) {
+  test(`found: ${bug}`, async () => {
+    for (let seed = 1; seed <= SEEDS_MAX; seed++) {
+      const error = await runSample(seed, bug).then(
+        () => undefined,
+        (failure) => failure,
+      );
+      if (error === undefined) continue;
+      assert.match(error.message, text);
+      console.log(`# ${bug}: seed ${seed}, trace ${error.traceHash}`);
+      assert.is((await rejection(runSample(seed, bug))).traceHash, error.traceHash);
+      return;
+    }
+    assert.unreachable(`not within ${SEEDS_MAX} seeds`);
+  });
+}
+
+test.run();
