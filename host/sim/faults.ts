@@ -21,6 +21,8 @@ export interface SimFaults {
   refuse?: number | undefined;
   /** A receive finds no free buffer (ENOBUFS), as when all are held. */
   noBuffers?: number | undefined;
+  /** The kernel refuses an operation with an errno that it can return: ENOMEM, EMFILE, ECONNABORTED and others. */
+  errno?: number | undefined;
   /** A new socket, or a connection that is accepted, finds no file slot (ENFILE). */
   noFiles?: number | undefined;
 }
@@ -36,6 +38,7 @@ const DEFAULTS: Faults = {
   reset: 0,
   refuse: 0,
   noBuffers: 0,
+  errno: 0,
   noFiles: 0,
 };
 

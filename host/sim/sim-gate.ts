@@ -34,6 +34,14 @@ const MULTISHOT = { [OP_ACCEPT]: 1, [OP_RECV]: 2 } as Record<number, number>;
 const MSG_DONTWAIT = 0x40;
 const SOCK_STREAM = 1;
 const AF_UNIX = 1;
+/** What these may fail with without any fault of the network's: what Linux gives when it is short of something. */
+const ERRNOS: Record<number, readonly number[]> = {
+  [OP_ACCEPT]: [-12, -23, -24, -103, -105], // ENOMEM, ENFILE, EMFILE, ECONNABORTED, ENOBUFS
+  [OP_CONNECT]: [-12, -99, -110, -111, -113], // ENOMEM, EADDRNOTAVAIL, ETIMEDOUT, ECONNREFUSED, EHOSTUNREACH
+  [OP_RECV]: [-12], // ENOMEM
+  [OP_SEND]: [-12, -105], // ENOMEM, ENOBUFS
+  [OP_SOCKET]: [-12, -23, -24, -105], // ENOMEM, ENFILE, EMFILE, ENOBUFS
+};
 const ANSWER_US = 30; // longest time until an operation without a network is answered
 
 export class SimGate {
@@ -74,7 +82,19 @@ export class SimGate {
       words[at + 6] >>> 0,
     );
     this.#host.world.note('submit', this.#host.shard, opcode, fd);
-    this.#dispatch(op, opcode, fd, at);
+    if (!this.#fails(op, opcode)) this.#dispatch(op, opcode, fd, at);
+  }
+
+  /** Whether the kernel has no memory, or no descriptor, or whatever it may have none of, just now. */
+  #fails(op: Op, opcode: number): boolean {
+    const { world, shard } = this.#host;
+    const errnos = ERRNOS[opcode];
+    if (errnos === undefined || !world.random.chance(world.faults.errno)) return false;
+    const errno = errnos[world.random.below(errnos.length)];
+    world.note('fault', shard, opcode, errno);
+    if (opcode === OP_SEND) this.finish(op, errno);
+    else this.#later(op, errno);
+    return true;
   }
 
   #dispatch(op: Op, opcode: number, fd: number, at: number): void {

@@ -56,6 +56,7 @@ test('connections that break take nothing with them', async () => {
       refuse: 0.1,
       noBuffers: 0.1,
       noFiles: 0.05,
+      errno: 0.03,
       freeze: 0.01,
       spurious: 0.05,
     };
