@@ -34,6 +34,7 @@ const MULTISHOT = { [OP_ACCEPT]: 1, [OP_RECV]: 2 } as Record<number, number>;
 const MSG_DONTWAIT = 0x40;
 const SOCK_STREAM = 1;
 const AF_UNIX = 1;
+const AF_INET = 2;
 /** What these may fail with without any fault of the network's: what Linux gives when it is short of something. */
 const ERRNOS: Record<number, readonly number[]> = {
   [OP_ACCEPT]: [-12, -23, -24, -103, -105], // ENOMEM, ENFILE, EMFILE, ECONNABORTED, ENOBUFS
@@ -165,8 +166,8 @@ export class SimGate {
   }
 
   listen(options: ListenOptions): { slot: number; port: number } | number {
-    const { net } = this.#host.world;
-    const bound = net.bind(options);
+    const { net, machines } = this.#host.world;
+    const bound = net.bind(options, machines.of(this.#host.shard));
     if (typeof bound === 'number') return bound;
     const listener = new SimListener(this.#host, bound, options.backlog);
     const slot = this.install(listener, 0, GRANT_SLOTS);
@@ -234,7 +235,7 @@ export class SimGate {
     if (type !== SOCK_STREAM) this.finish(op, Errno.EOPNOTSUPP);
     else if (world.fault('noFiles', this.#host.shard, OP_SOCKET, Errno.ENFILE)) this.#later(op, Errno.ENFILE);
     else {
-      const slot = this.install(new SimSocket(world));
+      const slot = this.install(new SimSocket(world, world.machines.of(this.#host.shard)));
       this.#later(op, slot < 0 ? Errno.ENFILE : slot);
     }
   }
@@ -242,8 +243,9 @@ export class SimGate {
   #connect(op: Op, slot: number, bytes: number): void {
     const socket = this.#socket(op, slot);
     if (socket === undefined) return;
-    const key = placeOf(Buffer.from(this.#host.window.bytes.subarray(op.ptr, op.ptr + bytes)));
-    socket.connect(op, this.#host, key);
+    const { window, world, shard } = this.#host;
+    const { address, name } = targetOf(Buffer.from(window.bytes.subarray(op.ptr, op.ptr + bytes)));
+    socket.connect(op, this.#host, world.machines.at(address, shard), name);
   }
 
   /** The kernel closes what a ring had open. */
@@ -253,9 +255,10 @@ export class SimGate {
   }
 }
 
-/** What names a listener within the world: a port, or a path. Every address is this one machine's. */
-function placeOf(address: Buffer): string {
-  const family = address.readUInt16LE(0);
-  if (family === AF_UNIX) return `unix:${address.toString('utf8', 2, address.indexOf(0, 2))}`;
-  return String(address.readUInt16BE(2)); // at the same place in both families
+/** Whom a sockaddr means. IPv6 and paths are always of the machine that asks. */
+function targetOf(bytes: Buffer): { address: string; name: string } {
+  const family = bytes.readUInt16LE(0);
+  if (family === AF_UNIX) return { address: '', name: `unix:${bytes.toString('utf8', 2, bytes.indexOf(0, 2))}` };
+  const name = String(bytes.readUInt16BE(2));
+  return { address: family === AF_INET ? bytes.subarray(4, 8).join('.') : '', name };
 }

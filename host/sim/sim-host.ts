@@ -136,9 +136,8 @@ export class SimHost implements ShardHost {
     return Atomics.load(this.#i32, DIRTY) !== 0 || Atomics.load(this.#i32, DIRTY + 1) !== 0;
   }
 
-  /** Every name is this one machine. */
-  resolve(_hostname: string): string {
-    return '127.0.0.1';
+  resolve(hostname: string): string {
+    return this.world.machines.resolve(hostname);
   }
 
   listen(options: ListenOptions): Bound {

@@ -10,6 +10,7 @@
 import type { ListenOptions } from '../hosts/host.js';
 import { CQE_BUFFER, CQE_BUFFER_SHIFT, Errno, type Op, type OpOwner } from '../hosts/portable-window.js';
 import type { SimHost } from './sim-host.js';
+import { NOWHERE } from './sim-machines.js';
 import type { World } from './world.js';
 
 const WINDOW_BYTES = 65_536;
@@ -19,6 +20,7 @@ const RETRIES = 5;
 const EADDRINUSE = -98;
 const ETIMEDOUT = -110;
 const ECONNREFUSED = -111;
+const EHOSTUNREACH = -113;
 const SHUT_RD = 0;
 const SHUT_WR = 1;
 const OP_ACCEPT = 13;
@@ -27,7 +29,9 @@ const OP_SEND = 26;
 const OP_RECV = 27;
 
 export interface Place {
+  /** Machine and port, or machine and path. */
   readonly key: string;
+  readonly machine: number;
   readonly port: number;
   readonly isShared: boolean;
 }
@@ -48,17 +52,19 @@ export class SimNet {
     return ++this.#sockets;
   }
 
-  bind({ address, port, reusePort, isFirst }: ListenOptions): Place | number {
+  bind({ address, port, reusePort, isFirst }: ListenOptions, machine: number): Place | number {
+    const place = (name: string, isShared: boolean) => ({ key: `${machine}:${name}`, machine, port: 0, isShared });
     if (address.startsWith('unix:')) {
-      return this.#listeners.has(address) ? EADDRINUSE : { key: address, port: 0, isShared: false };
+      const path = place(address, false);
+      return this.#listeners.has(path.key) ? EADDRINUSE : path;
     }
     if (port === 0) {
-      while (this.#listeners.has(String(this.#nextPort))) this.#nextPort++;
-      return { key: String(this.#nextPort), port: this.#nextPort++, isShared: reusePort };
+      while (this.#listeners.has(`${machine}:${this.#nextPort}`)) this.#nextPort++;
+      return { ...place(String(this.#nextPort), reusePort), port: this.#nextPort++ };
     }
-    const there = this.#listeners.get(String(port)) ?? [];
+    const there = this.#listeners.get(`${machine}:${port}`) ?? [];
     const isFree = there.length === 0 || (reusePort && !isFirst && there.every((other) => other.place.isShared));
-    return isFree ? { key: String(port), port, isShared: reusePort } : EADDRINUSE;
+    return isFree ? { ...place(String(port), reusePort), port } : EADDRINUSE;
   }
 
   add(listener: SimListener): void {
@@ -150,6 +156,7 @@ export class SimSocket implements OpOwner {
   refs = 0;
   readonly number: number;
   readonly #world: World;
+  readonly #machine: number;
   #state: 'idle' | 'connecting' | 'open' | 'closed' = 'idle';
   #peer: SimSocket | undefined;
   #inbox: Buffer[] = [];
@@ -165,14 +172,20 @@ export class SimSocket implements OpOwner {
   #isBroken = false;
   #error = 0; // happened, and no operation has been told
 
-  constructor(world: World) {
+  constructor(world: World, machine: number) {
     this.#world = world;
+    this.#machine = machine;
     this.number = world.net.nextNumber();
+  }
+
+  get #farMachine(): number {
+    return this.#peer === undefined ? this.#machine : this.#peer.#machine;
   }
 
   // --- connecting ----------------------------------------------------------------------------------------------------
 
-  connect(op: Op, host: SimHost, key: string): void {
+  /** `machine`: where `name`, a port or a path, is looked for. */
+  connect(op: Op, host: SimHost, machine: number, name: string): void {
     if (this.#state !== 'idle') {
       host.gate.finish(op, Errno.EISCONN);
       return;
@@ -183,7 +196,8 @@ export class SimSocket implements OpOwner {
     const isRefused = this.#world.fault('refuse', host.shard, OP_CONNECT, ECONNREFUSED);
     if (isRefused && this.#world.random.chance(0.25)) this.#knock(() => this.#refuse(ETIMEDOUT), RETRY_US * RETRIES);
     else if (isRefused) this.#knock(() => this.#refuse(ECONNREFUSED));
-    else this.#knock(() => this.#reach(key, 0));
+    else if (machine === NOWHERE) this.#knock(() => this.#refuse(EHOSTUNREACH));
+    else this.#knock(() => this.#reach(machine, name, 0));
   }
 
   #knock(then: () => void, waitUs = 0): void {
@@ -198,14 +212,16 @@ export class SimSocket implements OpOwner {
     open.host.gate.finish(open.op, errno);
   }
 
-  #reach(key: string, tries: number): void {
+  #reach(machine: number, name: string, tries: number): void {
     if (this.#connect === undefined) return;
-    const listener = this.#world.net.find(key);
-    if (listener === undefined) this.#refuse(ECONNREFUSED);
-    else if (listener.isFull && tries === RETRIES) this.#refuse(ETIMEDOUT);
-    else if (listener.isFull) this.#knock(() => this.#reach(key, tries + 1), RETRY_US);
+    const isCut = this.#world.machines.isCut(this.#machine, machine);
+    const listener = this.#world.net.find(`${machine}:${name}`);
+    const isLost = isCut || listener?.isFull;
+    if (isLost && tries === RETRIES) this.#refuse(ETIMEDOUT);
+    else if (isLost) this.#knock(() => this.#reach(machine, name, tries + 1), RETRY_US);
+    else if (listener === undefined) this.#refuse(ECONNREFUSED);
     else {
-      const other = new SimSocket(this.#world);
+      const other = new SimSocket(this.#world, machine);
       other.#state = 'open';
       other.#peer = this;
       this.#peer = other;
@@ -278,7 +294,11 @@ export class SimSocket implements OpOwner {
     const world = this.#world;
     const atNs = world.nowNs + world.random.below(world.faults.latencyUs * 1000 + 1);
     this.#lastArrivalNs = Math.max(this.#lastArrivalNs + 1, atNs);
-    world.calendar.add(this.#lastArrivalNs, arrive);
+    world.calendar.add(this.#lastArrivalNs, () => {
+      const there = this.#farMachine;
+      if (!world.machines.isCut(this.#machine, there)) arrive();
+      else world.machines.hold(this.#machine, there, () => this.#travel(arrive)); // TCP sends it again
+    });
   }
 
   #pushSends(): void {
@@ -402,7 +422,12 @@ export class SimSocket implements OpOwner {
 
   /** The other end has reset the connection: this one learns so after a while. */
   abort(): void {
-    this.#world.after(this.#world.faults.latencyUs, () => this.#broken(Errno.ECONNRESET));
+    const { machines, faults } = this.#world;
+    this.#world.after(faults.latencyUs, () => {
+      const there = this.#farMachine;
+      if (!machines.isCut(this.#machine, there)) this.#broken(Errno.ECONNRESET);
+      else machines.hold(this.#machine, there, () => this.abort());
+    });
   }
 
   /** Nobody took this connection: its client is reset. */

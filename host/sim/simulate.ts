@@ -7,6 +7,7 @@
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { Calls } from '../calls/call.js';
 import { coreModule, makeMemory } from '../core.js';
 import { FeatherstarError, optionError } from '../errors.js';
@@ -20,6 +21,7 @@ import { enterShard, findShard, Shard } from '../shard.js';
 import { checkFaults, type SimFaults } from './faults.js';
 import { replaceGlobals } from './globals.js';
 import { SimHost } from './sim-host.js';
+import { Machines } from './sim-machines.js';
 import { Place, START_NS, World } from './world.js';
 
 export interface SimOptions {
@@ -30,6 +32,8 @@ export interface SimOptions {
   /** The shard module; each shard gets an instance of its own. */
   module?: URL | string | undefined;
   faults?: SimFaults | undefined;
+  /** Named machines, for the network only: the shards on each, `{ web: [0, 1], db: [2] }`. Default: all are one. */
+  hosts?: Readonly<Record<string, readonly number[]>> | undefined;
   /** Of the tables, as in RuntimeOptions; the defaults are small here, so that they are reached. */
   limits?: Partial<Limits> | undefined;
   /** How long everything may take to close by itself when the program is done, ms of the world's time. Default 4500. */
@@ -110,6 +114,18 @@ export class SimWorld {
     this.#world.freeze(this.#place(shard), ms * 1000);
   }
 
+  /** Cuts the network between two of `hosts`: what is sent is held, and who connects gets ETIMEDOUT after a while. */
+  partition(a: string, b: string): void {
+    this.#world.machines.cut(a, b);
+    this.note(`the network is cut between ${a} and ${b}`);
+  }
+
+  /** What was held arrives now. */
+  heal(a: string, b: string): void {
+    this.#world.machines.heal(a, b);
+    this.note(`the network is whole again between ${a} and ${b}`);
+  }
+
   #place(shard: number): Place {
     const place = this.#world.places[shard];
     if (place === undefined) throw optionError('shard', shard, `an integer from 0 to ${this.#world.places.length - 1}`);
@@ -141,7 +157,7 @@ const GRACE_MS = 250;
 const LOOK_MS = 2;
 const SEED_MAX = 2 ** 53 - 1;
 
-interface Checked extends Required<Omit<SimOptions, 'faults' | 'limits' | 'module'>> {
+interface Checked extends Required<Omit<SimOptions, 'faults' | 'hosts' | 'limits' | 'module'>> {
   module: string | undefined;
   limits: Limits;
 }
@@ -171,6 +187,11 @@ function check(options: SimOptions): Checked {
   };
 }
 
+function checkHosts(hosts: SimOptions['hosts'] = {}): Readonly<Record<string, readonly number[]>> {
+  if (typeof hosts !== 'object' || hosts === null) throw optionError('hosts', hosts, 'an object');
+  return hosts;
+}
+
 /** The sha256 of the core.wasm that simulations run, in hexadecimal digits. */
 export function coreHash(): string {
   return createHash('sha256')
@@ -191,12 +212,13 @@ export async function simulate<T>(
 ): Promise<SimReport<T>> {
   const checked = check(options);
   const faults = checkFaults(options.faults);
+  const machines = new Machines(checkHosts(options.hosts), checked.shards);
   if (running || findShard() !== undefined) {
     throw new FeatherstarError('FEATHERSTAR_OPTION', 'this thread is a shard already, or simulates one: one at a time');
   }
   running = true;
   const { seed } = checked;
-  const world = new World(seed, faults, checked.traceEvents, {
+  const world = new World(seed, faults, machines, checked.traceEvents, {
     maxTurns: checked.maxTurns,
     maxNs: checked.maxMs * 1e6,
   });
@@ -263,7 +285,7 @@ function makeShards(world: World, { shards, limits }: Checked): void {
   }
 }
 
-/** Each shard gets an instance of its own, as a thread would: the query makes it another module. */
+/** Each shard gets an instance of its own, as a thread would. */
 async function loadModules(world: World, module: string | undefined): Promise<void> {
   const run = ++runs;
   for (const place of world.places) {
@@ -274,16 +296,22 @@ async function loadModules(world: World, module: string | undefined): Promise<vo
     world.loading = place.index; // the loader has real files to read, so timers and files are real as long
     enterShard(place.shard);
     setRuntime(place.runtime);
-    const url = new URL(module);
-    url.searchParams.set('simulated', `${run}.${place.index}`);
     try {
-      place.shard.calls?.setModule(await importModule(url.href));
+      place.shard.calls?.setModule(await importModule(anew(module, `${run}.${place.index}`)));
     } finally {
       world.loading = -1;
       enterShard(undefined);
       setRuntime(undefined);
     }
   }
+}
+
+/** The module's URL with a query, which makes it another module. Bun ignores the query of a URL, but not of a path. */
+function anew(module: string, mark: string): string {
+  const url = new URL(module);
+  url.searchParams.set('simulated', mark);
+  const isPath = process.versions.bun !== undefined && url.protocol === 'file:';
+  return isPath ? `${fileURLToPath(module)}${url.search}` : url.href;
 }
 
 /** Runs on another shard. What comes back comes as a turn of the shard that asked. */

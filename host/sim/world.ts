@@ -22,6 +22,7 @@ import { Calendar, type Entry } from './calendar.js';
 import type { Faults } from './faults.js';
 import { Random } from './random.js';
 import type { SimHost } from './sim-host.js';
+import type { Machines } from './sim-machines.js';
 import { SimNet } from './sim-net.js';
 import { type EventName, Trace } from './trace.js';
 
@@ -70,6 +71,7 @@ export class World {
   readonly trace: Trace;
   readonly faults: Faults;
   readonly net: SimNet;
+  readonly machines: Machines;
   readonly places: Place[] = [];
   nowNs = START_NS;
   turns = 0;
@@ -84,7 +86,8 @@ export class World {
   #isOver = false;
   #end: { resolve: () => void; reject: (error: unknown) => void } | undefined;
 
-  constructor(seed: number, faults: Faults, traceEvents: number, limits: WorldLimits) {
+  constructor(seed: number, faults: Faults, machines: Machines, traceEvents: number, limits: WorldLimits) {
+    this.machines = machines;
     this.random = new Random(seed, 0);
     this.fortune = new Random(seed, 1);
     this.trace = new Trace(traceEvents, START_NS);

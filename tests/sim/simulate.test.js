@@ -4,8 +4,10 @@
 //
 // Next: tests/sim/program.js, the program of `npm run sim`.
 
-import { spawn as startProcess } from 'node:child_process';
+import childProcess, { spawn as startProcess } from 'node:child_process';
+import fs from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import net from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { interval, now, runtime, sleep, spawn, yieldNow } from 'featherstar';
 import { connect, listen } from 'featherstar/net';
@@ -252,10 +254,72 @@ test('a port is taken once', async () => {
   assert.is(value, 'EADDRINUSE');
 });
 
+const twoHosts = { shards: 2, hosts: { web: [0], db: [1] } };
+
+test('a partition holds what is sent, and lets nobody in, until it is healed', async () => {
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    const { value } = await simulate({ seed, ...twoHosts }, async (world) => {
+      await world.on(1, async () => {
+        const listener = await listen({ port: 80, reusePort: false });
+        spawn(async () => {
+          for await (const socket of listener) {
+            for await (const bytes of socket) await socket.write(bytes);
+            await socket.end();
+          }
+        });
+      });
+      const socket = await connect({ port: 80, hostname: 'db' });
+      world.partition('web', 'db');
+      await socket.write('first ');
+      await socket.write('second');
+      const late = await rejection(connect({ port: 80, hostname: 'db' }));
+      const start = world.elapsedMs;
+      await sleep(10_000);
+      world.heal('web', 'db');
+      await socket.end();
+      let text = '';
+      for await (const bytes of socket) text += Buffer.from(bytes);
+      return [text, late.errnoName, world.elapsedMs - start < 10_100];
+    });
+    assert.equal(value, ['first second', 'ETIMEDOUT', true]);
+  }
+});
+
+test('hosts have ports of their own; nobody is where no host is', async () => {
+  const { value } = await simulate({ seed: 1, ...twoHosts }, async (world) => {
+    const listening = [0, 1].map((shard) => world.on(shard, async () => (await listen({ port: 80 })).port));
+    const ports = await Promise.all(listening);
+    const codes = [];
+    for (const hostname of ['10.0.0.9', '10.0.0.2', 'web']) {
+      const attempt = connect({ port: 80, hostname });
+      codes.push(
+        await attempt.then(
+          () => 'connected',
+          (error) => error.errnoName,
+        ),
+      );
+    }
+    codes.push((await rejection(connect({ port: 80, hostname: 'other' }))).code);
+    return [ports, codes];
+  });
+  assert.equal(value, [
+    [80, 80],
+    ['EHOSTUNREACH', 'connected', 'connected', 'FEATHERSTAR_OPTION'],
+  ]);
+  const bad = await rejection(simulate({ seed: 1, hosts: { a: [0], b: [0] } }, () => undefined));
+  assert.match(bad.message, /^hosts.b must be/);
+});
+
 // --- the border -----------------------------------------------------------------------------------------------------
 
 test('doors to the real world are shut, with a clear error', async () => {
-  const doors = [() => fetch('http://127.0.0.1:1/'), () => readFile('/'), () => startProcess('true')];
+  const doors = [
+    () => fetch('http://127.0.0.1:1/'),
+    () => fs.promises.readFile('/'),
+    () => childProcess.spawn('true'),
+    () => net.connect(1),
+  ];
+  if (process.versions.bun === undefined && !('Deno' in globalThis)) doors.push(() => readFile('/')); // see the page
   for (const door of doors) {
     const error = await rejection(simulate({ seed: 1 }, async () => door()));
     assert.is(error.cause.code, 'FEATHERSTAR_SIMULATION');

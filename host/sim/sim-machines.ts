@@ -1,0 +1,87 @@
+// The machines of a simulated world: which shard is on which, what they are called, and between which of them the cable
+// is cut. Without names everything is one machine, whatever address is asked for.
+
+import { FeatherstarError, optionError } from '../errors.js';
+
+/** Nobody has this address. */
+export const NOWHERE = -1;
+
+export class Machines {
+  readonly #names: string[];
+  readonly #ofShard: number[];
+  readonly #cut = new Set<string>();
+  readonly #held = new Map<string, (() => void)[]>();
+
+  /** `hosts`: the shards of each machine by its name. Shards without one are on a machine without a name. */
+  constructor(hosts: Readonly<Record<string, readonly number[]>>, shards: number) {
+    this.#names = Object.keys(hosts);
+    this.#ofShard = new Array(shards).fill(this.#names.length);
+    const seen = new Set<number>();
+    for (const [name, those] of Object.entries(hosts)) {
+      const wanted = `an array of shards from 0 to ${shards - 1}, each on one host`;
+      if (!Array.isArray(those)) throw optionError(`hosts.${name}`, those, wanted);
+      for (const shard of those) {
+        const isFine = Number.isInteger(shard) && shard >= 0 && shard < shards && !seen.has(shard);
+        if (!isFine) throw optionError(`hosts.${name}`, shard, wanted);
+        seen.add(shard);
+        this.#ofShard[shard] = this.#names.indexOf(name);
+      }
+    }
+  }
+
+  of(shard: number): number {
+    return this.#ofShard[shard];
+  }
+
+  #number(name: string): number {
+    const number = this.#names.indexOf(name);
+    if (number < 0) throw optionError('host', name, `one of ${this.#names.join(', ')}`);
+    return number;
+  }
+
+  /** The address of a name. */
+  resolve(name: string): string {
+    if (this.#names.length === 0 || name === 'localhost') return '127.0.0.1';
+    const number = this.#names.indexOf(name);
+    if (number >= 0) return `10.0.0.${number + 1}`;
+    throw new FeatherstarError('FEATHERSTAR_OPTION', `hostname ${name} cannot be resolved`);
+  }
+
+  /** The machine with that address, as seen by a shard; NOWHERE. */
+  at(address: string, shard: number): number {
+    if (this.#names.length === 0 || address === '' || address.startsWith('127.')) return this.of(shard);
+    const number = Number(/^10\.0\.0\.(\d+)$/.exec(address)?.[1]) - 1;
+    return number >= 0 && number < this.#names.length ? number : NOWHERE;
+  }
+
+  // --- partitions ----------------------------------------------------------------------------------------------------
+
+  isCut(a: number, b: number): boolean {
+    return this.#cut.has(pair(a, b));
+  }
+
+  cut(a: string, b: string): void {
+    this.#cut.add(pair(this.#number(a), this.#number(b)));
+  }
+
+  /** What was on its way goes on. */
+  heal(a: string, b: string): void {
+    const key = pair(this.#number(a), this.#number(b));
+    this.#cut.delete(key);
+    const held = this.#held.get(key) ?? [];
+    this.#held.delete(key);
+    for (const go of held) go();
+  }
+
+  /** Keeps what arrives at a cut until that is healed, in order. */
+  hold(a: number, b: number, go: () => void): void {
+    const key = pair(a, b);
+    const held = this.#held.get(key) ?? [];
+    held.push(go);
+    this.#held.set(key, held);
+  }
+}
+
+function pair(a: number, b: number): string {
+  return a < b ? `${a}-${b}` : `${b}-${a}`;
+}
