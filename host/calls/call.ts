@@ -14,7 +14,8 @@ import { Line, type Reject, type Resolve, WaitingCall } from './call-line.js';
 import { type CallOptions, GivenSignals, signalsAmong, Watch } from './call-signals.js';
 import { Decoder } from './decoder.js';
 import { Encoder, tooLarge } from './encoder.js';
-import { INTERNAL_FIRST, internalMethod, type Part, runInternal } from './internal.js';
+import { Functions, type ShardFunction } from './functions.js';
+import { internalMethod, type Part } from './internal.js';
 import { arrived, endOfCallHere, handOverAll, moveAll, type SharedBytes } from './shared-bytes.js';
 
 const OK = 0;
@@ -55,8 +56,6 @@ interface Abort {
   reason: unknown;
 }
 
-export type ShardFunction = (...args: never[]) => unknown;
-
 // One executor for all promises: what it leaves here is taken at once.
 let resolveNew: Resolve;
 let rejectNew: Reject;
@@ -83,8 +82,7 @@ export class Calls {
   readonly #dying = new Set<number>(); // down, and perhaps with answers that nobody has read yet
   readonly #onDown = new Set<(peer: number) => void>();
   #held: HeldReply[] = [];
-  #functions: ShardFunction[] | undefined;
-  #methods = new Map<string, number>();
+  readonly #functions = new Functions();
   #early: number[] = [];
   #arenaWaits = false;
   #caller = NOBODY; // whose arguments are being decoded
@@ -103,13 +101,9 @@ export class Calls {
     this.#aborts = Array.from({ length: shardCount }, () => ({ waiting: [], isOut: false }));
   }
 
-  /** The shard module's functions. The same module is loaded in every shard, so sorted names give the same numbers. */
+  /** The shard module is loaded. Calls that have come before it are run now. */
   setModule(exports: Record<string, unknown>): void {
-    const names = Object.keys(exports)
-      .filter((name) => typeof exports[name] === 'function')
-      .sort();
-    this.#methods = new Map(names.map((name, i) => [name, i]));
-    this.#functions = names.map((name) => exports[name] as ShardFunction);
+    this.#functions.set(exports);
     const early = this.#early;
     this.#early = [];
     for (const index of early) this.#onRequest(index);
@@ -117,14 +111,13 @@ export class Calls {
 
   /** A function or class that the shard module exports. */
   exported(name: string): ShardFunction | undefined {
-    const method = this.#methods.get(name);
-    return method === undefined ? undefined : this.#functions?.[method];
+    return this.#functions.exported(name);
   }
 
   // --- calling -------------------------------------------------------------------------------------------------------
 
   call(peer: number, name: string, args: readonly unknown[], options?: CallOptions): Promise<unknown> {
-    const method = this.#methods.get(name);
+    const method = this.#functions.number(name);
     if (method !== undefined) return this.#begin(peer, method, args, options);
     const text = `the shard module exports no function ${JSON.stringify(name)}`;
     return Promise.reject(new FeatherstarError('FEATHERSTAR_MODULE', text));
@@ -203,29 +196,11 @@ export class Calls {
     let result: unknown;
     try {
       await undefined;
-      if (!isOver?.()) result = await this.#run(method, own);
+      if (!isOver?.()) result = await this.#functions.run(method, own);
     } finally {
       if (own !== args) endOfCallHere(own, result);
     }
     return result;
-  }
-
-  #run(method: number, args: readonly unknown[]): unknown {
-    if (method >= INTERNAL_FIRST) return runInternal(method, args as unknown[]);
-    const run = this.#functions?.[method] as ((...args: unknown[]) => unknown) | undefined;
-    if (run === undefined) {
-      throw new FeatherstarError('FEATHERSTAR_MODULE', `the shard module has no function ${method}`);
-    }
-    switch (args.length) {
-      case 0:
-        return run();
-      case 1:
-        return run(args[0]);
-      case 2:
-        return run(args[0], args[1]);
-      default:
-        return run(...args);
-    }
   }
 
   /** Sends what the encoder holds. False if it has to wait. */
@@ -386,7 +361,7 @@ export class Calls {
 
   onReady(kind: number, index: number, abandoned: number): void {
     if (kind === ReadyKind.REQUEST) {
-      if (this.#functions === undefined) this.#early.push(index);
+      if (!this.#functions.isLoaded) this.#early.push(index);
       else this.#onRequest(index);
     } else if (kind === ReadyKind.REPLY) this.#onReply(index, abandoned !== 0);
     else this.#retry(index);
@@ -409,7 +384,7 @@ export class Calls {
       guests = this.#decoder.arrived;
       if (payload !== 0) this.#shard.core.arenaRelease(payload);
       if (method === ABORT) this.#given.abort(peer, args[0] as number[], args[1]);
-      else result = this.#run(method, args);
+      else result = this.#functions.run(method, args);
     } catch (error) {
       status = THREW;
       result = error;

@@ -1,0 +1,51 @@
+// What can be called on a shard: the functions of the shard module, by number, and the library's own (internal.ts). Every
+// shard loads the same module, so sorted names give the same numbers everywhere, and a call carries 16 bits of a name.
+
+import { FeatherstarError } from '../errors.js';
+import { INTERNAL_FIRST, runInternal } from './internal.js';
+
+export type ShardFunction = (...args: never[]) => unknown;
+
+export class Functions {
+  #functions: ShardFunction[] | undefined;
+  #numbers = new Map<string, number>();
+
+  set(exports: Record<string, unknown>): void {
+    const names = Object.keys(exports)
+      .filter((name) => typeof exports[name] === 'function')
+      .sort();
+    this.#numbers = new Map(names.map((name, i) => [name, i]));
+    this.#functions = names.map((name) => exports[name] as ShardFunction);
+  }
+
+  get isLoaded(): boolean {
+    return this.#functions !== undefined;
+  }
+
+  number(name: string): number | undefined {
+    return this.#numbers.get(name);
+  }
+
+  exported(name: string): ShardFunction | undefined {
+    const number = this.#numbers.get(name);
+    return number === undefined ? undefined : this.#functions?.[number];
+  }
+
+  run(number: number, args: readonly unknown[]): unknown {
+    if (number >= INTERNAL_FIRST) return runInternal(number, args as unknown[]);
+    const run = this.#functions?.[number] as ((...args: unknown[]) => unknown) | undefined;
+    if (run === undefined) {
+      throw new FeatherstarError('FEATHERSTAR_MODULE', `the shard module has no function ${number}`);
+    }
+    switch (args.length) {
+      case 0:
+        return run();
+      case 1:
+        return run(args[0]);
+      case 2:
+        return run(args[0], args[1]);
+      default:
+        return run(...args);
+    }
+  }
+}
