@@ -1,5 +1,5 @@
-// What can be called on a shard: the functions of the shard module, by number, and the library's own (internal.ts). Every
-// shard loads the same module, so sorted names give the same numbers everywhere, and a call carries 16 bits of a name.
+// What can be called on a shard: the functions of the shard module, by number, and those of the library (internal.ts).
+// Every shard loads the same module, so sorted names give the same numbers, and a call carries 16 bits for a name.
 
 import { FeatherstarError } from '../errors.js';
 import { INTERNAL_FIRST, runInternal } from './internal.js';
