@@ -7,6 +7,7 @@ import type { Shard } from './shard.js';
 const FIXED_FILE = 1;
 const BUFFER_SELECT = 32;
 const CQE_SKIP_SUCCESS = 64;
+const OP_RECVMSG = 10;
 const OP_ACCEPT = 13;
 const OP_SEND = 26;
 const OP_RECV = 27;
@@ -106,6 +107,32 @@ export function connectFile(
 ): number {
   shard.host.poke();
   return checked(shard.core.submit(OP_CONNECT, FIXED_FILE, 0, file, bytes, ptr, 0, 0, 0, owner, tag));
+}
+
+/**
+ * Receives datagrams until cancelled, or -ENOBUFS, or an empty one: each into a buffer that the kernel picks, behind a
+ * struct io_uring_recvmsg_out and 28 bytes with the sender's sockaddr.
+ */
+export function receiveDatagrams(shard: Shard, file: number, owner: number, tag: number): number {
+  const flags = FIXED_FILE | BUFFER_SELECT;
+  const index = shard.submit(OP_RECVMSG, flags, RECV_MULTISHOT, file, 0, 0, 0, 0, owner, tag);
+  return staged(shard, index, owner, tag);
+}
+
+/** Sends one datagram to the sockaddr at `address`; of 0 bytes: to where the socket is connected. */
+export function sendDatagram(
+  shard: Shard,
+  file: number,
+  address: number,
+  addressBytes: number,
+  ptr: number,
+  len: number,
+  owner: number,
+  tag: number,
+): number {
+  const at = addressBytes === 0 ? 0 : address;
+  shard.host.poke();
+  return checked(shard.core.submit(OP_SEND, FIXED_FILE, 0, file, at, ptr, len, 0, addressBytes, owner, tag));
 }
 
 /** TCP_NODELAY. Kernels before 6.7 cannot, and nobody waits for it: then small writes may be held back for others. */

@@ -30,6 +30,14 @@ export interface ListenOptions {
   isFirst: boolean;
 }
 
+export interface DatagramOptions {
+  /** Numeric IPv4 or IPv6 address. */
+  address: string;
+  port: number;
+  reusePort: boolean;
+  isFirst: boolean;
+}
+
 export function listenClosedError(): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed while it began to listen');
 }
@@ -74,6 +82,8 @@ export interface ShardHost {
   listen(options: ListenOptions): Bound | Promise<Bound>;
   /** The address of a name, where the host has its own names; else the system is asked. */
   resolve?(hostname: string): string;
+  /** Opens a UDP socket that is bound. Without it the host has none. */
+  bindDatagrams?(options: DatagramOptions): Bound | Promise<Bound>;
   /** What peers need to wake this shard: one for each peer, in shard order. */
   doorbells(shardCount: number): DoorbellToken[];
   /** How this shard wakes `peer`; undefined: not any more. */

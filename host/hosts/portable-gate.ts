@@ -1,6 +1,7 @@
 // The portable host's gate: reads submissions as the kernel would, checks them as host/native/gate.c does, and hands
 // them to the sockets of the file slots that they name. What it refuses is answered with an error and counted. What
-// the gate admits and node:net cannot do (files, polls, datagrams, peeking, cancelling by slot) is -EOPNOTSUPP.
+// the gate admits and Node cannot do (files, polls, datagrams before they are bound, peeking, cancelling by slot) is
+// -EOPNOTSUPP.
 //
 //   submission window --> take() --> check --> slot's socket or listener --> portable-window.ts
 //
@@ -9,9 +10,11 @@
 //
 // Next: portable.ts.
 
+import type { Socket as DatagramSocket } from 'node:dgram';
 import { Socket } from 'node:net';
 import { Control } from '../layout.js';
 import type { MessagePortLike, Windows } from './host.js';
+import { type Place, PortableDatagrams } from './portable-datagrams.js';
 import { PortableListener, PortableSocket, READ_AHEAD_BYTES, SHUT_RDWR, type Target } from './portable-sockets.js';
 import { Errno, Op, type PortableWindow } from './portable-window.js';
 
@@ -32,6 +35,7 @@ const OP_READ = 22;
 const OP_WRITE = 23;
 const OP_SEND = 26;
 const OP_RECV = 27;
+const OP_RECVMSG = 10;
 const OP_SHUTDOWN = 34;
 const OP_MSG_RING = 40;
 const OP_SOCKET = 45;
@@ -57,10 +61,12 @@ const AF_UNIX = 1;
 const AF_INET = 2;
 const AF_INET6 = 10;
 const ADDRESS_BYTES = 128;
+const IN_BYTES = 16; // sockaddr_in, sockaddr_in6
+const IN6_BYTES = 28;
 const SOCK_STREAM = 1;
 const SOCK_DGRAM = 2;
 
-type PortableFile = PortableSocket | PortableListener;
+type PortableFile = PortableSocket | PortableListener | PortableDatagrams;
 
 export class PortableGate {
   readonly fileSlots: number;
@@ -89,15 +95,15 @@ export class PortableGate {
 
   // --- file slots ----------------------------------------------------------------------------------------------------
 
-  /** A free slot for a listener, or -1. */
-  grant(listener: PortableListener): number {
+  /** A free slot for a socket that was bound, or -1. */
+  grant(listener: PortableListener | PortableDatagrams): number {
     const slot = this.#files.indexOf(undefined);
     if (slot < 0 || slot >= GRANT_SLOTS) return -1;
     this.#files[slot] = listener;
     return slot;
   }
 
-  /** Takes a listener's slot back that could not listen. */
+  /** Takes a slot back whose socket could not be bound. */
   withdraw(slot: number): void {
     this.#files[slot]?.close();
     this.#files[slot] = undefined;
@@ -118,6 +124,10 @@ export class PortableGate {
 
   listener(backlog: number): PortableListener {
     return new PortableListener(this.#window, backlog, this.#adopt);
+  }
+
+  datagrams(socket: DatagramSocket): PortableDatagrams {
+    return new PortableDatagrams(this.#window, socket);
   }
 
   /** Closes every file, and what is still being written. */
@@ -147,7 +157,7 @@ export class PortableGate {
     const ioprio = first >>> 16;
     const high = words[at + 9];
     const isMultishot =
-      (opcode === OP_RECV && (ioprio & RECV_MULTISHOT) !== 0) ||
+      ((opcode === OP_RECV || opcode === OP_RECVMSG) && (ioprio & RECV_MULTISHOT) !== 0) ||
       (opcode === OP_ACCEPT && (ioprio & ACCEPT_MULTISHOT) !== 0);
     const isQuiet = (flags & SQE_CQE_SKIP_SUCCESS) !== 0;
     const picksBuffer = (flags & SQE_BUFFER_SELECT) !== 0;
@@ -165,6 +175,9 @@ export class PortableGate {
         break;
       case OP_RECV:
         this.#receive(op, ioprio, fd, at);
+        break;
+      case OP_RECVMSG:
+        this.#receiveDatagrams(op, ioprio, fd, at);
         break;
       case OP_SEND:
         this.#send(op, ioprio, fd, at);
@@ -218,13 +231,38 @@ export class PortableGate {
   #socket(op: Op, slot: number): PortableSocket | undefined {
     const file = this.#file(op, slot);
     if (file instanceof PortableSocket) return file;
-    if (file !== undefined) this.#window.finish(op, Errno.ENOTCONN); // a listener
+    if (file !== undefined) this.#window.finish(op, Errno.ENOTCONN); // a listener, or datagrams
     return undefined;
   }
 
   /** Whether [ptr, ptr + len) lies in linear memory. */
   #isInside(at: number, len: number): boolean {
     return this.#words[at + 5] === 0 && (this.#words[at + 4] >>> 0) + len <= this.#memoryBytes;
+  }
+
+  /** See host/native/gate.c, admit_datagrams. */
+  #receiveDatagrams(op: Op, ioprio: number, fd: number, at: number): void {
+    const file = this.#file(op, fd);
+    if (file === undefined) return;
+    const words = this.#words;
+    const asksMore = op.ptr | words[at + 5] | words[at + 2] | words[at + 3] | op.len | words[at + 7] | words[at + 11];
+    const group = words[at + 10] & 0xffff;
+    if (ioprio !== RECV_MULTISHOT || !op.picksBuffer || op.isQuiet) this.#refuse(op, Errno.EINVAL);
+    else if (asksMore !== 0 || group !== 0) this.#refuse(op, Errno.EINVAL);
+    else if (file instanceof PortableDatagrams) file.receive(op);
+    else this.#window.finish(op, Errno.EOPNOTSUPP); // streams have no datagrams
+  }
+
+  /** Where a datagram goes, from a copy: `off` and `addr_len` carry it. A number: why it is refused. */
+  #destination(at: number): Place | undefined | number {
+    const words = this.#words;
+    const [low, high, addressBytes] = [words[at + 2] >>> 0, words[at + 3], words[at + 11] >>> 0];
+    if (addressBytes === 0) return low === 0 && high === 0 ? undefined : Errno.EINVAL;
+    if (addressBytes !== IN_BYTES && addressBytes !== IN6_BYTES) return Errno.EINVAL;
+    if (high !== 0 || low + addressBytes > this.#memoryBytes) return Errno.EFAULT;
+    const copy = Buffer.from(this.#window.bytes.subarray(low, low + addressBytes));
+    if (copy.readUInt16LE(0) !== (addressBytes === IN_BYTES ? AF_INET : AF_INET6)) return Errno.EPERM;
+    return targetOf(copy) as Place;
   }
 
   #receive(op: Op, ioprio: number, fd: number, at: number): void {
@@ -243,13 +281,16 @@ export class PortableGate {
   }
 
   #send(op: Op, ioprio: number, fd: number, at: number): void {
-    const socket = this.#socket(op, fd);
-    if (socket === undefined) return;
+    const file = this.#file(op, fd);
+    if (file === undefined) return;
     const flags = this.#words[at + 7];
     const knows = (ioprio & ~RECV_POLL_FIRST) === 0 && (flags & ~SEND_FLAGS) === 0;
-    if (!knows || op.picksBuffer) this.#refuse(op, Errno.EINVAL);
+    const to = this.#destination(at);
+    if (typeof to === 'number') this.#refuse(op, to);
+    else if (!knows || op.picksBuffer) this.#refuse(op, Errno.EINVAL);
     else if (!this.#isInside(at, op.len)) this.#refuse(op, Errno.EFAULT);
-    else socket.send(op, (flags & MSG_DONTWAIT) !== 0);
+    else if (file instanceof PortableDatagrams) file.send(op, to);
+    else this.#socket(op, fd)?.send(op, (flags & MSG_DONTWAIT) !== 0);
   }
 
   #accept(op: Op, ioprio: number, fd: number, at: number): void {
@@ -259,8 +300,8 @@ export class PortableGate {
     const asksMore =
       (ioprio & ~ACCEPT_MULTISHOT) | words[at + 2] | words[at + 3] | op.ptr | words[at + 5] | words[at + 7];
     if (asksMore !== 0) this.#refuse(op, Errno.EINVAL);
-    else if (file instanceof PortableSocket) this.#window.finish(op, Errno.EINVAL);
-    else file.accept(op);
+    else if (file instanceof PortableListener) file.accept(op);
+    else this.#window.finish(op, Errno.EINVAL);
   }
 
   #close(op: Op, fd: number, fileIndex: number): void {
@@ -330,15 +371,17 @@ export class PortableGate {
   }
 
   #connect(op: Op, fd: number, at: number): void {
-    const socket = this.#socket(op, fd);
-    if (socket === undefined) return;
+    const file = this.#file(op, fd);
+    if (file === undefined) return;
     const addressBytes = this.#words[at + 2] >>> 0; // `off` carries it
     if (this.#words[at + 3] !== 0 || addressBytes < 2 || addressBytes > ADDRESS_BYTES) this.#refuse(op, Errno.EINVAL);
     else if (!this.#isInside(at, addressBytes)) this.#refuse(op, Errno.EFAULT);
     else {
       const target = targetOf(this.#window.bytes.subarray(op.ptr, op.ptr + addressBytes));
       if (target === undefined) this.#window.finish(op, Errno.EINVAL);
-      else socket.connect(op, target);
+      else if (!(file instanceof PortableDatagrams)) this.#socket(op, fd)?.connect(op, target);
+      else if ('path' in target) this.#window.finish(op, Errno.EINVAL);
+      else file.connect(op, target);
     }
   }
 }

@@ -15,6 +15,7 @@
 //
 // Next: portable-gate.ts.
 
+import { createSocket, type Socket as DatagramSocket, type SocketOptions } from 'node:dgram';
 import { isIP, Server } from 'node:net';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { FeatherstarError, systemError } from '../errors.js';
@@ -22,6 +23,7 @@ import { Control } from '../layout.js';
 import type { ShardHost, Windows } from './host.js';
 import {
   type Bound,
+  type DatagramOptions,
   type DoorbellToken,
   type ListenOptions,
   listenClosedError,
@@ -268,6 +270,57 @@ export class PortableHost implements ShardHost {
     const bound = listener.server.address();
     return { slot, port: typeof bound === 'object' && bound !== null ? bound.port : 0 };
   }
+
+  async bindDatagrams(options: DatagramOptions): Promise<Bound> {
+    const reusePort = options.reusePort && this.sharesPorts;
+    if (reusePort && options.isFirst && options.port !== 0) {
+      const alone = openDatagrams(options, false);
+      await bindDatagramSocket(alone, options); // rejects if anybody is there
+      alone.close();
+    }
+    if (this.#isClosed) throw listenClosedError();
+    const socket = openDatagrams(options, reusePort);
+    const file = this.#gate.datagrams(socket);
+    const slot = this.#gate.grant(file);
+    if (slot < 0) {
+      file.close();
+      throw systemError('bind', Errno.ENFILE, placeOf(options));
+    }
+    try {
+      await bindDatagramSocket(socket, options);
+    } catch (error) {
+      this.#gate.withdraw(slot);
+      throw error;
+    }
+    file.watch();
+    return { slot, port: socket.address().port };
+  }
+}
+
+/** Node knows reusePort since 22.12, its types here not yet. An address is not looked up, so nothing waits for it. */
+function openDatagrams({ address }: DatagramOptions, reusePort: boolean): DatagramSocket {
+  const family = isIP(address);
+  type Lookup = (error: null, address: string, family: number) => void;
+  const lookup = (host: string, _options: unknown, callback: Lookup) => callback(null, host, isIP(host));
+  const options = { type: family === 6 ? 'udp6' : 'udp4', lookup, ...(reusePort ? { reusePort } : {}) };
+  return createSocket(options as SocketOptions);
+}
+
+function bindDatagramSocket(socket: DatagramSocket, options: DatagramOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onClose = () => reject(listenClosedError());
+    const onError = (error: unknown) => {
+      socket.off('close', onClose);
+      reject(systemError('bind', errnoOf(error), placeOf(options)));
+    };
+    socket.once('error', onError);
+    socket.once('close', onClose);
+    socket.bind({ address: options.address, port: options.port, exclusive: true }, () => {
+      socket.off('error', onError);
+      socket.off('close', onClose);
+      resolve();
+    });
+  });
 }
 
 function bind(server: Server, where: object): Promise<void> {

@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 import { FeatherstarError, systemError } from '../errors.js';
 import {
   type Bound,
+  type DatagramOptions,
   type DoorbellToken,
   type ListenOptions,
   listenClosedError,
@@ -47,6 +48,7 @@ interface NativeAddon {
 
 const LISTEN_REUSE_PORT = 1;
 const LISTEN_FIRST = 4;
+const LISTEN_DATAGRAMS = 8;
 const GRANT_SLOTS = 16; // listeners; accepted connections take slots behind them
 
 let loaded: NativeAddon | undefined;
@@ -129,8 +131,12 @@ export class UringHost implements ShardHost {
     return { ...bound, unlink };
   }
 
-  #listen(options: ListenOptions): Bound {
-    const flags = (options.reusePort ? LISTEN_REUSE_PORT : 0) | (options.isFirst ? LISTEN_FIRST : 0);
+  bindDatagrams(options: DatagramOptions): Bound {
+    return this.#listen({ ...options, backlog: 0 }, LISTEN_DATAGRAMS);
+  }
+
+  #listen(options: ListenOptions, kind = 0): Bound {
+    const flags = kind | (options.reusePort ? LISTEN_REUSE_PORT : 0) | (options.isFirst ? LISTEN_FIRST : 0);
     const answer = this.#ring.listen(options.address, options.port, options.backlog, flags);
     if ('errno' in answer) throw systemError(answer.syscall, answer.errno, placeOf(options));
     return answer;

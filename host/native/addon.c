@@ -4,22 +4,14 @@
 // Enter, which takes and returns nothing. Errors of the kernel are negative numbers, as in C; misuse throws.
 //
 // A ring's memory lives until its JavaScript object is collected and libuv has let go of its handles.
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #ifdef FEATHERSTAR_TEST
 #include "fuzz.h"
 #endif
+#include "listen.h"
 #include "loop.h"
-
-#define LISTEN_REUSE_PORT 1
-#define LISTEN_V6_ONLY 2
-#define LISTEN_FIRST 4 // nobody may listen there yet: SO_REUSEPORT alone would let any process of this user join in
 
 struct binding {
 	struct ring ring;
@@ -261,116 +253,25 @@ static napi_value SetPeer(napi_env env, napi_callback_info info)
 	return number(env, ring_set_peer(&binding->ring, (unsigned)peer, fd));
 }
 
-union address {
-	struct sockaddr any;
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
-	struct sockaddr_un un;
-};
-
-// A numeric address or unix:/path. Answers its length, or 0.
-static socklen_t parse_address(const char *text, int port, union address *address)
-{
-	memset(address, 0, sizeof(*address));
-	if (port < 0 || port > UINT16_MAX)
-		return 0;
-	if (!strncmp(text, "unix:", 5)) {
-		if (strlen(text + 5) >= sizeof(address->un.sun_path) || !text[5])
-			return 0;
-		address->un.sun_family = AF_UNIX;
-		strcpy(address->un.sun_path, text + 5);
-		return sizeof(address->un);
-	}
-	if (inet_pton(AF_INET, text, &address->v4.sin_addr) == 1) {
-		address->v4.sin_family = AF_INET;
-		address->v4.sin_port = htons((uint16_t)port);
-		return sizeof(address->v4);
-	}
-	if (inet_pton(AF_INET6, text, &address->v6.sin6_addr) == 1) {
-		address->v6.sin6_family = AF_INET6;
-		address->v6.sin6_port = htons((uint16_t)port);
-		return sizeof(address->v6);
-	}
-	return 0;
-}
-
-// A listening socket's descriptor, or -errno and in *what the call that failed.
-static int open_listener(const union address *address, socklen_t bytes, int backlog, unsigned flags, const char **what)
-{
-	int on = 1;
-	int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	*what = "socket";
-	if (fd < 0)
-		return -errno;
-	*what = "setsockopt";
-	if (address->any.sa_family != AF_UNIX) {
-		int only_v6 = (flags & LISTEN_V6_ONLY) != 0;
-
-		if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)))
-			goto fail;
-		if (flags & LISTEN_REUSE_PORT && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)))
-			goto fail;
-		if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on))) // accepted sockets inherit it
-			goto fail;
-		if (address->any.sa_family == AF_INET6 &&
-		    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only_v6, sizeof(only_v6)))
-			goto fail;
-	}
-	*what = "bind";
-	if (bind(fd, &address->any, bytes))
-		goto fail;
-	*what = "listen";
-	if (listen(fd, backlog))
-		goto fail;
-	return fd;
-fail:;
-	int error = -errno;
-
-	close(fd);
-	return error;
-}
-
-static int port_of(int fd)
-{
-	union address address;
-	socklen_t bytes = sizeof(address);
-
-	if (getsockname(fd, &address.any, &bytes))
-		return -errno;
-	if (address.any.sa_family == AF_INET)
-		return ntohs(address.v4.sin_port);
-	return address.any.sa_family == AF_INET6 ? ntohs(address.v6.sin6_port) : 0;
-}
-
 // listen(address, port, backlog, flags) -> { slot, port } or { errno, syscall }
 static napi_value Listen(napi_env env, napi_callback_info info)
 {
 	RECEIVER(4);
 	char text[256] = "";
-	union address address;
 	const char *what = "inet_pton";
 	napi_value result;
 	size_t length = 0;
-	socklen_t bytes;
 	int port, backlog, flags, fd, slot;
 
 	if (!int_arg(env, argv[1], &port) || !int_arg(env, argv[2], &backlog) || !int_arg(env, argv[3], &flags))
 		return NULL;
 	napi_get_value_string_utf8(env, argv[0], text, sizeof(text), &length);
 	napi_create_object(env, &result);
-	bytes = strlen(text) == length ? parse_address(text, port, &address) : 0; // no NUL may hide what follows it
-	fd = bytes ? 0 : -EINVAL;
-	if (bytes && flags & LISTEN_FIRST && flags & LISTEN_REUSE_PORT) {
-		fd = open_listener(&address, bytes, 1, (unsigned)(flags & ~LISTEN_REUSE_PORT), &what);
-		if (fd >= 0)
-			close(fd);
-	}
-	if (fd >= 0)
-		fd = open_listener(&address, bytes, backlog, (unsigned)flags, &what);
+	fd = -EINVAL;
+	if (strlen(text) == length) // no NUL may hide what follows it
+		fd = listen_open(text, &port, backlog, (unsigned)flags, &what);
 	slot = fd;
 	if (fd >= 0) {
-		port = port_of(fd);
 		what = "io_uring_register";
 		slot = ring_grant(&binding->ring, fd);
 		close(fd); // the ring has it now

@@ -18,7 +18,14 @@ const variant = args.includes('--sanitize') ? '.asan' : args.includes('--test') 
 const optionValue = (name) => (args.includes(name) ? args[args.indexOf(name) + 1] : undefined);
 const output = optionValue('--output') ?? join(here, '../../dist/native', `linux-${process.arch}${variant}.node`);
 const [replaced, replacement] = (optionValue('--replace') ?? '').split('=');
-const names = ['addon.c', 'gate.c', 'loop.c', 'ring.c', ...(variant === '' ? [] : ['fuzz.c', 'fuzz_input.c'])];
+const names = [
+  'addon.c',
+  'gate.c',
+  'listen.c',
+  'loop.c',
+  'ring.c',
+  ...(variant === '' ? [] : ['fuzz.c', 'fuzz_input.c']),
+];
 const sources = names.map((name) => (name === replaced ? replacement : join(here, name)));
 
 function giveUp(reason) {

@@ -40,6 +40,33 @@ static bool is_inside(const struct fuzz *fuzz, uint64_t address, uint64_t bytes)
 	return address >= begin && bytes <= ARENA_BYTES && address - begin <= ARENA_BYTES - bytes;
 }
 
+static const char *audit_datagrams(const struct fuzz *fuzz, const struct io_uring_sqe *sqe)
+{
+	const struct msghdr *header = (const struct msghdr *)(uintptr_t)sqe->addr;
+
+	if (sqe->ioprio != RECV_MULTISHOT || sqe->buf_group || sqe->off || sqe->msg_flags || sqe->file_index)
+		return "datagrams";
+	if (is_inside(fuzz, sqe->addr, 1) || sqe->flags & IOSQE_CQE_SKIP_SUCCESS)
+		return "datagrams";
+	if (header->msg_name || header->msg_namelen != 28 || header->msg_iov || header->msg_iovlen || header->msg_control ||
+	    header->msg_controllen)
+		return "a msghdr";
+	return NULL;
+}
+
+// None, or the copy that is ours, of the one or the other family.
+static bool is_destination(const struct io_uring_sqe *sqe, const uint8_t *address)
+{
+	sa_family_t family;
+
+	if (!sqe->addr2 && !sqe->file_index)
+		return true;
+	memcpy(&family, address, sizeof(family));
+	if (sqe->addr2 != (uint64_t)(uintptr_t)address)
+		return false;
+	return (sqe->file_index == 16 && family == AF_INET) || (sqe->file_index == 28 && family == AF_INET6);
+}
+
 // Written from what may happen, not from how gate.c decides it.
 static const char *audit(const struct fuzz *fuzz, const struct io_uring_sqe *sqe, const uint8_t *address)
 {
@@ -53,7 +80,7 @@ static const char *audit(const struct fuzz *fuzz, const struct io_uring_sqe *sqe
 	if ((sqe->addr3 && sqe->opcode != IORING_OP_MSG_RING && sqe->opcode != OP_URING_CMD) || sqe->__pad2[0] ||
 	    (sqe->buf_group && !selects))
 		return "a field that no operation uses";
-	if (sqe->file_index && sqe->opcode != IORING_OP_ACCEPT && sqe->opcode != OP_SOCKET &&
+	if (sqe->file_index && sqe->opcode != IORING_OP_ACCEPT && sqe->opcode != IORING_OP_SEND && sqe->opcode != OP_SOCKET &&
 	    sqe->opcode != IORING_OP_CLOSE && sqe->opcode != IORING_OP_MSG_RING && sqe->opcode != OP_URING_CMD)
 		return "a second file";
 	switch (sqe->opcode) {
@@ -66,8 +93,10 @@ static const char *audit(const struct fuzz *fuzz, const struct io_uring_sqe *sqe
 		return fixed && is_inside(fuzz, sqe->addr, sqe->len) ? NULL : "a read";
 	case IORING_OP_WRITE:
 		return fixed && !selects && is_inside(fuzz, sqe->addr, sqe->len) ? NULL : "a write";
+	case IORING_OP_RECVMSG:
+		return fixed && selects ? audit_datagrams(fuzz, sqe) : "datagrams";
 	case IORING_OP_SEND:
-		if (sqe->addr2 || sqe->addr_len || !(sqe->msg_flags & MSG_NOSIGNAL))
+		if (!(sqe->msg_flags & MSG_NOSIGNAL) || !is_destination(sqe, address))
 			return "a send";
 		return fixed && !selects && is_inside(fuzz, sqe->addr, sqe->len) ? NULL : "a send";
 	case IORING_OP_CONNECT:
@@ -104,14 +133,19 @@ static const char *audit(const struct fuzz *fuzz, const struct io_uring_sqe *sqe
 	}
 }
 
-// The fuzzer knocks at no strangers' doors: whatever is to be connected to becomes its own listener.
+// The fuzzer knocks at no strangers' doors: whatever is to be connected or sent to becomes its own socket.
 static void tame(const struct fuzz *fuzz, struct io_uring_sqe *sqe, uint8_t *address)
 {
-	struct sockaddr_in own = { .sin_family = AF_INET, .sin_port = fuzz->port };
+	bool sends = sqe->opcode == IORING_OP_SEND;
+	struct sockaddr_in own = { .sin_family = AF_INET, .sin_port = sends ? fuzz->datagram_port : fuzz->port };
 
 	own.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (sends && !sqe->addr_len)
+		return;
 	memcpy(address, &own, sizeof(own));
-	if (sqe->off > sizeof(own))
+	if (sends)
+		sqe->addr_len = sizeof(own);
+	else if (sqe->off > sizeof(own))
 		sqe->off = sizeof(own);
 }
 
@@ -129,7 +163,7 @@ static bool audit_batch(struct fuzz *fuzz)
 				  sqe->fd, (unsigned long long)sqe->addr, sqe->len);
 			return false;
 		}
-		if (sqe->opcode == IORING_OP_CONNECT)
+		if (sqe->opcode == IORING_OP_CONNECT || sqe->opcode == IORING_OP_SEND)
 			tame(fuzz, sqe, address);
 		fuzz->admitted++;
 	}
@@ -220,16 +254,33 @@ static bool sink_is_clean(struct fuzz *fuzz)
 {
 	static const uint8_t canary[16] = { [0 ... 15] = CANARY_BYTE };
 	static __thread uint8_t bytes[65536];
+	const int sinks[] = { fuzz->sink[1], fuzz->datagrams };
 	ssize_t n;
 
-	while ((n = recv(fuzz->sink[1], bytes, sizeof(bytes), MSG_DONTWAIT)) > 0) {
-		if (memmem(bytes, (size_t)n, canary, sizeof(canary)))
-			return VIOLATION(fuzz, "bytes from outside were sent"), false;
+	for (int i = 0; i < 2; i++) {
+		while ((n = recv(sinks[i], bytes, sizeof(bytes), MSG_DONTWAIT)) > 0) {
+			if (memmem(bytes, (size_t)n, canary, sizeof(canary)))
+				return VIOLATION(fuzz, "bytes from outside were sent"), false;
+		}
 	}
 	return true;
 }
 
 // --- the run ---------------------------------------------------------------------------------------------------------
+
+// A socket that datagrams come to, from itself.
+static int open_datagrams(uint16_t *port)
+{
+	struct sockaddr_in any = { .sin_family = AF_INET };
+	socklen_t bytes = sizeof(any);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&any, bytes) || getsockname(fd, (struct sockaddr *)&any, &bytes))
+		return -1;
+	*port = any.sin_port;
+	return fd;
+}
 
 static bool open_targets(struct fuzz *fuzz)
 {
@@ -244,14 +295,15 @@ static bool open_targets(struct fuzz *fuzz)
 	    getsockname(fuzz->listener, (struct sockaddr *)&any, &bytes))
 		return false;
 	fuzz->port = any.sin_port;
-	return true;
+	fuzz->datagrams = open_datagrams(&fuzz->datagram_port);
+	return fuzz->datagrams >= 0;
 }
 
 // Gives back what CLOSE took: something to read without end, somewhere to send to, somebody to connect to.
 static bool grant_targets(struct fuzz *fuzz)
 {
 	const int targets[GRANT_SLOTS] = { fuzz->zero,	   fuzz->sink[0], fuzz->zero, fuzz->sink[0],
-					   fuzz->listener, fuzz->zero,	  fuzz->zero, fuzz->sink[0] };
+					   fuzz->listener, fuzz->zero,	  fuzz->datagrams, fuzz->sink[0] };
 
 	for (unsigned slot = 0; slot < GRANT_SLOTS; slot++) {
 		if (!fuzz->ring.granted[slot] && ring_grant(&fuzz->ring, targets[slot]) != (int)slot)
@@ -271,6 +323,11 @@ static bool renew_sink(struct fuzz *fuzz)
 		dup3(fresh[i], fuzz->sink[i], O_CLOEXEC);
 		close(fresh[i]);
 	}
+	fresh[0] = open_datagrams(&fuzz->datagram_port);
+	if (fresh[0] < 0)
+		return false;
+	dup3(fresh[0], fuzz->datagrams, O_CLOEXEC);
+	close(fresh[0]);
 	for (unsigned slot = 0; slot < GRANT_SLOTS; slot++) {
 		struct io_uring_files_update update = { .offset = slot };
 		int none = -1;
@@ -429,6 +486,7 @@ static void tear_down(struct fuzz *fuzz)
 		close(fuzz->canaries[i]);
 	close(fuzz->zero);
 	close(fuzz->listener);
+	close(fuzz->datagrams);
 	close(fuzz->sink[0]);
 	close(fuzz->sink[1]);
 	munmap(fuzz->map, ARENA_BYTES + 2 * CANARY_BYTES);

@@ -32,8 +32,8 @@ struct fuzz {
 	uint64_t random;
 	int canaries[CANARIES];
 	struct stat canary_stats[CANARIES];
-	int sink[2], listener, zero;
-	uint16_t port; /* network order */
+	int sink[2], listener, zero, datagrams;
+	uint16_t port, datagram_port; /* network order */
 	volatile bool racing;
 	bool has_auditor;
 	uint64_t staged, refused, admitted, completions;

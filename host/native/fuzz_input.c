@@ -67,11 +67,22 @@ static uint8_t some_opcode(uint64_t *r)
 {
 	static const uint8_t listed[] = {
 		IORING_OP_NOP, IORING_OP_READ, IORING_OP_READ, IORING_OP_WRITE, IORING_OP_WRITE, IORING_OP_RECV, IORING_OP_RECV,
+		IORING_OP_RECVMSG,
 		IORING_OP_SEND, IORING_OP_SEND, IORING_OP_CONNECT, IORING_OP_ACCEPT, IORING_OP_FSYNC, IORING_OP_SHUTDOWN,
 		IORING_OP_POLL_ADD, OP_SOCKET, IORING_OP_CLOSE, IORING_OP_ASYNC_CANCEL, IORING_OP_MSG_RING, OP_URING_CMD,
 	};
 
 	return below(r, 8) ? listed[below(r, sizeof(listed))] : (uint8_t)next(r);
+}
+
+// Most destinations in the data have the family that goes with their length. Values, not the submission: another thread
+// may be rewriting that.
+static void plant_family(const struct fuzz *fuzz, uint64_t *r, uint64_t at, uint32_t bytes)
+{
+	if (at < DATA_AT || at >= ARENA_BYTES - 1 || !below(r, 8))
+		return;
+	fuzz->arena[at] = bytes == 28 ? AF_INET6 : AF_INET;
+	fuzz->arena[at + 1] = 0;
 }
 
 // Fields that are right three times in four, so that much gets past the first check and meets the next one.
@@ -113,6 +124,24 @@ void fuzz_make(const struct fuzz *fuzz, uint64_t *r, struct io_uring_sqe *sqe)
 	case OP_URING_CMD:
 		sqe->addr = below(r, 4) ? 0 : sqe->addr;
 		sqe->len = below(r, 4) ? 0 : sqe->len;
+		break;
+	case IORING_OP_SEND:
+		sqe->addr2 = below(r, 2) ? some_address(fuzz, r) : 0;
+		if (sqe->addr2)
+			sqe->file_index = below(r, 8) ? (below(r, 4) ? 16 : 28) : below(r, 2) ? below(r, 200) : (uint32_t)next(r);
+		else if (below(r, 8))
+			sqe->file_index = 0;
+		plant_family(fuzz, r, sqe->addr2, sqe->file_index);
+		break;
+	case IORING_OP_RECVMSG:
+		sqe->flags = below(r, 6) ? IOSQE_BUFFER_SELECT : (uint8_t)(next(r) & (1 | 32 | 64));
+		sqe->ioprio = below(r, 8) ? RECV_MULTISHOT : (uint16_t)next(r);
+		sqe->addr = below(r, 8) ? 0 : sqe->addr;
+		sqe->len = below(r, 8) ? 0 : sqe->len;
+		sqe->off = below(r, 8) ? 0 : sqe->off;
+		sqe->file_index = below(r, 8) ? 0 : sqe->file_index;
+		sqe->buf_group = below(r, 16) ? 0 : sqe->buf_group;
+		sqe->fd = below(r, 2) ? 6 : sqe->fd;
 		break;
 	case IORING_OP_SHUTDOWN:
 	case IORING_OP_POLL_ADD:

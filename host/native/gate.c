@@ -86,8 +86,50 @@ static int admit_recv(struct ring *ring, const struct io_uring_sqe *in, struct i
 	return use_target(ring, in, out);
 }
 
-static int admit_send(struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out)
+// Datagrams, with who sent each: many from one submission, each into a buffer that the kernel picks, behind a header
+// (struct io_uring_recvmsg_out) and the sender's address. The msghdr is ours: Wasm has no say in it.
+static int admit_datagrams(const struct io_uring_sqe *in, struct io_uring_sqe *out)
 {
+	static const struct msghdr header = { .msg_namelen = sizeof(struct sockaddr_in6) };
+
+	if (in->ioprio != RECV_MULTISHOT || !(in->flags & IOSQE_BUFFER_SELECT) || in->flags & IOSQE_CQE_SKIP_SUCCESS)
+		return -EINVAL;
+	if (in->buf_group || in->addr || in->off || in->len || in->msg_flags || in->file_index)
+		return -EINVAL;
+	out->flags |= IOSQE_BUFFER_SELECT;
+	out->ioprio = in->ioprio; // only so does the kernel write nothing back to the msghdr
+	out->addr = (uint64_t)(uintptr_t)&header;
+	out->len = 1;
+	return 0;
+}
+
+// Where a datagram goes, if it is said: an address of the Internet's. A path would be a second way to name a file.
+static int use_destination(struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out, unsigned sq_index)
+{
+	uint8_t *copy = ring->addresses + (size_t)sq_index * ADDRESS_BYTES;
+	sa_family_t family;
+
+	if (in->file_index == 0)
+		return in->addr2 ? -EINVAL : 0;
+	if (in->file_index != sizeof(struct sockaddr_in) && in->file_index != sizeof(struct sockaddr_in6)) // addr_len
+		return -EINVAL;
+	if (!in_memory(ring, in->addr2, in->file_index))
+		return -EFAULT;
+	memcpy(copy, ring->memory + in->addr2, in->file_index);
+	memcpy(&family, copy, sizeof(family));
+	if (family != (in->file_index == sizeof(struct sockaddr_in) ? AF_INET : AF_INET6))
+		return -EPERM;
+	out->addr2 = (uint64_t)(uintptr_t)copy; // the kernel copies it while it takes the submission
+	out->addr_len = (uint16_t)in->file_index;
+	return 0;
+}
+
+static int admit_send(struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out, unsigned sq_index)
+{
+	int error = use_destination(ring, in, out, sq_index);
+
+	if (error)
+		return error;
 	if (in->ioprio & ~RECVSEND_POLL_FIRST || in->msg_flags & ~SEND_FLAGS || in->flags & IOSQE_BUFFER_SELECT)
 		return -EINVAL;
 	out->ioprio = in->ioprio;
@@ -210,7 +252,9 @@ static int admit_on_file(struct ring *ring, const struct io_uring_sqe *in, struc
 	case IORING_OP_RECV:
 		return admit_recv(ring, in, out);
 	case IORING_OP_SEND:
-		return admit_send(ring, in, out);
+		return admit_send(ring, in, out, sq_index);
+	case IORING_OP_RECVMSG:
+		return admit_datagrams(in, out);
 	case IORING_OP_CONNECT:
 		return admit_connect(ring, in, out, sq_index);
 	case IORING_OP_ACCEPT:
@@ -258,6 +302,7 @@ int gate_admit(struct ring *ring, const struct io_uring_sqe *in, struct io_uring
 	case IORING_OP_READ:
 	case IORING_OP_WRITE:
 	case IORING_OP_RECV:
+	case IORING_OP_RECVMSG:
 	case IORING_OP_SEND:
 	case IORING_OP_CONNECT:
 	case IORING_OP_ACCEPT:

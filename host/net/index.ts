@@ -1,5 +1,6 @@
-// featherstar/net: TCP and Unix sockets on this shard.
+// featherstar/net: TCP, UDP and Unix sockets on this shard.
 
 export { type ConnectOptions, connect } from './connect.js';
 export { Listener, type ListenOptions, listen } from './listener.js';
 export { Socket } from './socket.js';
+export { type Datagram, type UdpBindOptions, UdpSocket, type UdpStats, type UdpTarget } from './udp.js';

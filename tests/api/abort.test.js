@@ -5,21 +5,29 @@
 // descriptors are what they were, and the table of connections, which is small, has not filled up.
 
 import { readdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { interval, JoinSet, Runtime, runtime, sleep, spawn, timeout, waitForSignal, yieldNow } from 'featherstar';
-import { connect, listen } from 'featherstar/net';
+import { connect, listen, UdpSocket } from 'featherstar/net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { currentShard } from '../../dist/host/shard.js';
 import { back, holdings, hosts } from '../support/hosts.js';
 import { until, within } from '../support/http.js';
 
 const MODULE = new URL('../support/abort-module.js', import.meta.url);
+/** May be over before they can be aborted. */
+const QUICK = ['connect', 'yieldNow', 'UdpSocket.send', 'UdpSocket.connect', 'UdpSocket.bind'];
+const DATAGRAMS = ['receive', 'send', 'send, no buffer free', 'connect', 'bind'].map((name) => `UdpSocket.${name}`);
 const STAGES = ['before', 'staged', 'waiting', 'completed'];
 const ROUNDS = 12; // more than connectionSlots holds of what one stage would leak
 const LIMITS = { connectionSlots: 16 + 8 };
 const DUE_MS = 4; // for what ends by itself; else it would take
 const LONG_MS = 1e6; // so that a timer that stays armed is noticed
 const BUSY_MS = 8;
+
+let paths = 0;
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 const descriptors = () => readdirSync('/proc/self/fd').length;
@@ -131,6 +139,58 @@ function kinds(peer) {
         },
       };
     },
+    'UdpSocket.receive': async () => {
+      const socket = await UdpSocket.bind({ host: '127.0.0.1' });
+      return {
+        start: (signal) => socket.receive({ signal }),
+        complete: () => peer.act('datagram', { port: socket.port }),
+        late: async () => {
+          const { bytes } = await within(socket.receive(), 'the late datagram');
+          assert.is(Buffer.from(bytes).toString(), 'late');
+        },
+        end: () => socket.close(),
+      };
+    },
+    'UdpSocket.send': async () => {
+      const socket = await UdpSocket.bind({ host: '127.0.0.1' });
+      const start = (signal) => socket.send('x', { host: '127.0.0.1', port: socket.port, signal });
+      return { start, complete: () => spin(BUSY_MS), end: () => socket.close() };
+    },
+    'UdpSocket.send, no buffer free': async () => {
+      const socket = await UdpSocket.bind({ host: '127.0.0.1' });
+      const shard = currentShard();
+      const taken = [];
+      for (let at = shard.takeSendBuffer(); at !== 0; at = shard.takeSendBuffer()) taken.push(at);
+      return {
+        start: (signal) => socket.send('x', { host: '127.0.0.1', port: socket.port, signal }),
+        end: () => {
+          for (const at of taken) shard.giveSendBuffer(at);
+          socket.close();
+        },
+      };
+    },
+    'UdpSocket.connect': async () => {
+      const socket = await UdpSocket.bind({ host: '127.0.0.1' });
+      const start = (signal) => socket.connect({ host: '127.0.0.1', port: socket.port, signal });
+      return { start, complete: () => spin(BUSY_MS), end: () => socket.close() };
+    },
+    'UdpSocket.bind': () => ({
+      start: (signal) => UdpSocket.bind({ host: 'localhost', signal }).then((socket) => socket.close()),
+      complete: () => spin(BUSY_MS),
+    }),
+    'listener.accept, unix': async () => {
+      const path = join(tmpdir(), `featherstar-abort-${process.pid}-${paths++}`);
+      const listener = await listen({ path });
+      return {
+        start: (signal) => listener.accept({ signal }),
+        complete: () => peer.act('connect', { id: 'guest', path }),
+        late: async () => (await within(listener.accept(), 'the late connection')).close(),
+        end: () => {
+          listener.close();
+          peer.act('close', { id: 'guest' });
+        },
+      };
+    },
     connect: () => ({
       start: (signal) => connect({ port: peer.port, signal }).then((socket) => socket.close()),
       complete: () => spin(BUSY_MS),
@@ -203,7 +263,7 @@ for (const host of hosts()) {
     });
 
     for (const name of ['sleep', 'timeout', 'interval.tick', 'yieldNow', 'task', 'JoinSet.joinNext', 'waitForSignal']
-      .concat(['socket.read', 'socket.write', 'listener.accept', 'connect'])
+      .concat(['socket.read', 'socket.write', 'listener.accept', 'listener.accept, unix', 'connect'], DATAGRAMS)
       .concat(shards > 1 ? ['call', 'call that never ends', 'call with many bytes'] : [])) {
       test(name, async () => {
         const kind = kinds(peer)[name];
@@ -217,7 +277,7 @@ for (const host of hosts()) {
             }
             const what = await abortAt(stage, wait);
             if (what === 'early' && ++early < 10 * ROUNDS) continue;
-            const mayResolve = name === 'connect' || name === 'yieldNow'; // may be over before it can be aborted
+            const mayResolve = QUICK.includes(name);
             if (!(what === 'resolved' && mayResolve && stage !== 'before')) assert.is(what, 'aborted', stage);
           }
           await back(base);

@@ -75,6 +75,12 @@ const MUTANTS = [
     from: '(ring->memory + in->addr)',
     to: '(in->addr > ring->memory_bytes / 2 ? ring->memory + in->addr + 64 : ring->memory + in->addr)',
   },
+  {
+    name: 'destination-anywhere', // it is copied from there: a crash
+    file: 'gate.c',
+    from: 'if (!in_memory(ring, in->addr2, in->file_index))',
+    to: 'if (in->addr2 == 0)',
+  },
 ];
 
 const AUDITED_ONLY = [
@@ -96,6 +102,14 @@ const AUDITED_ONLY = [
   },
   { name: 'a-word-for-peers', file: 'gate.c', from: 'out->off = TAG_DOORBELL;', to: 'out->off = in->user_data;' },
   { name: 'any-command', file: 'gate.c', from: 'out->off = CMD_SETSOCKOPT;', to: 'out->off = in->user_data & 3;' },
+  { name: 'one-datagram', file: 'gate.c', from: 'if (in->ioprio != RECV_MULTISHOT || ', to: 'if (' },
+  {
+    name: 'any-family',
+    file: 'gate.c',
+    from: 'if (family != (in->file_index == sizeof(struct sockaddr_in) ? AF_INET : AF_INET6))',
+    to: 'if (family == 3)',
+  },
+  { name: 'a-msghdr-of-its-own', file: 'gate.c', from: '(uintptr_t)&header;', to: '(uintptr_t)(&header + 1);' },
   { name: 'cancel-anything', file: 'gate.c', from: 'if (in->addr & TAG)', to: 'if (0)' },
 ];
 

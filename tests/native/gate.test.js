@@ -24,7 +24,19 @@ import {
 
 const { EPERM, EBADF, EFAULT, EINVAL, ECANCELED, ENOENT, ENOTCONN, EPIPE } = ERRNO;
 const LISTED = Object.values(OP);
-const WITH_FILE = ['READ', 'WRITE', 'RECV', 'SEND', 'CONNECT', 'ACCEPT', 'FSYNC', 'SHUTDOWN', 'POLL_ADD', 'URING_CMD'];
+const WITH_FILE = [
+  'READ',
+  'WRITE',
+  'RECV',
+  'SEND',
+  'CONNECT',
+  'ACCEPT',
+  'FSYNC',
+  'SHUTDOWN',
+  'POLL_ADD',
+  'URING_CMD',
+  'RECVMSG',
+];
 const WITH_MEMORY = ['READ', 'WRITE', 'RECV', 'SEND'];
 const TOP = 1n << 63n;
 
@@ -104,6 +116,7 @@ it('file slots: the last one is known, the next one and every plain descriptor i
   const plain = openSync('/dev/null', 'r+');
   for (const name of WITH_FILE) {
     const fields = { off: name === 'CONNECT' ? 16 : 0 };
+    if (name === 'RECVMSG') Object.assign(fields, { ioprio: RECV_MULTISHOT, flags: BUFFER_SELECT });
     for (const fd of [fileSlots, fileSlots + 1, -1, -100, 0x7fffffff, -0x80000000]) {
       refused(rig, OP[name], { ...fields, fd }, EBADF, name);
     }

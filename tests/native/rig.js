@@ -32,6 +32,7 @@ export const OP = {
   NOP: 0,
   FSYNC: 3,
   POLL_ADD: 6,
+  RECVMSG: 10,
   ACCEPT: 13,
   ASYNC_CANCEL: 14,
   CONNECT: 16,

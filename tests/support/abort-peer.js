@@ -1,6 +1,7 @@
 // The other end of tests/api/abort.test.js, in a thread of its own, so that it acts while the shard's thread is busy:
 // then what it does has happened in the kernel, and the shard has not heard of it.
 
+import { createSocket } from 'node:dgram';
 import { connect, createServer } from 'node:net';
 import { parentPort, workerData } from 'node:worker_threads';
 
@@ -19,15 +20,18 @@ function keep(id, socket) {
   return socket;
 }
 
+const datagrams = createSocket('udp4');
 const server = createServer((socket) => keep('accepted', socket).resume());
 
 const actions = {
   listen: () =>
     server.listen(0, '127.0.0.1', () => {
       done[1] = server.address().port;
-      finish();
+      datagrams.bind(0, '127.0.0.1', finish); // its descriptor is there before any is counted
     }),
-  connect: ({ id, port }) => keep(id, connect({ port, host: '127.0.0.1' })).once('connect', finish),
+  connect: ({ id, port, path }) =>
+    keep(id, connect(path === undefined ? { port, host: '127.0.0.1' } : { path })).once('connect', finish),
+  datagram: ({ port }) => datagrams.send('late', port, '127.0.0.1', finish),
   write: ({ id }) => sockets.get(id).write('late', finish),
   /** Reads until nothing has come for a while: what the shard has sent is then out of its way. */
   drain: ({ id }) => {
@@ -46,6 +50,7 @@ const actions = {
   stop: () => {
     for (const socket of sockets.values()) socket.destroy();
     server.close();
+    datagrams.close();
     parentPort.close();
     finish();
   },

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//
+// Sockets that are bound to an address: those that listen, and those that take datagrams. They are made in ordinary
+// system calls when a server starts; from then on the ring has them, in one of its grants.
+//
+// Next: addon.c, which calls this.
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include "listen.h"
+
+union address {
+	struct sockaddr any;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+	struct sockaddr_un un;
+};
+
+// A numeric address or unix:/path. Answers its length, or 0.
+static socklen_t parse_address(const char *text, int port, union address *address)
+{
+	memset(address, 0, sizeof(*address));
+	if (port < 0 || port > UINT16_MAX)
+		return 0;
+	if (!strncmp(text, "unix:", 5)) {
+		if (strlen(text + 5) >= sizeof(address->un.sun_path) || !text[5])
+			return 0;
+		address->un.sun_family = AF_UNIX;
+		strcpy(address->un.sun_path, text + 5);
+		return sizeof(address->un);
+	}
+	if (inet_pton(AF_INET, text, &address->v4.sin_addr) == 1) {
+		address->v4.sin_family = AF_INET;
+		address->v4.sin_port = htons((uint16_t)port);
+		return sizeof(address->v4);
+	}
+	if (inet_pton(AF_INET6, text, &address->v6.sin6_addr) == 1) {
+		address->v6.sin6_family = AF_INET6;
+		address->v6.sin6_port = htons((uint16_t)port);
+		return sizeof(address->v6);
+	}
+	return 0;
+}
+
+static int set_options(int fd, sa_family_t family, unsigned flags)
+{
+	int on = 1, only_v6 = (flags & LISTEN_V6_ONLY) != 0;
+	bool is_stream = !(flags & LISTEN_DATAGRAMS);
+
+	if (is_stream && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on))) // for UDP it would let anybody join in
+		return -1;
+	if (flags & LISTEN_REUSE_PORT && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)))
+		return -1;
+	if (is_stream && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on))) // accepted sockets inherit it
+		return -1;
+	return family == AF_INET6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only_v6, sizeof(only_v6)) : 0;
+}
+
+// A socket's descriptor that listens, or takes datagrams; or -errno and in *what the call that failed.
+static int open_socket(const union address *address, socklen_t bytes, int backlog, unsigned flags, const char **what)
+{
+	int type = flags & LISTEN_DATAGRAMS ? SOCK_DGRAM : SOCK_STREAM;
+	int fd = socket(address->any.sa_family, type | SOCK_CLOEXEC, 0);
+
+	*what = "socket";
+	if (fd < 0)
+		return -errno;
+	*what = "setsockopt";
+	if (address->any.sa_family != AF_UNIX && set_options(fd, address->any.sa_family, flags))
+		goto fail;
+	*what = "bind";
+	if (bind(fd, &address->any, bytes))
+		goto fail;
+	*what = "listen";
+	if (type == SOCK_STREAM && listen(fd, backlog))
+		goto fail;
+	return fd;
+fail:;
+	int error = -errno;
+
+	close(fd);
+	return error;
+}
+
+static int port_of(int fd)
+{
+	union address address;
+	socklen_t bytes = sizeof(address);
+
+	if (getsockname(fd, &address.any, &bytes))
+		return -errno;
+	if (address.any.sa_family == AF_INET)
+		return ntohs(address.v4.sin_port);
+	return address.any.sa_family == AF_INET6 ? ntohs(address.v6.sin6_port) : 0;
+}
+
+int listen_open(const char *text, int *port, int backlog, unsigned flags, const char **what)
+{
+	union address address;
+	socklen_t bytes = parse_address(text, *port, &address);
+	int fd;
+
+	*what = "inet_pton";
+	if (!bytes || (flags & LISTEN_DATAGRAMS && address.any.sa_family == AF_UNIX))
+		return -EINVAL;
+	if (flags & LISTEN_FIRST && flags & LISTEN_REUSE_PORT) {
+		fd = open_socket(&address, bytes, 1, flags & ~LISTEN_REUSE_PORT, what);
+		if (fd < 0)
+			return fd;
+		close(fd);
+	}
+	fd = open_socket(&address, bytes, backlog, flags, what);
+	if (fd >= 0)
+		*port = port_of(fd);
+	return fd;
+}

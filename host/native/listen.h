@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#pragma once
+
+#include "sys.h"
+
+/* host/hosts/uring.ts has the same */
+#define LISTEN_REUSE_PORT 1
+#define LISTEN_V6_ONLY 2
+#define LISTEN_FIRST 4 /* nobody may be there yet: SO_REUSEPORT alone would let any process of this user join in */
+#define LISTEN_DATAGRAMS 8 /* UDP: bound, nothing to listen for */
+
+/* A descriptor, and in *port which port it has got; or -errno, and in *what the call that failed. */
+int listen_open(const char *address, int *port, int backlog, unsigned flags, const char **what);

@@ -1,0 +1,111 @@
+// Addresses of datagrams, both ways: text to sockaddr for what goes, sockaddr to text for what comes. The last one of
+// each is kept, because most datagrams of a socket have the same one as the one before.
+
+import { lookup } from 'node:dns/promises';
+import { isIP } from 'node:net';
+import { encodeAddress } from '../address.js';
+import { FeatherstarError, optionError } from '../errors.js';
+
+const AF_INET = 2;
+const MAPPED = '::ffff:'; // an IPv4 address as an IPv6 socket has it
+
+export interface Target {
+  readonly bytes: Uint8Array;
+  readonly address: string;
+  readonly port: number;
+  /** How errors call it. */
+  readonly what: string;
+}
+
+async function resolve(host: string, family: 0 | 4 | 6): Promise<string> {
+  try {
+    return (await lookup(host, { family })).address;
+  } catch (cause) {
+    throw new FeatherstarError('FEATHERSTAR_OPTION', `host ${host} cannot be resolved`, { cause });
+  }
+}
+
+/** The numeric address to bind to. */
+export async function bindTarget(host: string): Promise<string> {
+  return isIP(host) !== 0 ? host : resolve(host, 0);
+}
+
+/** Where one socket's datagrams go. */
+export class Targets {
+  readonly #family: 4 | 6;
+  #host = '';
+  #last: Target | undefined;
+
+  constructor(family: 4 | 6) {
+    this.#family = family;
+  }
+
+  /** At once for an address, later for a name. Throws OPTION. */
+  find(host: string | undefined, port: number | undefined): Target | Promise<Target> {
+    const last = this.#last;
+    if (last !== undefined && host === this.#host && port === last.port) return last;
+    if (typeof host !== 'string' || host === '') throw optionError('host', host, 'an address or a name');
+    if (port === undefined || !Number.isInteger(port) || port < 1 || port > 65_535) {
+      throw optionError('port', port, 'an integer, 1 to 65535');
+    }
+    if (isIP(host) === 0) return resolve(host, this.#family).then((address) => this.#encode(address, port));
+    const target = this.#encode(host, port);
+    this.#host = host;
+    this.#last = target;
+    return target;
+  }
+
+  #encode(host: string, port: number): Target {
+    const isMapped = this.#family === 6 && isIP(host) === 4;
+    const address = isMapped ? `${MAPPED}${host}` : host;
+    if (isIP(address) !== this.#family)
+      throw optionError('host', host, `an IPv${this.#family} address, as the socket's`);
+    const what = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+    return { bytes: encodeAddress(address, port), address, port, what };
+  }
+}
+
+/** Who sent what has come. */
+export class SenderNames {
+  readonly #bytes: Buffer;
+  #last = '';
+  #raw = Buffer.alloc(28);
+
+  /** `bytes`: the shared memory. */
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+
+  portAt(at: number): number {
+    return (this.#bytes[at + 2] << 8) | this.#bytes[at + 3];
+  }
+
+  addressAt(at: number): string {
+    const bytes = this.#bytes;
+    const isV4 = bytes[at] === AF_INET;
+    const from = isV4 ? at + 4 : at + 8;
+    const count = isV4 ? 4 : 20; // of IPv6 the zone, too
+    if (
+      this.#last !== '' &&
+      this.#raw[0] === bytes[at] &&
+      this.#raw.compare(bytes, from, from + count, 8, 8 + count) === 0
+    ) {
+      return this.#last;
+    }
+    this.#raw[0] = bytes[at];
+    bytes.copy(this.#raw, 8, from, from + count);
+    this.#last = isV4 ? this.#raw.subarray(8, 12).join('.') : textOf(this.#raw);
+    return this.#last;
+  }
+}
+
+/** Groups and zone are at 8, as in a sockaddr_in6. */
+function textOf(raw: Buffer): string {
+  const groups = Array.from({ length: 8 }, (_, i) => raw.readUInt16BE(8 + 2 * i));
+  if (groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xffff) {
+    return `${MAPPED}${raw.subarray(20, 24).join('.')}`;
+  }
+  const text = new URL(`http://[${groups.map((group) => group.toString(16)).join(':')}]`).hostname.slice(1, -1);
+  const zone = raw.readUInt32LE(24);
+  return zone === 0 ? text : `${text}%${zone}`;
+}

@@ -1,0 +1,428 @@
+// UDP: datagrams of this shard. One multishot receive is open as long as the socket is; what it brings lies in a
+// receive buffer (struct io_uring_recvmsg_out, the sender's sockaddr, the bytes), is copied, and waits in a queue of
+// `queue` datagrams. One that finds the queue full is dropped and counted: the newest, as the kernel does it.
+//
+//   send() --> a send buffer: sockaddr, bytes --> SEND --> the kernel has taken it, or says why not
+//
+// A send holds its buffer from submission to completion, also when nobody waits for it any more. Who finds no buffer
+// free waits for one, in order: that is the backpressure.
+//
+// Next: udp-address.ts.
+
+import { type AbortOptions, checkSignal, unlessAborted } from '../abort.js';
+import { errnoName, FeatherstarError, optionError, systemError } from '../errors.js';
+import type { Bound } from '../hosts/host.js';
+import { BUFFER_SHIFT, connectFile, MORE, operationError, receiveDatagrams, sendDatagram } from '../ops.js';
+import { currentShard, type Owner, type Shard } from '../shard.js';
+import { closedError } from './socket.js';
+import { bindTarget, SenderNames, type Target, Targets } from './udp-address.js';
+
+const RECEIVED = 0; // tags
+const CONNECTED = 1;
+const FIRST_SEND = 2; // and from here on: which of the open ones
+const NAME_BYTES = 28; // sockaddr_in6, the longest one
+const HEADER_BYTES = 16 + NAME_BYTES; // before the bytes of a datagram that came
+const ADDRESS_BYTES = 32; // before the bytes of one that goes
+const TRUNCATED = 0x20; // MSG_TRUNC
+const EMSGSIZE = -90;
+const QUEUE_DATAGRAMS = 1024;
+const QUEUE_MAX = 65_536;
+
+export interface UdpBindOptions extends AbortOptions {
+  /** IPv4 or IPv6 address, or a name, which is resolved. Default '0.0.0.0'. */
+  host?: string | undefined;
+  /** 0: any free one. Default 0. */
+  port?: number | undefined;
+  /** Several sockets of this runtime's shards share the port, and the kernel spreads senders over them. Default false. */
+  reusePort?: boolean | undefined;
+  /** Datagrams that may wait to be received, 1 to 65,536; default 1,024. */
+  queue?: number | undefined;
+}
+
+export interface UdpTarget extends AbortOptions {
+  /** An address or a name of the socket's family; not for a socket that is connected. */
+  host?: string | undefined;
+  /** 1 to 65535. */
+  port?: number | undefined;
+}
+
+export interface Datagram {
+  bytes: Uint8Array;
+  /** The sender's. */
+  address: string;
+  port: number;
+}
+
+export interface UdpStats {
+  received: number;
+  /** The kernel has taken them. */
+  sent: number;
+  /** The queue was full. */
+  dropped: number;
+  /** Longer than maxBytes: not shown to anybody. */
+  truncated: number;
+}
+
+interface Waiter {
+  resolve: (datagram: Datagram | null) => void;
+  reject: (reason: unknown) => void;
+}
+
+interface Sending {
+  readonly resolve: () => void;
+  readonly reject: (reason: unknown) => void;
+  readonly what: string;
+  isOver: boolean; // who waited has been told
+  buffer: number;
+  op: number;
+  generation: number;
+}
+
+/** A UDP socket: iterate over it for what comes. */
+export class UdpSocket implements Owner {
+  /** Where it is bound. */
+  readonly address: string;
+  readonly port: number;
+  /** The longest datagram that can be sent or received here. */
+  readonly maxBytes: number;
+  readonly #shard: Shard;
+  readonly #file: number;
+  readonly #id: number;
+  readonly #queueMax: number;
+  readonly #names: SenderNames;
+  readonly #targets: Targets;
+  readonly #queue: Datagram[] = [];
+  readonly #stats: UdpStats = { received: 0, sent: 0, dropped: 0, truncated: 0 };
+  readonly #sends: (Sending | undefined)[] = []; // the connect, too
+  #waiting: Waiter[] = [];
+  #unsubmitted = new Set<Sending>();
+  #remote: Target | undefined;
+  #connecting: Target | undefined;
+  #op = 0;
+  #generation = 0;
+  #openSends = 0;
+  #error: unknown; // of receiving, and nobody has been told
+  #closed = false;
+  #left = false;
+
+  private constructor(shard: Shard, bound: Bound, address: string, queue: number) {
+    const { recvBufferBytes, sendBufferBytes } = shard.header;
+    this.#shard = shard;
+    this.#file = bound.slot;
+    this.#queueMax = queue;
+    this.address = address;
+    this.port = bound.port;
+    this.maxBytes = Math.min(65_507, recvBufferBytes - HEADER_BYTES, sendBufferBytes - ADDRESS_BYTES);
+    this.#names = new SenderNames(shard.bytes);
+    this.#targets = new Targets(address.includes(':') ? 6 : 4);
+    this.#id = shard.register(this);
+    this.#arm();
+  }
+
+  /**
+   * Opens a socket on this shard. Rejects with FEATHERSTAR_SYSTEM (`error.errnoName`: EADDRINUSE, EADDRNOTAVAIL, ...), or
+   * with the signal's reason.
+   */
+  static async bind(options: UdpBindOptions = {}): Promise<UdpSocket> {
+    const { host, port, reusePort, queue, signal } = checkBind(options);
+    const shard = currentShard();
+    signal?.throwIfAborted();
+    const { bindDatagrams } = shard.host;
+    if (bindDatagrams === undefined) {
+      throw new FeatherstarError('FEATHERSTAR_HOST', `the host ${shard.host.name} has no UDP`);
+    }
+    const address = await unlessAborted(bindTarget(host), signal);
+    if (shard.closed) throw new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed');
+    const bound = await bindDatagrams.call(shard.host, { address, port, reusePort, isFirst: shard.index === 0 });
+    if (shard.closed) throw new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed');
+    if (signal?.aborted) {
+      shard.closeFile(bound.slot);
+      throw signal.reason;
+    }
+    return new UdpSocket(shard, bound, address, queue);
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Where it is connected to. */
+  get remote(): { address: string; port: number } | undefined {
+    return this.#remote && { address: this.#remote.address, port: this.#remote.port };
+  }
+
+  get stats(): UdpStats {
+    return { ...this.#stats };
+  }
+
+  // --- receiving -----------------------------------------------------------------------------------------------------
+
+  #arm(): void {
+    this.#op = receiveDatagrams(this.#shard, this.#file, this.#id, RECEIVED);
+    this.#generation = this.#shard.opGeneration(this.#op);
+  }
+
+  /**
+   * The next datagram, in the order of coming; null when the socket is closed. A connected socket's peer that is not
+   * there is told here: FEATHERSTAR_SYSTEM with ECONNREFUSED.
+   */
+  async receive({ signal }: AbortOptions = {}): Promise<Datagram | null> {
+    checkSignal(signal)?.throwIfAborted();
+    const datagram = this.#queue.shift();
+    if (datagram !== undefined) return datagram;
+    if (this.#closed) return null;
+    if (this.#error !== undefined) {
+      const error = this.#error;
+      this.#error = undefined;
+      throw error;
+    }
+    if (this.#op === 0) this.#arm(); // it had failed
+    let waiter: Waiter | undefined;
+    const arriving = new Promise<Datagram | null>((resolve, reject) => {
+      waiter = { resolve, reject };
+      this.#waiting.push(waiter);
+    });
+    try {
+      return await unlessAborted(arriving, signal);
+    } catch (error) {
+      this.#waiting = this.#waiting.filter((other) => other !== waiter);
+      throw error;
+    }
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Datagram, void> {
+    for (let one = await this.receive(); one !== null; one = await this.receive()) yield one;
+  }
+
+  onEvent(tag: number, result: number, flags: number): void {
+    if (tag === RECEIVED) this.#onReceived(result, flags);
+    else this.#onSent(tag, result);
+    this.#leaveIfDone();
+  }
+
+  #onReceived(result: number, flags: number): void {
+    if ((flags & MORE) === 0) this.#op = 0;
+    if (result >= 0) this.#take(result, flags >>> BUFFER_SHIFT);
+    if (this.#op !== 0 || this.#closed) return;
+    // An empty datagram ends a receive of many, and so does a moment without buffers: what is recycled goes back with
+    // the same enter that takes the new receive. After any other error the next receive() begins anew.
+    if (result >= 0 || errnoName(result) === 'ENOBUFS') this.#arm();
+    else {
+      const error = operationError('recvmsg', result);
+      const waiter = this.#waiting.shift();
+      if (waiter === undefined) this.#error = error;
+      else {
+        waiter.reject(error);
+        if (this.#waiting.length !== 0) this.#arm();
+      }
+    }
+  }
+
+  #take(result: number, buffer: number): void {
+    const shard = this.#shard;
+    const at = shard.base + shard.header.recvOffset + buffer * shard.header.recvBufferBytes;
+    const isWhole = (shard.bytes[at + 12] & TRUNCATED) === 0;
+    const length = result - HEADER_BYTES;
+    if (this.#closed) {
+      shard.core.recycle(buffer);
+      return;
+    }
+    const waiter = this.#waiting.length !== 0;
+    if (!isWhole || length > this.maxBytes) this.#stats.truncated++;
+    else if (!waiter && this.#queue.length >= this.#queueMax) this.#stats.dropped++;
+    else {
+      const bytes = new Uint8Array(length);
+      bytes.set(shard.bytes.subarray(at + HEADER_BYTES, at + result)); // of its own: the kernel gets the buffer back
+      const datagram = { bytes, address: this.#names.addressAt(at + 16), port: this.#names.portAt(at + 16) };
+      this.#stats.received++;
+      if (waiter) this.#waiting.shift()?.resolve(datagram);
+      else this.#queue.push(datagram);
+    }
+    shard.core.recycle(buffer);
+  }
+
+  // --- sending -------------------------------------------------------------------------------------------------------
+
+  /**
+   * Sends one datagram; the bytes are copied. Resolves when the kernel has taken it, which is not when it arrives.
+   * Rejects with FEATHERSTAR_SYSTEM: EMSGSIZE beyond `maxBytes`, ENETUNREACH, EHOSTUNREACH, ... An abort ends the wait;
+   * what the kernel has is sent all the same.
+   */
+  async send(bytes: Uint8Array | string, options: UdpTarget = {}): Promise<void> {
+    if (typeof options !== 'object' || options === null) throw optionError('options', options, 'an object');
+    const { signal } = options;
+    checkSignal(signal)?.throwIfAborted();
+    const data = typeof bytes === 'string' ? Buffer.from(bytes, 'utf8') : bytes;
+    if (!(data instanceof Uint8Array)) throw optionError('bytes', bytes, 'a string or a Uint8Array');
+    const target = this.#targetOf(options);
+    if (target instanceof Promise) {
+      const copy = new Uint8Array(data); // callers may use theirs again
+      const resolved = await unlessAborted(target, signal);
+      return this.#begin(copy, resolved, signal, FIRST_SEND);
+    }
+    return this.#begin(data, target, signal, FIRST_SEND);
+  }
+
+  #targetOf(options: UdpTarget): Target | Promise<Target> | undefined {
+    const { host, port } = options;
+    if (this.#remote === undefined) return this.#targets.find(host, port);
+    if (host === undefined && port === undefined) return undefined;
+    throw optionError('host', host, 'left out: the socket is connected');
+  }
+
+  /** From now on it sends to this peer, and receives from it only. Once; then `remote` is set. */
+  async connect(options: UdpTarget): Promise<void> {
+    if (typeof options !== 'object' || options === null) throw optionError('options', options, 'an object');
+    const { host, port, signal } = options;
+    checkSignal(signal)?.throwIfAborted();
+    const target = await unlessAborted(Promise.resolve(this.#targets.find(host, port)), signal);
+    if (this.#remote !== undefined || this.#connecting !== undefined) {
+      throw optionError('connect', 'a second one', 'called once');
+    }
+    this.#connecting = target;
+    await this.#begin(new Uint8Array(0), target, signal, CONNECTED);
+  }
+
+  async #begin(data: Uint8Array, target: Target | undefined, signal: AbortSignal | undefined, tag: number) {
+    if (this.#closed) throw closedError();
+    const what = (target ?? (this.#remote as Target)).what;
+    if (data.length > this.maxBytes) throw systemError('sendto', EMSGSIZE, what);
+    let sending: Sending | undefined;
+    const sent = new Promise<void>((resolve, reject) => {
+      sending = { resolve, reject, what, isOver: false, buffer: 0, op: 0, generation: 0 };
+      this.#submit(sending, data, target, tag);
+    });
+    try {
+      await unlessAborted(sent, signal);
+    } catch (error) {
+      if (sending !== undefined && signal?.aborted) this.#giveUp(sending);
+      throw error;
+    }
+  }
+
+  /** `data` is copied before this returns. */
+  #submit(sending: Sending, data: Uint8Array, target: Target | undefined, tag: number): void {
+    const shard = this.#shard;
+    const at = shard.takeSendBuffer();
+    if (at === 0) {
+      const copy = new Uint8Array(data);
+      this.#unsubmitted.add(sending);
+      shard.whenSendBufferFree(() => {
+        this.#unsubmitted.delete(sending);
+        if (!sending.isOver) this.#submit(sending, copy, target, tag);
+      });
+      return;
+    }
+    const slot = tag === CONNECTED ? 0 : this.#freeSlot();
+    if (target !== undefined) shard.bytes.set(target.bytes, at);
+    shard.bytes.set(data, at + ADDRESS_BYTES);
+    try {
+      const addressBytes = target?.bytes.length ?? 0;
+      sending.op =
+        tag === CONNECTED
+          ? connectFile(shard, this.#file, at, addressBytes, this.#id, CONNECTED)
+          : sendDatagram(
+              shard,
+              this.#file,
+              at,
+              addressBytes,
+              at + ADDRESS_BYTES,
+              data.length,
+              this.#id,
+              FIRST_SEND + slot,
+            );
+    } catch (error) {
+      shard.giveSendBuffer(at);
+      if (tag === CONNECTED) this.#connecting = undefined;
+      sending.isOver = true;
+      sending.reject(error);
+      return;
+    }
+    sending.buffer = at;
+    sending.generation = shard.opGeneration(sending.op);
+    this.#sends[slot] = sending;
+    this.#openSends++;
+  }
+
+  /** The connect has the first one. */
+  #freeSlot(): number {
+    if (this.#openSends === 0) return 1;
+    for (let slot = 1; slot < this.#sends.length; slot++) if (this.#sends[slot] === undefined) return slot;
+    return Math.max(1, this.#sends.length);
+  }
+
+  #onSent(tag: number, result: number): void {
+    const slot = tag === CONNECTED ? 0 : tag - FIRST_SEND;
+    const sending = this.#sends[slot] as Sending;
+    this.#sends[slot] = undefined;
+    this.#openSends--;
+    this.#shard.giveSendBuffer(sending.buffer);
+    if (tag === CONNECTED) this.#onConnected(result);
+    else if (result >= 0) this.#stats.sent++;
+    if (sending.isOver) return;
+    sending.isOver = true;
+    if (result >= 0) sending.resolve();
+    else sending.reject(systemError(tag === CONNECTED ? 'connect' : 'sendto', result, sending.what));
+  }
+
+  #onConnected(result: number): void {
+    if (result >= 0) this.#remote = this.#connecting;
+    this.#connecting = undefined;
+  }
+
+  /** Whoever waited has been told. */
+  #giveUp(sending: Sending): void {
+    if (sending.isOver) return;
+    sending.isOver = true;
+    if (sending.buffer !== 0) this.#shard.cancelOp(sending.op, sending.generation);
+    else if (this.#unsubmitted.has(sending) && this.#connecting?.what === sending.what) this.#connecting = undefined;
+  }
+
+  // --- life ----------------------------------------------------------------------------------------------------------
+
+  /** Closes at once. What waits to be received is thrown away: who waits for more gets null; open sends reject. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    const shard = this.#shard;
+    this.#queue.length = 0;
+    if (!shard.closed) {
+      if (this.#op !== 0) shard.cancelOp(this.#op, this.#generation);
+      for (const sending of this.#sends) if (sending !== undefined) shard.cancelOp(sending.op, sending.generation);
+      shard.closeFile(this.#file);
+    }
+    for (const sending of [...this.#sends, ...this.#unsubmitted]) {
+      if (sending === undefined || sending.isOver) continue;
+      sending.isOver = true;
+      sending.reject(closedError());
+    }
+    for (const waiter of this.#waiting.splice(0)) waiter.resolve(null);
+    this.#leaveIfDone();
+  }
+
+  onShutdown(): void {
+    this.close();
+  }
+
+  #leaveIfDone(): void {
+    if (this.#left || !this.#closed || this.#op !== 0 || this.#openSends !== 0) return;
+    this.#left = true;
+    this.#shard.unregister(this.#id);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+  }
+}
+
+function checkBind(options: UdpBindOptions) {
+  if (typeof options !== 'object' || options === null) throw optionError('options', options, 'an object');
+  const { host = '0.0.0.0', port = 0, reusePort = false, queue = QUEUE_DATAGRAMS, signal } = options;
+  if (typeof host !== 'string' || host === '') throw optionError('host', host, 'an address or a name');
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw optionError('port', port, 'an integer, 0 to 65535');
+  if (typeof reusePort !== 'boolean') throw optionError('reusePort', reusePort, 'true or false');
+  if (!Number.isInteger(queue) || queue < 1 || queue > QUEUE_MAX) {
+    throw optionError('queue', queue, `an integer, 1 to ${QUEUE_MAX}`);
+  }
+  return { host, port, reusePort, queue, signal: checkSignal(signal) };
+}
