@@ -104,7 +104,8 @@ static int admit_datagrams(const struct io_uring_sqe *in, struct io_uring_sqe *o
 }
 
 // Where a datagram goes, if it is said: an address of the Internet's. A path would be a second way to name a file.
-static int use_destination(struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out, unsigned sq_index)
+static int use_destination(struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out,
+			   unsigned sq_index)
 {
 	uint8_t *copy = ring->addresses + (size_t)sq_index * ADDRESS_BYTES;
 	sa_family_t family;

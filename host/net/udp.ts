@@ -33,7 +33,7 @@ export interface UdpBindOptions extends AbortOptions {
   host?: string | undefined;
   /** 0: any free one. Default 0. */
   port?: number | undefined;
-  /** Several sockets of this runtime's shards share the port, and the kernel spreads senders over them. Default false. */
+  /** Other shards may bind the port, too, and the kernel spreads senders over them. Default false. */
   reusePort?: boolean | undefined;
   /** Datagrams that may wait to be received, 1 to 65,536; default 1,024. */
   queue?: number | undefined;
@@ -120,8 +120,8 @@ export class UdpSocket implements Owner {
   }
 
   /**
-   * Opens a socket on this shard. Rejects with FEATHERSTAR_SYSTEM (`error.errnoName`: EADDRINUSE, EADDRNOTAVAIL, ...), or
-   * with the signal's reason.
+   * Opens a socket on this shard. Rejects with FEATHERSTAR_SYSTEM (`error.errnoName`: EADDRINUSE, EADDRNOTAVAIL, ...),
+   * or with the signal's reason.
    */
   static async bind(options: UdpBindOptions = {}): Promise<UdpSocket> {
     const { host, port, reusePort, queue, signal } = checkBind(options);

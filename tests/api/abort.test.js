@@ -253,6 +253,7 @@ for (const host of hosts()) {
       here = await Runtime.start({ shards, host, module: MODULE, limits: LIMITS });
       peer = new Peer();
       peer.port = peer.act('listen');
+      (await listen({ port: 0, reusePort: false })).close(); // libuv opens a descriptor with a thread's first listener
       await sleep(1); // whatever the start has left
       base = holdings();
       files = descriptors();
@@ -276,8 +277,8 @@ for (const host of hosts()) {
               continue;
             }
             const what = await abortAt(stage, wait);
-            if (what === 'early' && ++early < 10 * ROUNDS) continue;
             const mayResolve = QUICK.includes(name);
+            if (what === 'early' && (mayResolve || ++early < 10 * ROUNDS)) continue;
             if (!(what === 'resolved' && mayResolve && stage !== 'before')) assert.is(what, 'aborted', stage);
           }
           await back(base);

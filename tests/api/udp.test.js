@@ -1,5 +1,5 @@
-// UdpSocket: datagrams both ways, on both hosts: what is sent arrives whole, what cannot be is said, what is too much is
-// dropped and counted, and nothing is left behind.
+// UdpSocket: datagrams both ways, on both hosts: what is sent arrives whole, what cannot be is said, what is too much
+// is dropped and counted, and nothing is left behind.
 
 import { createSocket } from 'node:dgram';
 import { existsSync, readdirSync } from 'node:fs';

@@ -1,5 +1,5 @@
-// Datagrams through the gate: RECVMSG in its one form, and SEND with a destination. What is refused, and that what is let
-// through arrives, with its sender.
+// Datagrams through the gate: RECVMSG in its one form, and SEND with a destination. What is refused, and that what is
+// let through arrives, with its sender.
 //
 // Next: gate.test.js for everything else, fuzz.test.js.
 
