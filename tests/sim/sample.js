@@ -9,6 +9,7 @@ import { runtime, sleep, spawn, yieldNow } from 'featherstar';
 import { listen } from 'featherstar/net';
 
 const LATE_MS = 5;
+const ROUNDS = 12;
 const DUMP_PARTS = 48;
 const DUMP_BYTES = 4096;
 
@@ -128,8 +129,8 @@ export const get = (key) => store.get(key) ?? 'NONE';
 
 export async function set(key, value) {
   const { shardCount, self } = runtime();
-  // BUG full rings: each waits for the next one, twice round, so credit runs out in a circle
-  if (bug === 'full rings') return pass(key, value, 2 * shardCount);
+  // BUG full rings: each waits for the next one, round and round, so credit runs out in a circle
+  if (bug === 'full rings') return pass(key, value, ROUNDS * shardCount);
   const others = Array.from({ length: shardCount }, (_, i) => i).filter((i) => i !== self);
   put(key, value);
   await Promise.all(others.map((i) => runtime().shard(i).call('put', key, value)));
