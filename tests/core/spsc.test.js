@@ -1,7 +1,7 @@
 // One ring: producer and consumer interleaved by seed in one thread, against a queue; then in two threads.
 //
 // The interleaving is at the grain of ring functions: all that one of them reads of the other side is one index, so
-// finer steps show nothing new. (Every interleaving of the atomics themselves is the model's job, not this file's.)
+// finer steps show nothing new. (Every interleaving of the accesses themselves: tests/interleave.)
 //
 // Next: mesh.test.js.
 // deadline: 300 s

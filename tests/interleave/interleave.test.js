@@ -1,0 +1,102 @@
+// All interleavings of two shards within BOUNDS, random ones beyond, and the mutants, which must be caught: so the
+// tool can fail. `npm run interleave` prints more, main.js says what.
+//
+// Next: main.js.
+
+import { readFileSync } from 'node:fs';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { makeMemory } from '../../dist/host/core.js';
+import { SMALL } from '../support/core.js';
+import { FULL, forSeeds } from '../support/seeds.js';
+import { decode, encode, exhaust, follow, wander } from './explore.js';
+import { BOUNDS, BOUNDS_FULL, commandOf, copyOf, explore, machineOf } from './main.js';
+import { MUTANTS } from './mutants.js';
+
+const STATES_MAX = 100_000;
+const STEPS_MAX = 100_000;
+
+/** Calls there and back between two instances of `module`; answers all bytes of their memory. */
+function bytesAfterCalls(module, point) {
+  const { memory } = makeMemory(2, { ...SMALL, ringSlots: 1 });
+  const imports = { env: { memory }, uring: { enter() {} }, wasi: { 'thread-spawn': () => -1 }, inter: { point } };
+  const [a, b] = [0, 1].map((shard) => {
+    const core = new WebAssembly.Instance(module, imports).exports;
+    core.boot(shard, 1e9);
+    return core;
+  });
+  const mine = [a.callBegin(1), a.callBegin(1)];
+  for (const index of mine) a.callSend(index, 7, 8, 0);
+  a.flush();
+  assert.is(b.turn(), 1, 'one slot, one request');
+  assert.is(b.callReply(1, 0, 8, 0), 0);
+  b.trySleep(0);
+  for (let i = 0; i < 3; i++) for (const core of [a, b]) core.turn();
+  assert.is(a.callFree(mine[0]), 0);
+  return Buffer.from(new Uint8Array(memory.buffer));
+}
+
+test('a copy that is never stopped writes the same bytes as core.wasm', () => {
+  const { module, points, hash } = copyOf();
+  const shipped = readFileSync(new URL('../../dist/core.wasm', import.meta.url));
+  const asked = [0, 0];
+  const copy = bytesAfterCalls(module, (address, _offset, kind) => {
+    asked[kind]++;
+    return address;
+  });
+  assert.ok(copy.equals(bytesAfterCalls(new WebAssembly.Module(shipped), undefined)));
+  assert.ok(asked[0] > 100 && asked[1] > 30, String(asked));
+  assert.ok(points.atomic > 30, 'each atomic of the core');
+  console.log(`core.wasm ${hash}`);
+});
+
+for (const bound of FULL ? [...BOUNDS, ...BOUNDS_FULL] : BOUNDS) {
+  test(`every interleaving: ${bound[0]}, ${bound[1]} slots, ${bound[2]} messages`, () => {
+    const { failure, exhausted, ends } = explore(bound);
+    assert.is(failure, null, failure && `${failure.broken}\n${commandOf(bound, '', failure.path)}`);
+    assert.ok(exhausted);
+    assert.ok(ends > 0, 'somebody came to the end');
+  });
+}
+
+for (const [mutant, { what, scenario }] of Object.entries(MUTANTS)) {
+  test(`mutant ${mutant} is caught, and its schedule repeats it: ${what}`, () => {
+    const bound = [scenario, 1, 2];
+    const { failure } = explore(bound, mutant);
+    assert.ok(failure, 'nothing found');
+    const again = follow(machineOf(bound, mutant), decode(encode(failure.path)));
+    assert.is(again.broken, failure.broken);
+    assert.is(again.path.length, failure.path.length);
+  });
+}
+
+// Whatever a walk without save() and restore() meets, the search has met: else it loses states, and proves nothing.
+test('every state of a random walk is among those that were explored', () => {
+  const bound = ['sleep', 1, 2];
+  const { seen } = exhaust(machineOf(bound), { statesMax: STATES_MAX });
+  const met = new Set();
+  forSeeds(100, (random) => {
+    const machine = machineOf(bound);
+    for (;;) {
+      const able = [0, 1].filter((shard) => machine.enabled(shard));
+      if (able.length === 0) break;
+      machine.step(able[random(able.length)]);
+      assert.ok(seen.has(machine.hash()), 'a state that the search has not seen');
+      met.add(machine.hash());
+    }
+  });
+  assert.ok(met.size > 500, String(met.size));
+});
+
+for (const capacity of [1, 2]) {
+  test(`random deep schedules: calls both ways, ${capacity} slots, 12 messages each`, () => {
+    forSeeds(FULL ? 2000 : 60, (_random, seed) => {
+      const bound = ['cross', capacity, 12];
+      const run = wander(machineOf(bound), seed, STEPS_MAX);
+      assert.is(run.broken, null, run.broken && `${run.broken}\n${commandOf(bound, '', run.path)}`);
+      assert.ok(run.ended, 'it comes to an end');
+    });
+  });
+}
+
+test.run();

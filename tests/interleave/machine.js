@@ -1,0 +1,255 @@
+// Two shards over one memory in one thread, stopped before each access to what they share; their state can be put
+// away, taken back and named by a number.
+//
+// What flows through: `step(shard)` lets one shard go on to its next switch point: within a call of the core (the
+// stack lies in memory, by Asyncify), or between two acts of its host (scenario.js says which). Everything a later
+// step can depend on is in `save()`: the header, the rings, both shards' blocks, both stacks, the globals of both
+// instances, and the variables of the hosts.
+//
+// Not in it: the counters, which the core only counts up (stats.ts), so that a poll that finds nothing leads back to
+// the state it began in; and the bytes of a stack that nobody will read again.
+//
+// Switch points: every atomic access, and every plain access to a ring's slots.
+//
+// Next: scenario.js, explore.js.
+
+import { makeMemory } from '../../dist/host/core.js';
+import { Kind } from './transform.js';
+
+export const MESH = 8192;
+const RING_CONTROL_BYTES = 512;
+const COUNTERS_BYTES = 256;
+const PAGE = 65536;
+const STACK_BYTES = 32768; // each; Asyncify traps if a stack of calls needs more
+const OP_MSG_RING = 40;
+
+const LIMITS = {
+  sqeSlots: 8,
+  cqeSlots: 2,
+  readySlots: 32,
+  opSlots: 1,
+  timerSlots: 1,
+  taskSlots: 1,
+  connectionSlots: 1,
+  recvBufferCount: 1,
+  recvBufferBytes: 64,
+  sendBufferCount: 1,
+  sendBufferBytes: 64,
+  arenaBytes: 64,
+  scratchBytes: 64,
+};
+
+/** Words of a host's state, for each shard; scenario.js uses the others. */
+export const Var = { STOPPED_AT: 0, BELL: 1, ACT: 2, RESULT: 3, FIRST_FREE: 4, COUNT: 16 };
+export const Act = { CALL: 0, ENTER: 1, SLEEP: 2, DONE: 3, STOPPED: 4 };
+
+export class Machine {
+  #stopping = false;
+  #resuming = false;
+  #running = -1;
+  #globals;
+  #regions;
+  #free = false; // points let pass: while a shard boots
+
+  /** `module`: of transform(). `scenario`: of scenario.js. */
+  constructor(module, scenario) {
+    this.scenario = scenario;
+    const limits = { ...LIMITS, ringSlots: scenario.capacity, creditCount: Math.max(1, scenario.credit) };
+    const { memory, header } = makeMemory(2, limits, PAGE);
+    Object.assign(this, { memory, header });
+    this.u32 = new Uint32Array(memory.buffer);
+    this.vars = [0, 1].map(() => new Int32Array(Var.COUNT));
+    this.bases = [0, 1].map((shard) => header.shardsOffset + shard * header.shardBytes);
+    this.stacks = [0, 1].map((shard) => header.totalPages * PAGE + shard * STACK_BYTES);
+    this.where = [null, null]; // the access before which a shard stands: for people
+    this.slotsEnd = MESH + 4 * header.ringBytes;
+    this.cores = [0, 1].map(
+      (shard) =>
+        new WebAssembly.Instance(module, {
+          env: { memory },
+          uring: { enter: () => this.enter(shard) },
+          wasi: { 'thread-spawn': () => -1 },
+          inter: { point: (address, offset, kind) => this.#point(address, offset, kind) },
+        }).exports,
+    );
+    this.#globals = this.cores.map((core) =>
+      Object.keys(core)
+        .filter((name) => name.startsWith('global.'))
+        .map((name) => core[name]),
+    );
+    this.#free = true;
+    for (const core of this.cores) core.boot(this.cores.indexOf(core), 1e9);
+    for (const core of this.cores) core.turn(); // the wheel's first look at the clock
+    this.#free = false;
+    const used = header.arenaOffset + limits.arenaBytes;
+    this.#regions = [[4096, this.slotsEnd]];
+    for (const base of this.bases) {
+      this.#regions.push([base, base + header.countersOffset]);
+      this.#regions.push([base + header.countersOffset + COUNTERS_BYTES, base + used]);
+    }
+    for (const shard of [0, 1]) {
+      this.#rewindStack(shard);
+      this.#begin(shard, scenario.next(this, shard));
+    }
+  }
+
+  // --- switch points -------------------------------------------------------------------------------------------------
+
+  #point(address, offset, kind) {
+    if (this.#free) return address;
+    const at = (address >>> 0) + offset;
+    if (kind === Kind.PLAIN && !this.#inSlot(at)) return address;
+    const shard = this.#running;
+    if (this.#resuming) {
+      this.#resuming = false;
+      this.cores[shard].asyncify_stop_rewind();
+      return this.vars[shard][Var.STOPPED_AT];
+    }
+    this.#stopping = true;
+    this.vars[shard][Var.STOPPED_AT] = address;
+    this.where[shard] = { at, kind };
+    this.cores[shard].asyncify_start_unwind(this.stacks[shard]);
+    return address;
+  }
+
+  #inSlot(at) {
+    if (at < MESH || at >= this.slotsEnd) return false;
+    return (at - MESH) % this.header.ringBytes >= RING_CONTROL_BYTES;
+  }
+
+  #rewindStack(shard) {
+    const word = this.stacks[shard] >>> 2;
+    this.u32[word] = this.stacks[shard] + 8;
+    this.u32[word + 1] = this.stacks[shard] + STACK_BYTES;
+  }
+
+  // --- steps ---------------------------------------------------------------------------------------------------------
+
+  /** A host's next act: a call of the core runs to its first point at once, as nobody can see what it did before. */
+  #begin(shard, act) {
+    const vars = this.vars[shard];
+    let next = act;
+    while (Array.isArray(next)) {
+      const [name, ...args] = next;
+      const result = this.#run(shard, name, args);
+      if (this.#stopping) {
+        this.#stopping = false;
+        this.cores[shard].asyncify_stop_unwind();
+        vars[Var.ACT] = Act.STOPPED;
+        return;
+      }
+      vars[Var.RESULT] = result ?? 0;
+      next = this.scenario.next(this, shard);
+    }
+    vars[Var.ACT] = next;
+    this.where[shard] = null;
+  }
+
+  #run(shard, name, args) {
+    this.#running = shard;
+    return this.cores[shard][name](...args);
+  }
+
+  /** The export that a shard is stopped in; its arguments lie on the stack, so any will do. */
+  #resume(shard) {
+    const core = this.cores[shard];
+    this.#resuming = true;
+    core.asyncify_start_rewind(this.stacks[shard]);
+    const result = this.#run(shard, this.scenario.callOf(this, shard), [0, 0, 0, 0]);
+    if (this.#stopping) {
+      this.#stopping = false;
+      core.asyncify_stop_unwind();
+      return;
+    }
+    this.vars[shard][Var.RESULT] = result ?? 0;
+    this.#begin(shard, this.scenario.next(this, shard));
+  }
+
+  /** Whether `step(shard)` can do something: not if it has ended, or sleeps and nobody has rung. */
+  enabled(shard) {
+    const vars = this.vars[shard];
+    if (vars[Var.ACT] === Act.DONE) return false;
+    return vars[Var.ACT] !== Act.SLEEP || vars[Var.BELL] !== 0;
+  }
+
+  step(shard) {
+    const vars = this.vars[shard];
+    if (vars[Var.ACT] === Act.STOPPED) return this.#resume(shard);
+    if (vars[Var.ACT] === Act.SLEEP) vars[Var.BELL] = 0;
+    else this.enter(shard);
+    this.#begin(shard, this.scenario.next(this, shard));
+  }
+
+  /** The kernel: takes the submission window; a doorbell stays rung until its shard has woken. */
+  enter(shard) {
+    const control = this.bases[shard] >>> 2;
+    for (let slot = 0; slot < this.u32[control]; slot++) {
+      const sqe = (this.bases[shard] + this.header.sqeOffset + slot * 64) >>> 2;
+      if ((this.u32[sqe] & 0xff) !== OP_MSG_RING) throw new Error('an operation that no scenario asks for');
+      this.vars[this.u32[sqe + 1]][Var.BELL] = 1;
+    }
+    this.u32[control] = 0;
+  }
+
+  word(shard, offset) {
+    return this.u32[(this.bases[shard] + offset) >>> 2];
+  }
+
+  ringWord(from, offset) {
+    const ring = MESH + (from * 2 + (1 - from)) * this.header.ringBytes;
+    return this.u32[(ring + offset) >>> 2];
+  }
+
+  // --- states --------------------------------------------------------------------------------------------------------
+
+  #pieces() {
+    const pieces = this.#regions.map(([from, to]) => [from >>> 2, to >>> 2]);
+    for (const at of this.stacks) pieces.push([at >>> 2, this.u32[at >>> 2] >>> 2]);
+    return pieces;
+  }
+
+  save() {
+    return {
+      memory: this.#pieces().map(([from, to]) => [from, this.u32.slice(from, to)]),
+      globals: this.#globals.map((list) => list.map((global) => global.value)),
+      vars: this.vars.map((vars) => vars.slice()),
+      where: [...this.where],
+    };
+  }
+
+  restore(state) {
+    for (const [from, words] of state.memory) this.u32.set(words, from);
+    for (const [shard, list] of this.#globals.entries()) {
+      for (const [i, global] of list.entries()) global.value = state.globals[shard][i];
+    }
+    for (const shard of [0, 1]) this.vars[shard].set(state.vars[shard]);
+    this.where = [...state.where];
+  }
+
+  /** 53 bits for the state: two sums of 32 bits that mix differently. */
+  hash() {
+    const { u32 } = this;
+    let a = 0x9e3779b9;
+    let b = 0x85ebca6b;
+    const mix = (word) => {
+      a = Math.imul(a ^ word, 0x01000193) ^ (a >>> 15);
+      b = Math.imul((b << 7) | (b >>> 25), 0x2c1b3c6d) + word;
+    };
+    for (const [from, to] of this.#pieces()) for (let i = from; i < to; i++) mix(u32[i]);
+    for (const list of this.#globals) {
+      for (const { value } of list) {
+        if (typeof value === 'bigint') {
+          mix(Number(value & 0xffffffffn));
+          mix(Number((value >> 32n) & 0xffffffffn));
+        } else {
+          mix(value | 0);
+          mix((value / 4294967296) | 0);
+        }
+      }
+    }
+    for (const vars of this.vars) for (const word of vars) mix(word);
+    a = Math.imul(a ^ (a >>> 16), 0x85ebca6b);
+    b = Math.imul(b ^ (b >>> 16), 0xc2b2ae35);
+    return ((a ^ (a >>> 13)) >>> 0) * 2097152 + ((b ^ (b >>> 13)) >>> 11);
+  }
+}

@@ -1,0 +1,93 @@
+// A copy of core.wasm that stops before every access to what two shards share.
+//
+// What flows through: the bytes of core.wasm -> Binaryen's text -> the address of each load, store and atomic goes
+// through the import `inter.point(address, offset, kind)`, which answers it unchanged -> Binaryen's pass `asyncify`,
+// by which that import can put the whole stack of calls away in memory and take it up again later. The private
+// variables of an instance, its globals, become exports: they are part of a state.
+//
+// Invariant: nothing else is changed, but that the functions which only HTTP uses are left out. An instance that is never stopped leaves the same bytes in memory as core.wasm
+// does (interleave.test.js compares them).
+//
+// The point lies before the access, and before the value of a store is computed. Two accesses to shared words in one
+// expression would thus be one step: of two atomics that is refused here, and of plain ones the core has none (a copy
+// is from a ring to private memory, or back).
+//
+// Next: machine.js.
+
+import { createHash } from 'node:crypto';
+import binaryen from 'assemblyscript/binaryen';
+
+export const Kind = { PLAIN: 0, ATOMIC: 1 };
+
+const ACCESS = /^(?:[if](?:32|64)|v128)\.(atomic\.)?(?:load|store|rmw)/;
+const NOT_KNOWN = /\.atomic\.(?:fence|wait|notify)|^atomic\.|^memory\.atomic/;
+const ATTRIBUTE = /^(?:offset|align)=/;
+const IMPORT = '(import "inter" "point" (func $inter.point (param i32 i32 i32) (result i32)))';
+
+/** Text to nested arrays: `(a b (c))` is ['a', 'b', ['c']]. */
+function parse(text) {
+  const stack = [[]];
+  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|;;[^\n]*|\(;[\s\S]*?;\)|[()]|[^\s()";]+/g)) {
+    if (token.startsWith(';;') || token.startsWith('(;')) continue;
+    if (token === '(') stack.push([]);
+    else if (token === ')') {
+      const list = stack.pop();
+      stack.at(-1).push(list);
+    } else stack.at(-1).push(token);
+  }
+  return stack[0][0];
+}
+
+function print(node) {
+  return typeof node === 'string' ? node : `(${node.map(print).join(' ')})\n`;
+}
+
+function hasAtomic(node) {
+  return typeof node !== 'string' && (/\.atomic\./.test(node[0]) || node.some(hasAtomic));
+}
+
+/** Puts a point before each access in `node`, in place. */
+function instrument(node, counts) {
+  if (typeof node === 'string') return;
+  for (const child of node) instrument(child, counts);
+  const head = node[0];
+  if (typeof head !== 'string') return;
+  if (NOT_KNOWN.test(head)) throw new Error(`${head} in the core: this tool has no rule for it`);
+  const match = ACCESS.exec(head);
+  if (match === null) return;
+  const at = node.findIndex((part, i) => i > 0 && !(typeof part === 'string' && ATTRIBUTE.test(part)));
+  if (match[1] && node.slice(at).some(hasAtomic)) throw new Error(`${head} with an atomic as its operand`);
+  const kind = match[1] ? Kind.ATOMIC : Kind.PLAIN;
+  counts[kind]++;
+  const offset = node.find((part) => typeof part === 'string' && part.startsWith('offset='))?.slice(7) ?? '0';
+  node[at] = ['call', '$inter.point', node[at], ['i32.const', offset], ['i32.const', String(kind)]];
+}
+
+/** Answers { module, hash, points }: the copy, compiled; the hash of the original; how many points of each kind. */
+export function transform(bytes) {
+  const original = binaryen.readBinary(bytes);
+  original.setFeatures(binaryen.Features.All);
+  for (const name of WebAssembly.Module.exports(new WebAssembly.Module(bytes)).map((one) => one.name)) {
+    if (name.startsWith('http_')) original.removeExport(name); // half of the code, and it shares nothing
+  }
+  original.runPasses(['remove-unused-module-elements']);
+  const tree = parse(original.emitText());
+  original.dispose();
+  const counts = [0, 0];
+  for (const part of tree) if (part[0] === 'func') instrument(part, counts);
+  const globals = tree.filter((part) => part[0] === 'global' && part[2]?.[0] === 'mut').map((part) => part[1]);
+  const lastImport = tree.findLastIndex((part) => part[0] === 'import');
+  tree.splice(lastImport + 1, 0, parse(IMPORT));
+  for (const [i, name] of globals.entries()) tree.push(['export', `"global.${i}"`, ['global', name]]);
+
+  const copy = binaryen.parseText(print(tree));
+  copy.setFeatures(binaryen.Features.All);
+  binaryen.setPassArgument('asyncify-imports', 'inter.point');
+  copy.runPasses(['asyncify']);
+  binaryen.clearPassArguments();
+  if (!copy.validate()) throw new Error('the copy with switch points is not valid');
+  const module = new WebAssembly.Module(copy.emitBinary());
+  copy.dispose();
+  const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 16);
+  return { module, hash, points: { plain: counts[Kind.PLAIN], atomic: counts[Kind.ATOMIC] } };
+}
