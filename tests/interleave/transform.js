@@ -5,8 +5,8 @@
 // by which that import can put the whole stack of calls away in memory and take it up again later. The private
 // variables of an instance, its globals, become exports: they are part of a state.
 //
-// Invariant: nothing else is changed, but that the functions which only HTTP uses are left out. An instance that is never stopped leaves the same bytes in memory as core.wasm
-// does (interleave.test.js compares them).
+// Invariant: nothing else is changed, but that the functions which only HTTP uses are left out. An instance that is
+// never stopped leaves the same bytes in memory as core.wasm does (interleave.test.js compares them).
 //
 // The point lies before the access, and before the value of a store is computed. Two accesses to shared words in one
 // expression would thus be one step: of two atomics that is refused here, and of plain ones the core has none (a copy
