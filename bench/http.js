@@ -86,6 +86,7 @@ function allContenders(options, versions) {
       env: { ...env, FEATHERSTAR_HOST: 'uring' },
     },
     { name: `featherstar-portable${suffix}`, command, args: [featherstar], env: { FEATHERSTAR_HOST: 'portable' } },
+    { name: `node-net${suffix}`, command, args: [file('baseline/node-net.mjs')], env: {} },
     { name: `node-http${suffix}`, command, args: [file('baseline/node-http.mjs')], env: {} },
   ];
   const contenders = [
@@ -97,9 +98,15 @@ function allContenders(options, versions) {
     if (versions.otherNode === undefined) throw new BenchError(`--node ${options.node} cannot be run`);
     contenders.push(...onNode(options.node, `@${versions.otherNode}`));
   }
-  const bun = { name: 'bun-serve', command: options.bun, args: [file('baseline/bun-serve.mjs')], env: {} };
-  if (versions.bun === undefined) bun.unavailable = `no ${options.bun} in PATH (--bun PATH names one)`;
-  return [...contenders, bun];
+  const onBun = [
+    { name: 'bun-serve', command: options.bun, args: [file('baseline/bun-serve.mjs')], env: {} },
+    { name: 'featherstar-portable@bun', command: options.bun, args: [featherstar], env: { FEATHERSTAR_HOST: 'portable' } },
+    { name: 'node-net@bun', command: options.bun, args: [file('baseline/node-net.mjs')], env: {} },
+  ];
+  if (versions.bun === undefined) {
+    for (const contender of onBun) contender.unavailable = `no ${options.bun} in PATH (--bun PATH names one)`;
+  }
+  return [...contenders, ...onBun];
 }
 
 /** Keeps those named by --only; a name without @version means it on every Node. */

@@ -1,6 +1,6 @@
 // The portable host's gate: reads submissions as the kernel would, checks them as host/native/gate.c does, and hands
 // them to the sockets of the file slots that they name. What it refuses is answered with an error and counted. What
-// the gate admits and Node cannot do (files, polls, datagrams before they are bound, peeking, cancelling by slot) is
+// the gate admits and no stream can do (files, polls, datagrams before they are bound, peeking, cancelling by slot) is
 // -EOPNOTSUPP.
 //
 //   submission window --> take() --> check --> slot's socket or listener --> portable-window.ts
@@ -11,12 +11,12 @@
 // Next: portable.ts.
 
 import type { Socket as DatagramSocket } from 'node:dgram';
-import { Socket } from 'node:net';
 import { Control } from '../layout.js';
 import type { MessagePortLike, Windows } from './host.js';
 import { type Place, PortableDatagrams } from './portable-datagrams.js';
-import { PortableListener, PortableSocket, READ_AHEAD_BYTES, SHUT_RDWR, type Target } from './portable-sockets.js';
+import { PortableListener, PortableSocket, SHUT_RDWR } from './portable-sockets.js';
 import { Errno, Op, type PortableWindow } from './portable-window.js';
+import type { Stream, Streams, Target } from './streams.js';
 
 /** Slots below this are for listeners; accepted and connected sockets take the lowest free one behind them. */
 export const GRANT_SLOTS = 16;
@@ -76,15 +76,17 @@ export class PortableGate {
   readonly #at: number;
   readonly #memoryBytes: number;
   readonly #files: (PortableFile | undefined)[];
-  readonly #lingering = new Set<Socket>();
+  readonly #lingering = new Set<Stream>();
   readonly #peers: (MessagePortLike | undefined)[];
+  readonly #streams: Streams;
   #lowest = GRANT_SLOTS; // no slot from GRANT_SLOTS up to here is free
 
   /** `peers`: their doorbells. */
-  constructor(windows: Windows, window: PortableWindow, peers: (MessagePortLike | undefined)[]) {
+  constructor(windows: Windows, window: PortableWindow, streams: Streams, peers: (MessagePortLike | undefined)[]) {
     const { memory, header, base } = windows;
     this.fileSlots = header.connectionSlots;
     this.#window = window;
+    this.#streams = streams;
     this.#words = new Int32Array(memory.buffer);
     this.#control = new Uint32Array(memory.buffer, base, 128);
     this.#at = (base + header.sqeOffset) >>> 2;
@@ -117,13 +119,13 @@ export class PortableGate {
     return slot;
   }
 
-  readonly #adopt = (socket: Socket): number => {
+  readonly #adopt = (stream: Stream): number => {
     if (this.#lowest >= this.fileSlots) return -1;
-    return this.#install(new PortableSocket(this.#window, this.#lingering, socket, 'open'));
+    return this.#install(new PortableSocket(this.#window, this.#lingering, stream, 'open'));
   };
 
   listener(backlog: number): PortableListener {
-    return new PortableListener(this.#window, backlog, this.#adopt);
+    return new PortableListener(this.#window, this.#streams, backlog, this.#adopt);
   }
 
   datagrams(socket: DatagramSocket): PortableDatagrams {
@@ -134,7 +136,7 @@ export class PortableGate {
   close(): void {
     for (const file of this.#files) file?.close();
     this.#files.fill(undefined);
-    for (const socket of this.#lingering) socket.destroy();
+    for (const stream of this.#lingering) stream.destroy();
   }
 
   // --- submissions ---------------------------------------------------------------------------------------------------
@@ -364,9 +366,8 @@ export class PortableGate {
     else if (type === SOCK_DGRAM) this.#refuse(op, Errno.EOPNOTSUPP);
     else if (this.#lowest >= this.fileSlots) this.#window.finish(op, Errno.ENFILE);
     else {
-      const socket = new Socket({ allowHalfOpen: true, highWaterMark: READ_AHEAD_BYTES } as object);
-      socket.setNoDelay();
-      this.#window.finish(op, this.#install(new PortableSocket(this.#window, this.#lingering, socket, 'idle')));
+      const socket = new PortableSocket(this.#window, this.#lingering, this.#streams.create(), 'idle');
+      this.#window.finish(op, this.#install(socket));
     }
   }
 

@@ -1,30 +1,20 @@
-// TCP and Unix sockets of the portable host: node:net answers what the core asked of the kernel.
+// TCP and Unix sockets of the portable host: streams answer what the core asked of the kernel.
 //
-// Reading: what Node pushes ('data') goes into receive buffers while a receive is armed. The first chunk that finds
-// none is kept and the socket paused, so a slow reader holds one chunk here and at most READ_AHEAD_BYTES in Node, and
-// then its peer's TCP window is full. Writing: a send is copied once, when it is handed to Node, and completes when the
-// kernel has taken it; the next one waits in linear memory until then, or gets -EAGAIN if it may not wait
-// (MSG_DONTWAIT). So a peer that does not read costs one send.
+// Reading: what the stream pushes goes into receive buffers while a receive is armed. The first chunk that finds none is
+// kept and the stream paused, so a slow reader holds one chunk here and at most READ_AHEAD_BYTES in the stream, and then
+// its peer's TCP window is full. Writing: a send is copied once, when the stream gets it, and completes when the kernel
+// has taken it; the next one waits in linear memory until then, or gets -EAGAIN if it may not wait (MSG_DONTWAIT). So a
+// peer that does not read costs one send.
 //
 // Closing: what a send was still writing is written, then FIN goes out, for LINGER_MS at most without progress. Every
 // open operation completes with -ECANCELED at once. A cancelled send may have been sent in part, as with the kernel.
 //
 // Next: portable.ts.
 
-import { Server, type Socket } from 'node:net';
-import {
-  CQE_BUFFER,
-  CQE_BUFFER_SHIFT,
-  Errno,
-  errnoOf,
-  type Op,
-  type OpOwner,
-  type PortableWindow,
-} from './portable-window.js';
+import { CQE_BUFFER, CQE_BUFFER_SHIFT, Errno, type Op, type OpOwner, type PortableWindow } from './portable-window.js';
+import type { Stream, StreamOwner, StreamServer, Streams, Target } from './streams.js';
 
-export const READ_AHEAD_BYTES = 65_536;
 const LINGER_MS = 30_000;
-const NOTHING = new Uint8Array(0);
 
 const SHUT_RD = 0;
 const SHUT_WR = 1;
@@ -32,13 +22,10 @@ export const SHUT_RDWR = 2;
 
 type State = 'idle' | 'connecting' | 'open' | 'closed';
 
-/** Where a socket goes: what `socket.connect` takes. */
-export type Target = { host: string; port: number } | { path: string };
-
-export class PortableSocket implements OpOwner {
+export class PortableSocket implements OpOwner, StreamOwner {
   readonly #window: PortableWindow;
-  readonly #lingering: Set<Socket>;
-  readonly #socket: Socket;
+  readonly #lingering: Set<Stream>;
+  readonly #stream: Stream;
   #state: State;
   #receives: Op[] = [];
   #sends: Op[] = [];
@@ -46,25 +33,20 @@ export class PortableSocket implements OpOwner {
   #chunk: Buffer | undefined; // came while no receive was armed, or did not fit
   #chunkAt = 0;
   #isPaused: boolean;
-  #isWriting = false; // a send is with Node and not yet with the kernel
+  #isWriting = false; // a send is with the stream and not yet with the kernel
   #written: Op | undefined; // that send, unless it was cancelled
   #peerEnded = false;
   #ended = false;
   #error = 0; // happened, and no operation has been told
 
-  /** A connection that was accepted, and is paused; or a socket that is not connected yet. */
-  constructor(window: PortableWindow, lingering: Set<Socket>, socket: Socket, state: 'idle' | 'open') {
+  /** A connection that was accepted, or one that is still to be made. */
+  constructor(window: PortableWindow, lingering: Set<Stream>, stream: Stream, state: 'idle' | 'open') {
     this.#window = window;
     this.#lingering = lingering;
-    this.#socket = socket;
+    this.#stream = stream;
     this.#state = state;
     this.#isPaused = true;
-    socket.pause(); // before 'data' is listened to, which would let it flow
-    socket.unref(); // what keeps the thread alive is the shard
-    socket.on('data', (chunk: Buffer) => this.#onData(chunk));
-    socket.on('end', () => this.#onEnd());
-    socket.on('error', (error) => this.#onBroken(errnoOf(error)));
-    socket.on('close', () => this.#onBroken(Errno.ECONNRESET));
+    stream.attach(this);
   }
 
   // --- reading -------------------------------------------------------------------------------------------------------
@@ -79,21 +61,21 @@ export class PortableSocket implements OpOwner {
     this.#giveReceived();
     if (this.#isPaused && this.#receives.length !== 0) {
       this.#isPaused = false;
-      this.#socket.resume();
+      this.#stream.resume();
     }
   }
 
-  #onData(chunk: Buffer): void {
+  onData(chunk: Buffer): void {
     if (this.#state === 'closed') return;
     this.#chunk = this.#chunk === undefined ? chunk : Buffer.concat([this.#chunk.subarray(this.#chunkAt), chunk]);
     this.#chunkAt = 0;
     this.#giveReceived();
     if (this.#chunk === undefined || this.#isPaused) return;
     this.#isPaused = true;
-    this.#socket.pause();
+    this.#stream.pause();
   }
 
-  #onEnd(): void {
+  onEnd(): void {
     this.#peerEnded = true;
     this.#giveReceived();
   }
@@ -158,20 +140,17 @@ export class PortableSocket implements OpOwner {
     this.#sends.push(op);
   }
 
-  /** Hands the bytes of a send to Node. True: the kernel has them. */
+  /** Hands the bytes of a send to the stream. True: the kernel has them. */
   #write(op: Op): boolean {
-    const socket = this.#socket;
     const copy = this.#window.copyOf(op);
-    socket.write(copy);
-    if (socket.writableLength === 0 && socket.errored === null) return true;
+    if (this.#stream.write(copy)) return true;
     this.#window.keepCopy(copy);
     this.#isWriting = true;
-    socket.write(NOTHING, this.#onWritten); // writes keep their order, so this one says when all is out
     return false;
   }
 
-  readonly #onWritten = (error?: Error | null): void => {
-    if (error || this.#state === 'closed') return; // 'error' or close() have told everybody
+  onWritten(): void {
+    if (this.#state === 'closed') return; // close() has told everybody
     this.#isWriting = false;
     const done = this.#written;
     this.#written = undefined;
@@ -188,13 +167,13 @@ export class PortableSocket implements OpOwner {
       this.#sends.shift();
       this.#window.finish(op, op.len);
     }
-  };
+  }
 
   shutdown(op: Op): void {
     const how = op.len;
     if (this.#state !== 'open') this.#window.finish(op, Errno.ENOTCONN);
     else {
-      if (how !== SHUT_WR) this.#onEnd();
+      if (how !== SHUT_WR) this.onEnd();
       if (how !== SHUT_RD) this.#end();
       this.#window.finish(op, 0);
     }
@@ -203,9 +182,9 @@ export class PortableSocket implements OpOwner {
   #end(): void {
     if (this.#ended) return;
     this.#ended = true;
-    const first = this.#written === undefined ? 0 : 1; // what Node has already goes out before FIN
+    const first = this.#written === undefined ? 0 : 1; // what the stream has already goes out before FIN
     for (const op of this.#sends.splice(first)) this.#window.finish(op, Errno.EPIPE);
-    this.#socket.end();
+    this.#stream.end();
   }
 
   // --- life ----------------------------------------------------------------------------------------------------------
@@ -218,17 +197,19 @@ export class PortableSocket implements OpOwner {
     this.#state = 'connecting';
     this.#connect = op;
     this.#window.open(op, this);
-    this.#socket.once('connect', () => {
-      if (this.#state !== 'connecting') return;
-      this.#state = 'open';
-      this.#connect = undefined;
-      this.#window.finish(op, 0);
-    });
-    this.#socket.connect(target);
+    this.#stream.connect(target);
   }
 
-  /** The connection is over. 'close' comes after 'error' or after both ends: then all is known already. */
-  #onBroken(errno: number): void {
+  onConnect(): void {
+    const op = this.#connect;
+    if (this.#state !== 'connecting' || op === undefined) return;
+    this.#state = 'open';
+    this.#connect = undefined;
+    this.#window.finish(op, 0);
+  }
+
+  /** The connection is over. A second time, or after both ends, all is known already. */
+  onBroken(errno: number): void {
     if (this.#state === 'closed') return;
     this.#state = 'open'; // as far as anybody may still ask: receives and sends tell what has become of it
     this.#ended = true;
@@ -246,7 +227,7 @@ export class PortableSocket implements OpOwner {
   cancel(op: Op): void {
     if (op === this.#connect) {
       this.#connect = undefined;
-      this.#socket.destroy();
+      this.#stream.destroy();
     } else if (op === this.#written) {
       this.#written = undefined;
       this.#sends.shift();
@@ -263,17 +244,13 @@ export class PortableSocket implements OpOwner {
     this.#state = 'closed';
     this.#chunk = undefined;
     for (const op of ops) this.#window.finish(op, Errno.ECANCELED);
-    if (isOpen && this.#socket.writableLength !== 0 && !this.#socket.destroyed) this.#linger();
-    else this.#socket.destroy();
+    if (isOpen && this.#isWriting && !this.#stream.isDestroyed) this.#linger(this.#stream);
+    else this.#stream.destroy();
   }
 
-  #linger(): void {
-    const socket = this.#socket;
-    this.#lingering.add(socket);
-    socket.on('close', () => this.#lingering.delete(socket));
-    socket.setTimeout(LINGER_MS, () => socket.destroy());
-    socket.ref(); // bytes that were taken are sent, even if the thread has nothing else to do
-    socket.end(() => socket.destroy());
+  #linger(stream: Stream): void {
+    this.#lingering.add(stream);
+    stream.linger(LINGER_MS, () => this.#lingering.delete(stream));
   }
 }
 
@@ -286,34 +263,32 @@ function remove(ops: Op[], op: Op): boolean {
 const GONE = -2;
 
 /** What a listener asks for: a slot for a new connection, or -1. */
-export type Adopt = (socket: Socket) => number;
+export type Adopt = (stream: Stream) => number;
 
 export class PortableListener implements OpOwner {
-  readonly server: Server;
+  readonly server: StreamServer;
   /** Removes the file of a Unix socket, where Node does not. */
   unlink: (() => void) | undefined;
   readonly #window: PortableWindow;
   readonly #backlog: number;
   readonly #adopt: Adopt;
   #accepts: Op[] = [];
-  #waiting: Socket[] = []; // accepted by Node, and nobody has asked for them yet; paused
+  #waiting: Stream[] = []; // accepted, and nobody has asked for them yet
   #closed = false;
 
-  constructor(window: PortableWindow, backlog: number, adopt: Adopt) {
+  constructor(window: PortableWindow, streams: Streams, backlog: number, adopt: Adopt) {
     this.#window = window;
     this.#backlog = backlog;
     this.#adopt = adopt;
-    const options = { allowHalfOpen: true, noDelay: true, pauseOnConnect: true, highWaterMark: READ_AHEAD_BYTES };
-    this.server = new Server(options, (socket) => this.#onConnection(socket));
-    this.server.unref();
+    this.server = streams.serve(
+      (stream) => this.#onStream(stream),
+      (errno) => this.#onError(errno),
+    );
   }
 
-  /** Errors of accepting, once it listens. */
-  watch(): void {
-    this.server.on('error', (error) => {
-      const op = this.#accepts.shift();
-      if (op !== undefined) this.#window.finish(op, errnoOf(error));
-    });
+  #onError(errno: number): void {
+    const op = this.#accepts.shift();
+    if (op !== undefined) this.#window.finish(op, errno);
   }
 
   accept(op: Op): void {
@@ -322,22 +297,19 @@ export class PortableListener implements OpOwner {
     this.#giveAccepted();
   }
 
-  #onConnection(socket: Socket): void {
+  #onStream(stream: Stream): void {
     if (this.#closed || (this.#accepts.length === 0 && this.#waiting.length >= this.#backlog)) {
-      socket.destroy();
+      stream.destroy();
       return;
     }
-    this.#waiting.push(socket);
+    this.#waiting.push(stream);
     this.#giveAccepted();
-    if (this.#waiting.length === 0) return;
-    socket.unref();
-    socket.on('error', ignore);
   }
 
   #giveAccepted(): void {
     while (this.#waiting.length !== 0 && this.#accepts.length !== 0) {
       const op = this.#accepts[0];
-      const slot = this.#waiting[0].destroyed ? GONE : this.#adopt(this.#waiting[0]);
+      const slot = this.#waiting[0].isDestroyed ? GONE : this.#adopt(this.#waiting[0]);
       if (slot >= 0 || slot === GONE) this.#waiting.shift();
       if (slot === GONE) continue;
       if (slot >= 0 && op.isMultishot) this.#window.more(op, slot, 0);
@@ -358,10 +330,7 @@ export class PortableListener implements OpOwner {
     this.#closed = true;
     this.server.close();
     this.unlink?.();
-    for (const socket of this.#waiting.splice(0)) socket.destroy();
+    for (const stream of this.#waiting.splice(0)) stream.destroy();
     for (const op of this.#accepts.splice(0)) this.#window.finish(op, Errno.ECANCELED);
   }
 }
-
-/** A connection that nobody has asked for has broken: it is passed over when somebody does. */
-function ignore(): void {}

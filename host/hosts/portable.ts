@@ -16,10 +16,11 @@
 // Next: portable-gate.ts.
 
 import { createSocket, type Socket as DatagramSocket, type SocketOptions } from 'node:dgram';
-import { isIP, Server } from 'node:net';
+import { isIP } from 'node:net';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { FeatherstarError, systemError } from '../errors.js';
 import { Control } from '../layout.js';
+import { bunStreams } from './bun-streams.js';
 import type { ShardHost, Windows } from './host.js';
 import {
   type Bound,
@@ -31,8 +32,10 @@ import {
   monotonicNs,
   placeOf,
 } from './host.js';
+import { nodeStreams } from './node-streams.js';
 import { PortableGate } from './portable-gate.js';
 import { Errno, errnoOf, PortableWindow } from './portable-window.js';
+import type { Streams } from './streams.js';
 import { bindPath } from './unix-path.js';
 
 const TIMER_MAX_MS = 2 ** 31 - 1;
@@ -51,6 +54,8 @@ const NEXT_DEADLINE_NS = Control.nextDeadlineNs >> 3;
 const NOW_NS = Control.nowNs >> 3;
 const ENTER_COUNT = Control.enterCount >> 3;
 const SLEEP_COUNT = Control.sleepCount >> 3;
+
+const streams: Streams = process.versions.bun === undefined ? nodeStreams : bunStreams;
 
 /** Whether several sockets can share a port here, and the kernel spreads connections over them. */
 function canReusePort(): boolean {
@@ -88,7 +93,7 @@ export class PortableHost implements ShardHost {
     this.#i32 = new Int32Array(memory.buffer, base, 128);
     this.#f64 = new Float64Array(memory.buffer, base, 64);
     this.#window = new PortableWindow(windows, this.#schedule);
-    this.#gate = new PortableGate(windows, this.#window, this.#peers);
+    this.#gate = new PortableGate(windows, this.#window, streams, this.#peers);
     this.fileSlots = this.#gate.fileSlots;
   }
 
@@ -250,12 +255,12 @@ export class PortableHost implements ShardHost {
     try {
       if (reusePort && options.isFirst && port !== 0) await probe(address, port);
       if (this.#isClosed) throw listenClosedError();
-      if (path === undefined) await bind(listener.server, { host: address, port, reusePort, backlog });
+      if (path === undefined) await listener.server.listen({ host: address, port, reusePort, backlog });
       else {
         const begin = async () => {
           if (this.#isClosed) throw listenClosedError();
           try {
-            await bind(listener.server, { path, backlog });
+            await listener.server.listen({ path, backlog });
           } catch (error) {
             throw FeatherstarError.is(error) ? error : systemError('listen', errnoOf(error), what);
           }
@@ -266,9 +271,7 @@ export class PortableHost implements ShardHost {
       this.#gate.withdraw(slot);
       throw FeatherstarError.is(error) ? error : systemError('listen', errnoOf(error), what);
     }
-    listener.watch();
-    const bound = listener.server.address();
-    return { slot, port: typeof bound === 'object' && bound !== null ? bound.port : 0 };
+    return { slot, port: path === undefined ? listener.server.port : 0 };
   }
 
   async bindDatagrams(options: DatagramOptions): Promise<Bound> {
@@ -323,26 +326,12 @@ function bindDatagramSocket(socket: DatagramSocket, options: DatagramOptions): P
   });
 }
 
-function bind(server: Server, where: object): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const onClose = () => reject(listenClosedError()); // close() has come first: no other event follows
-    const onError = (error: unknown) => {
-      server.off('close', onClose);
-      reject(error);
-    };
-    server.once('error', onError);
-    server.once('close', onClose);
-    server.listen({ ...where, exclusive: true }, () => {
-      server.off('error', onError);
-      server.off('close', onClose);
-      resolve();
-    });
-  });
-}
-
 /** Rejects if anybody listens there: a socket that does not share its port cannot be bound beside one that does. */
 async function probe(host: string, port: number): Promise<void> {
-  const server = new Server((socket) => socket.destroy());
-  await bind(server, { host, port });
-  await new Promise((resolve) => server.close(resolve));
+  const server = streams.serve(
+    (stream) => stream.destroy(),
+    () => {},
+  );
+  await server.listen({ host, port, reusePort: false, backlog: 1 });
+  server.close();
 }

@@ -1,0 +1,231 @@
+// Streams over Bun's own sockets. write() there answers how many bytes the kernel took; the rest is kept here and goes
+// out as the socket drains.
+//
+// Bun calls 'close' from inside the call that closed, so what comes during a call is told in a microtask.
+
+import { listenClosedError } from './host.js';
+import { Errno, errnoOf } from './portable-window.js';
+import type { Place, Stream, StreamOwner, StreamServer, Streams, Target } from './streams.js';
+
+// What is used of Bun.listen and Bun.connect (bun.com/docs/api/tcp).
+
+interface BunSocket {
+  data: BunStream | undefined;
+  write(bytes: Uint8Array): number;
+  shutdown(): void;
+  end(): void;
+  pause(): void;
+  resume(): void;
+  ref(): void;
+  unref(): void;
+  setNoDelay(on: boolean): void;
+}
+
+interface BunHandlers {
+  open(socket: BunSocket): void;
+  data(socket: BunSocket, chunk: Buffer): void;
+  drain(socket: BunSocket): void;
+  end(socket: BunSocket): void;
+  close(socket: BunSocket, error?: Error): void;
+  error(socket: BunSocket, error: Error): void;
+  connectError(socket: BunSocket, error: Error): void;
+}
+
+interface BunListener {
+  readonly port: number;
+  stop(closesAll: boolean): void;
+  unref(): void;
+}
+
+type BunPlace = { hostname: string; port: number; reusePort?: boolean; exclusive?: boolean } | { unix: string };
+
+interface BunSockets {
+  listen(options: BunPlace & { allowHalfOpen: true; socket: BunHandlers }): BunListener;
+  connect(options: BunPlace & { allowHalfOpen: true; socket: BunHandlers; data: BunStream }): Promise<BunSocket>;
+}
+
+const bun = (): BunSockets => (globalThis as unknown as { Bun: BunSockets }).Bun;
+
+class BunStream implements Stream {
+  #socket: BunSocket | undefined;
+  #owner: StreamOwner | undefined;
+  #kept: Buffer | undefined;
+  #flows = false;
+  #endsAfter = false; // FIN goes out behind what is kept
+  #isCalling = false;
+  #lingerMs = 0;
+  #lingerTimer: NodeJS.Timeout | undefined;
+  #onClosed: (() => void) | undefined;
+  isDestroyed = false;
+
+  // --- what Bun tells ------------------------------------------------------------------------------------------------
+
+  onOpen(socket: BunSocket): void {
+    this.#socket = socket;
+    socket.data = this;
+    if (this.isDestroyed) {
+      socket.end();
+      return;
+    }
+    if (!this.#flows) socket.pause();
+    socket.unref();
+    socket.setNoDelay(true);
+    this.#owner?.onConnect();
+  }
+
+  onData(chunk: Buffer): void {
+    this.#owner?.onData(chunk);
+  }
+
+  onEnd(): void {
+    this.#owner?.onEnd();
+  }
+
+  onDrain(): void {
+    if (this.#kept === undefined || this.isDestroyed) return; // Bun drains sockets that nobody has written to
+    if (!this.#push(this.#kept)) {
+      this.#lingerTimer?.refresh();
+      return;
+    }
+    if (this.#onClosed !== undefined) this.destroy();
+    else {
+      if (this.#endsAfter) this.#socket?.shutdown();
+      this.#owner?.onWritten();
+    }
+  }
+
+  /** Without an error: both sides have ended, and of the second one Bun says only this. */
+  onClose(error: Error | undefined): void {
+    if (this.#isCalling) {
+      queueMicrotask(() => this.onClose(error));
+      return;
+    }
+    if (error === undefined && !this.isDestroyed) this.#owner?.onEnd();
+    this.isDestroyed = true;
+    this.#settle();
+    this.#owner?.onBroken(error === undefined ? Errno.ECONNRESET : errnoOf(error));
+  }
+
+  // --- what its owner asks for ---------------------------------------------------------------------------------------
+
+  attach(owner: StreamOwner): void {
+    this.#owner = owner;
+  }
+
+  connect(target: Target): void {
+    const where = 'path' in target ? { unix: target.path } : { hostname: target.host, port: target.port };
+    const whole = { ...where, allowHalfOpen: true as const, socket: handlers, data: this };
+    bun()
+      .connect(whole)
+      .catch((error) => this.onClose(error));
+  }
+
+  pause(): void {
+    this.#flows = false;
+    this.#socket?.pause();
+  }
+
+  resume(): void {
+    this.#flows = true;
+    this.#socket?.resume();
+  }
+
+  write(bytes: Buffer): boolean {
+    this.#isCalling = true;
+    const isOut = this.#push(bytes);
+    this.#isCalling = false;
+    return isOut;
+  }
+
+  /** Hands bytes to the kernel and keeps the rest. A socket that is closed takes nothing: 'close' tells of it. */
+  #push(bytes: Buffer): boolean {
+    const count = this.#socket?.write(bytes) ?? 0;
+    this.#kept = count === bytes.length ? undefined : bytes.subarray(Math.max(0, count));
+    return this.#kept === undefined;
+  }
+
+  end(): void {
+    if (this.#kept !== undefined) {
+      this.#endsAfter = true;
+      return;
+    }
+    this.#isCalling = true;
+    this.#socket?.shutdown();
+    this.#isCalling = false;
+  }
+
+  destroy(): void {
+    if (this.isDestroyed) return;
+    this.isDestroyed = true;
+    this.#isCalling = true;
+    this.#socket?.end();
+    this.#isCalling = false;
+    this.#settle();
+    queueMicrotask(() => this.#owner?.onBroken(Errno.ECONNRESET)); // Bun says nothing of one that was still connecting
+  }
+
+  linger(timeoutMs: number, onClosed: () => void): void {
+    this.#onClosed = onClosed;
+    this.#lingerMs = timeoutMs;
+    this.#socket?.ref(); // bytes that were taken are sent, even if the thread has nothing else to do
+    this.#lingerTimer = setTimeout(() => this.destroy(), this.#lingerMs);
+  }
+
+  #settle(): void {
+    this.#kept = undefined;
+    clearTimeout(this.#lingerTimer);
+    this.#onClosed?.();
+    this.#onClosed = undefined;
+  }
+}
+
+const handlers: BunHandlers = {
+  open: (socket) => socket.data?.onOpen(socket),
+  data: (socket, chunk) => socket.data?.onData(chunk),
+  drain: (socket) => socket.data?.onDrain(),
+  end: (socket) => socket.data?.onEnd(),
+  close: (socket, error) => socket.data?.onClose(error),
+  error: (socket, error) => socket.data?.onClose(error),
+  connectError: () => {}, // connect() rejects as well
+};
+
+class BunServer implements StreamServer {
+  readonly #handlers: BunHandlers;
+  #listener: BunListener | undefined;
+  #isClosed = false;
+
+  constructor(onStream: (stream: Stream) => void) {
+    const open = (socket: BunSocket) => {
+      const stream = new BunStream();
+      stream.onOpen(socket);
+      onStream(stream);
+    };
+    this.#handlers = { ...handlers, open };
+  }
+
+  get port(): number {
+    return this.#listener?.port ?? 0;
+  }
+
+  async listen(place: Place): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve)); // as Node's, which binds a tick later
+    if (this.#isClosed) throw listenClosedError();
+    const { backlog: _, ...rest } = place; // Bun has one of its own, 512
+    const where =
+      'path' in rest
+        ? { unix: rest.path }
+        : { hostname: rest.host, port: rest.port, reusePort: rest.reusePort, exclusive: !rest.reusePort };
+    this.#listener = bun().listen({ ...where, allowHalfOpen: true, socket: this.#handlers });
+    this.#listener.unref();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#listener?.stop(false);
+  }
+}
+
+export const bunStreams: Streams = {
+  create: () => new BunStream(),
+  serve: (onStream) => new BunServer(onStream), // Bun tells of no errors of accepting
+};

@@ -1,0 +1,130 @@
+// Streams over node:net.
+//
+// Next: bun-streams.ts.
+
+import { type AddressInfo, Server, Socket } from 'node:net';
+import { listenClosedError } from './host.js';
+import { Errno, errnoOf } from './portable-window.js';
+import {
+  type Place,
+  READ_AHEAD_BYTES,
+  type Stream,
+  type StreamOwner,
+  type StreamServer,
+  type Streams,
+  type Target,
+} from './streams.js';
+
+const NOTHING = new Uint8Array(0);
+
+class NodeStream implements Stream {
+  readonly #socket: Socket;
+  #owner: StreamOwner | undefined;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.pause(); // before 'data' is listened to, which would let it flow
+    socket.unref();
+    socket.on('data', (chunk: Buffer) => this.#owner?.onData(chunk));
+    socket.on('end', () => this.#owner?.onEnd());
+    socket.on('error', (error) => this.#owner?.onBroken(errnoOf(error)));
+    socket.on('close', () => this.#owner?.onBroken(Errno.ECONNRESET));
+  }
+
+  get isDestroyed(): boolean {
+    return this.#socket.destroyed;
+  }
+
+  attach(owner: StreamOwner): void {
+    this.#owner = owner;
+  }
+
+  connect(target: Target): void {
+    this.#socket.once('connect', () => this.#owner?.onConnect());
+    this.#socket.connect(target);
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  write(bytes: Buffer): boolean {
+    const socket = this.#socket;
+    socket.write(bytes);
+    if (socket.writableLength === 0 && socket.errored === null) return true;
+    socket.write(NOTHING, this.#onWritten); // writes keep their order, so this one says when all is out
+    return false;
+  }
+
+  readonly #onWritten = (error?: Error | null): void => {
+    if (!error) this.#owner?.onWritten(); // 'error' tells of errors
+  };
+
+  end(): void {
+    this.#socket.end();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  linger(timeoutMs: number, onClosed: () => void): void {
+    const socket = this.#socket;
+    socket.on('close', onClosed);
+    socket.setTimeout(timeoutMs, () => socket.destroy());
+    socket.ref(); // bytes that were taken are sent, even if the thread has nothing else to do
+    socket.end(() => socket.destroy());
+  }
+}
+
+class NodeServer implements StreamServer {
+  readonly #server: Server;
+  readonly #onError: (errno: number) => void;
+
+  constructor(onStream: (stream: Stream) => void, onError: (errno: number) => void) {
+    this.#onError = onError;
+    const options = { allowHalfOpen: true, noDelay: true, pauseOnConnect: true, highWaterMark: READ_AHEAD_BYTES };
+    this.#server = new Server(options, (socket) => onStream(new NodeStream(socket)));
+    this.#server.unref();
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  listen(place: Place): Promise<void> {
+    const server = this.#server;
+    return new Promise((resolve, reject) => {
+      const onClose = () => reject(listenClosedError()); // no other event follows
+      const onError = (error: unknown) => {
+        server.off('close', onClose);
+        reject(error);
+      };
+      server.once('error', onError);
+      server.once('close', onClose);
+      server.listen({ ...place, exclusive: true }, () => {
+        server.off('error', onError);
+        server.off('close', onClose);
+        server.on('error', (error) => this.#onError(errnoOf(error)));
+        resolve();
+      });
+    });
+  }
+
+  close(): void {
+    this.#server.close();
+  }
+}
+
+export const nodeStreams: Streams = {
+  create: () => {
+    const socket = new Socket({ allowHalfOpen: true, highWaterMark: READ_AHEAD_BYTES } as object);
+    socket.setNoDelay();
+    return new NodeStream(socket);
+  },
+  serve: (onStream, onError) => new NodeServer(onStream, onError),
+};

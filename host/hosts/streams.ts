@@ -1,0 +1,63 @@
+// The streams under the portable host's sockets: what node:net (node-streams.ts) and Bun (bun-streams.ts) have in common
+// once their names and habits are taken off. Bun has node:net too, but over its own sockets: a layer that costs a
+// quarter of a request there (RATIONALE.md).
+//
+// A stream is born paused and keeps no thread alive. It copies nothing: what write() could not hand to the kernel stays
+// where it is, and belongs to the stream, until onWritten().
+//
+// Next: portable-sockets.ts.
+
+/** What a stream keeps on its own side before it stops reading. */
+export const READ_AHEAD_BYTES = 65_536;
+
+/** Where a stream goes: a numeric address and a port, or a path. */
+export type Target = { host: string; port: number } | { path: string };
+
+/** Whom a stream tells. Nothing is told from inside a call to the stream. */
+export interface StreamOwner {
+  onConnect(): void;
+  /** The bytes are the owner's. A chunk may still come after pause(). */
+  onData(chunk: Buffer): void;
+  /** The peer sends no more. */
+  onEnd(): void;
+  /** What write() kept is with the kernel. */
+  onWritten(): void;
+  /** An error (-errno), or closed: -ECONNRESET if nothing else is known. May come again, and after onEnd(). */
+  onBroken(errno: number): void;
+}
+
+export interface Stream {
+  /** Nothing can come of it any more. */
+  readonly isDestroyed: boolean;
+  /** Who is told from now on; what happened before is not told. */
+  attach(owner: StreamOwner): void;
+  connect(target: Target): void;
+  pause(): void;
+  resume(): void;
+  /** True: the kernel has all of it. Else the rest is kept, and no other write() may come until onWritten(). */
+  write(bytes: Buffer): boolean;
+  /** Sends FIN, behind what is kept. */
+  end(): void;
+  /** Closes at once; what is kept is lost. */
+  destroy(): void;
+  /** Closes when what is kept has been sent, or when nothing of it was for `timeoutMs`. Then, or before, `onClosed`. */
+  linger(timeoutMs: number, onClosed: () => void): void;
+}
+
+/** Where a server listens. `backlog`: connections that the kernel keeps, where that can be said. */
+export type Place = ({ host: string; port: number; reusePort: boolean } | { path: string }) & { backlog: number };
+
+export interface StreamServer {
+  /** Of a server that listens on a port. */
+  readonly port: number;
+  /** Rejects with an error that has Node's `code`, or with listenClosedError() if close() comes first. */
+  listen(place: Place): Promise<void>;
+  close(): void;
+}
+
+export interface Streams {
+  /** A stream that is not connected yet. */
+  create(): Stream;
+  /** `onError`: an error of accepting, as -errno. */
+  serve(onStream: (stream: Stream) => void, onError: (errno: number) => void): StreamServer;
+}
