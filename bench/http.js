@@ -100,7 +100,12 @@ function allContenders(options, versions) {
   }
   const onBun = [
     { name: 'bun-serve', command: options.bun, args: [file('baseline/bun-serve.mjs')], env: {} },
-    { name: 'featherstar-portable@bun', command: options.bun, args: [featherstar], env: { FEATHERSTAR_HOST: 'portable' } },
+    {
+      name: 'featherstar-portable@bun',
+      command: options.bun,
+      args: [featherstar],
+      env: { FEATHERSTAR_HOST: 'portable' },
+    },
     { name: 'node-net@bun', command: options.bun, args: [file('baseline/node-net.mjs')], env: {} },
   ];
   if (versions.bun === undefined) {

@@ -214,7 +214,7 @@ export class PortableWindow {
       this.#scratchAt = 0;
     }
     const copy = this.#scratch.subarray(this.#scratchAt, this.#scratchAt + len);
-    copy.set(this.bytes.subarray(ptr, ptr + len));
+    this.bytes.copy(copy, 0, ptr, ptr + len);
     return copy;
   }
 
