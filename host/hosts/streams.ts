@@ -1,6 +1,6 @@
-// The streams under the portable host's sockets: what node:net (node-streams.ts) and Bun (bun-streams.ts) have in common
-// once their names and habits are taken off. Bun has node:net too, but over its own sockets: a layer that costs a
-// quarter of a request there (RATIONALE.md).
+// The streams under the portable host's sockets: what node:net (node-streams.ts) and Bun (bun-streams.ts) have in
+// common once their names and habits are taken off. Bun has node:net too, but over its own sockets: a layer that costs
+// a quarter of a request there (RATIONALE.md).
 //
 // A stream is born paused and keeps no thread alive. It copies nothing: what write() could not hand to the kernel stays
 // where it is, and belongs to the stream, until onWritten().
