@@ -2,9 +2,9 @@
 //
 // Reading: what the stream pushes goes into receive buffers while a receive is armed. The first chunk that finds none
 // is kept and the stream paused, so a slow reader holds one chunk here and at most READ_AHEAD_BYTES in the stream, and
-// then its peer's TCP window is full. Writing: a send is copied once, when the stream gets it, and completes when the kernel
-// has taken it; the next one waits in linear memory until then, or gets -EAGAIN if it may not wait (MSG_DONTWAIT). So a
-// peer that does not read costs one send.
+// then its peer's TCP window is full. Writing: a send is copied once, when the stream gets it, and completes when the
+// kernel has taken it; the next one waits in linear memory until then, or gets -EAGAIN if it may not wait
+// (MSG_DONTWAIT). So a peer that does not read costs one send.
 //
 // Closing: what a send was still writing is written, then FIN goes out, for LINGER_MS at most without progress. Every
 // open operation completes with -ECANCELED at once. A cancelled send may have been sent in part, as with the kernel.
