@@ -240,6 +240,15 @@ export function endOfCallHere(args: readonly unknown[], result: unknown): void {
   }
 }
 
+/** A block for the library's own use, by the address of its bytes; throws FULL. The shard gives it back itself. */
+export function takeBlock(shard: Shard, length: number): number {
+  return poolOf(shard).take(length) + HEADER_BYTES;
+}
+
+export function giveBlock(shard: Shard, at: number): void {
+  poolOf(shard).release(at - HEADER_BYTES);
+}
+
 /** Blocks of this shard that are not free. */
 export function sharedBlocks(shard: Shard): number {
   return pools.get(shard)?.used ?? 0;

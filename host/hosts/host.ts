@@ -56,6 +56,26 @@ export interface Bound {
   unlink?: (() => void) | undefined;
 }
 
+export interface DirectoryEntry {
+  name: string;
+  kind: FileKind;
+}
+
+export type FileKind = 'file' | 'directory' | 'link' | 'other';
+
+/**
+ * The directories that a shard was granted, by index: submissions that name files name one of these. At most
+ * DIRECTORY_SLOTS; errors are negative numbers, as the kernel's.
+ */
+export interface Directories {
+  /** `parent`: an index; then the path stays beneath it. Else it is any path of this machine. */
+  open(path: string, parent?: number): number;
+  /** Whoever closes sees to it that no operation in it is open. */
+  close(index: number): void;
+  /** What lies in it, but for . and .., in no order. io_uring cannot ask. Rejects with a FeatherstarError. */
+  list(index: number): Promise<DirectoryEntry[]>;
+}
+
 /** What a peer needs to ring this shard's doorbell. Goes from thread to thread by postMessage. */
 export type DoorbellToken = number | MessagePortLike;
 
@@ -84,6 +104,8 @@ export interface ShardHost {
   resolve?(hostname: string): string;
   /** Opens a UDP socket that is bound. Without it the host has none. */
   bindDatagrams?(options: DatagramOptions): Bound | Promise<Bound>;
+  /** Without it the host has no files. */
+  readonly directories?: Directories;
   /** What peers need to wake this shard: one for each peer, in shard order. */
   doorbells(shardCount: number): DoorbellToken[];
   /** How this shard wakes `peer`; undefined: not any more. */

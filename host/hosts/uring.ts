@@ -7,6 +7,7 @@ import { FeatherstarError, systemError } from '../errors.js';
 import {
   type Bound,
   type DatagramOptions,
+  type Directories,
   type DoorbellToken,
   type ListenOptions,
   listenClosedError,
@@ -15,6 +16,7 @@ import {
   type Windows,
 } from './host.js';
 import { Pump } from './pump.js';
+import { readDirectory } from './read-directory.js';
 import { bindPath } from './unix-path.js';
 
 interface NativeRing {
@@ -36,6 +38,9 @@ interface NativeRing {
     flags: number,
   ): { slot: number; port: number } | { errno: number; syscall: string };
   setPeer(shard: number, ringFd: number): number;
+  openDirectory(path: string, parent: number): number;
+  closeDirectory(index: number): number;
+  directoryFd(index: number): number;
 }
 
 interface NativeAddon {
@@ -69,6 +74,13 @@ export class UringHost implements ShardHost {
   readonly sharesPorts = true;
   readonly movesFiles = true;
   readonly fileSlots: number;
+  readonly directories: Directories = {
+    open: (path, parent = -1) => this.#ring.openDirectory(path, parent),
+    close: (index) => {
+      if (!this.#isClosed) this.#ring.closeDirectory(index);
+    },
+    list: (index) => readDirectory(`/proc/self/fd/${this.#ring.directoryFd(index)}`),
+  };
   /** An arrow around the native function: V8 of Node 20 calls it from Wasm in half the time. */
   readonly enter: () => void;
   readonly #ring: NativeRing;

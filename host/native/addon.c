@@ -286,6 +286,38 @@ static napi_value Listen(napi_env env, napi_callback_info info)
 	return result;
 }
 
+// openDirectory(path, parent or -1) -> index or -errno
+static napi_value OpenDirectory(napi_env env, napi_callback_info info)
+{
+	RECEIVER(2);
+	char path[4096];
+	size_t length = 0;
+	int parent;
+
+	if (!int_arg(env, argv[1], &parent))
+		return NULL;
+	if (napi_get_value_string_utf8(env, argv[0], path, sizeof(path), &length) != napi_ok)
+		return napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "not a string"), NULL;
+	if (length >= sizeof(path) - 1)
+		return number(env, -ENAMETOOLONG);
+	return number(env, strlen(path) == length ? directory_open(&binding->ring, path, parent) : -EINVAL);
+}
+
+static napi_value CloseDirectory(napi_env env, napi_callback_info info)
+{
+	int index;
+	RECEIVER(1);
+	return int_arg(env, argv[0], &index) ? number(env, directory_close(&binding->ring, (unsigned)index)) : NULL;
+}
+
+// directoryFd(index): for what io_uring cannot do. It is the ring's: do not close it.
+static napi_value DirectoryFd(napi_env env, napi_callback_info info)
+{
+	int index;
+	RECEIVER(1);
+	return int_arg(env, argv[0], &index) ? number(env, directory_fd(&binding->ring, (unsigned)index)) : NULL;
+}
+
 // --- the addon -------------------------------------------------------------------------------------------------------
 
 static napi_value Probe(napi_env env, napi_callback_info info)
@@ -432,6 +464,9 @@ static napi_value describe(napi_env env, struct binding *binding)
 	add(env, object, "close", Close, NULL);
 	add(env, object, "listen", Listen, NULL);
 	add(env, object, "setPeer", SetPeer, NULL);
+	add(env, object, "openDirectory", OpenDirectory, NULL);
+	add(env, object, "closeDirectory", CloseDirectory, NULL);
+	add(env, object, "directoryFd", DirectoryFd, NULL);
 	set(env, object, "fd", number(env, binding->ring.fd));
 	set(env, object, "flags", number(env, binding->ring.setup_flags));
 	set(env, object, "features", number(env, binding->ring.features));

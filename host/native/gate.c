@@ -5,7 +5,8 @@
 //
 //   operations   those of the switch below, everything else -EPERM
 //   memory       [addr, addr + len) inside linear memory, -EFAULT; offsets become addresses here
-//   files        slots of this ring's own table, -EBADF: IOSQE_FIXED_FILE is forced, so a plain descriptor has no name
+//   files        slots of this ring's own table, -EBADF: IOSQE_FIXED_FILE is forced, so a plain descriptor has no name;
+//                paths only beneath a directory that was granted (directory.c)
 //   flags        no links, no io-wq, no drain, no personality, -EINVAL or -EPERM; user_data's top bit is ours
 //
 // Between rings of one process two things travel: a bell, and a file that one hands to another. Whom they reach is in a
@@ -14,7 +15,7 @@
 // The kernel reads linear memory itself when it executes a WRITE or SEND; that is what was asked for. What it reads
 // in order to decide (a sockaddr) is copied first.
 //
-// Next: ring.c.
+// Next: directory.c.
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -278,6 +279,11 @@ static int admit_on_file(struct ring *ring, const struct io_uring_sqe *in, struc
 			return -EINVAL;
 		out->len = in->len;
 		return 0;
+	case OP_FTRUNCATE:
+		if (in->ioprio || in->addr || in->len || in->rw_flags || in->file_index)
+			return -EINVAL;
+		out->off = in->off;
+		return 0;
 	default: /* IORING_OP_POLL_ADD */
 		if (in->len & ~IORING_POLL_ADD_MULTI || in->poll32_events & ~0xffffu)
 			return -EINVAL;
@@ -311,7 +317,14 @@ int gate_admit(struct ring *ring, const struct io_uring_sqe *in, struct io_uring
 	case IORING_OP_SHUTDOWN:
 	case IORING_OP_POLL_ADD:
 	case OP_URING_CMD:
+	case OP_FTRUNCATE:
 		return admit_on_file(ring, in, out, sq_index);
+	case IORING_OP_OPENAT2:
+	case IORING_OP_STATX:
+	case IORING_OP_RENAMEAT:
+	case IORING_OP_UNLINKAT:
+	case IORING_OP_MKDIRAT:
+		return gate_admit_path(ring, in, out, sq_index);
 	case OP_SOCKET:
 		return admit_socket(in, out);
 	case IORING_OP_CLOSE:

@@ -141,6 +141,7 @@ int ring_open(struct ring *ring, const struct ring_options *options, const char 
 
 	memset(ring, 0, sizeof(*ring));
 	memset(ring->peers, 0xff, sizeof(ring->peers));
+	memset(ring->directories, 0xff, sizeof(ring->directories));
 	ring->memory = options->memory;
 	ring->memory_bytes = options->memory_bytes;
 	ring->control = (volatile struct control *)(options->memory + options->control);
@@ -162,9 +163,10 @@ int ring_open(struct ring *ring, const struct ring_options *options, const char 
 	*what = "mmap";
 	ring->lent = calloc(ring->buffer_count, 1);
 	ring->addresses = calloc(params.sq_entries, ADDRESS_BYTES);
+	ring->paths = calloc(params.sq_entries, sizeof(*ring->paths));
 	ring->refusal_room = options->sqe_slots + options->cqe_slots;
 	ring->refusals = calloc(ring->refusal_room, sizeof(*ring->refusals));
-	error = ring->lent && ring->addresses && ring->refusals ? map_rings(ring, &params) : -ENOMEM;
+	error = ring->lent && ring->addresses && ring->paths && ring->refusals ? map_rings(ring, &params) : -ENOMEM;
 	*what = "io_uring_register";
 	if (!error) {
 		register_ring_fd(ring);
@@ -246,9 +248,11 @@ void ring_close(struct ring *ring)
 		munmap(ring->sqe_map, ring->sqe_bytes);
 	for (int i = 0; i < PEERS_MAX; i++)
 		ring_set_peer(ring, (unsigned)i, -1);
+	directories_close(ring);
 	close(ring->fd);
 	free(ring->lent);
 	free(ring->addresses);
+	free(ring->paths);
 	free(ring->refusals);
 	ring->fd = -1;
 }

@@ -7,10 +7,11 @@
  * Invariants: Wasm never sees an address of ours, and the kernel never sees an address of Wasm's that gate.c has not
  * checked. Completions with TAG set are the addon's own and never reach the window.
  *
- * Next: gate.c, then ring.c, loop.c, addon.c.
+ * Next: gate.c, then directory.c, ring.c, loop.c, addon.c.
  */
 #pragma once
 
+#include <linux/openat2.h>
 #include <stdbool.h>
 #include "sys.h"
 #include "window.h"
@@ -21,10 +22,18 @@
 #define PEERS_MAX 64
 #define GRANTS_MAX 64
 #define ADDRESS_BYTES 128 /* largest sockaddr */
+#define DIRECTORIES_MAX 64
+#define PATH_BYTES 1024 /* with the zero at its end */
 
 struct refusal {
 	uint64_t user_data;
 	int32_t result;
+};
+
+/* What a submission that names files says, while it is staged: untouched pages of these cost nothing. */
+struct path_copies {
+	char path[PATH_BYTES], other[PATH_BYTES];
+	struct open_how how;
 };
 
 /* Where things lie, as given to ring_open(); offsets from the start of memory. */
@@ -66,6 +75,9 @@ struct ring {
 	uint8_t granted[GRANTS_MAX];
 	int peers[PEERS_MAX]; /* duplicates of peers' ring descriptors, -1 = none */
 	uint8_t *addresses; /* a sockaddr for each SQ entry, while it is staged */
+	struct path_copies *paths; /* for each SQ entry */
+	int directories[DIRECTORIES_MAX]; /* directory.c; -1: none was there yet */
+	bool directory_granted[DIRECTORIES_MAX];
 
 	struct refusal *refusals; /* answered with the next reap; as many as both windows hold, then staging stops */
 	unsigned refusal_count, refusal_room;
@@ -87,5 +99,12 @@ int ring_set_peer(struct ring *ring, unsigned peer, int fd);
 bool ring_has_completions(const struct ring *ring);
 bool ring_wants_enter(const struct ring *ring);
 
-/* gate.c: 0, or -errno and nothing of `in` is to be executed */
+/* directory.c: an index of the table or -errno; `parent` -1: none */
+int directory_open(struct ring *ring, const char *path, int parent);
+int directory_close(struct ring *ring, unsigned index);
+int directory_fd(const struct ring *ring, unsigned index);
+void directories_close(struct ring *ring);
+
+/* gate.c, directory.c: 0, or -errno and nothing of `in` is to be executed */
 int gate_admit(struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out, unsigned sq_index);
+int gate_admit_path(struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out, unsigned sq_index);

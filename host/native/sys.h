@@ -25,6 +25,7 @@ enum {
 	ACCEPT_MULTISHOT = 1u << 0,
 	OP_SOCKET = 45,
 	OP_URING_CMD = 46,
+	OP_FTRUNCATE = 55, /* 6.9; older kernels say -EINVAL */
 	CMD_SETSOCKOPT = 3, /* SOCKET_URING_OP_SETSOCKOPT, 6.7; older kernels say -EOPNOTSUPP */
 	MSG_SEND_FD = 1,
 	MSG_NO_CQE = 1u << 0,

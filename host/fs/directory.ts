@@ -1,0 +1,367 @@
+// A directory is what files are opened in: whoever has one can reach what lies beneath it, and nothing else. On
+// io_uring the kernel sees to that (RESOLVE_BENEATH, host/native/directory.c), for each operation again.
+//
+// The kernel knows "beneath" only for opening. So stat, rename, remove and make take one name, and for a path with
+// slashes its directory is opened first, beneath, for as long as that takes.
+//
+// Next: file.ts.
+
+import { constants } from 'node:fs';
+import { type AbortOptions, checkSignal } from '../abort.js';
+import { FeatherstarError, optionError, systemError } from '../errors.js';
+import type { Directories, DirectoryEntry } from '../hosts/host.js';
+import { currentShard, type Shard } from '../shard.js';
+import { File } from './file.js';
+import {
+  checkPath,
+  type FileStat,
+  makeName,
+  openBeneath,
+  PATH_BLOCK_BYTES,
+  readStat,
+  removeName,
+  renameName,
+  statName,
+} from './operations.js';
+import { type Block, getBlock, perform, Uses } from './perform.js';
+
+const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_TRUNC, O_APPEND } = constants;
+const O_DIRECTORY = constants.O_DIRECTORY ?? 0; // Windows has none
+const FLAGS = {
+  r: O_RDONLY,
+  'r+': O_RDWR,
+  w: O_WRONLY | O_CREAT | O_TRUNC,
+  wx: O_WRONLY | O_CREAT | O_EXCL,
+  'w+': O_RDWR | O_CREAT | O_TRUNC,
+  'wx+': O_RDWR | O_CREAT | O_EXCL,
+  a: O_WRONLY | O_CREAT | O_APPEND,
+  'a+': O_RDWR | O_CREAT | O_APPEND,
+} as const;
+const FILE_MODE = 0o666; // the umask takes off what the user does not want
+const DIRECTORY_MODE = 0o777;
+const MODE_MAX = 0o777;
+const READ_MAX_BYTES = 268_435_456;
+const EFBIG = -27;
+const EEXIST = -17;
+
+export type OpenFlags = keyof typeof FLAGS;
+
+export interface OpenOptions extends AbortOptions {
+  /** As Node has them: r, r+, w, wx, w+, wx+, a, a+. Default 'r'. */
+  flags?: OpenFlags | undefined;
+  /** Permission bits of a file that is made, 0 to 0o777; the umask counts. Default 0o666. */
+  mode?: number | undefined;
+}
+
+export interface MakeDirectoryOptions extends AbortOptions {
+  /** Permission bits, 0 to 0o777; the umask counts. Default 0o777. */
+  mode?: number | undefined;
+}
+
+export interface RemoveOptions extends AbortOptions {
+  /** An empty directory instead of a file. Default false. */
+  directory?: boolean | undefined;
+}
+
+export interface RenameOptions extends AbortOptions {
+  /** Another directory of this shard that `to` lies in. Default: the same. */
+  into?: Directory | undefined;
+  /** A file that is there already is replaced. If not, EEXIST. Default true. */
+  replaces?: boolean | undefined;
+}
+
+export interface ReadFileOptions extends AbortOptions {
+  /** EFBIG if there is more. Default, and at most, 268,435,456. */
+  maxBytes?: number | undefined;
+}
+
+interface Place {
+  directory: Directory;
+  name: string;
+}
+
+export class Directory {
+  /** Its path, as it was opened. */
+  readonly path: string;
+  readonly #shard: Shard;
+  readonly #table: Directories;
+  readonly #index: number;
+  readonly #uses: Uses;
+
+  /** @internal openDirectory() makes them. */
+  constructor(shard: Shard, table: Directories, index: number, path: string) {
+    this.#shard = shard;
+    this.#table = table;
+    this.#index = index;
+    this.path = path;
+    this.#uses = new Uses(`the directory ${path}`, () => {
+      if (!shard.closed) table.close(index);
+    });
+  }
+
+  get closed(): boolean {
+    return this.#uses.isClosed;
+  }
+
+  /** A directory beneath this one. */
+  async openDirectory(path: string): Promise<Directory> {
+    return this.#openDirectory(checkPath('path', path));
+  }
+
+  #openDirectory(path: string): Directory {
+    this.#uses.begin();
+    try {
+      return open(this.#shard, this.#table, path, `${this.path}/${path}`, this.#index);
+    } finally {
+      this.#uses.end();
+    }
+  }
+
+  /**
+   * Opens a file beneath this directory. Rejects with FEATHERSTAR_SYSTEM (`error.errnoName`): ENOENT, EEXIST, EACCES,
+   * EISDIR, ENFILE, and EXDEV for a path that leads out.
+   */
+  async open(path: string, { flags = 'r', mode = FILE_MODE, signal }: OpenOptions = {}): Promise<File> {
+    const bits = Object.hasOwn(FLAGS, flags) ? FLAGS[flags] : undefined;
+    if (bits === undefined) throw optionError('flags', flags, `one of ${Object.keys(FLAGS).join(', ')}`);
+    return this.#open(checkPath('path', path), bits, checkMode(mode), checkSignal(signal));
+  }
+
+  #open(path: string, flags: number, mode: number, signal: AbortSignal | undefined): Promise<File> {
+    const shard = this.#shard;
+    return this.#run('open', path, signal, {
+      stage: (block, owner) => openBeneath(shard, this.#index, path, flags, mode, block.at, owner),
+      done: (slot) => new File(shard, slot, `${this.path}/${path}`, (flags & O_APPEND) !== 0),
+      undo: (slot) => shard.closeFile(slot),
+    });
+  }
+
+  /** About a file, a directory or a link; links are not followed. */
+  async stat(path: string, { signal }: AbortOptions = {}): Promise<FileStat> {
+    const shard = this.#shard;
+    return this.#at(path, ({ directory, name }) =>
+      directory.#run('stat', name, checkSignal(signal), {
+        stage: (block, owner) => statName(shard, directory.#index, name, block.at, owner),
+        done: (_, block) => readStat(shard, block.at),
+      }),
+    );
+  }
+
+  async makeDirectory(path: string, { mode = DIRECTORY_MODE, signal }: MakeDirectoryOptions = {}): Promise<void> {
+    const shard = this.#shard;
+    const bits = checkMode(mode);
+    await this.#at(path, ({ directory, name }) =>
+      directory.#run('mkdir', name, checkSignal(signal), {
+        stage: (block, owner) => makeName(shard, directory.#index, name, bits, block.at, owner),
+        done: () => undefined,
+      }),
+    );
+  }
+
+  async remove(path: string, { directory: isDirectory = false, signal }: RemoveOptions = {}): Promise<void> {
+    const shard = this.#shard;
+    await this.#at(path, ({ directory, name }) =>
+      directory.#run(isDirectory ? 'rmdir' : 'unlink', name, checkSignal(signal), {
+        stage: (block, owner) => removeName(shard, directory.#index, name, isDirectory, block.at, owner),
+        done: () => undefined,
+      }),
+    );
+  }
+
+  /** Moves a file or a directory. At no moment is there none, or half of one, at `to`. */
+  async rename(from: string, to: string, { into = this, replaces = true, signal }: RenameOptions = {}): Promise<void> {
+    const shard = this.#shard;
+    if (!(into instanceof Directory) || into.#shard !== shard) {
+      throw optionError('into', into, 'a Directory of this shard');
+    }
+    await this.#at(from, (source) =>
+      into.#at(to, async (target) => {
+        target.directory.#uses.begin();
+        try {
+          const [a, b] = [source, target].map(({ directory, name }) => ({ directory: directory.#index, name }));
+          await source.directory.#run('rename', `${source.name} to ${target.name}`, checkSignal(signal), {
+            stage: (block, owner) => renameName(shard, a, b, replaces, block.at, owner),
+            done: () => undefined,
+          });
+        } finally {
+          target.directory.#uses.end();
+        }
+      }),
+    );
+  }
+
+  /** What lies in it, in no order. */
+  async list({ signal }: AbortOptions = {}): Promise<DirectoryEntry[]> {
+    checkSignal(signal)?.throwIfAborted();
+    this.#uses.begin();
+    try {
+      const entries = await this.#table.list(this.#index);
+      signal?.throwIfAborted();
+      return entries;
+    } finally {
+      this.#uses.end();
+    }
+  }
+
+  /** The names in it are on the disk as they are: what was made, renamed and removed. */
+  async sync({ signal }: AbortOptions = {}): Promise<void> {
+    const self = await this.#open('.', O_RDONLY | O_DIRECTORY, 0, checkSignal(signal));
+    try {
+      await self.sync({ signal });
+    } finally {
+      await self.close();
+    }
+  }
+
+  // --- whole files ---------------------------------------------------------------------------------------------------
+
+  /** All of a file. */
+  async readFile(path: string, { maxBytes = READ_MAX_BYTES, signal }: ReadFileOptions = {}): Promise<Uint8Array> {
+    if (!Number.isInteger(maxBytes) || maxBytes < 0 || maxBytes > READ_MAX_BYTES) {
+      throw optionError('maxBytes', maxBytes, `an integer from 0 to ${READ_MAX_BYTES}`);
+    }
+    const file = await this.open(path, { signal });
+    try {
+      const pieces: Uint8Array[] = [];
+      let bytes = 0;
+      for (;;) {
+        const piece = new Uint8Array(Math.min(maxBytes - bytes + 1, bytes === 0 ? 4096 : 65_536));
+        const count = await file.read(piece, { signal });
+        bytes += count;
+        if (bytes > maxBytes) throw systemError(`read ${file.path}`, EFBIG);
+        pieces.push(piece.subarray(0, count));
+        if (count < piece.length) return Buffer.concat(pieces);
+      }
+    } finally {
+      await file.close();
+    }
+  }
+
+  async readText(path: string, options: ReadFileOptions = {}): Promise<string> {
+    return Buffer.from(await this.readFile(path, options)).toString('utf8');
+  }
+
+  /** Writes a file in place: who reads it meanwhile, or after a crash, may see a part. See replaceFile(). */
+  async writeFile(path: string, data: Uint8Array | string, options: OpenOptions = {}): Promise<void> {
+    const file = await this.open(path, { flags: 'w', ...options });
+    try {
+      await file.write(data, { signal: options.signal });
+    } finally {
+      await file.close();
+    }
+  }
+
+  /**
+   * Replaces a file, or makes it: whoever reads it sees the old content or the new one, also after a crash, and when
+   * this resolves the new one. Written beside it under another name, synced, renamed, and the directory synced.
+   */
+  async replaceFile(
+    path: string,
+    data: Uint8Array | string,
+    options: AbortOptions & { mode?: number } = {},
+  ): Promise<void> {
+    const { signal, mode } = options;
+    await this.#at(path, async ({ directory, name }) => {
+      const { file, temporary } = await directory.#openTemporary(name, mode, signal);
+      try {
+        try {
+          await file.write(data, { signal });
+          await file.sync({ signal });
+        } finally {
+          await file.close();
+        }
+        await directory.rename(temporary, name, { signal });
+      } catch (error) {
+        await directory.remove(temporary).catch(() => undefined); // what failed first is what is told
+        throw error;
+      }
+      await directory.sync({ signal });
+    });
+  }
+
+  async #openTemporary(name: string, mode: number | undefined, signal: AbortSignal | undefined) {
+    for (;;) {
+      const temporary = `.${name.slice(0, 64)}.${Math.random().toString(36).slice(2, 10)}.tmp`;
+      try {
+        return { file: await this.open(temporary, { flags: 'wx', mode, signal }), temporary };
+      } catch (error) {
+        if (!FeatherstarError.is(error) || error.errno !== EEXIST) throw error; // another name, then
+      }
+    }
+  }
+
+  // --- the way there -------------------------------------------------------------------------------------------------
+
+  /** Runs `run` with the directory that the last name of the path lies in. */
+  async #at<T>(path: string, run: (place: Place) => Promise<T>): Promise<T> {
+    const trimmed = checkPath('path', path).replace(/\/+$/, '');
+    const slash = trimmed.lastIndexOf('/');
+    const name = trimmed.slice(slash + 1);
+    if (name === '' || name === '.' || name === '..') throw optionError('path', path, 'a path that ends in a name');
+    if (slash < 0) return run({ directory: this, name });
+    const directory = this.#openDirectory(trimmed.slice(0, slash) || '/');
+    try {
+      return await run({ directory, name });
+    } finally {
+      directory.close();
+    }
+  }
+
+  async #run<T>(
+    syscall: string,
+    what: string,
+    signal: AbortSignal | undefined,
+    job: {
+      stage: (block: Block, owner: number) => number;
+      done: (result: number, block: Block) => T;
+      undo?: (result: number) => void;
+    },
+  ): Promise<T> {
+    signal?.throwIfAborted();
+    const block = await getBlock(this.#shard, PATH_BLOCK_BYTES, signal);
+    return perform(this.#shard, {
+      syscall,
+      what: `${this.path}/${what}`,
+      uses: this.#uses,
+      block,
+      signal,
+      stage: (owner) => job.stage(block, owner),
+      done: (result) => job.done(result, block),
+      ...(job.undo === undefined ? {} : { undo: job.undo }),
+    });
+  }
+
+  /** Resolves when what is open in it has ended and it was given back. Files that were opened in it stay open. */
+  close(): Promise<void> {
+    return this.#uses.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+function checkMode(mode: unknown): number {
+  if (Number.isInteger(mode) && (mode as number) >= 0 && (mode as number) <= MODE_MAX) return mode as number;
+  throw optionError('mode', mode, 'permission bits, 0 to 0o777');
+}
+
+function open(shard: Shard, table: Directories, path: string, whole: string, parent?: number): Directory {
+  const index = table.open(path, parent);
+  if (index < 0) throw systemError('open', index, whole);
+  return new Directory(shard, table, index, whole);
+}
+
+/**
+ * Opens a directory of this machine for this shard; at most 64 at a time. This and directory.openDirectory() ask the
+ * kernel at once and wait for it. Rejects with FEATHERSTAR_SYSTEM: ENOENT, ENOTDIR, EACCES, EMFILE.
+ */
+export async function openDirectory(path: string): Promise<Directory> {
+  const shard = currentShard();
+  if (shard.closed) throw new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed');
+  const { directories } = shard.host;
+  if (directories === undefined) {
+    throw new FeatherstarError('FEATHERSTAR_HOST', `the host ${shard.host.name} has no files`);
+  }
+  return open(shard, directories, checkPath('path', path), path);
+}

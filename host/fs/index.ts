@@ -1,0 +1,17 @@
+// featherstar/fs: files of this machine, as far as somebody has given a directory.
+//
+// Next: directory.ts.
+
+export type { DirectoryEntry, FileKind } from '../hosts/host.js';
+export {
+  Directory,
+  type MakeDirectoryOptions,
+  type OpenFlags,
+  type OpenOptions,
+  openDirectory,
+  type ReadFileOptions,
+  type RemoveOptions,
+  type RenameOptions,
+} from './directory.js';
+export { File, type PositionOptions, type SyncOptions } from './file.js';
+export type { FileStat } from './operations.js';

@@ -1,0 +1,195 @@
+// One operation as a promise.
+//
+//   bytes --> block of linear memory --> submission --> event: look at the result, give the block back --> promise
+//
+// An abort rejects at once and asks the kernel to cancel, which for files it rarely can. The block is given back, and a
+// file that was opened for nobody closed, when the event comes. Until then the handle counts as in use: the kernel may
+// look its file up late, in a thread of its own, and would find the next one in its slot.
+//
+// Next: directory.ts.
+
+import { type AbortListener, listen, unlisten } from '../abort-listener.js';
+import { giveBlock, takeBlock } from '../calls/shared-bytes.js';
+import { Code, FeatherstarError } from '../errors.js';
+import { operationError } from '../ops.js';
+import type { Owner, Shard } from '../shard.js';
+
+/** A part of linear memory that one operation reads or writes. */
+export interface Block {
+  readonly at: number;
+  readonly bytes: number;
+  free(): void;
+}
+
+function sendBuffer(shard: Shard, at: number): Block {
+  return { at, bytes: shard.header.sendBufferBytes, free: () => shard.giveSendBuffer(at) };
+}
+
+/** A block of `wanted` bytes; of a send buffer's size if the larger ones are all in use. Waits for one in order. */
+export async function getBlock(shard: Shard, wanted: number, signal: AbortSignal | undefined): Promise<Block> {
+  if (wanted > shard.header.sendBufferBytes) {
+    try {
+      const at = takeBlock(shard, wanted);
+      return { at, bytes: wanted, free: () => giveBlock(shard, at) };
+    } catch (error) {
+      if (!FeatherstarError.is(error) || error.code !== 'FEATHERSTAR_FULL') throw error;
+    }
+  }
+  const at = shard.takeSendBuffer();
+  return sendBuffer(shard, at === 0 ? await waitForBuffer(shard, signal) : at);
+}
+
+function waitForBuffer(shard: Shard, signal: AbortSignal | undefined): Promise<number> {
+  return new Promise((resolve, reject) => {
+    let waits = true;
+    const listener: AbortListener = {
+      onSignal: ({ reason }) => {
+        waits = false;
+        reject(reason);
+      },
+    };
+    if (signal !== undefined) listen(signal, listener);
+    shard.whenSendBufferFree(() => {
+      if (!waits) return; // then it is the next one's
+      if (signal !== undefined) unlisten(signal, listener);
+      resolve(shard.takeSendBuffer());
+    });
+  });
+}
+
+/** What a handle is used by at the moment. It is given back when it was closed and nothing uses it. */
+export class Uses {
+  readonly #what: string;
+  readonly #giveBack: () => void;
+  #count = 0;
+  #isClosed = false;
+  readonly #waiters: (() => void)[] = [];
+
+  constructor(what: string, giveBack: () => void) {
+    this.#what = what;
+    this.#giveBack = giveBack;
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  begin(): void {
+    if (this.#isClosed) throw new FeatherstarError('FEATHERSTAR_CLOSED', `${this.#what} is closed`);
+    this.#count++;
+  }
+
+  end(): void {
+    this.#count--;
+    this.#settle();
+  }
+
+  /** Resolves when it was given back. */
+  close(): Promise<void> {
+    const isFirst = !this.#isClosed;
+    this.#isClosed = true;
+    const done = new Promise<void>((resolve) => this.#waiters.push(resolve));
+    if (isFirst || this.#count === 0) this.#settle();
+    return done;
+  }
+
+  #isGiven = false;
+
+  #settle(): void {
+    if (!this.#isClosed || this.#count !== 0) return;
+    if (!this.#isGiven) {
+      this.#isGiven = true;
+      this.#giveBack();
+    }
+    for (const resolve of this.#waiters.splice(0)) resolve();
+  }
+}
+
+export interface Job<T> {
+  /** For errors: what was asked, of what. */
+  syscall: string;
+  what: string;
+  uses: Uses;
+  block: Block | undefined;
+  signal: AbortSignal | undefined;
+  /** Stages it. Answers the op's slot, or Code.FULL. */
+  stage(owner: number): number;
+  /** What to make of its result, 0 or more. The block still holds. */
+  done(result: number): T;
+  /** It has succeeded, and whoever asked has gone. */
+  undo?(result: number): void;
+}
+
+class Operation<T> implements Owner, AbortListener {
+  readonly #shard: Shard;
+  readonly #job: Job<T>;
+  readonly #resolve: (value: T) => void;
+  readonly #reject: (reason: unknown) => void;
+  readonly #id: number;
+  readonly #op: number;
+  readonly #generation: number;
+  #isSettled = false;
+
+  constructor(shard: Shard, job: Job<T>, resolve: (value: T) => void, reject: (reason: unknown) => void) {
+    this.#shard = shard;
+    this.#job = job;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.#id = shard.register(this);
+    this.#op = job.stage(this.#id);
+    if (this.#op < 0) {
+      shard.unregister(this.#id);
+      throw operationError(job.syscall, Code.FULL);
+    }
+    this.#generation = shard.opGeneration(this.#op);
+    job.uses.begin();
+    if (job.signal !== undefined) listen(job.signal, this);
+  }
+
+  onEvent(_tag: number, result: number): void {
+    const { job, settled } = { job: this.#job, settled: this.#isSettled };
+    this.#shard.unregister(this.#id);
+    this.#settle();
+    if (settled) {
+      if (result >= 0) job.undo?.(result);
+    } else if (result >= 0) this.#resolve(job.done(result));
+    else this.#reject(operationError(`${job.syscall} ${job.what}`, result));
+    job.block?.free();
+    job.uses.end();
+  }
+
+  #settle(): void {
+    this.#isSettled = true;
+    if (this.#job.signal !== undefined) unlisten(this.#job.signal, this);
+  }
+
+  #give(reason: unknown): void {
+    if (this.#isSettled) return;
+    this.#settle();
+    this.#reject(reason);
+    this.#shard.cancelOp(this.#op, this.#generation);
+  }
+
+  onSignal(signal: AbortSignal): void {
+    this.#give(signal.reason);
+  }
+
+  onShutdown(): void {
+    this.#give(new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime closes'));
+  }
+}
+
+/** Stages an operation and waits for its event. The block, if it has one, is given back in any case. */
+export function perform<T>(shard: Shard, job: Job<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    try {
+      if (shard.closed) throw new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed');
+      job.signal?.throwIfAborted();
+      if (job.uses.isClosed) job.uses.begin(); // throws
+      new Operation(shard, job, resolve, reject);
+    } catch (error) {
+      job.block?.free();
+      throw error;
+    }
+  });
+}

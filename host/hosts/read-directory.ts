@@ -1,0 +1,27 @@
+// What lies in a directory of this machine: io_uring cannot ask, so every host asks node:fs.
+
+import { readdir } from 'node:fs/promises';
+import { systemError } from '../errors.js';
+import type { DirectoryEntry, FileKind } from './host.js';
+import { errnoOf } from './portable-window.js';
+
+interface Kinds {
+  isFile(): boolean;
+  isDirectory(): boolean;
+  isSymbolicLink(): boolean;
+}
+
+function kindOf(entry: Kinds): FileKind {
+  if (entry.isFile()) return 'file';
+  if (entry.isDirectory()) return 'directory';
+  return entry.isSymbolicLink() ? 'link' : 'other';
+}
+
+export async function readDirectory(path: string): Promise<DirectoryEntry[]> {
+  try {
+    const entries = await readdir(path, { withFileTypes: true });
+    return entries.map((entry) => ({ name: entry.name, kind: kindOf(entry) }));
+  } catch (error) {
+    throw systemError('getdents', errnoOf(error));
+  }
+}
