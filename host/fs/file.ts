@@ -150,7 +150,7 @@ export class File {
     });
   }
 
-  /** The file is `size` bytes long from now on: the rest is cut off, or zeros are added. Needs Linux 6.9 on io_uring. */
+  /** The file is `size` bytes long from now on: cut off, or with zeros added. On io_uring from Linux 6.9. */
   async truncate(size: number, { signal }: AbortOptions = {}): Promise<void> {
     if (!Number.isSafeInteger(size) || size < 0) throw optionError('size', size, 'bytes, 0 or more');
     checkSignal(signal);

@@ -1,9 +1,9 @@
 // The portable host's gate: reads submissions as the kernel would, checks them as host/native/gate.c does, and hands
 // them to the sockets of the file slots that they name. What it refuses is answered with an error and counted. What
-// the gate admits and no stream can do (files, polls, datagrams before they are bound, peeking, cancelling by slot) is
+// the gate admits and nothing here can do (polls, datagrams before they are bound, peeking, cancelling by slot) is
 // -EOPNOTSUPP.
 //
-//   submission window --> take() --> check --> slot's socket or listener --> portable-window.ts
+//   submission window --> take() --> check --> slot's socket, listener or file --> portable-window.ts
 //
 // Invariants: a submission names files by slot only, and memory only within linear memory. Each word of a submission
 // is read once: the memory is shared.
@@ -14,6 +14,7 @@ import type { Socket as DatagramSocket } from 'node:dgram';
 import { Control } from '../layout.js';
 import type { MessagePortLike, Windows } from './host.js';
 import { type Place, PortableDatagrams } from './portable-datagrams.js';
+import { isPathOp, PortableFiles, PortableOpenFile } from './portable-files.js';
 import { PortableListener, PortableSocket, SHUT_RDWR } from './portable-sockets.js';
 import { Errno, Op, type PortableWindow } from './portable-window.js';
 import type { Stream, Streams, Target } from './streams.js';
@@ -40,6 +41,8 @@ const OP_SHUTDOWN = 34;
 const OP_MSG_RING = 40;
 const OP_SOCKET = 45;
 const OP_URING_CMD = 46;
+const OP_FTRUNCATE = 55;
+const FSYNC_DATASYNC = 1;
 const MSG_SEND_FD = 1;
 
 const SQE_FIXED_FILE = 1;
@@ -66,7 +69,7 @@ const IN6_BYTES = 28;
 const SOCK_STREAM = 1;
 const SOCK_DGRAM = 2;
 
-type PortableFile = PortableSocket | PortableListener | PortableDatagrams;
+type PortableFile = PortableSocket | PortableListener | PortableDatagrams | PortableOpenFile;
 
 export class PortableGate {
   readonly fileSlots: number;
@@ -79,6 +82,8 @@ export class PortableGate {
   readonly #lingering = new Set<Stream>();
   readonly #peers: (MessagePortLike | undefined)[];
   readonly #streams: Streams;
+  /** Directories, and what is asked of them. */
+  readonly files: PortableFiles;
   #lowest = GRANT_SLOTS; // no slot from GRANT_SLOTS up to here is free
 
   /** `peers`: their doorbells. */
@@ -93,6 +98,7 @@ export class PortableGate {
     this.#memoryBytes = memory.buffer.byteLength;
     this.#files = new Array(this.fileSlots).fill(undefined);
     this.#peers = peers;
+    this.files = new PortableFiles(window, (file) => (this.#lowest >= this.fileSlots ? -1 : this.#install(file)));
   }
 
   // --- file slots ----------------------------------------------------------------------------------------------------
@@ -111,7 +117,7 @@ export class PortableGate {
     this.#files[slot] = undefined;
   }
 
-  #install(file: PortableSocket): number {
+  #install(file: PortableSocket | PortableOpenFile): number {
     const slot = this.#lowest;
     this.#files[slot] = file;
     this.#lowest++;
@@ -134,6 +140,7 @@ export class PortableGate {
 
   /** Closes every file, and what is still being written. */
   close(): void {
+    this.files.shutDown();
     for (const file of this.#files) file?.close();
     this.#files.fill(undefined);
     for (const stream of this.#lingering) stream.destroy();
@@ -210,14 +217,40 @@ export class PortableGate {
         this.#connect(op, fd, at);
         break;
       case OP_FSYNC:
-      case OP_POLL_ADD:
       case OP_READ:
       case OP_WRITE:
+      case OP_FTRUNCATE:
+        this.#onOpenFile(op, opcode, ioprio, fd, at);
+        break;
+      case OP_POLL_ADD:
         if (this.#file(op, fd) !== undefined) this.#refuse(op, Errno.EOPNOTSUPP);
         break;
       default:
-        this.#refuse(op, Errno.EPERM);
+        if (!isPathOp(opcode)) this.#refuse(op, Errno.EPERM);
+        else {
+          const errno = this.files.take(op, opcode, ioprio, this.#words.slice(at, at + SQE_WORDS));
+          if (errno !== 0) this.#refuse(op, errno);
+        }
     }
+  }
+
+  /** Reads, writes, syncs and cuts; sockets have SEND and RECV for that. */
+  #onOpenFile(op: Op, opcode: number, ioprio: number, fd: number, at: number): void {
+    const file = this.#file(op, fd);
+    if (file === undefined) return;
+    const words = this.#words;
+    const position = (words[at + 2] >>> 0) + words[at + 3] * 2 ** 32;
+    const touchesMemory = opcode === OP_READ || opcode === OP_WRITE;
+    const flags = words[at + 7];
+    if (ioprio !== 0 || (flags !== 0 && (opcode !== OP_FSYNC || flags !== FSYNC_DATASYNC)))
+      this.#refuse(op, Errno.EINVAL);
+    else if (touchesMemory && !op.picksBuffer && !this.#isInside(at, op.len)) this.#refuse(op, Errno.EFAULT);
+    else if (!touchesMemory && (op.ptr | words[at + 5] | op.len) !== 0) this.#refuse(op, Errno.EINVAL);
+    else if (!(file instanceof PortableOpenFile) || op.picksBuffer) this.#refuse(op, Errno.EOPNOTSUPP);
+    else if (opcode === OP_READ) file.read(op, position);
+    else if (opcode === OP_WRITE) file.write(op, position);
+    else if (opcode === OP_FSYNC) file.sync(op, flags === FSYNC_DATASYNC);
+    else file.truncate(op, position);
   }
 
   /** What is in a slot; if there is nothing, the operation has been answered. */

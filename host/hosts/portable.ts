@@ -21,7 +21,7 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { FeatherstarError, systemError } from '../errors.js';
 import { Control } from '../layout.js';
 import { bunStreams } from './bun-streams.js';
-import type { ShardHost, Windows } from './host.js';
+import type { Directories, ShardHost, Windows } from './host.js';
 import {
   type Bound,
   type DatagramOptions,
@@ -71,6 +71,7 @@ export class PortableHost implements ShardHost {
   /** Node has reusePort since 22.12; without it the second shard that listens on a port gets EADDRINUSE. */
   readonly sharesPorts = canReusePort();
   readonly movesFiles = false;
+  readonly directories: Directories;
   readonly #shard: number;
   readonly #i32: Int32Array;
   readonly #f64: Float64Array;
@@ -95,6 +96,7 @@ export class PortableHost implements ShardHost {
     this.#window = new PortableWindow(windows, this.#schedule);
     this.#gate = new PortableGate(windows, this.#window, streams, this.#peers);
     this.fileSlots = this.#gate.fileSlots;
+    this.directories = this.#gate.files;
   }
 
   // --- the loop ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,364 @@
+// Files of the portable host, over node:fs. A directory is a real path here; what a path beneath it resolves to is
+// looked up first and has to lie beneath it, and then the name that was found is opened, without following a link.
+//
+// That is weaker than what the kernel does (RESOLVE_BENEATH): somebody who moves directories between the two looks can
+// lead an open out, and links that lead out and come back are followed. docs/fs.md says so.
+//
+// An operation that node:fs has begun cannot be taken back: when it is cancelled, it is answered at once, and what it
+// brings late is dropped, a file that it has opened closed.
+//
+// Next: portable-window.ts.
+
+import {
+  close,
+  constants,
+  fdatasync,
+  fsync,
+  ftruncate,
+  lstat,
+  mkdir,
+  open,
+  read,
+  realpath,
+  realpathSync,
+  rename,
+  rmdir,
+  type Stats,
+  statSync,
+  unlink,
+  write,
+} from 'node:fs';
+import { basename, dirname, join, sep } from 'node:path';
+import type { Directories, DirectoryEntry } from './host.js';
+import { Errno, errnoOf, type Op, type OpOwner, type PortableWindow } from './portable-window.js';
+import { readDirectory } from './read-directory.js';
+
+/** Directories that a shard can have open (host/native/ring.h). */
+export const DIRECTORY_SLOTS = 64;
+
+const OP_STATX = 21;
+const OP_OPENAT2 = 28;
+const OP_RENAMEAT = 35;
+const OP_UNLINKAT = 36;
+const OP_MKDIRAT = 37;
+const PATH_BYTES = 1024;
+const HOW_BYTES = 24;
+const STATX_BYTES = 256;
+const FILE_INDEX_ALLOC = -1;
+const SQE_CQE_SKIP_SUCCESS = 64;
+const AT_REMOVEDIR = 0x200;
+const MODE_MAX = 0o777;
+const EEXIST = -17;
+const ENOENT = -2;
+
+// Windows has none of these.
+const O_NOFOLLOW = constants.O_NOFOLLOW ?? 0;
+const O_DIRECTORY = constants.O_DIRECTORY ?? 0;
+const O_NONBLOCK = constants.O_NONBLOCK ?? 0;
+const { O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_TRUNC, O_APPEND } = constants;
+const OPEN_FLAGS = O_WRONLY | O_RDWR | O_CREAT | O_EXCL | O_TRUNC | O_APPEND | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK;
+
+/** Whether an operation names files by a directory and a path. */
+export function isPathOp(opcode: number): boolean {
+  return opcode === OP_OPENAT2 || opcode === OP_STATX || (opcode >= OP_RENAMEAT && opcode <= OP_MKDIRAT);
+}
+
+type Failure = NodeJS.ErrnoException | null | undefined;
+
+/** Operations that node:fs has and that are not answered yet. */
+class Pending implements OpOwner {
+  readonly #window: PortableWindow;
+  readonly #ops = new Set<Op>();
+
+  constructor(window: PortableWindow) {
+    this.#window = window;
+  }
+
+  begin(op: Op): void {
+    this.#window.open(op, this);
+    this.#ops.add(op);
+  }
+
+  /** False: it was cancelled, and nobody waits for this. */
+  end(op: Op, result: number): boolean {
+    if (!this.#ops.delete(op)) return false;
+    this.#window.finish(op, result);
+    return true;
+  }
+
+  isOpen(op: Op): boolean {
+    return this.#ops.has(op);
+  }
+
+  cancel(op: Op): void {
+    this.end(op, Errno.ECANCELED);
+  }
+
+  cancelAll(): void {
+    for (const op of this.#ops) this.cancel(op);
+  }
+}
+
+/** A file in a slot. */
+export class PortableOpenFile {
+  readonly #window: PortableWindow;
+  readonly #fd: number;
+  readonly #appends: boolean;
+  readonly #pending: Pending;
+  #busy = 0; // calls of node:fs that have the descriptor
+  #isClosed = false;
+
+  constructor(window: PortableWindow, fd: number, flags: number) {
+    this.#window = window;
+    this.#fd = fd;
+    this.#appends = (flags & O_APPEND) !== 0;
+    this.#pending = new Pending(window);
+  }
+
+  #begin(op: Op): void {
+    this.#pending.begin(op);
+    this.#busy++;
+  }
+
+  #end(op: Op, result: number): void {
+    this.#pending.end(op, result);
+    this.#busy--;
+    this.#closeIfIdle();
+  }
+
+  read(op: Op, position: number): void {
+    const bytes = Buffer.allocUnsafe(op.len); // not the shared memory: it would be written after a cancellation, too
+    this.#begin(op);
+    read(this.#fd, bytes, 0, op.len, position, (error: Failure, count) => {
+      if (!error && this.#pending.isOpen(op)) bytes.copy(this.#window.bytes, op.ptr, 0, count);
+      this.#end(op, error ? errnoOf(error) : count);
+    });
+  }
+
+  write(op: Op, position: number): void {
+    const bytes = Buffer.from(this.#window.bytes.subarray(op.ptr, op.ptr + op.len));
+    this.#begin(op);
+    write(this.#fd, bytes, 0, op.len, this.#appends ? null : position, (error: Failure, count) => {
+      this.#end(op, error ? errnoOf(error) : count);
+    });
+  }
+
+  sync(op: Op, dataOnly: boolean): void {
+    this.#begin(op);
+    (dataOnly ? fdatasync : fsync)(this.#fd, (error) => this.#end(op, error ? errnoOf(error) : 0));
+  }
+
+  truncate(op: Op, size: number): void {
+    this.#begin(op);
+    ftruncate(this.#fd, size, (error) => this.#end(op, error ? errnoOf(error) : 0));
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#pending.cancelAll();
+    this.#closeIfIdle();
+  }
+
+  #closeIfIdle(): void {
+    if (this.#isClosed && this.#busy === 0) close(this.#fd, ignore);
+  }
+}
+
+/** Closing a file that was closed for its owner: there is nobody to tell. */
+function ignore(): void {}
+
+export class PortableFiles implements Directories {
+  readonly #window: PortableWindow;
+  readonly #install: (file: PortableOpenFile) => number;
+  readonly #pending: Pending;
+  readonly #roots: (string | undefined)[] = new Array(DIRECTORY_SLOTS).fill(undefined);
+
+  /** `install`: puts a file into a slot, or answers -1. */
+  constructor(window: PortableWindow, install: (file: PortableOpenFile) => number) {
+    this.#window = window;
+    this.#install = install;
+    this.#pending = new Pending(window);
+  }
+
+  // --- directories ---------------------------------------------------------------------------------------------------
+
+  open(path: string, parent?: number): number {
+    const index = this.#roots.indexOf(undefined);
+    if (index < 0) return Errno.EMFILE;
+    const root = parent === undefined ? undefined : this.#roots[parent];
+    if (parent !== undefined && root === undefined) return Errno.EBADF;
+    if (root !== undefined && leadsOut(path)) return Errno.EXDEV;
+    try {
+      const real = realpathSync.native(root === undefined ? path : join(root, path));
+      if (root !== undefined && !isBeneath(root, real)) return Errno.EXDEV;
+      if (!statSync(real).isDirectory()) return -20; // ENOTDIR
+      this.#roots[index] = real;
+      return index;
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  close(index: number): void {
+    this.#roots[index] = undefined;
+  }
+
+  list(index: number): Promise<DirectoryEntry[]> {
+    return readDirectory(this.#roots[index] ?? '');
+  }
+
+  /** The host closes: what node:fs still brings is nobody's. */
+  shutDown(): void {
+    this.#pending.cancelAll();
+  }
+
+  // --- submissions ---------------------------------------------------------------------------------------------------
+
+  /** Answers 0, or why it is refused, as directory.c has it. `words`: a copy of the submission. */
+  take(op: Op, opcode: number, ioprio: number, words: Int32Array): number {
+    const root = this.#roots[words[1]];
+    if (root === undefined) return Errno.EBADF;
+    if (ioprio !== 0) return Errno.EINVAL;
+    const path = this.#text(words[4] >>> 0, words[5]);
+    if (typeof path === 'number') return path;
+    if (opcode === OP_OPENAT2) return this.#open(op, root, path, words);
+    if (path.includes('/') || path === '.' || path === '..') return Errno.EPERM;
+    const whole = join(root, path);
+    if (opcode === OP_STATX) return this.#stat(op, whole, words);
+    if (opcode === OP_RENAMEAT) return this.#rename(op, whole, words);
+    if ((words[2] | words[3] | words[11]) !== 0) return Errno.EINVAL;
+    if (opcode === OP_UNLINKAT) return this.#remove(op, whole, words[7]);
+    if (op.len > MODE_MAX || words[7] !== 0) return Errno.EINVAL;
+    this.#pending.begin(op);
+    mkdir(whole, op.len, (error) => this.#pending.end(op, error ? errnoOf(error) : 0));
+    return 0;
+  }
+
+  /** A path in linear memory, or why it is none. */
+  #text(at: number, high: number): string | number {
+    const { bytes } = this.#window;
+    if (high !== 0 || at >= bytes.length) return Errno.EFAULT;
+    const copy = Buffer.from(bytes.subarray(at, at + PATH_BYTES));
+    const end = copy.indexOf(0);
+    if (end < 0) return copy.length === PATH_BYTES ? Errno.ENAMETOOLONG : Errno.EFAULT;
+    return end === 0 ? Errno.ENOENT : copy.toString('utf8', 0, end);
+  }
+
+  #open(op: Op, root: string, path: string, words: Int32Array): number {
+    const at = words[2] >>> 0;
+    const { bytes } = this.#window;
+    if (op.len !== HOW_BYTES || words[7] !== 0 || words[11] !== FILE_INDEX_ALLOC) return Errno.EINVAL;
+    if (((words[0] >>> 8) & SQE_CQE_SKIP_SUCCESS) !== 0) return Errno.EINVAL;
+    if (words[3] !== 0 || at + HOW_BYTES > bytes.length) return Errno.EFAULT;
+    const how = Buffer.from(bytes.subarray(at, at + HOW_BYTES));
+    const [flags, mode] = [how.readUInt32LE(0), how.readUInt32LE(8)];
+    const high = how.readUInt32LE(4) | how.readUInt32LE(12) | how.readUInt32LE(16) | how.readUInt32LE(20);
+    if ((flags & ~OPEN_FLAGS) !== 0 || mode > MODE_MAX || high !== 0) return Errno.EINVAL;
+    this.#pending.begin(op);
+    this.#resolve(root, path, flags, (errno, real) => {
+      if (errno !== 0) this.#pending.end(op, errno);
+      else if (this.#pending.isOpen(op)) this.#openReal(op, real, flags, mode);
+    });
+    return 0;
+  }
+
+  /** What a path leads to beneath `root`; a file that is to be made may be missing. */
+  #resolve(root: string, path: string, flags: number, callback: (errno: number, real: string) => void): void {
+    if (leadsOut(path)) {
+      callback(Errno.EXDEV, '');
+      return;
+    }
+    const whole = join(root, path);
+    const found = (error: Failure, real: string) => {
+      if (error) callback(errnoOf(error), '');
+      else callback(isBeneath(root, real) ? 0 : Errno.EXDEV, real);
+    };
+    realpath.native(whole, (error: Failure, real) => {
+      const makes = (flags & O_CREAT) !== 0;
+      if (errnoOf(error) !== ENOENT || !makes) {
+        if (!error && makes && (flags & O_EXCL) !== 0) callback(EEXIST, '');
+        else found(error, real);
+      } else realpath.native(dirname(whole), (e: Failure, parent) => found(e, join(parent ?? '', basename(whole))));
+    });
+  }
+
+  #openReal(op: Op, real: string, flags: number, mode: number): void {
+    open(real, flags | O_NOFOLLOW, mode, (error: Failure, fd) => {
+      if (error) {
+        this.#pending.end(op, errnoOf(error));
+        return;
+      }
+      if (!this.#pending.isOpen(op)) {
+        close(fd, ignore);
+        return;
+      }
+      const file = new PortableOpenFile(this.#window, fd, flags);
+      const slot = this.#install(file);
+      if (slot < 0) file.close();
+      this.#pending.end(op, slot < 0 ? Errno.ENFILE : slot);
+    });
+  }
+
+  #stat(op: Op, whole: string, words: Int32Array): number {
+    const at = words[2] >>> 0;
+    if (words[7] !== 0 || words[11] !== 0) return Errno.EINVAL;
+    if (words[3] !== 0 || at + STATX_BYTES > this.#window.bytes.length) return Errno.EFAULT;
+    this.#pending.begin(op);
+    lstat(whole, (error, stats) => {
+      if (!error && this.#pending.isOpen(op)) putStat(this.#window.bytes, at, stats);
+      this.#pending.end(op, error ? errnoOf(error) : 0);
+    });
+    return 0;
+  }
+
+  #rename(op: Op, whole: string, words: Int32Array): number {
+    const root = this.#roots[op.len];
+    if (root === undefined) return Errno.EBADF;
+    if ((words[7] & ~1) !== 0 || words[11] !== 0) return Errno.EINVAL;
+    const name = this.#text(words[2] >>> 0, words[3]);
+    if (typeof name === 'number') return name;
+    if (name.includes('/') || name === '.' || name === '..') return Errno.EPERM;
+    const to = join(root, name);
+    const end = (error: Failure) => this.#pending.end(op, error ? errnoOf(error) : 0);
+    this.#pending.begin(op);
+    if (words[7] === 0) rename(whole, to, end);
+    else {
+      lstat(to, (error) => {
+        if (!error) this.#pending.end(op, EEXIST);
+        else if (this.#pending.isOpen(op)) rename(whole, to, end);
+      });
+    }
+    return 0;
+  }
+
+  #remove(op: Op, whole: string, flags: number): number {
+    if ((flags & ~AT_REMOVEDIR) !== 0 || op.len !== 0) return Errno.EINVAL;
+    this.#pending.begin(op);
+    (flags === 0 ? unlink : rmdir)(whole, (error: Failure) => this.#pending.end(op, error ? errnoOf(error) : 0));
+    return 0;
+  }
+}
+
+/** Whether the names alone lead out of where they begin. */
+function leadsOut(path: string): boolean {
+  let depth = 0;
+  for (const name of path.split('/')) {
+    if (name === '..') depth--;
+    else if (name !== '' && name !== '.') depth++;
+    if (depth < 0) return true;
+  }
+  return path.startsWith('/');
+}
+
+function isBeneath(root: string, real: string): boolean {
+  return real === root || real.startsWith(root.endsWith(sep) ? root : root + sep);
+}
+
+/** struct statx, as far as operations.ts reads it. */
+function putStat(bytes: Buffer, at: number, stats: Stats): void {
+  bytes.fill(0, at, at + STATX_BYTES);
+  bytes.writeUInt16LE(stats.mode & 0xffff, at + 28);
+  bytes.writeBigUInt64LE(BigInt(stats.size), at + 40);
+  bytes.writeBigInt64LE(BigInt(Math.floor(stats.mtimeMs / 1000)), at + 112);
+  bytes.writeUInt32LE(Math.floor((stats.mtimeMs % 1000) * 1e6), at + 120);
+}
