@@ -16,6 +16,7 @@ import {
   obstacle,
   RECV_MULTISHOT,
   Rig,
+  refused,
 } from './rig.js';
 
 const { EPERM, EBADF, EFAULT, EINVAL, ECANCELED, EMFILE, EADDRINUSE } = ERRNO;
@@ -33,14 +34,6 @@ if (reason !== undefined) {
 }
 const it = reason === undefined ? test : () => {};
 test.after.each(closeAll);
-
-/** Stages one submission, asserts that the gate itself refused it, and with which code. */
-function refused(rig, opcode, fields, expected, what = '') {
-  const before = rig.control('refusedCount');
-  const result = rig.run(opcode, fields);
-  assert.is(result, expected, `opcode ${opcode} ${what}: ${JSON.stringify(fields, (_, v) => String(v))}`);
-  assert.is(rig.control('refusedCount'), before + 1, `opcode ${opcode} ${what}: not refused by the gate`);
-}
 
 function bind(rig, address = '127.0.0.1', port = 0, flags = 0) {
   return rig.ring.listen(address, port, 0, LISTEN_DATAGRAMS | flags);

@@ -1,6 +1,6 @@
 // The gate, submission by submission: what it refuses, with which code, and that what it lets through does work.
 //
-// Next: ring.test.js, then fuzz.test.js, which asks for all of this at once, at random and in a race.
+// Next: paths.test.js, ring.test.js, then fuzz.test.js, which asks for all of this at once, at random and in a race.
 
 import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,6 +9,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import {
   ACCEPT_MULTISHOT,
+  admitted,
   BUFFER_SELECT,
   CQE_SKIP_SUCCESS,
   closeAll,
@@ -20,6 +21,7 @@ import {
   obstacle,
   RECV_MULTISHOT,
   Rig,
+  refused,
 } from './rig.js';
 
 const { EPERM, EBADF, EFAULT, EINVAL, ECANCELED, ENOENT, ENOTCONN, EPIPE } = ERRNO;
@@ -36,6 +38,7 @@ const WITH_FILE = [
   'POLL_ADD',
   'URING_CMD',
   'RECVMSG',
+  'FTRUNCATE',
 ];
 const WITH_MEMORY = ['READ', 'WRITE', 'RECV', 'SEND'];
 const TOP = 1n << 63n;
@@ -48,22 +51,6 @@ if (reason !== undefined) {
 }
 const it = reason === undefined ? test : () => {};
 test.after.each(closeAll);
-
-/** Stages one submission, asserts that the gate itself refused it, and with which code. */
-function refused(rig, opcode, fields, expected, what = '') {
-  const before = rig.control('refusedCount');
-  const result = rig.run(opcode, fields);
-  assert.is(result, expected, `opcode ${opcode} ${what}: ${JSON.stringify(fields, (_, v) => String(v))}`);
-  assert.is(rig.control('refusedCount'), before + 1, `opcode ${opcode} ${what}: not refused by the gate`);
-}
-
-/** The same for what the gate lets through. */
-function admitted(rig, opcode, fields, expected) {
-  const before = rig.control('refusedCount');
-  const result = rig.run(opcode, fields);
-  assert.is(rig.control('refusedCount'), before, `opcode ${opcode} was refused: ${result}`);
-  assert.is(result, expected, `opcode ${opcode}`);
-}
 
 it('256 opcodes: what is not listed is -EPERM', () => {
   const rig = new Rig();
@@ -235,7 +222,7 @@ it('fields of SEND', () => {
   refused(rig, OP.SEND, { fd: a, flags: BUFFER_SELECT }, EINVAL);
 });
 
-it('fields of ACCEPT, FSYNC, SHUTDOWN, POLL_ADD', () => {
+it('fields of ACCEPT, FSYNC, FTRUNCATE, SHUTDOWN, POLL_ADD', () => {
   const rig = new Rig();
   for (let bit = 1; bit < 16; bit++) refused(rig, OP.ACCEPT, { ioprio: 1 << bit }, EINVAL);
   refused(rig, OP.ACCEPT, { addr: 64 }, EINVAL);
@@ -248,6 +235,11 @@ it('fields of ACCEPT, FSYNC, SHUTDOWN, POLL_ADD', () => {
   }
   refused(rig, OP.FSYNC, { addr: 1 }, EINVAL);
   refused(rig, OP.FSYNC, { ioprio: 1 }, EINVAL);
+  const others = { ioprio: 16, addr: 64, len: 32, opFlags: 32, fileIndex: 32 };
+  for (const [name, bits] of Object.entries(others)) {
+    for (let bit = 0; bit < bits; bit++)
+      refused(rig, OP.FTRUNCATE, { [name]: bits === 64 ? 1n << BigInt(bit) : (1 << bit) >>> 0 }, EINVAL, name);
+  }
   refused(rig, OP.SHUTDOWN, { len: 3 }, EINVAL);
   refused(rig, OP.SHUTDOWN, { len: 0xffffffff }, EINVAL);
 });

@@ -10,6 +10,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import * as assert from 'uvu/assert';
 import { Control } from '../../dist/host/layout.js';
 
 const VARIANT = process.env.FEATHERSTAR_TEST_VARIANT ? `.${process.env.FEATHERSTAR_TEST_VARIANT}` : '';
@@ -37,20 +38,30 @@ export const OP = {
   ASYNC_CANCEL: 14,
   CONNECT: 16,
   CLOSE: 19,
+  STATX: 21,
   READ: 22,
   WRITE: 23,
   SEND: 26,
   RECV: 27,
+  OPENAT2: 28,
   SHUTDOWN: 34,
+  RENAMEAT: 35,
+  UNLINKAT: 36,
+  MKDIRAT: 37,
   MSG_RING: 40,
   SOCKET: 45,
   URING_CMD: 46,
+  FTRUNCATE: 55,
 };
 
 export const ERRNO = {
   EPERM: -1,
   ENOENT: -2,
   EBADF: -9,
+  EEXIST: -17,
+  EXDEV: -18,
+  ENOTDIR: -20,
+  EISDIR: -21,
   EFAULT: -14,
   EINVAL: -22,
   ENFILE: -23,
@@ -58,6 +69,9 @@ export const ERRNO = {
   EOPNOTSUPP: -95,
   EADDRINUSE: -98,
   EPIPE: -32,
+  ENAMETOOLONG: -36,
+  ENOTEMPTY: -39,
+  ELOOP: -40,
   EADDRNOTAVAIL: -99,
   ENOBUFS: -105,
   ENOTCONN: -107,
@@ -236,6 +250,22 @@ export class Rig {
     for (const id of ids) words[count++] = id;
     this.setControl('recycleCount', count);
   }
+}
+
+/** Stages one submission, asserts that the gate itself refused it, and with which code. */
+export function refused(rig, opcode, fields, expected, what = '') {
+  const before = rig.control('refusedCount');
+  const result = rig.run(opcode, fields);
+  assert.is(result, expected, `opcode ${opcode} ${what}: ${JSON.stringify(fields, (_, v) => String(v))}`);
+  assert.is(rig.control('refusedCount'), before + 1, `opcode ${opcode} ${what}: not refused by the gate`);
+}
+
+/** The same for what the gate lets through. */
+export function admitted(rig, opcode, fields, expected, what = '') {
+  const before = rig.control('refusedCount');
+  const result = rig.run(opcode, fields);
+  assert.is(rig.control('refusedCount'), before, `opcode ${opcode} ${what} was refused: ${result}`);
+  assert.is(result, expected, `opcode ${opcode} ${what}`);
 }
 
 export function openFiles() {
