@@ -7,13 +7,14 @@
 //
 //   canary page | arena: windows, buffers, data | canary page      never read by the kernel for us, never written
 //   a file, a pipe, a socket pair, an eventfd                      never read, written, moved, shut or closed
+//   a folder with a file in it, around the directories that were granted       likewise (fuzz_files.c)
 //
 // Three judges. The auditor looks at each translated SQE before the kernel does; the canaries at what really happened;
 // the sink, which everything that is sent arrives in, at what was read. Without `audit` the last two are alone. With
 // `race`, a second thread rewrites the window while the gate reads it.
 // Invariant: ring_stage() never enters by itself here, because the SQ is empty when it begins.
 //
-// Next: fuzz_input.c, tests/native/fuzz.test.js.
+// Next: fuzz_files.c, fuzz_input.c, tests/native/fuzz.test.js.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -29,11 +30,11 @@
 #include <sys/stat.h>
 #include "fuzz.h"
 
-#define VIOLATION(fuzz, ...) snprintf((fuzz)->violation, sizeof((fuzz)->violation), __VA_ARGS__)
+#define VIOLATION FUZZ_VIOLATION
 
 // --- the auditor -----------------------------------------------------------------------------------------------------
 
-static bool is_inside(const struct fuzz *fuzz, uint64_t address, uint64_t bytes)
+bool fuzz_is_inside(const struct fuzz *fuzz, uint64_t address, uint64_t bytes)
 {
 	uint64_t begin = (uint64_t)(uintptr_t)fuzz->arena;
 
@@ -46,7 +47,7 @@ static const char *audit_datagrams(const struct fuzz *fuzz, const struct io_urin
 
 	if (sqe->ioprio != RECV_MULTISHOT || sqe->buf_group || sqe->off || sqe->msg_flags || sqe->file_index)
 		return "datagrams";
-	if (is_inside(fuzz, sqe->addr, 1) || sqe->flags & IOSQE_CQE_SKIP_SUCCESS)
+	if (fuzz_is_inside(fuzz, sqe->addr, 1) || sqe->flags & IOSQE_CQE_SKIP_SUCCESS)
 		return "datagrams";
 	if (header->msg_name || header->msg_namelen != 28 || header->msg_iov || header->msg_iovlen || header->msg_control ||
 	    header->msg_controllen)
@@ -68,7 +69,8 @@ static bool is_destination(const struct io_uring_sqe *sqe, const uint8_t *addres
 }
 
 // Written from what may happen, not from how gate.c decides it.
-static const char *audit(const struct fuzz *fuzz, const struct io_uring_sqe *sqe, const uint8_t *address)
+static const char *audit(const struct fuzz *fuzz, const struct io_uring_sqe *sqe, const uint8_t *address,
+			 const struct path_copies *copies)
 {
 	bool fixed = sqe->flags & IOSQE_FIXED_FILE;
 	bool selects = sqe->flags & IOSQE_BUFFER_SELECT;
@@ -81,7 +83,8 @@ static const char *audit(const struct fuzz *fuzz, const struct io_uring_sqe *sqe
 	    (sqe->buf_group && !selects))
 		return "a field that no operation uses";
 	if (sqe->file_index && sqe->opcode != IORING_OP_ACCEPT && sqe->opcode != IORING_OP_SEND && sqe->opcode != OP_SOCKET &&
-	    sqe->opcode != IORING_OP_CLOSE && sqe->opcode != IORING_OP_MSG_RING && sqe->opcode != OP_URING_CMD)
+	    sqe->opcode != IORING_OP_CLOSE && sqe->opcode != IORING_OP_MSG_RING && sqe->opcode != OP_URING_CMD &&
+	    sqe->opcode != IORING_OP_OPENAT2)
 		return "a second file";
 	switch (sqe->opcode) {
 	case IORING_OP_NOP:
@@ -90,15 +93,15 @@ static const char *audit(const struct fuzz *fuzz, const struct io_uring_sqe *sqe
 	case IORING_OP_RECV:
 		if (selects)
 			return fixed && !sqe->addr && !sqe->buf_group ? NULL : "a pool of buffers";
-		return fixed && is_inside(fuzz, sqe->addr, sqe->len) ? NULL : "a read";
+		return fixed && fuzz_is_inside(fuzz, sqe->addr, sqe->len) ? NULL : "a read";
 	case IORING_OP_WRITE:
-		return fixed && !selects && is_inside(fuzz, sqe->addr, sqe->len) ? NULL : "a write";
+		return fixed && !selects && fuzz_is_inside(fuzz, sqe->addr, sqe->len) ? NULL : "a write";
 	case IORING_OP_RECVMSG:
 		return fixed && selects ? audit_datagrams(fuzz, sqe) : "datagrams";
 	case IORING_OP_SEND:
 		if (!(sqe->msg_flags & MSG_NOSIGNAL) || !is_destination(sqe, address))
 			return "a send";
-		return fixed && !selects && is_inside(fuzz, sqe->addr, sqe->len) ? NULL : "a send";
+		return fixed && !selects && fuzz_is_inside(fuzz, sqe->addr, sqe->len) ? NULL : "a send";
 	case IORING_OP_CONNECT:
 		return fixed && sqe->addr == (uint64_t)(uintptr_t)address && sqe->off <= ADDRESS_BYTES ? NULL : "a connect";
 	case IORING_OP_ACCEPT:
@@ -107,6 +110,14 @@ static const char *audit(const struct fuzz *fuzz, const struct io_uring_sqe *sqe
 	case IORING_OP_SHUTDOWN:
 	case IORING_OP_POLL_ADD:
 		return fixed ? NULL : "a plain descriptor";
+	case OP_FTRUNCATE:
+		return fixed && !sqe->addr && !sqe->len && !sqe->rw_flags ? NULL : "a truncate";
+	case IORING_OP_OPENAT2:
+	case IORING_OP_STATX:
+	case IORING_OP_RENAMEAT:
+	case IORING_OP_UNLINKAT:
+	case IORING_OP_MKDIRAT:
+		return fuzz_files_audit(fuzz, sqe, copies);
 	case OP_SOCKET:
 		return sqe->file_index == FILE_INDEX_ALLOC ? NULL : "a socket";
 	case IORING_OP_CLOSE:
@@ -127,7 +138,7 @@ static const char *audit(const struct fuzz *fuzz, const struct io_uring_sqe *sqe
 	case OP_URING_CMD:
 		if (!fixed || sqe->off != CMD_SETSOCKOPT || sqe->addr != ((uint64_t)1 << 32 | 6) || sqe->file_index != sizeof(int))
 			return "a command";
-		return is_inside(fuzz, sqe->addr3, 1) || *(const int *)(uintptr_t)sqe->addr3 != 1 ? "a command" : NULL;
+		return fuzz_is_inside(fuzz, sqe->addr3, 1) || *(const int *)(uintptr_t)sqe->addr3 != 1 ? "a command" : NULL;
 	default:
 		return "an opcode";
 	}
@@ -156,7 +167,8 @@ static bool audit_batch(struct fuzz *fuzz)
 	for (unsigned i = *ring->sq_head; i != *ring->sq_tail; i++) {
 		struct io_uring_sqe *sqe = &ring->sqes[i & ring->sq_mask];
 		uint8_t *address = ring->addresses + (size_t)(i & ring->sq_mask) * ADDRESS_BYTES;
-		const char *what = fuzz->has_auditor ? audit(fuzz, sqe, address) : NULL;
+		struct path_copies *copies = &ring->paths[i & ring->sq_mask];
+		const char *what = fuzz->has_auditor ? audit(fuzz, sqe, address, copies) : NULL;
 
 		if (what) {
 			VIOLATION(fuzz, "admitted: %s (opcode %u, flags %u, fd %d, addr %llx, len %u)", what, sqe->opcode, sqe->flags,
@@ -165,6 +177,7 @@ static bool audit_batch(struct fuzz *fuzz)
 		}
 		if (sqe->opcode == IORING_OP_CONNECT || sqe->opcode == IORING_OP_SEND)
 			tame(fuzz, sqe, address);
+		fuzz_files_tame(fuzz, sqe, copies);
 		fuzz->admitted++;
 	}
 	return true;
@@ -346,7 +359,8 @@ static bool sweep(struct fuzz *fuzz)
 
 	sys_register(fuzz->ring.fd, REGISTER_SYNC_CANCEL_OP, &cancel, 1);
 	ring_enter(&fuzz->ring, 0, 0);
-	return sink_is_clean(fuzz) && descriptors_are_whole(fuzz) && renew_sink(fuzz);
+	return sink_is_clean(fuzz) && descriptors_are_whole(fuzz) && fuzz_files_are_whole(fuzz) && renew_sink(fuzz) &&
+	       fuzz_files_renew(fuzz);
 }
 
 static bool take(struct fuzz *fuzz)
@@ -467,7 +481,8 @@ static bool set_up(struct fuzz *fuzz)
 	memset(fuzz->map, CANARY_BYTE, CANARY_BYTES);
 	memset(fuzz->arena + ARENA_BYTES, CANARY_BYTE, CANARY_BYTES);
 	options.memory = fuzz->arena;
-	return !ring_open(&fuzz->ring, &options, &what) && !ring_set_peer(&fuzz->ring, 0, fuzz->ring.fd) && open_peer(fuzz);
+	return !ring_open(&fuzz->ring, &options, &what) && !ring_set_peer(&fuzz->ring, 0, fuzz->ring.fd) && open_peer(fuzz) &&
+	       fuzz_files_open(fuzz);
 }
 
 // The ring is closed; nothing of it may write any more.
@@ -480,8 +495,9 @@ static void tear_down(struct fuzz *fuzz)
 		VIOLATION(fuzz, "memory was written after the ring was closed");
 	if (!fuzz->violation[0] && !memory_is_whole(fuzz))
 		VIOLATION(fuzz, "memory outside was written");
-	if (!fuzz->violation[0] && sink_is_clean(fuzz) && descriptors_are_whole(fuzz))
+	if (!fuzz->violation[0] && sink_is_clean(fuzz) && fuzz_files_are_whole(fuzz) && descriptors_are_whole(fuzz))
 		contents_are_whole(fuzz);
+	fuzz_files_close(fuzz);
 	for (int i = 0; i < CANARIES; i++)
 		close(fuzz->canaries[i]);
 	close(fuzz->zero);

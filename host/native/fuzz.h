@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The fuzzer of test builds: fuzz.c runs and judges, fuzz_input.c asks. */
+/* The fuzzer of test builds: fuzz.c runs and judges, fuzz_input.c asks, fuzz_files.c is about files and their names. */
 #pragma once
 
 #include <node_api.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include "ring.h"
 
@@ -23,6 +24,10 @@
 #define PEER_SLOTS 8u
 #define SWEEP_BATCHES 64 /* between two looks at descriptors, and two cancellations of what blocks */
 #define CANARIES 7
+#define DIRECTORIES 2 /* that are granted */
+#define TEXT_BYTES 1200 /* at most, of what fuzz_files_text() writes */
+
+#define FUZZ_VIOLATION(fuzz, ...) snprintf((fuzz)->violation, sizeof((fuzz)->violation), __VA_ARGS__)
 
 enum { FILE_CANARY, PIPE_OUT, PIPE_IN, PAIR_A, PAIR_B, EVENT, EVENT_2 };
 
@@ -34,6 +39,8 @@ struct fuzz {
 	struct stat canary_stats[CANARIES];
 	int sink[2], listener, zero, datagrams;
 	uint16_t port, datagram_port; /* network order */
+	char folder[64];
+	struct stat secret;
 	volatile bool racing;
 	bool has_auditor;
 	uint64_t staged, refused, admitted, completions;
@@ -56,5 +63,14 @@ static inline unsigned below(uint64_t *state, unsigned limit)
 /* fuzz_input.c */
 void fuzz_make(const struct fuzz *fuzz, uint64_t *r, struct io_uring_sqe *sqe);
 void *fuzz_race(void *data); /* a thread's body, while fuzz->racing */
+/* fuzz_files.c; `at`: TEXT_BYTES that may be written */
+void fuzz_files_text(const struct fuzz *fuzz, uint64_t *r, uint8_t *at);
+void fuzz_files_tame(const struct fuzz *fuzz, struct io_uring_sqe *sqe, struct path_copies *copies);
+const char *fuzz_files_audit(const struct fuzz *fuzz, const struct io_uring_sqe *sqe, const struct path_copies *copies);
+bool fuzz_files_are_whole(struct fuzz *fuzz);
+bool fuzz_files_renew(struct fuzz *fuzz);
+bool fuzz_files_open(struct fuzz *fuzz);
+void fuzz_files_close(struct fuzz *fuzz);
 /* fuzz.c */
+bool fuzz_is_inside(const struct fuzz *fuzz, uint64_t address, uint64_t bytes);
 void fuzz_export(napi_env env, napi_value exports);

@@ -4,6 +4,7 @@
 // and a thread that rewrites them while they are read. Everything follows from one seed, but for the thread's timing.
 //
 // Next: fuzz.c.
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include "fuzz.h"
@@ -70,6 +71,8 @@ static uint8_t some_opcode(uint64_t *r)
 		IORING_OP_RECVMSG,
 		IORING_OP_SEND, IORING_OP_SEND, IORING_OP_CONNECT, IORING_OP_ACCEPT, IORING_OP_FSYNC, IORING_OP_SHUTDOWN,
 		IORING_OP_POLL_ADD, OP_SOCKET, IORING_OP_CLOSE, IORING_OP_ASYNC_CANCEL, IORING_OP_MSG_RING, OP_URING_CMD,
+		IORING_OP_OPENAT2, IORING_OP_OPENAT2, IORING_OP_OPENAT2, IORING_OP_STATX, IORING_OP_RENAMEAT, IORING_OP_UNLINKAT,
+		IORING_OP_MKDIRAT, OP_FTRUNCATE,
 	};
 
 	return below(r, 8) ? listed[below(r, sizeof(listed))] : (uint8_t)next(r);
@@ -84,6 +87,92 @@ static void plant_family(const struct fuzz *fuzz, uint64_t *r, uint64_t at, uint
 	fuzz->arena[at] = bytes == 28 ? AF_INET6 : AF_INET;
 	fuzz->arena[at + 1] = 0;
 }
+
+// --- names -----------------------------------------------------------------------------------------------------------
+
+static int some_directory(const struct fuzz *fuzz, uint64_t *r)
+{
+	switch (below(r, 12)) {
+	case 0:
+		return fuzz->canaries[below(r, CANARIES)];
+	case 1:
+		return fuzz->ring.directories[below(r, DIRECTORIES)]; // its real number
+	case 2:
+		return AT_FDCWD;
+	case 3:
+		return below(r, 2) ? (int)next(r) : DIRECTORIES_MAX - 1 + (int)below(r, 3);
+	default:
+		return (int)below(r, DIRECTORIES);
+	}
+}
+
+static void plant_text(const struct fuzz *fuzz, uint64_t *r, uint64_t at)
+{
+	if (at >= DATA_AT && at <= ARENA_BYTES - TEXT_BYTES)
+		fuzz_files_text(fuzz, r, fuzz->arena + at);
+}
+
+static void plant_how(const struct fuzz *fuzz, uint64_t *r, uint64_t at)
+{
+	static const unsigned flags[] = {
+		O_RDONLY, O_RDWR | O_CREAT, O_WRONLY | O_CREAT | O_TRUNC, O_WRONLY | O_CREAT | O_EXCL, O_RDWR,
+		O_WRONLY | O_CREAT | O_APPEND, O_DIRECTORY, O_PATH,
+	};
+	struct open_how how = { .flags = flags[below(r, 8)] };
+
+	if (at < DATA_AT || at > ARENA_BYTES - sizeof(how))
+		return;
+	if (how.flags & O_CREAT)
+		how.mode = 0600;
+	if (!below(r, 16))
+		how.flags = next(r) >> below(r, 64);
+	if (!below(r, 16))
+		how.mode = next(r) >> below(r, 64);
+	if (!below(r, 16))
+		how.resolve = below(r, 2) ? 1u << below(r, 6) : next(r);
+	memcpy(fuzz->arena + at, &how, sizeof(how));
+}
+
+// An address, mostly with a text behind it.
+static uint64_t some_text(const struct fuzz *fuzz, uint64_t *r)
+{
+	uint64_t at = below(r, 8) ? DATA_AT + below(r, ARENA_BYTES - DATA_AT) : some_address(fuzz, r);
+
+	plant_text(fuzz, r, at);
+	return at;
+}
+
+static void make_path(const struct fuzz *fuzz, uint64_t *r, struct io_uring_sqe *sqe)
+{
+	bool is_open = sqe->opcode == IORING_OP_OPENAT2;
+
+	sqe->fd = some_directory(fuzz, r);
+	sqe->addr = some_text(fuzz, r);
+	sqe->file_index = below(r, 16) ? (is_open ? FILE_INDEX_ALLOC : 0) : below(r, FILE_SLOTS);
+	switch (sqe->opcode) {
+	case IORING_OP_OPENAT2:
+		sqe->off = below(r, 8) ? DATA_AT + below(r, ARENA_BYTES - DATA_AT) : some_address(fuzz, r);
+		sqe->len = below(r, 16) ? sizeof(struct open_how) : some_length(r);
+		plant_how(fuzz, r, sqe->off);
+		break;
+	case IORING_OP_STATX:
+		sqe->off = below(r, 4) ? DATA_AT + below(r, ARENA_BYTES - DATA_AT) : some_address(fuzz, r);
+		break;
+	case IORING_OP_RENAMEAT:
+		sqe->off = some_text(fuzz, r);
+		sqe->len = (uint32_t)some_directory(fuzz, r);
+		break;
+	case IORING_OP_UNLINKAT:
+		sqe->off = sqe->len = 0;
+		sqe->unlink_flags = below(r, 3) ? 0 : AT_REMOVEDIR;
+		break;
+	case IORING_OP_MKDIRAT:
+		sqe->len = below(r, 8) ? 0700 : some_length(r);
+		break;
+	}
+}
+
+// --- submissions -----------------------------------------------------------------------------------------------------
 
 // Fields that are right three times in four, so that much gets past the first check and meets the next one.
 void fuzz_make(const struct fuzz *fuzz, uint64_t *r, struct io_uring_sqe *sqe)
@@ -155,6 +244,17 @@ void fuzz_make(const struct fuzz *fuzz, uint64_t *r, struct io_uring_sqe *sqe)
 		sqe->off = below(r, 8) ? 1 + below(r, 2) : next(r);
 		sqe->len = below(r, 8) ? 0 : 1;
 		break;
+	case IORING_OP_OPENAT2:
+	case IORING_OP_STATX:
+	case IORING_OP_RENAMEAT:
+	case IORING_OP_UNLINKAT:
+	case IORING_OP_MKDIRAT:
+		make_path(fuzz, r, sqe);
+		break;
+	case OP_FTRUNCATE:
+		sqe->addr = below(r, 8) ? 0 : sqe->addr;
+		sqe->len = below(r, 8) ? 0 : sqe->len;
+		break;
 	case IORING_OP_CLOSE:
 		sqe->fd = below(r, 4) ? 0 : sqe->fd;
 		sqe->file_index = below(r, 4) ? below(r, FILE_SLOTS + 3) : (uint32_t)next(r);
@@ -165,7 +265,10 @@ void fuzz_make(const struct fuzz *fuzz, uint64_t *r, struct io_uring_sqe *sqe)
 // One field of a submission becomes another one: mostly what a check must not let pass.
 static void disturb(const struct fuzz *fuzz, uint64_t *r, volatile struct io_uring_sqe *sqe)
 {
-	switch (below(r, 8)) {
+	switch (below(r, 9)) {
+	case 8:
+		sqe->off = some_address(fuzz, r);
+		break;
 	case 0:
 	case 1:
 		sqe->addr = some_address(fuzz, r);
@@ -201,6 +304,10 @@ void *fuzz_race(void *data)
 	while (__atomic_load_n(&fuzz->racing, __ATOMIC_RELAXED)) {
 		for (unsigned slot = 0; slot < SQE_SLOTS; slot++) {
 			before[slot] = window[slot];
+			if (before[slot].opcode == IORING_OP_OPENAT2)
+				plant_how(fuzz, &r, before[slot].off);
+			if (!below(&r, 4)) // a path, if it is one, changes while it is read
+				plant_text(fuzz, &r, before[slot].addr);
 			disturb(fuzz, &r, &window[slot]);
 		}
 		for (unsigned slot = 0; slot < SQE_SLOTS; slot++)
