@@ -13,7 +13,9 @@ export interface SimFaults {
   spurious?: number | undefined;
   /** Longest time on its way for bytes, connections and resets, µs. Default 500. */
   latencyUs?: number | undefined;
-  /** A send or receive takes only a part. */
+  /** Longest time of an operation on a file, µs. Default 1000. */
+  diskUs?: number | undefined;
+  /** A send, a receive, a read or a write of a file takes only a part. */
   partial?: number | undefined;
   /** A send finds its connection reset. */
   reset?: number | undefined;
@@ -34,6 +36,7 @@ const DEFAULTS: Faults = {
   freezeUs: 10_000,
   spurious: 0,
   latencyUs: 500,
+  diskUs: 1000,
   partial: 0,
   reset: 0,
   refuse: 0,

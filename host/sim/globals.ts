@@ -266,7 +266,9 @@ function shut(world: World, target: object, name: string, what: string): Undo {
   return replace(target, name, guarded);
 }
 
-const FILES = ['open', 'readFile', 'writeFile', 'appendFile', 'stat', 'readdir', 'mkdir', 'rename', 'unlink'];
+const FILES = 'open readFile writeFile appendFile read write fsync stat lstat readdir mkdir rename unlink rm'.split(
+  ' ',
+);
 const CHILDREN = ['spawn', 'spawnSync', 'exec', 'execFile', 'execSync', 'execFileSync', 'fork'];
 
 function doors(world: World): Undo[] {

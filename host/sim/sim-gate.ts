@@ -9,6 +9,7 @@
 import type { ListenOptions, Windows } from '../hosts/host.js';
 import { Errno, Op } from '../hosts/portable-window.js';
 import { Control } from '../layout.js';
+import { FILE_ERRNOS, isFileOp, SimOpenFile } from './sim-files.js';
 import type { SimHost } from './sim-host.js';
 import { type SimFile, SimListener, SimSocket } from './sim-net.js';
 
@@ -28,6 +29,7 @@ const OP_MSG_RING = 40;
 const OP_SOCKET = 45;
 const OP_URING_CMD = 46;
 const MSG_SEND_FD = 1;
+const SQE_FIXED_FILE = 1;
 const SQE_BUFFER_SELECT = 32;
 const SQE_CQE_SKIP_SUCCESS = 64;
 const MULTISHOT = { [OP_ACCEPT]: 1, [OP_RECV]: 2 } as Record<number, number>;
@@ -37,6 +39,7 @@ const AF_UNIX = 1;
 const AF_INET = 2;
 /** What these may fail with without any fault of the network's: what Linux gives when it is short of something. */
 const ERRNOS: Record<number, readonly number[]> = {
+  ...FILE_ERRNOS,
   [OP_ACCEPT]: [-12, -23, -24, -103, -105], // ENOMEM, ENFILE, EMFILE, ECONNABORTED, ENOBUFS
   [OP_CONNECT]: [-12, -99, -110, -111, -113], // ENOMEM, EADDRNOTAVAIL, ETIMEDOUT, ECONNREFUSED, EHOSTUNREACH
   [OP_RECV]: [-12], // ENOMEM
@@ -136,8 +139,23 @@ export class SimGate {
         this.#connect(op, fd, words[at + 2]);
         break;
       default:
+        if (isFileOp(opcode)) {
+          this.#onDisk(op, opcode, fd, at);
+          break;
+        }
         this.#control[Control.refusedCount >> 2]++;
         this.finish(op, Errno.EOPNOTSUPP);
+    }
+  }
+
+  #onDisk(op: Op, opcode: number, fd: number, at: number): void {
+    const words = this.#words.slice(at, at + SQE_WORDS);
+    const { directories } = this.#host;
+    if (((words[0] >>> 8) & SQE_FIXED_FILE) === 0) directories.take(op, opcode, words, undefined);
+    else {
+      const file = this.#file(op, fd);
+      if (file instanceof SimOpenFile) directories.take(op, opcode, words, file);
+      else if (file !== undefined) this.finish(op, Errno.EOPNOTSUPP);
     }
   }
 

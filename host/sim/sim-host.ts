@@ -16,6 +16,7 @@ import {
 } from '../hosts/host.js';
 import { Errno, PortableWindow } from '../hosts/portable-window.js';
 import { Control } from '../layout.js';
+import { SimFiles } from './sim-files.js';
 import { SimGate } from './sim-gate.js';
 import type { World } from './world.js';
 
@@ -42,6 +43,7 @@ export class SimHost implements ShardHost {
   readonly shard: number;
   readonly window: PortableWindow;
   readonly gate: SimGate;
+  readonly directories: SimFiles;
   readonly world: World;
   /** It has something to do, or has been woken. */
   isAwake = false;
@@ -60,6 +62,7 @@ export class SimHost implements ShardHost {
     this.window = new PortableWindow(windows, this.wake);
     this.gate = new SimGate(this, windows);
     this.fileSlots = this.gate.fileSlots;
+    this.directories = new SimFiles(this);
   }
 
   readonly wake = (): void => {

@@ -36,7 +36,12 @@ export interface Place {
   readonly isShared: boolean;
 }
 
-export type SimFile = SimSocket | SimListener;
+/** What lies in a slot. */
+export interface SimFile {
+  refs: number;
+  /** The last shard that had it has closed it. */
+  close(): void;
+}
 
 export class SimNet {
   readonly #world: World;

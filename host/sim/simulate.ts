@@ -20,6 +20,7 @@ import { importModule } from '../runtime/workers.js';
 import { enterShard, findShard, Shard } from '../shard.js';
 import { checkFaults, type SimFaults } from './faults.js';
 import { replaceGlobals } from './globals.js';
+import { SimDisk } from './sim-disk.js';
 import { SimHost } from './sim-host.js';
 import { Machines } from './sim-machines.js';
 import { Place, START_NS, World } from './world.js';
@@ -34,6 +35,8 @@ export interface SimOptions {
   faults?: SimFaults | undefined;
   /** Named machines, for the network only: the shards on each, `{ web: [0, 1], db: [2] }`. Default: all are one. */
   hosts?: Readonly<Record<string, readonly number[]>> | undefined;
+  /** The machines' disks. Default: new ones, empty but for the root. */
+  disk?: SimDisk | undefined;
   /** Of the tables, as in RuntimeOptions; the defaults are small here, so that they are reached. */
   limits?: Partial<Limits> | undefined;
   /** How long everything may take to close by itself when the program is done, ms of the world's time. Default 4500. */
@@ -48,8 +51,10 @@ export interface SimOptions {
 
 export interface SimReport<T> {
   readonly seed: number;
-  /** What the program returned. */
-  readonly value: T;
+  /** What the program returned; undefined after a crash. */
+  readonly value: T | undefined;
+  /** world.crash() has ended it. */
+  readonly crashed: boolean;
   /** 16 hexadecimal digits: the same for the same seed and program, on each runtime. */
   readonly traceHash: string;
   readonly events: number;
@@ -114,6 +119,15 @@ export class SimWorld {
     this.#world.freeze(this.#place(shard), ms * 1000);
   }
 
+  /**
+   * The power fails, everywhere: simulate() resolves with what was until then, and `crashed`. The disks keep what was
+   * synced, and of the rest what the seed says; give `disk` to another simulate() to start again. Never resolves.
+   */
+  crash(): Promise<never> {
+    this.#world.crash();
+    return new Promise(() => {});
+  }
+
   /** Cuts the network between two of `hosts`: what is sent is held, and who connects gets ETIMEDOUT after a while. */
   partition(a: string, b: string): void {
     this.#world.machines.cut(a, b);
@@ -157,7 +171,7 @@ const GRACE_MS = 250;
 const LOOK_MS = 2;
 const SEED_MAX = 2 ** 53 - 1;
 
-interface Checked extends Required<Omit<SimOptions, 'faults' | 'hosts' | 'limits' | 'module'>> {
+interface Checked extends Required<Omit<SimOptions, 'faults' | 'hosts' | 'limits' | 'module' | 'disk'>> {
   module: string | undefined;
   limits: Limits;
 }
@@ -192,6 +206,11 @@ function checkHosts(hosts: SimOptions['hosts'] = {}): Readonly<Record<string, re
   return hosts;
 }
 
+function checkDisk(disk: SimOptions['disk'] = new SimDisk()): SimDisk {
+  if (disk instanceof SimDisk) return disk;
+  throw optionError('disk', disk, 'a SimDisk');
+}
+
 /** The sha256 of the core.wasm that simulations run, in hexadecimal digits. */
 export function coreHash(): string {
   return createHash('sha256')
@@ -213,12 +232,13 @@ export async function simulate<T>(
   const checked = check(options);
   const faults = checkFaults(options.faults);
   const machines = new Machines(checkHosts(options.hosts), checked.shards);
+  const disk = checkDisk(options.disk);
   if (running || findShard() !== undefined) {
     throw new FeatherstarError('FEATHERSTAR_OPTION', 'this thread is a shard already, or simulates one: one at a time');
   }
   running = true;
   const { seed } = checked;
-  const world = new World(seed, faults, machines, checked.traceEvents, {
+  const world = new World(seed, faults, machines, disk, checked.traceEvents, {
     maxTurns: checked.maxTurns,
     maxNs: checked.maxMs * 1e6,
   });
@@ -239,7 +259,8 @@ export async function simulate<T>(
     await world.run();
     return {
       seed,
-      value: outcome.value as T,
+      value: world.isCrashed ? undefined : outcome.value,
+      crashed: world.isCrashed,
       traceHash: world.trace.hash,
       events: world.trace.count,
       turns: world.turns,

@@ -17,6 +17,9 @@ const EVENTS = {
   arrive: ['gets bytes', 'connection', 'bytes'],
   fin: ['gets the end', 'connection', ''],
   reset: ['is reset', 'connection', ''],
+  disk: ['writes to a file', 'position', 'bytes'],
+  sync: ['syncs', '', ''],
+  crash: ['loses power', '', ''],
   fault: ['is given a fault', 'opcode', 'errno'],
   note: ['note', '', ''],
 } as const;

@@ -21,6 +21,7 @@ import { enterShard, type Shard } from '../shard.js';
 import { Calendar, type Entry } from './calendar.js';
 import type { Faults } from './faults.js';
 import { Random } from './random.js';
+import type { SimDisk } from './sim-disk.js';
 import type { SimHost } from './sim-host.js';
 import type { Machines } from './sim-machines.js';
 import { SimNet } from './sim-net.js';
@@ -72,6 +73,8 @@ export class World {
   readonly faults: Faults;
   readonly net: SimNet;
   readonly machines: Machines;
+  readonly disk: SimDisk;
+  isCrashed = false;
   readonly places: Place[] = [];
   nowNs = START_NS;
   turns = 0;
@@ -86,8 +89,16 @@ export class World {
   #isOver = false;
   #end: { resolve: () => void; reject: (error: unknown) => void } | undefined;
 
-  constructor(seed: number, faults: Faults, machines: Machines, traceEvents: number, limits: WorldLimits) {
+  constructor(
+    seed: number,
+    faults: Faults,
+    machines: Machines,
+    disk: SimDisk,
+    traceEvents: number,
+    limits: WorldLimits,
+  ) {
     this.machines = machines;
+    this.disk = disk;
     this.random = new Random(seed, 0);
     this.fortune = new Random(seed, 1);
     this.trace = new Trace(traceEvents, START_NS);
@@ -177,6 +188,15 @@ export class World {
         }),
       );
     }
+  }
+
+  /** The power fails, for all machines: nothing of what runs goes on, and the disks have what they have. */
+  crash(): void {
+    if (this.#isOver) return;
+    this.note('crash', this.current?.index ?? -1);
+    this.isCrashed = true;
+    this.disk.crash(this.random);
+    this.finish();
   }
 
   // --- the loop ------------------------------------------------------------------------------------------------------

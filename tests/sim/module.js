@@ -1,6 +1,7 @@
 // The shard module of the simulator's test programs: each shard has an instance of its own.
 
 import { runtime, sleep, spawn, yieldNow } from 'featherstar';
+import { openDirectory } from 'featherstar/fs';
 import { connect, listen } from 'featherstar/net';
 
 let count = 0;
@@ -90,4 +91,41 @@ export async function exchange(port, bytes, seedByte) {
   } finally {
     socket?.close();
   }
+}
+
+/** Writes, replaces, reads and removes files, which all shards share. Answers how often the disk has failed. */
+export async function files(rounds) {
+  const { self } = runtime();
+  let failures = 0;
+  const attempt = async (run) => {
+    try {
+      return await run();
+    } catch (error) {
+      onBroken(error);
+      failures++;
+      return undefined;
+    }
+  };
+  const dir = await openDirectory('/');
+  const log = await attempt(() => dir.open(`log-${self}`, { flags: 'a+' }));
+  let logged = '';
+  for (let i = 0; i < rounds; i++) {
+    const line = `${self}:${i}:${'-'.repeat((i * 977) % 5000)}\n`;
+    const isLogged = log !== undefined && (await attempt(() => log.write(line).then(() => true)));
+    logged = isLogged && logged !== undefined ? logged + line : undefined; // one that failed may be there in part
+    await attempt(() => dir.replaceFile('state', `${self}`.repeat(2000)));
+    const state = await attempt(() => dir.readText('state'));
+    if (state !== undefined && !/^(\d)\1{1999}$/.test(state))
+      throw new Error(`a state in pieces: ${state.length} bytes`);
+    if (i === 0) await attempt(() => dir.makeDirectory(`own-${self}`));
+    await attempt(() => dir.writeFile(`own-${self}/f${i % 2}`, line));
+    await attempt(() => dir.rename(`own-${self}/f${i % 2}`, `own-${self}/g`));
+  }
+  if (logged !== undefined) {
+    const text = await attempt(() => dir.readText(`log-${self}`));
+    if (text !== undefined && text !== logged) throw new Error(`a log of ${text.length} bytes, not ${logged.length}`);
+  }
+  await log?.close();
+  await dir.close();
+  return failures;
 }

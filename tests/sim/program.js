@@ -1,5 +1,5 @@
-// The program that `npm run sim` runs: tasks, timers, calls and connections on four shards, under faults that the seed
-// picks. It checks itself: what is read is what was written, every call is answered once, and nothing is left over.
+// The program that `npm run sim` runs: tasks, timers, calls, connections and files on four shards, under faults that the
+// seed picks. It checks itself: what is read is what was written, every call is answered once, and nothing is left over.
 
 import assert from 'node:assert/strict';
 import { runtime, sleep, spawn, timeout } from 'featherstar';
@@ -76,12 +76,18 @@ async function connections(hasNoFaults, canTell) {
   });
 }
 
+async function files(hasNoFaults) {
+  const failures = await runtime().invokeOnAll('files', 4);
+  if (hasNoFaults) assert.deepEqual(failures, new Array(SHARDS).fill(0));
+}
+
 /** Rejects with a SimulationError where the program fails. */
 export function runSeed(seed) {
   const world = worldOf(seed);
   const hasNoFaults = Object.values(world.faults).every((share) => share === 0);
   return simulate({ seed, shards: SHARDS, module, maxMs: 600_000, maxTurns: 200_000, ...world }, async () => {
-    await Promise.all([spawn(calls), spawn(timers), spawn(() => connections(hasNoFaults, world.faults.errno === 0))]);
+    const parts = [calls, timers, () => connections(hasNoFaults, world.faults.errno === 0), () => files(hasNoFaults)];
+    await Promise.all(parts.map((part) => spawn(part)));
   }).then((report) => {
     report.left.forEach((held, shard) => {
       for (const [what, count] of Object.entries(held)) assert.equal(count, 0, `shard ${shard} still holds ${what}`);

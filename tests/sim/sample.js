@@ -3,9 +3,11 @@
 //
 //   client --> 'id verb key value' --> session on some shard --> the key's owner --> 'id result'
 //
-// Verbs: GET, SET (on every shard), WAIT (until the key is there), DUMP (many lines).
+// Verbs: GET, SET (on every shard), WAIT (until the key is there), DUMP (many lines), SAVE (the owner's keys are on the
+// disk when it is answered; a server that starts again has them).
 
 import { runtime, sleep, spawn, yieldNow } from 'featherstar';
+import { openDirectory } from 'featherstar/fs';
 import { listen } from 'featherstar/net';
 
 const LATE_MS = 5;
@@ -19,9 +21,12 @@ const waiters = new Map();
 const sessions = [];
 let unsentBytes = 0;
 let mostUnsentBytes = 0;
+let folder;
+let saving = Promise.resolve();
 
 export async function start(plant, port) {
   bug = plant;
+  await load();
   const listener = await listen({ port });
   spawn(async () => {
     for await (const socket of listener) spawn(() => serveSession(socket));
@@ -62,6 +67,9 @@ async function handle(session, id, verb, key, value) {
       // BUG forgotten abort: who waits is not told that the client has left
       const signal = bug === 'forgotten abort' ? undefined : session.aborter.signal;
       await reply(session, id, await owner.call('wait', key, signal));
+    } else if (verb === 'SAVE') {
+      await owner.call('save');
+      await reply(session, id, 'OK');
     } else await dump(session, id);
   } catch (error) {
     if (!session.aborter.signal.aborted) throw error;
@@ -166,6 +174,28 @@ export async function wait(key, signal) {
     };
     signal?.addEventListener('abort', onAbort, { once: true });
   });
+}
+
+const fileName = () => `store-${runtime().self}`;
+
+async function load() {
+  folder = await openDirectory('/');
+  const text = await folder.readText(fileName()).catch((error) => {
+    if (error.errnoName !== 'ENOENT') throw error;
+    return '[]';
+  });
+  for (const [key, value] of JSON.parse(text)) store.set(key, value);
+}
+
+/** One after the other: an older content must not replace a newer one. */
+export function save() {
+  saving = saving.then(async () => {
+    const text = JSON.stringify([...store]);
+    // BUG non-atomic replace: a crash in between leaves the file without a part of it
+    if (bug === 'non-atomic replace') await folder.writeFile(fileName(), text);
+    else await folder.replaceFile(fileName(), text);
+  });
+  return saving;
 }
 
 /** What this shard still holds when all clients have left, and the most that it had unsent. */

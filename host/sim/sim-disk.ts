@@ -1,0 +1,315 @@
+// A simulated disk: what is read back is what was written, until the power fails. Then only what was synced is certain.
+//
+//   write, truncate     in the file's content at once; on the disk after sync() of the file
+//   make, rename, remove   in the names at once; on the disk after sync() of each directory that they touch
+//
+// At a crash each change that is not on the disk yet survives or is lost, one by one, as the seed has it: a write also
+// in part, by sectors; a rename wholly or not at all. That is what POSIX leaves open. A journal keeps more than this,
+// and a program that relies on it relies on one file system.
+//
+// Next: sim-files.ts.
+
+import { optionError } from '../errors.js';
+import type { FileKind } from '../hosts/host.js';
+import type { Random } from './random.js';
+
+const SECTOR_BYTES = 512;
+const NAME_BYTES = 255;
+const CAPACITY_BYTES = 67_108_864;
+export const DiskErrno = {
+  ENOENT: -2,
+  EEXIST: -17,
+  EXDEV: -18,
+  ENOTDIR: -20,
+  EISDIR: -21,
+  EINVAL: -22,
+  ENOSPC: -28,
+  ENAMETOOLONG: -36,
+  ENOTEMPTY: -39,
+} as const;
+
+/** One change of a file's content: bytes at a position, or its length alone. */
+interface Change {
+  readonly at: number;
+  readonly bytes: Uint8Array | undefined;
+}
+
+/** Names that change at once; `unsynced`: the directories that do not have it on the disk yet. */
+interface NameChange {
+  readonly edits: readonly { readonly directory: Inode; readonly name: string; readonly inode: Inode | undefined }[];
+  readonly unsynced: Set<Inode>;
+}
+
+/** A file or a directory. */
+export class Inode {
+  readonly kind: FileKind;
+  readonly mode: number;
+  mtimeMs: number;
+  /** Of a directory: what it holds, and what of it is on the disk. */
+  readonly names = new Map<string, Inode>();
+  readonly durableNames = new Map<string, Inode>();
+  parent: Inode | undefined;
+  /** Of a file. */
+  size = 0;
+  links = 0;
+  opens = 0;
+  #bytes = new Uint8Array(0);
+  #durable = new Uint8Array(0);
+  #changes: Change[] = [];
+
+  constructor(kind: FileKind, mode: number, nowMs: number, parent: Inode | undefined) {
+    this.kind = kind;
+    this.mode = mode;
+    this.mtimeMs = nowMs;
+    this.parent = parent;
+  }
+
+  get isDirectory(): boolean {
+    return this.kind === 'directory';
+  }
+
+  read(at: number, bytes: number): Uint8Array {
+    return this.#bytes.subarray(Math.min(at, this.size), Math.min(at + bytes, this.size));
+  }
+
+  write(at: number, bytes: Uint8Array): void {
+    this.#reserve(at + bytes.length);
+    this.#bytes.set(bytes, at);
+    this.size = Math.max(this.size, at + bytes.length);
+    this.#changes.push({ at, bytes: new Uint8Array(bytes) }); // a copy: slice() of a Buffer is none
+  }
+
+  truncate(size: number): void {
+    if (size < this.size) this.#bytes.fill(0, size, this.size);
+    else this.#reserve(size);
+    this.size = size;
+    this.#changes.push({ at: size, bytes: undefined });
+  }
+
+  #reserve(size: number): void {
+    if (size <= this.#bytes.length) return;
+    const larger = new Uint8Array(Math.max(size, 2 * this.#bytes.length));
+    larger.set(this.#bytes.subarray(0, this.size));
+    this.#bytes = larger;
+  }
+
+  /** What was written is on the disk. */
+  sync(): void {
+    this.#durable = this.#bytes.slice(0, this.size);
+    this.#changes = [];
+  }
+
+  /** A sync that has failed: the kernel forgets what it could not write, and no later sync brings it back. */
+  forget(): void {
+    this.#changes = [];
+  }
+
+  /** The power is back. */
+  crash(random: Random): void {
+    const kept = new Inode('file', 0, 0, undefined);
+    kept.write(0, this.#durable);
+    for (const { at, bytes } of this.#changes) {
+      if (random.chance(0.4)) continue; // lost
+      const isWhole = random.chance(0.5);
+      if (bytes === undefined) kept.truncate(at);
+      else if (isWhole) kept.write(at, bytes);
+      else kept.#tear(at, bytes, random);
+    }
+    this.#bytes = kept.read(0, kept.size).slice();
+    this.size = kept.size;
+    this.opens = 0;
+    this.sync();
+  }
+
+  /** Writes some of the sectors. */
+  #tear(at: number, bytes: Uint8Array, random: Random): void {
+    for (let from = 0; from < bytes.length; ) {
+      const to = Math.min(bytes.length, from + SECTOR_BYTES - ((at + from) % SECTOR_BYTES));
+      if (random.chance(0.5)) this.write(at + from, bytes.subarray(from, to));
+      from = to;
+    }
+  }
+}
+
+/** Where a path leads: the directory of its last name, and what has that name there. */
+export interface Found {
+  readonly directory: Inode;
+  readonly name: string;
+  readonly inode: Inode | undefined;
+}
+
+/** The files of one machine. */
+export class Volume {
+  readonly root: Inode;
+  readonly #capacityBytes: number;
+  #usedBytes = 0;
+  #changes: NameChange[] = [];
+
+  constructor(capacityBytes: number, epochMs: number) {
+    this.#capacityBytes = capacityBytes;
+    this.root = new Inode('directory', 0o755, epochMs, undefined);
+  }
+
+  // --- names ---------------------------------------------------------------------------------------------------------
+
+  /** `beneath`: no way leads out of `from`. */
+  find(from: Inode, path: string, beneath: boolean): Found | number {
+    if (beneath && path.startsWith('/')) return DiskErrno.EXDEV;
+    let at = path.startsWith('/') ? this.root : from;
+    let found: Found = { directory: at, name: '.', inode: at };
+    for (const name of path.split('/')) {
+      if (name === '' || name === '.') continue;
+      if (found.inode === undefined) return DiskErrno.ENOENT;
+      if (!found.inode.isDirectory) return DiskErrno.ENOTDIR;
+      if (Buffer.byteLength(name) > NAME_BYTES) return DiskErrno.ENAMETOOLONG;
+      at = found.inode;
+      if (name !== '..') found = { directory: at, name, inode: at.names.get(name) };
+      else if (beneath && at === from) return DiskErrno.EXDEV;
+      else {
+        const up = at.parent ?? this.root;
+        found = { directory: up, name: '.', inode: up };
+      }
+    }
+    return found;
+  }
+
+  make(kind: FileKind, { directory, name }: Found, mode: number, nowMs: number): Inode {
+    const inode = new Inode(kind, mode, nowMs, directory);
+    this.#change([{ directory, name, inode }], nowMs);
+    return inode;
+  }
+
+  remove({ directory, name }: Found, nowMs: number): void {
+    this.#change([{ directory, name, inode: undefined }], nowMs);
+  }
+
+  rename(from: Found, to: Found, nowMs: number): void {
+    const { inode } = from;
+    if (inode === undefined || inode === to.inode) return;
+    if (inode.isDirectory) inode.parent = to.directory;
+    this.#change(
+      [
+        { ...from, inode: undefined },
+        { ...to, inode },
+      ],
+      nowMs,
+    );
+  }
+
+  #change(edits: NameChange['edits'], nowMs: number): void {
+    for (const { directory, name, inode } of edits) {
+      const before = directory.names.get(name);
+      if (inode !== undefined) inode.links++;
+      if (inode === undefined) directory.names.delete(name);
+      else directory.names.set(name, inode);
+      directory.mtimeMs = nowMs;
+      if (before === undefined) continue;
+      before.links--;
+      this.release(before);
+    }
+    this.#changes.push({ edits, unsynced: new Set(edits.map(({ directory }) => directory)) });
+  }
+
+  /** What was done in a directory is on the disk. */
+  syncNames(directory: Inode): void {
+    const left: NameChange[] = [];
+    for (const change of this.#changes) {
+      change.unsynced.delete(directory);
+      if (change.unsynced.size === 0) keep(change);
+      else left.push(change);
+    }
+    this.#changes = left;
+  }
+
+  // --- room ----------------------------------------------------------------------------------------------------------
+
+  /** False: the disk is full. */
+  grow(inode: Inode, size: number): boolean {
+    const bytes = Math.max(0, size - inode.size);
+    if (this.#usedBytes + bytes > this.#capacityBytes) return false;
+    this.#usedBytes += bytes;
+    return true;
+  }
+
+  shrink(inode: Inode, size: number): void {
+    this.#usedBytes -= Math.max(0, inode.size - size);
+  }
+
+  /** Somebody has closed it, or taken its name away. */
+  release(inode: Inode): void {
+    if (inode.links === 0 && inode.opens === 0) this.#usedBytes -= inode.size;
+  }
+
+  // --- power ---------------------------------------------------------------------------------------------------------
+
+  crash(random: Random): void {
+    for (const change of this.#changes) if (random.chance(0.5)) keep(change);
+    this.#changes = [];
+    this.#usedBytes = 0;
+    const seen = new Set<Inode>();
+    const visit = (directory: Inode) => {
+      directory.names.clear();
+      for (const [name, inode] of directory.durableNames) {
+        directory.names.set(name, inode);
+        if (seen.has(inode)) inode.links++;
+        else {
+          seen.add(inode);
+          inode.links = 1;
+          if (inode.isDirectory) {
+            inode.parent = directory;
+            visit(inode);
+          } else {
+            inode.crash(random);
+            this.#usedBytes += inode.size;
+          }
+        }
+      }
+    };
+    visit(this.root);
+  }
+}
+
+function keep({ edits }: NameChange): void {
+  for (const { directory, name, inode } of edits) {
+    if (inode === undefined) directory.durableNames.delete(name);
+    else directory.durableNames.set(name, inode);
+  }
+}
+
+export interface SimDiskOptions {
+  /** Bytes of all files of one machine; more is ENOSPC. Default 67,108,864. */
+  capacityBytes?: number | undefined;
+}
+
+const EPOCH_MS = Date.UTC(2026, 0, 1);
+
+/**
+ * The disks of a simulated world, one for each machine, empty but for the root. It outlives the world: give it to the
+ * next one to see what is left after `world.crash()`.
+ */
+export class SimDisk {
+  readonly #capacityBytes: number;
+  readonly #volumes = new Map<number, Volume>();
+
+  constructor({ capacityBytes = CAPACITY_BYTES }: SimDiskOptions = {}) {
+    if (!Number.isSafeInteger(capacityBytes) || capacityBytes < 0) {
+      throw optionError('capacityBytes', capacityBytes, 'bytes, 0 or more');
+    }
+    this.#capacityBytes = capacityBytes;
+  }
+
+  /** @internal */
+  volume(machine: number): Volume {
+    let volume = this.#volumes.get(machine);
+    if (volume === undefined) {
+      volume = new Volume(this.#capacityBytes, EPOCH_MS);
+      this.#volumes.set(machine, volume);
+    }
+    return volume;
+  }
+
+  /** @internal */
+  crash(random: Random): void {
+    for (const volume of this.#volumes.values()) volume.crash(random);
+  }
+}

@@ -1,0 +1,287 @@
+// What a simulated shard asks of its files, answered: by the disk of its machine, after a time that the seed picks, so
+// that operations on one file overtake each other as the kernel's do. An operation is done at the moment of its answer.
+//
+// Cancelling comes too late for half of them: they are done, and say so.
+//
+// Next: sim-disk.ts.
+
+import { constants } from 'node:fs';
+import type { Directories, DirectoryEntry } from '../hosts/host.js';
+import { DIRECTORY_SLOTS } from '../hosts/portable-files.js';
+import { Errno, type Op, type OpOwner } from '../hosts/portable-window.js';
+import type { Entry } from './calendar.js';
+import { DiskErrno, type Inode, type Volume } from './sim-disk.js';
+import type { SimHost } from './sim-host.js';
+import { START_NS } from './world.js';
+
+const OP_FSYNC = 3;
+const OP_STATX = 21;
+const OP_READ = 22;
+const OP_OPENAT2 = 28;
+const OP_WRITE = 23;
+const OP_RENAMEAT = 35;
+const OP_UNLINKAT = 36;
+const OP_MKDIRAT = 37;
+const OP_FTRUNCATE = 55;
+const STATX_BYTES = 256;
+const ACCESS = constants.O_RDONLY | constants.O_WRONLY | constants.O_RDWR;
+const O_DIRECTORY = constants.O_DIRECTORY ?? 0;
+const EPOCH_MS = Date.UTC(2026, 0, 1);
+const TOO_LATE = 0.5;
+const RENAME_NOREPLACE = 1;
+
+/** What these may fail with, whoever asks. */
+export const FILE_ERRNOS: Record<number, readonly number[]> = {
+  [OP_OPENAT2]: [-5, -12, -23, -24], // EIO, ENOMEM, ENFILE, EMFILE
+  [OP_STATX]: [-5, -12],
+  [OP_READ]: [-5, -12],
+  [OP_WRITE]: [-5, -12, -28], // ENOSPC
+  [OP_RENAMEAT]: [-5, -28],
+  [OP_UNLINKAT]: [-5],
+  [OP_MKDIRAT]: [-5, -28],
+  [OP_FTRUNCATE]: [-5],
+};
+
+/** Whether an operation is the disk's. */
+export function isFileOp(opcode: number): boolean {
+  return opcode === OP_FSYNC || FILE_ERRNOS[opcode] !== undefined;
+}
+
+/** An open file in a slot. */
+export class SimOpenFile {
+  refs = 0;
+  readonly inode: Inode;
+  readonly flags: number;
+  readonly #volume: Volume;
+
+  constructor(volume: Volume, inode: Inode, flags: number) {
+    this.#volume = volume;
+    this.inode = inode;
+    this.flags = flags;
+    inode.opens++;
+  }
+
+  close(): void {
+    this.inode.opens--;
+    this.#volume.release(this.inode);
+  }
+}
+
+export class SimFiles implements Directories, OpOwner {
+  readonly #host: SimHost;
+  readonly #volume: Volume;
+  readonly #directories: (Inode | undefined)[] = new Array(DIRECTORY_SLOTS).fill(undefined);
+  readonly #waiting = new Map<Op, Entry>();
+
+  constructor(host: SimHost) {
+    this.#host = host;
+    this.#volume = host.world.disk.volume(host.world.machines.of(host.shard));
+  }
+
+  get #nowMs(): number {
+    return EPOCH_MS + (this.#host.world.nowNs - START_NS) / 1e6;
+  }
+
+  // --- directories ---------------------------------------------------------------------------------------------------
+
+  open(path: string, parent?: number): number {
+    const index = this.#directories.indexOf(undefined);
+    if (index < 0) return Errno.EMFILE;
+    const from = parent === undefined ? this.#volume.root : this.#directories[parent];
+    if (from === undefined) return Errno.EBADF;
+    const found = this.#volume.find(from, path, parent !== undefined);
+    if (typeof found === 'number') return found;
+    if (found.inode === undefined) return DiskErrno.ENOENT;
+    if (!found.inode.isDirectory) return DiskErrno.ENOTDIR;
+    this.#directories[index] = found.inode;
+    return index;
+  }
+
+  close(index: number): void {
+    this.#directories[index] = undefined;
+  }
+
+  list(index: number): Promise<DirectoryEntry[]> {
+    const { world, shard } = this.#host;
+    return new Promise((resolve) => {
+      world.after(world.faults.diskUs, () => {
+        const names = this.#directories[index]?.names ?? new Map<string, Inode>();
+        const entries = [...names].map(([name, { kind }]) => ({ name, kind }));
+        world.post(world.places[shard], () => resolve(entries));
+      });
+    });
+  }
+
+  // --- submissions ---------------------------------------------------------------------------------------------------
+
+  /** `words`: a copy of the submission; `file`: what is in the slot that it names, if it names one. */
+  take(op: Op, opcode: number, words: Int32Array, file: SimOpenFile | undefined): void {
+    const { world, window } = this.#host;
+    const directory = this.#directories[words[1]];
+    if (file === undefined && directory === undefined) {
+      this.#host.gate.finish(op, Errno.EBADF);
+      return;
+    }
+    const name = file === undefined ? this.#text(words[4]) : '';
+    const other = opcode === OP_RENAMEAT ? this.#text(words[2]) : ''; // read now: nobody keeps it until then
+    const data = opcode === OP_WRITE ? new Uint8Array(window.bytes.subarray(op.ptr, op.ptr + op.len)) : undefined;
+    const how =
+      opcode === OP_OPENAT2 ? [window.bytes.readInt32LE(words[2]), window.bytes.readInt32LE(words[2] + 8)] : [];
+    window.open(op, this);
+    const entry = world.after(world.faults.diskUs, () => {
+      this.#waiting.delete(op);
+      const result =
+        file !== undefined
+          ? this.#onFile(op, opcode, words, file, data)
+          : this.#onName(opcode, words, directory as Inode, name, other, how);
+      if (!this.#host.isClosed) this.#host.gate.finish(op, result);
+    });
+    this.#waiting.set(op, entry);
+  }
+
+  cancel(op: Op): void {
+    const { world, gate } = this.#host;
+    const entry = this.#waiting.get(op);
+    if (entry === undefined || world.random.chance(TOO_LATE)) return;
+    this.#waiting.delete(op);
+    world.calendar.cancel(entry);
+    gate.finish(op, Errno.ECANCELED);
+  }
+
+  #text(at: number): string {
+    const { bytes } = this.#host.window;
+    return bytes.toString('utf8', at >>> 0, bytes.indexOf(0, at >>> 0));
+  }
+
+  #onName(
+    opcode: number,
+    words: Int32Array,
+    from: Inode,
+    name: string,
+    other: string,
+    [flags, mode]: readonly number[],
+  ): number {
+    const volume = this.#volume;
+    const found = volume.find(from, name, true);
+    if (typeof found === 'number') return found;
+    const { inode } = found;
+    if (opcode === OP_OPENAT2) return this.#open(found, flags, mode);
+    if (opcode === OP_MKDIRAT) {
+      if (inode !== undefined) return DiskErrno.EEXIST;
+      volume.make('directory', found, words[6], this.#nowMs);
+      return 0;
+    }
+    if (inode === undefined) return DiskErrno.ENOENT;
+    if (opcode === OP_STATX) return this.#stat(inode, words[2] >>> 0);
+    if (opcode === OP_UNLINKAT) {
+      const wantsDirectory = words[7] !== 0;
+      if (inode.isDirectory !== wantsDirectory) return wantsDirectory ? DiskErrno.ENOTDIR : DiskErrno.EISDIR;
+      if (inode.names.size !== 0) return DiskErrno.ENOTEMPTY;
+      volume.remove(found, this.#nowMs);
+      return 0;
+    }
+    return this.#rename(inode, found, words, other);
+  }
+
+  #rename(inode: Inode, from: { directory: Inode; name: string }, words: Int32Array, other: string): number {
+    const into = this.#directories[words[6]];
+    if (into === undefined) return Errno.EBADF;
+    const to = this.#volume.find(into, other, true);
+    if (typeof to === 'number') return to;
+    if (to.inode !== undefined && to.inode !== inode) {
+      if ((words[7] & RENAME_NOREPLACE) !== 0) return DiskErrno.EEXIST;
+      if (to.inode.isDirectory !== inode.isDirectory) {
+        return inode.isDirectory ? DiskErrno.ENOTDIR : DiskErrno.EISDIR;
+      }
+      if (to.inode.names.size !== 0) return DiskErrno.ENOTEMPTY;
+    }
+    for (let at: Inode | undefined = into; at !== undefined; at = at.parent) {
+      if (at === inode) return DiskErrno.EINVAL; // into itself
+    }
+    this.#volume.rename({ ...from, inode }, to, this.#nowMs);
+    return 0;
+  }
+
+  #open(found: { directory: Inode; name: string; inode: Inode | undefined }, flags: number, mode: number): number {
+    const volume = this.#volume;
+    const writes = (flags & ACCESS) !== constants.O_RDONLY;
+    let { inode } = found;
+    if (inode === undefined) {
+      if ((flags & constants.O_CREAT) === 0) return DiskErrno.ENOENT;
+      inode = volume.make('file', found, mode, this.#nowMs);
+    } else if ((flags & constants.O_CREAT) !== 0 && (flags & constants.O_EXCL) !== 0) return DiskErrno.EEXIST;
+    if (inode.isDirectory && writes) return DiskErrno.EISDIR;
+    if (!inode.isDirectory && (flags & O_DIRECTORY) !== 0) return DiskErrno.ENOTDIR;
+    const file = new SimOpenFile(volume, inode, flags);
+    const slot = this.#host.isClosed ? -1 : this.#host.gate.install(file);
+    if (slot < 0) {
+      file.close();
+      return Errno.ENFILE;
+    }
+    if ((flags & constants.O_TRUNC) !== 0) this.#truncate(inode, 0);
+    return slot;
+  }
+
+  #stat(inode: Inode, at: number): number {
+    const { bytes } = this.#host.window;
+    bytes.fill(0, at, at + STATX_BYTES);
+    const type = inode.isDirectory ? constants.S_IFDIR : constants.S_IFREG;
+    bytes.writeUInt16LE(type | inode.mode, at + 28);
+    bytes.writeBigUInt64LE(BigInt(inode.size), at + 40);
+    bytes.writeBigInt64LE(BigInt(Math.floor(inode.mtimeMs / 1000)), at + 112);
+    bytes.writeUInt32LE(Math.floor((inode.mtimeMs % 1000) * 1e6), at + 120);
+    return 0;
+  }
+
+  // --- open files ----------------------------------------------------------------------------------------------------
+
+  #onFile(op: Op, opcode: number, words: Int32Array, file: SimOpenFile, data: Uint8Array | undefined): number {
+    const { inode, flags } = file;
+    const { world, window } = this.#host;
+    const position = (words[2] >>> 0) + words[3] * 2 ** 32;
+    const access = flags & ACCESS;
+    if (opcode === OP_FSYNC) return this.#sync(inode);
+    if (inode.isDirectory) return DiskErrno.EISDIR;
+    if (opcode === OP_READ) {
+      if (access === constants.O_WRONLY) return Errno.EBADF;
+      const bytes = inode.read(position, this.#part(op.len));
+      window.bytes.set(bytes, op.ptr);
+      return bytes.length;
+    }
+    if (access === constants.O_RDONLY) return Errno.EBADF;
+    if (opcode === OP_FTRUNCATE) return this.#truncate(inode, position);
+    const bytes = (data as Uint8Array).subarray(0, this.#part(op.len));
+    const at = (flags & constants.O_APPEND) === 0 ? position : inode.size;
+    if (!this.#volume.grow(inode, at + bytes.length)) return DiskErrno.ENOSPC;
+    inode.write(at, bytes);
+    inode.mtimeMs = this.#nowMs;
+    world.note('disk', this.#host.shard, at, bytes.length);
+    return bytes.length;
+  }
+
+  /** How many bytes of so many: all, or fewer. */
+  #part(bytes: number): number {
+    const { random, faults } = this.#host.world;
+    return bytes > 1 && random.chance(faults.partial) ? random.between(1, bytes) : bytes;
+  }
+
+  #truncate(inode: Inode, size: number): number {
+    if (!this.#volume.grow(inode, size)) return DiskErrno.ENOSPC;
+    this.#volume.shrink(inode, size);
+    inode.truncate(size);
+    inode.mtimeMs = this.#nowMs;
+    return 0;
+  }
+
+  #sync(inode: Inode): number {
+    const { world, shard } = this.#host;
+    if (world.fault('errno', shard, OP_FSYNC, Errno.EIO)) {
+      inode.forget();
+      return Errno.EIO;
+    }
+    if (inode.isDirectory) this.#volume.syncNames(inode);
+    else inode.sync();
+    world.note('sync', shard);
+    return 0;
+  }
+}
