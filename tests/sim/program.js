@@ -1,5 +1,5 @@
-// The program that `npm run sim` runs: tasks, timers, calls, connections and files on four shards, under faults that the
-// seed picks. It checks itself: what is read is what was written, every call is answered once, and nothing is left over.
+// What `npm run sim` runs: tasks, timers, calls, connections and files on four shards, under faults that the seed picks.
+// It checks itself: what is read is what was written, every call is answered once, and nothing is left over.
 
 import assert from 'node:assert/strict';
 import { runtime, sleep, spawn, timeout } from 'featherstar';
