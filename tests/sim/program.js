@@ -1,4 +1,4 @@
-// What `npm run sim` runs: tasks, timers, calls, connections and files on four shards, under faults of the seed's choice.
+// What `npm run sim` runs: tasks, timers, calls, connections, files on four shards, under faults that the seed picks.
 // It checks itself: what is read is what was written, every call is answered once, and nothing is left over.
 
 import assert from 'node:assert/strict';
