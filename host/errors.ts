@@ -74,6 +74,7 @@ const ERRNO: Record<number, readonly [name: string, text: string]> = {
   24: ['EMFILE', 'this process has too many open files (ulimit -n), or the shard too many directories'],
   27: ['EFBIG', 'the file is too large'],
   28: ['ENOSPC', 'no space left on the device'],
+  29: ['ESPIPE', 'a pipe or socket, which has no positions'],
   30: ['EROFS', 'the file system cannot be written to'],
   32: ['EPIPE', 'the peer has closed its reading side'],
   36: ['ENAMETOOLONG', 'the name is too long'],

@@ -2,12 +2,12 @@
 // io_uring the kernel sees to that (RESOLVE_BENEATH, host/native/directory.c), for each operation again.
 //
 // The kernel knows "beneath" only for opening. So stat, rename, remove and make take one name, and for a path with
-// slashes its directory is opened first, beneath, for as long as that takes.
+// slashes its directory is opened first, beneath, for as long as that takes (ways.ts).
 //
-// Next: file.ts.
+// Next: ways.ts, file.ts.
 
 import { constants } from 'node:fs';
-import { type AbortOptions, checkSignal } from '../abort.js';
+import { type AbortOptions, checkSignal, unlessAborted } from '../abort.js';
 import { FeatherstarError, optionError, systemError } from '../errors.js';
 import type { Directories, DirectoryEntry } from '../hosts/host.js';
 import { currentShard, type Shard } from '../shard.js';
@@ -24,6 +24,7 @@ import {
   statName,
 } from './operations.js';
 import { type Block, getBlock, perform, Uses } from './perform.js';
+import { withWays } from './ways.js';
 
 const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_TRUNC, O_APPEND } = constants;
 const O_DIRECTORY = constants.O_DIRECTORY ?? 0; // Windows has none
@@ -73,6 +74,17 @@ export interface RenameOptions extends AbortOptions {
 export interface ReadFileOptions extends AbortOptions {
   /** EFBIG if there is more. Default, and at most, 268,435,456. */
   maxBytes?: number | undefined;
+}
+
+export interface ReplaceFileOptions extends AbortOptions {
+  /** Permission bits, 0 to 0o777; the umask counts. Default 0o666. */
+  mode?: number | undefined;
+}
+
+interface Wanted {
+  from: Directory;
+  way: string | undefined;
+  name: string;
 }
 
 interface Place {
@@ -139,8 +151,8 @@ export class Directory {
   /** About a file, a directory or a link; links are not followed. */
   async stat(path: string, { signal }: AbortOptions = {}): Promise<FileStat> {
     const shard = this.#shard;
-    return this.#at(path, ({ directory, name }) =>
-      directory.#run('stat', name, checkSignal(signal), {
+    return this.#at(path, signal, ({ directory, name }) =>
+      directory.#run('stat', name, signal, {
         stage: (block, owner) => statName(shard, directory.#index, name, block.at, owner),
         done: (_, block) => readStat(shard, block.at),
       }),
@@ -150,8 +162,8 @@ export class Directory {
   async makeDirectory(path: string, { mode = DIRECTORY_MODE, signal }: MakeDirectoryOptions = {}): Promise<void> {
     const shard = this.#shard;
     const bits = checkMode(mode);
-    await this.#at(path, ({ directory, name }) =>
-      directory.#run('mkdir', name, checkSignal(signal), {
+    await this.#at(path, signal, ({ directory, name }) =>
+      directory.#run('mkdir', name, signal, {
         stage: (block, owner) => makeName(shard, directory.#index, name, bits, block.at, owner),
         done: () => undefined,
       }),
@@ -160,8 +172,8 @@ export class Directory {
 
   async remove(path: string, { directory: isDirectory = false, signal }: RemoveOptions = {}): Promise<void> {
     const shard = this.#shard;
-    await this.#at(path, ({ directory, name }) =>
-      directory.#run(isDirectory ? 'rmdir' : 'unlink', name, checkSignal(signal), {
+    await this.#at(path, signal, ({ directory, name }) =>
+      directory.#run(isDirectory ? 'rmdir' : 'unlink', name, signal, {
         stage: (block, owner) => removeName(shard, directory.#index, name, isDirectory, block.at, owner),
         done: () => undefined,
       }),
@@ -174,33 +186,27 @@ export class Directory {
     if (!(into instanceof Directory) || into.#shard !== shard) {
       throw optionError('into', into, 'a Directory of this shard');
     }
-    await this.#at(from, (source) =>
-      into.#at(to, async (target) => {
-        target.directory.#uses.begin();
-        try {
-          const [a, b] = [source, target].map(({ directory, name }) => ({ directory: directory.#index, name }));
-          await source.directory.#run('rename', `${source.name} to ${target.name}`, checkSignal(signal), {
-            stage: (block, owner) => renameName(shard, a, b, replaces, block.at, owner),
-            done: () => undefined,
-          });
-        } finally {
-          target.directory.#uses.end();
-        }
-      }),
-    );
+    const wanted = [this.#place(from), into.#place(to)];
+    await Directory.#atAll(shard, wanted, checkSignal(signal), async ([source, target]) => {
+      target.directory.#uses.begin();
+      try {
+        const [a, b] = [source, target].map(({ directory, name }) => ({ directory: directory.#index, name }));
+        await source.directory.#run('rename', `${source.name} to ${target.name}`, signal, {
+          stage: (block, owner) => renameName(shard, a, b, replaces, block.at, owner),
+          done: () => undefined,
+        });
+      } finally {
+        target.directory.#uses.end();
+      }
+    });
   }
 
   /** What lies in it, in no order. */
   async list({ signal }: AbortOptions = {}): Promise<DirectoryEntry[]> {
     checkSignal(signal)?.throwIfAborted();
     this.#uses.begin();
-    try {
-      const entries = await this.#table.list(this.#index);
-      signal?.throwIfAborted();
-      return entries;
-    } finally {
-      this.#uses.end();
-    }
+    const listing = this.#table.list(this.#index).finally(() => this.#uses.end());
+    return unlessAborted(listing, signal);
   }
 
   /** The names in it are on the disk as they are: what was made, renamed and removed. */
@@ -255,35 +261,40 @@ export class Directory {
    * Replaces a file, or makes it: whoever reads it sees the old content or the new one, also after a crash, and when
    * this resolves the new one. Written beside it under another name, synced, renamed, and the directory synced.
    */
-  async replaceFile(
-    path: string,
-    data: Uint8Array | string,
-    options: AbortOptions & { mode?: number } = {},
-  ): Promise<void> {
-    const { signal, mode } = options;
-    await this.#at(path, async ({ directory, name }) => {
-      const { file, temporary } = await directory.#openTemporary(name, mode, signal);
-      try {
-        try {
-          await file.write(data, { signal });
-          await file.sync({ signal });
-        } finally {
-          await file.close();
-        }
-        await directory.rename(temporary, name, { signal });
-      } catch (error) {
-        await directory.remove(temporary).catch(() => undefined); // what failed first is what is told
-        throw error;
-      }
-      await directory.sync({ signal });
-    });
+  async replaceFile(path: string, data: Uint8Array | string, options: ReplaceFileOptions = {}): Promise<void> {
+    const { signal, mode = FILE_MODE } = options;
+    const { way = '.', name } = this.#place(path);
+    checkMode(mode);
+    checkSignal(signal)?.throwIfAborted();
+    // A directory of its own: what was begun is tidied up also when this one is closed meanwhile.
+    const replacing = withWays(this.#shard, [() => this.#openDirectory(way)], signal, ([directory]) =>
+      directory.#replace(name, data, mode, signal),
+    );
+    await unlessAborted(replacing, signal);
   }
 
-  async #openTemporary(name: string, mode: number | undefined, signal: AbortSignal | undefined) {
+  async #replace(name: string, data: Uint8Array | string, mode: number, signal: AbortSignal | undefined) {
+    const { file, temporary } = await this.#openTemporary(name, mode); // not aborted: it has to be removed then
+    try {
+      try {
+        await file.write(data, { signal });
+        await file.sync({ signal });
+      } finally {
+        await file.close();
+      }
+      await this.rename(temporary, name, { signal });
+    } catch (error) {
+      await this.remove(temporary).catch(() => undefined); // what failed first is what is told
+      throw error;
+    }
+    await this.sync({ signal });
+  }
+
+  async #openTemporary(name: string, mode: number) {
     for (;;) {
       const temporary = `.${name.slice(0, 64)}.${Math.random().toString(36).slice(2, 10)}.tmp`;
       try {
-        return { file: await this.open(temporary, { flags: 'wx', mode, signal }), temporary };
+        return { file: await this.open(temporary, { flags: 'wx', mode }), temporary };
       } catch (error) {
         if (!FeatherstarError.is(error) || error.errno !== EEXIST) throw error; // another name, then
       }
@@ -292,19 +303,37 @@ export class Directory {
 
   // --- the way there -------------------------------------------------------------------------------------------------
 
-  /** Runs `run` with the directory that the last name of the path lies in. */
-  async #at<T>(path: string, run: (place: Place) => Promise<T>): Promise<T> {
+  /** Where the last name of a path lies: `way` leads there from here. */
+  #place(path: string): Wanted {
     const trimmed = checkPath('path', path).replace(/\/+$/, '');
     const slash = trimmed.lastIndexOf('/');
     const name = trimmed.slice(slash + 1);
     if (name === '' || name === '.' || name === '..') throw optionError('path', path, 'a path that ends in a name');
-    if (slash < 0) return run({ directory: this, name });
-    const directory = this.#openDirectory(trimmed.slice(0, slash) || '/');
-    try {
-      return await run({ directory, name });
-    } finally {
-      directory.close();
-    }
+    return { from: this, way: slash < 0 ? undefined : trimmed.slice(0, slash) || '/', name };
+  }
+
+  /** Runs `run` with the directory that the last name of the path lies in. */
+  async #at<T>(path: string, signal: AbortSignal | undefined, run: (place: Place) => Promise<T>): Promise<T> {
+    return Directory.#atAll(this.#shard, [this.#place(path)], checkSignal(signal), ([place]) => run(place));
+  }
+
+  static async #atAll<T>(
+    shard: Shard,
+    wanted: readonly Wanted[],
+    signal: AbortSignal | undefined,
+    run: (places: Place[]) => Promise<T>,
+  ): Promise<T> {
+    signal?.throwIfAborted();
+    const opens = wanted.flatMap(({ from, way }) => (way === undefined ? [] : [() => from.#openDirectory(way)]));
+    return withWays(shard, opens, signal, (opened) => {
+      const ways = opened.values();
+      return run(
+        wanted.map(({ from, way, name }) => {
+          const directory = way === undefined ? from : (ways.next().value as Directory);
+          return { directory, name };
+        }),
+      );
+    });
   }
 
   async #run<T>(
@@ -318,7 +347,7 @@ export class Directory {
     },
   ): Promise<T> {
     signal?.throwIfAborted();
-    const block = await getBlock(this.#shard, PATH_BLOCK_BYTES, signal);
+    const block = await getBlock(this.#shard, PATH_BLOCK_BYTES, signal, PATH_BLOCK_BYTES);
     return perform(this.#shard, {
       syscall,
       what: `${this.path}/${what}`,
@@ -347,6 +376,7 @@ function checkMode(mode: unknown): number {
 }
 
 function open(shard: Shard, table: Directories, path: string, whole: string, parent?: number): Directory {
+  if (shard.closed) throw new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed');
   const index = table.open(path, parent);
   if (index < 0) throw systemError('open', index, whole);
   return new Directory(shard, table, index, whole);
@@ -358,7 +388,6 @@ function open(shard: Shard, table: Directories, path: string, whole: string, par
  */
 export async function openDirectory(path: string): Promise<Directory> {
   const shard = currentShard();
-  if (shard.closed) throw new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed');
   const { directories } = shard.host;
   if (directories === undefined) {
     throw new FeatherstarError('FEATHERSTAR_HOST', `the host ${shard.host.name} has no files`);

@@ -137,9 +137,9 @@ export class File {
   }
 
   /** What was written is on the disk. */
-  sync({ dataOnly = false, signal }: SyncOptions = {}): Promise<void> {
+  async sync({ dataOnly = false, signal }: SyncOptions = {}): Promise<void> {
     checkSignal(signal);
-    return perform(this.#shard, {
+    await perform(this.#shard, {
       syscall: 'fsync',
       what: this.path,
       uses: this.#uses,

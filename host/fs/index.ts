@@ -12,6 +12,7 @@ export {
   type ReadFileOptions,
   type RemoveOptions,
   type RenameOptions,
+  type ReplaceFileOptions,
 } from './directory.js';
 export { File, type PositionOptions, type SyncOptions } from './file.js';
 export type { FileStat } from './operations.js';

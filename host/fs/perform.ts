@@ -25,14 +25,23 @@ function sendBuffer(shard: Shard, at: number): Block {
   return { at, bytes: shard.header.sendBufferBytes, free: () => shard.giveSendBuffer(at) };
 }
 
-/** A block of `wanted` bytes; of a send buffer's size if the larger ones are all in use. Waits for one in order. */
-export async function getBlock(shard: Shard, wanted: number, signal: AbortSignal | undefined): Promise<Block> {
+/**
+ * A block of `wanted` bytes; of a send buffer's size if the larger ones are all in use. Waits for one in order. Throws
+ * FULL if that would be less than `least`.
+ */
+export async function getBlock(
+  shard: Shard,
+  wanted: number,
+  signal: AbortSignal | undefined,
+  least = 1,
+): Promise<Block> {
   if (wanted > shard.header.sendBufferBytes) {
     try {
       const at = takeBlock(shard, wanted);
       return { at, bytes: wanted, free: () => giveBlock(shard, at) };
     } catch (error) {
-      if (!FeatherstarError.is(error) || error.code !== 'FEATHERSTAR_FULL') throw error;
+      const isFull = FeatherstarError.is(error) && error.code === 'FEATHERSTAR_FULL';
+      if (!isFull || least > shard.header.sendBufferBytes) throw error;
     }
   }
   const at = shard.takeSendBuffer();
@@ -147,13 +156,17 @@ class Operation<T> implements Owner, AbortListener {
   }
 
   onEvent(_tag: number, result: number): void {
-    const { job, settled } = { job: this.#job, settled: this.#isSettled };
+    const job = this.#job;
+    const isWanted = !this.#isSettled;
     this.#shard.unregister(this.#id);
     this.#settle();
-    if (settled) {
-      if (result >= 0) job.undo?.(result);
-    } else if (result >= 0) this.#resolve(job.done(result));
-    else this.#reject(operationError(`${job.syscall} ${job.what}`, result));
+    try {
+      if (result < 0) this.#reject(operationError(`${job.syscall} ${job.what}`, result));
+      else if (isWanted) this.#resolve(job.done(result));
+      else job.undo?.(result);
+    } catch (error) {
+      this.#reject(error); // the array that it was for is not there any more
+    }
     job.block?.free();
     job.uses.end();
   }

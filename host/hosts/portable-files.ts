@@ -283,7 +283,8 @@ export class PortableFiles implements Directories {
   }
 
   #openReal(op: Op, real: string, flags: number, mode: number): void {
-    open(real, flags | O_NOFOLLOW, mode, (error: Failure, fd) => {
+    // Without O_NONBLOCK a pipe that nobody writes to would keep a thread of Node's, of which there are four, for ever.
+    open(real, flags | O_NOFOLLOW | O_NONBLOCK, mode, (error: Failure, fd) => {
       if (error) {
         this.#pending.end(op, errnoOf(error));
         return;

@@ -8,14 +8,13 @@
 //   the rest    the kernel has no RESOLVE_BENEATH for them: one name, with no slash, and neither . nor ..
 //
 // The kernel looks a directory's descriptor up when it executes, maybe later, in a thread of its own. So the number of
-// one that was closed is kept for the table, with something behind it that is no directory: what comes late gets
+// one that was closed is kept for the table, with the ring behind it, which is no directory: what comes late gets
 // ENOTDIR, or another directory that was granted, and never a stranger's file.
 //
 // Next: ring.c.
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include "ring.h"
 
@@ -61,15 +60,9 @@ int directory_open(struct ring *ring, const char *path, int parent)
 
 int directory_close(struct ring *ring, unsigned index)
 {
-	int nothing;
-
 	if (index >= DIRECTORIES_MAX || !ring->directory_granted[index])
 		return -EBADF;
-	nothing = eventfd(0, EFD_CLOEXEC);
-	if (nothing < 0)
-		return -errno;
-	dup3(nothing, ring->directories[index], O_CLOEXEC);
-	close(nothing);
+	dup3(ring->fd, ring->directories[index], O_CLOEXEC); // cannot fail, and needs no descriptor: there may be none
 	ring->directory_granted[index] = false;
 	return 0;
 }

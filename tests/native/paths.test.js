@@ -5,6 +5,7 @@
 //
 // Next: fuzz.test.js.
 
+import { spawnSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -176,6 +177,22 @@ it('closed: EBADF, and its number stays with the table', (rig, directory) => {
   assert.is(ring.openDirectory(join(folder, 'in/sub'), -1), directory);
   assert.is(ring.directoryFd(directory), number);
   assert.is(readlinkSync(link), join(folder, 'in/sub'));
+});
+
+it('a directory is closed also by a process that has no descriptor left', (_, directory) => {
+  assert.is(directory, 0);
+  const script = `
+    import { openSync } from 'node:fs';
+    import { Rig } from ${JSON.stringify(new URL('rig.js', import.meta.url).href)};
+    const { ring } = new Rig();
+    const results = [ring.openDirectory('/', -1), ring.openDirectory('/', -1)];
+    try { for (;;) openSync('/dev/null'); } catch (error) { results.push(error.code); }
+    results.push(ring.openDirectory('/', -1), ring.closeDirectory(0), ring.closeDirectory(1));
+    ring.close();
+    console.log(JSON.stringify(results));`;
+  const limited = ['-c', 'ulimit -n 100 && exec "$0" "$@"', process.execPath, '--input-type=module', '-e', script];
+  const { stdout, stderr } = spawnSync('sh', limited, { encoding: 'utf8', timeout: 20_000 });
+  assert.is(stdout.trim(), JSON.stringify([0, 1, 'EMFILE', EMFILE, 0, 0]), stderr);
 });
 
 it('closed while an operation runs in it: done, or ENOTDIR, and nowhere else', (rig) => {
