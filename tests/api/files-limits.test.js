@@ -2,29 +2,18 @@
 // middle. Nothing may be left behind by any of it, neither in the shard nor in the directory.
 
 import { execFileSync } from 'node:child_process';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { allocate, Runtime } from 'featherstar';
 import { openDirectory } from 'featherstar/fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { openFiles } from '../support/descriptors.js';
 import { back, holdings, hosts, rejection } from '../support/hosts.js';
 import { until } from '../support/http.js';
 
 const DIRECTORIES = 64;
-
-/** Descriptors of this process; 0 where there is no /proc. */
-const openFiles = () => (existsSync('/proc/self/fd') ? readdirSync('/proc/self/fd').length : 0);
 
 /** Waits that are longer and longer: microtasks, then rounds of the loop, then milliseconds. */
 function stages() {

@@ -18,13 +18,11 @@ import { Runtime } from 'featherstar';
 import { openDirectory } from 'featherstar/fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { openFiles } from '../support/descriptors.js';
 import { back, holdings, hosts, rejection } from '../support/hosts.js';
 import { until } from '../support/http.js';
 
 const FILES_MODULE = new URL('../support/files-module.js', import.meta.url);
-
-/** Descriptors of this process; 0 where there is no /proc. */
-const openFiles = () => (existsSync('/proc/self/fd') ? readdirSync('/proc/self/fd').length : 0);
 
 function pattern(length, seed = 0) {
   const bytes = Buffer.alloc(length);
