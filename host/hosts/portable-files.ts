@@ -4,8 +4,9 @@
 // That is weaker than what the kernel does (RESOLVE_BENEATH): somebody who moves directories between the two looks can
 // lead an open out, and links that lead out and come back are followed. docs/fs.md says so.
 //
-// An operation that node:fs has begun cannot be taken back: when it is cancelled, it is answered at once, and what it
-// brings late is dropped, a file that it has opened closed.
+// An operation that node:fs has begun cannot be taken back, so a cancellation changes nothing, as mostly with the
+// kernel: it is answered when it is done, and so whoever waits for a handle to be idle waits for that. When the host
+// closes, what is brought late is dropped, and a file that was opened is closed.
 //
 // Next: portable-window.ts.
 
@@ -79,7 +80,7 @@ class Pending implements OpOwner {
     this.#ops.add(op);
   }
 
-  /** False: it was cancelled, and nobody waits for this. */
+  /** False: the host or the file was closed, and nobody waits for this. */
   end(op: Op, result: number): boolean {
     if (!this.#ops.delete(op)) return false;
     this.#window.finish(op, result);
@@ -90,12 +91,11 @@ class Pending implements OpOwner {
     return this.#ops.has(op);
   }
 
-  cancel(op: Op): void {
-    this.end(op, Errno.ECANCELED);
-  }
+  /** It cannot be: see above. */
+  cancel(): void {}
 
-  cancelAll(): void {
-    for (const op of this.#ops) this.cancel(op);
+  endAll(): void {
+    for (const op of this.#ops) this.end(op, Errno.ECANCELED);
   }
 }
 
@@ -155,7 +155,7 @@ export class PortableOpenFile {
 
   close(): void {
     this.#isClosed = true;
-    this.#pending.cancelAll();
+    this.#pending.endAll();
     this.#closeIfIdle();
   }
 
@@ -209,7 +209,7 @@ export class PortableFiles implements Directories {
 
   /** The host closes: what node:fs still brings is nobody's. */
   shutDown(): void {
-    this.#pending.cancelAll();
+    this.#pending.endAll();
   }
 
   // --- submissions ---------------------------------------------------------------------------------------------------
@@ -241,7 +241,9 @@ export class PortableFiles implements Directories {
     const copy = Buffer.from(bytes.subarray(at, at + PATH_BYTES));
     const end = copy.indexOf(0);
     if (end < 0) return copy.length === PATH_BYTES ? Errno.ENAMETOOLONG : Errno.EFAULT;
-    return end === 0 ? Errno.ENOENT : copy.toString('utf8', 0, end);
+    const path = copy.toString('utf8', 0, end);
+    if (sep === '\\' && /[\\:]/.test(path)) return Errno.EINVAL; // Windows: other ways to say / and to lead out
+    return end === 0 ? Errno.ENOENT : path;
   }
 
   #open(op: Op, root: string, path: string, words: Int32Array): number {

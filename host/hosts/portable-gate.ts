@@ -247,6 +247,7 @@ export class PortableGate {
     else if (touchesMemory && !op.picksBuffer && !this.#isInside(at, op.len)) this.#refuse(op, Errno.EFAULT);
     else if (!touchesMemory && (op.ptr | words[at + 5] | op.len) !== 0) this.#refuse(op, Errno.EINVAL);
     else if (!(file instanceof PortableOpenFile) || op.picksBuffer) this.#refuse(op, Errno.EOPNOTSUPP);
+    else if (!Number.isSafeInteger(position) || position < 0) this.#refuse(op, Errno.EINVAL);
     else if (opcode === OP_READ) file.read(op, position);
     else if (opcode === OP_WRITE) file.write(op, position);
     else if (opcode === OP_FSYNC) file.sync(op, flags === FSYNC_DATASYNC);

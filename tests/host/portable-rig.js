@@ -90,12 +90,12 @@ export class Rig {
 
   /** Stages one submission and says so. Answers its user_data, low word. */
   stage(opcode, sqe = {}) {
-    const { flags = FIXED, ioprio = 0, fd = 0, off = 0, addr = 0, addrHigh = 0, len = 0 } = sqe;
+    const { flags = FIXED, ioprio = 0, fd = 0, off = 0, offHigh = 0, addr = 0, addrHigh = 0, len = 0 } = sqe;
     const { opFlags = 0, user = this.nextUser++, userHigh = 0, group = 0, fileIndex = 0 } = sqe;
     const at = this.u32[Control.submitCount >> 2]++ * 16;
     this.sqes.fill(0, at, at + 16);
     this.sqes[at] = opcode | (flags << 8) | (ioprio << 16);
-    this.sqes.set([fd, off, 0, addr, addrHigh, len, opFlags, user, userHigh, group, fileIndex], at + 1);
+    this.sqes.set([fd, off, offHigh, addr, addrHigh, len, opFlags, user, userHigh, group, fileIndex], at + 1);
     this.host.poke();
     return user;
   }
