@@ -139,16 +139,31 @@ export function useClock(clock: (() => number) | undefined): void {
 // performance.now() counts from a different moment in each thread; process.hrtime() does not, but is slower. The
 // difference is measured with performance.now() read first, so this clock is never behind the kernel's (by less than
 // the shortest of the tries ahead): a deadline that is computed from it is never early.
-const clockOffsetNs = (() => {
+function offsetTo(readNs: () => number): number {
   let offsetNs = 0;
   let shortestNs = Number.POSITIVE_INFINITY;
   for (let i = 0; i < 8; i++) {
     const before = performance.now();
-    const [seconds, ns] = process.hrtime();
+    const ns = readNs();
     const tookNs = (performance.now() - before) * 1e6;
     if (tookNs >= shortestNs) continue;
     shortestNs = tookNs;
-    offsetNs = seconds * 1e9 + ns - before * 1e6;
+    offsetNs = ns - before * 1e6;
   }
   return offsetNs;
-})();
+}
+
+function processNs(): number {
+  const [seconds, ns] = process.hrtime();
+  return seconds * 1e9 + ns;
+}
+
+let clockOffsetNs = offsetTo(processNs);
+
+/**
+ * Each host says which clock its thread goes by. `readNs`: the kernel's own, for whoever has it; process.hrtime() of
+ * Bun and Deno is another one, but the same in all threads.
+ */
+export function alignClock(readNs = processNs): void {
+  clockOffsetNs = offsetTo(readNs);
+}

@@ -23,6 +23,7 @@ import { Control } from '../layout.js';
 import { bunStreams } from './bun-streams.js';
 import type { Directories, ShardHost, Windows } from './host.js';
 import {
+  alignClock,
   type Bound,
   type DatagramOptions,
   type DoorbellToken,
@@ -90,6 +91,7 @@ export class PortableHost implements ShardHost {
 
   constructor(windows: Windows) {
     const { memory, base } = windows;
+    alignClock();
     this.#shard = windows.shard;
     this.#i32 = new Int32Array(memory.buffer, base, 128);
     this.#f64 = new Float64Array(memory.buffer, base, 64);

@@ -5,6 +5,7 @@
 import { createRequire } from 'node:module';
 import { FeatherstarError, systemError } from '../errors.js';
 import {
+  alignClock,
   type Bound,
   type DatagramOptions,
   type Directories,
@@ -111,6 +112,7 @@ export class UringHost implements ShardHost {
       throw systemError(syscall ?? 'io_uring_setup', errno);
     }
     const ring = this.#ring;
+    alignClock(() => loadAddon().monotonicNs());
     this.fileSlots = ring.fileSlots;
     this.enter = () => ring.enter();
   }

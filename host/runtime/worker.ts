@@ -95,7 +95,8 @@ function stop(): void {
   const left = readHoldings(shard, shard.index);
   shard.close();
   say({ type: 'stopped', left });
-  port.close();
+  if (typeof port.close === 'function') port.close();
+  else (globalThis as { close?: () => void }).close?.(); // Deno's parentPort is the worker's own global
 }
 
 port.on('message', ({ featherstar: message }: { featherstar?: ToWorker }) => {

@@ -1,0 +1,23 @@
+// What a host lacks, and why: behaviours that fail there, and are to fail. One that works after all is a failure of
+// this table. `when` narrows a lack to where it is one.
+
+const [major, minor] = process.versions.node.split('.').map(Number);
+const isBun = process.versions.bun !== undefined;
+const isDeno = 'Deno' in globalThis;
+const hasReusePort = isBun || isDeno || major > 22 || (major === 22 && minor >= 12);
+
+export const LACKS = [
+  {
+    host: 'portable',
+    behaviour: 'shared: several shards listen on one port, and each gets connections',
+    when: !hasReusePort || process.platform !== 'linux',
+    reason: 'node:net has reusePort since Node 22.12; listener.spread() does it everywhere',
+  },
+  { host: 'sim', behaviour: /^udp: |^abort: receive \(UDP\)/, reason: 'the simulated network has no datagrams' },
+  { host: 'sim', behaviour: /^signals: /, reason: 'signals of the process come from outside of the world' },
+];
+
+export function lackOf(host, name) {
+  const isMeant = ({ behaviour }) => (typeof behaviour === 'string' ? behaviour === name : behaviour.test(name));
+  return LACKS.find((lack) => lack.host === host && lack.when !== false && isMeant(lack));
+}

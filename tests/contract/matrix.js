@@ -1,0 +1,112 @@
+// npm run test:matrix: the contract and the simulator on every runtime that featherstar says it runs on: the Node that
+// runs this, a current Node, Bun and Deno, these three from npm, in versions that are said here.
+//
+//   node tests/contract/matrix.js [--dir FOLDER]      where the runtimes are kept; default node_modules/.cache
+//
+// Each runs main.js on each of its hosts, and `npm run sim -- --seed N` for a few seeds, whose hashes have to be equal
+// everywhere. What cannot be had (no network, no such system) is skipped aloud. Ends with `N passed, N failed`.
+
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const VERSIONS = { node: '26.10.0', bun: '1.4.5', deno: '2.9.6' };
+const SEEDS = [1, 2, 3, 97];
+const INSTALL_MS = 300_000;
+const RUN_MS = 300_000;
+const DENO_ARGS = ['run', '--allow-all'];
+const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
+
+const { values } = parseArgs({
+  options: { dir: { type: 'string', default: path('../../node_modules/.cache/featherstar-matrix') } },
+});
+
+/** Runs a program to its end, or to ours. Answers all that it printed, and its exit code. */
+function run(command, args, timeoutMs, options = {}) {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
+    let text = '';
+    const take = (part) => {
+      text += part;
+    };
+    child.stdout.on('data', take);
+    child.stderr.on('data', take);
+    const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
+    const done = (code, more = '') => {
+      clearTimeout(timer);
+      resolve({ code, text: text + more });
+    };
+    child.on('error', (error) => done(-1, String(error)));
+    child.on('close', (code, signal) => done(code ?? -1, signal === null ? '' : `\nended by ${signal}`));
+  });
+}
+
+/** Gets what is not there yet. Answers undefined, or why it could not. */
+async function install() {
+  const wanted = JSON.stringify({ private: true, dependencies: VERSIONS });
+  mkdirSync(values.dir, { recursive: true });
+  writeFileSync(join(values.dir, 'package.json'), wanted);
+  const args = ['install', '--no-audit', '--no-fund', '--no-package-lock', '--ignore-scripts=false'];
+  const { code, text } = await run('npm', args, INSTALL_MS, { cwd: values.dir });
+  return code === 0 ? undefined : (text.trim().split('\n').pop() ?? 'npm install failed');
+}
+
+const binary = (relative) => join(values.dir, 'node_modules', relative);
+const RUNTIMES = [
+  { name: `node ${process.versions.node}`, command: process.execPath, args: [] },
+  { name: `node ${VERSIONS.node}`, command: binary('node/bin/node'), args: [] },
+  { name: `bun ${VERSIONS.bun}`, command: binary('bun/bin/bun.exe'), args: [] },
+  { name: `deno ${VERSIONS.deno}`, command: binary('deno/deno'), args: DENO_ARGS },
+];
+
+const total = { passed: 0, failed: 0, skipped: 0, lacked: 0 };
+const hashes = new Map(); // what is printed for a seed -> the runtimes that print it
+
+/** The contract, on one runtime. */
+async function contract({ name, command, args }) {
+  const { code, text } = await run(command, [...args, path('./main.js')], RUN_MS);
+  const match = /^(\d+) passed, (\d+) failed, (\d+) lacked$/m.exec(text);
+  if (match === null || (code !== 0 && match[2] === '0')) {
+    total.failed++;
+    console.log(`${name}: the contract did not end (exit code ${code})\n${text}`);
+    return;
+  }
+  const [passed, failed, lacked] = match.slice(1).map(Number);
+  total.passed += passed;
+  total.failed += failed;
+  total.lacked += lacked;
+  const lines = text.split('\n').filter((line) => /^(lacks|# skipped)/.test(line));
+  for (const line of lines) console.log(`${name}: ${line}`);
+  if (failed > 0) console.log(text);
+  console.log(`${name}: ${match[0]}`);
+}
+
+async function simulation({ name, command, args }, seed) {
+  const { code, text } = await run(command, [...args, path('../sim/main.js'), '--seed', String(seed)], RUN_MS);
+  const printed = code === 0 ? text.trim() : `seed ${seed}: exit code ${code}\n${text}`;
+  hashes.set(printed, [...(hashes.get(printed) ?? []), name]);
+  return printed;
+}
+
+const obstacle = await install();
+for (const runtime of RUNTIMES) {
+  if (!existsSync(runtime.command)) {
+    total.skipped++;
+    console.log(`# skipped: ${runtime.name}: ${obstacle ?? 'npm has no binary of it for this system'}`);
+    continue;
+  }
+  await contract(runtime);
+  for (const seed of SEEDS) await simulation(runtime, seed);
+}
+for (const seed of SEEDS) {
+  const printed = [...hashes].filter(([text]) => text.includes(`seed ${seed} trace`) || text.includes(`seed ${seed}:`));
+  const isSame = printed.length === 1 && printed[0][0].includes(' trace ');
+  total[isSame ? 'passed' : 'failed']++;
+  for (const [text, names] of printed) console.log(`${text.split('\n').pop()}: ${names.join(', ')}`);
+}
+const skipped = total.skipped === 0 ? '' : `, ${total.skipped} skipped`;
+console.log(`${total.lacked} behaviours lacked, each with its reason above`);
+console.log(`${total.passed} passed, ${total.failed} failed${skipped}`);
+process.exitCode = total.failed === 0 ? 0 : 1;
