@@ -33,6 +33,11 @@ export function runInternal(method: number, [name, ...args]: unknown[]): unknown
   return functions === undefined ? load(part).then(run) : run(functions);
 }
 
+/** Loads all parts. A simulated program could not: no file of this machine is there in its world. */
+export async function loadParts(): Promise<void> {
+  await Promise.all(names.map(load));
+}
+
 function load(part: Part): Promise<Functions> {
   let waiting = loading.get(part);
   if (waiting === undefined) {

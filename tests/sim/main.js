@@ -1,13 +1,26 @@
 // npm run sim -- --seed N     one run of tests/sim/program.js: the hash of core.wasm, and that of the run's trace
 // npm run sim -- --seeds M    seeds 1 to M (or from --from N on); the first that fails is told, and how to repeat it
+// --program chaos             another program: chaos.js
 
 import { parseArgs } from 'node:util';
 import { coreHash } from 'featherstar/testing';
+import { runChaos } from './chaos.js';
 import { runSeed } from './program.js';
 
+const PROGRAMS = { program: runSeed, chaos: runChaos };
+
 const { values } = parseArgs({
-  options: { seed: { type: 'string' }, seeds: { type: 'string' }, from: { type: 'string', default: '1' } },
+  options: {
+    seed: { type: 'string' },
+    seeds: { type: 'string' },
+    from: { type: 'string', default: '1' },
+    program: { type: 'string', default: 'program' },
+  },
 });
+if (!Object.hasOwn(PROGRAMS, values.program)) {
+  console.error(`--program takes ${Object.keys(PROGRAMS).join(' or ')}, not ${values.program}`);
+  process.exit(2);
+}
 
 function whole(name) {
   const value = Number(values[name]);
@@ -20,12 +33,13 @@ function tell(seed, error) {
   const { cause = error, trace = [] } = error;
   for (const line of trace) console.log(line);
   console.log(`\nseed ${seed} failed: ${cause?.stack ?? cause}`);
-  console.log(`repeat it: npm run sim -- --seed ${seed}`);
+  const program = values.program === 'program' ? '' : ` --program ${values.program}`;
+  console.log(`repeat it: npm run sim -- --seed ${seed}${program}`);
 }
 
 async function run(seed) {
   try {
-    return await runSeed(seed);
+    return await PROGRAMS[values.program](seed);
   } catch (error) {
     tell(seed, error);
     process.exitCode = 1;

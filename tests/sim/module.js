@@ -129,3 +129,16 @@ export async function files(rounds) {
   await dir.close();
   return failures;
 }
+
+export const giveBack = (bytes) => bytes;
+
+/** Reads once, and is done. */
+export async function sip(socket) {
+  try {
+    await socket.read();
+  } catch (error) {
+    onBroken(error);
+  } finally {
+    socket.close();
+  }
+}
