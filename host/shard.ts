@@ -8,7 +8,7 @@
 // operation, timer and call ends with exactly one last event, so an owner that counts them knows when it may leave.
 
 import type { Calls } from './calls/call.js';
-import { type Core, type CoreImports, instantiateCore } from './core.js';
+import { type Core, type CoreImports, instantiateCore } from './core-module.js';
 import { Code, FeatherstarError, fullError } from './errors.js';
 import { type HostFactory, monotonicNs, type ShardHost, type Windows } from './hosts/host.js';
 import { Control, type Header, HostControl, OP_BYTES, ReadyKind, SEND_STAGGER, TIMER_BYTES } from './layout.js';

@@ -8,7 +8,7 @@
 import { FeatherstarError } from '../errors.js';
 import type { Header } from '../layout.js';
 
-export type HostName = 'uring' | 'portable' | 'sim';
+export type HostName = 'uring' | 'portable' | 'sim' | 'browser';
 
 /** One shard's part of the shared memory. */
 export interface Windows {

@@ -1,25 +1,14 @@
 // The portable host: no addon, only Node's public APIs, so it runs wherever Node, Bun or Deno runs. node:net, timers
 // and MessagePorts answer the submissions that io_uring would.
 //
-//   socket, port or timer event --> schedule() --> step(), once for all events of one round of the loop:
-//     enter   take submissions and recycled buffers, deliver completions      (portable-gate.ts, portable-window.ts)
-//     turn    the core, then JavaScript                                        (shard.ts)
-//     enter   what the turn has staged
-//     settle  another step if there is more; else arm the deadline and sleep   (assembly/park.ts)
+//   socket, port or timer event --> turn-loop.ts --> portable-gate.ts, portable-window.ts, the core
 //
-// Microtasks run after step(). What they stage is announced by poke() and taken when all of them have run. Nothing
-// ticks: a shard that has nothing to do has no timer and no immediate.
-//
-// Invariants: turn() is called from step() only, so never inside another turn. enter() may be called at any time, also
-// by the core in mid-turn (submitOnly). A deadline is never early: a timer that fires too soon is armed again.
-//
-// Next: portable-gate.ts.
+// Next: turn-loop.ts.
 
 import { createSocket, type Socket as DatagramSocket, type SocketOptions } from 'node:dgram';
 import { isIP } from 'node:net';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { FeatherstarError, systemError } from '../errors.js';
-import { Control } from '../layout.js';
 import { bunStreams } from './bun-streams.js';
 import type { Directories, ShardHost, Windows } from './host.js';
 import {
@@ -30,31 +19,19 @@ import {
   type ListenOptions,
   listenClosedError,
   type MessagePortLike,
-  monotonicNs,
   placeOf,
 } from './host.js';
 import { nodeStreams } from './node-streams.js';
 import { PortableGate } from './portable-gate.js';
 import { Errno, errnoOf, PortableWindow } from './portable-window.js';
 import type { Streams } from './streams.js';
+import { type Platform, TurnLoop } from './turn-loop.js';
 import { bindPath } from './unix-path.js';
 
 const TIMER_MAX_MS = 2 ** 31 - 1;
 
-const SUBMIT_COUNT = Control.submitCount >> 2;
-const RECYCLE_COUNT = Control.recycleCount >> 2;
-const MORE_WORK = Control.moreWork >> 2;
-const SUBMIT_ONLY = Control.submitOnly >> 2;
-const COMPLETION_COUNT = Control.completionCount >> 2;
-const ENTER_RESULT = Control.enterResult >> 2;
-const SLEEPING = Control.sleeping >> 2;
-const DIRTY = Control.dirty >> 2;
-const READY_TAIL = Control.readyTail >> 2;
-const READY_HEAD = Control.readyHead >> 2;
-const NEXT_DEADLINE_NS = Control.nextDeadlineNs >> 3;
-const NOW_NS = Control.nowNs >> 3;
-const ENTER_COUNT = Control.enterCount >> 3;
-const SLEEP_COUNT = Control.sleepCount >> 3;
+/** Ticks run when all microtasks have. */
+const PLATFORM: Platform = { soon: (run) => void setImmediate(run), afterMicrotasks: (run) => process.nextTick(run) };
 
 const streams: Streams = process.versions.bun === undefined ? nodeStreams : bunStreams;
 
@@ -74,136 +51,37 @@ export class PortableHost implements ShardHost {
   readonly movesFiles = false;
   readonly directories: Directories;
   readonly #shard: number;
-  readonly #i32: Int32Array;
-  readonly #f64: Float64Array;
   readonly #window: PortableWindow;
   readonly #gate: PortableGate;
   readonly #doorbells: MessagePort[] = [];
   readonly #peers: (MessagePortLike | undefined)[] = [];
-  #turn: (() => void) | undefined;
-  #isScheduled = false;
-  #isStepping = false;
-  #isPoked = false;
+  readonly #loop: TurnLoop;
+  /** The loop's own: the core imports it as it is. */
+  readonly enter: () => void;
   #isClosed = false;
-  #timer: NodeJS.Timeout | undefined;
-  #timerNs = Number.POSITIVE_INFINITY;
   #keepAlive: NodeJS.Timeout | undefined;
 
   constructor(windows: Windows) {
-    const { memory, base } = windows;
     alignClock();
     this.#shard = windows.shard;
-    this.#i32 = new Int32Array(memory.buffer, base, 128);
-    this.#f64 = new Float64Array(memory.buffer, base, 64);
-    this.#window = new PortableWindow(windows, this.#schedule);
+    this.#window = new PortableWindow(windows, () => this.#loop.schedule());
     this.#gate = new PortableGate(windows, this.#window, streams, this.#peers);
     this.fileSlots = this.#gate.fileSlots;
     this.directories = this.#gate.files;
+    this.#loop = new TurnLoop(windows, this.#window, (count) => this.#gate.take(count), PLATFORM);
+    this.enter = this.#loop.enter;
   }
 
-  // --- the loop ------------------------------------------------------------------------------------------------------
-
-  /** An arrow: the core imports it as it is. */
-  readonly enter = (): void => {
-    const i32 = this.#i32;
-    this.#f64[ENTER_COUNT]++;
-    if (i32[RECYCLE_COUNT] !== 0) this.#window.recycle();
-    const count = i32[SUBMIT_COUNT];
-    if (count !== 0) this.#gate.take(count);
-    i32[SUBMIT_COUNT] = 0;
-    i32[ENTER_RESULT] = count;
-    if (i32[SUBMIT_ONLY] !== 0) return;
-    this.#window.deliver();
-    this.#f64[NOW_NS] = monotonicNs();
-  };
+  // --- life ----------------------------------------------------------------------------------------------------------
 
   start(turn: () => void): void {
-    this.#turn = turn;
     this.ref();
-    this.#schedule();
+    this.#loop.start(turn);
   }
 
-  /** Ticks run when all microtasks have, so everything that they stage goes out at once. */
   poke(): void {
-    if (this.#isPoked) return;
-    this.#isPoked = true;
-    process.nextTick(this.#onPoked);
+    this.#loop.poke();
   }
-
-  readonly #onPoked = (): void => {
-    this.#isPoked = false;
-    if (this.#isClosed || this.#turn === undefined) return;
-    this.enter();
-    if (this.#hasWork()) this.#schedule();
-    else this.#armDeadline();
-  };
-
-  readonly #schedule = (): void => {
-    if (this.#isScheduled || this.#isStepping || this.#isClosed || this.#turn === undefined) return;
-    this.#isScheduled = true;
-    setImmediate(this.#step);
-  };
-
-  readonly #step = (): void => {
-    this.#isScheduled = false;
-    if (this.#isClosed) return;
-    this.#isStepping = true;
-    Atomics.store(this.#i32, SLEEPING, 0);
-    this.enter();
-    try {
-      if (this.#hasWork() || this.#f64[NOW_NS] >= this.#f64[NEXT_DEADLINE_NS]) this.#turn?.();
-    } finally {
-      this.#isStepping = false;
-      if (!this.#isClosed) this.#settle();
-    }
-  };
-
-  #hasWork(): boolean {
-    const i32 = this.#i32;
-    return (
-      i32[COMPLETION_COUNT] !== 0 ||
-      i32[MORE_WORK] !== 0 ||
-      i32[READY_HEAD] !== i32[READY_TAIL] ||
-      this.#window.pending !== 0 ||
-      this.#isDirty()
-    );
-  }
-
-  #isDirty(): boolean {
-    return Atomics.load(this.#i32, DIRTY) !== 0 || Atomics.load(this.#i32, DIRTY + 1) !== 0;
-  }
-
-  /** After a turn: submits what it staged, then sees to it that the next step comes when it is needed. */
-  #settle(): void {
-    if (this.#i32[SUBMIT_COUNT] !== 0 || this.#i32[RECYCLE_COUNT] !== 0) this.enter();
-    if (this.#hasWork()) {
-      this.#schedule();
-      return;
-    }
-    this.#armDeadline();
-    Atomics.store(this.#i32, SLEEPING, 1); // R1 and R2 of park.ts
-    this.#f64[SLEEP_COUNT]++;
-    if (!this.#isDirty()) return;
-    Atomics.store(this.#i32, SLEEPING, 0);
-    this.#schedule();
-  }
-
-  /** A timer that fires before the deadline is left alone. So a deadline that moves on, as most do, costs one step. */
-  #armDeadline(): void {
-    const deadlineNs = this.#f64[NEXT_DEADLINE_NS];
-    if (deadlineNs >= this.#timerNs) return;
-    clearTimeout(this.#timer);
-    const delayMs = Math.ceil((deadlineNs - monotonicNs()) / 1e6);
-    this.#timerNs = deadlineNs;
-    this.#timer = setTimeout(this.#onTimer, Math.max(1, Math.min(delayMs, TIMER_MAX_MS)));
-    this.#timer.unref(); // what keeps the thread alive is #keepAlive
-  }
-
-  readonly #onTimer = (): void => {
-    this.#timer = undefined;
-    this.#timerNs = Number.POSITIVE_INFINITY;
-    this.#schedule(); // too early, or the deadline has moved on: the step arms it again
-  };
 
   ref(): void {
     if (this.#isClosed) return;
@@ -219,7 +97,7 @@ export class PortableHost implements ShardHost {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.unref();
-    clearTimeout(this.#timer);
+    this.#loop.close();
     this.#gate.close();
     for (const port of this.#doorbells) port.close();
     this.#peers.length = 0;
@@ -231,7 +109,7 @@ export class PortableHost implements ShardHost {
     return Array.from({ length: shardCount }, (_, peer) => {
       if (peer === this.#shard) return -1; // nobody rings at home
       const { port1, port2 } = new MessageChannel();
-      port1.on('message', this.#schedule);
+      port1.on('message', this.#loop.schedule);
       port1.unref();
       this.#doorbells.push(port1);
       return port2;

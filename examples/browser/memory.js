@@ -1,0 +1,73 @@
+// Reads the shards' memory from outside: nothing but atomic loads, and no shard is asked or told. Where things lie is
+// drawn in assembly/layout.ts, spsc.ts, wheel.ts, slab.ts and task.ts; the offsets themselves come with the runtime.
+
+const MESH = 8192;
+const RING_CONTROL_BYTES = 512;
+const TASK_BYTES = 32;
+const SLEEPING = 128; // of a shard's control block
+const COUNTERS = { turns: 0, timersFired: 4, tasksRun: 5, requestsSent: 6, requestsReceived: 7, doorbells: 11 };
+const LEVELS = 8;
+
+export class Watch {
+  #words;
+  #longs;
+  #header;
+
+  constructor({ memory, header }) {
+    this.#words = new Int32Array(memory.buffer);
+    this.#longs = new BigUint64Array(memory.buffer);
+    this.#header = header;
+  }
+
+  #word(at) {
+    return Atomics.load(this.#words, at >>> 2) >>> 0;
+  }
+
+  #long(at) {
+    return Atomics.load(this.#longs, at >>> 3);
+  }
+
+  #base(shard) {
+    return this.#header.shardsOffset + shard * this.#header.shardBytes;
+  }
+
+  /** 0: it is awake; 1: it sleeps; 2: it sleeps, and somebody has rung. */
+  sleeping(shard) {
+    return this.#word(this.#base(shard) + SLEEPING);
+  }
+
+  counters(shard) {
+    const at = this.#base(shard) + this.#header.countersOffset;
+    return Object.fromEntries(Object.entries(COUNTERS).map(([name, i]) => [name, Number(this.#long(at + 8 * i))]));
+  }
+
+  /** The ring from one shard to another: free-running indices of its reader and its writer, and its slots. */
+  ring(from, to) {
+    const at = MESH + (from * this.#header.shardCount + to) * this.#header.ringBytes;
+    const slots = (this.#header.ringBytes - RING_CONTROL_BYTES) / 64;
+    return { head: this.#word(at + 128), tail: this.#word(at), slots };
+  }
+
+  /** The wheel: what time it is there, in ticks of 512 ns, and for each level which of its 64 slots are taken. */
+  wheel(shard) {
+    const at = this.#base(shard) + this.#header.wheelOffset;
+    return {
+      elapsed: this.#long(at),
+      occupied: Array.from({ length: LEVELS }, (_, level) => this.#long(at + 64 + 8 * level)),
+      pending: this.#word(this.#base(shard) + this.#header.timersOffset + 16),
+    };
+  }
+
+  /** The first slots of the task table: undefined is free; 0 idle, 1 ready, 2 running, 3 woken while it ran. */
+  tasks(shard, count) {
+    const at = this.#base(shard) + this.#header.tasksOffset;
+    return Array.from({ length: count }, (_, i) => {
+      const slot = at + (i + 1) * TASK_BYTES;
+      return this.#word(slot) % 2 === 1 ? this.#word(slot + 12) : undefined; // odd generations are taken
+    });
+  }
+
+  liveTasks(shard) {
+    return this.#word(this.#base(shard) + this.#header.tasksOffset + 16);
+  }
+}

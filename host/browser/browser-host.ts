@@ -1,0 +1,102 @@
+// The host of a shard in a page: a Web Worker. Doorbells are ports, deadlines timers. There is no kernel that would open
+// a socket or a file, so of what can be submitted only a doorbell and a cancellation do anything: the rest is
+// -EOPNOTSUPP.
+//
+// Next: worker.ts.
+
+import { FeatherstarError } from '../errors.js';
+import type { DoorbellToken, MessagePortLike, ShardHost, Windows } from '../hosts/host.js';
+import { Errno, Op, PortableWindow } from '../hosts/portable-window.js';
+import { TurnLoop } from '../hosts/turn-loop.js';
+import { runSoon } from './globals.js';
+
+const SQE_WORDS = 16;
+const OP_NOP = 0;
+const OP_ASYNC_CANCEL = 14;
+const OP_MSG_RING = 40;
+const SQE_CQE_SKIP_SUCCESS = 64;
+
+export class BrowserHost implements ShardHost {
+  readonly name = 'browser';
+  readonly sharesPorts = false;
+  readonly movesFiles = false;
+  readonly fileSlots = 0;
+  readonly enter: () => void;
+  readonly #words: Int32Array;
+  readonly #sqeWord: number;
+  readonly #shard: number;
+  readonly #window: PortableWindow;
+  readonly #loop: TurnLoop;
+  readonly #doorbells: MessagePort[] = [];
+  readonly #peers: (MessagePortLike | undefined)[] = [];
+
+  constructor(windows: Windows) {
+    const { memory, header, base, shard } = windows;
+    this.#words = new Int32Array(memory.buffer);
+    this.#sqeWord = (base + header.sqeOffset) >>> 2;
+    this.#shard = shard;
+    this.#window = new PortableWindow(windows, () => this.#loop.schedule());
+    const platform = { soon: runSoon, afterMicrotasks: runSoon };
+    this.#loop = new TurnLoop(windows, this.#window, (count) => this.#take(count), platform);
+    this.enter = this.#loop.enter;
+  }
+
+  #take(count: number): void {
+    for (let i = 0; i < count; i++) this.#answer(this.#sqeWord + i * SQE_WORDS);
+  }
+
+  #answer(at: number): void {
+    const words = this.#words;
+    const opcode = words[at] & 0xff;
+    const isQuiet = ((words[at] >>> 8) & SQE_CQE_SKIP_SUCCESS) !== 0;
+    const op = new Op(words[at + 8], words[at + 9], isQuiet, false, false, 0, 0);
+    if (opcode === OP_NOP) this.#window.finish(op, 0);
+    else if (opcode === OP_ASYNC_CANCEL)
+      this.#window.finish(op, Errno.ENOENT); // nothing here is ever open
+    else if (opcode === OP_MSG_RING) this.#window.finish(op, this.#ring(words[at + 1]));
+    else this.#window.finish(op, Errno.EOPNOTSUPP);
+  }
+
+  #ring(peer: number): number {
+    const port = this.#peers[peer];
+    port?.postMessage(0);
+    return port === undefined ? Errno.EBADF : 0;
+  }
+
+  start(turn: () => void): void {
+    this.#loop.start(turn);
+  }
+
+  poke(): void {
+    this.#loop.poke();
+  }
+
+  listen(): never {
+    throw new FeatherstarError('FEATHERSTAR_HOST', 'the host browser has no sockets');
+  }
+
+  doorbells(shardCount: number): DoorbellToken[] {
+    return Array.from({ length: shardCount }, (_, peer) => {
+      if (peer === this.#shard) return -1; // nobody rings at home
+      const { port1, port2 } = new MessageChannel();
+      port1.onmessage = this.#loop.schedule;
+      this.#doorbells.push(port1);
+      return port2;
+    });
+  }
+
+  setPeer(peer: number, token: DoorbellToken | undefined): void {
+    if (typeof token !== 'number') this.#peers[peer] = token;
+  }
+
+  /** A worker lives until it is closed. */
+  ref(): void {}
+
+  unref(): void {}
+
+  close(): void {
+    this.#loop.close();
+    for (const port of this.#doorbells) port.close();
+    this.#peers.length = 0;
+  }
+}

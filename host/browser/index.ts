@@ -1,0 +1,208 @@
+// featherstar/browser: a runtime in a page. Its shards are Web Workers over one shared memory, on the core.wasm that
+// serves traffic elsewhere. The page is no shard: it starts them, calls them by messages, and may look at the memory.
+//
+//   page: core.wasm, memory --> a worker each: worker.ts --> doorbells among them --> shard module --> calls
+//
+// Next: worker.ts, and shard.ts, which shard modules import.
+
+import type { ArgumentsOf, FunctionName, ResultOf, UntypedModule } from '../calls/call-api.js';
+import { DEFAULT_LIMITS, makeMemory } from '../core-module.js';
+import { FeatherstarError, optionError } from '../errors.js';
+import type { DoorbellToken } from '../hosts/host.js';
+import type { Header, Limits } from '../layout.js';
+import { checkIsolation, useModule } from './platform.js';
+import type { FromShard, ToShard } from './protocol.js';
+
+export { FeatherstarError } from '../errors.js';
+export { Control, type Header, type Limits } from '../layout.js';
+
+export interface BrowserOptions {
+  /** 1 to 16. Default 2. */
+  shards?: number | undefined;
+  /** The shard module: URL of what every shard loads, and whose exports can be called. */
+  module?: URL | string | undefined;
+  /** Where core.wasm is. Default: beside this package's own files. */
+  core?: URL | string | undefined;
+  /** Sizes of the tables (docs/limits.md); the defaults are smaller here. */
+  limits?: Partial<Limits> | undefined;
+  /** Bytes of each shard for large values that move by reference. Default 1,048,576; 65,536 at a time. */
+  sharedBytes?: number | undefined;
+  /** Longest run of tasks in one turn, µs. Default 500. */
+  taskQuotaUs?: number | undefined;
+}
+
+const SHARDS_MAX = 16;
+const PAGE_BYTES = 65_536;
+const PAGE_LIMITS: Partial<Limits> = {
+  opSlots: 1024,
+  timerSlots: 16_384,
+  taskSlots: 16_384,
+  connectionSlots: 17,
+  recvBufferCount: 2,
+  sendBufferCount: 2,
+  arenaBytes: 1_048_576,
+};
+
+interface Pending {
+  resolve: (value: unknown) => void;
+  reject: (reason: unknown) => void;
+}
+
+/** One worker, seen from the page. */
+class Member {
+  readonly worker: Worker;
+  readonly #pending = new Map<number, Pending>();
+  readonly #waiters = new Map<FromShard['type'], (message: FromShard) => void>();
+  #failure: unknown;
+  #id = 0;
+
+  constructor(index: number) {
+    this.worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: `shard ${index}` });
+    this.worker.onmessage = ({ data }: { data: FromShard }) => this.#on(data);
+    this.worker.onerror = (event) => this.fail(new FeatherstarError('FEATHERSTAR_PEER_DOWN', event.message));
+  }
+
+  say(message: ToShard, transfer: Transferable[] = []): void {
+    this.worker.postMessage(message, transfer);
+  }
+
+  /** Its next message of that kind; rejects if it fails. */
+  next<T extends FromShard['type']>(type: T): Promise<Extract<FromShard, { type: T }>> {
+    return new Promise((resolve, reject) => {
+      if (this.#failure !== undefined) reject(this.#failure);
+      this.#waiters.set(type, resolve as (message: FromShard) => void);
+      this.#pending.set(-1, { resolve: () => {}, reject });
+    });
+  }
+
+  call(name: string, args: unknown[]): Promise<unknown> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    const id = this.#id++;
+    return new Promise((resolve, reject) => {
+      this.#pending.set(id, { resolve, reject });
+      this.say({ type: 'call', id, name, args });
+    });
+  }
+
+  #on(message: FromShard): void {
+    if (message.type === 'answer') this.#take(message.id)?.resolve(message.value);
+    else if (message.type === 'threw') this.#take(message.id)?.reject(message.error);
+    else if (message.type === 'failed') this.fail(message.error);
+    else this.#waiters.get(message.type)?.(message);
+  }
+
+  #take(id: number): Pending | undefined {
+    const pending = this.#pending.get(id);
+    this.#pending.delete(id);
+    return pending;
+  }
+
+  fail(error: unknown): void {
+    this.#failure ??= error;
+    for (const { reject } of this.#pending.values()) reject(error);
+    this.#pending.clear();
+  }
+}
+
+export class BrowserRuntime<M extends object = UntypedModule> {
+  readonly shardCount: number;
+  /** The memory of all shards, and where things lie in it: for whoever wants to look on. */
+  readonly memory: WebAssembly.Memory;
+  readonly header: Header;
+  readonly #members: readonly Member[];
+  #closing: Promise<void> | undefined;
+
+  private constructor(memory: WebAssembly.Memory, header: Header, members: readonly Member[]) {
+    this.memory = memory;
+    this.header = header;
+    this.shardCount = members.length;
+    this.#members = members;
+  }
+
+  /**
+   * Starts a runtime. Rejects with FEATHERSTAR_HOST where the page is not cross-origin isolated, FEATHERSTAR_MODULE if
+   * the module cannot be loaded on some shard, FEATHERSTAR_OPTION for what it does not take.
+   */
+  static async start<M extends object = UntypedModule>(options: BrowserOptions = {}): Promise<BrowserRuntime<M>> {
+    const { shards = 2, module, sharedBytes = 1_048_576, taskQuotaUs = 500 } = options;
+    if (!Number.isInteger(shards) || shards < 1 || shards > SHARDS_MAX) {
+      throw optionError('shards', shards, `an integer from 1 to ${SHARDS_MAX}`);
+    }
+    if (!Number.isInteger(sharedBytes) || sharedBytes < 0 || sharedBytes % PAGE_BYTES !== 0) {
+      throw optionError('sharedBytes', sharedBytes, `a multiple of ${PAGE_BYTES}`);
+    }
+    checkIsolation();
+    const core = await WebAssembly.compileStreaming(fetch(options.core ?? new URL('../../core.wasm', import.meta.url)));
+    useModule(core);
+    const { memory, header } = makeMemory(
+      shards,
+      { ...DEFAULT_LIMITS, ...PAGE_LIMITS, ...options.limits },
+      sharedBytes,
+    );
+    const members = Array.from({ length: shards }, (_, index) => new Member(index));
+    try {
+      await bringUp(members, { core, memory, module: module === undefined ? undefined : String(module), taskQuotaUs });
+    } catch (error) {
+      for (const { worker } of members) worker.terminate();
+      throw FeatherstarError.is(error)
+        ? error
+        : new FeatherstarError('FEATHERSTAR_MODULE', String(error), { cause: error });
+    }
+    return new BrowserRuntime<M>(memory, header, members);
+  }
+
+  /** Runs an exported function of the shard module on a shard. What goes there and back is cloned, as by postMessage. */
+  call<K extends FunctionName<M>>(shard: number, name: K, ...args: ArgumentsOf<M[K]>): Promise<ResultOf<M[K]>> {
+    const member = this.#members[shard];
+    if (member === undefined) throw optionError('shard', shard, `an integer from 0 to ${this.shardCount - 1}`);
+    return member.call(name, args) as Promise<ResultOf<M[K]>>;
+  }
+
+  /** Ends all shards. Calls that are open reject with FEATHERSTAR_CLOSED. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await Promise.all(
+      this.#members.map(async (member) => {
+        const stopped = member.next('stopped').catch(() => undefined); // it had failed: it is gone already
+        member.say({ type: 'stop' });
+        await stopped;
+        member.fail(new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed'));
+        member.worker.terminate();
+      }),
+    );
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+interface Start {
+  core: WebAssembly.Module;
+  memory: WebAssembly.Memory;
+  module: string | undefined;
+  taskQuotaUs: number;
+}
+
+async function bringUp(members: readonly Member[], { taskQuotaUs, ...start }: Start): Promise<void> {
+  const booted = await Promise.all(
+    members.map((member, shard) => {
+      const answer = member.next('booted');
+      member.say({ type: 'start', shard, shardCount: members.length, quotaNs: taskQuotaUs * 1000, ...start });
+      return answer;
+    }),
+  );
+  await Promise.all(
+    members.map((member, shard) => {
+      const answer = member.next('running');
+      const tokens: (DoorbellToken | undefined)[] = booted.map((peer) => peer.tokens[shard]);
+      const ports = tokens.filter((token) => typeof token === 'object') as unknown as Transferable[];
+      member.say({ type: 'peers', tokens }, ports);
+      return answer;
+    }),
+  );
+}

@@ -1,0 +1,34 @@
+// featherstar/browser/shard: what a shard module in a page imports. Tasks, time and calls; there are no sockets, files
+// or signals of a process here.
+//
+// Next: browser-host.ts.
+
+import './globals.js';
+import type { Calls } from '../calls/call.js';
+import { ShardHandle, type UntypedModule } from '../calls/call-api.js';
+import { optionError } from '../errors.js';
+import { currentShard } from '../shard.js';
+
+export { FeatherstarError } from '../errors.js';
+export { JoinHandle } from '../tasks/join-handle.js';
+export { spawn, yieldNow } from '../tasks/task.js';
+export { sleep, timeout } from '../tasks/timer.js';
+
+let count = 1;
+
+/** @internal */
+export function setShardCount(shardCount: number): void {
+  count = shardCount;
+}
+
+/** How many shards there are, and which one this is. */
+export const shardCount = (): number => count;
+export const self = (): number => currentShard().index;
+
+/** Another shard, or this one: `shard(1).call(name, ...args)`, typed as `shard<typeof module>(1)`. */
+export function shard<M extends object = UntypedModule>(index: number): ShardHandle<M> {
+  if (!Number.isInteger(index) || index < 0 || index >= count) {
+    throw optionError('shard', index, `an integer from 0 to ${count - 1}`);
+  }
+  return new ShardHandle<M>(index, currentShard().calls as Calls);
+}

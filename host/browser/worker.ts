@@ -1,0 +1,91 @@
+// The entry of a shard's Web Worker. Order: the page sends module and memory, and the loop begins; it hands over the
+// peers' doorbells; the shard module is imported; then the shard serves calls, of its peers and of the page.
+
+import './globals.js';
+import { Calls } from '../calls/call.js';
+import { readHeader } from '../layout.js';
+import { enterShard, Shard } from '../shard.js';
+import { BrowserHost } from './browser-host.js';
+import { useModule } from './platform.js';
+import type { FromShard, StartMessage, ToShard } from './protocol.js';
+import { setShardCount } from './shard.js';
+
+const scope = globalThis as unknown as {
+  onmessage: (event: { data: ToShard }) => void;
+  postMessage(message: FromShard, transfer?: unknown[]): void;
+  close(): void;
+};
+
+let shard: Shard;
+let started: StartMessage;
+
+function say(message: FromShard, transfer: unknown[] = []): void {
+  scope.postMessage(message, transfer);
+}
+
+function boot(message: StartMessage): void {
+  const { core, memory, shard: index, shardCount, quotaNs } = message;
+  started = message;
+  useModule(core);
+  shard = new Shard({
+    module: core,
+    memory,
+    header: readHeader(memory),
+    shard: index,
+    factory: { name: 'browser', reason: 'a page', open: (windows) => new BrowserHost(windows) },
+    idlePollNs: 0,
+    quotaNs,
+    stallMs: 0,
+    unhandled: 'warn',
+    threadSpawn: () => -1, // the page starts them all
+  });
+  const [seconds, ns] = process.hrtime();
+  shard.core.boot(index, seconds * 1e9 + ns);
+  enterShard(shard);
+  setShardCount(shardCount);
+  shard.start();
+  const tokens = shard.host.doorbells(shardCount);
+  say(
+    { type: 'booted', tokens },
+    tokens.filter((token) => typeof token === 'object'),
+  );
+}
+
+async function begin(tokens: readonly unknown[]): Promise<void> {
+  tokens.forEach((token, peer) => {
+    if (peer !== shard.index) shard.host.setPeer(peer, token as never);
+  });
+  const calls = new Calls(shard, started.shardCount);
+  shard.calls = calls;
+  calls.setModule(started.module === undefined ? {} : await import(started.module));
+  say({ type: 'running' });
+}
+
+/** A call of the page's, as if this shard's own code had made it. */
+async function call(id: number, name: string, args: unknown[]): Promise<void> {
+  try {
+    say({ type: 'answer', id, value: await shard.calls?.call(shard.index, name, args) });
+  } catch (error) {
+    say({ type: 'threw', id, error });
+  }
+}
+
+function stop(): void {
+  shard.shutDownOwners();
+  shard.close();
+  say({ type: 'stopped' });
+  scope.close();
+}
+
+scope.onmessage = ({ data }) => {
+  const fail = (error: unknown) => say({ type: 'failed', error });
+  try {
+    if (data.type === 'start') boot(data);
+    else if (data.type === 'peers') begin(data.tokens).catch(fail);
+    else if (data.type === 'call')
+      call(data.id, data.name, data.args).catch(fail); // a value that cannot be cloned
+    else stop();
+  } catch (error) {
+    fail(error);
+  }
+};

@@ -1,0 +1,176 @@
+// The core as the host sees it: compiled once per process, instantiated once per shard over the shared memory. Where the
+// bytes come from and who instantiates them, the platform says: core.ts on Node, browser/platform.ts in a page.
+
+import { FeatherstarError, optionError } from './errors.js';
+import { ABI_VERSION, type Header, type Limits, readHeader, writeLimits } from './layout.js';
+
+/** The exports of core.wasm; assembly/index.ts says what each does. Results below 0 are codes. */
+export interface Core {
+  plan(): number;
+  boot(shard: number, nowNs: number): void;
+  stop(): void;
+  turn(): number;
+  hasWork(): number;
+  trySleep(busy: number): number;
+  awake(): void;
+  flush(): void;
+  startShard(shard: number): number;
+  wasi_thread_start(tid: number, shard: number): void;
+  firstTask(): number;
+  nextTask(): number;
+  spawnHost(group: number, owner: number): number;
+  spawnWasm(group: number, fn: number, arg: number): number;
+  wake(index: number, generation: number): number;
+  dropTask(index: number, generation: number): number;
+  liveTasks(): number;
+  setShares(group: number, shares: number): number;
+  armTimer(deadlineNs: number, kind: number, owner: number): number;
+  cancelTimer(index: number, generation: number): number;
+  pendingTimers(): number;
+  submit(
+    opcode: number,
+    sqeFlags: number,
+    ioprio: number,
+    file: number,
+    off: number,
+    ptr: number,
+    len: number,
+    opFlags: number,
+    fileIndex: number,
+    owner: number,
+    tag: number,
+  ): number;
+  extend(index: number, generation: number, bytes: number): number;
+  cancelOp(index: number, generation: number): number;
+  abandon(index: number, generation: number): number;
+  closeFile(file: number): number;
+  recycle(buffer: number): void;
+  hurry(): void;
+  openOps(): number;
+  callBegin(peer: number): number;
+  callSend(index: number, method: number, payloadBytes: number, payload: number): void;
+  callReply(index: number, status: number, payloadBytes: number, payload: number): number;
+  callAbandon(index: number): void;
+  callFree(index: number): number;
+  peerDown(peer: number): void;
+  openCalls(): number;
+  arenaTake(bytes: number): number;
+  arenaRelease(payload: number): void;
+  arenaUsed(): number;
+  http_limits(headBytes: number, headerCount: number, targetBytes: number): void;
+  http_reset(connection: number): void;
+  http_parse(connection: number, ptr: number, len: number): number;
+  http_body(connection: number, ptr: number, len: number): number;
+  http_head(out: number, template: number, templateBytes: number, contentLength: number): number;
+  http_date(out: number, epochSeconds: number): number;
+  http_chunk(out: number, bytes: number): number;
+}
+
+export interface CoreImports {
+  enter(): void;
+  threadSpawn(arg: number): number;
+}
+
+/** Sizes for a server; untouched pages cost nothing, so they are generous. */
+export const DEFAULT_LIMITS: Limits = {
+  ringSlots: 1024,
+  creditCount: 256,
+  sqeSlots: 256,
+  cqeSlots: 1024,
+  readySlots: 4096,
+  opSlots: 65_536,
+  timerSlots: 262_144,
+  taskSlots: 65_536,
+  connectionSlots: 16_400,
+  recvBufferCount: 64,
+  recvBufferBytes: 4096,
+  sendBufferCount: 4096,
+  sendBufferBytes: 4096,
+  arenaBytes: 4_194_304,
+  scratchBytes: 262_144,
+};
+
+const PAGE_BYTES = 65_536;
+const PAGES_MAX = 65_535; // 4 GiB, but for one page: no end of a region is 2 ** 32
+
+/** What differs between a file on a server and a page. */
+export interface Platform {
+  compile(): WebAssembly.Module;
+  instantiate(module: WebAssembly.Module, imports: WebAssembly.Imports): object;
+}
+
+let platform: Platform | undefined;
+let compiled: WebAssembly.Module | undefined;
+
+/** Says where core.wasm comes from. */
+export function usePlatform(its: Platform): void {
+  platform = its;
+}
+
+function thePlatform(): Platform {
+  if (platform === undefined) throw new FeatherstarError('FEATHERSTAR_INTERNAL', 'nobody has said where core.wasm is');
+  return platform;
+}
+
+export function coreModule(): WebAssembly.Module {
+  compiled ??= thePlatform().compile();
+  return compiled;
+}
+
+export function instantiateCore(module: WebAssembly.Module, memory: WebAssembly.Memory, imports: CoreImports): Core {
+  const exports = thePlatform().instantiate(module, {
+    env: { memory },
+    uring: { enter: imports.enter },
+    wasi: { 'thread-spawn': imports.threadSpawn },
+  });
+  // A plain copy: exports are in V8's dictionary mode, where each use is a hash lookup (15 ns a call).
+  return { ...(exports as Core) };
+}
+
+/** How many bytes a shard takes with these limits. */
+export function planShardBytes(shardCount: number, limits: Limits): number {
+  return readHeader(sketchOf(shardCount, limits).sketch).shardBytes;
+}
+
+function sketchOf(shardCount: number, limits: Limits): { sketch: WebAssembly.Memory; pages: number } {
+  const sketch = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+  writeLimits(sketch, shardCount, limits);
+  const pages = planIn(sketch);
+  if (pages === 0)
+    throw optionError('limits', `for ${shardCount} shards`, 'such that all of them fit into 4 GiB together');
+  return { sketch, pages };
+}
+
+/** The most bytes that each shard can have for shared-bytes.ts beside what its limits take; whole pages. */
+export function sharedBytesMost(shardCount: number, limits: Limits): number {
+  return Math.floor((PAGES_MAX - sketchOf(shardCount, limits).pages) / shardCount) * PAGE_BYTES;
+}
+
+/**
+ * Asks the core how large its memory has to be, makes it, and writes the plan into it. Behind the plan lie
+ * `sharedBytes` for each shard (shared-bytes.ts), of which the core knows nothing. The memory never grows: other
+ * threads' views would be stale.
+ */
+export function makeMemory(
+  shardCount: number,
+  limits: Limits,
+  sharedBytes = 0,
+): { memory: WebAssembly.Memory; header: Header } {
+  const pages = sketchOf(shardCount, limits).pages + (shardCount * sharedBytes) / PAGE_BYTES;
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  writeLimits(memory, shardCount, limits);
+  planIn(memory);
+  const header = readHeader(memory);
+  if (header.abiVersion !== ABI_VERSION) {
+    const text = `core.wasm speaks ABI ${header.abiVersion}, the host ${ABI_VERSION}: the package is mixed up`;
+    throw new FeatherstarError('FEATHERSTAR_INTERNAL', text);
+  }
+  return { memory, header };
+}
+
+function planIn(memory: WebAssembly.Memory): number {
+  const never = () => {
+    throw new FeatherstarError('FEATHERSTAR_INTERNAL', 'plan() calls nobody');
+  };
+  return instantiateCore(coreModule(), memory, { enter: never, threadSpawn: never }).plan();
+}
