@@ -1,5 +1,5 @@
-// The core as the host sees it: compiled once per process, instantiated once per shard over the shared memory. Where the
-// bytes come from and who instantiates them, the platform says: core.ts on Node, browser/platform.ts in a page.
+// The core as the host sees it: compiled once per process, instantiated once per shard over the shared memory. Where
+// the bytes come from and who instantiates them, the platform says: core.ts on Node, browser/platform.ts in a page.
 
 import { FeatherstarError, optionError } from './errors.js';
 import { ABI_VERSION, type Header, type Limits, readHeader, writeLimits } from './layout.js';

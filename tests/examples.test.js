@@ -16,7 +16,7 @@ import { hosts } from './support/hosts.js';
 import { ask, Client, get, post, until } from './support/http.js';
 
 const EXAMPLES = new URL('../examples/', import.meta.url);
-const SERVERS = ['http-echo/main.js', 'key-value/main.js'];
+const SERVERS = ['browser/main.js', 'http-echo/main.js', 'key-value/main.js'];
 const LINES_MAX = 60;
 const END_MS = 20_000;
 
@@ -261,6 +261,22 @@ for (const host of hosts()) {
     }
     first.kill('SIGTERM');
     assert.is(await first.ended(), 0);
+  });
+
+  test('browser: the page comes with what lets workers share memory, and no path leads out', async () => {
+    const program = new Program([pathOf('browser/main.js')], env);
+    const [, port] = await program.line(/^open http:\/\/127\.0\.0\.1:(\d+)$/m);
+    const answer = (path) => ask(Number(port), get(path));
+    const { status, headers } = await answer('/');
+    assert.is(status, 200);
+    assert.is(headers['cross-origin-opener-policy'], 'same-origin');
+    assert.is(headers['cross-origin-embedder-policy'], 'require-corp');
+    assert.is((await answer('/featherstar/host/browser/index.js')).status, 200);
+    for (const path of ['/featherstar/../../../package.js', '/none.js', '/main']) {
+      assert.is((await answer(path)).status, 404, path);
+    }
+    program.kill('SIGTERM');
+    assert.is(await program.ended(), 0);
   });
 
   test.run();

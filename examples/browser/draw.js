@@ -32,7 +32,7 @@ export function drawWheel(canvas, { elapsed, occupied, pending }) {
     const y = 8 + level * 13;
     context.fillStyle = INK;
     context.fillText(LEVEL_NAMES[level], 0, y + 5);
-    cells(context, 52, y, 64, 64, 7, (slot) => {
+    cells(context, 52, y, 64, 64, 6, (slot) => {
       if ((bits >> BigInt(slot)) & 1n) return WARM;
       return slot === hand ? INK : FAINT;
     });
@@ -43,7 +43,7 @@ export function drawWheel(canvas, { elapsed, occupied, pending }) {
 
 export function drawTasks(canvas, states, live) {
   const context = prepare(canvas);
-  cells(context, 0, 0, TASKS, 64, 8, (i) => (states[i] === undefined ? FAINT : TASK_COLOURS[states[i]]));
+  cells(context, 0, 0, TASKS, 64, 7, (i) => (states[i] === undefined ? FAINT : TASK_COLOURS[states[i]]));
   context.fillStyle = INK;
   context.fillText(`${live} in the table`, 0, 42);
 }

@@ -1,12 +1,16 @@
-// A page that shows the runtime at work: two shards in Web Workers, their rings, wheels and tasks, drawn from the shared
-// memory as it is. This is its server; it answers with the two headers that let a page's workers share memory.
+// A page that shows the runtime at work: two shards in Web Workers, their rings, wheels and tasks, drawn from the
+// shared memory as it is. This is its server; it answers with the two headers that let a page's workers share memory.
 //   node examples/browser/main.js [--port N]      then open http://127.0.0.1:8090
 import { parseArgs } from 'node:util';
-import { blockOn, waitForSignal } from 'featherstar';
+import { blockOn, runtimeOptions, waitForSignal } from 'featherstar';
 import { openDirectory } from 'featherstar/fs';
 import { Response, serve } from 'featherstar/http';
 
-const { values } = parseArgs({ options: { port: { type: 'string', default: '8090' } } });
+const { options, rest } = runtimeOptions();
+const { values } = parseArgs({
+  args: rest,
+  options: { port: { type: 'string', default: process.env.PORT ?? '8090' } },
+});
 const TYPES = { html: 'text/html', js: 'text/javascript', css: 'text/css', wasm: 'application/wasm' };
 const ISOLATED = {
   'cross-origin-opener-policy': 'same-origin',
@@ -37,7 +41,7 @@ await blockOn(async () => {
   const server = await serve({ port: Number(values.port), hostname: '127.0.0.1', fetch });
   console.log(`open http://127.0.0.1:${server.port}`);
   await waitForSignal(['SIGTERM', 'SIGINT']);
-});
+}, options);
 
 // It prints:
 //   open http://127.0.0.1:...

@@ -40,9 +40,11 @@ export async function tasks(count, steps) {
   return count * steps;
 }
 
-/** Does not yield: nothing else of this shard runs meanwhile, and its mail waits. */
-export function stall(ms) {
-  const end = performance.now() + ms;
-  while (performance.now() < end);
+/** A task that does not yield: nothing else of this shard runs meanwhile, and its mail waits. */
+export async function stall(ms) {
+  await spawn(() => {
+    const end = performance.now() + ms;
+    while (performance.now() < end);
+  });
   return ms;
 }

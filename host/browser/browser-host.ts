@@ -1,5 +1,5 @@
-// The host of a shard in a page: a Web Worker. Doorbells are ports, deadlines timers. There is no kernel that would open
-// a socket or a file, so of what can be submitted only a doorbell and a cancellation do anything: the rest is
+// The host of a shard in a page: a Web Worker. Doorbells are ports, deadlines timers. There is no kernel that would
+// open a socket or a file, so of what can be submitted only a doorbell and a cancellation do anything: the rest is
 // -EOPNOTSUPP.
 //
 // Next: worker.ts.

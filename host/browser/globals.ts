@@ -19,6 +19,13 @@ class PageBuffer extends Uint8Array {
     return end - start;
   }
 
+  /** Buffer's takes bytes, too, and repeats them (codec.ts, copyBytes: once is enough). */
+  override fill(value: number | Uint8Array, start = 0, end = this.length): this {
+    if (typeof value === 'number') return super.fill(value, start, end);
+    this.set(value.subarray(0, end - start), start);
+    return this;
+  }
+
   // windows-1252 is what the web calls latin1: it differs in 0x80-0x9f, so those are made by hand.
   latin1Slice(start = 0, end = this.length): string {
     const bytes = this.#copy(start, end);
@@ -79,33 +86,38 @@ Object.defineProperties(PageBuffer, {
   byteLength: { value: (text: string) => encoder.encode(text).length },
 });
 
-/** A turn of the event loop, without setTimeout's 4 ms. */
-const { port1, port2 } = new MessageChannel();
 const soon: (() => void)[] = [];
-port1.onmessage = () => {
-  for (let count = soon.length; count > 0; count--) (soon.shift() as () => void)();
-};
+let bell: MessagePort | undefined;
 
+function openBell(): MessagePort {
+  const { port1, port2 } = new MessageChannel();
+  port1.onmessage = () => {
+    for (let count = soon.length; count > 0; count--) (soon.shift() as () => void)();
+  };
+  return port2;
+}
+
+/** With a turn of the event loop, without setTimeout's 4 ms. */
 export function runSoon(run: () => void): void {
   soon.push(run);
-  port2.postMessage(0);
+  bell ??= openBell();
+  bell.postMessage(0);
 }
 
 const process = {
   /** All microtasks have run by then: that is what it is asked for (steps.ts). */
   nextTick: (run: (...args: unknown[]) => void, ...args: unknown[]) => runSoon(() => run(...args)),
   emitWarning: (text: string, name: string) => console.warn(`${name}: ${text}`),
-  /** One clock for all workers of a page. */
+  /** Until the page has said when it began (worker.ts). */
   hrtime: (): [number, number] => {
-    const ms = performance.timeOrigin + performance.now();
+    const ms = performance.now();
     return [Math.floor(ms / 1000), Math.round((ms % 1000) * 1e6)];
   },
   versions: {},
   env: {},
 };
 
-Object.assign(globalThis, {
-  Buffer: PageBuffer,
-  process,
-  setImmediate: (run: (...args: unknown[]) => void, ...args: unknown[]) => runSoon(() => run(...args)),
-});
+const scope = globalThis as Record<string, unknown>;
+scope.Buffer ??= PageBuffer;
+scope.process ??= process;
+scope.setImmediate ??= (run: (...args: unknown[]) => void, ...args: unknown[]) => runSoon(() => run(...args));

@@ -7,11 +7,11 @@
 
 import type { ArgumentsOf, FunctionName, ResultOf, UntypedModule } from '../calls/call-api.js';
 import { DEFAULT_LIMITS, makeMemory } from '../core-module.js';
-import { FeatherstarError, optionError } from '../errors.js';
+import { type ErrorCode, FeatherstarError, optionError } from '../errors.js';
 import type { DoorbellToken } from '../hosts/host.js';
 import type { Header, Limits } from '../layout.js';
 import { checkIsolation, useModule } from './platform.js';
-import type { FromShard, ToShard } from './protocol.js';
+import type { ErrorParts, FromShard, ToShard } from './protocol.js';
 
 export { FeatherstarError } from '../errors.js';
 export { Control, type Header, type Limits } from '../layout.js';
@@ -46,6 +46,13 @@ const PAGE_LIMITS: Partial<Limits> = {
 interface Pending {
   resolve: (value: unknown) => void;
   reject: (reason: unknown) => void;
+}
+
+function errorOf({ name, message, code, stack, isOwn }: ErrorParts): Error {
+  const error = isOwn ? new FeatherstarError(code as ErrorCode, message) : Object.assign(new Error(message), { name });
+  if (!isOwn && code !== undefined) Object.assign(error, { code });
+  if (stack !== undefined) error.stack = stack;
+  return error;
 }
 
 /** One worker, seen from the page. */
@@ -86,8 +93,8 @@ class Member {
 
   #on(message: FromShard): void {
     if (message.type === 'answer') this.#take(message.id)?.resolve(message.value);
-    else if (message.type === 'threw') this.#take(message.id)?.reject(message.error);
-    else if (message.type === 'failed') this.fail(message.error);
+    else if (message.type === 'threw') this.#take(message.id)?.reject(errorOf(message.error));
+    else if (message.type === 'failed') this.fail(errorOf(message.error));
     else this.#waiters.get(message.type)?.(message);
   }
 
@@ -151,7 +158,7 @@ export class BrowserRuntime<M extends object = UntypedModule> {
     return new BrowserRuntime<M>(memory, header, members);
   }
 
-  /** Runs an exported function of the shard module on a shard. What goes there and back is cloned, as by postMessage. */
+  /** Runs an exported function of the shard module on a shard. What goes there and back is cloned as by postMessage. */
   call<K extends FunctionName<M>>(shard: number, name: K, ...args: ArgumentsOf<M[K]>): Promise<ResultOf<M[K]>> {
     const member = this.#members[shard];
     if (member === undefined) throw optionError('shard', shard, `an integer from 0 to ${this.shardCount - 1}`);
@@ -189,10 +196,11 @@ interface Start {
 }
 
 async function bringUp(members: readonly Member[], { taskQuotaUs, ...start }: Start): Promise<void> {
+  const originMs = performance.timeOrigin;
   const booted = await Promise.all(
     members.map((member, shard) => {
       const answer = member.next('booted');
-      member.say({ type: 'start', shard, shardCount: members.length, quotaNs: taskQuotaUs * 1000, ...start });
+      member.say({ type: 'start', shard, shardCount: members.length, quotaNs: taskQuotaUs * 1000, originMs, ...start });
       return answer;
     }),
   );

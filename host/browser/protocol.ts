@@ -2,6 +2,15 @@
 
 import type { DoorbellToken } from '../hosts/host.js';
 
+/** An error on its way: a clone of one would lose its code. */
+export interface ErrorParts {
+  name: string;
+  message: string;
+  code: unknown;
+  stack: string | undefined;
+  isOwn: boolean;
+}
+
 export interface StartMessage {
   type: 'start';
   shard: number;
@@ -10,6 +19,8 @@ export interface StartMessage {
   core: WebAssembly.Module;
   memory: WebAssembly.Memory;
   quotaNs: number;
+  /** When the page began, ms since 1970: the zero of all shards' clocks. */
+  originMs: number;
 }
 
 export type ToShard =
@@ -22,6 +33,6 @@ export type FromShard =
   | { type: 'booted'; tokens: DoorbellToken[] }
   | { type: 'running' }
   | { type: 'answer'; id: number; value: unknown }
-  | { type: 'threw'; id: number; error: unknown }
-  | { type: 'failed'; error: unknown }
+  | { type: 'threw'; id: number; error: ErrorParts }
+  | { type: 'failed'; error: ErrorParts }
   | { type: 'stopped' };

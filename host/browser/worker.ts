@@ -3,11 +3,13 @@
 
 import './globals.js';
 import { Calls } from '../calls/call.js';
+import { FeatherstarError } from '../errors.js';
+import { alignClock } from '../hosts/host.js';
 import { readHeader } from '../layout.js';
 import { enterShard, Shard } from '../shard.js';
 import { BrowserHost } from './browser-host.js';
 import { useModule } from './platform.js';
-import type { FromShard, StartMessage, ToShard } from './protocol.js';
+import type { ErrorParts, FromShard, StartMessage, ToShard } from './protocol.js';
 import { setShardCount } from './shard.js';
 
 const scope = globalThis as unknown as {
@@ -23,10 +25,18 @@ function say(message: FromShard, transfer: unknown[] = []): void {
   scope.postMessage(message, transfer);
 }
 
+function partsOf(thrown: unknown): ErrorParts {
+  const error: Error & { code?: unknown } = thrown instanceof Error ? thrown : new Error(String(thrown));
+  const { name, message, code, stack } = error;
+  return { name, message, code: typeof code === 'string' ? code : undefined, stack, isOwn: FeatherstarError.is(error) };
+}
+
 function boot(message: StartMessage): void {
-  const { core, memory, shard: index, shardCount, quotaNs } = message;
+  const { core, memory, shard: index, shardCount, quotaNs, originMs } = message;
   started = message;
   useModule(core);
+  const readNs = () => (performance.timeOrigin - originMs + performance.now()) * 1e6;
+  alignClock(readNs);
   shard = new Shard({
     module: core,
     memory,
@@ -39,8 +49,7 @@ function boot(message: StartMessage): void {
     unhandled: 'warn',
     threadSpawn: () => -1, // the page starts them all
   });
-  const [seconds, ns] = process.hrtime();
-  shard.core.boot(index, seconds * 1e9 + ns);
+  shard.core.boot(index, readNs());
   enterShard(shard);
   setShardCount(shardCount);
   shard.start();
@@ -66,7 +75,7 @@ async function call(id: number, name: string, args: unknown[]): Promise<void> {
   try {
     say({ type: 'answer', id, value: await shard.calls?.call(shard.index, name, args) });
   } catch (error) {
-    say({ type: 'threw', id, error });
+    say({ type: 'threw', id, error: partsOf(error) });
   }
 }
 
@@ -78,7 +87,7 @@ function stop(): void {
 }
 
 scope.onmessage = ({ data }) => {
-  const fail = (error: unknown) => say({ type: 'failed', error });
+  const fail = (error: unknown) => say({ type: 'failed', error: partsOf(error) });
   try {
     if (data.type === 'start') boot(data);
     else if (data.type === 'peers') begin(data.tokens).catch(fail);

@@ -1,0 +1,194 @@
+// The host of pages in a headless Chromium: the example's page, what its shards do, what the page sees of their memory,
+// and what is said where threads cannot share memory.
+
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { extname } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { Chromium, findChromium } from './chromium.js';
+
+const ROOTS = { featherstar: '../../dist/', test: './' }; // else the example's
+const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.wasm': 'application/wasm' };
+const ISOLATED = { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' };
+const test = suite('browser');
+const command = findChromium();
+if (command === undefined) {
+  console.log('# skipped: browser: no Chromium is to be had (CHROMIUM names one)');
+  test.skip('no Chromium', () => {});
+}
+const it = command === undefined ? () => {} : test;
+
+let server;
+let stranger; // the same without the headers
+let chromium;
+let page;
+
+/** The package, the example and this folder, as they lie there. */
+function open(headers) {
+  const answerTo = (path) => {
+    const [first, ...rest] = path.slice(1).split('/');
+    const url = first in ROOTS ? `${ROOTS[first]}${rest.join('/')}` : `../../examples/browser${path}`;
+    return readFileSync(new URL(url, import.meta.url));
+  };
+  const here = createServer((request, response) => {
+    const path = request.url === '/' ? '/index.html' : request.url;
+    try {
+      const bytes = answerTo(path);
+      response.writeHead(200, { ...headers, 'content-type': TYPES[extname(path)] }).end(bytes);
+    } catch {
+      response.writeHead(404, headers).end();
+    }
+  });
+  return new Promise((resolve) => here.listen(0, '127.0.0.1', () => resolve(here)));
+}
+
+const urlOf = (where) => `http://127.0.0.1:${where.address().port}/`;
+
+async function settles(expression, what) {
+  const end = Date.now() + 20_000;
+  while (Date.now() < end) {
+    if (await page(expression)) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  throw new Error(`${what}: ${await page('document.getElementById("said")?.textContent')}\n${chromium.log.join('\n')}`);
+}
+
+/** `body` of an async function in the page, with `runtime` and `watch` of the example. */
+const run = (body) => page(`(async () => { ${body} })()`);
+
+/** The same with `own`, a runtime of the test's module. */
+const runOwn = (body) =>
+  run(`
+    const { BrowserRuntime } = await import('/featherstar/host/browser/index.js');
+    const own = await BrowserRuntime.start({ module: new URL('/test/module.js', location.href) });
+    try { ${body} } finally { await own.close(); }`);
+
+if (command !== undefined) {
+  test.before(async () => {
+    server = await open(ISOLATED);
+    stranger = await open({});
+    chromium = new Chromium(command);
+    page = await chromium.open(urlOf(server));
+    await settles('globalThis.runtime !== undefined', 'the runtime starts');
+  });
+  test.after(async () => {
+    await chromium.close();
+    for (const each of [server, stranger]) {
+      each.closeAllConnections();
+      each.close();
+    }
+  });
+}
+
+it('shards answer the page, and each other', async () => {
+  assert.is(await run('return runtime.shardCount'), 2);
+  assert.is(await run("return runtime.call(0, 'add', 2, 3)"), 5);
+  const before = await run('return watch.counters(0)');
+  assert.ok((await run("return runtime.call(0, 'flood', 200)")) > 100);
+  const after = await run('return watch.counters(0)');
+  assert.ok(after.requestsSent - before.requestsSent > 100, 'they went through the ring');
+  assert.ok(after.turns > before.turns);
+  assert.is(await run("return runtime.call(1, 'tasks', 10, 20)"), 200);
+  assert.equal(await runOwn("return await own.call(1, 'where')"), [1, 2]);
+});
+
+it('values of all kinds go from shard to shard and back', async () => {
+  const text = await runOwn(`
+    const values = [1, -1.5, 'text', 'Grüße 🪶', 'é'.repeat(3000), [1, 2], { a: null }, new Uint8Array(9000).fill(7)];
+    const back = await own.call(0, 'relay', values);
+    return JSON.stringify([...back.slice(0, 4), back[4].length, back[5], back[6], back[7].length, back[7][8999]]);`);
+  assert.is(text, '[1,-1.5,"text","Grüße 🪶",3000,[1,2],{"a":null},9000,7]');
+});
+
+it('timers fire, none early, in order; the wheel is seen turning', async () => {
+  const watched = await run(`
+    const sleeping = runtime.call(0, 'sleepers', 200);
+    let most = 0;
+    for (let i = 0; i < 20; i++) {
+      most = Math.max(most, watch.wheel(0).pending);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    const first = watch.wheel(0).elapsed;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const turned = watch.wheel(0).elapsed > first;
+    sleeping.catch(() => {});
+    return { most, turned };`);
+  assert.ok(watched.most > 50, `${watched.most} timers were seen`);
+  assert.ok(watched.turned);
+  assert.equal(await runOwn("return await own.call(1, 'early')"), [[], [5, 10, 20, 40]]);
+});
+
+it('a stalled shard: its ring fills up to the credit, and drains', async () => {
+  const most = await run(`
+    const stalling = runtime.call(1, 'stall', 400);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const flooding = runtime.call(0, 'flood', 500);
+    let most = 0;
+    for (let i = 0; i < 25; i++) {
+      const { head, tail } = watch.ring(0, 1);
+      most = Math.max(most, tail - head);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    await stalling;
+    await flooding;
+    const { head, tail } = watch.ring(0, 1);
+    return { most, left: tail - head };`);
+  assert.ok(most.most >= 40, `${most.most} messages waited`);
+  assert.is(most.left, 0);
+});
+
+it('idle shards sleep', async () => {
+  await settles('watch.sleeping(1) === 1', 'shard 1 sleeps');
+});
+
+it('errors cross; a call can be given up; what is not there is said', async () => {
+  const outcomes = await runOwn(`
+    const outcome = (promise) => promise.then(() => 'done', (error) => [error.name, error.code ?? error.message]);
+    return [
+      await outcome(own.call(0, 'failsThere')),
+      await outcome(own.call(1, 'none')),
+      await outcome(own.call(0, 'givesUp').then((code) => Promise.reject({ name: 'it', code }))),
+      await outcome(Promise.resolve().then(() => own.call(7, 'add'))),
+    ];`);
+  assert.equal(outcomes, [
+    ['RangeError', 'not that one'],
+    ['FeatherstarError', 'FEATHERSTAR_MODULE'],
+    ['it', 'FEATHERSTAR_TIMEOUT'],
+    ['FeatherstarError', 'FEATHERSTAR_OPTION'],
+  ]);
+});
+
+it('the page draws, and its buttons work', async () => {
+  await run("document.getElementById('tasks').click()");
+  await settles("/answered 48,000/.test(document.getElementById('said').textContent)", 'the tasks end');
+  const painted = await run(`
+    const canvas = document.getElementById('wheel0');
+    return new Set(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data).size;`);
+  assert.ok(painted > 3);
+  assert.equal(chromium.log, []);
+});
+
+it('close() ends the workers, and calls that are open', async () => {
+  const code = await run(`
+    const open = runtime.call(0, 'sleepers', 1000).catch((error) => error.code);
+    await runtime.close();
+    const late = await runtime.call(0, 'add', 1, 1).catch((error) => error.code);
+    return [await open, late];`);
+  assert.equal(code, ['FEATHERSTAR_CLOSED', 'FEATHERSTAR_CLOSED']);
+});
+
+it('bad options, and a page that is not isolated, are typed errors', async () => {
+  const start = (options) => `
+    import('/featherstar/host/browser/index.js')
+      .then(({ BrowserRuntime }) => BrowserRuntime.start(${options}))
+      .then(() => 'started', (error) => error.code)`;
+  assert.is(await page(start('{ shards: 0 }')), 'FEATHERSTAR_OPTION');
+  assert.is(await page(start('{ sharedBytes: 5 }')), 'FEATHERSTAR_OPTION');
+  assert.is(await page(start("{ module: '/none.js' }")), 'FEATHERSTAR_MODULE');
+  const other = await chromium.open(urlOf(stranger));
+  assert.is(await other('crossOriginIsolated'), false);
+  assert.is(await other(start('{}')), 'FEATHERSTAR_HOST');
+});
+
+test.run();
