@@ -4,30 +4,33 @@
 // A part is loaded by its first call: a program without sharded services loads nothing of them. Calls that come while
 // it loads wait in order.
 
-const PARTS = {
-  ask: () => import('./ask.js').then((part) => part.internal),
-  channel: () => import('./shard-channel.js').then((part) => part.internal),
-  net: () => import('../net/remote.js').then((part) => part.internal),
-  sharded: () => import('./sharded.js').then((part) => part.internal),
-};
+import { FeatherstarError } from '../errors.js';
+
+const NAMES = ['ask', 'channel', 'net', 'sharded'] as const;
 
 /** Numbers from the top of the 16 bits that a message has for them; the shard module's count from 0. */
 export const INTERNAL_FIRST = 0xff00;
 
 type Functions = Record<string, (...args: never[]) => unknown>;
-export type Part = keyof typeof PARTS;
+export type Part = (typeof NAMES)[number];
+export type Parts = Readonly<Record<Part, () => Promise<Functions>>>;
 
-const names = Object.keys(PARTS) as Part[];
+let parts: Parts | undefined;
 const loaded = new Map<Part, Functions>();
 const loading = new Map<Part, Promise<Functions>>();
 
+/** Says how each part is loaded (parts.ts). */
+export function useParts(all: Parts): void {
+  parts = all;
+}
+
 export function internalMethod(part: Part): number {
-  return INTERNAL_FIRST + names.indexOf(part);
+  return INTERNAL_FIRST + NAMES.indexOf(part);
 }
 
 /** Runs a part's function on this shard: `args` begins with its name. */
 export function runInternal(method: number, [name, ...args]: unknown[]): unknown {
-  const part = names[method - INTERNAL_FIRST];
+  const part = NAMES[method - INTERNAL_FIRST];
   const functions = loaded.get(part);
   const run = (all: Functions) => (all[name as string] as (...args: unknown[]) => unknown)(...args);
   return functions === undefined ? load(part).then(run) : run(functions);
@@ -35,13 +38,15 @@ export function runInternal(method: number, [name, ...args]: unknown[]): unknown
 
 /** Loads all parts. A simulated program could not: no file of this machine is there in its world. */
 export async function loadParts(): Promise<void> {
-  await Promise.all(names.map(load));
+  await Promise.all(NAMES.map(load));
 }
 
 function load(part: Part): Promise<Functions> {
   let waiting = loading.get(part);
   if (waiting === undefined) {
-    waiting = PARTS[part]().then((functions) => {
+    if (parts === undefined)
+      return Promise.reject(new FeatherstarError('FEATHERSTAR_HOST', `there is no ${part} here`));
+    waiting = parts[part]().then((functions) => {
       loaded.set(part, functions);
       return functions;
     });

@@ -10,6 +10,7 @@ import {
   ShardHandle,
   type UntypedModule,
 } from '../calls/call-api.js';
+import { offerParts } from '../calls/parts.js';
 import { coreModule, makeMemory } from '../core.js';
 import { FeatherstarError, optionError } from '../errors.js';
 import { type HostName, monotonicNs } from '../hosts/host.js';
@@ -224,6 +225,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
       if (pinning.cpus.some((cpu) => cpu !== undefined)) await startThreadPool();
       threads.initialize(own.core, module);
       for (let i = 1; i < checked.shards; i++) workers.push(threads.start(own.core, i, monotonicNs()));
+      offerParts();
       own.calls = new Calls(own, checked.shards);
       runtime = new Runtime<M>(own, checked, workers, pinning);
       setRuntime(runtime as unknown as WorkerRuntime); // for the module, as it loads

@@ -3,6 +3,7 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { Calls } from '../calls/call.js';
+import { offerParts } from '../calls/parts.js';
 import { FeatherstarError } from '../errors.js';
 import { pick } from '../hosts/pick.js';
 import { readHeader } from '../layout.js';
@@ -70,6 +71,7 @@ async function begin(tokens: (number | object | undefined)[]): Promise<void> {
   tokens.forEach((token, peer) => {
     if (peer !== data.shard) shard.host.setPeer(peer, token as never);
   });
+  offerParts();
   const calls = new Calls(shard, data.shardCount);
   shard.calls = calls;
   runtimeHere = new WorkerRuntime(shard, data.shardCount, data.host, signalLink);

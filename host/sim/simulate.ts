@@ -10,6 +10,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Calls } from '../calls/call.js';
 import { loadParts } from '../calls/internal.js';
+import { offerParts } from '../calls/parts.js';
 import { coreModule, makeMemory } from '../core.js';
 import { FeatherstarError, optionError } from '../errors.js';
 import { useClock } from '../hosts/host.js';
@@ -238,6 +239,7 @@ export async function simulate<T>(
     throw new FeatherstarError('FEATHERSTAR_OPTION', 'this thread is a shard already, or simulates one: one at a time');
   }
   running = true;
+  offerParts();
   await loadParts();
   const { seed } = checked;
   const world = new World(seed, faults, machines, disk, checked.traceEvents, {
