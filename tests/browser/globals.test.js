@@ -11,28 +11,32 @@ const BYTES = 2048;
 
 /** The imitations, without putting them in place of what this process runs on. */
 async function load() {
-  const real = { Buffer, process, setImmediate, MessageChannel };
-  const ports = [];
-  globalThis.MessageChannel = class {
-    constructor() {
-      const { port1, port2 } = new real.MessageChannel();
-      ports.push(port1);
-      Object.assign(this, { port1, port2 });
-    }
-  };
+  const real = { Buffer, process, setImmediate };
+  Object.assign(globalThis, { Buffer: undefined, process: undefined, setImmediate: undefined }); // as in a worker
   try {
     await import('../../dist/host/browser/globals.js');
     const { Buffer: PageBuffer, process: pageProcess, setImmediate: pageImmediate } = globalThis;
-    return { PageBuffer, pageProcess, pageImmediate, ports };
+    return { PageBuffer, pageProcess, pageImmediate };
   } finally {
     Object.assign(globalThis, real);
   }
 }
 
-const { PageBuffer, pageProcess, pageImmediate, ports } = await load();
+// Its port would keep this process: the imitation opens one when it needs it.
+const ports = [];
+const RealChannel = MessageChannel;
+globalThis.MessageChannel = class {
+  constructor() {
+    const { port1, port2 } = new RealChannel();
+    Object.assign(this, { port1, port2 });
+    ports.push(port1);
+  }
+};
+
+const { PageBuffer, pageProcess, pageImmediate } = await load();
 assert.is.not(PageBuffer, Buffer);
 test.after(() => {
-  for (const port of ports) port.close(); // it would keep this process
+  for (const port of ports) port.close();
 });
 
 let state = SEED;
@@ -133,6 +137,20 @@ test('a view shares its bytes, a copy has its own', () => {
   const target = PageBuffer.alloc(8);
   assert.is(view.copy(target, 3, 0, 4), 4);
   assert.equal([...target], [0, 0, 0, 9, 0, 0, 0, 0]);
+});
+
+test('bytes are filled in', () => {
+  const [ours, theirs] = pair();
+  for (let round = 0; round < ROUNDS; round++) {
+    const source = Uint8Array.from({ length: 1 + below(100) }, () => below(256));
+    const at = below(BYTES - source.length);
+    ours.fill(source, at, at + source.length);
+    theirs.fill(source, at, at + source.length);
+    same(ours, theirs, `round ${round}`);
+  }
+  ours.fill(7, 3, 9);
+  theirs.fill(7, 3, 9);
+  same(ours, theirs, 'a number');
 });
 
 test('ticks and immediates run in order, after all microtasks', async () => {
