@@ -3,7 +3,7 @@
 //
 // Must be imported before anything else of the host.
 
-const decoder = new TextDecoder();
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true }); // Buffer keeps U+FEFF
 const latin1 = new TextDecoder('latin1');
 const encoder = new TextEncoder();
 
@@ -54,15 +54,12 @@ class PageBuffer extends Uint8Array {
     return length;
   }
 
-  /** UTF-8; whole characters only, as many as fit. */
+  /** UTF-8; whole characters only, as many as fit. By way of a copy: encodeInto() takes no shared memory. */
   write(text: string, at = 0): number {
-    let bytes = encoder.encode(text);
-    while (bytes.length > this.length - at) {
-      const shorter = Array.from(decoder.decode(bytes)).slice(0, -1).join('');
-      bytes = encoder.encode(shorter);
-    }
-    this.set(bytes, at);
-    return bytes.length;
+    const room = new Uint8Array(this.length - at);
+    const { written } = encoder.encodeInto(text, room);
+    this.set(room.subarray(0, written), at);
+    return written;
   }
 
   override toString(): string {
