@@ -5,6 +5,7 @@ const MESH = 8192;
 const RING_CONTROL_BYTES = 512;
 const TASK_BYTES = 32;
 const SLEEPING = 128; // of a shard's control block
+const DIRTY = 192;
 const COUNTERS = { turns: 0, timersFired: 4, tasksRun: 5, requestsSent: 6, requestsReceived: 7, doorbells: 11 };
 const LEVELS = 8;
 
@@ -36,16 +37,21 @@ export class Watch {
     return this.#word(this.#base(shard) + SLEEPING);
   }
 
+  /** Whether a peer has set its bit: there is mail, or room in a ring that was full. */
+  isDirty(shard) {
+    return this.#long(this.#base(shard) + DIRTY) !== 0n;
+  }
+
   counters(shard) {
     const at = this.#base(shard) + this.#header.countersOffset;
     return Object.fromEntries(Object.entries(COUNTERS).map(([name, i]) => [name, Number(this.#long(at + 8 * i))]));
   }
 
-  /** The ring from one shard to another: free-running indices of its reader and its writer, and its slots. */
+  /** The ring from one shard to another: free-running indices of its reader and its writer; `staged`: not shown yet. */
   ring(from, to) {
     const at = MESH + (from * this.#header.shardCount + to) * this.#header.ringBytes;
     const slots = (this.#header.ringBytes - RING_CONTROL_BYTES) / 64;
-    return { head: this.#word(at + 128), tail: this.#word(at), slots };
+    return { head: this.#word(at + 128), tail: this.#word(at), staged: this.#word(at + 256), slots };
   }
 
   /** The wheel: what time it is there, in ticks of 512 ns, and for each level which of its 64 slots are taken. */

@@ -48,3 +48,10 @@ export async function stall(ms) {
   });
   return ms;
 }
+
+/** One call there and back, for journey.js to follow. */
+export const travel = () => shard(1).call('visit');
+
+export async function visit() {
+  await spawn(() => sleep(100));
+}

@@ -38,6 +38,33 @@ function draw(watch, before) {
   requestAnimationFrame(() => draw(watch, next));
 }
 
+/** Has a worker look on while a call is made, and lists what it saw. */
+async function follow(runtime) {
+  const observer = new Worker(new URL('./journey.js', import.meta.url), { type: 'module' });
+  const heard = () =>
+    new Promise((resolve, reject) => {
+      observer.onmessage = ({ data }) => resolve(data);
+      observer.onerror = (event) => reject(new Error(event.message));
+    });
+  try {
+    observer.postMessage({ memory: runtime.memory, header: runtime.header });
+    await heard(); // it looks
+    const journey = heard();
+    await runtime.call(0, 'travel');
+    const { looks, events } = await journey;
+    byId('journey').replaceChildren(
+      ...events.map(({ us, text }) => {
+        const item = document.createElement('li');
+        item.textContent = `${us.toLocaleString('en')} µs: ${text}`;
+        return item;
+      }),
+    );
+    say(`one call was followed, by ${looks.toLocaleString('en')} looks at the memory`);
+  } finally {
+    observer.terminate();
+  }
+}
+
 try {
   const runtime = await BrowserRuntime.start({
     shards: SHARDS,
@@ -58,6 +85,13 @@ try {
       }
     };
   }
+  byId('follow').disabled = false;
+  byId('follow').onclick = async () => {
+    byId('follow').disabled = true; // one at a time
+    say('a call is under way …');
+    await follow(runtime).catch((error) => say(`${error.code ?? error.name}: ${error.message}`));
+    byId('follow').disabled = false;
+  };
   globalThis.runtime = runtime; // for whoever opens the console, and for the test
   globalThis.watch = new Watch(runtime);
   say('two shards sleep. Press something.');

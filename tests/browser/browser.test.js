@@ -169,6 +169,18 @@ it('the page draws, and its buttons work', async () => {
   assert.equal(chromium.log, []);
 });
 
+it("a call's journey is followed by a worker that only looks", async () => {
+  const read = `[...document.querySelectorAll('#journey li')].map((item) => item.textContent)`;
+  await run("document.getElementById('follow').click()");
+  await settles(`${read}.length > 0`, 'the journey is listed');
+  const told = await page(read);
+  const steps = [/publishes it/, /has read the call/, /its timer lies on/, /timer fires/, /has read the answer/];
+  const found = steps.map((step) => told.findIndex((line) => step.test(line)));
+  assert.ok(!found.includes(-1), told.join('\n'));
+  const inOrder = [...found].sort((a, b) => a - b);
+  assert.equal(found, inOrder, told.join('\n'));
+});
+
 it('close() ends the workers, and calls that are open', async () => {
   const code = await run(`
     const open = runtime.call(0, 'sleepers', 1000).catch((error) => error.code);

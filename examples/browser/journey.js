@@ -1,0 +1,82 @@
+// Follows one call from shard 0 to shard 1 and back. This worker is no shard: it only looks. It reads the same few
+// words of the shared memory over and over, writes down what changed and when, and sends that to the page.
+//
+// What happened between two looks comes in the order of changes(), which is the order in which the shards do it.
+//
+// Next: memory.js.
+
+import { Watch } from './memory.js';
+
+const LONGEST_MS = 2000;
+const AFTERWARDS_MS = 5; // to see them go to sleep again
+const LEVEL_NAMES = ['512 ns', '33 µs', '2 ms', '134 ms', '8.6 s', '9 min', '10 h', '26 days'];
+
+function look(watch) {
+  return {
+    rings: [watch.ring(0, 1), watch.ring(1, 0)],
+    sleeping: [watch.sleeping(0), watch.sleeping(1)],
+    isDirty: [watch.isDirty(0), watch.isDirty(1)],
+    level: watch.wheel(1).occupied.findIndex((bits) => bits !== 0n), // of the timer that is due first
+    counters: watch.counters(1),
+  };
+}
+
+/** A message on its way from one shard to the other, in sentences. */
+function* onTheWay(was, is, from, what) {
+  const to = 1 - from;
+  const [before, ring] = [was.rings[from], is.rings[from]];
+  if (ring.staged !== before.staged) {
+    const slot = before.staged % ring.slots;
+    yield `Shard ${from} writes ${what} into slot ${slot} of its ring. Nobody else can see it yet.`;
+  }
+  if (ring.tail !== before.tail) yield `Shard ${from} publishes it: one atomic store moves the tail to ${ring.tail}.`;
+  if (is.isDirty[to] && !was.isDirty[to]) yield `It sets its bit in a mask of shard ${to}'s: there is mail.`;
+  if (is.sleeping[to] === 2 && was.sleeping[to] !== 2) yield `Shard ${to} sleeps, so shard ${from} rings its doorbell.`;
+  if (is.sleeping[to] === 0 && was.sleeping[to] !== 0) yield `Shard ${to} is awake.`;
+  if (!is.isDirty[to] && was.isDirty[to]) yield `Shard ${to} takes the mask, and looks into that ring.`;
+  if (ring.head !== before.head)
+    yield `Shard ${to} has read ${what}: the head moves to ${ring.head}, the slot is free.`;
+}
+
+function* changes(was, is) {
+  yield* onTheWay(was, is, 0, 'the call');
+  if (is.counters.tasksRun !== was.counters.tasksRun)
+    yield 'Shard 1 runs a step of a task: the function that was called.';
+  if (is.level >= 0 && is.level !== was.level) {
+    const place = `level ${is.level} of the wheel, where a slot is ${LEVEL_NAMES[is.level]}`;
+    if (was.level < 0) yield `The task sleeps: its timer lies on ${place}.`;
+    else if (is.level < was.level) yield `Its time comes nearer: the timer moves down to ${place}.`;
+  }
+  if (is.counters.timersFired !== was.counters.timersFired) yield 'The timer fires, and the task goes on.';
+  yield* onTheWay(was, is, 1, 'the answer');
+  for (const shard of [0, 1]) {
+    if (is.sleeping[shard] === 1 && was.sleeping[shard] === 0)
+      yield `Shard ${shard} has nothing to do, and goes to sleep.`;
+  }
+}
+
+/** All that changed until the answer was read: { us, text }, counted from the moment at which the call was written. */
+function follow(watch, first) {
+  const events = [];
+  let was = first;
+  let looks = 1;
+  let startMs;
+  let endMs = performance.now() + LONGEST_MS;
+  while (performance.now() < endMs) {
+    const is = look(watch);
+    const nowMs = performance.now();
+    looks++;
+    if (is.rings[0].staged !== first.rings[0].staged) startMs ??= nowMs;
+    for (const text of changes(was, is)) events.push({ nowMs, text });
+    if (is.rings[1].head !== was.rings[1].head) endMs = nowMs + AFTERWARDS_MS;
+    was = is;
+  }
+  return { looks, events: events.map(({ nowMs, text }) => ({ us: Math.round((nowMs - startMs) * 1000), text })) };
+}
+
+addEventListener('message', ({ data }) => {
+  const watch = new Watch(data);
+  const first = look(watch);
+  postMessage('looking'); // now the call may begin
+  postMessage(follow(watch, first));
+});
