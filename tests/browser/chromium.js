@@ -19,6 +19,7 @@ export class Chromium {
   #folder = mkdtempSync(join(tmpdir(), 'featherstar-chromium-'));
   #id = 0;
   #waiting = new Map();
+  #loads = new Map();
   #rest = '';
   /** What pages wrote to their consoles, and exceptions that nobody caught. */
   log = [];
@@ -45,9 +46,10 @@ export class Chromium {
     for (const text of messages) this.#onMessage(JSON.parse(text));
   }
 
-  #onMessage({ id, result, error, method, params }) {
+  #onMessage({ id, result, error, method, params, sessionId }) {
     if (id === undefined) {
       if (method === 'Runtime.consoleAPICalled') this.log.push(params.args.map((arg) => arg.value).join(' '));
+      if (method === 'Page.loadEventFired') this.#loads.get(sessionId)?.();
       if (method === 'Runtime.exceptionThrown') this.log.push(params.exceptionDetails.exception?.description);
       return;
     }
@@ -77,9 +79,13 @@ export class Chromium {
 
   /** Opens a page. Answers how to run an expression in it; what it returns, awaited, as JSON. */
   async open(url) {
-    const { targetId } = await this.send('Target.createTarget', { url });
+    const { targetId } = await this.send('Target.createTarget', { url: 'about:blank' });
     const { sessionId } = await this.send('Target.attachToTarget', { targetId, flatten: true });
     await this.send('Runtime.enable', {}, sessionId);
+    await this.send('Page.enable', {}, sessionId);
+    const loaded = new Promise((resolve) => this.#loads.set(sessionId, resolve)); // until then there is no context
+    await this.send('Page.navigate', { url }, sessionId);
+    await loaded;
     return async (expression) => {
       const options = { expression, awaitPromise: true, returnByValue: true };
       const { result, exceptionDetails } = await this.send('Runtime.evaluate', options, sessionId);
