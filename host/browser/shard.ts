@@ -9,7 +9,10 @@ import { ShardHandle, type UntypedModule } from '../calls/call-api.js';
 import { optionError } from '../errors.js';
 import { currentShard } from '../shard.js';
 
+export { allocate, type SharedBytes } from '../calls/shared-bytes.js';
 export { FeatherstarError } from '../errors.js';
+export * from '../sync/index.js';
+export { type Interval, interval } from '../tasks/interval.js';
 export { JoinHandle } from '../tasks/join-handle.js';
 export { spawn, yieldNow } from '../tasks/task.js';
 export { sleep, timeout } from '../tasks/timer.js';

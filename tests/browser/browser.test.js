@@ -1,16 +1,11 @@
 // The host of pages in a headless Chromium: the example's page, what its shards do, what the page sees of their memory,
 // and what is said where threads cannot share memory.
 
-import { readFileSync } from 'node:fs';
-import { createServer } from 'node:http';
-import { extname } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Chromium, findChromium } from './chromium.js';
+import { open, urlOf } from './server.js';
 
-const ROOTS = { featherstar: '../../dist/', test: './' }; // else the example's
-const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.wasm': 'application/wasm' };
-const ISOLATED = { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' };
 const test = suite('browser');
 const command = findChromium();
 if (command === undefined) {
@@ -23,27 +18,6 @@ let server;
 let stranger; // the same without the headers
 let chromium;
 let page;
-
-/** The package, the example and this folder, as they lie there. */
-function open(headers) {
-  const answerTo = (path) => {
-    const [first, ...rest] = path.slice(1).split('/');
-    const url = first in ROOTS ? `${ROOTS[first]}${rest.join('/')}` : `../../examples/browser${path}`;
-    return readFileSync(new URL(url, import.meta.url));
-  };
-  const here = createServer((request, response) => {
-    const path = request.url === '/' ? '/index.html' : request.url;
-    try {
-      const bytes = answerTo(path);
-      response.writeHead(200, { ...headers, 'content-type': TYPES[extname(path)] }).end(bytes);
-    } catch {
-      response.writeHead(404, headers).end();
-    }
-  });
-  return new Promise((resolve) => here.listen(0, '127.0.0.1', () => resolve(here)));
-}
-
-const urlOf = (where) => `http://127.0.0.1:${where.address().port}/`;
 
 async function settles(expression, what) {
   const end = Date.now() + 20_000;
@@ -66,8 +40,8 @@ const runOwn = (body) =>
 
 if (command !== undefined) {
   test.before(async () => {
-    server = await open(ISOLATED);
-    stranger = await open({});
+    server = await open();
+    stranger = await open({ isolated: false });
     chromium = new Chromium(command);
     page = await chromium.open(urlOf(server));
     await settles('globalThis.runtime !== undefined', 'the runtime starts');

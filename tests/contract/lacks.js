@@ -14,6 +14,11 @@ export const LACKS = [
     reason: 'node:net has reusePort since Node 22.12; listener.spread() does it everywhere',
   },
   { host: 'sim', behaviour: /^udp: |^abort: receive \(UDP\)/, reason: 'the simulated network has no datagrams' },
+  {
+    host: 'browser',
+    behaviour: /^(tcp|shared|udp|files|http|signals): |^abort: (accept|read|write|receive|file)|^end: /,
+    reason: 'a page has no sockets, files or signals of a process',
+  },
   { host: 'sim', behaviour: /^signals: /, reason: 'signals of the process come from outside of the world' },
 ];
 

@@ -1,0 +1,36 @@
+// Serves the package, the example and these tests as they lie there, with the headers that let workers share memory, or
+// without. The contract's modules come with other imports: what a page has of what they ask for (contract-world.js).
+
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { extname } from 'node:path';
+
+const ROOTS = { featherstar: '../../dist/', test: './', contract: '../contract/' }; // else the example's
+const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.wasm': 'application/wasm' };
+const ISOLATED = { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' };
+
+function bytesOf(path) {
+  const [first, ...rest] = path.slice(1).split('/');
+  const url = first in ROOTS ? `${ROOTS[first]}${rest.join('/')}` : `../../examples/browser${path}`;
+  const bytes = readFileSync(new URL(url, import.meta.url));
+  if (first !== 'contract') return bytes;
+  return bytes
+    .toString()
+    .replaceAll(/from '(featherstar[^']*|node:assert\/strict)'/g, "from '/test/contract-world.js'");
+}
+
+export function open({ isolated = true } = {}) {
+  const headers = isolated ? ISOLATED : {};
+  const server = createServer((request, response) => {
+    const path = request.url === '/' ? '/index.html' : request.url;
+    try {
+      const bytes = bytesOf(path);
+      response.writeHead(200, { ...headers, 'content-type': TYPES[extname(path)] }).end(bytes);
+    } catch {
+      response.writeHead(404, headers).end();
+    }
+  });
+  return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server)));
+}
+
+export const urlOf = (server) => `http://127.0.0.1:${server.address().port}/`;
