@@ -5,7 +5,7 @@ import { BrowserRuntime } from './featherstar/host/browser/index.js';
 import { Watch } from './memory.js';
 
 const SHARDS = 2;
-const LIMITS = { ringSlots: 64, creditCount: 49 }; // small enough to see them fill
+const LIMITS = { ringSlots: 64, creditCount: 48 }; // small enough to see them fill
 const BUTTONS = {
   flood: [0, 'flood', 2000],
   back: [1, 'flood', 2000],

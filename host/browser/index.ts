@@ -6,10 +6,11 @@
 // Next: worker.ts, and shard.ts, which shard modules import.
 
 import type { ArgumentsOf, FunctionName, ResultOf, UntypedModule } from '../calls/call-api.js';
-import { DEFAULT_LIMITS, makeMemory } from '../core-module.js';
+import { makeMemory } from '../core-module.js';
 import { type ErrorCode, FeatherstarError, optionError } from '../errors.js';
 import type { DoorbellToken } from '../hosts/host.js';
 import type { Header, Limits } from '../layout.js';
+import { checkLimits } from '../limits.js';
 import { checkIsolation, useModule } from './platform.js';
 import type { ErrorParts, FromShard, ToShard } from './protocol.js';
 
@@ -32,6 +33,7 @@ export interface BrowserOptions {
 }
 
 const SHARDS_MAX = 16;
+const TASK_QUOTA_US_MAX = 1_000_000;
 const PAGE_BYTES = 65_536;
 const PAGE_LIMITS: Partial<Limits> = {
   opSlots: 1024,
@@ -138,14 +140,14 @@ export class BrowserRuntime<M extends object = UntypedModule> {
     if (!Number.isInteger(sharedBytes) || sharedBytes < 0 || sharedBytes % PAGE_BYTES !== 0) {
       throw optionError('sharedBytes', sharedBytes, `a multiple of ${PAGE_BYTES}`);
     }
+    if (!Number.isFinite(taskQuotaUs) || taskQuotaUs < 0 || taskQuotaUs > TASK_QUOTA_US_MAX) {
+      throw optionError('taskQuotaUs', taskQuotaUs, `a number from 0 to ${TASK_QUOTA_US_MAX}`);
+    }
+    const limits = checkLimits({ ...PAGE_LIMITS, ...options.limits });
     checkIsolation();
     const core = await WebAssembly.compileStreaming(fetch(options.core ?? new URL('../../core.wasm', import.meta.url)));
     useModule(core);
-    const { memory, header } = makeMemory(
-      shards,
-      { ...DEFAULT_LIMITS, ...PAGE_LIMITS, ...options.limits },
-      sharedBytes,
-    );
+    const { memory, header } = makeMemory(shards, limits, sharedBytes);
     const members = Array.from({ length: shards }, (_, index) => new Member(index));
     try {
       await bringUp(members, { core, memory, module: module === undefined ? undefined : String(module), taskQuotaUs });

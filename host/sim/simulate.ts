@@ -15,7 +15,7 @@ import { coreModule, makeMemory } from '../core.js';
 import { FeatherstarError, optionError } from '../errors.js';
 import { useClock } from '../hosts/host.js';
 import { type Limits, SHARDS_MAX } from '../layout.js';
-import { checkLimits } from '../runtime/options.js';
+import { checkLimits } from '../limits.js';
 import { setRuntime, WorkerRuntime } from '../runtime/runtime.js';
 import { type Holdings, readHoldings, unansweredCalls } from '../runtime/stats.js';
 import { importModule } from '../runtime/workers.js';

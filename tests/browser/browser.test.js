@@ -171,6 +171,9 @@ it('bad options, and a page that is not isolated, are typed errors', async () =>
       .then(() => 'started', (error) => error.code)`;
   assert.is(await page(start('{ shards: 0 }')), 'FEATHERSTAR_OPTION');
   assert.is(await page(start('{ sharedBytes: 5 }')), 'FEATHERSTAR_OPTION');
+  assert.is(await page(start('{ taskQuotaUs: -1 }')), 'FEATHERSTAR_OPTION');
+  assert.is(await page(start('{ limits: { ringSlots: 63 } }')), 'FEATHERSTAR_OPTION');
+  assert.is(await page(start('{ limits: { none: 1 } }')), 'FEATHERSTAR_OPTION');
   assert.is(await page(start("{ module: '/none.js' }")), 'FEATHERSTAR_MODULE');
   const other = await chromium.open(urlOf(stranger));
   assert.is(await other('crossOriginIsolated'), false);
