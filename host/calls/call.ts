@@ -184,10 +184,11 @@ export class Calls {
         reject(reason);
       };
       watch.start(options?.timeoutMs);
-      const end = () => watch.stop();
-      this.#runSoon(method, args, () => isOver)
-        .finally(end)
-        .then(resolve, reject);
+      const end = (settle: (outcome: never) => void) => (outcome: unknown) => {
+        watch.stop();
+        settle(outcome as never);
+      };
+      this.#runSoon(method, args, () => isOver).then(end(resolve), end(reject)); // finally() takes fewer ticks on Bun
     });
   }
 

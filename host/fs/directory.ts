@@ -205,8 +205,15 @@ export class Directory {
   async list({ signal }: AbortOptions = {}): Promise<DirectoryEntry[]> {
     checkSignal(signal)?.throwIfAborted();
     this.#uses.begin();
-    const listing = this.#table.list(this.#index).finally(() => this.#uses.end());
-    return unlessAborted(listing, signal);
+    return unlessAborted(this.#list(), signal);
+  }
+
+  async #list(): Promise<DirectoryEntry[]> {
+    try {
+      return await this.#table.list(this.#index);
+    } finally {
+      this.#uses.end();
+    }
   }
 
   /** The names in it are on the disk as they are: what was made, renamed and removed. */

@@ -5,6 +5,7 @@ import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { encodeAddress } from '../address.js';
 import { FeatherstarError, optionError } from '../errors.js';
+import { currentShard } from '../shard.js';
 
 const AF_INET = 2;
 const MAPPED = '::ffff:'; // an IPv4 address as an IPv6 socket has it
@@ -18,6 +19,8 @@ export interface Target {
 }
 
 async function resolve(host: string, family: 0 | 4 | 6): Promise<string> {
+  const own = currentShard().host.resolve?.(host);
+  if (own !== undefined) return own;
   try {
     return (await lookup(host, { family })).address;
   } catch (cause) {
@@ -85,17 +88,17 @@ export class SenderNames {
     const isV4 = bytes[at] === AF_INET;
     const from = isV4 ? at + 4 : at + 8;
     const count = isV4 ? 4 : 20; // of IPv6 the zone, too
-    if (
-      this.#last !== '' &&
-      this.#raw[0] === bytes[at] &&
-      this.#raw.compare(bytes, from, from + count, 8, 8 + count) === 0
-    ) {
-      return this.#last;
-    }
+    if (this.#last !== '' && this.#raw[0] === bytes[at] && this.#isLast(from, count)) return this.#last;
     this.#raw[0] = bytes[at];
     bytes.copy(this.#raw, 8, from, from + count);
     this.#last = isV4 ? this.#raw.subarray(8, 12).join('.') : textOf(this.#raw);
     return this.#last;
+  }
+
+  /** By hand: Deno's Buffer.compare() takes the one's bounds for the other's. */
+  #isLast(from: number, count: number): boolean {
+    for (let i = 0; i < count; i++) if (this.#bytes[from + i] !== this.#raw[8 + i]) return false;
+    return true;
   }
 }
 

@@ -19,6 +19,10 @@ export interface SimFaults {
   partial?: number | undefined;
   /** A send finds its connection reset. */
   reset?: number | undefined;
+  /** A datagram does not arrive. */
+  lose?: number | undefined;
+  /** A datagram arrives twice. */
+  duplicate?: number | undefined;
   /** A connect is refused or times out. */
   refuse?: number | undefined;
   /** A receive finds no free buffer (ENOBUFS), as when all are held. */
@@ -39,6 +43,8 @@ const DEFAULTS: Faults = {
   diskUs: 1000,
   partial: 0,
   reset: 0,
+  lose: 0,
+  duplicate: 0,
   refuse: 0,
   noBuffers: 0,
   errno: 0,

@@ -6,9 +6,10 @@
 //
 // Next: sim-net.ts.
 
-import type { ListenOptions, Windows } from '../hosts/host.js';
+import type { DatagramOptions, ListenOptions, Windows } from '../hosts/host.js';
 import { Errno, Op } from '../hosts/portable-window.js';
 import { Control } from '../layout.js';
+import { type DatagramPlace, SimDatagrams } from './sim-datagrams.js';
 import { FILE_ERRNOS, isFileOp, SimOpenFile } from './sim-files.js';
 import type { SimHost } from './sim-host.js';
 import { type SimFile, SimListener, SimSocket } from './sim-net.js';
@@ -18,6 +19,7 @@ const GRANT_SLOTS = 16;
 const SQE_WORDS = 16;
 
 const OP_NOP = 0;
+const OP_RECVMSG = 10;
 const OP_ACCEPT = 13;
 const OP_ASYNC_CANCEL = 14;
 const OP_CONNECT = 16;
@@ -32,7 +34,7 @@ const MSG_SEND_FD = 1;
 const SQE_FIXED_FILE = 1;
 const SQE_BUFFER_SELECT = 32;
 const SQE_CQE_SKIP_SUCCESS = 64;
-const MULTISHOT = { [OP_ACCEPT]: 1, [OP_RECV]: 2 } as Record<number, number>;
+const MULTISHOT = { [OP_ACCEPT]: 1, [OP_RECV]: 2, [OP_RECVMSG]: 2 } as Record<number, number>;
 const MSG_DONTWAIT = 0x40;
 const SOCK_STREAM = 1;
 const AF_UNIX = 1;
@@ -43,6 +45,7 @@ const ERRNOS: Record<number, readonly number[]> = {
   [OP_ACCEPT]: [-12, -23, -24, -103, -105], // ENOMEM, ENFILE, EMFILE, ECONNABORTED, ENOBUFS
   [OP_CONNECT]: [-12, -99, -110, -111, -113], // ENOMEM, EADDRNOTAVAIL, ETIMEDOUT, ECONNREFUSED, EHOSTUNREACH
   [OP_RECV]: [-12], // ENOMEM
+  [OP_RECVMSG]: [-12],
   [OP_SEND]: [-12, -105], // ENOMEM, ENOBUFS
   [OP_SOCKET]: [-12, -23, -24, -105], // ENOMEM, ENFILE, EMFILE, ENOBUFS
 };
@@ -110,8 +113,11 @@ export class SimGate {
       case OP_RECV:
         this.#socket(op, fd)?.receive(op, this.#host);
         break;
+      case OP_RECVMSG:
+        this.#receiveDatagrams(op, fd);
+        break;
       case OP_SEND:
-        this.#socket(op, fd)?.send(op, this.#host, (words[at + 7] & MSG_DONTWAIT) !== 0);
+        this.#send(op, fd, at);
         break;
       case OP_ACCEPT:
         this.#accept(op, fd);
@@ -146,6 +152,26 @@ export class SimGate {
         this.#control[Control.refusedCount >> 2]++;
         this.finish(op, Errno.EOPNOTSUPP);
     }
+  }
+
+  #receiveDatagrams(op: Op, fd: number): void {
+    const file = this.#file(op, fd);
+    if (file instanceof SimDatagrams) file.receive(op);
+    else if (file !== undefined) this.finish(op, Errno.EOPNOTSUPP);
+  }
+
+  #send(op: Op, fd: number, at: number): void {
+    const words = this.#words;
+    const file = this.#files[fd];
+    if (file instanceof SimDatagrams) file.send(op, this.#destination(words[at + 2] >>> 0, words[at + 11]));
+    else this.#socket(op, fd)?.send(op, this.#host, (words[at + 7] & MSG_DONTWAIT) !== 0);
+  }
+
+  /** Of `bytes` bytes of sockaddr; 0: where the socket is connected. */
+  #destination(at: number, bytes: number): DatagramPlace | undefined {
+    if (bytes === 0) return undefined;
+    const { address, name } = targetOf(Buffer.from(this.#host.window.bytes.subarray(at, at + bytes)));
+    return { address: address === '' ? '127.0.0.1' : address, port: Number(name) };
   }
 
   #onDisk(op: Op, opcode: number, fd: number, at: number): void {
@@ -192,6 +218,15 @@ export class SimGate {
     if (slot < 0) return Errno.ENFILE;
     net.add(listener);
     return { slot, port: bound.port };
+  }
+
+  bindDatagrams(options: DatagramOptions): { slot: number; port: number } | number {
+    const socket = this.#host.world.datagrams.bind(options, this.#host);
+    if (typeof socket === 'number') return socket;
+    const slot = this.install(socket, 0, GRANT_SLOTS);
+    if (slot >= 0) return { slot, port: socket.place.port };
+    socket.close();
+    return Errno.ENFILE;
   }
 
   #file(op: Op, slot: number): SimFile | undefined {
@@ -259,6 +294,11 @@ export class SimGate {
   }
 
   #connect(op: Op, slot: number, bytes: number): void {
+    const file = this.#files[slot];
+    if (file instanceof SimDatagrams) {
+      file.connect(op, this.#destination(op.ptr, bytes) as DatagramPlace);
+      return;
+    }
     const socket = this.#socket(op, slot);
     if (socket === undefined) return;
     const { window, world, shard } = this.#host;

@@ -8,6 +8,7 @@
 import { FeatherstarError, systemError } from '../errors.js';
 import {
   type Bound,
+  type DatagramOptions,
   type DoorbellToken,
   type ListenOptions,
   placeOf,
@@ -146,6 +147,12 @@ export class SimHost implements ShardHost {
   listen(options: ListenOptions): Bound {
     const result = this.gate.listen(options);
     if (typeof result === 'number') throw systemError('listen', result, placeOf(options));
+    return result;
+  }
+
+  bindDatagrams(options: DatagramOptions): Bound {
+    const result = this.gate.bindDatagrams(options);
+    if (typeof result === 'number') throw systemError('bind', result, placeOf(options));
     return result;
   }
 

@@ -54,6 +54,10 @@ export class Machines {
     return number >= 0 && number < this.#names.length ? number : NOWHERE;
   }
 
+  addressOf(machine: number): string {
+    return this.#names.length === 0 || machine >= this.#names.length ? '127.0.0.1' : `10.0.0.${machine + 1}`;
+  }
+
   // --- partitions ----------------------------------------------------------------------------------------------------
 
   isCut(a: number, b: number): boolean {

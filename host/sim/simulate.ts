@@ -339,20 +339,38 @@ function anew(module: string, mark: string): string {
   return isPath ? `${fileURLToPath(module)}${url.search}` : url.href;
 }
 
-/** Runs on another shard. What comes back comes as a turn of the shard that asked. */
+/** Runs on another shard. What comes back comes as a turn of the shard that asked, and so does that shard's death. */
 function runOn<T>(world: World, place: Place, run: () => T | Promise<T>): Promise<T> {
   const home = world.current as Place;
   return new Promise<T>((resolve, reject) => {
+    const down = () => reject(new FeatherstarError('FEATHERSTAR_PEER_DOWN', `shard ${place.index} has died`));
     if (place.isDead) {
-      reject(new FeatherstarError('FEATHERSTAR_PEER_DOWN', `shard ${place.index} has died`));
+      down();
       return;
     }
+    const mourner = () => world.post(home, down);
+    place.mourners.add(mourner);
+    const end = (settle: () => void) => {
+      place.mourners.delete(mourner);
+      world.post(home, settle);
+    };
     world.post(place, () => {
       new Promise<T>((done) => done(run())).then(
-        (value) => world.post(home, () => resolve(value)),
-        (error) => world.post(home, () => reject(error)),
+        (value) => end(() => resolve(value)),
+        (error) => end(() => reject(error)),
       );
     });
+  });
+}
+
+/** The same on every shard that lives; one that dies meanwhile has nothing to say. */
+async function runOnLiving<T>(world: World, run: (place: Place) => T | Promise<T>): Promise<T[]> {
+  const living = world.places.filter((place) => !place.isDead);
+  const results = await Promise.allSettled(living.map((place) => runOn(world, place, () => run(place))));
+  return results.flatMap((result, i) => {
+    if (result.status === 'fulfilled') return [result.value];
+    if (living[i].isDead) return [];
+    throw result.reason;
   });
 }
 
@@ -367,14 +385,12 @@ async function lead<T>(
   const alive = () => world.places.filter((place) => !place.isDead);
   const own = world.places[0].runtime as WorkerRuntime;
   const failures = (await own.stopServices?.(shutdownTimeoutMs)) ?? [];
-  const hooks = await Promise.all(
-    alive().map((place) => runOn(world, place, async () => (await place.runtime?.runOnClose(shutdownTimeoutMs)) ?? [])),
-  );
+  const hooks = await runOnLiving(world, async ({ runtime }) => (await runtime?.runOnClose(shutdownTimeoutMs)) ?? []);
   failures.push(...hooks.flat());
   const deadlineNs = world.nowNs + shutdownTimeoutMs * 1e6;
   const isOpen = () => alive().some(({ shard, index }) => unansweredCalls(shard, index) !== 0);
   while (isOpen() && world.nowNs < deadlineNs) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-  await Promise.all(alive().map((place) => runOn(world, place, () => place.runtime?.cancel(GRACE_MS))));
+  await runOnLiving(world, ({ runtime }) => runtime?.cancel(GRACE_MS));
   outcome.left = world.places.map(({ shard, index, isDead }) => (isDead ? undefined : readHoldings(shard, index)));
   if (failures.length !== 0) throw failures[0];
 }

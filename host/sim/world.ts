@@ -21,6 +21,7 @@ import { enterShard, type Shard } from '../shard.js';
 import { Calendar, type Entry } from './calendar.js';
 import type { Faults } from './faults.js';
 import { Random } from './random.js';
+import { DatagramNet } from './sim-datagrams.js';
 import type { SimDisk } from './sim-disk.js';
 import type { SimHost } from './sim-host.js';
 import type { Machines } from './sim-machines.js';
@@ -50,6 +51,8 @@ export class Place {
   readonly ticks: (() => void)[] = [];
   /** What waits for a turn of its own: timers of JavaScript that are due. */
   readonly jobs: (() => void)[] = [];
+  /** Who waits for something that this shard runs. */
+  readonly mourners = new Set<() => void>();
 
   constructor(shard: Shard) {
     this.index = shard.index;
@@ -72,6 +75,7 @@ export class World {
   readonly trace: Trace;
   readonly faults: Faults;
   readonly net: SimNet;
+  readonly datagrams: DatagramNet;
   readonly machines: Machines;
   readonly disk: SimDisk;
   isCrashed = false;
@@ -105,6 +109,7 @@ export class World {
     this.faults = faults;
     this.#limits = limits;
     this.net = new SimNet(this);
+    this.datagrams = new DatagramNet(this);
   }
 
   // --- time and chance -----------------------------------------------------------------------------------------------
@@ -177,6 +182,7 @@ export class World {
     place.jobs.length = 0;
     place.ticks.length = 0;
     if (!place.shard.closed) place.shard.close();
+    for (const mourner of place.mourners) mourner();
     for (const other of this.places) {
       if (other === place) continue;
       this.after(TOLD_US, () =>

@@ -192,6 +192,16 @@ const udp = {
     assert.equal(`${Buffer.from((await client.receive()).bytes)}`, 'pong');
     closeAll(server, client);
   },
+  'many of one sender, and of another one': async () => {
+    const server = await UdpSocket.bind({ host: HERE });
+    const clients = [await UdpSocket.bind({ host: HERE }), await UdpSocket.bind({ host: HERE })];
+    for (const client of [0, 0, 0, 1, 1, 0].map((i) => clients[i])) {
+      await client.send('x', { host: HERE, port: server.port });
+      const { address, port } = await server.receive();
+      assert.deepEqual([address, port], [HERE, client.port]);
+    }
+    closeAll(server, ...clients);
+  },
   'a datagram that is too long: EMSGSIZE': async (t) => {
     const socket = await UdpSocket.bind({ host: HERE });
     const long = new Uint8Array(socket.maxBytes + 1);

@@ -13,7 +13,6 @@ export const LACKS = [
     when: !hasReusePort || process.platform !== 'linux',
     reason: 'node:net has reusePort since Node 22.12; listener.spread() does it everywhere',
   },
-  { host: 'sim', behaviour: /^udp: |^abort: receive \(UDP\)/, reason: 'the simulated network has no datagrams' },
   {
     host: 'browser',
     behaviour: /^(tcp|shared|udp|files|http|signals): |^abort: (accept|read|write|receive|file)|^end: /,

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { allocate, runtime, sleep, spawn, yieldNow } from 'featherstar';
 import { openDirectory } from 'featherstar/fs';
-import { connect } from 'featherstar/net';
+import { connect, UdpSocket } from 'featherstar/net';
 import { simulate } from 'featherstar/testing';
 
 const SHARDS = 3;
@@ -61,6 +61,18 @@ const DEEDS = {
       await socket.handOver(draw(SHARDS), 'sip');
     } finally {
       if (!socket.closed) socket.close();
+    }
+  },
+  datagrams: async (signal) => {
+    const [a, b] = [await UdpSocket.bind({ host: '127.0.0.1' }), await UdpSocket.bind({ host: '127.0.0.1' })];
+    try {
+      for (let i = draw(5); i > 0; i--) {
+        await a.send('x'.repeat(draw(1000)), { host: '127.0.0.1', port: b.port, signal });
+        await b.receive({ signal });
+      }
+    } finally {
+      a.close();
+      b.close();
     }
   },
   files: async (signal) => {
@@ -121,6 +133,8 @@ function worldOf(seed) {
       refuse: on(16, 0.1),
       noBuffers: on(32, 0.1),
       noFiles: on(64, 0.1),
+      lose: on(128, 0.1),
+      duplicate: on(128, 0.1),
       spurious: 0.02,
     },
     limits:

@@ -164,6 +164,19 @@ test('a shard that dies takes its calls with it, and nobody else', async () => {
   }
 });
 
+test('a shard that dies while another runs code on it, or while everything closes, holds nobody up', async () => {
+  for (let seed = 1; seed <= 100; seed++) {
+    const { left } = await simulate({ seed, shards: 3 }, async (world) => {
+      const waiting = world.on(1, () => new Promise(() => {}));
+      setTimeout(() => world.kill(1), 2);
+      assert.is((await rejection(waiting)).code, 'FEATHERSTAR_PEER_DOWN');
+      setTimeout(() => world.kill(2), Math.random() * 3); // the program ends about then
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    });
+    assert.is(left.length, 3);
+  }
+});
+
 test('a shard that freezes answers when it thaws', async () => {
   const { value } = await simulate({ seed: 1, shards: 2, module }, async (world) => {
     const start = world.elapsedMs;
