@@ -136,7 +136,8 @@ export class Directory {
   async open(path: string, { flags = 'r', mode = FILE_MODE, signal }: OpenOptions = {}): Promise<File> {
     const bits = Object.hasOwn(FLAGS, flags) ? FLAGS[flags] : undefined;
     if (bits === undefined) throw optionError('flags', flags, `one of ${Object.keys(FLAGS).join(', ')}`);
-    return this.#open(checkPath('path', path), bits, checkMode(mode), checkSignal(signal));
+    if (checkPath('path', path).endsWith('/')) throw optionError('path', path, 'the path of a file'); // hosts differ
+    return this.#open(path, bits, checkMode(mode), checkSignal(signal));
   }
 
   #open(path: string, flags: number, mode: number, signal: AbortSignal | undefined): Promise<File> {

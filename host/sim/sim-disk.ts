@@ -7,6 +7,9 @@
 // in part, by sectors; a rename wholly or not at all. That is what POSIX leaves open. A journal keeps more than this,
 // and a program that relies on it relies on one file system.
 //
+// Invariant: a change of names is on the disk only with all that it builds on (NameChange.needs). Else an old rename
+// that is synced late would undo what was synced since, and what was moved could be left without any name.
+//
 // Next: sim-files.ts.
 
 import { optionError } from '../errors.js';
@@ -38,6 +41,37 @@ interface Change {
 interface NameChange {
   readonly edits: readonly { readonly directory: Inode; readonly name: string; readonly inode: Inode | undefined }[];
   readonly unsynced: Set<Inode>;
+  /** What is on the disk, if this is: older changes, of the same names and of the way to where something moves. */
+  needs: NameChange[];
+}
+
+/** Bytes that grow. */
+class Content {
+  #bytes = new Uint8Array(0);
+  size = 0;
+
+  read(at: number, bytes: number): Uint8Array {
+    return this.#bytes.subarray(Math.min(at, this.size), Math.min(at + bytes, this.size));
+  }
+
+  apply({ at, bytes }: Change): void {
+    if (bytes === undefined) {
+      if (at < this.size) this.#bytes.fill(0, at, this.size);
+      this.#reserve(at);
+      this.size = at;
+    } else {
+      this.#reserve(at + bytes.length);
+      this.#bytes.set(bytes, at);
+      this.size = Math.max(this.size, at + bytes.length);
+    }
+  }
+
+  #reserve(size: number): void {
+    if (size <= this.#bytes.length) return;
+    const larger = new Uint8Array(Math.max(size, 2 * this.#bytes.length));
+    larger.set(this.#bytes.subarray(0, this.size));
+    this.#bytes = larger;
+  }
 }
 
 /** A file or a directory. */
@@ -48,13 +82,16 @@ export class Inode {
   /** Of a directory: what it holds, and what of it is on the disk. */
   readonly names = new Map<string, Inode>();
   readonly durableNames = new Map<string, Inode>();
+  /** Of a directory: the last change of each name that is not on the disk yet; and the one that gave it its own. */
+  readonly changing = new Map<string, NameChange>();
+  placing: NameChange | undefined;
   parent: Inode | undefined;
-  /** Of a file. */
-  size = 0;
+  /** How many names it has; a directory without one was removed, and nothing can be made in it. */
   links = 0;
+  /** Of a file. */
   opens = 0;
-  #bytes = new Uint8Array(0);
-  #durable = new Uint8Array(0);
+  #now = new Content();
+  #durable = new Content();
   #changes: Change[] = [];
 
   constructor(kind: FileKind, mode: number, nowMs: number, parent: Inode | undefined) {
@@ -68,34 +105,30 @@ export class Inode {
     return this.kind === 'directory';
   }
 
+  get size(): number {
+    return this.#now.size;
+  }
+
   read(at: number, bytes: number): Uint8Array {
-    return this.#bytes.subarray(Math.min(at, this.size), Math.min(at + bytes, this.size));
+    return this.#now.read(at, bytes);
   }
 
   write(at: number, bytes: Uint8Array): void {
-    this.#reserve(at + bytes.length);
-    this.#bytes.set(bytes, at);
-    this.size = Math.max(this.size, at + bytes.length);
-    this.#changes.push({ at, bytes: new Uint8Array(bytes) }); // a copy: slice() of a Buffer is none
+    this.#change({ at, bytes: new Uint8Array(bytes) }); // a copy: slice() of a Buffer is none
   }
 
   truncate(size: number): void {
-    if (size < this.size) this.#bytes.fill(0, size, this.size);
-    else this.#reserve(size);
-    this.size = size;
-    this.#changes.push({ at: size, bytes: undefined });
+    this.#change({ at: size, bytes: undefined });
   }
 
-  #reserve(size: number): void {
-    if (size <= this.#bytes.length) return;
-    const larger = new Uint8Array(Math.max(size, 2 * this.#bytes.length));
-    larger.set(this.#bytes.subarray(0, this.size));
-    this.#bytes = larger;
+  #change(change: Change): void {
+    this.#now.apply(change);
+    this.#changes.push(change);
   }
 
-  /** What was written is on the disk. */
+  /** What was changed since the last sync is on the disk; not what one that failed has forgotten. */
   sync(): void {
-    this.#durable = this.#bytes.slice(0, this.size);
+    for (const change of this.#changes) this.#durable.apply(change);
     this.#changes = [];
   }
 
@@ -106,26 +139,23 @@ export class Inode {
 
   /** The power is back. */
   crash(random: Random): void {
-    const kept = new Inode('file', 0, 0, undefined);
-    kept.write(0, this.#durable);
-    for (const { at, bytes } of this.#changes) {
+    for (const change of this.#changes) {
       if (random.chance(0.4)) continue; // lost
       const isWhole = random.chance(0.5);
-      if (bytes === undefined) kept.truncate(at);
-      else if (isWhole) kept.write(at, bytes);
-      else kept.#tear(at, bytes, random);
+      if (change.bytes === undefined || isWhole) this.#durable.apply(change);
+      else this.#tear(change.at, change.bytes, random);
     }
-    this.#bytes = kept.read(0, kept.size).slice();
-    this.size = kept.size;
+    this.#changes = [];
+    this.#now = new Content();
+    this.#now.apply({ at: 0, bytes: this.#durable.read(0, this.#durable.size) });
     this.opens = 0;
-    this.sync();
   }
 
   /** Writes some of the sectors. */
   #tear(at: number, bytes: Uint8Array, random: Random): void {
     for (let from = 0; from < bytes.length; ) {
       const to = Math.min(bytes.length, from + SECTOR_BYTES - ((at + from) % SECTOR_BYTES));
-      if (random.chance(0.5)) this.write(at + from, bytes.subarray(from, to));
+      if (random.chance(0.5)) this.#durable.apply({ at: at + from, bytes: bytes.subarray(from, to) });
       from = to;
     }
   }
@@ -141,6 +171,8 @@ export interface Found {
 /** The files of one machine. */
 export class Volume {
   readonly root: Inode;
+  /** How often the power has failed: what was opened before is open no more. */
+  crashes = 0;
   readonly #capacityBytes: number;
   #usedBytes = 0;
   #changes: NameChange[] = [];
@@ -148,6 +180,7 @@ export class Volume {
   constructor(capacityBytes: number, epochMs: number) {
     this.#capacityBytes = capacityBytes;
     this.root = new Inode('directory', 0o755, epochMs, undefined);
+    this.root.links = 1;
   }
 
   // --- names ---------------------------------------------------------------------------------------------------------
@@ -197,25 +230,40 @@ export class Volume {
   }
 
   #change(edits: NameChange['edits'], nowMs: number): void {
+    const change = { edits, unsynced: new Set(edits.map(({ directory }) => directory)), needs: needsOf(edits) };
+    for (const { inode } of edits) if (inode !== undefined) inode.links++; // first: what is moved is never without one
     for (const { directory, name, inode } of edits) {
       const before = directory.names.get(name);
-      if (inode !== undefined) inode.links++;
-      if (inode === undefined) directory.names.delete(name);
-      else directory.names.set(name, inode);
+      if (inode !== undefined) {
+        inode.placing = change;
+        directory.names.set(name, inode);
+      } else directory.names.delete(name);
+      directory.changing.set(name, change);
       directory.mtimeMs = nowMs;
       if (before === undefined) continue;
       before.links--;
       this.release(before);
     }
-    this.#changes.push({ edits, unsynced: new Set(edits.map(({ directory }) => directory)) });
+    this.#changes.push(change);
   }
 
   /** What was done in a directory is on the disk. */
   syncNames(directory: Inode): void {
+    for (const { unsynced } of this.#changes) unsynced.delete(directory);
+    this.#keep(this.#changes.filter(({ unsynced }) => unsynced.size === 0));
+  }
+
+  /** These, and what they need, are on the disk. */
+  #keep(open: NameChange[]): void {
+    const kept = new Set<NameChange>();
+    for (let change = open.pop(); change !== undefined; change = open.pop()) {
+      if (kept.has(change)) continue;
+      kept.add(change);
+      for (const need of change.needs) open.push(need);
+    }
     const left: NameChange[] = [];
     for (const change of this.#changes) {
-      change.unsynced.delete(directory);
-      if (change.unsynced.size === 0) keep(change);
+      if (kept.has(change)) keep(change);
       else left.push(change);
     }
     this.#changes = left;
@@ -243,7 +291,14 @@ export class Volume {
   // --- power ---------------------------------------------------------------------------------------------------------
 
   crash(random: Random): void {
-    for (const change of this.#changes) if (random.chance(0.5)) keep(change);
+    this.crashes++;
+    this.#keep(this.#changes.filter(() => random.chance(0.5)));
+    for (const { edits } of this.#changes) {
+      for (const { directory, inode } of edits) {
+        directory.changing.clear();
+        if (inode !== undefined) inode.placing = undefined;
+      }
+    }
     this.#changes = [];
     this.#usedBytes = 0;
     const seen = new Set<Inode>();
@@ -269,11 +324,32 @@ export class Volume {
   }
 }
 
-function keep({ edits }: NameChange): void {
+/** Older changes of the same names; of what was in a directory that goes; of the way to where something moves. */
+function needsOf(edits: NameChange['edits']): NameChange[] {
+  const needs = new Set<NameChange>();
+  const isMove = edits.length > 1;
   for (const { directory, name, inode } of edits) {
+    const last = directory.changing.get(name);
+    if (last !== undefined) needs.add(last);
+    const before = directory.names.get(name);
+    const isMoved = edits.some((edit) => edit.inode === before);
+    if (before !== undefined && !isMoved) for (const change of before.changing.values()) needs.add(change);
+    if (!isMove || inode === undefined) continue;
+    for (let at: Inode | undefined = directory; at !== undefined; at = at.parent) {
+      if (at.placing !== undefined) needs.add(at.placing);
+    }
+  }
+  return [...needs];
+}
+
+function keep(change: NameChange): void {
+  for (const { directory, name, inode } of change.edits) {
     if (inode === undefined) directory.durableNames.delete(name);
     else directory.durableNames.set(name, inode);
+    if (directory.changing.get(name) === change) directory.changing.delete(name);
+    if (inode?.placing === change) inode.placing = undefined;
   }
+  change.needs = []; // or each would hold all before it
 }
 
 export interface SimDiskOptions {

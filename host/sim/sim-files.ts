@@ -53,15 +53,18 @@ export class SimOpenFile {
   readonly inode: Inode;
   readonly flags: number;
   readonly #volume: Volume;
+  readonly #crashes: number;
 
   constructor(volume: Volume, inode: Inode, flags: number) {
     this.#volume = volume;
+    this.#crashes = volume.crashes;
     this.inode = inode;
     this.flags = flags;
     inode.opens++;
   }
 
   close(): void {
+    if (this.#volume.crashes !== this.#crashes) return; // a world that has lost power closes its files all the same
     this.inode.opens--;
     this.#volume.release(this.inode);
   }
@@ -168,6 +171,7 @@ export class SimFiles implements Directories, OpOwner {
     if (opcode === OP_OPENAT2) return this.#open(found, flags, mode);
     if (opcode === OP_MKDIRAT) {
       if (inode !== undefined) return DiskErrno.EEXIST;
+      if (found.directory.links === 0) return DiskErrno.ENOENT;
       volume.make('directory', found, words[6], this.#nowMs);
       return 0;
     }
@@ -188,6 +192,7 @@ export class SimFiles implements Directories, OpOwner {
     if (into === undefined) return Errno.EBADF;
     const to = this.#volume.find(into, other, true);
     if (typeof to === 'number') return to;
+    if (to.directory.links === 0) return DiskErrno.ENOENT;
     if (to.inode !== undefined && to.inode !== inode) {
       if ((words[7] & RENAME_NOREPLACE) !== 0) return DiskErrno.EEXIST;
       if (to.inode.isDirectory !== inode.isDirectory) {
@@ -207,7 +212,7 @@ export class SimFiles implements Directories, OpOwner {
     const writes = (flags & ACCESS) !== constants.O_RDONLY;
     let { inode } = found;
     if (inode === undefined) {
-      if ((flags & constants.O_CREAT) === 0) return DiskErrno.ENOENT;
+      if ((flags & constants.O_CREAT) === 0 || found.directory.links === 0) return DiskErrno.ENOENT;
       inode = volume.make('file', found, mode, this.#nowMs);
     } else if ((flags & constants.O_CREAT) !== 0 && (flags & constants.O_EXCL) !== 0) return DiskErrno.EEXIST;
     if (inode.isDirectory && writes) return DiskErrno.EISDIR;

@@ -280,6 +280,7 @@ for (const host of hosts()) {
       () => openDirectory('a\0b'),
       () => dir.open(''),
       () => dir.open(5),
+      () => dir.open('a/', { flags: 'w' }),
       () => dir.open('a'.repeat(1024)),
       () => dir.open('a', { flags: 'q' }),
       () => dir.open('a', { flags: 'toString' }),

@@ -136,6 +136,7 @@ test('a full disk', async () => {
     assert.equal((await dir.list()).length, 1, 'the temporary file is removed');
     await dir.remove('a');
     await dir.writeFile('b', 'b'.repeat(10_000));
+    await dir.rename('b', 'moved');
     assert.is((await rejection(dir.writeFile('c', 'c'))).errnoName, 'ENOSPC');
   });
   assert.throws(() => new SimDisk({ capacityBytes: -1 }), /capacityBytes/);
@@ -236,6 +237,217 @@ test('a sync that fails has lost what it was for', async () => {
     if (value === 'old') lost++;
   }
   assert.ok(lost > 0 && lost < 200, `${lost}`);
+});
+
+test('a later sync does not bring back what a failed one has lost', async () => {
+  let retried = 0;
+  const worked = (promise) =>
+    promise.then(
+      () => true,
+      () => false,
+    );
+  for (let seed = 1; seed <= 400; seed++) {
+    const disk = new SimDisk();
+    let isRetried = false;
+    await simulate({ seed, disk }, async () => (await openDirectory('/')).replaceFile('f', 'old'));
+    await simulate({ seed, disk, faults: { errno: 0.2 } }, async (world) => {
+      const dir = await openDirectory('/').catch(() => undefined);
+      const file = await dir?.open('f', { flags: 'r+' }).catch(() => undefined);
+      const isWritten = file !== undefined && (await worked(file.write('new')));
+      isRetried = isWritten && !(await worked(file.sync())) && (await worked(file.sync()));
+      await world.crash();
+    });
+    if (!isRetried) continue;
+    retried++;
+    assert.is((await simulate({ seed, disk }, async () => content(await openDirectory('/')))).value, 'old');
+  }
+  assert.ok(retried > 10, `${retried}`);
+});
+
+test('after a crash: an old rename that is synced late does not undo what was synced since', async () => {
+  for (const isLate of [true, false]) {
+    const seen = await crashes(
+      async (root) => {
+        for (const name of ['a', 'b']) await root.makeDirectory(name);
+        await root.sync();
+        const [a, b] = [await root.openDirectory('a'), await root.openDirectory('b')];
+        await a.replaceFile('f', 'one');
+        await a.rename('f', 'g', { into: b });
+        await a.replaceFile('f', 'two');
+        if (isLate) await b.sync();
+      },
+      async (root) => `${await root.readText('a/f')} ${await root.readText('b/g')}`,
+      100,
+    );
+    assert.equal(seen, { 'two one': 100 });
+  }
+});
+
+test('after a crash: what was moved out of a directory that is removed has a name, old or new', async () => {
+  const seen = await crashes(
+    async (root) => {
+      await root.makeDirectory('d');
+      await root.sync();
+      const dir = await root.openDirectory('d');
+      await dir.replaceFile('g', 'moved');
+      await dir.rename('g', 'h', { into: root });
+      await root.remove('d', { directory: true });
+    },
+    async (root) => {
+      const names = (await root.list()).map(({ name }) => name).sort();
+      return names.includes('d') ? `${names} ${await root.readText('d/g').catch(() => 'empty')}` : `${names}`;
+    },
+  );
+  assert.equal(Object.keys(seen).sort(), ['d,f moved', 'd,f,h empty', 'f,h']);
+});
+
+test('after a crash: directories that were moved about are each in one place', async () => {
+  const seen = await crashes(
+    async (root) => {
+      for (const name of ['a', 'b']) {
+        await root.makeDirectory(name);
+        await root.sync();
+        const dir = await root.openDirectory(name);
+        await dir.replaceFile('data', name);
+        await dir.close();
+      }
+      const b = await root.openDirectory('b');
+      await root.rename('a', 'a', { into: b });
+      await b.rename('a', 'a', { into: root });
+      const a = await root.openDirectory('a');
+      await root.rename('b', 'b', { into: a });
+    },
+    async (root) => {
+      const data = ['a', 'b', 'a/b', 'b/a'].map((path) => root.readText(`${path}/data`).catch(() => '-'));
+      return (await Promise.all(data)).join('');
+    },
+  );
+  assert.equal(Object.keys(seen).sort(), ['-b-a', 'a-b-', 'ab--'], 'a and b, one in the other, or the other way round');
+});
+
+/**
+ * What each name was, oldest first, as text or undefined, each with the change that made it so. A change is certain
+ * when all directories that it touches were synced: then the name is what it was then, or became since.
+ */
+class Names {
+  #changes = [];
+  #history = new Map();
+
+  get(path) {
+    return this.#history.get(path)?.at(-1).data;
+  }
+
+  change(edits) {
+    const change = { open: new Set(edits.map(([path]) => folderOf(path))) };
+    this.#changes.push(change);
+    for (const [path, data] of edits) {
+      const history = this.#history.get(path) ?? [{ data: undefined, change: { open: new Set() } }];
+      this.#history.set(path, [...history, { data, change }]);
+    }
+  }
+
+  sync(folder) {
+    for (const { open } of this.#changes) open.delete(folder);
+  }
+
+  possible(path) {
+    const history = this.#history.get(path) ?? [{ data: undefined, change: { open: new Set() } }];
+    return history.slice(history.findLastIndex(({ change }) => change.open.size === 0)).map(({ data }) => data);
+  }
+}
+
+const folderOf = (path) => path.slice(0, path.lastIndexOf('/') + 1);
+const FOLDERS = ['', 'd/', 'e/'];
+const PATHS = FOLDERS.flatMap((folder) => ['a', 'b', 'c'].map((name) => folder + name));
+
+test('after a crash: names are what a model holds possible, and nothing that was moved is gone', async () => {
+  let uncertain = 0;
+  for (let seed = 1; seed <= 400; seed++) {
+    const disk = new SimDisk();
+    const names = new Names();
+    const lasting = new Set(); // texts that had a name on the disk, and were only moved
+    await simulate({ seed, disk }, async (world) => {
+      const root = await openDirectory('/');
+      for (const name of ['d', 'e']) await root.makeDirectory(name);
+      await root.sync();
+      const folders = { '': root, 'd/': await root.openDirectory('d'), 'e/': await root.openDirectory('e') };
+      for (let i = 0; i < 60; i++) {
+        const [path, other, kind] = [PATHS[draw(9)], PATHS[draw(9)], draw(4)];
+        const [before, over] = [names.get(path), names.get(other)];
+        if (kind === 0) {
+          await folders[folderOf(path)].sync();
+          names.sync(folderOf(path));
+          for (const at of PATHS) {
+            const possible = names.possible(at);
+            if (possible.length === 1 && possible[0] !== undefined) lasting.add(possible[0]);
+          }
+        } else if (before === undefined) {
+          const file = await root.open(path, { flags: 'wx' });
+          await file.write(`${i}`);
+          await file.sync();
+          await file.close();
+          names.change([[path, `${i}`]]);
+        } else if (kind === 1) {
+          await root.remove(path);
+          names.change([[path, undefined]]);
+          lasting.delete(before);
+        } else if (path !== other) {
+          await root.rename(path, other);
+          names.change([
+            [path, undefined],
+            [other, before],
+          ]);
+          lasting.delete(over);
+        }
+      }
+      await world.crash();
+    });
+    const { value: found } = await simulate({ seed, disk }, async () => {
+      const root = await openDirectory('/');
+      return Promise.all(PATHS.map((path) => root.readText(path).catch(() => undefined)));
+    });
+    PATHS.forEach((path, i) => {
+      const possible = names.possible(path);
+      assert.ok(possible.includes(found[i]), `seed ${seed}: ${path} is ${found[i]}, not one of ${possible}`);
+      if (possible.length > 1) uncertain++;
+    });
+    for (const text of lasting) assert.ok(found.includes(text), `seed ${seed}: ${text} is gone`);
+    const texts = found.filter((text) => text !== undefined);
+    assert.is(new Set(texts).size, texts.length, `seed ${seed}: two names for one file: ${texts}`);
+  }
+  assert.ok(uncertain > 400, `${uncertain}`);
+});
+
+test('after a crash: nothing is open, and the room is that of what is left', async () => {
+  const disk = new SimDisk({ capacityBytes: 10_000 });
+  await simulate({ seed: 1, disk }, async (world) => {
+    const dir = await openDirectory('/');
+    for (const name of ['kept', 'gone']) {
+      await dir.replaceFile(name, 'x'.repeat(4000));
+      await dir.open(name);
+    }
+    await dir.remove('gone');
+    await dir.sync();
+    await world.crash();
+  });
+  await simulate({ seed: 1, disk }, async () => {
+    const dir = await openDirectory('/');
+    assert.is((await rejection(dir.writeFile('more', 'x'.repeat(6001)))).errnoName, 'ENOSPC');
+    await dir.remove('kept');
+    await dir.writeFile('more', 'x'.repeat(10_000));
+  });
+});
+
+test('nothing is made in a directory that was removed', async () => {
+  await simulate({ seed: 1 }, async () => {
+    const root = await openDirectory('/');
+    await root.makeDirectory('d');
+    await root.writeFile('f', 'x');
+    const dir = await root.openDirectory('d');
+    await root.remove('d', { directory: true });
+    const tries = [dir.writeFile('g', 'x'), dir.makeDirectory('g'), root.rename('f', 'g', { into: dir })];
+    for (const promise of tries) assert.is((await rejection(promise)).errnoName, 'ENOENT');
+  });
 });
 
 test('each machine has a disk of its own', async () => {
