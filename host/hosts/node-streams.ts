@@ -20,16 +20,31 @@ const NOTHING = new Uint8Array(0);
 class NodeStream implements Stream {
   readonly #socket: Socket;
   #owner: StreamOwner | undefined;
+  #flows = false;
 
   constructor(socket: Socket) {
     this.#socket = socket;
     socket.pause(); // before 'data' is listened to, which would let it flow
     socket.unref();
     socket.on('data', (chunk: Buffer) => this.#owner?.onData(chunk));
+    socket.push = this.#push;
     socket.on('end', () => this.#owner?.onEnd());
     socket.on('error', (error) => this.#owner?.onBroken(errnoOf(error)));
     socket.on('close', () => this.#owner?.onBroken(Errno.ECONNRESET));
   }
+
+  /**
+   * Where node:net puts what it has read. While it flows and nothing is kept, the bytes need not go through the stream:
+   * a tenth of a request's time in user mode. What comes before or after that, and the end, takes the stream's own way.
+   */
+  readonly #push = (chunk: Buffer | null): boolean => {
+    const socket = this.#socket;
+    if (chunk === null || !this.#flows || socket.readableLength !== 0 || this.#owner === undefined) {
+      return Socket.prototype.push.call(socket, chunk);
+    }
+    this.#owner.onData(chunk);
+    return true;
+  };
 
   get isDestroyed(): boolean {
     return this.#socket.destroyed;
@@ -45,10 +60,12 @@ class NodeStream implements Stream {
   }
 
   pause(): void {
+    this.#flows = false;
     this.#socket.pause();
   }
 
   resume(): void {
+    this.#flows = true;
     this.#socket.resume();
   }
 
