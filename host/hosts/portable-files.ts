@@ -189,7 +189,7 @@ export class PortableFiles implements Directories {
     if (parent !== undefined && root === undefined) return Errno.EBADF;
     if (root !== undefined && leadsOut(path)) return Errno.EXDEV;
     try {
-      const real = realpathSync.native(root === undefined ? path : join(root, path));
+      const real = realpathSync.native(root === undefined ? path : beneath(root, path));
       if (root !== undefined && !isBeneath(root, real)) return Errno.EXDEV;
       if (!statSync(real).isDirectory()) return -20; // ENOTDIR
       this.#roots[index] = real;
@@ -270,7 +270,7 @@ export class PortableFiles implements Directories {
       callback(Errno.EXDEV, '');
       return;
     }
-    const whole = join(root, path);
+    const whole = beneath(root, path);
     const found = (error: Failure, real: string) => {
       if (error) callback(errnoOf(error), '');
       else callback(isBeneath(root, real) ? 0 : Errno.EXDEV, real);
@@ -342,6 +342,11 @@ export class PortableFiles implements Directories {
   }
 }
 
+/** A path whose `..` and `.` are still in it: where they lead is the system's to say, as there may be links before. */
+function beneath(root: string, path: string): string {
+  return root + sep + path;
+}
+
 /** Whether the names alone lead out of where they begin. */
 function leadsOut(path: string): boolean {
   let depth = 0;
@@ -359,9 +364,10 @@ function isBeneath(root: string, real: string): boolean {
 
 /** struct statx, as far as operations.ts reads it. */
 function putStat(bytes: Buffer, at: number, stats: Stats): void {
+  const seconds = Math.floor(stats.mtimeMs / 1000); // before 1970, too, nanoseconds count on from a whole second
   bytes.fill(0, at, at + STATX_BYTES);
   bytes.writeUInt16LE(stats.mode & 0xffff, at + 28);
   bytes.writeBigUInt64LE(BigInt(stats.size), at + 40);
-  bytes.writeBigInt64LE(BigInt(Math.floor(stats.mtimeMs / 1000)), at + 112);
-  bytes.writeUInt32LE(Math.floor((stats.mtimeMs % 1000) * 1e6), at + 120);
+  bytes.writeBigInt64LE(BigInt(seconds), at + 112);
+  bytes.writeUInt32LE(Math.floor((stats.mtimeMs - seconds * 1000) * 1e6), at + 120);
 }

@@ -10,6 +10,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -225,6 +226,34 @@ for (const host of hosts()) {
     assert.is(await errnoOf(dir.stat('f/c')), 'ENOTDIR');
     assert.is(await errnoOf(openDirectory(path('f'))), 'ENOTDIR');
     assert.is(await errnoOf(openDirectory(path('none'))), 'ENOENT');
+  });
+
+  check('.. leads where it leads, links and all, and nothing is a directory that is none', async () => {
+    mkdirSync(path('sub/deep'), { recursive: true });
+    symlinkSync('sub/deep', path('link'));
+    writeFileSync(path('f'), 'upper');
+    writeFileSync(path('sub/f'), 'lower');
+    assert.is(await dir.readText('link/../f'), 'lower');
+    assert.is((await dir.stat('link/../f')).size, 5);
+    assert.is(await dir.readText('sub/../f'), 'upper');
+    await dir.writeFile('link/../made', 'x');
+    assert.equal(readdirSync(path('sub')).sort(), ['deep', 'f', 'made']);
+    const sub = await dir.openDirectory('link/..');
+    assert.is(await sub.readText('f'), 'lower');
+    await sub.close();
+    assert.is(await errnoOf(dir.open('none/../f')), 'ENOENT');
+    assert.is(await errnoOf(dir.open('f/../f')), 'ENOTDIR');
+    assert.is(await errnoOf(dir.open('f/.')), 'ENOTDIR');
+    assert.is(await errnoOf(dir.openDirectory('none/..')), 'ENOENT');
+    assert.is(await errnoOf(dir.stat('none/../f')), 'ENOENT');
+  });
+
+  check('times before 1970', async () => {
+    writeFileSync(path('f'), 'x');
+    for (const ms of [-500, -1000, -315_619_199_877]) {
+      utimesSync(path('f'), new Date(ms), new Date(ms));
+      assert.is((await dir.stat('f')).mtimeMs, ms);
+    }
   });
 
   check('replaceFile leaves the old content or the new one, and nothing beside it', async () => {
