@@ -59,6 +59,7 @@ const ERRNO: Record<number, readonly [name: string, text: string]> = {
   2: ['ENOENT', 'no such file or directory'],
   4: ['EINTR', 'interrupted by a signal; the next turn goes on'],
   5: ['EIO', 'input/output error of the device'],
+  6: ['ENXIO', 'no such device, or nobody reads from the pipe'],
   9: ['EBADF', 'the file slot is not granted or is closed'],
   11: ['EAGAIN', 'not now; try again'],
   12: ['ENOMEM', 'not enough memory, or RLIMIT_MEMLOCK (ulimit -l) is too low for the ring'],
@@ -72,6 +73,7 @@ const ERRNO: Record<number, readonly [name: string, text: string]> = {
   22: ['EINVAL', 'invalid argument, or the kernel is too old (io_uring needs 6.1)'],
   23: ['ENFILE', 'the system has too many open files'],
   24: ['EMFILE', 'this process has too many open files (ulimit -n), or the shard too many directories'],
+  26: ['ETXTBSY', 'a program that runs cannot be written to'],
   27: ['EFBIG', 'the file is too large'],
   28: ['ENOSPC', 'no space left on the device'],
   29: ['ESPIPE', 'a pipe or socket, which has no positions'],
@@ -94,6 +96,7 @@ const ERRNO: Record<number, readonly [name: string, text: string]> = {
   110: ['ETIMEDOUT', 'timed out'],
   111: ['ECONNREFUSED', 'nobody listens there'],
   113: ['EHOSTUNREACH', 'no route to the host'],
+  122: ['EDQUOT', 'no space is left of the quota'],
   125: ['ECANCELED', 'cancelled'],
 };
 

@@ -16,6 +16,7 @@ import {
   fdatasync,
   fsync,
   ftruncate,
+  link,
   lstat,
   mkdir,
   open,
@@ -49,7 +50,10 @@ const FILE_INDEX_ALLOC = -1;
 const SQE_CQE_SKIP_SUCCESS = 64;
 const AT_REMOVEDIR = 0x200;
 const MODE_MAX = 0o777;
+const SIZE_MAX = 2 ** 52 - 1; // Bun throws beyond it
 const EEXIST = -17;
+const EISDIR = -21;
+const EFBIG = -27;
 const ENOENT = -2;
 
 // Windows has none of these.
@@ -58,6 +62,8 @@ const O_DIRECTORY = constants.O_DIRECTORY ?? 0;
 const O_NONBLOCK = constants.O_NONBLOCK ?? 0;
 const { O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_TRUNC, O_APPEND } = constants;
 const OPEN_FLAGS = O_WRONLY | O_RDWR | O_CREAT | O_EXCL | O_TRUNC | O_APPEND | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK;
+
+const isDeno = 'Deno' in globalThis; // its unlink() removes an empty directory, too
 
 /** Whether an operation names files by a directory and a path. */
 export function isPathOp(opcode: number): boolean {
@@ -150,7 +156,8 @@ export class PortableOpenFile {
 
   truncate(op: Op, size: number): void {
     this.#begin(op);
-    ftruncate(this.#fd, size, (error) => this.#end(op, error ? errnoOf(error) : 0));
+    if (size > SIZE_MAX) this.#end(op, EFBIG);
+    else ftruncate(this.#fd, size, (error) => this.#end(op, error ? errnoOf(error) : 0));
   }
 
   close(): void {
@@ -325,19 +332,46 @@ export class PortableFiles implements Directories {
     const end = (error: Failure) => this.#pending.end(op, error ? errnoOf(error) : 0);
     this.#pending.begin(op);
     if (words[7] === 0) rename(whole, to, end);
-    else {
+    else this.#renameIfFree(op, whole, to, end);
+    return 0;
+  }
+
+  /**
+   * Node has no rename that leaves alone what is there. For a file, to link it and to remove the old name is as good:
+   * of two who want the name one gets it. What cannot be linked is renamed when nothing was there.
+   */
+  #renameIfFree(op: Op, from: string, to: string, end: (error: Failure) => void): void {
+    const look = () =>
       lstat(to, (error) => {
         if (!error) this.#pending.end(op, EEXIST);
-        else if (this.#pending.isOpen(op)) rename(whole, to, end);
+        else if (this.#pending.isOpen(op)) rename(from, to, end);
       });
-    }
-    return 0;
+    lstat(from, (error, stats) => {
+      if (error) end(error);
+      else if (!this.#pending.isOpen(op)) return;
+      else if (!stats.isFile()) look();
+      else {
+        link(from, to, (failure: Failure) => {
+          if (!failure) unlink(from, (error: Failure) => (error ? unlink(to, () => end(error)) : end(null)));
+          else if (errnoOf(failure) === EEXIST) end(failure);
+          else look(); // also where there are no hard links, or none to files of others
+        });
+      }
+    });
   }
 
   #remove(op: Op, whole: string, flags: number): number {
     if ((flags & ~AT_REMOVEDIR) !== 0 || op.len !== 0) return Errno.EINVAL;
     this.#pending.begin(op);
-    (flags === 0 ? unlink : rmdir)(whole, (error: Failure) => this.#pending.end(op, error ? errnoOf(error) : 0));
+    const end = (error: Failure) => this.#pending.end(op, error ? errnoOf(error) : 0);
+    if (flags !== 0) rmdir(whole, end);
+    else if (!isDeno) unlink(whole, end);
+    else {
+      lstat(whole, (error, stats) => {
+        if (!error && stats.isDirectory()) this.#pending.end(op, EISDIR);
+        else if (this.#pending.isOpen(op)) unlink(whole, end);
+      });
+    }
     return 0;
   }
 }

@@ -46,12 +46,21 @@ const SCRATCH_BYTES = 65_536;
 const HELD = 1;
 const FREE = 0;
 
-const errnos = new Map<string, number>();
-for (let errno = 1; errno < 134; errno++) errnos.set(errnoName(-errno), -errno);
+const ERRNO_END = 134;
 
-/** Linux's number for the error that Node names. What has no entry in errors.ts is EIO. */
+const errnos = new Map<string, number>();
+for (let errno = 1; errno < ERRNO_END; errno++) errnos.set(errnoName(-errno), -errno);
+
+/**
+ * Linux's number for the error that Node names. What has no entry in errors.ts has its number on Linux, which Deno says
+ * in the text only; elsewhere, where numbers differ, it is EIO.
+ */
 export function errnoOf(error: unknown): number {
-  return errnos.get(String((error as { code?: unknown } | null)?.code)) ?? Errno.EIO;
+  const { code, errno, message } = (error ?? {}) as { code?: unknown; errno?: unknown; message?: unknown };
+  const known = errnos.get(String(code));
+  if (known !== undefined || process.platform !== 'linux') return known ?? Errno.EIO;
+  const number = Number(errno ?? -Number(/\(os error (\d+)\)/.exec(String(message))?.[1]));
+  return number < 0 && number > -ERRNO_END ? number : Errno.EIO;
 }
 
 /** Who can end an operation before its time. */

@@ -1,5 +1,6 @@
 // featherstar/fs: the same directory seen through a shard and through node:fs.
 
+import { once } from 'node:events';
 import {
   existsSync,
   mkdirSync,
@@ -13,6 +14,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Runtime } from 'featherstar';
@@ -156,6 +158,15 @@ for (const host of hosts()) {
     await file.close();
   });
 
+  check('longer than a file system takes', async () => {
+    const file = await dir.open('f', { flags: 'w' });
+    for (const size of [2 ** 52, Number.MAX_SAFE_INTEGER]) {
+      assert.is(await errnoOf(file.truncate(size)), 'EFBIG');
+      assert.is(await errnoOf(file.write('x', { position: size })), 'EFBIG');
+    }
+    await file.close();
+  });
+
   check('sync, of content and of everything', async () => {
     const file = await dir.open('f', { flags: 'w' });
     await file.write('kept');
@@ -211,11 +222,39 @@ for (const host of hosts()) {
     assert.ok(existsSync(path('a/inside')));
     assert.is(await errnoOf(dir.remove('a', { directory: true })), 'ENOTEMPTY');
     assert.is(await errnoOf(dir.remove('none')), 'ENOENT');
+    await dir.makeDirectory('empty');
+    assert.is(await errnoOf(dir.remove('empty')), 'EISDIR');
+    await dir.remove('empty', { directory: true });
     for (const name of ['a/inside', 'a/link']) await dir.remove(name);
     await dir.remove('a/b', { directory: true });
     await a.close();
     await dir.remove('a', { directory: true });
     assert.equal(readdirSync(root), []);
+  });
+
+  check('replaces: false leaves alone what is there, also what comes at the same time', async () => {
+    for (let i = 0; i < 20; i++) {
+      const names = ['a', 'b', 'c'];
+      for (const name of names) writeFileSync(path(name), name);
+      const renames = names.map((name) => dir.rename(name, 'to', { replaces: false }));
+      const all = await Promise.allSettled(renames);
+      const won = names.filter((_, n) => all[n].status === 'fulfilled');
+      assert.is(won.length, 1);
+      for (const { reason } of all) if (reason !== undefined) assert.is(reason.errnoName, 'EEXIST');
+      assert.is(readFileSync(path('to'), 'utf8'), won[0]);
+      assert.equal(readdirSync(root).sort(), [...names.filter((name) => name !== won[0]), 'to']);
+      rmSync(path('to'));
+    }
+    rmSync(path('a'), { force: true });
+    mkdirSync(path('a'));
+    symlinkSync('none', path('link'));
+    assert.is(await errnoOf(dir.rename('a', 'link', { replaces: false })), 'EEXIST');
+    await dir.rename('a', 'moved', { replaces: false });
+    await dir.rename('link', 'other', { replaces: false });
+    assert.is((await dir.stat('moved')).kind, 'directory');
+    assert.is((await dir.stat('other')).kind, 'link');
+    assert.is(await errnoOf(dir.rename('none', 'x', { replaces: false })), 'ENOENT');
+    assert.is(await errnoOf(dir.rename('moved', 'moved', { replaces: false })), 'EEXIST');
   });
 
   check('what is made twice', async () => {
@@ -327,6 +366,16 @@ for (const host of hosts()) {
     ];
     for (const run of wrong) assert.is((await rejection(run())).code, 'FEATHERSTAR_OPTION', String(run));
     await file.close();
+  });
+
+  check('errors have their own names', async () => {
+    if (process.platform !== 'linux') return;
+    const server = createServer().listen(path('socket'));
+    await once(server, 'listening');
+    assert.is(await errnoOf(dir.open('socket')), 'ENXIO');
+    assert.is((await dir.stat('socket')).kind, 'other');
+    server.close();
+    await once(server, 'close');
   });
 
   check('a file that is longer than one wants', async () => {
