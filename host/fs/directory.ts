@@ -11,7 +11,7 @@ import { type AbortOptions, checkSignal, unlessAborted } from '../abort.js';
 import { FeatherstarError, optionError, systemError } from '../errors.js';
 import type { Directories, DirectoryEntry } from '../hosts/host.js';
 import { currentShard, type Shard } from '../shard.js';
-import { File } from './file.js';
+import { bytesOf, File } from './file.js';
 import {
   checkPath,
   type FileStat,
@@ -211,7 +211,10 @@ export class Directory {
 
   async #list(): Promise<DirectoryEntry[]> {
     try {
-      return await this.#table.list(this.#index);
+      checkOpen(this.#shard);
+      const entries = await this.#table.list(this.#index);
+      checkOpen(this.#shard); // or they may be of another directory that was opened as soon as this one was closed
+      return entries;
     } finally {
       this.#uses.end();
     }
@@ -219,7 +222,12 @@ export class Directory {
 
   /** The names in it are on the disk as they are: what was made, renamed and removed. */
   async sync({ signal }: AbortOptions = {}): Promise<void> {
-    const self = await this.#open('.', O_RDONLY | O_DIRECTORY, 0, checkSignal(signal));
+    checkSignal(signal)?.throwIfAborted();
+    await unlessAborted(this.#sync(signal), signal);
+  }
+
+  async #sync(signal: AbortSignal | undefined): Promise<void> {
+    const self = await this.#open('.', O_RDONLY | O_DIRECTORY, 0, signal);
     try {
       await self.sync({ signal });
     } finally {
@@ -234,6 +242,11 @@ export class Directory {
     if (!Number.isInteger(maxBytes) || maxBytes < 0 || maxBytes > READ_MAX_BYTES) {
       throw optionError('maxBytes', maxBytes, `an integer from 0 to ${READ_MAX_BYTES}`);
     }
+    checkSignal(signal)?.throwIfAborted();
+    return unlessAborted(this.#readFile(path, maxBytes, signal), signal);
+  }
+
+  async #readFile(path: string, maxBytes: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
     const file = await this.open(path, { signal });
     try {
       const pieces: Uint8Array[] = [];
@@ -255,11 +268,16 @@ export class Directory {
     return Buffer.from(await this.readFile(path, options)).toString('utf8');
   }
 
-  /** Writes a file in place: who reads it meanwhile, or after a crash, may see a part. See replaceFile(). */
+  /**
+   * Writes a file in place: who reads it meanwhile, or after a crash, may see a part. See replaceFile(). An abort rejects
+   * when the host has done with what it has begun, or that might come over what is written next.
+   */
   async writeFile(path: string, data: Uint8Array | string, options: OpenOptions = {}): Promise<void> {
-    const file = await this.open(path, { flags: 'w', ...options });
+    const { flags = 'w', mode, signal } = options;
+    const bytes = bytesOf(data); // before the file is cut
+    const file = await this.open(path, { flags, mode, signal });
     try {
-      await file.write(data, { signal: options.signal });
+      await file.write(bytes, { signal });
     } finally {
       await file.close();
     }
@@ -378,13 +396,17 @@ export class Directory {
   }
 }
 
+function checkOpen(shard: Shard): void {
+  if (shard.closed) throw new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed');
+}
+
 function checkMode(mode: unknown): number {
   if (Number.isInteger(mode) && (mode as number) >= 0 && (mode as number) <= MODE_MAX) return mode as number;
   throw optionError('mode', mode, 'permission bits, 0 to 0o777');
 }
 
 function open(shard: Shard, table: Directories, path: string, whole: string, parent?: number): Directory {
-  if (shard.closed) throw new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed');
+  checkOpen(shard);
   const index = table.open(path, parent);
   if (index < 0) throw systemError('open', index, whole);
   return new Directory(shard, table, index, whole);

@@ -33,6 +33,8 @@ export class File {
   readonly #appends: boolean;
   #cursor = 0;
   #last: Promise<unknown> = Promise.resolve();
+  /** When what was aborted has ended, if anything was. */
+  #late: Promise<void> | undefined;
 
   /** @internal directory.open() makes them. */
   constructor(shard: Shard, slot: number, path: string, appends: boolean) {
@@ -62,6 +64,7 @@ export class File {
   }
 
   async #readAt(into: Uint8Array, position: number, signal: AbortSignal | undefined): Promise<number> {
+    this.#uses.check();
     let at = 0;
     while (at < into.length) {
       const count = await this.#readPiece(into, at, position + at, signal);
@@ -91,8 +94,7 @@ export class File {
 
   /** Writes all of it; behind the end if the file was opened to append. Leave `data` alone until then. */
   async write(data: Uint8Array | string, { position, signal }: PositionOptions = {}): Promise<void> {
-    const bytes = typeof data === 'string' ? Buffer.from(data, 'utf8') : data;
-    if (!(bytes instanceof Uint8Array)) throw optionError('data', data, 'a string or a Uint8Array');
+    const bytes = bytesOf(data);
     checkSignal(signal)?.throwIfAborted();
     if (position !== undefined) await this.#writeAt(bytes, checkPosition(position), signal);
     else {
@@ -104,6 +106,7 @@ export class File {
   }
 
   async #writeAt(data: Uint8Array, position: number, signal: AbortSignal | undefined): Promise<void> {
+    this.#uses.check();
     for (let at = 0; at < data.length; ) at += await this.#writePiece(data, at, position + at, signal);
   }
 
@@ -121,18 +124,27 @@ export class File {
       signal,
       stage: (owner) => writeFile(shard, this.#slot, where, block.at, piece.length, owner),
       done: (written) => written,
+      onAbandoned: this.#onAbandoned,
     });
     if (count === 0) throw systemError(`write ${this.path}`, EIO); // it would never end
     return count;
   }
 
-  /** One after the other, whether the one before has failed or not. */
+  readonly #onAbandoned = (ended: Promise<void>): void => {
+    const before = this.#late;
+    this.#late = ended.then(() => before);
+  };
+
+  /**
+   * One after the other, whether the one before has failed or not. If that was aborted, when the host has done with it:
+   * else what it still writes might come behind what is asked next, and over it.
+   */
   async #inOrder<T>(signal: AbortSignal | undefined, run: () => Promise<T>): Promise<T> {
     const turn = this.#last.then(() => {
       signal?.throwIfAborted();
       return run();
     });
-    this.#last = turn.catch(() => undefined); // who asked is told; the next one goes on
+    this.#last = turn.catch(() => this.#late); // who asked is told; the next one goes on
     return unlessAborted(turn, signal);
   }
 
@@ -183,6 +195,13 @@ export class File {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+/** What is written, checked. */
+export function bytesOf(data: unknown): Uint8Array {
+  const bytes = typeof data === 'string' ? Buffer.from(data, 'utf8') : data;
+  if (bytes instanceof Uint8Array) return bytes;
+  throw optionError('data', data, 'a string or a Uint8Array');
 }
 
 function checkPosition(position: unknown): number {

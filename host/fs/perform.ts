@@ -83,8 +83,12 @@ export class Uses {
     return this.#isClosed;
   }
 
-  begin(): void {
+  check(): void {
     if (this.#isClosed) throw new FeatherstarError('FEATHERSTAR_CLOSED', `${this.#what} is closed`);
+  }
+
+  begin(): void {
+    this.check();
     this.#count++;
   }
 
@@ -127,6 +131,8 @@ export interface Job<T> {
   done(result: number): T;
   /** It has succeeded, and whoever asked has gone. */
   undo?(result: number): void;
+  /** Whoever asked has gone, and it goes on: until when. */
+  onAbandoned?(ended: Promise<void>): void;
 }
 
 class Operation<T> implements Owner, AbortListener {
@@ -138,6 +144,7 @@ class Operation<T> implements Owner, AbortListener {
   readonly #op: number;
   readonly #generation: number;
   #isSettled = false;
+  #end: (() => void) | undefined;
 
   constructor(shard: Shard, job: Job<T>, resolve: (value: T) => void, reject: (reason: unknown) => void) {
     this.#shard = shard;
@@ -169,6 +176,7 @@ class Operation<T> implements Owner, AbortListener {
     }
     job.block?.free();
     job.uses.end();
+    this.#end?.();
   }
 
   #settle(): void {
@@ -184,10 +192,16 @@ class Operation<T> implements Owner, AbortListener {
   }
 
   onSignal(signal: AbortSignal): void {
+    this.#job.onAbandoned?.(
+      new Promise((resolve) => {
+        this.#end = resolve;
+      }),
+    );
     this.#give(signal.reason);
   }
 
   onShutdown(): void {
+    this.#end?.(); // its event may not come any more
     this.#give(new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime closes'));
   }
 }
@@ -198,7 +212,7 @@ export function perform<T>(shard: Shard, job: Job<T>): Promise<T> {
     try {
       if (shard.closed) throw new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed');
       job.signal?.throwIfAborted();
-      if (job.uses.isClosed) job.uses.begin(); // throws
+      job.uses.check();
       new Operation(shard, job, resolve, reject);
     } catch (error) {
       job.block?.free();

@@ -341,6 +341,12 @@ for (const host of hosts()) {
 
   // --- bad input and limits ------------------------------------------------------------------------------------------
 
+  check('writeFile looks at what it is given before it cuts the file', async () => {
+    await dir.writeFile('f', 'content', { flags: undefined });
+    assert.is((await rejection(dir.writeFile('f', 5))).code, 'FEATHERSTAR_OPTION');
+    assert.is(readFileSync(path('f'), 'utf8'), 'content');
+  });
+
   check('bad arguments', async () => {
     const file = await dir.open('f', { flags: 'w+' });
     const wrong = [
@@ -404,7 +410,10 @@ for (const host of hosts()) {
     await writing.catch((error) => assert.is(error.code, 'FEATHERSTAR_CLOSED'));
     await closing;
     await file.close();
-    assert.is((await rejection(file.read(new Uint8Array(1)))).code, 'FEATHERSTAR_CLOSED');
+    for (const bytes of [0, 1]) {
+      assert.is((await rejection(file.read(new Uint8Array(bytes)))).code, 'FEATHERSTAR_CLOSED');
+      assert.is((await rejection(file.write('x'.repeat(bytes), { position: 0 }))).code, 'FEATHERSTAR_CLOSED');
+    }
     const other = await dir.openDirectory('.');
     await other.close();
     await other.close();
@@ -504,6 +513,9 @@ for (const host of hosts()) {
       await own.close();
       assert.ok(['written', 'FEATHERSTAR_CLOSED', 'FEATHERSTAR_SYSTEM'].includes(await writing));
       await file.close();
+      for (const run of [() => here.list(), () => here.stat('big'), () => here.openDirectory('.')]) {
+        assert.is((await rejection(run())).code, 'FEATHERSTAR_CLOSED');
+      }
       await here.close();
       await until(() => openFiles() <= files, 'the descriptors are closed');
     });
