@@ -269,8 +269,8 @@ export class Directory {
   }
 
   /**
-   * Writes a file in place: who reads it meanwhile, or after a crash, may see a part. See replaceFile(). An abort rejects
-   * when the host has done with what it has begun, or that might come over what is written next.
+   * Writes a file in place: who reads it meanwhile, or after a crash, may see a part. See replaceFile(). An abort
+   * rejects when the host has done with what it has begun, or that might come over what is written next.
    */
   async writeFile(path: string, data: Uint8Array | string, options: OpenOptions = {}): Promise<void> {
     const { flags = 'w', mode, signal } = options;
