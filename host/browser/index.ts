@@ -9,7 +9,7 @@ import type { ArgumentsOf, FunctionName, ResultOf, UntypedModule } from '../call
 import { makeMemory } from '../core-module.js';
 import { type ErrorCode, FeatherstarError, optionError } from '../errors.js';
 import type { DoorbellToken } from '../hosts/host.js';
-import type { Header, Limits } from '../layout.js';
+import { HEADER_STATES, type Header, type Limits, ShardState, SHARDS_MAX as STATES } from '../layout.js';
 import { checkLimits } from '../limits.js';
 import { checkIsolation, useModule } from './platform.js';
 import type { ErrorParts, FromShard, ToShard } from './protocol.js';
@@ -60,15 +60,26 @@ function errorOf({ name, message, code, stack, isOwn }: ErrorParts): Error {
 /** One worker, seen from the page. */
 class Member {
   readonly worker: Worker;
+  /** The lock that it holds while it lives. */
+  readonly lock = `featherstar ${crypto.randomUUID()}`;
+  /** When it runs no more, for whatever reason. */
+  readonly ended: Promise<void>;
+  readonly #index: number;
+  #onEnded = () => {};
+  #holdsLock = false;
   readonly #pending = new Map<number, Pending>();
   readonly #waiters = new Map<FromShard['type'], (message: FromShard) => void>();
   #failure: unknown;
   #id = 0;
 
   constructor(index: number) {
+    this.#index = index;
+    this.ended = new Promise((resolve) => {
+      this.#onEnded = resolve;
+    });
     this.worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: `shard ${index}` });
     this.worker.onmessage = ({ data }: { data: FromShard }) => this.#on(data);
-    this.worker.onerror = (event) => this.fail(new FeatherstarError('FEATHERSTAR_PEER_DOWN', event.message));
+    this.worker.onerror = (event) => this.#die(event.message);
   }
 
   say(message: ToShard, transfer: Transferable[] = []): void {
@@ -94,10 +105,30 @@ class Member {
   }
 
   #on(message: FromShard): void {
+    if (message.type === 'booted' && message.holdsLock) this.#watch();
     if (message.type === 'answer') this.#take(message.id)?.resolve(message.value);
     else if (message.type === 'threw') this.#take(message.id)?.reject(errorOf(message.error));
     else if (message.type === 'failed') this.fail(errorOf(message.error));
     else this.#waiters.get(message.type)?.(message);
+  }
+
+  /** Waits for the end of the worker. */
+  #watch(): void {
+    this.#holdsLock = true;
+    const onFree = () => {
+      this.fail(new FeatherstarError('FEATHERSTAR_PEER_DOWN', `shard ${this.#index} does not run any more`));
+      this.#onEnded();
+    };
+    navigator.locks.request(this.lock, onFree).catch(() => {
+      this.#holdsLock = false; // the page itself is refused
+    });
+  }
+
+  /** An exception that nobody caught ends a shard, as on a server. */
+  #die(why: string): void {
+    this.fail(new FeatherstarError('FEATHERSTAR_PEER_DOWN', `shard ${this.#index} died: ${why}`));
+    this.worker.terminate();
+    if (!this.#holdsLock) this.#onEnded(); // as good as it gets
   }
 
   #take(id: number): Pending | undefined {
@@ -126,6 +157,16 @@ export class BrowserRuntime<M extends object = UntypedModule> {
     this.header = header;
     this.shardCount = members.length;
     this.#members = members;
+    members.forEach((member, shard) => {
+      member.ended.then(() => this.#onEnd(shard));
+    });
+  }
+
+  /** A worker ended before its time: the other shards are told, as it is their calls that wait. */
+  #onEnd(shard: number): void {
+    if (this.#closing !== undefined) return;
+    Atomics.store(new Int32Array(this.memory.buffer, HEADER_STATES, STATES), shard, ShardState.STOPPED);
+    for (const member of this.#members) member.say({ type: 'peerDown', shard });
   }
 
   /**
@@ -202,7 +243,8 @@ async function bringUp(members: readonly Member[], { taskQuotaUs, ...start }: St
   const booted = await Promise.all(
     members.map((member, shard) => {
       const answer = member.next('booted');
-      member.say({ type: 'start', shard, shardCount: members.length, quotaNs: taskQuotaUs * 1000, originMs, ...start });
+      const quotaNs = taskQuotaUs * 1000;
+      member.say({ type: 'start', shard, shardCount: members.length, quotaNs, originMs, lock: member.lock, ...start });
       return answer;
     }),
   );

@@ -21,16 +21,19 @@ export interface StartMessage {
   quotaNs: number;
   /** When the page began, ms since 1970: the zero of all shards' clocks. */
   originMs: number;
+  /** What the worker holds while it lives, if it can: a lock of this name (worker.ts). */
+  lock: string;
 }
 
 export type ToShard =
   | StartMessage
   | { type: 'peers'; tokens: (DoorbellToken | undefined)[] }
+  | { type: 'peerDown'; shard: number }
   | { type: 'call'; id: number; name: string; args: unknown[] }
   | { type: 'stop' };
 
 export type FromShard =
-  | { type: 'booted'; tokens: DoorbellToken[] }
+  | { type: 'booted'; tokens: DoorbellToken[]; holdsLock: boolean }
   | { type: 'running' }
   | { type: 'answer'; id: number; value: unknown }
   | { type: 'threw'; id: number; error: ErrorParts }

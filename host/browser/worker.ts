@@ -31,7 +31,22 @@ function partsOf(thrown: unknown): ErrorParts {
   return { name, message, code: typeof code === 'string' ? code : undefined, stack, isOwn: FeatherstarError.is(error) };
 }
 
-function boot(message: StartMessage): void {
+/**
+ * Takes a lock for as long as this worker lives. A page has no event for a worker's end; but then its locks come free,
+ * in whatever way it ended, and not before its last step. False where the browser refuses locks.
+ */
+function holdLock(name: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const hold = () => {
+      resolve(true);
+      return new Promise(() => {});
+    };
+    navigator.locks.request(name, hold).catch(() => resolve(false));
+  });
+}
+
+async function boot(message: StartMessage): Promise<void> {
+  const holdsLock = await holdLock(message.lock);
   const { core, memory, shard: index, shardCount, quotaNs, originMs } = message;
   started = message;
   useModule(core);
@@ -55,7 +70,7 @@ function boot(message: StartMessage): void {
   shard.start();
   const tokens = shard.host.doorbells(shardCount);
   say(
-    { type: 'booted', tokens },
+    { type: 'booted', tokens, holdsLock },
     tokens.filter((token) => typeof token === 'object'),
   );
 }
@@ -79,6 +94,12 @@ async function call(id: number, name: string, args: unknown[]): Promise<void> {
   }
 }
 
+function peerDown(peer: number): void {
+  if (shard.closed) return;
+  shard.calls?.peerDown(peer);
+  shard.host.setPeer(peer, undefined);
+}
+
 function stop(): void {
   shard.shutDownOwners();
   shard.close();
@@ -89,8 +110,9 @@ function stop(): void {
 scope.onmessage = ({ data }) => {
   const fail = (error: unknown) => say({ type: 'failed', error: partsOf(error) });
   try {
-    if (data.type === 'start') boot(data);
+    if (data.type === 'start') boot(data).catch(fail);
     else if (data.type === 'peers') begin(data.tokens).catch(fail);
+    else if (data.type === 'peerDown') peerDown(data.shard);
     else if (data.type === 'call')
       call(data.id, data.name, data.args).catch(fail); // a value that cannot be cloned
     else stop();

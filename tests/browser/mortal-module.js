@@ -1,0 +1,35 @@
+// The shard module of death.test.js: ways to end, and calls that wait for whoever does.
+
+import { shard } from '../featherstar/host/browser/shard.js';
+
+export const add = (a, b) => a + b;
+export const never = () => new Promise(() => {});
+
+/** How a call to another shard ends. */
+export const outcome = (peer, name, ...args) =>
+  shard(peer)
+    .call(name, ...args)
+    .then(
+      (value) => value,
+      (error) => error.code,
+    );
+
+/** More calls than there is credit for. */
+export const outcomes = async (count, peer, name) => {
+  const codes = await Promise.all(Array.from({ length: count }, () => outcome(peer, name)));
+  return [codes.length, ...new Set(codes)];
+};
+
+export function fails() {
+  setTimeout(() => {
+    throw new Error('on purpose');
+  });
+}
+
+export const leaves = () => globalThis.close();
+
+export function loops() {
+  setTimeout(() => {
+    for (;;);
+  });
+}
