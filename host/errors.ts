@@ -130,6 +130,15 @@ function describe(value: unknown): string {
   return typeof value;
 }
 
+/** Something that was thrown and is no Error, as text. Some objects have none, and throw when they are asked. */
+export function textOf(thrown: unknown): string {
+  try {
+    return String(thrown);
+  } catch {
+    return Object.prototype.toString.call(thrown);
+  }
+}
+
 /** Result codes of the core (assembly/check.ts). */
 export const Code = { FULL: -5001, STALE: -5002, RANGE: -5003, NO_CREDIT: -5004, PEER_DOWN: -5005 } as const;
 

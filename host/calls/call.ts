@@ -7,7 +7,7 @@
 // Aborts must not wait for the calls that they end. So the core has one credit more for each peer than calls may use
 // (options.ts), and it carries the aborts, one at a time. It always comes back: a peer answers an abort at once.
 
-import { Code, FeatherstarError, fullError } from '../errors.js';
+import { Code, FeatherstarError, fullError, textOf } from '../errors.js';
 import { ABORT_CREDITS, CALL_BYTES, COUNTER_NAMES, MESSAGE_BYTES, MESSAGE_OFFSET, ReadyKind } from '../layout.js';
 import type { Shard } from '../shard.js';
 import { Line, type Reject, type Resolve, WaitingCall } from './call-line.js';
@@ -529,6 +529,6 @@ function abortedError(): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_ABORTED', 'the caller aborted, with a reason that cannot be sent');
 }
 
-function remoteError(value: unknown): FeatherstarError {
-  return new FeatherstarError('FEATHERSTAR_REMOTE', `the called function threw ${String(value)}`, { cause: value });
+export function remoteError(value: unknown): FeatherstarError {
+  return new FeatherstarError('FEATHERSTAR_REMOTE', `the called function threw ${textOf(value)}`, { cause: value });
 }

@@ -1,5 +1,7 @@
 // Failures that nobody awaits: reported always, and fatal only where the runtime's option `unhandled` says so.
 
+import { textOf } from '../errors.js';
+
 /**
  * Reports the failure of `what` when the current turn is over, unless `isSeen()` by then: a handle may be awaited a
  * moment after its task has failed.
@@ -13,7 +15,7 @@ export function reportUnhandled(
   setImmediate(() => {
     if (isSeen()) return;
     if (mode === 'throw') throw error;
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    const text = error instanceof Error ? (error.stack ?? error.message) : textOf(error);
     process.emitWarning(`${what} failed, and nobody awaits it: ${text}`, 'Featherstar');
   });
 }

@@ -227,6 +227,8 @@ for (const host of hosts()) {
       assert.match(type.stack, /on another shard; called from/);
       const text = await rejection(here.shard(1).call(name, 'text'));
       assert.equal([text.code, text.cause], ['FEATHERSTAR_REMOTE', 'just text']);
+      const mute = await rejection(here.shard(1).call(name, 'mute')); // its text is none, and asking for it throws
+      assert.equal([mute.code, mute.cause], ['FEATHERSTAR_REMOTE', { toString: null }]);
       const system = await rejection(here.shard(1).call(name, 'system'));
       assert.equal([system.code, system.errno, system.syscall], ['EPERM', -1, 'open']);
     }

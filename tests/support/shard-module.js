@@ -27,6 +27,7 @@ class OwnError extends Error {
 export function fail(how) {
   if (how === 'type') throw new TypeError('not this type');
   if (how === 'text') throw 'just text';
+  if (how === 'mute') throw { toString: null };
   if (how === 'function') throw () => {};
   if (how === 'system') {
     const error = new Error('no');
