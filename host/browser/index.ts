@@ -9,7 +9,7 @@ import type { ArgumentsOf, FunctionName, ResultOf, UntypedModule } from '../call
 import { makeMemory } from '../core-module.js';
 import { type ErrorCode, FeatherstarError, optionError } from '../errors.js';
 import type { DoorbellToken } from '../hosts/host.js';
-import { HEADER_STATES, type Header, type Limits, ShardState, SHARDS_MAX as STATES } from '../layout.js';
+import { HEADER_STATES, type Header, type Limits, ShardState } from '../layout.js';
 import { checkLimits } from '../limits.js';
 import { checkIsolation, useModule } from './platform.js';
 import type { ErrorParts, FromShard, ToShard } from './protocol.js';
@@ -35,6 +35,7 @@ export interface BrowserOptions {
 const SHARDS_MAX = 16;
 const TASK_QUOTA_US_MAX = 1_000_000;
 const PAGE_BYTES = 65_536;
+const GRACE_MS = 250;
 const PAGE_LIMITS: Partial<Limits> = {
   opSlots: 1024,
   timerSlots: 16_384,
@@ -57,6 +58,46 @@ function errorOf({ name, message, code, stack, isOwn }: ErrorParts): Error {
   return error;
 }
 
+function hostError(text: string, cause?: unknown): FeatherstarError {
+  return new FeatherstarError('FEATHERSTAR_HOST', text, { cause });
+}
+
+async function compileCore(url: URL | string): Promise<WebAssembly.Module> {
+  try {
+    return await WebAssembly.compileStreaming(fetch(url));
+  } catch (error) {
+    throw hostError(`${url} cannot be loaded as core.wasm: ${error}`, error);
+  }
+}
+
+/** Relative to the page, as it is the page that names it. */
+function moduleUrl(module: URL | string | undefined): string | undefined {
+  if (module === undefined) return undefined;
+  const base = typeof document === 'undefined' ? location.href : document.baseURI;
+  try {
+    return new URL(module, base).href;
+  } catch {
+    throw optionError('module', module, 'a URL');
+  }
+}
+
+function makeWorker(index: number): Worker {
+  try {
+    return new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: `shard ${index}` });
+  } catch (error) {
+    throw hostError(`the library has to be of the page's own origin: ${error}`, error);
+  }
+}
+
+/** Why start() rejects. Whatever ends a worker before all run, it was in the shard module. */
+function startError(error: unknown, module: string | undefined): FeatherstarError {
+  if (FeatherstarError.is(error) && error.code === 'FEATHERSTAR_HOST') return error;
+  const text = error instanceof Error ? error.message : String(error);
+  return new FeatherstarError('FEATHERSTAR_MODULE', `the shard module ${module} cannot be loaded: ${text}`, {
+    cause: error,
+  });
+}
+
 /** One worker, seen from the page. */
 class Member {
   readonly worker: Worker;
@@ -77,7 +118,7 @@ class Member {
     this.ended = new Promise((resolve) => {
       this.#onEnded = resolve;
     });
-    this.worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: `shard ${index}` });
+    this.worker = makeWorker(index);
     this.worker.onmessage = ({ data }: { data: FromShard }) => this.#on(data);
     this.worker.onerror = (event) => this.#die(event.message);
   }
@@ -99,8 +140,8 @@ class Member {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     const id = this.#id++;
     return new Promise((resolve, reject) => {
+      this.say({ type: 'call', id, name, args }); // throws what cannot be cloned
       this.#pending.set(id, { resolve, reject });
-      this.say({ type: 'call', id, name, args });
     });
   }
 
@@ -108,7 +149,7 @@ class Member {
     if (message.type === 'booted' && message.holdsLock) this.#watch();
     if (message.type === 'answer') this.#take(message.id)?.resolve(message.value);
     else if (message.type === 'threw') this.#take(message.id)?.reject(errorOf(message.error));
-    else if (message.type === 'failed') this.fail(errorOf(message.error));
+    else if (message.type === 'failed') this.#end(errorOf(message.error));
     else this.#waiters.get(message.type)?.(message);
   }
 
@@ -124,9 +165,15 @@ class Member {
     });
   }
 
-  /** An exception that nobody caught ends a shard, as on a server. */
-  #die(why: string): void {
-    this.fail(new FeatherstarError('FEATHERSTAR_PEER_DOWN', `shard ${this.#index} died: ${why}`));
+  /** An exception that nobody caught ends a shard, as on a server. Without one, its script was not to be had. */
+  #die(why: string | undefined): void {
+    const text = 'cannot be loaded: is it served, and with Cross-Origin-Embedder-Policy: require-corp as the page is?';
+    if (why === undefined) this.#end(hostError(`${new URL('./worker.js', import.meta.url)} ${text}`));
+    else this.#end(new FeatherstarError('FEATHERSTAR_PEER_DOWN', `shard ${this.#index} died: ${why}`));
+  }
+
+  #end(error: unknown): void {
+    this.fail(error);
     this.worker.terminate();
     if (!this.#holdsLock) this.#onEnded(); // as good as it gets
   }
@@ -141,6 +188,20 @@ class Member {
     this.#failure ??= error;
     for (const { reject } of this.#pending.values()) reject(error);
     this.#pending.clear();
+  }
+
+  /** In order if it answers; one that has failed, or is in a step that does not end, does not. */
+  async stop(): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise((resolve) => {
+      timer = setTimeout(resolve, GRACE_MS);
+    });
+    const stopped = this.next('stopped').catch(() => undefined);
+    this.say({ type: 'stop' });
+    await Promise.race([stopped, late]);
+    clearTimeout(timer);
+    this.fail(new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed'));
+    this.worker.terminate();
   }
 }
 
@@ -165,13 +226,14 @@ export class BrowserRuntime<M extends object = UntypedModule> {
   /** A worker ended before its time: the other shards are told, as it is their calls that wait. */
   #onEnd(shard: number): void {
     if (this.#closing !== undefined) return;
-    Atomics.store(new Int32Array(this.memory.buffer, HEADER_STATES, STATES), shard, ShardState.STOPPED);
+    Atomics.store(new Int32Array(this.memory.buffer, HEADER_STATES, this.shardCount), shard, ShardState.STOPPED);
     for (const member of this.#members) member.say({ type: 'peerDown', shard });
   }
 
   /**
-   * Starts a runtime. Rejects with FEATHERSTAR_HOST where the page is not cross-origin isolated, FEATHERSTAR_MODULE if
-   * the module cannot be loaded on some shard, FEATHERSTAR_OPTION for what it does not take.
+   * Starts a runtime. Rejects with FEATHERSTAR_HOST where the page is not cross-origin isolated or the library's own
+   * files cannot be had, FEATHERSTAR_MODULE if the module cannot be loaded on some shard, FEATHERSTAR_OPTION for what
+   * it does not take.
    */
   static async start<M extends object = UntypedModule>(options: BrowserOptions = {}): Promise<BrowserRuntime<M>> {
     const { shards = 2, module, sharedBytes = 1_048_576, taskQuotaUs = 500 } = options;
@@ -185,18 +247,18 @@ export class BrowserRuntime<M extends object = UntypedModule> {
       throw optionError('taskQuotaUs', taskQuotaUs, `a number from 0 to ${TASK_QUOTA_US_MAX}`);
     }
     const limits = checkLimits({ ...PAGE_LIMITS, ...options.limits });
+    const url = moduleUrl(module);
     checkIsolation();
-    const core = await WebAssembly.compileStreaming(fetch(options.core ?? new URL('../../core.wasm', import.meta.url)));
+    const core = await compileCore(options.core ?? new URL('../../core.wasm', import.meta.url));
     useModule(core);
     const { memory, header } = makeMemory(shards, limits, sharedBytes);
-    const members = Array.from({ length: shards }, (_, index) => new Member(index));
+    const members: Member[] = [];
     try {
-      await bringUp(members, { core, memory, module: module === undefined ? undefined : String(module), taskQuotaUs });
+      for (let index = 0; index < shards; index++) members.push(new Member(index));
+      await bringUp(members, { core, memory, module: url, taskQuotaUs });
     } catch (error) {
       for (const { worker } of members) worker.terminate();
-      throw FeatherstarError.is(error)
-        ? error
-        : new FeatherstarError('FEATHERSTAR_MODULE', String(error), { cause: error });
+      throw startError(error, url);
     }
     return new BrowserRuntime<M>(memory, header, members);
   }
@@ -215,15 +277,7 @@ export class BrowserRuntime<M extends object = UntypedModule> {
   }
 
   async #close(): Promise<void> {
-    await Promise.all(
-      this.#members.map(async (member) => {
-        const stopped = member.next('stopped').catch(() => undefined); // it had failed: it is gone already
-        member.say({ type: 'stop' });
-        await stopped;
-        member.fail(new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed'));
-        member.worker.terminate();
-      }),
-    );
+    await Promise.all(this.#members.map((member) => member.stop()));
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -2,8 +2,8 @@
 // peers' doorbells; the shard module is imported; then the shard serves calls, of its peers and of the page.
 
 import './globals.js';
-import { Calls } from '../calls/call.js';
-import { FeatherstarError } from '../errors.js';
+import { Calls, remoteError } from '../calls/call.js';
+import { FeatherstarError, textOf } from '../errors.js';
 import { alignClock } from '../hosts/host.js';
 import { readHeader } from '../layout.js';
 import { enterShard, Shard } from '../shard.js';
@@ -26,9 +26,16 @@ function say(message: FromShard, transfer: unknown[] = []): void {
 }
 
 function partsOf(thrown: unknown): ErrorParts {
-  const error: Error & { code?: unknown } = thrown instanceof Error ? thrown : new Error(String(thrown));
+  const error: Error & { code?: unknown } = thrown instanceof Error ? thrown : new Error(textOf(thrown));
+  const string = (value: unknown) => (typeof value === 'string' ? value : undefined); // what else it is may not clone
   const { name, message, code, stack } = error;
-  return { name, message, code: typeof code === 'string' ? code : undefined, stack, isOwn: FeatherstarError.is(error) };
+  return {
+    name: string(name) ?? 'Error',
+    message: string(message) ?? '',
+    code: string(code),
+    stack: string(stack),
+    isOwn: FeatherstarError.is(error),
+  };
 }
 
 /**
@@ -90,7 +97,7 @@ async function call(id: number, name: string, args: unknown[]): Promise<void> {
   try {
     say({ type: 'answer', id, value: await shard.calls?.call(shard.index, name, args) });
   } catch (error) {
-    say({ type: 'threw', id, error: partsOf(error) });
+    say({ type: 'threw', id, error: partsOf(error instanceof Error ? error : remoteError(error)) });
   }
 }
 
@@ -114,7 +121,7 @@ scope.onmessage = ({ data }) => {
     else if (data.type === 'peers') begin(data.tokens).catch(fail);
     else if (data.type === 'peerDown') peerDown(data.shard);
     else if (data.type === 'call')
-      call(data.id, data.name, data.args).catch(fail); // a value that cannot be cloned
+      call(data.id, data.name, data.args).catch(fail); // an error that cannot be read
     else stop();
   } catch (error) {
     fail(error);

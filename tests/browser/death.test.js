@@ -76,4 +76,28 @@ for (const [name, end] of Object.entries(ENDS)) {
   });
 }
 
+it('close() does not wait for a step that does not end', async () => {
+  const ms = await run(`
+    await own.call(1, 'loops');
+    await later(50);
+    const open = codeOf(own.call(1, 'never'));
+    const start = performance.now();
+    await within(5000, own.close());
+    const ms = performance.now() - start;
+    return (await open) === 'FEATHERSTAR_CLOSED' ? ms : await open;`);
+  assert.ok(ms < 2000, `${ms}`);
+});
+
+it('nothing that a function throws ends a shard', async () => {
+  const codes = await run(`
+    const codes = [];
+    for (const what of ['bare', 'mute', 'odd']) {
+      codes.push(await codeOf(own.call(1, 'throws', what)), await codeOf(own.call(0, 'outcome', 1, 'throws', what)));
+    }
+    codes.push(await codeOf(own.call(0, 'add', 1, 2)), await codeOf(own.call(1, 'add', 1, 2)));
+    return JSON.stringify(codes);`);
+  const remote = 'FEATHERSTAR_REMOTE';
+  assert.equal(JSON.parse(codes), [remote, remote, remote, remote, null, null, 3, 3]);
+});
+
 test.run();

@@ -33,3 +33,13 @@ export function loops() {
     for (;;);
   });
 }
+
+const THROWN = {
+  bare: () => Object.create(null),
+  mute: () => ({ toString: 5 }), // has no text
+  odd: () => Object.assign(new Error('odd'), { message: () => 'odd' }), // cannot be cloned
+};
+
+export function throws(what) {
+  throw THROWN[what]();
+}

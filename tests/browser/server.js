@@ -1,5 +1,6 @@
 // Serves the package, the example and these tests as they lie there, with the headers that let workers share memory, or
-// without. The contract's modules come with other imports: what a page has of what they ask for (contract-world.js).
+// without, or with them for the page alone. Pages of other origins may load the library. The contract's modules come
+// with other imports: what a page has of what they ask for (contract-world.js).
 
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -20,9 +21,10 @@ function bytesOf(path) {
 }
 
 export function open({ isolated = true } = {}) {
-  const headers = isolated ? ISOLATED : {};
   const server = createServer((request, response) => {
     const path = request.url === '/' ? '/index.html' : request.url;
+    const hasThem = isolated === 'page' ? extname(path) === '.html' : isolated;
+    const headers = { ...(hasThem ? ISOLATED : {}), 'access-control-allow-origin': '*' };
     try {
       const bytes = bytesOf(path);
       response.writeHead(200, { ...headers, 'content-type': TYPES[extname(path)] }).end(bytes);
