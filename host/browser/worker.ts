@@ -72,6 +72,7 @@ async function boot(message: StartMessage): Promise<void> {
     threadSpawn: () => -1, // the page starts them all
   });
   shard.core.boot(index, readNs());
+  shard.calls = new Calls(shard, shardCount); // they keep what peers that begin sooner ask for
   enterShard(shard);
   setShardCount(shardCount);
   shard.start();
@@ -86,9 +87,7 @@ async function begin(tokens: readonly unknown[]): Promise<void> {
   tokens.forEach((token, peer) => {
     if (peer !== shard.index) shard.host.setPeer(peer, token as never);
   });
-  const calls = new Calls(shard, started.shardCount);
-  shard.calls = calls;
-  calls.setModule(started.module === undefined ? {} : await import(started.module));
+  shard.calls?.setModule(started.module === undefined ? {} : await import(started.module));
   say({ type: 'running' });
 }
 

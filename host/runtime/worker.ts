@@ -51,6 +51,8 @@ handleThread(
     return shard.core;
   },
   () => {
+    offerParts();
+    shard.calls = new Calls(shard, data.shardCount); // they keep what peers that begin sooner ask for
     enterShard(shard);
     shard.start();
     const tokens = shard.host.doorbells(data.shardCount);
@@ -71,14 +73,11 @@ async function begin(tokens: (number | object | undefined)[]): Promise<void> {
   tokens.forEach((token, peer) => {
     if (peer !== data.shard) shard.host.setPeer(peer, token as never);
   });
-  offerParts();
-  const calls = new Calls(shard, data.shardCount);
-  shard.calls = calls;
   runtimeHere = new WorkerRuntime(shard, data.shardCount, data.host, signalLink);
   setRuntime(runtimeHere);
   if (data.stallMs > 0) shard.stepMark.nudge = () => say({ type: 'busy' });
   watcher = new Watcher(shard, data.stallMs);
-  calls.setModule(await importModule(data.module));
+  shard.calls?.setModule(await importModule(data.module));
   say({ type: 'running' });
 }
 

@@ -1,6 +1,7 @@
 // deadline: 180 s
 // Shards and calls between them, through the public surface.
 
+import { Worker } from 'node:worker_threads';
 import { blockOn, FeatherstarError, Runtime, runtime, sleep, spawn } from 'featherstar';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -52,6 +53,25 @@ for (const host of hosts()) {
         () => spawn(() => 1),
         (error) => error.code === 'FEATHERSTAR_NO_SHARD',
       );
+    }
+  });
+
+  test('a call to a shard that has not begun yet is kept for it', async () => {
+    const post = Worker.prototype.postMessage;
+    let begun = 0;
+    Worker.prototype.postMessage = function (message, transfer) {
+      const isLate = message.featherstar?.type === 'peers' && ++begun === 2;
+      setTimeout(() => post.call(this, message, transfer), isLate ? 200 : 0);
+    };
+    try {
+      const here = await within(Runtime.start({ host, shards: 3, module: url('early-module.js') }), 'start');
+      try {
+        assert.is(await within(here.shard(1).call('answered'), 'the call'), 3);
+      } finally {
+        await within(here.close({ timeoutMs: 100 }), 'close');
+      }
+    } finally {
+      Worker.prototype.postMessage = post;
     }
   });
 

@@ -65,6 +65,27 @@ it('a shard module that throws, or ends its worker, while it loads', async () =>
   assert.match(await load(`globalThis.close(); ${rest}`), /does not run any more/);
 });
 
+it('a call to a shard that has not begun yet is kept for it', async () => {
+  const answer = await page(`(async () => {
+    const { BrowserRuntime } = await import('/featherstar/host/browser/index.js');
+    const post = Worker.prototype.postMessage;
+    let begun = 0;
+    Worker.prototype.postMessage = function (message, transfer) {
+      const isLate = message.type === 'peers' && ++begun === 2;
+      setTimeout(() => post.call(this, message, transfer), isLate ? 200 : 0);
+    };
+    const late = new Promise((resolve) => setTimeout(resolve, 5000, 'it waits'));
+    const own = await BrowserRuntime.start({ module: 'early-module.js' });
+    try {
+      return await Promise.race([own.call(0, 'answered'), late]);
+    } finally {
+      Worker.prototype.postMessage = post;
+      await own.close();
+    }
+  })()`);
+  assert.is(answer, 3);
+});
+
 it("the library's own files cannot be had", async () => {
   const [code, message] = await starts("{ core: '/none.wasm' }");
   assert.is(code, 'FEATHERSTAR_HOST');
