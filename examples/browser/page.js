@@ -81,7 +81,7 @@ try {
         const result = await runtime.call(shard, name, ...args);
         say(`${name}(${args}) on shard ${shard} answered ${result.toLocaleString('en')}`);
       } catch (error) {
-        say(`${error.code}: ${error.message}`);
+        say(`${error.code ?? error.name}: ${error.message}`);
       }
     };
   }

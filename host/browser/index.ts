@@ -93,9 +93,8 @@ function makeWorker(index: number): Worker {
 function startError(error: unknown, module: string | undefined): FeatherstarError {
   if (FeatherstarError.is(error) && error.code === 'FEATHERSTAR_HOST') return error;
   const text = error instanceof Error ? error.message : String(error);
-  return new FeatherstarError('FEATHERSTAR_MODULE', `the shard module ${module} cannot be loaded: ${text}`, {
-    cause: error,
-  });
+  const what = module === undefined ? 'a shard cannot start' : `the shard module ${module} cannot be loaded`;
+  return new FeatherstarError('FEATHERSTAR_MODULE', `${what}: ${text}`, { cause: error });
 }
 
 /** One worker, seen from the page. */
