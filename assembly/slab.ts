@@ -27,7 +27,10 @@ export class Slab {
   used: u32;
 }
 
-/** Makes an empty slab of `slotCount` slots in zeroed memory of (slotCount + 1) * slotBytes. */
+/**
+ * Makes an empty slab of `slotCount` slots in (slotCount + 1) * slotBytes of zeros. Generations may be left of an
+ * earlier life, if they are even: handles of that life stay stale.
+ */
 export function slabInit(table: usize, slotBytes: u32, slotCount: u32): void {
   const slab = changetype<Slab>(table);
   slab.slotBytes = slotBytes;
@@ -38,17 +41,13 @@ export function slabInit(table: usize, slotBytes: u32, slotCount: u32): void {
 /** Takes a slot. Answers its index, or 0 when all are taken. Only generation and next are defined. */
 export function slabTake(table: usize, slotBytes: u32): u32 {
   const slab = changetype<Slab>(table);
-  let index = slab.free;
-  if (index != 0) {
-    const slot = changetype<Link>(table + index * slotBytes);
-    slab.free = slot.next;
-    slot.generation = (slot.generation + 1) & GENERATION_MASK;
-  } else {
-    index = slab.fresh;
-    if (index > slab.limit) return 0;
-    slab.fresh = index + 1;
-    changetype<Link>(table + index * slotBytes).generation = 1;
-  }
+  const isFresh = slab.free == 0;
+  const index = isFresh ? slab.fresh : slab.free;
+  if (index > slab.limit) return 0;
+  const slot = changetype<Link>(table + index * slotBytes);
+  if (isFresh) slab.fresh = index + 1;
+  else slab.free = slot.next;
+  slot.generation = (slot.generation + 1) & GENERATION_MASK;
   slab.used++;
   return index;
 }

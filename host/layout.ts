@@ -75,6 +75,7 @@ export const SHARDS_MAX = 64;
 export const HEADER = 4096;
 export const HEADER_STATES = HEADER + 512;
 export const HEADER_SCRATCH = HEADER + 1024;
+export const MESH = 8192;
 export const SEND_STAGGER = 192;
 export const CALL_BYTES = 128;
 export const MESSAGE_OFFSET = 32;
@@ -111,7 +112,7 @@ export const Control = {
 } as const;
 
 /** What the host keeps in the control block, behind the core's words (which end at 264): on lines of its own. */
-export const HostControl = { sendBuffersUsed: 320, watched: 324 } as const;
+export const HostControl = { sendBuffersUsed: 320, watched: 324, births: 328 } as const;
 
 // The two lines behind that are the host's too: which step of a task the shard is in (stall.ts). Written by the shard,
 // read by anyone; a word that the sampler of `HostControl` reads is never in a line that each step writes.
@@ -121,7 +122,8 @@ export const HostControl = { sendBuffersUsed: 320, watched: 324 } as const;
 export const STEP_OFFSET = 384;
 export const STEP_NAME_BYTES = 112;
 
-/** Offset of the number of taken slots in a table of the core (assembly/slab.ts). */
+/** Offsets in the head of a table of the core (assembly/slab.ts): the first slot never taken; how many are taken. */
+export const SLAB_FRESH = 12;
 export const SLAB_USED = 16;
 /** Offset in the control block of the calls that peers have not answered yet. */
 export const OPEN_CALLS = 24;

@@ -45,6 +45,7 @@ const MORE_WORK_TASKS = 1; // assembly/layout.ts, MoreWork
 const MORE_WORK_BLOCKED = 4;
 const QUOTA_MIN_NS = 1000; // less would be over before the first task
 const SEND_BUFFERS_USED = HostControl.sendBuffersUsed >> 2;
+const BIRTHS = HostControl.births >> 2;
 const READY_TAIL = Control.readyTail >> 2;
 const READY_HEAD = Control.readyHead >> 2;
 const NOW_NS = Control.nowNs >> 3;
@@ -65,6 +66,8 @@ export class Shard {
   readonly words: Int32Array;
   readonly doubles: Float64Array;
   readonly unhandled: 'warn' | 'throw';
+  /** Numbers by which others know something of this shard's begin here, and higher each time that it is started. */
+  readonly numbersFrom: number;
   /** Set by the runtime when it has peers; undefined on a runtime of one shard. */
   calls: Calls | undefined;
 
@@ -92,6 +95,7 @@ export class Shard {
     this.words = new Int32Array(memory.buffer);
     this.doubles = new Float64Array(memory.buffer);
     this.#control = new Int32Array(memory.buffer, this.base, 128);
+    this.numbersFrom = this.#control[BIRTHS] * 2 ** 32 + 1;
     this.#clock = new Float64Array(memory.buffer, this.base, 64);
     this.#ready = new Int32Array(memory.buffer, this.base + header.readyOffset, header.readySlots * 4);
     this.#readyMask = header.readySlots - 1;

@@ -75,14 +75,12 @@ export class BrowserHost implements ShardHost {
     throw new FeatherstarError('FEATHERSTAR_HOST', 'the host browser has no sockets');
   }
 
-  doorbells(shardCount: number): DoorbellToken[] {
-    return Array.from({ length: shardCount }, (_, peer) => {
-      if (peer === this.#shard) return -1; // nobody rings at home
-      const { port1, port2 } = new MessageChannel();
-      port1.onmessage = this.#loop.schedule;
-      this.#doorbells.push(port1);
-      return port2;
-    });
+  doorbell(peer: number): DoorbellToken {
+    if (peer === this.#shard) return -1; // nobody rings at home
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = this.#loop.schedule;
+    this.#doorbells.push(port1);
+    return port2;
   }
 
   setPeer(peer: number, token: DoorbellToken | undefined): void {

@@ -76,7 +76,7 @@ async function boot(message: StartMessage): Promise<void> {
   enterShard(shard);
   setShardCount(shardCount);
   shard.start();
-  const tokens = shard.host.doorbells(shardCount);
+  const tokens = Array.from({ length: shardCount }, (_, peer) => shard.host.doorbell(peer));
   say(
     { type: 'booted', tokens, holdsLock },
     tokens.filter((token) => typeof token === 'object'),

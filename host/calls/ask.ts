@@ -20,9 +20,10 @@ interface Open {
 
 class Asks implements Owner {
   readonly #open = new Map<number, Open>();
-  #next = 1;
+  #next: number;
 
   constructor(shard: Shard) {
+    this.#next = shard.numbersFrom;
     shard.register(this);
     (shard.calls as Calls).onPeerDown((peer) => this.#rejectAll((open) => open.peer === peer, downError(peer)));
   }

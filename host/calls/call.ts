@@ -8,7 +8,17 @@
 // (options.ts), and it carries the aborts, one at a time. It always comes back: a peer answers an abort at once.
 
 import { Code, FeatherstarError, fullError, textOf } from '../errors.js';
-import { ABORT_CREDITS, CALL_BYTES, COUNTER_NAMES, MESSAGE_BYTES, MESSAGE_OFFSET, ReadyKind } from '../layout.js';
+import {
+  ABORT_CREDITS,
+  CALL_BYTES,
+  COUNTER_NAMES,
+  HEADER_STATES,
+  MESH,
+  MESSAGE_BYTES,
+  MESSAGE_OFFSET,
+  ReadyKind,
+  ShardState,
+} from '../layout.js';
 import type { Shard } from '../shard.js';
 import { Line, type Reject, type Resolve, WaitingCall } from './call-line.js';
 import { type CallOptions, GivenSignals, signalsAmong, Watch } from './call-signals.js';
@@ -80,6 +90,7 @@ export class Calls {
   readonly #given = new GivenSignals();
   readonly #down: boolean[] = [];
   readonly #dying = new Set<number>(); // down, and perhaps with answers that nobody has read yet
+  readonly #lives: number[]; // how many of each peer have ended: who asked may be an earlier one than who runs now
   readonly #onDown = new Set<(peer: number) => void>();
   #held: HeldReply[] = [];
   readonly #functions = new Functions();
@@ -97,6 +108,11 @@ export class Calls {
     this.#callsWord = (shard.base + header.callsOffset) >>> 2;
     this.#credits = header.creditCount - ABORT_CREDITS;
     this.#openAt = new Array(shardCount).fill(0);
+    this.#lives = new Array(shardCount).fill(0);
+    const states = new Int32Array(shard.memory.buffer, HEADER_STATES, shardCount);
+    states.forEach((state, peer) => {
+      this.#down[peer] = state === ShardState.STOPPED; // died before this shard was started again
+    });
     this.#waiting = Array.from({ length: shardCount }, () => new Line());
     this.#aborts = Array.from({ length: shardCount }, () => ({ waiting: [], isOut: false }));
   }
@@ -374,6 +390,7 @@ export class Calls {
     const method = words[slot + MESSAGE_WORD] >>> 16;
     const payload = words[slot + PAYLOAD_WORD] >>> 0;
     const peer = words[slot + PEER_WORD];
+    const life = this.#lives[peer];
     let numbers: number[] | undefined;
     let guests: SharedBytes[] | undefined;
     let result: unknown;
@@ -392,10 +409,10 @@ export class Calls {
     }
     if (typeof result === 'object' && result !== null && status === OK && isThenable(result)) {
       result.then(
-        (value) => this.#end(index, OK, value, peer, numbers, guests),
-        (error) => this.#end(index, THREW, error, peer, numbers, guests),
+        (value) => this.#end(index, OK, value, peer, life, numbers, guests),
+        (error) => this.#end(index, THREW, error, peer, life, numbers, guests),
       );
-    } else this.#end(index, status, result, peer, numbers, guests);
+    } else this.#end(index, status, result, peer, life, numbers, guests);
   }
 
   /** The function has ended. `numbers`, `guests`: the signals and bytes by reference that it was lent. */
@@ -404,10 +421,12 @@ export class Calls {
     status: number,
     value: unknown,
     peer: number,
+    life: number,
     numbers: number[] | undefined,
     guests: SharedBytes[] | undefined,
   ): void {
-    if (numbers !== undefined) this.#given.close(peer, numbers);
+    const isLate = life !== this.#lives[peer];
+    if (numbers !== undefined && !isLate) this.#given.close(peer, numbers);
     if (this.#shard.closed) return;
     let length: number;
     let outcome = status;
@@ -418,9 +437,13 @@ export class Calls {
       outcome = THREW;
       length = this.#encoder.value(error);
     }
-    if (this.#encoder.moves !== undefined) moveAll(this.#encoder.moves, peer);
+    const { moves } = this.#encoder;
+    if (moves !== undefined && isLate) for (const bytes of moves) bytes.dispose();
+    else if (moves !== undefined) moveAll(moves, peer);
     if (guests !== undefined) for (const guest of guests) guest.endOfCall();
-    this.#sendReply(index, outcome, length);
+    if (isLate)
+      this.#shard.core.callReply(index, THREW, 0, 0); // frees the slot; for a later life it is stale
+    else this.#sendReply(index, outcome, length);
   }
 
   #sendReply(index: number, status: number, length: number): void {
@@ -483,6 +506,23 @@ export class Calls {
     else shard.beforeNextTurn(() => queueMicrotask(() => this.#bury(peer)), true); // they run behind the turn
   }
 
+  /** Nothing is left here of a shard that died, or of one that is about to be known to have. */
+  whenBuried(peer: number): Promise<void> {
+    if (this.#down[peer] && !this.#dying.has(peer)) return Promise.resolve();
+    return new Promise((resolve) => {
+      const off = this.onPeerDown((gone) => {
+        if (gone !== peer) return;
+        off();
+        resolve();
+      });
+    });
+  }
+
+  /** A shard that was buried runs again. */
+  peerUp(peer: number): void {
+    this.#down[peer] = false;
+  }
+
   /** This shard takes no more turns. */
   close(): void {
     for (const peer of this.#dying) this.#bury(peer);
@@ -508,7 +548,17 @@ export class Calls {
       call.reject(downError(peer));
     }
     this.#given.peerDown(peer, downError(peer));
+    this.#lives[peer]++;
+    this.#clearRing(peer, this.#shard.index);
+    this.#clearRing(this.#shard.index, peer);
     for (const callback of [...this.#onDown]) callback(peer);
+  }
+
+  /** A dead shard writes and reads no ring, so both of the pair's are ours; the next life begins with empty ones. */
+  #clearRing(from: number, to: number): void {
+    const { bytes, header } = this.#shard;
+    const at = MESH + (from * header.shardCount + to) * header.ringBytes;
+    bytes.fill(0, at, at + header.ringBytes);
   }
 
   /** Signals that functions called by peers have at the moment. */

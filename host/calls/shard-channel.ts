@@ -50,7 +50,7 @@ function homes(shard: Shard): Homes {
   let all = homesOf.get(shard);
   if (all === undefined) {
     const channels: Homes['channels'] = new Map();
-    all = { channels, next: 1 };
+    all = { channels, next: shard.numbersFrom };
     homesOf.set(shard, all);
     (shard.calls as Calls).onPeerDown((peer) => {
       for (const channel of channels.values()) channel.onPeerDown(peer);

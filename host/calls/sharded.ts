@@ -116,7 +116,7 @@ export class Sharded<T> {
       throw new FeatherstarError('FEATHERSTAR_MODULE', `the shard module exports no class ${JSON.stringify(name)}`);
     }
     made++;
-    const id = made * shardCount + self; // no other shard makes this number
+    const id = (shard.numbersFrom + made) * shardCount + self; // no other shard makes this number
     let failures = await onEach(shard, shardCount, 'create', id, name, args);
     if (failures.length === 0) failures = await onEach(shard, shardCount, 'begin', id, name);
     if (failures.length === 0) return running(shard, id, name).handle as unknown as Sharded<Instance<S>>;

@@ -1,7 +1,8 @@
 // Large bytes by reference. allocate() takes a block of the shared memory; a call or a result that holds it moves it to
 // the other shard, which reads and writes it in place; disposed of there, it goes back to the shard that it came from.
 //
-//   block   holder u32 | 12 unused | bytes      holder: a shard + 1; 0: nobody, and its home takes it back
+//   block   holder u32 | power u32 | 8 unused | bytes      holder: a shard + 1; 0: nobody, and its home takes it back
+//                                                          power: 2 ** power bytes, with header; written by its home
 //
 // Exactly one handle is alive for a block, on the shard that holds it. Giving back is one atomic store and no message:
 // the home looks when it wants a block and has none. Each shard's part of the memory lies behind the core's plan, and
@@ -12,6 +13,7 @@
 import { FeatherstarError, fullError, optionError } from '../errors.js';
 import { HEADER_STATES, SHARDS_MAX, ShardState } from '../layout.js';
 import { currentShard, findShard, type Shard } from '../shard.js';
+import type { Calls } from './call.js';
 
 const HEADER_BYTES = 16;
 const SMALLEST_POWER = 12; // 4 KiB
@@ -36,6 +38,21 @@ class Pool {
     const bytes = (memory.buffer.byteLength - first) / header.shardCount;
     this.#fresh = first + shard.index * bytes;
     this.#end = this.#fresh + bytes;
+    this.#inherit();
+    (shard.calls as Calls).onPeerDown(() => this.#sweep()); // now, while it is known that its holder died
+  }
+
+  /** The blocks of this shard's earlier lives: what others hold stays theirs. Behind the last one lies a 0. */
+  #inherit(): void {
+    const { words, index } = this.#shard;
+    for (let power = 0; this.#fresh < this.#end; this.#fresh += 2 ** power) {
+      power = words[(this.#fresh >>> 2) + 1];
+      if (power === 0) return;
+      this.#powers.set(this.#fresh, power);
+      this.#free[power] ??= [];
+      if (this.#holder(this.#fresh) === index + 1) this.#setHolder(this.#fresh, 0);
+      this.#lent.set(this.#fresh, power);
+    }
   }
 
   #holder(block: number): number {
@@ -59,6 +76,7 @@ class Pool {
     const block = this.#fresh;
     if (block + 2 ** power > this.#end) throw fullError('shared bytes (sharedBytes)');
     this.#fresh += 2 ** power;
+    this.#shard.words[(block >>> 2) + 1] = power;
     this.#powers.set(block, power);
     return block;
   }

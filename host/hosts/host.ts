@@ -106,8 +106,8 @@ export interface ShardHost {
   bindDatagrams?(options: DatagramOptions): Bound | Promise<Bound>;
   /** Without it the host has no files. */
   readonly directories?: Directories;
-  /** What peers need to wake this shard: one for each peer, in shard order. */
-  doorbells(shardCount: number): DoorbellToken[];
+  /** What a peer needs to wake this shard. A second one for the same peer takes the place of the first. */
+  doorbell(peer: number): DoorbellToken;
   /** How this shard wakes `peer`; undefined: not any more. */
   setPeer(peer: number, token: DoorbellToken | undefined): void;
   /** Whether this shard keeps its thread alive. */

@@ -53,7 +53,7 @@ export class PortableHost implements ShardHost {
   readonly #shard: number;
   readonly #window: PortableWindow;
   readonly #gate: PortableGate;
-  readonly #doorbells: MessagePort[] = [];
+  readonly #doorbells = new Map<number, MessagePort>();
   readonly #peers: (MessagePortLike | undefined)[] = [];
   readonly #loop: TurnLoop;
   /** The loop's own: the core imports it as it is. */
@@ -99,21 +99,20 @@ export class PortableHost implements ShardHost {
     this.unref();
     this.#loop.close();
     this.#gate.close();
-    for (const port of this.#doorbells) port.close();
+    for (const port of this.#doorbells.values()) port.close();
     this.#peers.length = 0;
   }
 
   // --- peers ---------------------------------------------------------------------------------------------------------
 
-  doorbells(shardCount: number): DoorbellToken[] {
-    return Array.from({ length: shardCount }, (_, peer) => {
-      if (peer === this.#shard) return -1; // nobody rings at home
-      const { port1, port2 } = new MessageChannel();
-      port1.on('message', this.#loop.schedule);
-      port1.unref();
-      this.#doorbells.push(port1);
-      return port2;
-    });
+  doorbell(peer: number): DoorbellToken {
+    if (peer === this.#shard) return -1; // nobody rings at home
+    const { port1, port2 } = new MessageChannel();
+    port1.on('message', this.#loop.schedule);
+    port1.unref();
+    this.#doorbells.get(peer)?.close();
+    this.#doorbells.set(peer, port1);
+    return port2;
   }
 
   setPeer(peer: number, token: DoorbellToken | undefined): void {

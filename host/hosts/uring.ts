@@ -156,8 +156,8 @@ export class UringHost implements ShardHost {
     return answer;
   }
 
-  doorbells(shardCount: number): DoorbellToken[] {
-    return new Array(shardCount).fill(this.#ring.fd);
+  doorbell(): DoorbellToken {
+    return this.#ring.fd;
   }
 
   setPeer(peer: number, token: DoorbellToken | undefined): void {

@@ -17,7 +17,7 @@ function homeOf(shard: Shard): Home {
   let home = homes.get(shard);
   if (home === undefined) {
     const connections: Home['connections'] = new Map();
-    home = { connections, next: 1 };
+    home = { connections, next: shard.numbersFrom };
     homes.set(shard, home);
     (shard.calls as Calls).onPeerDown((peer) => {
       for (const [id, entry] of connections) if (entry.peer === peer) forget(shard, id)?.close();

@@ -28,6 +28,8 @@ export type FromWorker =
   | { type: 'signalWanted'; name: SignalName; isWanted: boolean }
   | { type: 'signalWaited'; names: readonly SignalName[] }
   | { type: 'signalDone'; name: SignalName }
+  | { type: 'buried'; number: number; token: DoorbellToken } // nothing of a dead shard is left here; how its next life rings this one
+  | { type: 'welcomed'; number: number } // that life is known here
   | { type: 'drained'; failures: string[] } // what onClose() registered has ended
   | { type: 'cancelled' } // runtime.signal has aborted, and what was open is closed
   | { type: 'stopped'; left: Holdings };
@@ -35,6 +37,8 @@ export type FromWorker =
 export type ToWorker =
   | { type: 'peers'; tokens: (DoorbellToken | undefined)[] } // how this shard rings each peer
   | { type: 'peerDown'; shard: number }
+  | { type: 'bury'; shard: number; number: number } // say when what it left is gone: it is to be started again
+  | { type: 'peerUp'; shard: number; number: number; token: DoorbellToken } // how it is rung
   | { type: 'busy' } // the same of shard 0
   | { type: 'signal'; name: SignalName }
   | { type: 'drain'; timeoutMs: number }

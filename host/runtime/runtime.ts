@@ -18,6 +18,7 @@ import { HEADER_STATES, SHARDS_MAX, ShardState } from '../layout.js';
 import { enterShard, findShard, Shard } from '../shard.js';
 import { type Pinning, pinCaller, planPinning, startThreadPool } from './cpus.js';
 import { type Checked, checkOptions, checkTimeout, type RuntimeOptions } from './options.js';
+import { restart } from './restart.js';
 import { type CloseReport, quiet, shutDown } from './shutdown.js';
 import { SignalBoard, SignalHub, type SignalLink } from './signal-board.js';
 import { readStats, type ShardStats } from './stats.js';
@@ -151,11 +152,21 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
   readonly #workers: (Worker | undefined)[];
   readonly #states: Int32Array;
   readonly #shutdownTimeoutMs: number;
+  readonly #startThread: (shard: number) => Worker;
+  readonly #onShardDown: ((shard: number) => unknown)[] = [];
+  #restarting: Promise<unknown> = Promise.resolve();
+  #newborn: Worker | undefined;
   #closing: Promise<CloseReport> | undefined;
   readonly #saysPinning: boolean;
   #unpin: (() => void) | undefined;
 
-  private constructor(own: Shard, options: Checked, workers: (Worker | undefined)[], pinning: Pinning) {
+  private constructor(
+    own: Shard,
+    options: Checked,
+    workers: (Worker | undefined)[],
+    pinning: Pinning,
+    startThread: (shard: number) => Worker,
+  ) {
     const hub = new SignalHub((shard, name) => {
       const worker = workers[shard];
       if (worker !== undefined) tell(worker, { type: 'signal', name });
@@ -171,13 +182,15 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     this.#saysPinning = options.cpuset !== 'auto' || pinning.cpus.some((cpu) => cpu !== undefined);
     this.#workers = workers;
     this.#shutdownTimeoutMs = options.shutdownTimeoutMs;
+    this.#startThread = startThread;
     this.#states = new Int32Array(own.memory.buffer, HEADER_STATES, SHARDS_MAX);
     workers.forEach((worker, shard) => {
-      if (worker !== undefined) this.#listenTo(worker, shard, hub.link(shard));
+      if (worker !== undefined) this.#listenTo(worker, shard);
     });
   }
 
-  #listenTo(worker: Worker, shard: number, link: SignalLink): void {
+  #listenTo(worker: Worker, shard: number): void {
+    const link = this.#hub.link(shard);
     onMessage(worker, (message) => {
       if (message.type === 'busy') this.#watcher.begin(shard);
       if (message.type === 'signalWanted') link.want(message.name, message.isWanted);
@@ -196,10 +209,15 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
   #begin(): void {
     if (this.cpus[0] !== undefined) this.#unpin = pinCaller(this.cpus[0]);
     this.#workers.forEach((worker, shard) => {
-      worker?.on('exit', () => this.#onExit(shard));
-      worker?.on('error', (error) =>
-        process.emitWarning(`shard ${shard} died: ${error?.message ?? error}`, 'Featherstar'),
-      );
+      if (worker !== undefined) this.#mourn(worker, shard);
+    });
+  }
+
+  #mourn(worker: Worker, shard: number): void {
+    worker.on('exit', () => this.#onExit(worker, shard));
+    worker.on('error', (error) => {
+      if (worker === this.#newborn) return; // restart() rejects with it
+      process.emitWarning(`shard ${shard} died: ${error?.message ?? error}`, 'Featherstar');
     });
   }
 
@@ -224,10 +242,11 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
       own.start();
       if (pinning.cpus.some((cpu) => cpu !== undefined)) await startThreadPool();
       threads.initialize(own.core, module);
-      for (let i = 1; i < checked.shards; i++) workers.push(threads.start(own.core, i, monotonicNs()));
+      const startThread = (shard: number) => threads.start(own.core, shard, monotonicNs());
+      for (let i = 1; i < checked.shards; i++) workers.push(startThread(i));
       offerParts();
       own.calls = new Calls(own, checked.shards);
-      runtime = new Runtime<M>(own, checked, workers, pinning);
+      runtime = new Runtime<M>(own, checked, workers, pinning, startThread);
       setRuntime(runtime as unknown as WorkerRuntime); // for the module, as it loads
       await abortable(introduce(own, workers.slice(1) as Worker[], checked), signal);
       runtime.#begin();
@@ -250,7 +269,8 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
   }
 
   /** A worker ended: in order, or because it died. Whoever waits for it is told. */
-  #onExit(shard: number): void {
+  #onExit(worker: Worker, shard: number): void {
+    const ran = worker === this.#workers[shard];
     this.#workers[shard] = undefined;
     Atomics.store(this.#states, shard, ShardState.STOPPED);
     this.#hub.gone(shard);
@@ -258,7 +278,52 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     this.own.stepMark.unwatch();
     this.own.calls?.peerDown(shard);
     this.own.host.setPeer(shard, undefined);
-    for (const worker of this.#workers) if (worker !== undefined) tell(worker, { type: 'peerDown', shard });
+    for (const each of [...this.#workers, this.#newborn])
+      if (each !== undefined) tell(each, { type: 'peerDown', shard });
+    if (!ran || this.#closing !== undefined) return;
+    for (const fn of this.#onShardDown) {
+      (async () => fn(shard))().catch((error) =>
+        process.emitWarning(`onShardDown failed for shard ${shard}: ${error?.stack ?? error}`, 'Featherstar'),
+      );
+    }
+  }
+
+  /** Runs `fn` whenever a shard has died, when all others have been told: `(shard) => runtime.restart(shard)`. */
+  onShardDown(fn: (shard: number) => unknown): void {
+    this.#onShardDown.push(fn);
+  }
+
+  /**
+   * Starts a shard that has died again, with nothing of what it had: a new thread, which loads the module anew. Resolves
+   * when it can be called. Rejects with FEATHERSTAR_MODULE if it does not start, then it is dead as before, with
+   * FEATHERSTAR_TIMEOUT if another shard is too busy to let go of the dead one, and with FEATHERSTAR_CLOSED.
+   */
+  restart(shard: number): Promise<void> {
+    const restarting = this.#restarting.then(() => this.#restart(shard)); // one after the other
+    this.#restarting = restarting.catch(() => {});
+    return restarting;
+  }
+
+  async #restart(shard: number): Promise<void> {
+    const isDead = Number.isInteger(shard) && shard > 0 && this.#states[shard] === ShardState.STOPPED;
+    if (!isDead) throw optionError('shard', shard, 'a shard that has died');
+    const check = () => {
+      if (this.#closing !== undefined) throw new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime closes');
+    };
+    const start = () => {
+      const worker = this.#startThread(shard);
+      this.#newborn = worker;
+      this.#listenTo(worker, shard);
+      this.#mourn(worker, shard);
+      worker.ref();
+      return worker;
+    };
+    check();
+    try {
+      this.#workers[shard] = await restart(shard, { own: this.own, workers: this.#workers, start, check });
+    } finally {
+      this.#newborn = undefined;
+    }
   }
 
   /**
@@ -273,6 +338,8 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
   }
 
   async #close(timeoutMs: number): Promise<CloseReport> {
+    await this.#newborn?.terminate();
+    await this.#restarting;
     const { report, failures } = await shutDown(this, this.own, this.#workers, timeoutMs);
     setRuntime(undefined);
     enterShard(undefined);

@@ -5,6 +5,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { Calls } from '../calls/call.js';
 import { offerParts } from '../calls/parts.js';
 import { FeatherstarError } from '../errors.js';
+import type { DoorbellToken } from '../hosts/host.js';
 import { pick } from '../hosts/pick.js';
 import { readHeader } from '../layout.js';
 import { enterShard, Shard } from '../shard.js';
@@ -15,7 +16,7 @@ import type { SignalLink } from './signal-board.js';
 import { readHoldings } from './stats.js';
 import { handleThread } from './threads.js';
 import { Watcher } from './watch.js';
-import { importModule } from './workers.js';
+import { doorbells, importModule, ports } from './workers.js';
 
 const data = workerData as ShardData;
 const port = parentPort as NonNullable<typeof parentPort>;
@@ -54,12 +55,11 @@ handleThread(
     offerParts();
     shard.calls = new Calls(shard, data.shardCount); // they keep what peers that begin sooner ask for
     enterShard(shard);
+    offerParts();
+    shard.calls = new Calls(shard, data.shardCount); // before the first turn: peers may know of this shard already
     shard.start();
-    const tokens = shard.host.doorbells(data.shardCount);
-    say(
-      { type: 'booted', tokens },
-      tokens.filter((token) => typeof token === 'object'),
-    );
+    const tokens = doorbells(shard, data.shardCount);
+    say({ type: 'booted', tokens }, ports(tokens));
   },
 );
 
@@ -79,6 +79,23 @@ async function begin(tokens: (number | object | undefined)[]): Promise<void> {
   watcher = new Watcher(shard, data.stallMs);
   shard.calls?.setModule(await importModule(data.module));
   say({ type: 'running' });
+}
+
+async function bury(peer: number, number: number): Promise<void> {
+  await shard.calls?.whenBuried(peer);
+  const token = shard.host.doorbell(peer);
+  say({ type: 'buried', number, token }, ports([token]));
+}
+
+function welcome(peer: number, number: number, token: DoorbellToken): void {
+  if (shard.closed) return;
+  try {
+    shard.host.setPeer(peer, token);
+  } catch {
+    return; // it has died since: 'peerDown' is behind this message
+  }
+  shard.calls?.peerUp(peer);
+  say({ type: 'welcomed', number });
 }
 
 async function drain(timeoutMs: number): Promise<void> {
@@ -107,7 +124,9 @@ port.on('message', ({ featherstar: message }: { featherstar?: ToWorker }) => {
     if (shard.closed) return;
     shard.calls?.peerDown(message.shard);
     shard.host.setPeer(message.shard, undefined);
-  } else if (message.type === 'signal') runtimeHere?.signals.deliver(message.name).catch(fail);
+  } else if (message.type === 'bury') bury(message.shard, message.number).catch(fail);
+  else if (message.type === 'peerUp') welcome(message.shard, message.number, message.token);
+  else if (message.type === 'signal') runtimeHere?.signals.deliver(message.name).catch(fail);
   else if (message.type === 'busy') watcher?.begin(0);
   else if (message.type === 'drain') drain(message.timeoutMs).catch(fail);
   else if (message.type === 'cancel') cancel(message.graceMs).catch(fail);

@@ -68,7 +68,7 @@ export function onMessage(worker: Worker, listener: (message: FromWorker) => voi
 type Answer<T extends FromWorker['type']> = Extract<FromWorker, { type: T }>;
 
 /** The next message of a worker of this type; rejects when it fails or ends first. */
-function expect<T extends FromWorker['type']>(worker: Worker, type: T): Promise<Answer<T>> {
+export function expect<T extends FromWorker['type']>(worker: Worker, type: T): Promise<Answer<T>> {
   return new Promise((resolve, reject) => {
     const finish = (settle: () => void) => {
       off();
@@ -93,12 +93,18 @@ function startError({ error, code }: Answer<'failed'>): FeatherstarError {
   return new FeatherstarError(code ?? 'FEATHERSTAR_MODULE', error.message, { cause: error });
 }
 
+/** What a message has if its answer could be taken for that to an earlier one. */
+function numberOf(message: FromWorker | ToWorker): number | undefined {
+  return 'number' in message ? message.number : undefined;
+}
+
 /** Tells a worker to do something and waits for its word that it has; undefined if it ends first, or is too late. */
 export function ask<T extends FromWorker['type']>(
   worker: Worker,
   message: ToWorker,
   type: T,
   timeoutMs: number,
+  transfer: readonly unknown[] = [],
 ): Promise<Answer<T> | undefined> {
   return new Promise((resolve) => {
     const finish = (answer?: Answer<T>) => {
@@ -109,28 +115,34 @@ export function ask<T extends FromWorker['type']>(
     };
     const onEnd = () => finish();
     const off = onMessage(worker, (answer) => {
-      if (answer.type === type) finish(answer as Answer<T>);
+      if (answer.type === type && numberOf(answer) === numberOf(message)) finish(answer as Answer<T>);
     });
     worker.once('exit', onEnd);
     const timer = setTimeout(onEnd, timeoutMs);
-    tell(worker, message);
+    tell(worker, message, transfer);
   });
+}
+
+/** How each peer rings this shard, in shard order. */
+export function doorbells(shard: Shard, shardCount: number): DoorbellToken[] {
+  return Array.from({ length: shardCount }, (_, peer) => shard.host.doorbell(peer));
+}
+
+/** What a message has to move, not copy. */
+export function ports(tokens: readonly unknown[]): unknown[] {
+  return tokens.filter((token) => typeof token === 'object');
 }
 
 /** Gives every shard what it needs to wake the others, then lets all load their module. */
 export async function introduce(own: Shard, workers: readonly Worker[], options: Checked): Promise<void> {
   for (const worker of workers) worker.ref();
   const booted = await Promise.all(workers.map((worker) => expect(worker, 'booted')));
-  const tokens: DoorbellToken[][] = [own.host.doorbells(options.shards), ...booted.map((message) => message.tokens)];
+  const tokens: DoorbellToken[][] = [doorbells(own, options.shards), ...booted.map((message) => message.tokens)];
   for (let i = 1; i < tokens.length; i++) own.host.setPeer(i, tokens[i][0]);
   const running = workers.map((worker) => expect(worker, 'running'));
   workers.forEach((worker, i) => {
     const mine = tokens.map((row, peer) => (peer === i + 1 ? undefined : row[i + 1]));
-    tell(
-      worker,
-      { type: 'peers', tokens: mine },
-      mine.filter((token) => typeof token === 'object'),
-    );
+    tell(worker, { type: 'peers', tokens: mine }, ports(mine));
   });
   const module = importModule(options.module).then((exports) => own.calls?.setModule(exports));
   await loaded([module, ...running], options.module);

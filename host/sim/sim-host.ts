@@ -156,12 +156,13 @@ export class SimHost implements ShardHost {
     return result;
   }
 
-  doorbells(shardCount: number): DoorbellToken[] {
-    return Array.from({ length: shardCount }, (_, peer) => peer);
+  doorbell(): DoorbellToken {
+    return this.shard;
   }
 
   setPeer(peer: number, token: DoorbellToken | undefined): void {
     if (token === undefined) this.#gone.add(peer);
+    else this.#gone.delete(peer);
   }
 
   /** Rings at a peer. An errno, or 0. */

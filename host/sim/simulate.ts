@@ -14,8 +14,9 @@ import { offerParts } from '../calls/parts.js';
 import { coreModule, makeMemory } from '../core.js';
 import { FeatherstarError, optionError } from '../errors.js';
 import { useClock } from '../hosts/host.js';
-import { type Limits, SHARDS_MAX } from '../layout.js';
+import { type Header, type Limits, SHARDS_MAX } from '../layout.js';
 import { checkLimits } from '../limits.js';
+import { clearShard } from '../runtime/restart.js';
 import { setRuntime, WorkerRuntime } from '../runtime/runtime.js';
 import { type Holdings, readHoldings, unansweredCalls } from '../runtime/stats.js';
 import { importModule } from '../runtime/workers.js';
@@ -86,11 +87,13 @@ export class SimulationError extends FeatherstarError {
 /** What a program can do with the world that it runs in. */
 export class SimWorld {
   readonly #world: World;
+  readonly #restart: (shard: number) => Promise<void>;
   readonly seed: number;
 
   /** @internal simulate() makes it. */
-  constructor(world: World, seed: number) {
+  constructor(world: World, seed: number, restart: (shard: number) => Promise<void>) {
     this.#world = world;
+    this.#restart = restart;
     this.seed = seed;
   }
 
@@ -113,6 +116,11 @@ export class SimWorld {
   kill(shard: number): void {
     if (shard === 0) throw optionError('shard', shard, 'a shard other than 0');
     this.#world.kill(this.#place(shard));
+  }
+
+  /** Starts a shard that died again, as runtime.restart() does: with a module of its own, and nothing of what it had. */
+  async restart(shard: number): Promise<void> {
+    await this.#restart(this.#place(shard).index);
   }
 
   /** A shard stands still for this long, ms of the world's time. */
@@ -251,11 +259,13 @@ export async function simulate<T>(
   const onRejection = (reason: unknown) => world.fail(reason);
   process.on('unhandledRejection', onRejection);
   try {
-    makeShards(world, checked);
-    await loadModules(world, checked.module);
+    const { memory, header } = makeMemory(checked.shards, checked.limits, SHARED_BYTES);
+    const matter = { world, memory, header, module: checked.module, run: ++runs };
+    for (let index = 0; index < checked.shards; index++) makeShard(matter, index);
+    for (const place of world.places) await loadModule(matter, place);
     const outcome: { value?: T; left?: (Holdings | undefined)[] } = {};
     world.post(world.places[0], () => {
-      lead(world, checked, () => program(new SimWorld(world, seed)), outcome).then(
+      lead(world, checked, () => program(new SimWorld(world, seed, (shard) => restart(matter, shard))), outcome).then(
         () => world.finish(),
         (error) => world.fail(error),
       );
@@ -285,50 +295,75 @@ export async function simulate<T>(
   }
 }
 
-function makeShards(world: World, { shards, limits }: Checked): void {
-  const { memory, header } = makeMemory(shards, limits, SHARED_BYTES);
+/** What shards are made of. */
+interface Matter {
+  readonly world: World;
+  readonly memory: WebAssembly.Memory;
+  readonly header: Header;
+  readonly module: string | undefined;
+  readonly run: number;
+}
+
+function makeShard({ world, memory, header }: Matter, index: number): Place {
   const link = { want() {}, waited() {}, done() {} }; // no signal of the process comes in
-  for (let index = 0; index < shards; index++) {
-    const shard = new Shard({
-      module: coreModule(),
-      memory,
-      header,
-      shard: index,
-      factory: { name: 'sim', reason: 'simulate()', open: (windows) => new SimHost(world, windows) },
-      idlePollNs: 0,
-      quotaNs: QUOTA_NS,
-      stallMs: 0,
-      unhandled: 'throw',
-      threadSpawn: () => -1,
-    });
-    shard.core.boot(index, world.nowNs);
-    shard.start();
-    const place = new Place(shard);
-    world.places.push(place);
-    shard.calls = new Calls(shard, shards);
-    place.runtime = new WorkerRuntime(shard, shards, 'sim', link);
-  }
+  const shard = new Shard({
+    module: coreModule(),
+    memory,
+    header,
+    shard: index,
+    factory: { name: 'sim', reason: 'simulate()', open: (windows) => new SimHost(world, windows) },
+    idlePollNs: 0,
+    quotaNs: QUOTA_NS,
+    stallMs: 0,
+    unhandled: 'throw',
+    threadSpawn: () => -1,
+  });
+  shard.core.boot(index, world.nowNs);
+  shard.start();
+  const place = new Place(shard);
+  world.places[index] = place;
+  shard.calls = new Calls(shard, header.shardCount);
+  place.runtime = new WorkerRuntime(shard, header.shardCount, 'sim', link);
+  return place;
 }
 
 /** Each shard gets an instance of its own, as a thread would. */
-async function loadModules(world: World, module: string | undefined): Promise<void> {
-  const run = ++runs;
-  for (const place of world.places) {
-    if (module === undefined) {
-      place.shard.calls?.setModule({});
-      continue;
-    }
-    world.loading = place.index; // the loader has real files to read, so timers and files are real as long
-    enterShard(place.shard);
-    setRuntime(place.runtime);
-    try {
-      place.shard.calls?.setModule(await importModule(anew(module, `${run}.${place.index}`)));
-    } finally {
-      world.loading = -1;
-      enterShard(undefined);
-      setRuntime(undefined);
-    }
+async function loadModule({ world, module, run }: Matter, { shard, index, runtime }: Place): Promise<void> {
+  if (module === undefined) {
+    shard.calls?.setModule({});
+    return;
   }
+  world.loading = index; // the loader has real files to read, so timers and files are real as long
+  enterShard(shard);
+  setRuntime(runtime);
+  try {
+    const life = Math.floor(shard.numbersFrom / 2 ** 32);
+    shard.calls?.setModule(await importModule(anew(module, `${run}.${index}.${life}`)));
+  } finally {
+    world.loading = -1;
+    enterShard(undefined);
+    setRuntime(undefined);
+  }
+}
+
+/** A shard that died, again: the steps of runtime/restart.ts. */
+async function restart(matter: Matter, index: number): Promise<void> {
+  const { world, memory, header } = matter;
+  const dead = world.places[index];
+  if (!dead.isDead || dead.isReborn) throw optionError('shard', index, 'a shard that has died');
+  dead.isReborn = true;
+  await runOnLiving(world, ({ shard }) => shard.calls?.whenBuried(index));
+  await world.pause(async () => {
+    clearShard(memory, header, index);
+    world.note('restart', index);
+    await loadModule(matter, makeShard(matter, index));
+  });
+  const reborn = world.places[index];
+  await runOnLiving(world, ({ index: peer, shard, host }) => {
+    if (peer === index || reborn.isDead) return;
+    host.setPeer(index, index);
+    shard.calls?.peerUp(index);
+  });
 }
 
 /** The module's URL with a query, which makes it another module. Bun ignores the query of a URL, but not of a path. */

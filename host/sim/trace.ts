@@ -14,6 +14,7 @@ const EVENTS = {
   thaw: ['thaws', '', ''],
   die: ['dies', '', ''],
   told: ['is told that a shard died', 'shard', ''],
+  restart: ['is started again', '', ''],
   arrive: ['gets bytes', 'connection', 'bytes'],
   fin: ['gets the end', 'connection', ''],
   reset: ['is reset', 'connection', ''],

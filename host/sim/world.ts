@@ -46,6 +46,7 @@ export class Place {
   runtime: WorkerRuntime | undefined;
   isFrozen = false;
   isDead = false;
+  isReborn = false; // the program has asked for it to be started again
   readonly isFar: boolean;
   /** What waits for the microtasks to be through. */
   readonly ticks: (() => void)[] = [];
@@ -91,6 +92,7 @@ export class World {
   readonly #settled = Promise.resolve();
   #pumps = 0;
   #isOver = false;
+  #interlude: (() => Promise<void>) | undefined;
   #end: { resolve: () => void; reject: (error: unknown) => void } | undefined;
 
   constructor(
@@ -196,6 +198,18 @@ export class World {
     }
   }
 
+  /** Stops the world, between two turns, for what takes real time: it is as if that took none. */
+  pause(interlude: () => Promise<void>): Promise<void> {
+    const home = this.current as Place;
+    return new Promise((resolve, reject) => {
+      this.#interlude = () =>
+        interlude().then(
+          () => this.post(home, resolve),
+          (error) => this.post(home, () => reject(error)),
+        );
+    });
+  }
+
   /** The power fails, for all machines: nothing of what runs goes on, and the disks have what they have. */
   crash(): void {
     if (this.#isOver) return;
@@ -266,6 +280,12 @@ export class World {
     if (this.#isOver) {
       // Rejections that nobody handled are told when the thread's own loop comes round.
       this.#setImmediate(() => this.#end?.resolve());
+      return false;
+    }
+    const interlude = this.#interlude;
+    if (interlude !== undefined) {
+      this.#interlude = undefined;
+      interlude().then(() => this.#setImmediate(this.#pump));
       return false;
     }
     if (++this.#pumps >= PUMPS_MAX) {

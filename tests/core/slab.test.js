@@ -17,6 +17,7 @@ const words = new Uint32Array(memory.buffer);
 const TABLE = 65536;
 const LIST = 32768; // head, tail
 const MASK = 0x7fffffff;
+const LEFT = 0xabababaa; // even
 
 function wordAt(stride, index) {
   return (TABLE + stride * index) >>> 2;
@@ -24,7 +25,7 @@ function wordAt(stride, index) {
 
 function makeSlab(stride, limit) {
   words.fill(0, TABLE >>> 2);
-  words.fill(0xabababab, wordAt(stride, 1), wordAt(stride, limit + 1)); // never read before a slot was taken
+  words.fill(LEFT, wordAt(stride, 1), wordAt(stride, limit + 1)); // as an earlier life has left them
   core.slabInit(TABLE, stride, limit);
 }
 
@@ -43,7 +44,7 @@ function drive(random, stride, limit, steps) {
       const expected = free.pop() ?? (fresh <= limit ? fresh++ : 0);
       assert.is(index, expected, 'newest free slot first, then a fresh one');
       if (index === 0) continue;
-      const generation = ((generations.get(index) ?? 0) + 1) & MASK;
+      const generation = ((generations.get(index) ?? LEFT) + 1) & MASK;
       assert.is(words[wordAt(stride, index)], generation);
       assert.is(generation & 1, 1, 'odd while taken');
       generations.set(index, generation);
@@ -68,8 +69,7 @@ function drive(random, stride, limit, steps) {
     }
     assert.is(core.slabUsed(TABLE), taken.size);
   }
-  for (let i = wordAt(stride, fresh); i < wordAt(stride, limit + 1); i++)
-    assert.is(words[i], 0xabababab, 'fresh memory');
+  for (let i = wordAt(stride, fresh); i < wordAt(stride, limit + 1); i++) assert.is(words[i], LEFT, 'fresh memory');
   return fresh - 1;
 }
 
@@ -93,7 +93,7 @@ test('memory of slots that were never taken is not touched', () => {
   for (let i = 0; i < 10; i++) core.slabTake(TABLE, 64);
   for (let i = 1; i <= 10; i++) core.slabGive(TABLE, 64, i);
   for (let i = 0; i < 10; i++) core.slabTake(TABLE, 64);
-  for (let i = wordAt(64, 11); i < wordAt(64, 101); i++) assert.is(words[i], 0xabababab);
+  for (let i = wordAt(64, 11); i < wordAt(64, 101); i++) assert.is(words[i], LEFT);
 });
 
 test('a generation wraps round within 31 bits, still odd while taken', () => {

@@ -8,7 +8,7 @@ import { Rig } from './portable-rig.js';
 const rig = new Rig();
 const { slot } = await rig.pair();
 rig.receive(slot, 2);
-rig.host.doorbells(2);
+for (const peer of [0, 1]) rig.host.doorbell(peer);
 for (const client of rig.clients) client.unref();
 rig.host[process.argv[2]]();
 setTimeout(() => {

@@ -405,8 +405,8 @@ test('two cores in one thread call each other over doorbells', async () => {
       shard.core.flush();
     });
   }
-  shards[0].host.setPeer(1, shards[1].host.doorbells(2)[0]);
-  shards[1].host.setPeer(0, shards[0].host.doorbells(2)[1]);
+  shards[0].host.setPeer(1, shards[1].host.doorbell(0));
+  shards[1].host.setPeer(0, shards[0].host.doorbell(1));
   const [REQUEST, REPLY] = [3, 4];
   shards[1].onReady = (kind, index) => {
     assert.is(kind, REQUEST);

@@ -1,5 +1,6 @@
 // A second program for the simulator: actors on every shard who do something at random and give up at random, while
-// shards freeze and die. It looks for what hangs and for what is left over; whether bytes are right, program.js asks.
+// shards freeze, die, and are started again. It looks for what hangs, for what is left over, and for answers that are
+// somebody else's; whether bytes are right, program.js asks.
 
 import assert from 'node:assert/strict';
 import { allocate, runtime, sleep, spawn, yieldNow } from 'featherstar';
@@ -14,6 +15,8 @@ const PORT = 7000;
 const module = new URL('./module.js', import.meta.url);
 const EXPECTED = ['SYSTEM', 'CLOSED', 'PEER_DOWN', 'TIMEOUT', 'FULL', 'CODEC'].map((code) => `FEATHERSTAR_${code}`);
 
+let asked = 0; // questions, each with an answer of its own
+
 const draw = (count) => Math.floor(Math.random() * count);
 
 /** What an actor may do. Each takes a signal, which may abort at any time. */
@@ -22,10 +25,12 @@ const DEEDS = {
   yield: async () => {
     for (let i = 0; i < 5; i++) await yieldNow();
   },
-  call: (signal) =>
-    runtime()
-      .shard(draw(SHARDS))
-      .submit('slowAdd', [1, 2, draw(10)], { signal, timeoutMs: 1 + draw(20) }),
+  call: async (signal) => {
+    const [shard, ms, timeoutMs] = [draw(SHARDS), draw(10), 1 + draw(20)];
+    const number = asked++;
+    const sum = await runtime().shard(shard).submit('slowAdd', [number, 2, ms], { signal, timeoutMs });
+    assert.equal(sum, number + 2, 'the answer to another call');
+  },
   around: (signal) =>
     runtime()
       .shard(draw(SHARDS))
@@ -144,9 +149,24 @@ function worldOf(seed) {
   };
 }
 
+/** The last shard has died: it is started again, acts as before, dies once more, and comes back for good. */
+async function comeBack(world, names) {
+  const shard = SHARDS - 1;
+  const everybody = () => world.on(shard, () => Promise.all(Array.from({ length: ACTORS }, () => act(names))));
+  await sleep(draw(40));
+  await world.restart(shard);
+  const first = everybody().catch((error) => assert.equal(error.code, 'FEATHERSTAR_PEER_DOWN'));
+  await sleep(draw(60));
+  world.kill(shard);
+  await first;
+  await world.restart(shard);
+  await everybody();
+}
+
 /** Rejects with a SimulationError where something hangs, fails or is left over. */
 export async function runChaos(seed, only = undefined) {
   const names = only ?? Object.keys(DEEDS);
+  asked = 0;
   const kills = seed % 4 === 1;
   const options = { seed, shards: SHARDS, module, maxMs: 600_000, maxTurns: 200_000, ...worldOf(seed) };
   const report = await simulate(options, async (world) => {
@@ -157,7 +177,10 @@ export async function runChaos(seed, only = undefined) {
     if (kills) {
       everywhere[SHARDS - 1].catch(() => {});
       everywhere.pop(); // nobody waits for the dead
-      setTimeout(() => world.kill(SHARDS - 1), draw(60));
+      const dies = new Promise((resolve) => {
+        setTimeout(() => resolve(world.kill(SHARDS - 1)), draw(60));
+      });
+      if ((seed & 8) !== 0) everywhere.push(dies.then(() => comeBack(world, names)));
     }
     await Promise.all(everywhere);
     await sleep(50);

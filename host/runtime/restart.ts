@@ -1,0 +1,118 @@
+// A shard that has died is started again: with the same number, in a new thread, with nothing of what it had.
+//
+//   shard 0                        each peer that lives                     the new thread
+//   bury          -->              its calls to the dead one have failed,
+//                 <-- buried       both rings of the pair are empty
+//   clearShard()
+//   start         ------------------------------------------------------->  boots; calls that come wait
+//                 <-------------------------------------------------------  booted
+//   peerUp        -->              calls it again
+//                 <-- welcomed
+//   peers         ------------------------------------------------------->  loads its module
+//                 <-------------------------------------------------------  running
+//
+// What may come late from or for an earlier life is found out by numbers that are never given twice: the generations of
+// call slots, which clearShard() leaves, and Shard.numbersFrom.
+//
+// Next: worker.ts.
+
+import type { Worker } from 'node:worker_threads';
+import { FeatherstarError } from '../errors.js';
+import type { DoorbellToken } from '../hosts/host.js';
+import { CALL_BYTES, HEADER_STATES, type Header, HostControl, MESH, ShardState, SLAB_FRESH } from '../layout.js';
+import type { Shard } from '../shard.js';
+import { ask, expect, ports, tell } from './workers.js';
+
+const PEER_TIMEOUT_MS = 5000;
+
+/** Clears the memory of a dead shard, which all peers have buried; the next one to boot there is its next life. */
+export function clearShard(memory: WebAssembly.Memory, header: Header, shard: number): void {
+  const { shardCount, ringBytes } = header;
+  const bytes = new Uint8Array(memory.buffer);
+  const words = new Uint32Array(memory.buffer);
+  const base = header.shardsOffset + shard * header.shardBytes;
+  const calls = (base + header.callsOffset) >>> 2;
+  const births = words[(base + HostControl.births) >>> 2];
+  const generations: number[] = [];
+  const fresh = words[calls + (SLAB_FRESH >> 2)];
+  for (let slot = 1; slot < fresh; slot++) generations[slot] = words[calls + slot * (CALL_BYTES >> 2)];
+  bytes.fill(0, base, base + header.arenaOffset); // what lies behind is written before it is read
+  words[(base + HostControl.births) >>> 2] = births + 1;
+  generations.forEach((generation, slot) => {
+    words[calls + slot * (CALL_BYTES >> 2)] = generation + (generation & 1); // even: free
+  });
+  for (let peer = 0; peer < shardCount; peer++) {
+    const isDead = Atomics.load(words, (HEADER_STATES >>> 2) + peer) === ShardState.STOPPED;
+    if (!isDead) continue; // who lives has cleared both rings of the pair
+    for (const ring of [shard * shardCount + peer, peer * shardCount + shard]) {
+      bytes.fill(0, MESH + ring * ringBytes, MESH + (ring + 1) * ringBytes);
+    }
+  }
+}
+
+export interface Restart {
+  readonly own: Shard;
+  /** In shard order; undefined: dead, and shard 0. */
+  readonly workers: readonly (Worker | undefined)[];
+  /** Starts the thread. */
+  start(shard: number): Worker;
+  /** Throws when the runtime closes. */
+  check(): void;
+}
+
+let asked = 0;
+
+/** Tells a shard that a peer runs. Rejects if that peer has died just now, and its token with it. */
+function introduce(worker: Worker, peer: number, token: DoorbellToken): Promise<unknown> {
+  const message = { type: 'peerUp', shard: peer, token, number: ++asked } as const;
+  return ask(worker, message, 'welcomed', PEER_TIMEOUT_MS, ports([token]));
+}
+
+/** Resolves with its worker when the shard runs and has loaded its module. */
+export async function restart(shard: number, { own, workers, start, check }: Restart): Promise<Worker> {
+  const late = (peer: number, answer: unknown) => {
+    check();
+    if (answer !== undefined || workers[peer] === undefined) return;
+    const text = `shard ${peer} has not let go of shard ${shard} after ${PEER_TIMEOUT_MS} ms`;
+    throw new FeatherstarError('FEATHERSTAR_TIMEOUT', text);
+  };
+  /** Asks each peer that lives. */
+  const all = (run: (peer: number, worker: Worker) => Promise<void>) =>
+    Promise.all(workers.map((worker, peer) => worker && run(peer, worker)));
+
+  const number = ++asked; // an answer that comes too late is not one to the next restart()
+  const tokens: (DoorbellToken | undefined)[] = [];
+  const burials = all(async (peer, worker) => {
+    const answer = await ask(worker, { type: 'bury', shard, number }, 'buried', PEER_TIMEOUT_MS);
+    late(peer, answer);
+    tokens[peer] = answer?.token;
+  });
+  await Promise.all([own.calls?.whenBuried(shard), burials]);
+  check();
+  clearShard(own.memory, own.header, shard);
+  const newborn = start(shard);
+  const running = expect(newborn, 'running'); // rejects also if the thread ends before it gets that far
+  running.catch(() => {});
+  try {
+    const booted = await expect(newborn, 'booted');
+    check();
+    own.host.setPeer(shard, booted.tokens[0]);
+    own.calls?.peerUp(shard);
+    tokens[0] = own.host.doorbell(shard);
+    const welcomes = all(async (peer, worker) =>
+      late(peer, await introduce(worker, shard, booted.tokens[peer]).catch(() => running)),
+    );
+    await Promise.race([running, welcomes]); // it does not run before 'peers', but it may die
+    for (const [peer, token] of tokens.entries()) {
+      if (token !== undefined) await introduce(newborn, peer, token).catch(() => undefined); // 'peerDown' comes as well
+    }
+    tell(newborn, { type: 'peers', tokens: [] });
+    await running;
+    check();
+  } catch (error) {
+    await newborn.terminate();
+    check(); // then that is the reason
+    throw error;
+  }
+  return newborn;
+}
