@@ -153,17 +153,19 @@ function offsetTo(readNs: () => number): number {
   return offsetNs;
 }
 
+const ORIGIN_MS = Date.UTC(2026, 0, 1);
+const hasOwnClocks = 'Bun' in globalThis || 'Deno' in globalThis; // there hrtime() counts from the thread's start, too
+
+/** The same in all threads. Where hrtime() is not, by the wall clock of each thread's start. */
 function processNs(): number {
+  if (hasOwnClocks) return (performance.timeOrigin - ORIGIN_MS + performance.now()) * 1e6;
   const [seconds, ns] = process.hrtime();
   return seconds * 1e9 + ns;
 }
 
 let clockOffsetNs = offsetTo(processNs);
 
-/**
- * Each host says which clock its thread goes by. `readNs`: the kernel's own, for whoever has it; process.hrtime() of
- * Bun and Deno is another one, but the same in all threads.
- */
+/** Each host says which clock its thread goes by. `readNs`: the kernel's own, for whoever has it. */
 export function alignClock(readNs = processNs): void {
   clockOffsetNs = offsetTo(readNs);
 }

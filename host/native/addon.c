@@ -19,7 +19,7 @@ struct binding {
 	napi_env env;
 	napi_ref memory; // the kernel writes there until the ring is closed
 	napi_async_cleanup_hook_handle cleanup;
-	bool open, collected, handles_gone;
+	bool open, collected, handles_gone, ending;
 };
 
 static napi_value number(napi_env env, double value)
@@ -110,6 +110,8 @@ static void free_if_done(struct binding *binding)
 	free(binding);
 }
 
+static void on_end(void *data);
+
 static void on_handles_gone(struct loop *loop)
 {
 	struct binding *binding = (struct binding *)((char *)loop - offsetof(struct binding, loop));
@@ -117,6 +119,8 @@ static void on_handles_gone(struct loop *loop)
 	binding->handles_gone = true;
 	if (binding->cleanup)
 		napi_remove_async_cleanup_hook(binding->cleanup);
+	else if (!binding->ending)
+		napi_remove_env_cleanup_hook(binding->env, on_end, binding);
 	binding->cleanup = NULL;
 	free_if_done(binding);
 }
@@ -142,6 +146,15 @@ static void on_cleanup(napi_async_cleanup_hook_handle handle, void *data)
 		napi_remove_async_cleanup_hook(handle);
 }
 
+// The same where there is no libuv, and so nothing that takes its time.
+static void on_end(void *data)
+{
+	struct binding *binding = data;
+
+	binding->ending = true;
+	shut(binding);
+}
+
 static void on_collected(napi_env env, void *data, void *hint)
 {
 	struct binding *binding = data;
@@ -149,8 +162,10 @@ static void on_collected(napi_env env, void *data, void *hint)
 	(void)env;
 	(void)hint;
 	binding->collected = true;
-	shut(binding);
-	free_if_done(binding);
+	if (binding->open)
+		shut(binding); // frees it: when its handles are gone, which without libuv is now
+	else
+		free_if_done(binding);
 }
 
 // The ring that a method was called on; NULL with an exception pending if there is none, or it is closed.
@@ -508,7 +523,10 @@ static napi_value Open(napi_env env, napi_callback_info info)
 	napi_create_reference(env, argv[0], 1, &binding->memory);
 	object = describe(env, binding);
 	napi_wrap(env, object, binding, on_collected, NULL, NULL);
-	napi_add_async_cleanup_hook(env, on_cleanup, binding, &binding->cleanup);
+	if (loop_has_libuv())
+		napi_add_async_cleanup_hook(env, on_cleanup, binding, &binding->cleanup);
+	else // Deno frees an asynchronous hook twice if it is done at once
+		napi_add_env_cleanup_hook(env, on_end, binding);
 	return object;
 }
 

@@ -37,7 +37,7 @@ static bool find(void *slot, const char *name)
 	return (*(void **)slot = dlsym(RTLD_DEFAULT, name)) != NULL;
 }
 
-static bool find_libuv(void)
+bool loop_has_libuv(void)
 {
 	return find(&uv.handle_size, "uv_handle_size") && find(&uv.backend_fd, "uv_backend_fd") &&
 	       find(&uv.backend_timeout, "uv_backend_timeout") && find(&uv.update_time, "uv_update_time") &&
@@ -302,7 +302,7 @@ int loop_start(struct loop *loop, napi_env env, struct ring *ring, napi_value tu
 {
 	napi_value receiver, name;
 
-	if (!find_libuv() || napi_get_uv_event_loop(env, (void *)&loop->uv) != napi_ok || !loop->uv)
+	if (!loop_has_libuv() || napi_get_uv_event_loop(env, (void *)&loop->uv) != napi_ok || !loop->uv)
 		return -ENOTSUP;
 	loop->env = env;
 	loop->ring = ring;

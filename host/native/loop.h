@@ -22,6 +22,8 @@ struct loop {
 	int open_handles;
 };
 
+/* Whether the process has a libuv whose loop can be sat in. */
+bool loop_has_libuv(void);
 /* 0, or -errno: -ENOTSUP where the process has no libuv to sit in. */
 int loop_start(struct loop *loop, napi_env env, struct ring *ring, napi_value turn);
 void loop_stop(struct loop *loop);

@@ -28,7 +28,7 @@ export type FromWorker =
   | { type: 'signalWanted'; name: SignalName; isWanted: boolean }
   | { type: 'signalWaited'; names: readonly SignalName[] }
   | { type: 'signalDone'; name: SignalName }
-  | { type: 'buried'; number: number; token: DoorbellToken } // nothing of a dead shard is left here; how its next life rings this one
+  | { type: 'buried'; number: number; token: DoorbellToken } // a dead one's; how its next life rings this shard
   | { type: 'welcomed'; number: number } // that life is known here
   | { type: 'drained'; failures: string[] } // what onClose() registered has ended
   | { type: 'cancelled' } // runtime.signal has aborted, and what was open is closed

@@ -294,9 +294,9 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
   }
 
   /**
-   * Starts a shard that has died again, with nothing of what it had: a new thread, which loads the module anew. Resolves
-   * when it can be called. Rejects with FEATHERSTAR_MODULE if it does not start, then it is dead as before, with
-   * FEATHERSTAR_TIMEOUT if another shard is too busy to let go of the dead one, and with FEATHERSTAR_CLOSED.
+   * Starts a shard that has died again, with nothing of what it had: a new thread, which loads the module anew.
+   * Resolves when it can be called. Rejects with FEATHERSTAR_MODULE if it does not start, then it is dead as before,
+   * with FEATHERSTAR_TIMEOUT if another shard is too busy to let go of the dead one, and with FEATHERSTAR_CLOSED.
    */
   restart(shard: number): Promise<void> {
     const restarting = this.#restarting.then(() => this.#restart(shard)); // one after the other

@@ -55,8 +55,6 @@ handleThread(
     offerParts();
     shard.calls = new Calls(shard, data.shardCount); // they keep what peers that begin sooner ask for
     enterShard(shard);
-    offerParts();
-    shard.calls = new Calls(shard, data.shardCount); // before the first turn: peers may know of this shard already
     shard.start();
     const tokens = doorbells(shard, data.shardCount);
     say({ type: 'booted', tokens }, ports(tokens));

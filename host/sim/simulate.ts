@@ -118,7 +118,7 @@ export class SimWorld {
     this.#world.kill(this.#place(shard));
   }
 
-  /** Starts a shard that died again, as runtime.restart() does: with a module of its own, and nothing of what it had. */
+  /** Starts a shard that died again, as runtime.restart() does: its module anew, and nothing of what it had. */
   async restart(shard: number): Promise<void> {
     await this.#restart(this.#place(shard).index);
   }

@@ -16,6 +16,9 @@ async function reason(promise) {
 const t = {
   errno: async (promise) => (await reason(promise)).errnoName,
   code: async (promise) => (await reason(promise)).code,
+  kill: () => {
+    throw new Error('the host browser has no restart()');
+  },
   folder: '/',
   path: (name) => `/${name}`,
 };

@@ -464,6 +464,37 @@ const http = {
   },
 };
 
+/** Shard 1 dies; resolves when that is known here. */
+async function die(t) {
+  const waiting = runtime().shard(1).call('wait', new AbortController().signal);
+  t.kill(1);
+  await assert.rejects(waiting, (error) => error.code === 'FEATHERSTAR_PEER_DOWN');
+}
+
+const restarts = {
+  'a shard that died is started again, with nothing of what it had': async (t) => {
+    const [first, second] = [runtime().shard(1), runtime().shard(2)];
+    for (let i = 0; i < 3; i++) {
+      await first.call('note', i);
+      await die(t);
+      await assert.rejects(first.call('noted'), (error) => error.code === 'FEATHERSTAR_PEER_DOWN');
+      await t.restart(1);
+      assert.deepEqual(await first.call('noted'), []);
+      assert.equal(await second.call('askAdd', 1, 2, i), 2 + i);
+      assert.equal(await first.call('askAdd', 2, 3, i), 3 + i);
+    }
+  },
+  'an answer to its last life is not one to its next': async (t) => {
+    await runtime().shard(1).call('leaveOpen', 2, 10);
+    await sleep(20);
+    await die(t);
+    await t.restart(1);
+    const sums = Array.from({ length: 10 }, (_, i) => runtime().shard(1).call('askAdd', 2, 10, i, 50));
+    await runtime().shard(2).call('endAll');
+    assert.deepEqual(await Promise.all(sums), [10, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
+  },
+};
+
 const end = {
   'a runtime that closes ends what is open': async (t) => {
     const { client, server } = await pair();
@@ -493,5 +524,6 @@ export const BEHAVIOURS = [
   ...listOf('abort', 2, aborts),
   ...listOf('signals', 1, signals),
   ...listOf('http', 1, http),
+  ...listOf('restart', 3, restarts),
   ...listOf('end', 2, end),
 ];

@@ -18,6 +18,7 @@ export const LACKS = [
     behaviour: /^(tcp|shared|udp|files|http|signals): |^abort: (accept|read|write|receive|file)|^end: /,
     reason: 'a page has no sockets, files or signals of a process',
   },
+  { host: 'browser', behaviour: /^restart: /, reason: 'a page starts no shard again' },
   { host: 'sim', behaviour: /^signals: /, reason: 'signals of the process come from outside of the world' },
 ];
 

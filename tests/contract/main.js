@@ -38,7 +38,13 @@ async function onRuntime(host, { shards, limits, run }) {
   try {
     const runtime = await Runtime.start({ shards, host, module: MODULE, limits });
     try {
-      await run({ ...helpers, folder, path: (name) => join(folder, name) });
+      const kill = (shard) =>
+        void runtime
+          .shard(shard)
+          .call('exit')
+          .catch(() => {});
+      const restart = (shard) => runtime.restart(shard);
+      await run({ ...helpers, folder, path: (name) => join(folder, name), kill, restart });
     } finally {
       await runtime.close();
     }
@@ -49,7 +55,9 @@ async function onRuntime(host, { shards, limits, run }) {
 
 function inWorld({ shards, limits, run }) {
   const t = { ...helpers, folder: '/', path: (name) => `/${name}` };
-  return simulate({ seed: 1, shards, module: MODULE, limits }, () => run(t));
+  return simulate({ seed: 1, shards, module: MODULE, limits }, (world) =>
+    run({ ...t, kill: (shard) => world.kill(shard), restart: (shard) => world.restart(shard) }),
+  );
 }
 
 /** Undefined, or why it failed. */

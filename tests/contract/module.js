@@ -6,6 +6,7 @@ import { listen } from 'featherstar/net';
 let accepted = 0;
 
 export const add = (a, b) => a + b;
+export const exit = () => process.exit(3);
 export const self = () => runtime().self;
 export const acceptedHere = () => accepted;
 export const order = [];
@@ -59,4 +60,25 @@ export async function greet(port) {
 export async function later(ms, value) {
   await sleep(ms);
   return value;
+}
+
+/** Asks `peer` for a sum, which takes it `ms`. */
+export const askAdd = (peer, a, b, ms = 0) =>
+  runtime()
+    .shard(peer)
+    .call('later', ms, a + b);
+
+/** Leaves calls open at `peer` that are answered at endAll(). */
+export function leaveOpen(peer, count) {
+  for (let i = 0; i < count; i++)
+    runtime()
+      .shard(peer)
+      .call('open')
+      .catch(() => {});
+}
+
+const ends = [];
+export const open = () => new Promise((resolve) => ends.push(() => resolve('for the last life')));
+export function endAll() {
+  for (const end of ends.splice(0)) end();
 }
