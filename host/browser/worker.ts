@@ -102,7 +102,7 @@ async function call(id: number, name: string, args: unknown[]): Promise<void> {
 
 function peerDown(peer: number): void {
   if (shard.closed) return;
-  shard.calls?.peerDown(peer);
+  shard.calls?.peers.down(peer);
   shard.host.setPeer(peer, undefined);
 }
 

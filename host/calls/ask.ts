@@ -25,7 +25,7 @@ class Asks implements Owner {
   constructor(shard: Shard) {
     this.#next = shard.numbersFrom;
     shard.register(this);
-    (shard.calls as Calls).onPeerDown((peer) => this.#rejectAll((open) => open.peer === peer, downError(peer)));
+    (shard.calls as Calls).peers.onDown((peer) => this.#rejectAll((open) => open.peer === peer, downError(peer)));
   }
 
   ask(calls: Calls, peer: number, self: number, part: Part, name: string, args: unknown[]): Promise<unknown> {
@@ -88,7 +88,7 @@ function begin(from: number, number: number, part: Part, name: string, args: unk
     )
     .catch((error) => {
       // It cannot be sent, or who asked is gone.
-      if (!calls.isDown(from)) answer(false, error).catch(() => {});
+      if (!calls.peers.isDown(from)) answer(false, error).catch(() => {});
     });
 }
 

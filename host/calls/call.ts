@@ -8,17 +8,7 @@
 // (options.ts), and it carries the aborts, one at a time. It always comes back: a peer answers an abort at once.
 
 import { Code, FeatherstarError, fullError, textOf } from '../errors.js';
-import {
-  ABORT_CREDITS,
-  CALL_BYTES,
-  COUNTER_NAMES,
-  HEADER_STATES,
-  MESH,
-  MESSAGE_BYTES,
-  MESSAGE_OFFSET,
-  ReadyKind,
-  ShardState,
-} from '../layout.js';
+import { ABORT_CREDITS, CALL_BYTES, COUNTER_NAMES, MESSAGE_BYTES, MESSAGE_OFFSET, ReadyKind } from '../layout.js';
 import type { Shard } from '../shard.js';
 import { Line, type Reject, type Resolve, WaitingCall } from './call-line.js';
 import { type CallOptions, GivenSignals, signalsAmong, Watch } from './call-signals.js';
@@ -26,6 +16,7 @@ import { Decoder } from './decoder.js';
 import { Encoder, tooLarge } from './encoder.js';
 import { Functions, type ShardFunction } from './functions.js';
 import { internalMethod, type Part } from './internal.js';
+import { Peers } from './peers.js';
 import { arrived, endOfCallHere, handOverAll, moveAll, type SharedBytes } from './shared-bytes.js';
 
 const OK = 0;
@@ -75,6 +66,7 @@ const keepNew = (resolve: Resolve, reject: Reject): void => {
 };
 
 export class Calls {
+  readonly peers: Peers;
   readonly #shard: Shard;
   readonly #encoder: Encoder;
   readonly #decoder: Decoder;
@@ -88,10 +80,6 @@ export class Calls {
   /** Aborts that wait for each peer, and the one that is under way. */
   readonly #aborts: { waiting: Abort[]; isOut: boolean }[];
   readonly #given = new GivenSignals();
-  readonly #down: boolean[] = [];
-  readonly #dying = new Set<number>(); // down, and perhaps with answers that nobody has read yet
-  readonly #lives: number[]; // how many of each peer have ended: who asked may be an earlier one than who runs now
-  readonly #onDown = new Set<(peer: number) => void>();
   #held: HeldReply[] = [];
   readonly #functions = new Functions();
   #early: number[] = [];
@@ -108,11 +96,7 @@ export class Calls {
     this.#callsWord = (shard.base + header.callsOffset) >>> 2;
     this.#credits = header.creditCount - ABORT_CREDITS;
     this.#openAt = new Array(shardCount).fill(0);
-    this.#lives = new Array(shardCount).fill(0);
-    const states = new Int32Array(shard.memory.buffer, HEADER_STATES, shardCount);
-    states.forEach((state, peer) => {
-      this.#down[peer] = state === ShardState.STOPPED; // died before this shard was started again
-    });
+    this.peers = new Peers(shard, shardCount, (peer) => this.#forget(peer));
     this.#waiting = Array.from({ length: shardCount }, () => new Line());
     this.#aborts = Array.from({ length: shardCount }, () => ({ waiting: [], isOut: false }));
   }
@@ -231,7 +215,7 @@ export class Calls {
   ): boolean {
     if (this.#openAt[peer] >= this.#credits) return false;
     const { core } = this.#shard;
-    const index = this.#down[peer] ? Code.PEER_DOWN : core.callBegin(peer);
+    const index = this.peers.isDown(peer) ? Code.PEER_DOWN : core.callBegin(peer);
     if (index < 0) {
       watch?.stop();
       reject(index === Code.PEER_DOWN ? downError(peer) : fullError('calls'));
@@ -390,7 +374,7 @@ export class Calls {
     const method = words[slot + MESSAGE_WORD] >>> 16;
     const payload = words[slot + PAYLOAD_WORD] >>> 0;
     const peer = words[slot + PEER_WORD];
-    const life = this.#lives[peer];
+    const life = this.peers.life(peer);
     let numbers: number[] | undefined;
     let guests: SharedBytes[] | undefined;
     let result: unknown;
@@ -425,7 +409,7 @@ export class Calls {
     numbers: number[] | undefined,
     guests: SharedBytes[] | undefined,
   ): void {
-    const isLate = life !== this.#lives[peer];
+    const isLate = life !== this.peers.life(peer);
     if (numbers !== undefined && !isLate) this.#given.close(peer, numbers);
     if (this.#shard.closed) return;
     let length: number;
@@ -483,54 +467,13 @@ export class Calls {
     if (this.#waiting[peer].first !== undefined) this.#retry(peer);
   }
 
-  isDown(peer: number): boolean {
-    return this.#down[peer] === true;
-  }
-
-  /** Calls back when a shard is gone. Answers how to take that back. */
-  onPeerDown(callback: (peer: number) => void): () => void {
-    this.#onDown.add(callback);
-    return () => this.#onDown.delete(callback);
-  }
-
-  /**
-   * That shard is gone. What it answered before lies in its ring, so the next turn reads that; then everything that
-   * still waits for it is rejected.
-   */
-  peerDown(peer: number): void {
-    if (this.#down[peer]) return;
-    this.#down[peer] = true;
-    this.#dying.add(peer);
-    const shard = this.#shard;
-    if (shard.closed) this.close();
-    else shard.beforeNextTurn(() => queueMicrotask(() => this.#bury(peer)), true); // they run behind the turn
-  }
-
-  /** Nothing is left here of a shard that died, or of one that is about to be known to have. */
-  whenBuried(peer: number): Promise<void> {
-    if (this.#down[peer] && !this.#dying.has(peer)) return Promise.resolve();
-    return new Promise((resolve) => {
-      const off = this.onPeerDown((gone) => {
-        if (gone !== peer) return;
-        off();
-        resolve();
-      });
-    });
-  }
-
-  /** A shard that was buried runs again. */
-  peerUp(peer: number): void {
-    this.#down[peer] = false;
-  }
-
   /** This shard takes no more turns. */
   close(): void {
-    for (const peer of this.#dying) this.#bury(peer);
+    this.peers.close();
   }
 
-  #bury(peer: number): void {
-    if (!this.#dying.delete(peer)) return;
-    this.#shard.core.peerDown(peer);
+  /** That peer is gone: whoever waits for it is told. */
+  #forget(peer: number): void {
     this.#aborts[peer] = { waiting: [], isOut: false };
     this.#open.forEach((open, index) => {
       if (open.peer !== peer) return;
@@ -548,17 +491,6 @@ export class Calls {
       call.reject(downError(peer));
     }
     this.#given.peerDown(peer, downError(peer));
-    this.#lives[peer]++;
-    this.#clearRing(peer, this.#shard.index);
-    this.#clearRing(this.#shard.index, peer);
-    for (const callback of [...this.#onDown]) callback(peer);
-  }
-
-  /** A dead shard writes and reads no ring, so both of the pair's are ours; the next life begins with empty ones. */
-  #clearRing(from: number, to: number): void {
-    const { bytes, header } = this.#shard;
-    const at = MESH + (from * header.shardCount + to) * header.ringBytes;
-    bytes.fill(0, at, at + header.ringBytes);
   }
 
   /** Signals that functions called by peers have at the moment. */

@@ -52,7 +52,7 @@ function homes(shard: Shard): Homes {
     const channels: Homes['channels'] = new Map();
     all = { channels, next: shard.numbersFrom };
     homesOf.set(shard, all);
-    (shard.calls as Calls).onPeerDown((peer) => {
+    (shard.calls as Calls).peers.onDown((peer) => {
       for (const channel of channels.values()) channel.onPeerDown(peer);
     });
   }

@@ -39,7 +39,7 @@ class Pool {
     this.#fresh = first + shard.index * bytes;
     this.#end = this.#fresh + bytes;
     this.#inherit();
-    (shard.calls as Calls).onPeerDown(() => this.#sweep()); // now, while it is known that its holder died
+    (shard.calls as Calls).peers.onDown(() => this.#sweep()); // now, while it is known that its holder died
   }
 
   /** The blocks of this shard's earlier lives: what others hold stays theirs. Behind the last one lies a 0. */

@@ -19,7 +19,7 @@ function homeOf(shard: Shard): Home {
     const connections: Home['connections'] = new Map();
     home = { connections, next: shard.numbersFrom };
     homes.set(shard, home);
-    (shard.calls as Calls).onPeerDown((peer) => {
+    (shard.calls as Calls).peers.onDown((peer) => {
       for (const [id, entry] of connections) if (entry.peer === peer) forget(shard, id)?.close();
     });
   }

@@ -115,7 +115,7 @@ export class Listener implements Owner {
     if (!Array.isArray(args)) throw optionError('args', args, 'an array');
     let next = 0;
     for (let socket = await this.accept({ signal }); socket !== null; socket = await this.accept({ signal })) {
-      while (calls.isDown(next)) next = (next + 1) % shardCount; // this one lives, so it ends
+      while (calls.peers.isDown(next)) next = (next + 1) % shardCount; // this one lives, so it ends
       const shard = next;
       next = (next + 1) % shardCount;
       socket.handOver(shard, name, ...args).catch((error) => {

@@ -91,7 +91,7 @@ export class Socket {
     if (via.closed) throw closedError();
     this.#isLeaving = true;
     try {
-      if (calls.isDown(shard)) throw downError(shard);
+      if (calls.peers.isDown(shard)) throw downError(shard);
       if (shard === runtime().self) serve(via, name, args);
       else await via.handOver(shard, name, args);
     } catch (error) {

@@ -87,7 +87,7 @@ export async function restart(shard: number, { own, workers, start, check }: Res
     late(peer, answer);
     tokens[peer] = answer?.token;
   });
-  await Promise.all([own.calls?.whenBuried(shard), burials]);
+  await Promise.all([own.calls?.peers.whenBuried(shard), burials]);
   check();
   clearShard(own.memory, own.header, shard);
   const newborn = start(shard);
@@ -97,7 +97,7 @@ export async function restart(shard: number, { own, workers, start, check }: Res
     const booted = await expect(newborn, 'booted');
     check();
     own.host.setPeer(shard, booted.tokens[0]);
-    own.calls?.peerUp(shard);
+    own.calls?.peers.up(shard);
     tokens[0] = own.host.doorbell(shard);
     const welcomes = all(async (peer, worker) =>
       late(peer, await introduce(worker, shard, booted.tokens[peer]).catch(() => running)),

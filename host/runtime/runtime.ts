@@ -276,7 +276,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     this.#hub.gone(shard);
     this.#watcher.stop(shard);
     this.own.stepMark.unwatch();
-    this.own.calls?.peerDown(shard);
+    this.own.calls?.peers.down(shard);
     this.own.host.setPeer(shard, undefined);
     for (const each of [...this.#workers, this.#newborn])
       if (each !== undefined) tell(each, { type: 'peerDown', shard });

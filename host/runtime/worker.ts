@@ -80,7 +80,7 @@ async function begin(tokens: (number | object | undefined)[]): Promise<void> {
 }
 
 async function bury(peer: number, number: number): Promise<void> {
-  await shard.calls?.whenBuried(peer);
+  await shard.calls?.peers.whenBuried(peer);
   const token = shard.host.doorbell(peer);
   say({ type: 'buried', number, token }, ports([token]));
 }
@@ -92,7 +92,7 @@ function welcome(peer: number, number: number, token: DoorbellToken): void {
   } catch {
     return; // it has died since: 'peerDown' is behind this message
   }
-  shard.calls?.peerUp(peer);
+  shard.calls?.peers.up(peer);
   say({ type: 'welcomed', number });
 }
 
@@ -120,7 +120,7 @@ port.on('message', ({ featherstar: message }: { featherstar?: ToWorker }) => {
   if (message.type === 'peers') begin(message.tokens).catch(fail);
   else if (message.type === 'peerDown') {
     if (shard.closed) return;
-    shard.calls?.peerDown(message.shard);
+    shard.calls?.peers.down(message.shard);
     shard.host.setPeer(message.shard, undefined);
   } else if (message.type === 'bury') bury(message.shard, message.number).catch(fail);
   else if (message.type === 'peerUp') welcome(message.shard, message.number, message.token);

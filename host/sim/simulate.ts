@@ -352,7 +352,7 @@ async function restart(matter: Matter, index: number): Promise<void> {
   const dead = world.places[index];
   if (!dead.isDead || dead.isReborn) throw optionError('shard', index, 'a shard that has died');
   dead.isReborn = true;
-  await runOnLiving(world, ({ shard }) => shard.calls?.whenBuried(index));
+  await runOnLiving(world, ({ shard }) => shard.calls?.peers.whenBuried(index));
   await world.pause(async () => {
     clearShard(memory, header, index);
     world.note('restart', index);
@@ -362,7 +362,7 @@ async function restart(matter: Matter, index: number): Promise<void> {
   await runOnLiving(world, ({ index: peer, shard, host }) => {
     if (peer === index || reborn.isDead) return;
     host.setPeer(index, index);
-    shard.calls?.peerUp(index);
+    shard.calls?.peers.up(index);
   });
 }
 

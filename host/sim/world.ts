@@ -191,7 +191,7 @@ export class World {
         this.post(other, () => {
           if (other.shard.closed) return;
           this.note('told', other.index, place.index);
-          other.shard.calls?.peerDown(place.index);
+          other.shard.calls?.peers.down(place.index);
           other.host.setPeer(place.index, undefined);
         }),
       );
