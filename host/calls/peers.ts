@@ -1,6 +1,7 @@
 // Which of a shard's peers run. One that has died is down at once for whoever calls it. What is open at it is rejected
 // behind the next turn, which reads what it had answered before; then nothing is left here, and it may be started
 // again.
+//
 //   up --down()--> dying --the next turn--> buried --up()--> up
 //
 // Next: call.ts, whose calls they are.
