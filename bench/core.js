@@ -1,7 +1,5 @@
 // The core benchmark: the loops of assembly/ in Wasm against the same in C, and against what Node offers for the job;
-// then call() against a MessagePort and piscina, and tasks against plain promises. Each round runs all programs of a
-// line one after the other, in an order that rotates, so that a noisy minute hits all of them. The figure to trust is
-// the ratio within a round; its median is shown.
+// then call() against a MessagePort and piscina, and tasks against plain promises.
 //
 // What has to hold is printed below the tables with PASS or MISS. A program that fails is named; the exit code is 1.
 //
@@ -14,21 +12,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { buildWasm } from '../tests/support/asc.js';
-import {
-  BenchError,
-  COMPILE_FLAGS,
-  compile,
-  hasCommand,
-  machineLine,
-  median,
-  startPinned,
-  stop,
-  table,
-  versionOf,
-} from './tools.js';
+import { choose, count, measureAll, ns, ratio, times } from './rounds.js';
+import { BenchError, COMPILE_FLAGS, compile, hasCommand, machineLine, median, table, versionOf } from './tools.js';
 
 const CORES = '0,1';
-const PROGRAM_TIMEOUT_MS = 120_000;
 const WASM = 'dist/bench/core.wasm';
 const DEFAULT_TIMERS = [1000, 10_000, 100_000, 1_000_000];
 const BATCHES = [1, 16, 64];
@@ -47,12 +34,6 @@ const OPTIONS = {
 };
 
 const file = (path) => fileURLToPath(new URL(path, import.meta.url));
-
-function count(name, text, max) {
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= 1 && value <= max) return value;
-  throw new BenchError(`--${name} ${text}: a whole number from 1 to ${max} is needed`);
-}
 
 function readOptions(args) {
   const { values } = parseArgs({ args, options: OPTIONS });
@@ -96,16 +77,6 @@ function findPiscina(directory = file('..')) {
   }
 }
 
-function choose(units, only) {
-  if (only === undefined) return units;
-  const wanted = only.split(',');
-  for (const wish of wanted) {
-    if (units.some(({ name }) => name.startsWith(wish))) continue;
-    throw new BenchError(`--only ${wish}: choose from ${units.map(({ name }) => name).join(', ')}`);
-  }
-  return units.filter(({ name }) => wanted.some((wish) => name.startsWith(wish)));
-}
-
 /** The programs of a unit: who runs, and the command line. `nodes` maps a suffix, '' or '@v26', to a binary. */
 function programsOf(unit, binary, nodes, piscina) {
   const programs = unit.c ? [{ who: 'c', command: binary, args: unit.c }] : [];
@@ -121,67 +92,7 @@ function programsOf(unit, binary, nodes, piscina) {
   return programs;
 }
 
-/** Runs a program, and answers what it printed: { name: ns }. */
-async function run({ command, args }) {
-  const child = startPinned(CORES, command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-  const output = { stdout: '', stderr: '' };
-  for (const name of Object.keys(output)) {
-    child[name].setEncoding('utf8').on('data', (text) => {
-      output[name] += text;
-    });
-  }
-  const kill = setTimeout(() => stop(child), PROGRAM_TIMEOUT_MS);
-  const code = await new Promise((resolve, reject) => child.once('error', reject).once('close', resolve));
-  clearTimeout(kill);
-  if (code !== 0) throw new BenchError(`ended with ${code}: ${output.stderr.trim().slice(-500)}`);
-  const lines = output.stdout.trim().split('\n');
-  return Object.fromEntries(lines.map((line) => [line.split(' ')[0], Number(line.split(' ')[1])]));
-}
-
-/** All figures: names in order of appearance, and for each { who: [ns of each round] }. */
-async function measureAll(units, rounds, programsFor) {
-  const figures = new Map();
-  const failures = [];
-  for (let round = 0; round < rounds; round++) {
-    for (const unit of units) {
-      process.stderr.write(`round ${round + 1}/${rounds}: ${unit.name}\n`);
-      const programs = programsFor(unit);
-      for (let i = 0; i < programs.length; i++) {
-        const program = programs[(i + round) % programs.length];
-        try {
-          for (const [name, ns] of Object.entries(await run(program))) {
-            if (!figures.has(name)) figures.set(name, {});
-            figures.get(name)[program.who] ??= [];
-            figures.get(name)[program.who][round] = ns;
-          }
-        } catch (error) {
-          if (!(error instanceof BenchError)) throw error;
-          failures.push(`${unit.name}, ${program.who}, round ${round + 1}: ${error.message}`);
-        }
-      }
-    }
-  }
-  return { figures, failures };
-}
-
 // --- the report -----------------------------------------------------------------------------------------------------
-
-/** The median of the rounds' ratios; NaN if there is no round with both. */
-function ratio(above, below) {
-  const ratios = (above ?? []).map((ns, round) => ns / below?.[round]).filter(Number.isFinite);
-  return ratios.length === 0 ? Number.NaN : median(ratios);
-}
-
-function ns(values) {
-  const present = (values ?? []).filter((value) => value !== undefined);
-  if (present.length === 0) return '-';
-  const show = (value) => value.toFixed(value < 100 ? 1 : 0);
-  return `${show(median(present))} (${show(Math.min(...present))}..${show(Math.max(...present))})`;
-}
-
-function times(value) {
-  return Number.isNaN(value) ? '-' : value.toFixed(2);
-}
 
 function loopRows(figures, suffix) {
   const rows = [...figures].filter(([name]) => !/^(call|tasks)\./.test(name));
@@ -280,7 +191,7 @@ export async function main(args) {
   const piscina = findPiscina(options.piscina);
   const binary = await compile('core');
   buildWasm('bench/core/bench.ts', WASM);
-  const measured = await measureAll(units, options.rounds, (unit) => programsOf(unit, binary, nodes, piscina));
+  const measured = await measureAll(units, options.rounds, CORES, (unit) => programsOf(unit, binary, nodes, piscina));
 
   for (const [suffix, version] of Object.entries(versions)) reportNode(measured, suffix, version);
   for (const failure of measured.failures) console.log(`FAILED ${failure}`);
