@@ -193,8 +193,8 @@ export class SimFiles implements Directories, OpOwner {
     const to = this.#volume.find(into, other, true);
     if (typeof to === 'number') return to;
     if (to.directory.links === 0) return DiskErrno.ENOENT;
+    if (to.inode !== undefined && (words[7] & RENAME_NOREPLACE) !== 0) return DiskErrno.EEXIST; // itself, too
     if (to.inode !== undefined && to.inode !== inode) {
-      if ((words[7] & RENAME_NOREPLACE) !== 0) return DiskErrno.EEXIST;
       if (to.inode.isDirectory !== inode.isDirectory) {
         return inode.isDirectory ? DiskErrno.ENOTDIR : DiskErrno.EISDIR;
       }

@@ -253,6 +253,14 @@ const files = {
     assert.deepEqual(await dir.list(), []);
     await dir.close();
   },
+  'a rename that replaces nothing does not take what is its own name already: EEXIST': async (t) => {
+    const dir = await openDirectory(t.folder);
+    await dir.writeFile('f', 'x');
+    assert.equal(await t.errno(dir.rename('f', 'f', { replaces: false })), 'EEXIST');
+    await dir.rename('f', 'f');
+    assert.equal(await dir.readText('f'), 'x');
+    await dir.close();
+  },
   'no path leads out: EXDEV': async (t) => {
     const root = await openDirectory(t.folder);
     await root.makeDirectory('inner');
