@@ -12,7 +12,8 @@ import { Control } from '../layout.js';
 import { type DatagramPlace, SimDatagrams } from './sim-datagrams.js';
 import { FILE_ERRNOS, isFileOp, SimOpenFile } from './sim-files.js';
 import type { SimHost } from './sim-host.js';
-import { type SimFile, SimListener, SimSocket } from './sim-net.js';
+import { type SimFile, SimListener } from './sim-net.js';
+import { SimSocket } from './sim-socket.js';
 
 /** Slots below this are for listeners, as with the other hosts. */
 const GRANT_SLOTS = 16;
@@ -49,6 +50,7 @@ const ERRNOS: Record<number, readonly number[]> = {
   [OP_SEND]: [-12, -105], // ENOMEM, ENOBUFS
   [OP_SOCKET]: [-12, -23, -24, -105], // ENOMEM, ENFILE, EMFILE, ENOBUFS
 };
+const ECONNREFUSED = -111;
 const ANSWER_US = 30; // longest time until an operation without a network is answered
 
 export class SimGate {
@@ -139,7 +141,7 @@ export class SimGate {
         if (this.#socket(op, fd) !== undefined) this.#later(op, 0);
         break;
       case OP_SOCKET:
-        this.#open(op, words[at + 2]);
+        this.#open(op, fd, words[at + 2]);
         break;
       case OP_CONNECT:
         this.#connect(op, fd, words[at + 2]);
@@ -283,12 +285,12 @@ export class SimGate {
     }
   }
 
-  #open(op: Op, type: number): void {
+  #open(op: Op, family: number, type: number): void {
     const { world } = this.#host;
     if (type !== SOCK_STREAM) this.finish(op, Errno.EOPNOTSUPP);
     else if (world.fault('noFiles', this.#host.shard, OP_SOCKET, Errno.ENFILE)) this.#later(op, Errno.ENFILE);
     else {
-      const slot = this.install(new SimSocket(world, world.machines.of(this.#host.shard)));
+      const slot = this.install(new SimSocket(world, world.machines.of(this.#host.shard), family === AF_UNIX));
       this.#later(op, slot < 0 ? Errno.ENFILE : slot);
     }
   }
@@ -303,7 +305,8 @@ export class SimGate {
     if (socket === undefined) return;
     const { window, world, shard } = this.#host;
     const { address, name } = targetOf(Buffer.from(window.bytes.subarray(op.ptr, op.ptr + bytes)));
-    socket.connect(op, this.#host, world.machines.at(address, shard), name);
+    const machine = world.machines.at(address, shard);
+    socket.connect(op, this.#host, { machine, find: () => world.net.find(`${machine}:${name}`) ?? ECONNREFUSED });
   }
 
   /** The kernel closes what a ring had open. */

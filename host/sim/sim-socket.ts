@@ -1,0 +1,429 @@
+// One end of a stream of the simulated network.
+//
+//   send --> [ wire: WINDOW_BYTES less what the other end has not read ] --> arrives, in order --> inbox --> receive
+//
+// A direction keeps its order, its end (FIN) comes behind its bytes. A reset overtakes both, and is sent once: at a cut
+// it is lost, and whoever sends or ends later is told then. A path has no wire that could do such things.
+//
+// What an end is told is what Linux tells: bytes that have come are read first; what was ended before it was reset
+// reads as ended, and writes as EPIPE; a reset is told once, to a send or to a receive, and is the end for the other.
+//
+// Next: sim-net.ts.
+
+import { CQE_BUFFER, CQE_BUFFER_SHIFT, Errno, type Op, type OpOwner } from '../hosts/portable-window.js';
+import type { SimHost } from './sim-host.js';
+import { NOWHERE } from './sim-machines.js';
+import type { SimListener } from './sim-net.js';
+import type { World } from './world.js';
+
+const WINDOW_BYTES = 65_536;
+const RETRY_US = 1_000_000; // a SYN that is lost is sent again, each time after twice as long
+const RETRIES = 6;
+const CONNECT_US = 127_000_000; // all of them
+const GIVE_UP_US = 924_600_000; // what nobody confirms is sent again for this long: tcp_retries2
+const GIVE_UP_MORE_US = 75_400_000;
+const ETIMEDOUT = -110;
+const ECONNREFUSED = -111;
+const EHOSTUNREACH = -113;
+const SHUT_RD = 0;
+const SHUT_WR = 1;
+const OP_CONNECT = 16;
+const OP_SEND = 26;
+const OP_RECV = 27;
+
+/** An operation that is open on a socket, and whose it is: two shards may hold one socket. */
+interface Open {
+  readonly op: Op;
+  readonly host: SimHost;
+  sent: number;
+}
+
+/** Where a connect goes. */
+export interface Target {
+  readonly machine: number;
+  /** Who listens there at the moment; or -errno. */
+  find(): SimListener | number;
+}
+
+export class SimSocket implements OpOwner {
+  refs = 0;
+  readonly number: number;
+  readonly #world: World;
+  readonly #machine: number;
+  readonly #isPath: boolean;
+  #state: 'idle' | 'connecting' | 'open' | 'closed' = 'idle';
+  #peer: SimSocket | undefined;
+  #inbox: Buffer[] = [];
+  #inboxBytes = 0;
+  #wire: (() => void)[] = [];
+  #onWire = 0;
+  #lastArrivalNs = 0;
+  #isHeld = false; // at a cut
+  #receives: Open[] = [];
+  #sends: Open[] = [];
+  #connect: Open | undefined;
+  #hasPeerEnded = false;
+  #hasEnded = false;
+  #isFinSent = false;
+  #isBroken = false; // reset by either end, or given up
+  #error = 0; // happened, and no operation has been told
+
+  constructor(world: World, machine: number, isPath: boolean) {
+    this.#world = world;
+    this.#machine = machine;
+    this.#isPath = isPath;
+    this.number = world.net.nextNumber();
+  }
+
+  get #isCut(): boolean {
+    return this.#peer !== undefined && this.#world.machines.isCut(this.#machine, this.#peer.#machine);
+  }
+
+  get isClosed(): boolean {
+    return this.#state === 'closed';
+  }
+
+  /** Bytes that have not arrived. */
+  get hasSent(): boolean {
+    return this.#onWire !== 0;
+  }
+
+  // --- connecting ----------------------------------------------------------------------------------------------------
+
+  connect(op: Op, host: SimHost, target: Target): void {
+    if (this.#state !== 'idle') {
+      host.gate.finish(op, Errno.EISCONN);
+      return;
+    }
+    this.#state = 'connecting';
+    const open = { op, host, sent: 0 };
+    this.#connect = open;
+    host.window.open(op, this);
+    const isRefused = this.#world.fault('refuse', host.shard, OP_CONNECT, ECONNREFUSED);
+    if (isRefused && this.#world.random.chance(0.25)) this.#knock(() => this.#refuse(open, ETIMEDOUT), CONNECT_US);
+    else if (isRefused) this.#knock(() => this.#refuse(open, ECONNREFUSED));
+    else if (target.machine === NOWHERE) this.#knock(() => this.#refuse(open, EHOSTUNREACH));
+    else this.#knock(() => this.#reach(open, target, 0));
+  }
+
+  #knock(then: () => void, waitUs = 0): void {
+    this.#world.after(this.#world.faults.latencyUs, then, waitUs);
+  }
+
+  /** After the last time there is only the end to wait for. */
+  #again(open: Open, tries: number, then: () => void): void {
+    if (tries < RETRIES) this.#knock(then, RETRY_US * 2 ** tries);
+    else this.#knock(() => this.#refuse(open, ETIMEDOUT), RETRY_US * 2 ** tries);
+  }
+
+  #refuse(open: Open, errno: number): void {
+    if (this.#connect !== open) return;
+    this.#connect = undefined;
+    this.#state = 'idle';
+    open.host.gate.finish(open.op, errno);
+  }
+
+  #reach(open: Open, target: Target, tries: number): void {
+    if (this.#connect !== open) return;
+    const again = () => this.#reach(open, target, tries + 1);
+    const listener = this.#world.machines.isCut(this.#machine, target.machine) ? undefined : target.find();
+    if (typeof listener === 'number') this.#refuse(open, listener);
+    else if (listener?.isFull && this.#isPath) listener.whenRoom(() => this.#reach(open, target, 0));
+    else if (listener === undefined || listener.isFull) this.#again(open, tries, again);
+    else this.#knock(() => this.#connected(open, target, listener, 0));
+  }
+
+  /** The listener's answer; ours is what makes it a connection there. */
+  #connected(open: Open, target: Target, listener: SimListener, tries: number): void {
+    if (this.#connect !== open) return;
+    if (this.#world.machines.isCut(this.#machine, target.machine)) {
+      this.#again(open, tries, () => this.#connected(open, target, listener, tries + 1));
+      return;
+    }
+    const other = new SimSocket(this.#world, target.machine, this.#isPath);
+    other.#state = 'open';
+    other.#peer = this;
+    this.#peer = other;
+    this.#connect = undefined;
+    this.#state = 'open';
+    open.host.gate.finish(open.op, 0);
+    this.#travel(() => listener.arrive(other));
+  }
+
+  // --- writing -------------------------------------------------------------------------------------------------------
+
+  send(op: Op, host: SimHost, isNow: boolean): void {
+    const open: Open = { op, host, sent: 0 };
+    if (this.#state === 'idle' || this.#state === 'connecting') host.gate.finish(op, Errno.ENOTCONN);
+    else if (this.#isPath && this.#peer?.isClosed) host.gate.finish(op, Errno.EPIPE);
+    else if (this.#error !== 0) host.gate.finish(op, this.#takeError());
+    else if (this.#hasEnded || this.#isBroken) host.gate.finish(op, Errno.EPIPE);
+    else if (this.#world.fault('reset', host.shard, OP_SEND, Errno.ECONNRESET)) {
+      this.#reset();
+      this.#broken(Errno.ECONNRESET);
+      host.gate.finish(op, this.#takeError() || Errno.EPIPE);
+    } else if (isNow) this.#sendNow(open);
+    else {
+      host.window.open(op, this);
+      this.#sends.push(open);
+      this.#pushSends();
+    }
+  }
+
+  #sendNow(open: Open): void {
+    const { op, host } = open;
+    const isFirst = this.#sends.length === 0;
+    if (isFirst) this.#transmit(open);
+    if (open.sent === op.len) host.gate.finish(op, op.len);
+    else if (open.sent === 0) host.gate.finish(op, Errno.EAGAIN);
+    else {
+      this.#world.note('complete', host.shard, op.low, open.sent);
+      host.window.post(op.low, op.high, open.sent, 0); // also of a quiet one: it fell short
+    }
+  }
+
+  /** Puts on the wire what fits. */
+  #transmit(open: Open): void {
+    const peer = this.#peer as SimSocket;
+    const room = WINDOW_BYTES - this.#onWire - peer.#inboxBytes;
+    let count = Math.min(open.op.len - open.sent, room);
+    if (count <= 0) return;
+    if (count > 1 && this.#world.fault('partial', open.host.shard, OP_SEND, 0)) {
+      count = this.#world.random.between(1, count - 1);
+    }
+    const at = open.op.ptr + open.sent;
+    const bytes = Buffer.from(open.host.window.bytes.subarray(at, at + count));
+    open.sent += count;
+    this.#onWire += count;
+    this.#travel(() => {
+      this.#onWire -= count;
+      peer.#arrive(bytes);
+    });
+  }
+
+  /** What a direction carries arrives in order. */
+  #travel(arrive: () => void): void {
+    this.#wire.push(arrive);
+    this.#carry();
+  }
+
+  /** One thing will arrive: whatever is first then, as one that is late is not overtaken by what was sent behind it. */
+  #carry(): void {
+    const { nowNs, random, faults, calendar } = this.#world;
+    const atNs = nowNs + random.below(faults.latencyUs * 1000 + 1);
+    this.#lastArrivalNs = Math.max(this.#lastArrivalNs + 1, atNs);
+    calendar.add(this.#lastArrivalNs, () => {
+      if (!this.#isCut) this.#wire.shift()?.();
+      else if (this.#isBroken)
+        this.#wire.shift(); // nobody is there to send it again
+      else this.#hold();
+    });
+  }
+
+  /** What did not get through is sent again, until the cut is healed or the kernel has had enough. */
+  #hold(): void {
+    const { machines, calendar } = this.#world;
+    const there = (this.#peer as SimSocket).#machine;
+    if (!this.#isHeld) {
+      this.#isHeld = true;
+      const end = this.#world.after(GIVE_UP_MORE_US, () => this.#broken(ETIMEDOUT), GIVE_UP_US);
+      machines.hold(this.#machine, there, () => {
+        this.#isHeld = false;
+        calendar.cancel(end);
+      });
+    }
+    machines.hold(this.#machine, there, () => {
+      if (this.#isBroken) this.#wire.shift();
+      else this.#carry();
+    });
+  }
+
+  #pushSends(): void {
+    while (this.#sends.length !== 0) {
+      const open = this.#sends[0];
+      const before = open.sent;
+      this.#transmit(open);
+      if (open.sent < open.op.len) {
+        if (open.sent === before) return; // there is no room: reading makes some
+        this.#world.after(this.#world.faults.latencyUs, () => this.#pushSends());
+        return;
+      }
+      this.#sends.shift();
+      open.host.gate.finish(open.op, open.sent);
+    }
+    this.#sendFin();
+  }
+
+  shutdown(how: number): number {
+    if (this.#state !== 'open' || (this.#isBroken && !this.#isPath)) return Errno.ENOTCONN;
+    if (how !== SHUT_WR) {
+      this.#hasPeerEnded = true;
+      this.#giveReceived();
+    }
+    if (how !== SHUT_RD) {
+      this.#hasEnded = true;
+      this.#pushSends();
+    }
+    return 0;
+  }
+
+  #sendFin(): void {
+    if (!this.#hasEnded || this.#isFinSent || this.#sends.length !== 0) return;
+    this.#isFinSent = true;
+    const peer = this.#peer;
+    if (peer !== undefined) this.#travel(() => peer.#onFin());
+  }
+
+  // --- reading -------------------------------------------------------------------------------------------------------
+
+  receive(op: Op, host: SimHost): void {
+    if (this.#state === 'idle' || this.#state === 'connecting') {
+      host.gate.finish(op, Errno.ENOTCONN);
+      return;
+    }
+    host.window.open(op, this);
+    this.#receives.push({ op, host, sent: 0 });
+    this.#giveReceived();
+  }
+
+  #arrive(bytes: Buffer): void {
+    if (this.#state === 'closed' || this.#isBroken) {
+      this.#isBroken = true;
+      if (!this.#isPath) this.#reset(); // nobody is there any more
+      return;
+    }
+    this.#world.note('arrive', -1, this.number, bytes.length);
+    this.#inbox.push(bytes);
+    this.#inboxBytes += bytes.length;
+    this.#giveReceived();
+  }
+
+  #onFin(): void {
+    if (this.#isBroken) this.#reset();
+    if (this.#state === 'closed' || this.#isBroken) return;
+    this.#world.note('fin', -1, this.number);
+    this.#hasPeerEnded = true;
+    this.#giveReceived();
+  }
+
+  #takeError(): number {
+    const error = this.#error;
+    this.#error = 0;
+    return error;
+  }
+
+  #giveReceived(): void {
+    if (this.#state !== 'open') return;
+    let hasRead = false;
+    while (this.#receives.length !== 0) {
+      const open = this.#receives[0];
+      if (this.#inboxBytes !== 0) {
+        hasRead = true;
+        if (this.#fill(open)) this.#receives.shift();
+      } else if (this.#hasPeerEnded || this.#isBroken) {
+        this.#receives.shift();
+        const isEnd = this.#hasPeerEnded && !this.#isPath; // whatever happened since
+        open.host.gate.finish(open.op, isEnd ? 0 : this.#takeError());
+      } else break;
+    }
+    const peer = this.#peer;
+    if (hasRead && peer !== undefined) this.#world.after(this.#world.faults.latencyUs, () => peer.#pushSends());
+  }
+
+  /** One completion of a receive. True: its last. */
+  #fill({ op, host }: Open): boolean {
+    const { window, gate } = host;
+    const isFault = op.picksBuffer && this.#world.fault('noBuffers', host.shard, OP_RECV, Errno.ENOBUFS);
+    const buffer = op.picksBuffer && !isFault ? window.takeBuffer() : 0;
+    if (buffer < 0 || isFault) {
+      gate.finish(op, Errno.ENOBUFS);
+      return true;
+    }
+    const first = this.#inbox[0];
+    let count = Math.min(first.length, op.picksBuffer ? window.bufferBytes : op.len);
+    if (count > 1 && this.#world.fault('partial', host.shard, OP_RECV, 0)) {
+      count = this.#world.random.between(1, count - 1);
+    }
+    first.copy(window.bytes, op.picksBuffer ? window.bufferAt(buffer) : op.ptr, 0, count);
+    this.#inboxBytes -= count;
+    if (count === first.length) this.#inbox.shift();
+    else this.#inbox[0] = first.subarray(count);
+    const flags = op.picksBuffer ? CQE_BUFFER | (buffer << CQE_BUFFER_SHIFT) : 0;
+    if (!op.isMultishot) gate.finish(op, count, flags);
+    else {
+      this.#world.note('complete', host.shard, op.low, count);
+      window.more(op, count, flags);
+    }
+    return !op.isMultishot;
+  }
+
+  // --- the end -------------------------------------------------------------------------------------------------------
+
+  /** The other end learns after a while that nothing goes this way any more. */
+  #reset(): void {
+    const peer = this.#peer;
+    if (peer === undefined) return;
+    this.#isFinSent = true; // and no end comes behind
+    const arrive = () => peer.#broken(Errno.ECONNRESET);
+    if (this.#isPath) this.#travel(arrive);
+    else {
+      this.#knock(() => {
+        if (!this.#isCut) arrive();
+      });
+    }
+  }
+
+  /** Nobody took this connection: its client is reset. */
+  refuse(): void {
+    this.#state = 'closed';
+    this.#isBroken = true;
+    this.#reset();
+  }
+
+  /** The connection is over. One operation is told why, whichever is woken first. */
+  #broken(errno: number): void {
+    if (this.#isBroken) return;
+    this.#isBroken = true;
+    this.#isFinSent = true;
+    if (this.#state === 'closed') return;
+    this.#world.note('reset', -1, this.number);
+    const isLate = this.#hasPeerEnded && !this.#isPath && errno === Errno.ECONNRESET;
+    this.#error = isLate ? Errno.EPIPE : errno;
+    const isShared = this.#sends.length !== 0 && this.#receives.length !== 0;
+    if (isShared && this.#world.random.chance(0.5)) this.#giveReceived();
+    for (const { op, host, sent } of this.#sends.splice(0)) {
+      const error = (!this.#isPath && this.#takeError()) || Errno.EPIPE;
+      host.gate.finish(op, sent || error);
+    }
+    this.#giveReceived();
+  }
+
+  cancel(op: Op): void {
+    const open = [...this.#receives, ...this.#sends, this.#connect].find((each) => each?.op === op) as Open;
+    this.#receives = this.#receives.filter((each) => each.op !== op);
+    this.#sends = this.#sends.filter((each) => each.op !== op);
+    if (open === this.#connect) {
+      this.#connect = undefined;
+      this.#state = 'idle';
+    }
+    open.host.gate.finish(op, open.sent || Errno.ECANCELED);
+    this.#pushSends();
+  }
+
+  close(): void {
+    if (this.#state === 'closed') return;
+    const open = [...this.#receives.splice(0), ...this.#sends.splice(0)];
+    if (this.#connect !== undefined) open.push(this.#connect);
+    this.#connect = undefined;
+    this.#state = 'closed';
+    for (const { op, host, sent } of open) host.gate.finish(op, sent || Errno.ECANCELED);
+    if (this.#isBroken) return;
+    const isUnread = this.#inboxBytes !== 0 || (this.#isPath && this.#peer?.hasSent);
+    if (isUnread) {
+      this.#isBroken = true;
+      this.#reset();
+    }
+    this.#hasEnded = true;
+    this.#sendFin();
+  }
+}
