@@ -10,6 +10,7 @@
 import { encodeAddress } from '../address.js';
 import type { DatagramOptions } from '../hosts/host.js';
 import { CQE_BUFFER, CQE_BUFFER_SHIFT, Errno, type Op, type OpOwner } from '../hosts/portable-window.js';
+import { asSeenFrom, isAny, isLoopback, loopbackOf, type Place, Ports } from './sim-addresses.js';
 import type { SimHost } from './sim-host.js';
 import { NOWHERE } from './sim-machines.js';
 import type { SimFile } from './sim-net.js';
@@ -21,9 +22,8 @@ const NAME_BYTES = 28; // sockaddr_in6, the longest one
 const MSG_TRUNC = 0x20;
 const FIRST_FREE_PORT = 40_000;
 const BYTES_MAX = 65_507;
+const EINVAL = -22;
 const EMSGSIZE = -90;
-const EADDRINUSE = -98;
-const EADDRNOTAVAIL = -99;
 const ECONNREFUSED = -111;
 const OP_RECVMSG = 10;
 
@@ -37,54 +37,39 @@ interface Datagram {
   readonly bytes: Uint8Array;
 }
 
-/** Who is bound where, on which machine. */
+/** The sockets of all machines. */
 export class DatagramNet {
   readonly #world: World;
-  readonly #bound = new Map<string, SimDatagrams[]>();
-  #nextPort = FIRST_FREE_PORT;
+  readonly #bound: Ports<SimDatagrams>;
 
   constructor(world: World) {
     this.#world = world;
+    this.#bound = new Ports(world.machines, FIRST_FREE_PORT);
   }
 
   /** A socket, or -errno. */
-  bind({ address, port, reusePort, isFirst }: DatagramOptions, host: SimHost): SimDatagrams | number {
-    const { machines } = this.#world;
-    const machine = machines.of(host.shard);
-    const isOwn = address === '0.0.0.0' || address === '::' || machines.at(address, host.shard) === machine;
-    if (!isOwn) return EADDRNOTAVAIL;
-    let at = port;
-    if (at === 0) {
-      while (this.#bound.has(`${machine}:${this.#nextPort}`)) this.#nextPort++;
-      at = this.#nextPort++;
-    }
-    const there = this.#bound.get(`${machine}:${at}`) ?? [];
-    const isFree = there.length === 0 || (reusePort && !isFirst && there.every((other) => other.isShared));
-    if (!isFree) return EADDRINUSE;
-    const socket = new SimDatagrams(host, { address, port: at }, reusePort);
-    this.#bound.set(`${machine}:${at}`, [...there, socket]);
+  bind(options: DatagramOptions, host: SimHost): SimDatagrams | number {
+    const place = this.#bound.place(this.#world.machines.of(host.shard), options);
+    if (typeof place === 'number') return place;
+    const socket = new SimDatagrams(host, place);
+    this.#bound.add(socket);
     return socket;
   }
 
   remove(socket: SimDatagrams): void {
-    const key = `${socket.machine}:${socket.place.port}`;
-    const left = (this.#bound.get(key) ?? []).filter((other) => other !== socket);
-    if (left.length === 0) this.#bound.delete(key);
-    else this.#bound.set(key, left);
+    this.#bound.remove(socket);
   }
 
   /** The socket that gets what comes from there: of several always the same one, as a kernel picks by addresses. */
-  find(machine: number, to: DatagramPlace, from: DatagramPlace, isLocal: boolean): SimDatagrams | undefined {
-    const there = (this.#bound.get(`${machine}:${to.port}`) ?? []).filter((each) => each.hears(from, isLocal));
+  find(machine: number, to: DatagramPlace, from: DatagramPlace): SimDatagrams | undefined {
+    const there = this.#bound.find(machine, to.address, to.port, (each) => each.hears(from));
     return there[from.port % there.length];
   }
 }
 
 export class SimDatagrams implements SimFile, OpOwner {
   refs = 0;
-  readonly place: DatagramPlace;
-  readonly machine: number;
-  readonly isShared: boolean;
+  readonly place: Place;
   readonly #host: SimHost;
   readonly #world: World;
   #receives: Op[] = [];
@@ -92,17 +77,14 @@ export class SimDatagrams implements SimFile, OpOwner {
   #peer: DatagramPlace | undefined;
   #error = 0;
 
-  constructor(host: SimHost, place: DatagramPlace, isShared: boolean) {
+  constructor(host: SimHost, place: Place) {
     this.#host = host;
     this.#world = host.world;
-    this.machine = host.world.machines.of(host.shard);
     this.place = place;
-    this.isShared = isShared;
   }
 
-  /** Whether what comes from there is for it. */
-  hears(from: DatagramPlace, isLocal: boolean): boolean {
-    if (this.place.address.startsWith('127.') && !isLocal) return false;
+  /** Whether it takes what comes from there. */
+  hears(from: DatagramPlace): boolean {
     return this.#peer === undefined || (this.#peer.port === from.port && this.#peer.address === from.address);
   }
 
@@ -123,22 +105,30 @@ export class SimDatagrams implements SimFile, OpOwner {
     else {
       const { machines, faults, random } = this.#world;
       const machine = machines.at(to.address, shard);
-      const isLocal = machine === this.machine;
-      const address = to.address.startsWith('127.') ? '127.0.0.1' : machines.addressOf(this.machine);
+      if (machine !== this.place.machine && isLoopback(this.place.address)) {
+        gate.finish(op, EINVAL); // nothing leaves the machine from there
+        return;
+      }
       const datagram = {
-        from: { address, port: this.place.port },
+        from: { address: this.#sourceOf(to.address), port: this.place.port },
         bytes: new Uint8Array(window.bytes.subarray(op.ptr, op.ptr + op.len)),
       };
-      const isLost = machine === NOWHERE || machines.isCut(this.machine, machine) || random.chance(faults.lose);
+      const isLost = machine === NOWHERE || machines.isCut(this.place.machine, machine) || random.chance(faults.lose);
       const copies = isLost ? 0 : random.chance(faults.duplicate) ? 2 : 1;
-      for (let i = 0; i < copies; i++)
-        this.#world.after(faults.latencyUs, () => this.#arrive(machine, to, datagram, isLocal));
+      for (let i = 0; i < copies; i++) this.#world.after(faults.latencyUs, () => this.#arrive(machine, to, datagram));
       gate.finish(op, op.len);
     }
   }
 
-  #arrive(machine: number, to: DatagramPlace, datagram: Datagram, isLocal: boolean): void {
-    const socket = this.#world.datagrams.find(machine, to, datagram.from, isLocal);
+  /** The sender's address, where the socket is bound to any. */
+  #sourceOf(to: string): string {
+    const { address, machine } = this.place;
+    if (!isAny(address)) return address;
+    return isLoopback(to) || to.includes(':') ? loopbackOf(to) : this.#world.machines.addressOf(machine);
+  }
+
+  #arrive(machine: number, to: DatagramPlace, datagram: Datagram): void {
+    const socket = this.#world.datagrams.find(machine, to, datagram.from);
     if (socket !== undefined) socket.#take(datagram);
     else if (this.#peer !== undefined) {
       this.#error = ECONNREFUSED;
@@ -187,7 +177,7 @@ export class SimDatagrams implements SimFile, OpOwner {
     const { window } = this.#host;
     const at = window.bufferAt(buffer);
     const count = Math.min(bytes.length, window.bufferBytes - HEADER_BYTES - NAME_BYTES);
-    const name = encodeAddress(from.address, from.port);
+    const name = encodeAddress(asSeenFrom(this.place, from.address), from.port);
     window.bytes.writeUInt32LE(name.length, at);
     window.bytes.writeUInt32LE(0, at + 4);
     window.bytes.writeUInt32LE(count, at + 8);

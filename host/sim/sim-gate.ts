@@ -6,9 +6,10 @@
 //
 // Next: sim-net.ts.
 
-import type { DatagramOptions, ListenOptions, Windows } from '../hosts/host.js';
+import type { Bound, DatagramOptions, ListenOptions, Windows } from '../hosts/host.js';
 import { Errno, Op } from '../hosts/portable-window.js';
 import { Control } from '../layout.js';
+import { addressOf, isAny, loopbackOf } from './sim-addresses.js';
 import { type DatagramPlace, SimDatagrams } from './sim-datagrams.js';
 import { FILE_ERRNOS, isFileOp, SimOpenFile } from './sim-files.js';
 import type { SimHost } from './sim-host.js';
@@ -39,7 +40,6 @@ const MULTISHOT = { [OP_ACCEPT]: 1, [OP_RECV]: 2, [OP_RECVMSG]: 2 } as Record<nu
 const MSG_DONTWAIT = 0x40;
 const SOCK_STREAM = 1;
 const AF_UNIX = 1;
-const AF_INET = 2;
 /** What these may fail with without any fault of the network's: what Linux gives when it is short of something. */
 const ERRNOS: Record<number, readonly number[]> = {
   ...FILE_ERRNOS,
@@ -50,7 +50,6 @@ const ERRNOS: Record<number, readonly number[]> = {
   [OP_SEND]: [-12, -105], // ENOMEM, ENOBUFS
   [OP_SOCKET]: [-12, -23, -24, -105], // ENOMEM, ENFILE, EMFILE, ENOBUFS
 };
-const ECONNREFUSED = -111;
 const ANSWER_US = 30; // longest time until an operation without a network is answered
 
 export class SimGate {
@@ -172,8 +171,7 @@ export class SimGate {
   /** Of `bytes` bytes of sockaddr; 0: where the socket is connected. */
   #destination(at: number, bytes: number): DatagramPlace | undefined {
     if (bytes === 0) return undefined;
-    const { address, name } = targetOf(Buffer.from(this.#host.window.bytes.subarray(at, at + bytes)));
-    return { address: address === '' ? '127.0.0.1' : address, port: Number(name) };
+    return targetOf(Buffer.from(this.#host.window.bytes.subarray(at, at + bytes)));
   }
 
   #onDisk(op: Op, opcode: number, fd: number, at: number): void {
@@ -211,18 +209,18 @@ export class SimGate {
     return -1;
   }
 
-  listen(options: ListenOptions): { slot: number; port: number } | number {
+  listen(options: ListenOptions): Bound | number {
     const { net, machines } = this.#host.world;
-    const bound = net.bind(options, machines.of(this.#host.shard));
-    if (typeof bound === 'number') return bound;
-    const listener = new SimListener(this.#host, bound, options.backlog);
+    const place = net.place(machines.of(this.#host.shard), options);
+    if (typeof place === 'number') return place;
+    const listener = new SimListener(this.#host, place, options.backlog);
     const slot = this.install(listener, 0, GRANT_SLOTS);
     if (slot < 0) return Errno.ENFILE;
     net.add(listener);
-    return { slot, port: bound.port };
+    return { slot, port: place.port, unlink: () => net.unlink(listener) };
   }
 
-  bindDatagrams(options: DatagramOptions): { slot: number; port: number } | number {
+  bindDatagrams(options: DatagramOptions): Bound | number {
     const socket = this.#host.world.datagrams.bind(options, this.#host);
     if (typeof socket === 'number') return socket;
     const slot = this.install(socket, 0, GRANT_SLOTS);
@@ -304,9 +302,9 @@ export class SimGate {
     const socket = this.#socket(op, slot);
     if (socket === undefined) return;
     const { window, world, shard } = this.#host;
-    const { address, name } = targetOf(Buffer.from(window.bytes.subarray(op.ptr, op.ptr + bytes)));
+    const { address, port } = targetOf(Buffer.from(window.bytes.subarray(op.ptr, op.ptr + bytes)));
     const machine = world.machines.at(address, shard);
-    socket.connect(op, this.#host, { machine, find: () => world.net.find(`${machine}:${name}`) ?? ECONNREFUSED });
+    socket.connect(op, this.#host, { machine, find: () => world.net.find(machine, address, port) });
   }
 
   /** The kernel closes what a ring had open. */
@@ -316,10 +314,11 @@ export class SimGate {
   }
 }
 
-/** Whom a sockaddr means. IPv6 and paths are always of the machine that asks. */
-function targetOf(bytes: Buffer): { address: string; name: string } {
-  const family = bytes.readUInt16LE(0);
-  if (family === AF_UNIX) return { address: '', name: `unix:${bytes.toString('utf8', 2, bytes.indexOf(0, 2))}` };
-  const name = String(bytes.readUInt16BE(2));
-  return { address: family === AF_INET ? bytes.subarray(4, 8).join('.') : '', name };
+/** Whom a sockaddr means: who asks for any address gets the loopback one. */
+function targetOf(bytes: Buffer): DatagramPlace {
+  if (bytes.readUInt16LE(0) === AF_UNIX) {
+    return { address: `unix:${bytes.toString('utf8', 2, bytes.indexOf(0, 2))}`, port: 0 };
+  }
+  const address = addressOf(bytes);
+  return { address: isAny(address) ? loopbackOf(address) : address, port: bytes.readUInt16BE(2) };
 }

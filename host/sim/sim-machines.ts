@@ -2,6 +2,7 @@
 // is cut. Without names everything is one machine, whatever address is asked for.
 
 import { FeatherstarError, optionError } from '../errors.js';
+import { isAny, isLoopback } from './sim-addresses.js';
 
 /** Nobody has this address. */
 export const NOWHERE = -1;
@@ -49,9 +50,14 @@ export class Machines {
 
   /** The machine with that address, as seen by a shard; NOWHERE. */
   at(address: string, shard: number): number {
-    if (this.#names.length === 0 || address === '' || address.startsWith('127.')) return this.of(shard);
+    if (this.#names.length === 0 || isLoopback(address) || address.startsWith('unix:')) return this.of(shard);
     const number = Number(/^10\.0\.0\.(\d+)$/.exec(address)?.[1]) - 1;
     return number >= 0 && number < this.#names.length ? number : NOWHERE;
+  }
+
+  /** Whether sockets there may be bound to it. */
+  isOwn(address: string, machine: number): boolean {
+    return this.#names.length === 0 || isAny(address) || isLoopback(address) || address === this.addressOf(machine);
   }
 
   addressOf(machine: number): string {

@@ -6,23 +6,17 @@
 //
 // Next: sim-socket.ts.
 
-import type { ListenOptions } from '../hosts/host.js';
+import type { DatagramOptions } from '../hosts/host.js';
 import { Errno, type Op, type OpOwner } from '../hosts/portable-window.js';
+import { type Place, Ports } from './sim-addresses.js';
 import type { SimHost } from './sim-host.js';
 import type { SimSocket } from './sim-socket.js';
 import type { World } from './world.js';
 
 const FIRST_FREE_PORT = 32_768;
-const EADDRINUSE = -98;
+const ENOENT = -2;
+const ECONNREFUSED = -111;
 const OP_ACCEPT = 13;
-
-export interface Place {
-  /** Machine and port, or machine and path. */
-  readonly key: string;
-  readonly machine: number;
-  readonly port: number;
-  readonly isShared: boolean;
-}
 
 /** What lies in a slot. */
 export interface SimFile {
@@ -33,50 +27,44 @@ export interface SimFile {
 
 export class SimNet {
   readonly #world: World;
-  readonly #listeners = new Map<string, SimListener[]>();
-  #nextPort = FIRST_FREE_PORT;
+  readonly #listeners: Ports<SimListener>;
+  readonly #paths = new Map<string, SimListener>(); // files, by machine and path: who made them may be dead
   #sockets = 0;
 
   constructor(world: World) {
     this.#world = world;
+    this.#listeners = new Ports(world.machines, FIRST_FREE_PORT);
   }
 
   nextNumber(): number {
     return ++this.#sockets;
   }
 
-  bind({ address, port, reusePort, isFirst }: ListenOptions, machine: number): Place | number {
-    const place = (name: string, isShared: boolean) => ({ key: `${machine}:${name}`, machine, port: 0, isShared });
-    if (address.startsWith('unix:')) {
-      const path = place(address, false);
-      return this.#listeners.has(path.key) ? EADDRINUSE : path;
-    }
-    if (port === 0) {
-      while (this.#listeners.has(`${machine}:${this.#nextPort}`)) this.#nextPort++;
-      return { ...place(String(this.#nextPort), reusePort), port: this.#nextPort++ };
-    }
-    const there = this.#listeners.get(`${machine}:${port}`) ?? [];
-    const isFree = there.length === 0 || (reusePort && !isFirst && there.every((other) => other.place.isShared));
-    return isFree ? { ...place(String(port), reusePort), port } : EADDRINUSE;
+  place(machine: number, options: DatagramOptions): Place | number {
+    return this.#listeners.place(machine, options);
   }
 
   add(listener: SimListener): void {
-    const there = this.#listeners.get(listener.place.key) ?? [];
-    there.push(listener);
-    this.#listeners.set(listener.place.key, there);
+    const { machine, address } = listener.place;
+    this.#listeners.add(listener);
+    if (address.startsWith('unix:')) this.#paths.set(`${machine}:${address}`, listener);
   }
 
   remove(listener: SimListener): void {
-    const { key } = listener.place;
-    const left = (this.#listeners.get(key) ?? []).filter((other) => other !== listener);
-    if (left.length === 0) this.#listeners.delete(key);
-    else this.#listeners.set(key, left);
+    this.#listeners.remove(listener);
   }
 
-  /** One of those that listen there, as a kernel picks by the hash of the addresses. */
-  find(key: string): SimListener | undefined {
-    const there = this.#listeners.get(key) ?? [];
-    return there[this.#world.random.below(there.length)];
+  /** Removes the file that a listener has made, unless another has made it anew. */
+  unlink(listener: SimListener): void {
+    const key = `${listener.place.machine}:${listener.place.address}`;
+    if (this.#paths.get(key) === listener) this.#paths.delete(key);
+  }
+
+  /** One of those that listen there, as a kernel picks by the hash of the addresses; or -errno. */
+  find(machine: number, address: string, port: number): SimListener | number {
+    const there = this.#listeners.find(machine, address, port);
+    if (there.length !== 0) return there[this.#world.random.below(there.length)];
+    return address.startsWith('unix:') && !this.#paths.has(`${machine}:${address}`) ? ENOENT : ECONNREFUSED;
   }
 }
 

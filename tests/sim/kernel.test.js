@@ -8,9 +8,11 @@ import { simulate } from 'featherstar/testing';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { hosts } from '../support/hosts.js';
-import { CASES } from './kernel.js';
+import { CASES as STREAMS } from './kernel.js';
+import { CASES as ADDRESSES } from './kernel-addresses.js';
 
 const SEEDS = 20;
+const CASES = [...STREAMS, ...ADDRESSES];
 
 for (const { name, limits, expected, run } of CASES) {
   test(`sim: ${name}`, async () => {

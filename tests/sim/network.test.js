@@ -1,7 +1,7 @@
 // Streams of the simulated network where there is no kernel to compare with: cuts, what is lost at one, time.
 
 import { sleep, spawn } from 'featherstar';
-import { connect, listen } from 'featherstar/net';
+import { connect, listen, UdpSocket } from 'featherstar/net';
 import { simulate } from 'featherstar/testing';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -159,6 +159,26 @@ async function fullBacklog(where) {
   }
   return [...values].sort();
 }
+
+test('a machine hears at its own addresses, and nobody else at its loopback one', async () => {
+  const { value } = await simulate({ seed: 1, ...twoHosts }, async (world) => {
+    const texts = await world.on(1, async () => {
+      await listen({ port: 80, hostname: '127.0.0.1', reusePort: false });
+      await listen({ port: 81, hostname: '10.0.0.2', reusePort: false });
+      const here = [await outcome(connect({ port: 80 })), await outcome(connect({ port: 81, hostname: 'db' }))];
+      return [...here, await outcome(listen({ port: 82, hostname: 'web', reusePort: false }))];
+    });
+    texts.push(
+      await outcome(connect({ port: 80, hostname: 'db' })),
+      await outcome(connect({ port: 81, hostname: 'db' })),
+    );
+    const loopback = await UdpSocket.bind({ host: '127.0.0.1' });
+    texts.push(await outcome(loopback.send('x', { host: 'db', port: 80 })));
+    texts.push(await outcome(loopback.send('x', { host: 'web', port: 80 })));
+    return texts.join(', ');
+  });
+  assert.equal(value, 'open, open, EADDRNOTAVAIL, ECONNREFUSED, open, EINVAL, ok');
+});
 
 test('a full backlog: one more than it says may wait, the next one asks again; at a path it waits', async () => {
   assert.equal(await fullBacklog({ port: 80 }), ['end, open after 1 s, open,open,open,open']);
