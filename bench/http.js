@@ -33,6 +33,7 @@ const REFERENCE = 'c-uring';
 const OPTIONS = {
   connections: { type: 'string', default: '64' },
   pipeline: { type: 'string', default: '1' },
+  headers: { type: 'string', default: 'few' },
   seconds: { type: 'string', default: '3' },
   rounds: { type: 'string', default: '5' },
   'poll-us': { type: 'string' }, // absent: featherstar's own default, and C does not poll
@@ -42,6 +43,8 @@ const OPTIONS = {
   json: { type: 'string' },
 };
 const RANGES = { connections: 1000, pipeline: 64, seconds: 600, rounds: 100, 'poll-us': 1_000_000 };
+
+const HEADERS = ['few', 'browser']; // Host alone; or what Chromium sends, 0.6 KiB in 16 lines
 
 const file = (path) => fileURLToPath(new URL(path, import.meta.url));
 
@@ -55,6 +58,9 @@ function readOptions(args) {
       throw new BenchError(`--${name} ${values[name]}: a whole number from ${min} to ${max} is needed`);
     }
     values[name] = value;
+  }
+  if (!HEADERS.includes(values.headers)) {
+    throw new BenchError(`--headers ${values.headers}: choose from ${HEADERS.join(', ')}`);
   }
   return values;
 }
@@ -131,7 +137,7 @@ function choose(contenders, only) {
 async function runWrk(port, options, seconds) {
   const url = `http://127.0.0.1:${port}/`;
   const args = ['-t1', `-c${options.connections}`, `-d${seconds}s`, '--latency', '-s', file('wrk.lua'), url, '--'];
-  const child = startPinned(WRK_CORE, 'wrk', [...args, String(options.pipeline)], {
+  const child = startPinned(WRK_CORE, 'wrk', [...args, String(options.pipeline), options.headers], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';
