@@ -12,6 +12,10 @@ export interface BodySource {
   onDrain(): void;
 }
 
+export function usedError(): FeatherstarError {
+  return new FeatherstarError('FEATHERSTAR_BODY', 'the body was read already');
+}
+
 export class RequestBody {
   readonly #source: BodySource;
   #queue: Uint8Array[] = [];
@@ -80,7 +84,7 @@ export class RequestBody {
   // --- the handler's side --------------------------------------------------------------------------------------------
 
   #claim(): void {
-    if (this.#used) throw new FeatherstarError('FEATHERSTAR_BODY', 'the body was read already');
+    if (this.#used) throw usedError();
     this.#used = true;
     this.#source.onFirstRead();
   }
@@ -122,10 +126,12 @@ export class RequestBody {
   }
 
   get stream(): ReadableStream<Uint8Array> {
+    let isOurs = false;
     this.#stream ??= new ReadableStream<Uint8Array>(
       {
         pull: async (controller) => {
-          if (!this.#used) this.#claim();
+          if (!isOurs) this.#claim(); // fails if bytes() has them
+          isOurs = true;
           const run = await this.#next();
           if (run === undefined) controller.close();
           else controller.enqueue(run);

@@ -1,7 +1,9 @@
 // The request as a handler sees it: the shape of the web's Request, made lazily. The parser has checked the head; here
 // it is one string, cut only where somebody asks. A request owns its bytes: it may be kept as long as you like.
+//
+// It is no Request of the platform's, which costs more than all else of a small request. Who needs one clones it.
 
-import type { RequestBody } from './body.js';
+import { type RequestBody, usedError } from './body.js';
 
 const METHODS = ['', 'GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH'];
 
@@ -27,6 +29,7 @@ export class FeatherRequest {
   readonly #exchange: { abortSignal(): AbortSignal };
   #url: string | undefined;
   #headers: Headers | undefined;
+  #platform: Request | undefined; // once it was cloned; it has the body then
 
   constructor(head: Head, body: RequestBody | undefined, exchange: { abortSignal(): AbortSignal }) {
     this.#head = head;
@@ -95,16 +98,34 @@ export class FeatherRequest {
   }
 
   get body(): ReadableStream<Uint8Array> | null {
-    return this.#body?.stream ?? null;
+    return this.#platform !== undefined ? this.#platform.body : (this.#body?.stream ?? null);
   }
 
   get bodyUsed(): boolean {
-    return this.#body?.used ?? false;
+    return this.#platform?.bodyUsed ?? this.#body?.used ?? false;
+  }
+
+  /**
+   * A Request of the platform's, with a body of its own: what one of the two has read waits in memory for the other.
+   * Throws FEATHERSTAR_BODY if the body was read, TypeError for what no Request can be: TRACE, or a body with GET.
+   */
+  clone(): Request {
+    if (this.bodyUsed) throw usedError();
+    this.#platform ??= this.#onPlatform();
+    return this.#platform.clone();
+  }
+
+  #onPlatform(): Request {
+    const { method, headers, signal } = this;
+    const init = this.#body === undefined ? {} : { body: this.#body.stream, duplex: 'half' };
+    return new Request(this.url, { method, headers, signal, ...init } as RequestInit);
   }
 
   /** The whole body. Rejects with FEATHERSTAR_BODY if it breaks off, or was read before. */
   async bytes(): Promise<Uint8Array> {
-    return this.#body === undefined ? new Uint8Array(0) : this.#body.bytes();
+    if (this.#platform === undefined) return this.#body === undefined ? new Uint8Array(0) : this.#body.bytes();
+    if (this.#platform.bodyUsed) throw usedError();
+    return new Uint8Array(await this.#platform.arrayBuffer());
   }
 
   async arrayBuffer(): Promise<ArrayBuffer> {
@@ -131,5 +152,12 @@ export class FeatherRequest {
 
 const decoder = new TextDecoder();
 
-// `request instanceof Request` holds, as frameworks expect it of what their handler gets.
+// `request instanceof Request` holds, as frameworks expect it of what their handler gets. What else a Request has
+// (cache, mode, referrer, ...) is for clients, and is here what it is in a new one.
+const blank = new Request('http://localhost/');
+for (const [name, { get }] of Object.entries(Object.getOwnPropertyDescriptors(Request.prototype))) {
+  if (get === undefined || Object.hasOwn(FeatherRequest.prototype, name)) continue;
+  const value = Reflect.get(blank, name);
+  Object.defineProperty(FeatherRequest.prototype, name, { get: () => value, configurable: true });
+}
 Object.setPrototypeOf(FeatherRequest.prototype, Request.prototype);

@@ -36,7 +36,8 @@ export interface HttpLimits {
 }
 
 export interface ServeOptions {
-  fetch: (request: FeatherRequest) => Answer | Promise<Answer>;
+  /** Handlers of the web's Request will do. */
+  fetch: (request: FeatherRequest & Request) => Answer | Promise<Answer>;
   /** 0: any free one. Default 0. */
   port?: number | undefined;
   /** Address or name to listen on. Default 0.0.0.0. */
@@ -96,7 +97,7 @@ export class ServerShard implements Owner {
   readonly shard: Shard;
   readonly writer: Writer;
   readonly limits: Limits;
-  readonly fetch: ServeOptions['fetch'];
+  readonly fetch: (request: FeatherRequest) => unknown;
   readonly headScratch: number;
   readonly pieceScratch: number;
   /** No new requests: connections close after their answer. */
@@ -123,7 +124,7 @@ export class ServerShard implements Owner {
     this.shard = shard;
     this.listener = bound.slot;
     this.unlink = bound.unlink;
-    this.fetch = options.fetch;
+    this.fetch = options.fetch as (request: FeatherRequest) => unknown; // it is given what Request has, too
     this.onError = options.onError ?? ((error) => console.error(error));
     this.headScratch = scratch + HEAD_SCRATCH;
     this.pieceScratch = scratch + PIECE_SCRATCH;

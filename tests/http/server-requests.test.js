@@ -58,16 +58,97 @@ for (const host of hosts()) {
   });
 
   rig.check('a body is read once', async () => {
-    let error;
+    let errors;
     await rig.answerOf(
       async (request) => {
         await request.text();
-        error = await rejection(request.text());
+        errors = [await rejection(request.text()), await rejection(new Response(request.body).text())];
         return new FeatherResponse('');
       },
       post('/', 'abc'),
     );
-    assert.is(error.code, 'FEATHERSTAR_BODY');
+    assert.equal(
+      errors.map(({ code }) => code),
+      ['FEATHERSTAR_BODY', 'FEATHERSTAR_BODY'],
+    );
+  });
+
+  rig.check('a clone is a Request of the platform, and has the body, too', async () => {
+    const orders = {
+      'clone first': async (request) => {
+        const clone = request.clone();
+        return [await clone.text(), await request.text()];
+      },
+      'request first': async (request) => {
+        const clone = request.clone();
+        return [await request.text(), await clone.text()];
+      },
+      'two clones': async (request) => {
+        const clones = [request.clone(), request.clone()];
+        return [await clones[0].text(), await clones[1].text()];
+      },
+      'both as streams': (request) => {
+        const clone = request.clone();
+        return Promise.all([clone, request].map(({ body }) => new Response(body).text()));
+      },
+    };
+    const body = pattern(MEBIBYTE)
+      .toString('latin1')
+      .replace(/[^a-z]/g, '-');
+    for (const [name, read] of Object.entries(orders)) {
+      let used;
+      const answer = await rig.answerOf(
+        async (request) => {
+          const texts = await read(request);
+          used = request.bodyUsed;
+          return new FeatherResponse(texts.map((text) => text === body).join());
+        },
+        post('/', body),
+      );
+      assert.equal([name, answer.text, used], [name, 'true,true', name !== 'two clones']);
+    }
+    let told;
+    await rig.answerOf(async (request) => {
+      const other = new Request(request.clone(), { headers: { 'x-b': '2' } });
+      const { method, url, headers, signal } = request.clone();
+      told = [method, url, headers.get('x-a'), signal.aborted, other.headers.get('x-b'), await other.text()];
+      told.push(await request.text(), (await rejection(request.text())).code);
+      return new FeatherResponse('');
+    }, 'POST /a?b HTTP/1.1\r\nHost: test\r\nX-A: 1\r\nContent-Length: 3\r\n\r\nabc');
+    assert.equal(told, ['POST', 'http://test/a?b', '1', false, '2', 'abc', 'abc', 'FEATHERSTAR_BODY']);
+  });
+
+  rig.check('a clone of what has no body, or has been read; one whose client leaves', async () => {
+    let told;
+    await rig.answerOf(async (request) => {
+      told = [request.clone().body, await request.clone().text(), await request.text()];
+      return new FeatherResponse('');
+    });
+    assert.equal(told, [null, '', '']);
+    await rig.answerOf(
+      async (request) => {
+        await request.text();
+        told = await rejection((async () => request.clone())());
+        return new FeatherResponse('');
+      },
+      post('/', 'abc'),
+    );
+    assert.is(told.code, 'FEATHERSTAR_BODY');
+    const reading = new Promise((resolve) => {
+      rig.handler = async (request) => {
+        const clone = request.clone();
+        const errors = [rejection(request.text()), rejection(clone.text())];
+        resolve([...errors, clone.signal]);
+        await Promise.all(errors);
+        return new FeatherResponse('');
+      };
+    });
+    const client = await Client.open(rig.server.port);
+    client.write('POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\n01234');
+    const [first, second, signal] = await reading;
+    client.destroy();
+    assert.equal([(await first).code, (await second).code], ['FEATHERSTAR_CLOSED', 'FEATHERSTAR_CLOSED']);
+    assert.ok(signal.aborted);
   });
 
   rig.check('a GET has no body', async () => {

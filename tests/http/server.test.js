@@ -179,13 +179,23 @@ for (const host of hosts()) {
     for (const [url] of seen) new URL(url);
   });
 
-  rig.check('a request is an instance of the web Request', async () => {
-    let isRequest = false;
+  rig.check('a request is an instance of the web Request, and has all that one has', async () => {
+    const blank = new Request('http://localhost/');
+    const own = new Set(['method', 'url', 'headers', 'signal']);
+    let told;
     await rig.answerOf((request) => {
-      isRequest = request instanceof Request;
+      const names = Object.keys(Object.getOwnPropertyDescriptors(Request.prototype));
+      const isSame = (name) => own.has(name) || typeof blank[name] === 'function' || request[name] === blank[name];
+      told = [
+        request instanceof Request,
+        Object.prototype.toString.call(request),
+        names.filter((name) => typeof request[name] !== typeof blank[name]),
+        names.filter((name) => !isSame(name)),
+        request.cache,
+      ];
       return new FeatherResponse('');
     });
-    assert.ok(isRequest);
+    assert.equal(told, [true, '[object Request]', [], [], 'default']);
   });
 
   // --- headers of the answer -----------------------------------------------------------------------------------------

@@ -232,6 +232,8 @@ export async function network(signal: AbortSignal): Promise<void> {
   await client.close();
   serve({ port: 8080, fetch: () => new Response('global') });
   serve({ port: 8080, fetch: async (request) => new FastResponse(`${request.method} ${request.url}`) });
+  serve({ port: 8080, fetch: (request: Request) => new Response(request.url, { status: 200 }) });
+  serve({ port: 8080, fetch: (request) => new FastResponse(`${request.path} ${request.clone().mode}`) });
   // @ts-expect-error: fetch answers a response
   serve({ port: 8080, fetch: () => 'text' });
   // @ts-expect-error: fetch is missing
