@@ -124,6 +124,15 @@ export function optionError(name: string, value: unknown, wanted: string): Feath
   return new FeatherstarError('FEATHERSTAR_OPTION', `${name} must be ${wanted}, not ${describe(value)}`);
 }
 
+/** Refuses what is not among `names`: an option that is misspelt would be left out without a word. */
+export function checkNames(options: object, names: Readonly<Record<string, unknown>>): void {
+  for (const name of Object.keys(options)) {
+    if (Object.hasOwn(names, name)) continue;
+    const all = Object.keys(names).join(', ');
+    throw new FeatherstarError('FEATHERSTAR_OPTION', `there is no option ${JSON.stringify(name)}, but ${all}`);
+  }
+}
+
 function describe(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value);
   if (typeof value === 'number' || typeof value === 'bigint' || value == null) return String(value);

@@ -5,7 +5,8 @@
 //
 // Without the type any name may be called with anything, and the result is unknown.
 
-import { optionError } from '../errors.js';
+import { checkSignal } from '../abort.js';
+import { checkNames, optionError } from '../errors.js';
 import { currentShard } from '../shard.js';
 import type { Calls } from './call.js';
 import type { CallOptions } from './call-signals.js';
@@ -51,13 +52,17 @@ export class ShardHandle<M extends object = UntypedModule> {
     args: ArgumentsOf<M[K]>,
     options: CallOptions = {},
   ): Promise<ResultOf<M[K]>> {
+    if (!Array.isArray(args)) throw optionError('args', args, 'an array');
     return (await this.#calls.call(this.index, name, args, checkCallOptions(options))) as ResultOf<M[K]>;
   }
 }
 
+const OPTION_NAMES = { signal: 1, timeoutMs: 1 } satisfies Record<keyof CallOptions, 1>;
+
 export function checkCallOptions(options: CallOptions): CallOptions {
   const { signal, timeoutMs } = options;
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw optionError('signal', signal, 'an AbortSignal');
+  checkNames(options, OPTION_NAMES);
+  checkSignal(signal);
   if (timeoutMs !== undefined && !(timeoutMs >= 0 && timeoutMs <= TIMEOUT_MAX_MS)) {
     throw optionError('timeoutMs', timeoutMs, 'milliseconds from 0 to 100 days');
   }

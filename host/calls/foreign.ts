@@ -12,10 +12,10 @@
 // and not answered; others wait on the foreign side. When either side closes or dies, what is open there is rejected.
 
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { type AbortOptions, checkSignal } from '../abort.js';
 import { type ErrorCode, FeatherstarError, optionError } from '../errors.js';
 import { runtime } from '../runtime/runtime.js';
 import { currentShard, type Owner, type Shard } from '../shard.js';
-import type { AbortOptions } from '../tasks/timer.js';
 import type { ArgumentsOf, FunctionName, ResultOf, UntypedModule } from './call-api.js';
 
 const MAX_OPEN = 256;
@@ -270,7 +270,7 @@ export class ForeignRuntime<M extends object = UntypedModule> {
   }
 
   readonly #submit: Submit = async (shard, name, args, { signal }) => {
-    signal?.throwIfAborted();
+    checkSignal(signal)?.throwIfAborted();
     if (this.#closed) throw closedError();
     let onAbort: (() => void) | undefined;
     try {
@@ -350,7 +350,7 @@ export async function connectRuntime<M extends object = UntypedModule>(
   { signal }: AbortOptions = {},
 ): Promise<ForeignRuntime<M>> {
   if (typeof port?.postMessage !== 'function') throw optionError('port', port, 'a MessagePort of foreignPort()');
-  signal?.throwIfAborted();
+  checkSignal(signal)?.throwIfAborted();
   const cleanUp: (() => void)[] = [];
   try {
     return await new Promise<ForeignRuntime<M>>((resolve, reject) => {

@@ -6,10 +6,9 @@
 // Invariants: values of one sender are received in the order in which they were sent. A value is accepted once: then it
 // is received, unless the receiver closes. Nothing waits behind a full buffer but its own sender.
 
-import { unlessAborted } from '../abort.js';
+import { type AbortOptions, checkSignal, unlessAborted } from '../abort.js';
 import { FeatherstarError, optionError } from '../errors.js';
 import { currentShard, type Owner, type Shard } from '../shard.js';
-import type { AbortOptions } from '../tasks/timer.js';
 import { ask } from './ask.js';
 import { type Calls, downError } from './call.js';
 
@@ -117,7 +116,7 @@ export class ShardChannel<T> implements Owner {
   }
 
   async #take(signal: AbortSignal | undefined): Promise<Entry | undefined> {
-    signal?.throwIfAborted();
+    checkSignal(signal)?.throwIfAborted();
     const entry = this.#buffer.shift();
     if (entry !== undefined) {
       this.#accept();
@@ -261,7 +260,7 @@ export class ShardSender<T> {
    * of a call. An abort takes it back if it was not accepted yet.
    */
   async send(value: T, { signal }: AbortOptions = {}): Promise<void> {
-    signal?.throwIfAborted();
+    checkSignal(signal)?.throwIfAborted();
     if (this.#closing !== undefined) throw closedError();
     const ticket = this.#tickets++;
     try {

@@ -2,7 +2,7 @@
 // listener on the same port, and the kernel spreads connections over them (SO_REUSEPORT).
 
 import { checkAddress, resolveAddress } from '../address.js';
-import { optionError } from '../errors.js';
+import { checkNames, optionError } from '../errors.js';
 import type { Bound } from '../hosts/host.js';
 import type { Header } from '../layout.js';
 import { accept, MORE } from '../ops.js';
@@ -262,8 +262,20 @@ export interface Server {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+const NAMES = {
+  fetch: 1,
+  port: 1,
+  hostname: 1,
+  path: 1,
+  limits: 1,
+  onError: 1,
+  backlog: 1,
+  reusePort: 1,
+} satisfies Record<keyof ServeOptions, 1>;
+
 function check(options: ServeOptions): void {
   if (typeof options !== 'object' || options === null) throw optionError('options', options, 'an object');
+  checkNames(options, NAMES);
   const { fetch, limits = {}, onError, reusePort = false } = options;
   if (typeof fetch !== 'function') throw optionError('fetch', fetch, 'a function');
   if (onError !== undefined && typeof onError !== 'function') throw optionError('onError', onError, 'a function');

@@ -1,12 +1,11 @@
 // Connecting from this shard: name -> address -> SOCKET -> CONNECT. An abort at any stage rejects at once; what the
 // kernel still brings is closed when it comes.
 
-import { unlessAborted } from '../abort.js';
+import { type AbortOptions, checkSignal, unlessAborted } from '../abort.js';
 import { checkTarget, encodeAddress, resolveAddress } from '../address.js';
-import { FeatherstarError, optionError, systemError } from '../errors.js';
+import { checkNames, FeatherstarError, optionError, systemError } from '../errors.js';
 import { connectFile, openSocket, sendAtOnce } from '../ops.js';
 import { currentShard, type Owner, type Shard } from '../shard.js';
-import type { AbortOptions } from '../tasks/timer.js';
 import { Connection } from './connection.js';
 import { Socket } from './socket.js';
 
@@ -116,15 +115,18 @@ class Attempt implements Owner {
   }
 }
 
+const NAMES = { port: 1, hostname: 1, path: 1, signal: 1 } satisfies Record<keyof ConnectOptions, 1>;
+
 /**
  * Connects to a server. Rejects with FEATHERSTAR_SYSTEM (`error.errnoName`: ECONNREFUSED, ETIMEDOUT, ENOENT, ...), or
  * with the signal's reason.
  */
 export async function connect(options: ConnectOptions, { signal }: AbortOptions = options ?? {}): Promise<Socket> {
   if (typeof options !== 'object' || options === null) throw optionError('options', options, 'an object');
+  checkNames(options, NAMES);
   const { hostname, port } = checkTarget(options);
   const shard = currentShard();
-  signal?.throwIfAborted();
+  checkSignal(signal)?.throwIfAborted();
   const address = encodeAddress(await unlessAborted(resolveAddress(hostname), signal), port);
   if (shard.closed) throw new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed');
   const what = hostname.startsWith('unix:') ? hostname : `${hostname}:${port}`;

@@ -8,12 +8,12 @@
 //
 // Next: homes.ts.
 
+import { type AbortOptions, checkSignal } from '../abort.js';
 import type { Calls } from '../calls/call.js';
 import { Code, errnoName, FeatherstarError, optionError } from '../errors.js';
 import { BUFFER_SHIFT, handOverFile, operationError, receive, shutdownWrites } from '../ops.js';
 import { SendQueue } from '../send-queue.js';
 import type { Owner, Shard } from '../shard.js';
-import type { AbortOptions } from '../tasks/timer.js';
 import { keepFor } from './homes.js';
 import { closedError, type Transport } from './socket.js';
 
@@ -70,7 +70,7 @@ export class Connection implements Owner, Transport {
 
   async read(options: AbortOptions = {}): Promise<Uint8Array | null> {
     const { signal } = options;
-    signal?.throwIfAborted();
+    checkSignal(signal)?.throwIfAborted();
     if (this.#arrived !== undefined) {
       const bytes = this.#arrived;
       this.#arrived = undefined;
@@ -102,7 +102,7 @@ export class Connection implements Owner, Transport {
   }
 
   async write(bytes: Uint8Array | string, { signal }: AbortOptions = {}): Promise<void> {
-    signal?.throwIfAborted();
+    checkSignal(signal)?.throwIfAborted();
     if (this.#error !== undefined) throw this.#error;
     if (this.#closed || this.#finishing) throw closedError();
     const data = typeof bytes === 'string' ? Buffer.from(bytes, 'utf8') : bytes;

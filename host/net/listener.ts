@@ -1,13 +1,13 @@
 // Listening on this shard.
 
+import { type AbortOptions, checkSignal } from '../abort.js';
 import { checkAddress, resolveAddress } from '../address.js';
 import type { Calls } from '../calls/call.js';
-import { FeatherstarError, optionError } from '../errors.js';
+import { checkNames, FeatherstarError, optionError } from '../errors.js';
 import type { Bound } from '../hosts/host.js';
 import { accept, MORE, operationError } from '../ops.js';
 import { runtime } from '../runtime/runtime.js';
 import { currentShard, type Owner, type Shard } from '../shard.js';
-import type { AbortOptions } from '../tasks/timer.js';
 import { Connection } from './connection.js';
 import { Socket } from './socket.js';
 
@@ -79,7 +79,7 @@ export class Listener implements Owner {
 
   /** The next connection; null when the listener is closed. */
   async accept({ signal }: AbortOptions = {}): Promise<Socket | null> {
-    signal?.throwIfAborted();
+    checkSignal(signal)?.throwIfAborted();
     const socket = this.#arrived.shift();
     if (socket !== undefined) return socket;
     if (this.#closed) return null;
@@ -149,12 +149,16 @@ export class Listener implements Owner {
   }
 }
 
+const NAMES = { port: 1, hostname: 1, path: 1, backlog: 1, reusePort: 1 } satisfies Record<keyof ListenOptions, 1>;
+
 /** Listens on this shard. */
 export async function listen(options: ListenOptions = {}): Promise<Listener> {
   if (typeof options !== 'object' || options === null) throw optionError('options', options, 'an object');
+  checkNames(options, NAMES);
   const { port, hostname, backlog } = checkAddress(options);
   const shard = currentShard();
-  const reusePort = options.reusePort ?? runtime().shardCount > 1;
+  const { reusePort = runtime().shardCount > 1 } = options;
+  if (typeof reusePort !== 'boolean') throw optionError('reusePort', reusePort, 'true or false');
   const address = await resolveAddress(hostname);
   const bound = await shard.host.listen({ address, port, backlog, reusePort, isFirst: shard.index === 0 });
   const path = hostname.startsWith('unix:') ? hostname.slice('unix:'.length) : undefined;

@@ -1,12 +1,11 @@
 // A connection that another shard keeps (homes.ts), and what shards ask of each other about connections. A proxy's read
 // and write are a request each (ask.ts: they may take long); a write longer than PIECE_BYTES is several, in order.
 
-import { unlessAborted } from '../abort.js';
+import { type AbortOptions, checkSignal, unlessAborted } from '../abort.js';
 import { ask } from '../calls/ask.js';
 import type { Calls } from '../calls/call.js';
 import { optionError } from '../errors.js';
 import { currentShard, type Shard } from '../shard.js';
-import type { AbortOptions } from '../tasks/timer.js';
 import { Connection } from './connection.js';
 import { forget, keepFor, kept } from './homes.js';
 import { closedError, serve, type Transport } from './socket.js';
@@ -48,7 +47,7 @@ class RemoteConnection implements Transport {
   }
 
   async read({ signal }: AbortOptions = {}): Promise<Uint8Array | null> {
-    signal?.throwIfAborted();
+    checkSignal(signal)?.throwIfAborted();
     if (this.#closed) throw closedError();
     if (this.#isReading) throw optionError('read', 'a second one', 'the only one that is open');
     this.#isReading = true;
@@ -69,7 +68,7 @@ class RemoteConnection implements Transport {
   }
 
   async write(bytes: Uint8Array | string, { signal }: AbortOptions = {}): Promise<void> {
-    signal?.throwIfAborted();
+    checkSignal(signal)?.throwIfAborted();
     if (this.#closed || this.#finishing) throw closedError();
     const data = typeof bytes === 'string' ? Buffer.from(bytes, 'utf8') : bytes;
     if (!(data instanceof Uint8Array)) throw optionError('bytes', bytes, 'a string or a Uint8Array');

@@ -47,7 +47,7 @@ export class Targets {
   find(host: string | undefined, port: number | undefined): Target | Promise<Target> {
     const last = this.#last;
     if (last !== undefined && host === this.#host && port === last.port) return last;
-    if (typeof host !== 'string' || host === '') throw optionError('host', host, 'an address or a name');
+    if (typeof host !== 'string' || host === '') throw optionError('hostname', host, 'an address or a name');
     if (port === undefined || !Number.isInteger(port) || port < 1 || port > 65_535) {
       throw optionError('port', port, 'an integer, 1 to 65535');
     }
@@ -62,7 +62,7 @@ export class Targets {
     const isMapped = this.#family === 6 && isIP(host) === 4;
     const address = isMapped ? `${MAPPED}${host}` : host;
     if (isIP(address) !== this.#family)
-      throw optionError('host', host, `an IPv${this.#family} address, as the socket's`);
+      throw optionError('hostname', host, `an IPv${this.#family} address, as the socket's`);
     const what = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
     return { bytes: encodeAddress(address, port), address, port, what };
   }

@@ -10,7 +10,7 @@
 // Next: udp-address.ts.
 
 import { type AbortOptions, checkSignal, unlessAborted } from '../abort.js';
-import { errnoName, FeatherstarError, optionError, systemError } from '../errors.js';
+import { checkNames, errnoName, FeatherstarError, optionError, systemError } from '../errors.js';
 import type { Bound } from '../hosts/host.js';
 import { BUFFER_SHIFT, connectFile, MORE, operationError, receiveDatagrams, sendDatagram } from '../ops.js';
 import { currentShard, type Owner, type Shard } from '../shard.js';
@@ -30,7 +30,7 @@ const QUEUE_MAX = 65_536;
 
 export interface UdpBindOptions extends AbortOptions {
   /** IPv4 or IPv6 address, or a name, which is resolved. Default '0.0.0.0'. */
-  host?: string | undefined;
+  hostname?: string | undefined;
   /** 0: any free one. Default 0. */
   port?: number | undefined;
   /** Other shards may bind the port, too, and the kernel spreads senders over them. Default false. */
@@ -41,7 +41,7 @@ export interface UdpBindOptions extends AbortOptions {
 
 export interface UdpTarget extends AbortOptions {
   /** An address or a name of the socket's family; not for a socket that is connected. */
-  host?: string | undefined;
+  hostname?: string | undefined;
   /** 1 to 65535. */
   port?: number | undefined;
 }
@@ -124,14 +124,14 @@ export class UdpSocket implements Owner {
    * or with the signal's reason.
    */
   static async bind(options: UdpBindOptions = {}): Promise<UdpSocket> {
-    const { host, port, reusePort, queue, signal } = checkBind(options);
+    const { hostname, port, reusePort, queue, signal } = checkBind(options);
     const shard = currentShard();
     signal?.throwIfAborted();
     const { bindDatagrams } = shard.host;
     if (bindDatagrams === undefined) {
       throw new FeatherstarError('FEATHERSTAR_HOST', `the host ${shard.host.name} has no UDP`);
     }
-    const address = await unlessAborted(bindTarget(host), signal);
+    const address = await unlessAborted(bindTarget(hostname), signal);
     if (shard.closed) throw new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed');
     const bound = await bindDatagrams.call(shard.host, { address, port, reusePort, isFirst: shard.index === 0 });
     if (shard.closed) throw new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed');
@@ -264,18 +264,20 @@ export class UdpSocket implements Owner {
   }
 
   #targetOf(options: UdpTarget): Target | Promise<Target> | undefined {
-    const { host, port } = options;
-    if (this.#remote === undefined) return this.#targets.find(host, port);
-    if (host === undefined && port === undefined) return undefined;
-    throw optionError('host', host, 'left out: the socket is connected');
+    const { hostname, port } = options;
+    checkNames(options, TARGET_NAMES);
+    if (this.#remote === undefined) return this.#targets.find(hostname, port);
+    if (hostname === undefined && port === undefined) return undefined;
+    throw optionError('hostname', hostname, 'left out: the socket is connected');
   }
 
   /** From now on it sends to this peer, and receives from it only. Once; then `remote` is set. */
   async connect(options: UdpTarget): Promise<void> {
     if (typeof options !== 'object' || options === null) throw optionError('options', options, 'an object');
-    const { host, port, signal } = options;
+    const { hostname, port, signal } = options;
+    checkNames(options, TARGET_NAMES);
     checkSignal(signal)?.throwIfAborted();
-    const target = await unlessAborted(Promise.resolve(this.#targets.find(host, port)), signal);
+    const target = await unlessAborted(Promise.resolve(this.#targets.find(hostname, port)), signal);
     if (this.#remote !== undefined || this.#connecting !== undefined) {
       throw optionError('connect', 'a second one', 'called once');
     }
@@ -415,14 +417,21 @@ export class UdpSocket implements Owner {
   }
 }
 
+const BIND_NAMES = { hostname: 1, port: 1, reusePort: 1, queue: 1, signal: 1 } satisfies Record<
+  keyof UdpBindOptions,
+  1
+>;
+const TARGET_NAMES = { hostname: 1, port: 1, signal: 1 } satisfies Record<keyof UdpTarget, 1>;
+
 function checkBind(options: UdpBindOptions) {
   if (typeof options !== 'object' || options === null) throw optionError('options', options, 'an object');
-  const { host = '0.0.0.0', port = 0, reusePort = false, queue = QUEUE_DATAGRAMS, signal } = options;
-  if (typeof host !== 'string' || host === '') throw optionError('host', host, 'an address or a name');
+  checkNames(options, BIND_NAMES);
+  const { hostname = '0.0.0.0', port = 0, reusePort = false, queue = QUEUE_DATAGRAMS, signal } = options;
+  if (typeof hostname !== 'string' || hostname === '') throw optionError('hostname', hostname, 'an address or a name');
   if (!Number.isInteger(port) || port < 0 || port > 65_535) throw optionError('port', port, 'an integer, 0 to 65535');
   if (typeof reusePort !== 'boolean') throw optionError('reusePort', reusePort, 'true or false');
   if (!Number.isInteger(queue) || queue < 1 || queue > QUEUE_MAX) {
     throw optionError('queue', queue, `an integer, 1 to ${QUEUE_MAX}`);
   }
-  return { host, port, reusePort, queue, signal: checkSignal(signal) };
+  return { hostname, port, reusePort, queue, signal: checkSignal(signal) };
 }

@@ -3,7 +3,7 @@
 //   options, environment --> checkOptions() --> Checked --> runtime.ts, worker.ts
 
 import { planShardBytes, sharedBytesMost } from '../core.js';
-import { optionError } from '../errors.js';
+import { checkNames, optionError } from '../errors.js';
 import type { HostFactory, HostName } from '../hosts/host.js';
 import { pick } from '../hosts/pick.js';
 import { type Limits, SEND_STAGGER, SHARDS_MAX } from '../layout.js';
@@ -160,21 +160,43 @@ function checkShards(shards: unknown, cpuset: Checked['cpuset']): number {
   return shards as number;
 }
 
+const NAMES = {
+  shards: 1,
+  module: 1,
+  host: 1,
+  cpuset: 1,
+  memoryPerShard: 1,
+  sharedBytes: 1,
+  idlePollUs: 1,
+  taskQuotaUs: 1,
+  stallMs: 1,
+  unhandled: 1,
+  shutdownTimeoutMs: 1,
+  limits: 1,
+  signal: 1,
+} satisfies Record<keyof RuntimeOptions, 1>;
+
+/** The text of a module's URL. A path would be one beside this file, to `import()`. */
+export function checkModule(module: unknown): string | undefined {
+  if (module === undefined || module instanceof URL || (typeof module === 'string' && URL.canParse(module))) {
+    return module === undefined ? undefined : String(module);
+  }
+  throw optionError('module', module, "a URL, as new URL('./shard.js', import.meta.url)");
+}
+
 export function checkOptions(given: RuntimeOptions): Checked {
   if (typeof given !== 'object' || given === null) throw optionError('options', given, 'an object');
+  checkNames(given, NAMES);
   const options = withEnvironment(given, process.env);
-  const { module, host, memoryPerShard, unhandled = 'warn', limits: partial = {} } = options;
+  const { host, memoryPerShard, unhandled = 'warn', limits: partial = {} } = options;
   const cpuset = checkCpuset(options.cpuset ?? 'auto');
   const shards = checkShards(options.shards === undefined ? 'auto' : options.shards, cpuset);
-  if (module !== undefined && !(module instanceof URL) && typeof module !== 'string') {
-    throw optionError('module', module, 'a URL');
-  }
   if (unhandled !== 'warn' && unhandled !== 'throw') throw optionError('unhandled', unhandled, "'warn' or 'throw'");
   const asked = checkLimits(partial);
   const limits = memoryPerShard === undefined ? asked : fitMemory(checkBytes(memoryPerShard), shards, asked, partial);
   return {
     shards,
-    module: module === undefined ? undefined : String(module),
+    module: checkModule(options.module),
     factory: pick(host),
     cpuset,
     idlePollNs: inRange('idlePollUs', options.idlePollUs ?? IDLE_POLL_US, 1e6, 'µs') * 1000,

@@ -2,6 +2,7 @@
 
 import { setMaxListeners } from 'node:events';
 import type { Worker } from 'node:worker_threads';
+import { checkSignal } from '../abort.js';
 import { Calls } from '../calls/call.js';
 import {
   type ArgumentsOf,
@@ -227,7 +228,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
       throw new FeatherstarError('FEATHERSTAR_OPTION', 'this thread is a shard already: one runtime at a time');
     }
     const checked = checkOptions(options);
-    const { signal } = options;
+    const signal = checkSignal(options.signal);
     signal?.throwIfAborted();
     const pinning = planPinning(checked.cpuset, checked.shards);
     const { memory, header } = makeMemory(checked.shards, checked.limits, checked.sharedBytes);
@@ -373,6 +374,7 @@ async function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined
 
 /** Runs `fn` on a runtime of one shard, in this thread, and closes it: the seed's block_on. */
 export async function blockOn<T>(fn: () => T | Promise<T>, options: Omit<RuntimeOptions, 'shards'> = {}): Promise<T> {
+  if (typeof fn !== 'function') throw optionError('fn', fn, 'a function');
   const runtime = await Runtime.start({ ...options, shards: 1 });
   try {
     return await fn();

@@ -2,8 +2,8 @@
 
 import { constants } from 'node:os';
 import { isMainThread } from 'node:worker_threads';
+import { type AbortOptions, checkSignal } from '../abort.js';
 import { FeatherstarError, optionError } from '../errors.js';
-import type { AbortOptions } from '../tasks/timer.js';
 import { runtime } from './runtime.js';
 import type { SignalBoard, SignalListener, SignalName } from './signal-board.js';
 
@@ -32,7 +32,7 @@ function boardHere(): SignalBoard {
  * somebody waits again. Rejects with the reason when `signal` aborts; FEATHERSTAR_OPTION, FEATHERSTAR_NO_SHARD.
  */
 export async function waitForSignal(names: readonly SignalName[], options: AbortOptions = {}): Promise<SignalName> {
-  const { signal } = options;
+  const signal = checkSignal(options.signal);
   const board = boardHere();
   const checked = checkNames(names);
   signal?.throwIfAborted();

@@ -12,10 +12,11 @@ import { Calls } from '../calls/call.js';
 import { loadParts } from '../calls/internal.js';
 import { offerParts } from '../calls/parts.js';
 import { coreModule, makeMemory } from '../core.js';
-import { FeatherstarError, optionError } from '../errors.js';
+import { checkNames, FeatherstarError, optionError } from '../errors.js';
 import { useClock } from '../hosts/host.js';
 import { type Header, type Limits, SHARDS_MAX } from '../layout.js';
 import { checkLimits } from '../limits.js';
+import { checkModule } from '../runtime/options.js';
 import { clearShard } from '../runtime/restart.js';
 import { setRuntime, WorkerRuntime } from '../runtime/runtime.js';
 import { type Holdings, readHoldings, unansweredCalls } from '../runtime/stats.js';
@@ -186,8 +187,23 @@ interface Checked extends Required<Omit<SimOptions, 'faults' | 'hosts' | 'limits
   limits: Limits;
 }
 
+const NAMES = {
+  seed: 1,
+  shards: 1,
+  module: 1,
+  faults: 1,
+  hosts: 1,
+  disk: 1,
+  limits: 1,
+  shutdownTimeoutMs: 1,
+  maxTurns: 1,
+  maxMs: 1,
+  traceEvents: 1,
+} satisfies Record<keyof SimOptions, 1>;
+
 function check(options: SimOptions): Checked {
   if (typeof options !== 'object' || options === null) throw optionError('options', options, 'an object');
+  checkNames(options, NAMES);
   const whole = (name: keyof SimOptions, fallback: number | undefined, least: number, most: number): number => {
     const value = options[name] ?? fallback;
     if (!Number.isInteger(value) || (value as number) < least || (value as number) > most) {
@@ -195,14 +211,10 @@ function check(options: SimOptions): Checked {
     }
     return value as number;
   };
-  const { module } = options;
-  if (module !== undefined && !(module instanceof URL) && typeof module !== 'string') {
-    throw optionError('module', module, 'a URL');
-  }
   return {
     seed: whole('seed', undefined, 0, SEED_MAX),
     shards: whole('shards', 1, 1, SHARDS_MAX),
-    module: module === undefined ? undefined : String(module),
+    module: checkModule(options.module),
     limits: checkLimits({ ...SIM_LIMITS, ...options.limits }),
     shutdownTimeoutMs: whole('shutdownTimeoutMs', 4500, 0, 3_600_000),
     maxTurns: whole('maxTurns', 10_000_000, 1, 2 ** 40),

@@ -1,8 +1,9 @@
 // Loops whose bodies run at the same time. Both end only when every body that has begun has ended; the first error is
 // what they reject with.
 
+import { checkSignal } from '../abort.js';
 import { optionError } from '../errors.js';
-import { checkFunction, checkInteger, checkSignal } from './wait-queue.js';
+import { checkFunction, checkInteger } from './wait-queue.js';
 
 /** The highest limit of maxConcurrent(). */
 export const CONCURRENT_MAX = 1_073_741_824;

@@ -1,8 +1,9 @@
 // The first of several waits. The others are aborted, and select() waits until they have really ended: afterwards
 // nothing of it runs in the background, and what a loser came to nevertheless is in `others`, not lost.
 
+import { checkSignal } from '../abort.js';
 import { FeatherstarError, optionError } from '../errors.js';
-import { checkFunction, checkSignal } from './wait-queue.js';
+import { checkFunction } from './wait-queue.js';
 
 export type SelectBranches = Record<string, (signal: AbortSignal) => unknown>;
 

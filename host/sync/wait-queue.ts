@@ -4,7 +4,8 @@
 // exactly one way: it is granted, its signal aborts, its time is over (on the shard's wheel), or the queue is closed;
 // each of them removes its listener and its timer. Without `timeoutMs` no shard is needed.
 
-import { FeatherstarError, optionError } from '../errors.js';
+import { checkSignal } from '../abort.js';
+import { checkNames, FeatherstarError, optionError } from '../errors.js';
 import { currentShard, type Owner, type Shard } from '../shard.js';
 
 /** How many may wait at once in one queue, unless `maxWaiters` says otherwise. */
@@ -38,11 +39,11 @@ export function checkFunction(name: string, value: unknown): void {
   if (typeof value !== 'function') throw optionError(name, value, 'a function');
 }
 
-export function checkSignal(signal: AbortSignal | undefined): void {
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw optionError('signal', signal, 'an AbortSignal');
-}
+const WAIT_NAMES = { signal: 1, timeoutMs: 1, units: 1 }; // units: of use(), which passes its options on
 
-export function checkWait({ signal, timeoutMs }: WaitOptions): void {
+export function checkWait(options: WaitOptions): void {
+  const { signal, timeoutMs } = options;
+  checkNames(options, WAIT_NAMES);
   checkSignal(signal);
   if (timeoutMs === undefined) return;
   if (typeof timeoutMs !== 'number' || !(timeoutMs >= 0 && timeoutMs <= TIMEOUT_MAX_MS)) {

@@ -140,7 +140,7 @@ function kinds(peer) {
       };
     },
     'UdpSocket.receive': async () => {
-      const socket = await UdpSocket.bind({ host: '127.0.0.1' });
+      const socket = await UdpSocket.bind({ hostname: '127.0.0.1' });
       return {
         start: (signal) => socket.receive({ signal }),
         complete: () => peer.act('datagram', { port: socket.port }),
@@ -152,17 +152,17 @@ function kinds(peer) {
       };
     },
     'UdpSocket.send': async () => {
-      const socket = await UdpSocket.bind({ host: '127.0.0.1' });
-      const start = (signal) => socket.send('x', { host: '127.0.0.1', port: socket.port, signal });
+      const socket = await UdpSocket.bind({ hostname: '127.0.0.1' });
+      const start = (signal) => socket.send('x', { hostname: '127.0.0.1', port: socket.port, signal });
       return { start, complete: () => spin(BUSY_MS), end: () => socket.close() };
     },
     'UdpSocket.send, no buffer free': async () => {
-      const socket = await UdpSocket.bind({ host: '127.0.0.1' });
+      const socket = await UdpSocket.bind({ hostname: '127.0.0.1' });
       const shard = currentShard();
       const taken = [];
       for (let at = shard.takeSendBuffer(); at !== 0; at = shard.takeSendBuffer()) taken.push(at);
       return {
-        start: (signal) => socket.send('x', { host: '127.0.0.1', port: socket.port, signal }),
+        start: (signal) => socket.send('x', { hostname: '127.0.0.1', port: socket.port, signal }),
         end: () => {
           for (const at of taken) shard.giveSendBuffer(at);
           socket.close();
@@ -170,12 +170,12 @@ function kinds(peer) {
       };
     },
     'UdpSocket.connect': async () => {
-      const socket = await UdpSocket.bind({ host: '127.0.0.1' });
-      const start = (signal) => socket.connect({ host: '127.0.0.1', port: socket.port, signal });
+      const socket = await UdpSocket.bind({ hostname: '127.0.0.1' });
+      const start = (signal) => socket.connect({ hostname: '127.0.0.1', port: socket.port, signal });
       return { start, complete: () => spin(BUSY_MS), end: () => socket.close() };
     },
     'UdpSocket.bind': () => ({
-      start: (signal) => UdpSocket.bind({ host: 'localhost', signal }).then((socket) => socket.close()),
+      start: (signal) => UdpSocket.bind({ hostname: 'localhost', signal }).then((socket) => socket.close()),
       complete: () => spin(BUSY_MS),
     }),
     'listener.accept, unix': async () => {

@@ -3,7 +3,10 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus as processorsOfMachine, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { blockOn, FeatherstarError, RUNTIME_HELP, Runtime, runtimeOptions } from 'featherstar';
+import { blockOn, FeatherstarError, Mutex, RUNTIME_HELP, Runtime, runtimeOptions, submitTo } from 'featherstar';
+import { Response, serve } from 'featherstar/http';
+import { connect, listen, UdpSocket } from 'featherstar/net';
+import { simulate } from 'featherstar/testing';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { uringObstacle } from '../../dist/host/hosts/pick.js';
@@ -180,6 +183,37 @@ for (const host of hosts()) {
     }
     assert.match(await refused(null), /^options must be an object/);
     assert.match(await refused({ host, shards: 2, cpuset: '0' }), /^cpuset must be one processor for each of 2 shards/);
+  });
+
+  test('an option that nobody knows is refused, and names those that there are; a path is no URL', async () => {
+    const code = async (promise) => (await rejection(promise)).code;
+    assert.match(await refused({ host, shard: 2 }), /^there is no option "shard", but shards, module, /);
+    for (const module of ['./module.js', '/module.js', 'module', 5, null]) {
+      assert.match(await refused({ host, module }), /^module must be a URL, as new URL/);
+    }
+    assert.match(await refused({ host, signal: 5 }), /^signal must be an AbortSignal/);
+    assert.is(await code(blockOn(5, { host })), 'FEATHERSTAR_OPTION');
+    await blockOn(
+      async () => {
+        const wrong = [
+          () => serve({ fetch: () => new Response(''), prot: 80 }),
+          () => listen({ host: '127.0.0.1' }),
+          () => listen({ reusePort: 'yes' }),
+          () => connect({ host: '127.0.0.1', port: 80 }),
+          () => connect({ port: 80, signal: 5 }),
+          () => UdpSocket.bind({ address: '127.0.0.1' }),
+          () => submitTo(0, 'f', [], { timeout: 5 }),
+          () => submitTo(0, 'f', 'text'),
+          async () => new Mutex().lock({ timeout: 5 }),
+          () => simulate({ seed: 1, shrads: 2 }, () => {}),
+          () => simulate({ seed: 1, module: './module.js' }, () => {}),
+        ];
+        for (const run of wrong) assert.is(await code(run()), 'FEATHERSTAR_OPTION', String(run));
+        const listener = await listen({ hostname: '127.0.0.1' });
+        assert.is(await code(listener.accept({ signal: 5 })), 'FEATHERSTAR_OPTION');
+      },
+      { host },
+    );
   });
 
   test('memoryPerShard sizes arena and send buffers, and says the least that the tables need', async () => {

@@ -24,20 +24,20 @@ for (const host of hosts()) {
 
   /** Two sockets of this shard. */
   async function pair(options = {}) {
-    return [await UdpSocket.bind({ host: HERE, ...options }), await UdpSocket.bind({ host: HERE, ...options })];
+    return [await UdpSocket.bind({ hostname: HERE, ...options }), await UdpSocket.bind({ hostname: HERE, ...options })];
   }
 
   check('bytes, text, nothing at all; the sender is named', async () => {
     const [a, b] = await pair();
     assert.equal([a.address, a.remote, a.closed], [HERE, undefined, false]);
     assert.ok(a.port > 0 && a.port !== b.port);
-    const to = { host: HERE, port: b.port };
+    const to = { hostname: HERE, port: b.port };
     for (const bytes of ['hello', '', 'wörld', new Uint8Array([0, 255, 7]), '', Buffer.from('the end')]) {
       await a.send(bytes, to);
       const datagram = await within(b.receive(), 'a datagram');
       assert.ok(Buffer.from(datagram.bytes).equals(Buffer.from(bytes)));
       assert.equal([datagram.address, datagram.port], [HERE, a.port]);
-      await b.send(datagram.bytes, { host: datagram.address, port: datagram.port });
+      await b.send(datagram.bytes, { hostname: datagram.address, port: datagram.port });
       assert.is(await text(a), Buffer.from(bytes).toString());
     }
     assert.equal(a.stats, { received: 6, sent: 6, dropped: 0, truncated: 0 });
@@ -50,8 +50,8 @@ for (const host of hosts()) {
     const other = createSocket('udp4');
     await new Promise((resolve) => other.bind(0, HERE, resolve));
     other.on('message', (bytes, { port, address }) => other.send(`${bytes}!`, port, address));
-    const socket = await UdpSocket.bind({ host: HERE });
-    await socket.send('echo', { host: 'localhost', port: other.address().port });
+    const socket = await UdpSocket.bind({ hostname: HERE });
+    await socket.send('echo', { hostname: 'localhost', port: other.address().port });
     const { bytes, address, port } = await within(socket.receive(), 'the echo');
     assert.equal([Buffer.from(bytes).toString(), address, port], ['echo!', HERE, other.address().port]);
     socket.close();
@@ -61,32 +61,32 @@ for (const host of hosts()) {
   check('IPv6, and IPv4 by an IPv6 socket', async () => {
     let six;
     try {
-      six = await UdpSocket.bind({ host: '::' });
+      six = await UdpSocket.bind({ hostname: '::' });
     } catch (error) {
       assert.match(error.errnoName, /EADDRNOTAVAIL|EAFNOSUPPORT/);
       console.log('# skipped: IPv6: this machine has none');
       return;
     }
     const { port } = six;
-    await six.send('itself', { host: '::1', port });
+    await six.send('itself', { hostname: '::1', port });
     const own = await within(six.receive(), 'a datagram');
     assert.equal([own.address, own.port, Buffer.from(own.bytes).toString()], ['::1', port, 'itself']);
-    const four = await UdpSocket.bind({ host: HERE });
-    await four.send('four', { host: HERE, port });
+    const four = await UdpSocket.bind({ hostname: HERE });
+    await four.send('four', { hostname: HERE, port });
     const mapped = await within(six.receive(), 'a datagram');
     assert.equal([mapped.address, mapped.port], [`::ffff:${HERE}`, four.port]);
-    await six.send('six', { host: HERE, port: four.port });
+    await six.send('six', { hostname: HERE, port: four.port });
     assert.is(await text(four), 'six');
-    await six.send('again', { host: mapped.address, port: mapped.port });
+    await six.send('again', { hostname: mapped.address, port: mapped.port });
     assert.is(await text(four), 'again');
-    assert.is((await rejection(four.send('x', { host: '::1', port }))).code, 'FEATHERSTAR_OPTION');
+    assert.is((await rejection(four.send('x', { hostname: '::1', port }))).code, 'FEATHERSTAR_OPTION');
     six.close();
     four.close();
   });
 
   check('the longest one arrives whole; one byte more is EMSGSIZE here, and truncated there', async () => {
     const [a, b] = await pair();
-    const to = { host: HERE, port: b.port };
+    const to = { hostname: HERE, port: b.port };
     const longest = patternOf(a.maxBytes, 3);
     await a.send(longest, to);
     assert.ok(Buffer.from((await within(b.receive(), 'a datagram')).bytes).equals(longest));
@@ -105,15 +105,15 @@ for (const host of hosts()) {
 
   check('connected: no target is needed, others are not heard, a peer that is not there is told', async () => {
     const [a, b] = await pair();
-    const stranger = await UdpSocket.bind({ host: HERE });
-    const to = { host: HERE, port: b.port };
+    const stranger = await UdpSocket.bind({ hostname: HERE });
+    const to = { hostname: HERE, port: b.port };
     await a.connect(to);
     assert.equal(a.remote, { address: HERE, port: b.port });
-    await stranger.send('not heard', { host: HERE, port: a.port });
+    await stranger.send('not heard', { hostname: HERE, port: a.port });
     await a.send('straight');
     const { port } = await within(b.receive(), 'a datagram');
     assert.is(port, a.port);
-    await b.send('back', { host: HERE, port });
+    await b.send('back', { hostname: HERE, port });
     assert.is(await text(a), 'back');
     assert.is((await rejection(a.send('x', to))).code, 'FEATHERSTAR_OPTION');
     assert.is((await rejection(a.connect(to))).code, 'FEATHERSTAR_OPTION');
@@ -137,7 +137,7 @@ for (const host of hosts()) {
 
   check('a queue that is full drops what comes then, and counts it', async () => {
     const [a, b] = await pair({ queue: 4 });
-    const to = { host: HERE, port: b.port };
+    const to = { hostname: HERE, port: b.port };
     for (let i = 0; i < 10; i++) await a.send(`${i}`, to);
     await until(() => b.stats.received + b.stats.dropped === 10, 'all have come');
     assert.equal(b.stats, { received: 4, sent: 0, dropped: 6, truncated: 0 });
@@ -150,7 +150,7 @@ for (const host of hosts()) {
 
   check('2,000 at once: sends wait for buffers, each is answered, what comes is in order', async () => {
     const [a, b] = await pair({ queue: 65_536 });
-    const to = { host: HERE, port: b.port };
+    const to = { hostname: HERE, port: b.port };
     const bytes = new Uint8Array(4);
     const sends = [];
     for (let i = 0; i < 2000; i++) {
@@ -179,30 +179,32 @@ for (const host of hosts()) {
     const reading = (async () => {
       for await (const { bytes } of b) seen.push(bytes.length);
     })();
-    for (let i = 1; i <= 3; i++) await a.send('x'.repeat(i), { host: HERE, port: b.port });
+    for (let i = 1; i <= 3; i++) await a.send('x'.repeat(i), { hostname: HERE, port: b.port });
     await until(() => seen.length === 3, 'all have come');
     b.close();
     b.close();
     await within(reading, 'the end');
     assert.equal(seen, [1, 2, 3]);
     assert.is(await b.receive(), null);
-    assert.is((await rejection(b.send('x', { host: HERE, port: 9 }))).code, 'FEATHERSTAR_CLOSED');
+    assert.is((await rejection(b.send('x', { hostname: HERE, port: 9 }))).code, 'FEATHERSTAR_CLOSED');
     const waiting = [a.receive(), a.receive()];
-    const sending = Array.from({ length: 5 }, () => a.send('x', { host: HERE, port: 9 }).catch((error) => error.code));
+    const sending = Array.from({ length: 5 }, () =>
+      a.send('x', { hostname: HERE, port: 9 }).catch((error) => error.code),
+    );
     a.close();
     assert.equal(await within(Promise.all(waiting), 'the end'), [null, null]);
     for (const what of await Promise.all(sending)) assert.ok(what === undefined || what === 'FEATHERSTAR_CLOSED', what);
   });
 
   check('ports in use, addresses that are none, slots that are used up', async () => {
-    const a = await UdpSocket.bind({ host: HERE });
-    const taken = await rejection(UdpSocket.bind({ host: HERE, port: a.port }));
+    const a = await UdpSocket.bind({ hostname: HERE });
+    const taken = await rejection(UdpSocket.bind({ hostname: HERE, port: a.port }));
     assert.equal([taken.code, taken.errnoName, taken.syscall], ['FEATHERSTAR_SYSTEM', 'EADDRINUSE', 'bind']);
-    assert.is((await rejection(UdpSocket.bind({ host: '192.0.2.1' }))).errnoName, 'EADDRNOTAVAIL');
+    assert.is((await rejection(UdpSocket.bind({ hostname: '192.0.2.1' }))).errnoName, 'EADDRNOTAVAIL');
     const others = [];
     let full;
     while (full === undefined) {
-      const one = await UdpSocket.bind({ host: HERE }).catch((error) => error);
+      const one = await UdpSocket.bind({ hostname: HERE }).catch((error) => error);
       if (one instanceof UdpSocket) others.push(one);
       else full = one;
     }
@@ -212,7 +214,7 @@ for (const host of hosts()) {
     const { port } = a;
     let again;
     await until(async () => {
-      again = await UdpSocket.bind({ host: HERE, port }).catch(() => undefined);
+      again = await UdpSocket.bind({ hostname: HERE, port }).catch(() => undefined);
       return again !== undefined;
     }, 'the port is free');
     again.close();
@@ -223,7 +225,8 @@ for (const host of hosts()) {
       null,
       5,
       ...[-1, 65_536, 0.5, '80', NaN, null].map((port) => ({ port })),
-      ...['', 5, null, 'no-such-name.invalid'].map((host) => ({ host })),
+      ...['', 5, null, 'no-such-name.invalid'].map((hostname) => ({ hostname })),
+      { host: HERE },
       ...[0, 65_537, 0.5, '1'].map((queue) => ({ queue })),
       { reusePort: 'yes' },
       { signal: {} },
@@ -231,12 +234,12 @@ for (const host of hosts()) {
     for (const options of wrong) {
       assert.is((await rejection(UdpSocket.bind(options))).code, 'FEATHERSTAR_OPTION', JSON.stringify(options));
     }
-    const socket = await UdpSocket.bind({ host: HERE });
+    const socket = await UdpSocket.bind({ hostname: HERE });
     for (const bytes of [5, null, undefined, {}, [1]]) {
-      assert.is((await rejection(socket.send(bytes, { host: HERE, port: 9 }))).code, 'FEATHERSTAR_OPTION');
+      assert.is((await rejection(socket.send(bytes, { hostname: HERE, port: 9 }))).code, 'FEATHERSTAR_OPTION');
     }
-    const targets = [null, {}, { host: HERE }, { port: 9 }, { host: '', port: 9 }, { host: HERE, port: 0 }];
-    targets.push({ host: 'no-such-name.invalid', port: 9 }, { host: HERE, port: 9, signal: 5 });
+    const targets = [null, {}, { hostname: HERE }, { port: 9 }, { hostname: '', port: 9 }, { hostname: HERE, port: 0 }];
+    targets.push({ hostname: 'no-such-name.invalid', port: 9 }, { hostname: HERE, port: 9, signal: 5 });
     for (const target of targets) {
       assert.is((await rejection(socket.send('x', target))).code, 'FEATHERSTAR_OPTION', JSON.stringify(target));
       assert.is((await rejection(socket.connect(target))).code, 'FEATHERSTAR_OPTION', JSON.stringify(target));
@@ -248,7 +251,7 @@ for (const host of hosts()) {
     const files = openFiles();
     for (let i = 0; i < 50; i++) {
       const [a, b] = await pair();
-      const sending = a.send('x', { host: HERE, port: b.port });
+      const sending = a.send('x', { hostname: HERE, port: b.port });
       if (i % 2 === 0) await sending;
       else sending.catch(() => {});
       a.close();
@@ -270,9 +273,9 @@ for (const host of hosts()) {
       try {
         const ports = await runtime.invokeOnAll('echo');
         assert.is(new Set(ports).size, shards);
-        const socket = await UdpSocket.bind({ host: HERE });
+        const socket = await UdpSocket.bind({ hostname: HERE });
         for (const [i, port] of ports.entries()) {
-          await socket.send('from', { host: HERE, port });
+          await socket.send('from', { hostname: HERE, port });
           assert.is(await text(socket), `from@${i}`);
         }
         const waiting = socket.receive();

@@ -183,33 +183,33 @@ const shared = {
 
 const udp = {
   'datagrams, and who sent them': async () => {
-    const server = await UdpSocket.bind({ host: HERE });
-    const client = await UdpSocket.bind({ host: HERE });
-    await client.send('ping', { host: HERE, port: server.port });
+    const server = await UdpSocket.bind({ hostname: HERE });
+    const client = await UdpSocket.bind({ hostname: HERE });
+    await client.send('ping', { hostname: HERE, port: server.port });
     const { bytes, address, port } = await server.receive();
     assert.deepEqual([`${Buffer.from(bytes)}`, address, port], ['ping', HERE, client.port]);
-    await server.send('pong', { host: address, port });
+    await server.send('pong', { hostname: address, port });
     assert.equal(`${Buffer.from((await client.receive()).bytes)}`, 'pong');
     closeAll(server, client);
   },
   'many of one sender, and of another one': async () => {
-    const server = await UdpSocket.bind({ host: HERE });
-    const clients = [await UdpSocket.bind({ host: HERE }), await UdpSocket.bind({ host: HERE })];
+    const server = await UdpSocket.bind({ hostname: HERE });
+    const clients = [await UdpSocket.bind({ hostname: HERE }), await UdpSocket.bind({ hostname: HERE })];
     for (const client of [0, 0, 0, 1, 1, 0].map((i) => clients[i])) {
-      await client.send('x', { host: HERE, port: server.port });
+      await client.send('x', { hostname: HERE, port: server.port });
       const { address, port } = await server.receive();
       assert.deepEqual([address, port], [HERE, client.port]);
     }
     closeAll(server, ...clients);
   },
   'a datagram that is too long: EMSGSIZE': async (t) => {
-    const socket = await UdpSocket.bind({ host: HERE });
+    const socket = await UdpSocket.bind({ hostname: HERE });
     const long = new Uint8Array(socket.maxBytes + 1);
-    assert.equal(await t.errno(socket.send(long, { host: HERE, port: socket.port })), 'EMSGSIZE');
+    assert.equal(await t.errno(socket.send(long, { hostname: HERE, port: socket.port })), 'EMSGSIZE');
     socket.close();
   },
   'receive() of a socket that closes is null': async () => {
-    const socket = await UdpSocket.bind({ host: HERE });
+    const socket = await UdpSocket.bind({ hostname: HERE });
     const receiving = socket.receive();
     await sleep(1);
     socket.close();
@@ -408,7 +408,7 @@ const aborts = {
     closeAll(client, server, listener);
   },
   'receive (UDP)': async () => {
-    const socket = await UdpSocket.bind({ host: HERE });
+    const socket = await UdpSocket.bind({ hostname: HERE });
     await abortsOf((signal) => socket.receive({ signal }));
     socket.close();
   },

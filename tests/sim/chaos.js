@@ -69,10 +69,10 @@ const DEEDS = {
     }
   },
   datagrams: async (signal) => {
-    const [a, b] = [await UdpSocket.bind({ host: '127.0.0.1' }), await UdpSocket.bind({ host: '127.0.0.1' })];
+    const [a, b] = [await UdpSocket.bind({ hostname: '127.0.0.1' }), await UdpSocket.bind({ hostname: '127.0.0.1' })];
     try {
       for (let i = draw(5); i > 0; i--) {
-        await a.send('x'.repeat(draw(1000)), { host: '127.0.0.1', port: b.port, signal });
+        await a.send('x'.repeat(draw(1000)), { hostname: '127.0.0.1', port: b.port, signal });
         await b.receive({ signal });
       }
     } finally {

@@ -13,8 +13,8 @@ const errno = async (promise) => (await rejection(promise)).errnoName;
 /** Sends numbers. Answers those that came, in the order of coming. */
 function numbers(count) {
   return async () => {
-    const server = await UdpSocket.bind({ host: HOST, port: 5000 });
-    const client = await UdpSocket.bind({ host: HOST });
+    const server = await UdpSocket.bind({ hostname: HOST, port: 5000 });
+    const client = await UdpSocket.bind({ hostname: HOST });
     const came = [];
     const listening = (async () => {
       for await (const { bytes, port } of server) {
@@ -22,7 +22,7 @@ function numbers(count) {
         came.push(Number(Buffer.from(bytes)));
       }
     })();
-    for (let i = 0; i < count; i++) await client.send(`${i}`, { host: HOST, port: 5000 });
+    for (let i = 0; i < count; i++) await client.send(`${i}`, { hostname: HOST, port: 5000 });
     await sleep(50);
     server.close();
     client.close();
@@ -62,7 +62,7 @@ test('ports: taken once, or shared; addresses of this machine only', async () =>
   await simulate({ seed: 1, shards: 2, hosts: { a: [0], b: [1] } }, async (world) => {
     const first = await UdpSocket.bind({ port: 5000 });
     assert.is(await errno(UdpSocket.bind({ port: 5000 })), 'EADDRINUSE');
-    assert.is(await errno(UdpSocket.bind({ host: '10.0.0.2', port: 5001 })), 'EADDRNOTAVAIL');
+    assert.is(await errno(UdpSocket.bind({ hostname: '10.0.0.2', port: 5001 })), 'EADDRNOTAVAIL');
     await world.on(1, () => UdpSocket.bind({ port: 5000 })); // another machine's
     first.close();
     await sleep(1);
@@ -74,11 +74,11 @@ test('ports: taken once, or shared; addresses of this machine only', async () =>
 test('machines have addresses and names; a cut cable takes what is sent', async () => {
   const program = async (world) => {
     const server = await UdpSocket.bind({ port: 5000 });
-    const local = await UdpSocket.bind({ host: HOST, port: 5001 });
+    const local = await UdpSocket.bind({ hostname: HOST, port: 5001 });
     const send = (text, port = 5000) =>
       world.on(1, async () => {
         const client = await UdpSocket.bind();
-        await client.send(text, { host: 'a', port });
+        await client.send(text, { hostname: 'a', port });
         client.close();
       });
     await send('one');
@@ -101,14 +101,14 @@ test('machines have addresses and names; a cut cable takes what is sent', async 
 
 test('a connected socket hears its peer alone, and whether it is there', async () => {
   await simulate({ seed: 1 }, async () => {
-    const server = await UdpSocket.bind({ host: HOST, port: 5000 });
-    const client = await UdpSocket.bind({ host: HOST });
-    const other = await UdpSocket.bind({ host: HOST });
-    await client.connect({ host: HOST, port: 5000 });
-    await other.send('stranger', { host: HOST, port: client.port });
+    const server = await UdpSocket.bind({ hostname: HOST, port: 5000 });
+    const client = await UdpSocket.bind({ hostname: HOST });
+    const other = await UdpSocket.bind({ hostname: HOST });
+    await client.connect({ hostname: HOST, port: 5000 });
+    await other.send('stranger', { hostname: HOST, port: client.port });
     await client.send('hello');
     const { port } = await server.receive();
-    await server.send('welcome', { host: HOST, port });
+    await server.send('welcome', { hostname: HOST, port });
     assert.is(`${Buffer.from((await client.receive()).bytes)}`, 'welcome');
     server.close();
     await sleep(1);
@@ -121,8 +121,8 @@ test('a connected socket hears its peer alone, and whether it is there', async (
 
 test('a full queue drops what comes', async () => {
   await simulate({ seed: 1 }, async () => {
-    const server = await UdpSocket.bind({ host: HOST, port: 5000, queue: 10 });
-    for (let i = 0; i < 30; i++) await server.send(`${i}`, { host: HOST, port: 5000 });
+    const server = await UdpSocket.bind({ hostname: HOST, port: 5000, queue: 10 });
+    for (let i = 0; i < 30; i++) await server.send(`${i}`, { hostname: HOST, port: 5000 });
     await sleep(50);
     assert.is(server.stats.dropped, 20);
     for (let i = 0; i < 10; i++) await server.receive();

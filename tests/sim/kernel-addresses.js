@@ -35,9 +35,9 @@ async function atOnePort(listening, clients = []) {
 async function datagrams(bound, source, to) {
   const port = await freePort();
   const sockets = [];
-  for (const host of bound) sockets.push(await UdpSocket.bind({ host, port }));
-  const sender = await UdpSocket.bind({ host: source });
-  await sender.send('x', { host: to, port });
+  for (const hostname of bound) sockets.push(await UdpSocket.bind({ hostname, port }));
+  const sender = await UdpSocket.bind({ hostname: source });
+  await sender.send('x', { hostname: to, port });
   const texts = sockets.map((socket) =>
     Promise.race([socket.receive().then((one) => one.address), sleep(A_WHILE_MS).then(() => 'nothing')]),
   );

@@ -172,9 +172,9 @@ test('a machine hears at its own addresses, and nobody else at its loopback one'
       await outcome(connect({ port: 80, hostname: 'db' })),
       await outcome(connect({ port: 81, hostname: 'db' })),
     );
-    const loopback = await UdpSocket.bind({ host: '127.0.0.1' });
-    texts.push(await outcome(loopback.send('x', { host: 'db', port: 80 })));
-    texts.push(await outcome(loopback.send('x', { host: 'web', port: 80 })));
+    const loopback = await UdpSocket.bind({ hostname: '127.0.0.1' });
+    texts.push(await outcome(loopback.send('x', { hostname: 'db', port: 80 })));
+    texts.push(await outcome(loopback.send('x', { hostname: 'web', port: 80 })));
     return texts.join(', ');
   });
   assert.equal(value, 'open, open, EADDRNOTAVAIL, ECONNREFUSED, open, EINVAL, ok');

@@ -6,7 +6,7 @@ import { UdpSocket } from 'featherstar/net';
 async function serve(socket) {
   try {
     for await (const { bytes, address, port } of socket) {
-      await socket.send(`${Buffer.from(bytes)}@${runtime().self}`, { host: address, port });
+      await socket.send(`${Buffer.from(bytes)}@${runtime().self}`, { hostname: address, port });
     }
   } catch (error) {
     if (error.code !== 'FEATHERSTAR_CLOSED') throw error; // the runtime closes while an answer is on its way
@@ -15,14 +15,14 @@ async function serve(socket) {
 
 /** On a port of its own. */
 export async function echo() {
-  const socket = await UdpSocket.bind({ host: '127.0.0.1' });
+  const socket = await UdpSocket.bind({ hostname: '127.0.0.1' });
   serve(socket);
   return socket.port;
 }
 
 /** On a port that other shards have, too. */
 export async function share(port) {
-  const socket = await UdpSocket.bind({ host: '127.0.0.1', port, reusePort: true });
+  const socket = await UdpSocket.bind({ hostname: '127.0.0.1', port, reusePort: true });
   serve(socket);
   return socket.port;
 }
