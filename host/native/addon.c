@@ -168,17 +168,32 @@ static void on_collected(napi_env env, void *data, void *hint)
 		free_if_done(binding);
 }
 
+// Marks our objects: another addon wraps its own, and a pointer that is unwrapped says nothing of its type.
+static const napi_type_tag ring_tag = { 0x6665617468657273, 0x9d3f4f0c7a1b52e6 };
+
+// The ring that `this` is; NULL with an exception pending if it is none.
+static struct binding *unwrap(napi_env env, napi_value self)
+{
+	struct binding *binding = NULL;
+	bool is_ring = false;
+
+	if (napi_check_object_type_tag(env, self, &ring_tag, &is_ring) == napi_ok && is_ring &&
+	    napi_unwrap(env, self, (void **)&binding) == napi_ok && binding)
+		return binding;
+	napi_throw_type_error(env, "ERR_INVALID_THIS", "not a ring");
+	return NULL;
+}
+
 // The ring that a method was called on; NULL with an exception pending if there is none, or it is closed.
 static struct binding *receiver(napi_env env, napi_callback_info info, size_t *argc, napi_value *argv)
 {
-	struct binding *binding = NULL;
+	struct binding *binding;
 	napi_value self;
 
 	napi_get_cb_info(env, info, argc, argv, &self, NULL);
-	if (napi_unwrap(env, self, (void **)&binding) != napi_ok || !binding) {
-		napi_throw_type_error(env, "ERR_INVALID_THIS", "not a ring");
+	binding = unwrap(env, self);
+	if (!binding)
 		return NULL;
-	}
 	if (!binding->open) {
 		napi_throw_error(env, "ERR_RING_CLOSED", "the ring is closed");
 		return NULL;
@@ -249,12 +264,13 @@ static napi_value Unref(napi_env env, napi_callback_info info)
 
 static napi_value Close(napi_env env, napi_callback_info info)
 {
-	struct binding *binding = NULL;
+	struct binding *binding;
 	napi_value self;
 	size_t argc = 0;
 
 	napi_get_cb_info(env, info, &argc, NULL, &self, NULL);
-	if (napi_unwrap(env, self, (void **)&binding) == napi_ok && binding)
+	binding = unwrap(env, self);
+	if (binding)
 		shut(binding);
 	return NULL;
 }
@@ -467,10 +483,12 @@ static napi_value add(napi_env env, napi_value object, const char *name, napi_ca
 
 static napi_value describe(napi_env env, struct binding *binding)
 {
+	napi_property_descriptor keep = { .utf8name = "ring", .attributes = napi_default };
 	napi_value object;
 
 	napi_create_object(env, &object);
-	set(env, add(env, object, "enter", Enter, binding), "ring", object); // who holds enter alone holds the ring too
+	keep.value = object; // who holds enter alone holds the ring too, and cannot let go of it
+	napi_define_properties(env, add(env, object, "enter", Enter, binding), 1, &keep);
 	add(env, object, "wait", Wait, NULL);
 	add(env, object, "start", Start, NULL);
 	add(env, object, "stop", Stop, NULL);
@@ -522,6 +540,7 @@ static napi_value Open(napi_env env, napi_callback_info info)
 	binding->loop.ring = &binding->ring;
 	napi_create_reference(env, argv[0], 1, &binding->memory);
 	object = describe(env, binding);
+	napi_type_tag_object(env, object, &ring_tag);
 	napi_wrap(env, object, binding, on_collected, NULL, NULL);
 	if (loop_has_libuv())
 		napi_add_async_cleanup_hook(env, on_cleanup, binding, &binding->cleanup);

@@ -2,13 +2,17 @@
 //
 // Next: loop.test.js.
 
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { findCompiler } from '../support/deny.js';
 import {
   addon,
   BUFFER_SELECT,
@@ -385,6 +389,35 @@ it('open() refuses windows that do not lie in memory, and limits that are none',
     (error) => error.errno === EMFILE && error.code === 'EMFILE' && error.syscall === 'io_uring_register',
   );
   assert.is(openFiles(), files, 'what was opened on the way is closed');
+});
+
+it("a ring's methods take no object but a ring: not one that another addon has wrapped", () => {
+  const { ring } = new Rig();
+  const methods = Object.entries(ring).filter(([name, value]) => typeof value === 'function' && name !== 'enter');
+  const others = [undefined, null, 1, {}, ring.enter, Object.create(ring)];
+  const folder = mkdtempSync(join(tmpdir(), 'featherstar-foreign-'));
+  const compiler = findCompiler();
+  if (compiler === undefined) console.log('# skipped: an object of another addon: no C compiler');
+  else {
+    const include = join(dirname(createRequire(import.meta.url).resolve('node-api-headers/package.json')), 'include');
+    const path = join(folder, 'foreign.node');
+    const source = fileURLToPath(new URL('foreign.c', import.meta.url));
+    execFileSync(compiler, ['-shared', '-fPIC', `-I${include}`, '-o', path, source]);
+    others.push(createRequire(import.meta.url)(path));
+  }
+  rmSync(folder, { recursive: true });
+  for (const [name, method] of methods) {
+    for (const other of others) {
+      assert.throws(
+        () => method.call(other, 0, 0, 0, 0),
+        ({ code }) => code === 'ERR_INVALID_THIS',
+        name,
+      );
+    }
+  }
+  assert.throws(() => {
+    delete ring.enter.ring; // it keeps the ring alive
+  }, /delete/);
 });
 
 it('start() wants a function', () => {
