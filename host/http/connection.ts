@@ -1,17 +1,13 @@
-// One HTTP connection: which request is being answered, and what happens when things go wrong. Bytes come from
-// inbox.ts and go to send-queue.ts. Requests are answered one at a time, in order; what a client sends ahead waits.
+// The messages of one HTTP connection: which request is being answered, and what happens when things go wrong. Bytes
+// come from inbox.ts; stream-transport.ts sends them, and knows how a connection ends. Requests are answered one at a
+// time, in order; what a client sends ahead waits.
 //
 //   HEAD --head complete--> HANDLING --answered, and the body is in--> HEAD ...            keep-alive
-//   any --last answer is queued--> CLOSING --it is out--> LINGER --client's end, or time--> CLOSED
-//   any --reset, error, time--> CLOSED
-//
-// After CLOSED only the last events of its operations come in; then nothing refers to the connection any more.
+//   any --last answer is queued--> the transport finishes: no message comes or goes any more
 
 import { FeatherstarError } from '../errors.js';
 import { CONNECTION_BYTES } from '../layout.js';
-import { shutdownWrites } from '../ops.js';
-import { SendQueue } from '../send-queue.js';
-import type { Owner } from '../shard.js';
+import { StreamTransport, type TransportUser } from '../stream-transport.js';
 import { HIGH_WATER_BYTES, RequestBody } from './body.js';
 import { CLOSE } from './heads.js';
 import { Inbox } from './inbox.js';
@@ -19,11 +15,6 @@ import { FeatherRequest } from './request.js';
 import { asResponse, FeatherResponse } from './response.js';
 import type { ServerShard } from './server.js';
 import { connectionFor, dropBody, type Exchange } from './writer.js';
-
-const RECEIVED = 1; // tags
-const SENT = 2;
-const TIMER = 3;
-const SHUT = 4;
 
 // words of the parser's state (assembly/http/connection.ts)
 const FLAGS = 1;
@@ -48,32 +39,25 @@ const METHOD_CONNECT = 6;
 
 const HEAD = 0; // phases
 const HANDLING = 1;
-const CLOSING = 2;
-const LINGER = 3;
-const CLOSED = 4;
+const OVER = 2;
 
-const LINGER_NS = 1e9;
 const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n', 'latin1');
 
 function goneError(): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_CLOSED', 'the client closed the connection');
 }
 
-export class HttpConnection implements Owner, Exchange {
+export class HttpConnection implements TransportUser, Exchange {
   isHead = false;
   isHttp10 = false;
   connection = 0;
 
   private readonly server: ServerShard;
-  private readonly file: number;
+  private readonly transport: StreamTransport;
   private readonly parser: number; // address of the parser's state
-  private readonly id: number;
   private readonly inbox: Inbox;
-  private readonly out: SendQueue;
   private phase = HEAD;
   private keepAlive = true;
-  private shutting = false; // SHUTDOWN is open: the file must not be closed
-  private left = false; // its number is given back: no event names it any more
   private answered = false; // the answer is queued, but the request's body is not in
   private begun = false; // an answer is being streamed, its head is queued
   private wantsContinue = false;
@@ -81,44 +65,40 @@ export class HttpConnection implements Owner, Exchange {
   private bodyDone = true;
   private bodyBytes = 0;
   private aborter: AbortController | undefined;
-  private timer = 0;
-  private timerGeneration = 0;
-  private firesNs = Number.POSITIVE_INFINITY;
-  private deadlineNs = Number.POSITIVE_INFINITY;
   private onDrained: { resolve: () => void; reject: (reason: unknown) => void } | undefined;
 
   constructor(server: ServerShard, file: number) {
+    const { shard, limits } = server;
     this.server = server;
-    this.file = file;
-    const { shard } = server;
     this.parser = shard.base + shard.header.connectionsOffset + file * CONNECTION_BYTES;
     shard.core.http_reset(this.parser);
-    this.id = shard.register(this);
-    this.out = new SendQueue(shard, file, this.id, SENT);
-    this.inbox = new Inbox(server, this, file, this.id, RECEIVED);
-    this.setDeadline(server.limits.headerTimeoutNs);
+    this.transport = new StreamTransport(shard, file, limits.idleTimeoutNs, this);
+    this.inbox = new Inbox(server, this, this.transport);
+    this.transport.receive();
+    this.transport.setDeadline(limits.headerTimeoutNs);
   }
 
-  onEvent(tag: number, result: number, extra: number): void {
-    if (tag === RECEIVED) this.inbox.onReceived(result, extra);
-    else if (tag === SENT) this.onSent(result);
-    else if (tag === TIMER) this.onTimer();
-    else this.onShut();
+  // --- coming in -----------------------------------------------------------------------------------------------------
+
+  get mayReceive(): boolean {
+    return this.inbox.mayReceive;
   }
 
-  // --- for the inbox -------------------------------------------------------------------------------------------------
-
-  get isClosing(): boolean {
-    return this.phase >= CLOSING;
+  onBuffer(buffer: number, bytes: number): void {
+    this.inbox.onBuffer(buffer, bytes);
   }
 
-  get isClosed(): boolean {
-    return this.phase === CLOSED;
+  onPeerEnd(): void {
+    if (!this.inbox.waits) this.onInputEnd();
+  }
+
+  get isOver(): boolean {
+    return this.phase === OVER;
   }
 
   /** False while a request is handled whose body is in, or while the client does not take its answers. */
   get mayFeed(): boolean {
-    if (this.phase === HEAD) return this.out.backlogBytes <= HIGH_WATER_BYTES;
+    if (this.phase === HEAD) return this.transport.out.backlogBytes <= HIGH_WATER_BYTES;
     return this.phase === HANDLING && !this.bodyDone;
   }
 
@@ -143,7 +123,7 @@ export class HttpConnection implements Owner, Exchange {
 
   /** A head has begun that is not complete. */
   onPartialHead(): void {
-    this.setDeadline(this.server.limits.headerTimeoutNs);
+    this.transport.setDeadline(this.server.limits.headerTimeoutNs);
   }
 
   private feedBody(at: number, end: number): number {
@@ -169,7 +149,7 @@ export class HttpConnection implements Owner, Exchange {
     if ((words[word + FLAGS] & DONE) !== 0) {
       this.bodyDone = true;
       this.body?.end();
-      this.deadlineNs = Number.POSITIVE_INFINITY; // the handler may take its time
+      this.transport.clearDeadline(); // the handler may take its time
       if (this.answered) this.nextRequest();
     }
     return taken;
@@ -181,13 +161,13 @@ export class HttpConnection implements Owner, Exchange {
     else this.refuse(status);
   }
 
-  /** The client has sent its last byte; all that came before has been looked at, or waits for the handler. */
-  onEnd(): void {
+  /** The client has sent its last byte, and all that came before has been looked at. */
+  onInputEnd(): void {
     if (this.phase === HEAD) this.startClosing();
     else if (this.phase === HANDLING) {
       this.keepAlive = false; // half-closed: it may still want its answer
       if (!this.bodyDone) this.destroy();
-    } else if (this.phase === LINGER) this.destroy();
+    }
   }
 
   // --- one request ---------------------------------------------------------------------------------------------------
@@ -220,7 +200,7 @@ export class HttpConnection implements Owner, Exchange {
       this.refuse(501);
       return;
     }
-    if (this.bodyDone) this.deadlineNs = Number.POSITIVE_INFINITY;
+    if (this.bodyDone) this.transport.clearDeadline();
     else if (!this.expectBody(flags)) return;
     this.handle(new FeatherRequest(head, this.body, this));
   }
@@ -236,7 +216,7 @@ export class HttpConnection implements Owner, Exchange {
       return false;
     }
     this.body = new RequestBody(this);
-    this.setDeadline(limits.requestTimeoutNs);
+    this.transport.setDeadline(limits.requestTimeoutNs);
     return true;
   }
 
@@ -262,10 +242,11 @@ export class HttpConnection implements Owner, Exchange {
     try {
       const response = asResponse(value);
       this.connection = connectionFor(this.keepAlive && this.mayKeepBody(), this.isHttp10);
-      if (response instanceof FeatherResponse && this.server.writer.writeNow(response, this.out, this)) this.finish();
+      if (response instanceof FeatherResponse && this.server.writer.writeNow(response, this.transport.out, this))
+        this.finish();
       else {
         this.begun = false;
-        this.server.writer.write(response, this.out, this).then(this.finish, this.onStreamFailure);
+        this.server.writer.write(response, this.transport.out, this).then(this.finish, this.onStreamFailure);
       }
     } catch (error) {
       this.onFailure(error);
@@ -304,7 +285,7 @@ export class HttpConnection implements Owner, Exchange {
 
   private answerStatus(status: number): void {
     this.connection = connectionFor(this.keepAlive && this.mayKeepBody(), this.isHttp10);
-    this.server.writer.writeStatus(status, this.out, this);
+    this.server.writer.writeStatus(status, this.transport.out, this);
     this.finish();
   }
 
@@ -328,7 +309,7 @@ export class HttpConnection implements Owner, Exchange {
     this.aborter = undefined;
     this.wantsContinue = false;
     this.server.shard.core.http_reset(this.parser);
-    this.setDeadline(this.server.limits.idleTimeoutNs);
+    this.transport.setDeadline(this.server.limits.idleTimeoutNs);
     if (!this.keepAlive) this.startClosing();
     else this.inbox.resume();
   }
@@ -338,7 +319,7 @@ export class HttpConnection implements Owner, Exchange {
     this.connection = CLOSE;
     this.isHead = false;
     this.server.refused++;
-    this.server.writer.writeStatus(status, this.out, this);
+    this.server.writer.writeStatus(status, this.transport.out, this);
     this.body?.fail(new FeatherstarError('FEATHERSTAR_BODY', `the request was refused with ${status}`));
     this.startClosing();
   }
@@ -348,7 +329,7 @@ export class HttpConnection implements Owner, Exchange {
   onFirstRead(): void {
     if (!this.wantsContinue || this.phase !== HANDLING) return;
     this.wantsContinue = false;
-    this.out.enqueue(CONTINUE);
+    this.transport.out.enqueue(CONTINUE);
   }
 
   onDrain(): void {
@@ -357,36 +338,31 @@ export class HttpConnection implements Owner, Exchange {
 
   abortSignal(): AbortSignal {
     this.aborter ??= new AbortController();
-    if (this.phase === CLOSED) this.aborter.abort();
+    if (this.transport.isClosed) this.aborter.abort();
     return this.aborter.signal;
   }
 
   // --- going out -----------------------------------------------------------------------------------------------------
 
-  private onSent(result: number): void {
-    const isWhole = this.out.onSent(result);
-    if (this.phase === CLOSED) this.leaveIfDone();
-    else if (!isWhole) this.destroy();
-    else if (this.phase === CLOSING) {
-      if (this.out.isIdle) this.afterLast();
-      else this.setDeadline(this.server.limits.idleTimeoutNs);
-    } else if (this.onDrained !== undefined) {
-      if (this.out.backlogBytes <= HIGH_WATER_BYTES) {
-        this.deadlineNs = Number.POSITIVE_INFINITY;
+  onSent(): void {
+    const { out } = this.transport;
+    if (this.onDrained !== undefined) {
+      if (out.backlogBytes <= HIGH_WATER_BYTES) {
+        this.transport.clearDeadline();
         this.onDrained.resolve();
         this.onDrained = undefined;
-      } else this.setDeadline(this.server.limits.idleTimeoutNs);
-    } else {
-      if (this.phase === HEAD && !this.out.isIdle) this.setDeadline(this.server.limits.idleTimeoutNs); // it still reads
-      if (this.inbox.waits) this.inbox.resume();
+      } else this.transport.setDeadline(this.server.limits.idleTimeoutNs);
+      return;
     }
+    if (this.phase === HEAD && !out.isIdle) this.transport.setDeadline(this.server.limits.idleTimeoutNs); // it reads
+    if (this.inbox.waits) this.inbox.resume();
   }
 
   drained(): Promise<void> | undefined {
-    if (this.phase === CLOSED) throw goneError();
-    if (this.out.backlogBytes <= HIGH_WATER_BYTES) return undefined;
-    this.setDeadline(this.server.limits.idleTimeoutNs); // for a client that never reads
-    this.out.hurry();
+    if (this.transport.isClosed) throw goneError();
+    if (this.transport.out.backlogBytes <= HIGH_WATER_BYTES) return undefined;
+    this.transport.setDeadline(this.server.limits.idleTimeoutNs); // for a client that never reads
+    this.transport.out.hurry();
     return new Promise((resolve, reject) => {
       this.onDrained = { resolve, reject };
     });
@@ -410,97 +386,29 @@ export class HttpConnection implements Owner, Exchange {
   }
 
   private startClosing(): void {
-    this.phase = CLOSING;
+    this.phase = OVER;
     this.inbox.discard();
-    if (this.out.isIdle) this.afterLast();
-    else {
-      this.out.hurry();
-      this.setDeadline(this.server.limits.idleTimeoutNs);
-    }
-  }
-
-  /** All is out. Closing now could make the kernel throw away what the client has not read, if it still sends. */
-  private afterLast(): void {
-    if (this.inbox.ended) {
-      this.destroy();
-      return;
-    }
-    this.phase = LINGER;
-    shutdownWrites(this.server.shard, this.file, this.id, SHUT);
-    this.shutting = true;
-    this.setDeadline(LINGER_NS);
-  }
-
-  private onShut(): void {
-    this.shutting = false;
-    if (this.phase !== CLOSED) return;
-    this.server.shard.closeFile(this.file);
-    this.leaveIfDone();
+    this.transport.finish();
   }
 
   destroy(): void {
-    if (this.phase === CLOSED) return;
-    this.phase = CLOSED;
-    const { shard } = this.server;
-    if (this.timer !== 0 && shard.core.cancelTimer(this.timer, this.timerGeneration) === 0) this.timer = 0;
-    this.out.break();
-    this.inbox.close();
-    if (!this.shutting) shard.closeFile(this.file);
+    this.transport.destroy();
+  }
+
+  onClosed(): void {
+    this.phase = OVER;
+    this.inbox.discard();
     const gone = goneError();
     this.body?.fail(gone);
     this.aborter?.abort();
     this.onDrained?.reject(gone);
     this.onDrained = undefined;
     this.server.forget(this);
-    this.leaveIfDone();
   }
 
-  onShutdown(): void {
-    this.destroy();
-  }
-
-  leaveIfDone(): void {
-    if (this.left || this.shutting || this.timer !== 0 || !this.out.isIdle || this.inbox.isReceiving) return;
-    this.left = true;
-    this.server.shard.unregister(this.id);
-  }
-
-  // --- time ----------------------------------------------------------------------------------------------------------
-
-  // One timer, moved lazily: a deadline that moves on costs a store; the timer looks at it when it fires.
-  private setDeadline(ns: number): void {
-    this.deadlineNs = this.server.shard.nowNs + ns;
-    if (this.deadlineNs < this.firesNs) this.armTimer(ns);
-  }
-
-  private armTimer(ns: number): void {
-    const { shard } = this.server;
-    if (this.timer !== 0 && shard.core.cancelTimer(this.timer, this.timerGeneration) !== 0) return; // it fires now
-    this.timer = shard.tryTimer(ns, this.id, TIMER);
-    if (this.timer < 0) {
-      this.timer = 0; // a connection that nothing would ever end is not kept
-      shard.beforeNextTurn(() => this.destroy(), true);
-      return;
-    }
-    this.timerGeneration = shard.timerGeneration(this.timer);
-    this.firesNs = shard.nowNs + ns;
-  }
-
-  private onTimer(): void {
-    this.timer = 0;
-    this.firesNs = Number.POSITIVE_INFINITY;
-    if (this.phase === CLOSED) {
-      this.leaveIfDone();
-      return;
-    }
-    const leftNs = this.deadlineNs - this.server.shard.nowNs;
-    if (leftNs > 0) this.armTimer(Math.min(leftNs, this.server.limits.idleTimeoutNs));
-    else this.onTimeout();
-  }
-
-  private onTimeout(): void {
-    if (this.phase >= CLOSING || !this.out.isIdle)
-      this.destroy(); // it does not read, or does not close
+  onDeadline(): void {
+    if (!this.transport.out.isIdle)
+      this.destroy(); // it does not read
     else if (this.phase === HANDLING && (this.answered || this.begun)) this.destroy();
     else if (this.phase === HANDLING || this.inbox.hasPartialHead) this.refuse(408);
     else this.startClosing();

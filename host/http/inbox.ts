@@ -1,4 +1,4 @@
-// What comes in on one connection, until somebody looks at it.
+// What has come in on one connection, until somebody looks at it.
 //
 // Received bytes lie in a buffer of the kernel's pool. They are looked at in place. Bytes that must wait (a handler
 // runs) are left there until the next turn begins, so a handler that answers at once costs no copy; then they are
@@ -9,26 +9,17 @@
 //
 // Beyond HIGH_WATER_BYTES nothing more is received: the client's TCP window fills, and it waits.
 
-import { BUFFER_SHIFT, MORE, receive } from '../ops.js';
+import type { StreamTransport } from '../stream-transport.js';
 import { HIGH_WATER_BYTES } from './body.js';
 import type { HttpConnection } from './connection.js';
 import type { ServerShard } from './server.js';
 
-const ENOBUFS = -105;
-const ECANCELED = -125;
 const NOTHING = new Uint8Array(0);
 
 export class Inbox {
-  /** The client has sent its last byte. */
-  ended = false;
-
   private readonly server: ServerShard;
   private readonly connection: HttpConnection;
-  private readonly file: number;
-  private readonly owner: number;
-  private readonly tag: number;
-  private op = 0;
-  private generation = 0;
+  private readonly transport: StreamTransport;
   private carry: Uint8Array = NOTHING;
   private waiting: Uint8Array[] = [];
   private waitingBytes = 0;
@@ -40,17 +31,15 @@ export class Inbox {
   private cachedPtr = 0;
   private cachedEnd = 0;
 
-  constructor(server: ServerShard, connection: HttpConnection, file: number, owner: number, tag: number) {
+  constructor(server: ServerShard, connection: HttpConnection, transport: StreamTransport) {
     this.server = server;
     this.connection = connection;
-    this.file = file;
-    this.owner = owner;
-    this.tag = tag;
-    this.arm();
+    this.transport = transport;
   }
 
-  get isReceiving(): boolean {
-    return this.op !== 0;
+  /** Whether more bytes are welcome. */
+  get mayReceive(): boolean {
+    return this.waitingBytes <= HIGH_WATER_BYTES && !this.connection.bodyIsFull;
   }
 
   /** Whether bytes are here that nobody has looked at. */
@@ -62,65 +51,27 @@ export class Inbox {
     return this.carry.length !== 0;
   }
 
-  // --- receiving -----------------------------------------------------------------------------------------------------
-
-  private arm(): void {
-    const { shard } = this.server;
-    this.op = receive(shard, this.file, true, this.owner, this.tag);
-    this.generation = shard.opGeneration(this.op);
-  }
-
-  private mayReceive(): boolean {
-    if (this.connection.isClosing) return !this.ended; // to drop it: see discard()
-    return !this.ended && this.waitingBytes <= HIGH_WATER_BYTES && !this.connection.bodyIsFull;
-  }
-
-  private pause(): void {
-    if (this.op !== 0) this.server.shard.cancelOp(this.op, this.generation);
-  }
-
-  onReceived(result: number, flags: number): void {
-    if ((flags & MORE) === 0) this.op = 0;
-    if (result > 0) this.onBuffer(flags >>> BUFFER_SHIFT, result);
-    if (this.connection.isClosed) {
-      this.connection.leaveIfDone();
-      return;
-    }
-    if (result === 0) {
-      this.ended = true;
-      if (!this.waits) this.connection.onEnd();
-    } else if (result < 0 && result !== ENOBUFS && result !== ECANCELED) {
-      this.connection.destroy();
-      return;
-    }
-    // ENOBUFS: buffers go back with the same enter that takes the new receive, so this does not spin.
-    if (this.op === 0 && this.mayReceive()) this.arm();
-  }
-
-  private onBuffer(buffer: number, bytes: number): void {
+  /** Bytes have come, into a receive buffer. */
+  onBuffer(buffer: number, bytes: number): void {
     const { shard } = this.server;
     const ptr = shard.base + shard.header.recvOffset + buffer * shard.header.recvBufferBytes;
     const end = ptr + bytes;
-    if (this.connection.isClosing) {
-      shard.core.recycle(buffer);
-      return;
-    }
     if (this.waits || this.feeding) {
       this.wait(ptr, end);
       shard.core.recycle(buffer);
-      if (!this.mayReceive()) this.pause();
+      if (!this.mayReceive) this.transport.pause();
       return;
     }
     this.cachedEnd = 0;
     const at = this.feed(ptr, end);
-    if (at === end || this.connection.isClosing) shard.core.recycle(buffer);
+    if (at === end || this.connection.isOver) shard.core.recycle(buffer);
     else {
       this.held = buffer;
       this.heldAt = at;
       this.heldEnd = end;
       this.server.holding(this.connection);
     }
-    if (this.connection.bodyIsFull) this.pause();
+    if (this.connection.bodyIsFull) this.transport.pause();
   }
 
   private copy(ptr: number, end: number): Uint8Array {
@@ -190,15 +141,15 @@ export class Inbox {
 
   /** The connection can go on: lets it look at what waits, and receives again if that was held up. */
   resume(): void {
-    if (this.feeding || this.connection.isClosing) return;
+    if (this.feeding || this.connection.isOver) return;
     if (this.held >= 0 && this.connection.mayFeed) {
       this.heldAt = this.feed(this.heldAt, this.heldEnd);
       if (this.held >= 0 && this.heldAt === this.heldEnd) this.dropHeld();
     }
     while (this.held < 0 && this.waitingBytes !== 0 && this.connection.mayFeed) this.feedWaiting();
-    if (this.connection.isClosing) return;
-    if (this.ended && !this.waits) this.connection.onEnd();
-    else if (this.op === 0 && this.mayReceive()) this.arm();
+    if (this.connection.isOver) return;
+    if (this.transport.peerEnded && !this.waits) this.connection.onInputEnd();
+    else this.transport.receive();
   }
 
   private feedWaiting(): void {
@@ -208,7 +159,7 @@ export class Inbox {
     this.cachedEnd = 0;
     const taken = this.feed(ptr, ptr + piece.length) - ptr;
     this.cachedEnd = 0;
-    if (this.connection.isClosing) return;
+    if (this.connection.isOver) return;
     this.waitingBytes -= taken;
     if (taken === piece.length) this.waiting.shift();
     else this.waiting[0] = piece.subarray(taken);
@@ -230,22 +181,11 @@ export class Inbox {
     return { text, start: 0 };
   }
 
-  /**
-   * The connection is closing: what is here and what still comes interests nobody. It is received all the same. A
-   * client that sends before it reads would wait for ever, and bytes left unread at close make the kernel reset it.
-   */
+  /** No message comes any more: gives back and forgets what waits. */
   discard(): void {
     if (this.held >= 0) this.dropHeld();
     this.waiting = [];
     this.waitingBytes = 0;
     this.carry = NOTHING;
-    if (this.op === 0 && this.mayReceive()) this.arm();
-  }
-
-  /** The connection is closed: gives everything back. */
-  close(): void {
-    this.ended = true;
-    this.discard();
-    this.pause();
   }
 }

@@ -1,0 +1,238 @@
+// The bytes and the ends of one stream socket (TCP or Unix): receiving, sending, deadlines, and how the connection
+// ends. It knows nothing of messages: a user (http/connection.ts) gets the bytes and decides what they mean.
+//
+//   OPEN --finish()--> FINISHING --all is sent--> LINGERING --the peer's end, or time--> CLOSED
+//   any --reset, error, a stalled peer, destroy()--> CLOSED
+//
+// FINISHING and LINGERING receive and drop what the peer still sends. A peer that sends before it reads would wait for
+// ever otherwise, and bytes that are unread at close make the kernel reset the connection.
+//
+// After CLOSED only the last events of its operations come in; then nothing refers to the transport any more.
+//
+// Next: send-queue.ts.
+
+import { BUFFER_SHIFT, MORE, receive, shutdownWrites } from './ops.js';
+import { SendQueue } from './send-queue.js';
+import type { Owner, Shard } from './shard.js';
+
+const RECEIVED = 1; // tags
+const SENT = 2;
+const TIMER = 3;
+const SHUT = 4;
+
+const OPEN = 0; // states
+const FINISHING = 1;
+const LINGERING = 2;
+const CLOSED = 3;
+
+const LINGER_NS = 1e9;
+const ENOBUFS = -105;
+const ECANCELED = -125;
+
+/** The user of a transport: it is told what happens while the transport is open. */
+export interface TransportUser {
+  /** Whether more bytes are welcome. If not, receiving pauses until the user calls receive(). */
+  readonly mayReceive: boolean;
+  /** `bytes` bytes have come; they lie in receive buffer `buffer`, which the user gives back by core.recycle(). */
+  onBuffer(buffer: number, bytes: number): void;
+  /** The peer has sent its last byte (FIN). All bytes came before. */
+  onPeerEnd(): void;
+  /** Bytes have gone out. */
+  onSent(): void;
+  /** The deadline is over. */
+  onDeadline(): void;
+  /** The connection is over, for whatever reason. Comes once, in every state. */
+  onClosed(): void;
+}
+
+export class StreamTransport implements Owner {
+  readonly out: SendQueue;
+  /** The peer has sent its last byte. */
+  peerEnded = false;
+
+  private readonly shard: Shard;
+  private readonly file: number;
+  private readonly user: TransportUser;
+  private readonly stallNs: number;
+  private readonly id: number;
+  private state = OPEN;
+  private receiveOp = 0;
+  private receiveGeneration = 0;
+  private shutting = false; // SHUTDOWN is open: the file must not be closed
+  private left = false; // its number is given back: no event names it any more
+  private timer = 0;
+  private timerGeneration = 0;
+  private firesNs = Number.POSITIVE_INFINITY;
+  private deadlineNs = Number.POSITIVE_INFINITY;
+
+  /** `stallNs`: how long a peer may take none of the last bytes. */
+  constructor(shard: Shard, file: number, stallNs: number, user: TransportUser) {
+    this.shard = shard;
+    this.file = file;
+    this.stallNs = stallNs;
+    this.user = user;
+    this.id = shard.register(this);
+    this.out = new SendQueue(shard, file, this.id, SENT);
+  }
+
+  /** Whether the user still decides. */
+  get isOpen(): boolean {
+    return this.state === OPEN;
+  }
+
+  get isClosed(): boolean {
+    return this.state === CLOSED;
+  }
+
+  onEvent(tag: number, result: number, extra: number): void {
+    if (tag === RECEIVED) this.onReceived(result, extra);
+    else if (tag === SENT) this.onSent(result);
+    else if (tag === TIMER) this.onTimer();
+    else this.onShut();
+  }
+
+  // --- receiving -----------------------------------------------------------------------------------------------------
+
+  /** Receives from now on, if more bytes are welcome. */
+  receive(): void {
+    if (this.receiveOp !== 0 || this.peerEnded || this.state === CLOSED) return;
+    if (this.state === OPEN && !this.user.mayReceive) return;
+    this.receiveOp = receive(this.shard, this.file, true, this.id, RECEIVED);
+    this.receiveGeneration = this.shard.opGeneration(this.receiveOp);
+  }
+
+  /** Stops receiving: the peer's window fills. What has come already is still told. */
+  pause(): void {
+    if (this.receiveOp !== 0) this.shard.cancelOp(this.receiveOp, this.receiveGeneration);
+  }
+
+  private onReceived(result: number, flags: number): void {
+    if ((flags & MORE) === 0) this.receiveOp = 0;
+    if (result > 0) {
+      if (this.state === OPEN) this.user.onBuffer(flags >>> BUFFER_SHIFT, result);
+      else this.shard.core.recycle(flags >>> BUFFER_SHIFT);
+    }
+    if (this.state === CLOSED) {
+      this.leaveIfDone();
+      return;
+    }
+    if (result === 0) this.onPeerEnd();
+    else if (result < 0 && result !== ENOBUFS && result !== ECANCELED) this.destroy();
+    // ENOBUFS: buffers go back with the same enter that takes the new receive, so this does not spin.
+    else if (this.receiveOp === 0) this.receive();
+  }
+
+  private onPeerEnd(): void {
+    this.peerEnded = true;
+    if (this.state === OPEN) this.user.onPeerEnd();
+    else if (this.state === LINGERING) this.destroy();
+  }
+
+  // --- sending -------------------------------------------------------------------------------------------------------
+
+  private onSent(result: number): void {
+    const isWhole = this.out.onSent(result);
+    if (this.state === CLOSED) this.leaveIfDone();
+    else if (!isWhole) this.destroy();
+    else if (this.state === OPEN) this.user.onSent();
+    else if (this.state === FINISHING) {
+      if (this.out.isIdle) this.afterLast();
+      else this.setDeadline(this.stallNs);
+    }
+  }
+
+  // --- the end -------------------------------------------------------------------------------------------------------
+
+  /** Sends what is queued, then FIN, and closes when the peer has ended too. The user has nothing more to say. */
+  finish(): void {
+    if (this.state !== OPEN) return;
+    this.state = FINISHING;
+    this.receive();
+    if (this.out.isIdle) this.afterLast();
+    else {
+      this.out.hurry();
+      this.setDeadline(this.stallNs);
+    }
+  }
+
+  /** All is out. Closing now could make the kernel throw away what the peer has not read, if it still sends. */
+  private afterLast(): void {
+    if (this.peerEnded) {
+      this.destroy();
+      return;
+    }
+    this.state = LINGERING;
+    shutdownWrites(this.shard, this.file, this.id, SHUT);
+    this.shutting = true;
+    this.setDeadline(LINGER_NS);
+  }
+
+  private onShut(): void {
+    this.shutting = false;
+    if (this.state !== CLOSED) return;
+    this.shard.closeFile(this.file);
+    this.leaveIfDone();
+  }
+
+  /** Closes at once; what is queued is lost. */
+  destroy(): void {
+    if (this.state === CLOSED) return;
+    this.state = CLOSED;
+    const { shard } = this;
+    if (this.timer !== 0 && shard.core.cancelTimer(this.timer, this.timerGeneration) === 0) this.timer = 0;
+    this.out.break();
+    this.pause();
+    if (!this.shutting) shard.closeFile(this.file);
+    this.user.onClosed();
+    this.leaveIfDone();
+  }
+
+  onShutdown(): void {
+    this.destroy();
+  }
+
+  private leaveIfDone(): void {
+    if (this.left || this.shutting || this.timer !== 0 || !this.out.isIdle || this.receiveOp !== 0) return;
+    this.left = true;
+    this.shard.unregister(this.id);
+  }
+
+  // --- time ----------------------------------------------------------------------------------------------------------
+
+  // One timer, moved lazily: a deadline that moves on costs a store; the timer looks at it when it fires.
+  /** From now on; it takes the place of the last one. */
+  setDeadline(ns: number): void {
+    this.deadlineNs = this.shard.nowNs + ns;
+    if (this.deadlineNs < this.firesNs) this.armTimer(ns);
+  }
+
+  clearDeadline(): void {
+    this.deadlineNs = Number.POSITIVE_INFINITY;
+  }
+
+  private armTimer(ns: number): void {
+    const { shard } = this;
+    if (this.timer !== 0 && shard.core.cancelTimer(this.timer, this.timerGeneration) !== 0) return; // it fires now
+    this.timer = shard.tryTimer(ns, this.id, TIMER);
+    if (this.timer < 0) {
+      this.timer = 0; // a connection that nothing would ever end is not kept
+      shard.beforeNextTurn(() => this.destroy(), true);
+      return;
+    }
+    this.timerGeneration = shard.timerGeneration(this.timer);
+    this.firesNs = shard.nowNs + ns;
+  }
+
+  private onTimer(): void {
+    this.timer = 0;
+    this.firesNs = Number.POSITIVE_INFINITY;
+    if (this.state === CLOSED) {
+      this.leaveIfDone();
+      return;
+    }
+    const leftNs = this.deadlineNs - this.shard.nowNs;
+    if (leftNs > 0) this.armTimer(Math.min(leftNs, this.stallNs));
+    else if (this.state === OPEN) this.user.onDeadline();
+    else this.destroy(); // it does not read, or does not close
+  }
+}
