@@ -5,14 +5,15 @@
 // and takes the framing of chunks one byte at a time, so it cannot matter where a piece ends; the data between is
 // never looked at.
 //
-//   5;name=value CRLF   SIZE_FIRST SIZE SIZE_SPACE EXTENSION SIZE_LF
+//   5;name=value CRLF   SIZE_FIRST SIZE SIZE_SPACE EXTENSION_... SIZE_LF
 //   hello CRLF          DATA DATA_CR DATA_LF
 //   0 CRLF              a size of 0 is the last chunk
 //   name: value CRLF    TRAILER_START TRAILER_NAME TRAILER_VALUE TRAILER_LF
 //   CRLF                TRAILER_START LAST_LF DONE
 //
-// Limits: a size of 16 digits and below 2^53, 256 bytes of extension for each chunk, 8 KiB of trailers. Extensions are
-// skipped and trailers are discarded; both may hold what a field value may hold. Bare LF is refused everywhere.
+// Limits: a size of 16 digits and below 2^53, 256 bytes of extension for each chunk, 8 KiB of trailers. Extensions and
+// trailers are discarded, but a malformed one is refused, for another server may find the end of its line elsewhere.
+// Bare LF is refused everywhere.
 //
 // Next: response.ts.
 
@@ -23,6 +24,10 @@ import { BAD_REQUEST, Connection, Flag, HEAD_TOO_LARGE, State } from './connecti
 const SIZE_DIGITS_MAX: u16 = 16;
 const EXTENSION_BYTES_MAX: u16 = 256;
 const TRAILER_BYTES_MAX: u16 = 8192;
+const SEMICOLON: u32 = 0x3b;
+const EQUALS: u32 = 0x3d;
+const QUOTE: u32 = 0x22;
+const BACKSLASH: u32 = 0x5c;
 const SIZE_LIMIT: u64 = 1 << 49; // one more digit would make 2^53 of it
 
 /**
@@ -76,7 +81,6 @@ function framing(c: Connection, byte: u32): i32 {
     case State.SIZE_FIRST:
     case State.SIZE:
     case State.SIZE_SPACE:
-    case State.EXTENSION:
       return sizeLine(c, byte);
     case State.SIZE_LF: {
       c.lineBytes = 0;
@@ -90,7 +94,7 @@ function framing(c: Connection, byte: u32): i32 {
     case State.LAST_LF:
       return byte == LF ? done(c) : BAD_REQUEST;
     default:
-      return trailerLine(c, byte);
+      return c.state < <u16>State.SIZE_LF ? extension(c, byte) : trailerLine(c, byte);
   }
 }
 
@@ -114,12 +118,52 @@ function sizeLine(c: Connection, byte: u32): i32 {
     if (state == State.SIZE_FIRST) return BAD_REQUEST;
     c.lineBytes = 0; // from here on it counts the extension
   }
-  // Behind the size: spaces are bad but must be taken (RFC 9112 7.1.1, BWS) if an extension follows.
-  if (byte == CR && state != State.SIZE_SPACE) return go(c, <u16>State.SIZE_LF);
+  return extension(c, byte);
+}
+
+/** Behind the size: *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] ), RFC 9112 7.1.1. */
+function extension(c: Connection, byte: u32): i32 {
+  const state = <u32>c.state;
+  if (byte == CR) {
+    const mayEnd =
+      state == State.SIZE ||
+      state == State.EXTENSION_NAME ||
+      state == State.EXTENSION_VALUE ||
+      state == State.EXTENSION_END;
+    return mayEnd ? go(c, <u16>State.SIZE_LF) : BAD_REQUEST;
+  }
   if (c.lineBytes++ == EXTENSION_BYTES_MAX) return HEAD_TOO_LARGE;
-  if (state == State.EXTENSION) return isValue(byte) ? 0 : BAD_REQUEST;
-  if (byte == SP || byte == HTAB) return go(c, <u16>State.SIZE_SPACE);
-  return byte == 0x3b ? go(c, <u16>State.EXTENSION) : BAD_REQUEST;
+  const isSpace = byte == SP || byte == HTAB;
+  switch (state) {
+    case State.EXTENSION_FIRST: {
+      if (isSpace) return 0;
+      return isToken(byte) ? go(c, <u16>State.EXTENSION_NAME) : BAD_REQUEST;
+    }
+    case State.EXTENSION_NAME:
+    case State.EXTENSION_NAME_SPACE: {
+      if (isSpace) return go(c, <u16>State.EXTENSION_NAME_SPACE);
+      if (state == State.EXTENSION_NAME && isToken(byte)) return 0;
+      if (byte == EQUALS) return go(c, <u16>State.EXTENSION_VALUE_FIRST);
+      break;
+    }
+    case State.EXTENSION_VALUE_FIRST: {
+      if (isSpace) return 0;
+      if (byte == QUOTE) return go(c, <u16>State.EXTENSION_QUOTED);
+      return isToken(byte) ? go(c, <u16>State.EXTENSION_VALUE) : BAD_REQUEST;
+    }
+    case State.EXTENSION_QUOTED: {
+      if (byte == QUOTE) return go(c, <u16>State.EXTENSION_END);
+      if (byte == BACKSLASH) return go(c, <u16>State.EXTENSION_ESCAPE);
+      return isValue(byte) ? 0 : BAD_REQUEST;
+    }
+    case State.EXTENSION_ESCAPE:
+      return isValue(byte) ? go(c, <u16>State.EXTENSION_QUOTED) : BAD_REQUEST;
+    default: {
+      if (state == State.EXTENSION_VALUE && isToken(byte)) return 0;
+      if (isSpace) return go(c, <u16>State.SIZE_SPACE);
+    }
+  }
+  return byte == SEMICOLON ? go(c, <u16>State.EXTENSION_FIRST) : BAD_REQUEST;
 }
 
 function trailerLine(c: Connection, byte: u32): i32 {

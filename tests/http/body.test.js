@@ -9,6 +9,12 @@ import { randomFrom, SEED } from './random.js';
 import { CONN, core, DONE, dataBytes, decode, flags, parse, place, setLimits } from './wasm.js';
 
 const RANGE = -5003;
+// biome-ignore format: a list of spellings
+const EXTENSIONS_REFUSED = [
+  ';', '; ', ' ;', ';;a', ';a;', ';a=', ';a= ', ';=b', '; =b', ';a=b=c', ';a=;b', ';a ', ';a=b ', ';a="b" ', ';a b',
+  ';a=b c', ';bad[=x', ';a=[', ';a="b', ';a="b\\"', ';a=b"', ';a="b"c', ';a="b"=c', ';a="b""c"', ';"a"=b', ';\xe9=b',
+  ';a=\xe9', ';a="b\rc"', ',a', ':a',
+];
 const TCHARS = "!#$%&'*+-.^_`|~09AZaz";
 
 function begin(field) {
@@ -70,6 +76,8 @@ test('what is accepted of chunked bodies', () => {
     ['4\r\n\r\n\r\n\r\n0\r\n\r\n', '\r\n\r\n', 'data is not looked at'],
     ['1;a\r\nx\r\n0;b="c;\\"\t\x80"\r\n\r\n', 'x', 'RFC 9112 7.1.1: extensions'],
     ['1 \t;a=b\r\nx\r\n0\r\n\r\n', 'x', 'RFC 9112 7.1.1: bad whitespace'],
+    ['1; \ta \t= \tb \t; c ;d= ""\r\nx\r\n0;a;b\r\n\r\n', 'x', 'RFC 9112 7.1.1: bad whitespace, everywhere'],
+    ['1;a="\\"\\\\;\\\t\\\xff"\r\nx\r\n0\r\n\r\n', 'x', 'RFC 9110 5.6.4: quoted pairs'],
     [`0\r\nX: y\r\n${TCHARS}:\r\nZ:\t\x80\xff \r\n\r\n`, '', 'RFC 9112 7.1.2: trailers'],
   ];
   for (const [encoded, body, why] of accepted) {
@@ -101,6 +109,8 @@ test('what is refused of chunked bodies', () => {
     ['5;a\x7f', 'a control'],
     ['5;a\rb', 'RFC 9112 2.2: bare CR'],
     ['5 a', 'only ; may follow the space'],
+    ...EXTENSIONS_REFUSED.map((extension) => [`5${extension}\r\nhello\r\n0\r\n\r\n`, 'RFC 9112 7.1.1']),
+    ...EXTENSIONS_REFUSED.map((extension) => [`0${extension}\r\n\r\n`, 'RFC 9112 7.1.1, of the last chunk']),
     ['1\r\nxy', 'the chunk is longer than it said'],
     ['1\r\nx\n', 'RFC 9112 2.2: bare LF'],
     ['1\r\nx\rx', 'RFC 9112 2.2: bare CR'],
@@ -120,14 +130,20 @@ test('what is refused of chunked bodies', () => {
   }
 });
 
-test('trailer names and values may hold what those of a head may', () => {
+test('trailers and extensions may hold what a head may: every byte', () => {
   for (let code = 0; code < 256; code++) {
     const byte = String.fromCharCode(code);
-    const nameOk = /[!#$%&'*+\-.^_`|~0-9A-Za-z:]/.test(byte); // a colon ends the name
+    const tokenOk = /[!#$%&'*+\-.^_`|~0-9A-Za-z]/.test(byte);
+    const nameOk = tokenOk || byte === ':'; // a colon ends the name
     const valueOk = /[\t -~\x80-\xff]/.test(byte);
     assert.is(decodeChunked([`0\r\nX${byte}X: y\r\n\r\n`]).status, nameOk ? 1 : -400, `name: 0x${code.toString(16)}`);
     assert.is(decodeChunked([`0\r\nX:y${byte}y\r\n\r\n`]).status, valueOk ? 1 : -400, `value: 0x${code.toString(16)}`);
-    assert.is(decodeChunked([`0;x${byte}x\r\n\r\n`]).status, valueOk ? 1 : -400, `extension: 0x${code.toString(16)}`);
+    const quotedOk = valueOk && byte !== '"'; // a quote in the middle ends the string; a backslash is for the next byte
+    const extension = `extension: 0x${code.toString(16)}`;
+    assert.is(decodeChunked([`0;x${byte}x\r\n\r\n`]).status, /[;=]/.test(byte) || tokenOk ? 1 : -400, extension);
+    assert.is(decodeChunked([`0;x=x${byte}x\r\n\r\n`]).status, byte === ';' || tokenOk ? 1 : -400, extension);
+    assert.is(decodeChunked([`0;x="x${byte}x"\r\n\r\n`]).status, quotedOk ? 1 : -400, extension);
+    assert.is(decodeChunked([`0;x="\\${byte}"\r\n\r\n`]).status, valueOk ? 1 : -400, extension);
   }
 });
 
