@@ -19,6 +19,7 @@ import {
 import { Pump } from './pump.js';
 import { readDirectory } from './read-directory.js';
 import { bindPath } from './unix-path.js';
+import { countIdle, endIdle, isNode } from './utilization.js';
 
 interface NativeRing {
   readonly fd: number;
@@ -67,8 +68,6 @@ export function loadAddon(): NativeAddon {
   }
   return loaded;
 }
-
-const isNode = process.versions.bun === undefined && !('Deno' in globalThis);
 
 export class UringHost implements ShardHost {
   readonly name = 'uring';
@@ -121,6 +120,7 @@ export class UringHost implements ShardHost {
     if (isNode) {
       const result = this.#ring.start(turn);
       if (result < 0) throw systemError('uv_prepare_start', result);
+      countIdle(this.#windows.memory, this.#windows.base);
       return;
     }
     const ring = this.#ring;
@@ -175,6 +175,7 @@ export class UringHost implements ShardHost {
   }
 
   close(): void {
+    if (isNode && !this.#isClosed) endIdle();
     this.#isClosed = true;
     this.#pump?.stop();
     if (isNode) this.#ring.stop();

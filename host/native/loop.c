@@ -83,26 +83,61 @@ static int enter_if_wanted(struct ring *ring)
 	return ring_wants_enter(ring) ? enter(ring, 0, 0) : 0;
 }
 
+// --- idle time -------------------------------------------------------------------------------------------------------
+//
+// How long the shard has had nothing to do. libuv does not see it, because to libuv we are a callback that runs. So
+// Node would call an idle shard busy, and host/hosts/utilization.ts corrects it. Polling is waiting, so it counts.
+// An enter that sleeps also submits, and that may be most of a busy shard's work: the thread's CPU time in it does not
+// count. That clock costs a system call, so every 64th sleep is measured, and the next 63 are taken to be like it.
+//
+// control->idle_ns is the total, or, while the shard sleeps, the total less the moment at which it fell asleep. That
+// is below zero, and whoever reads it from another thread adds the present time.
+
+#define CPU_SAMPLE 64
+
+static void count_idle(struct ring *ring, double idle_ns)
+{
+	ring->idle_ns += idle_ns;
+	ring->control->idle_ns = ring->idle_ns;
+}
+
+// The sleep is over. What the kernel worked meanwhile is subtracted; what is more than the sleep, from the next ones.
+static void count_sleep(struct ring *ring, double now_ns)
+{
+	double slept_ns = now_ns - ring->idle_from_ns;
+	double cpu_ns = ring->owed_cpu_ns + ring->sleep_cpu_ns;
+	double worked_ns = cpu_ns < slept_ns ? cpu_ns : slept_ns;
+
+	ring->idle_from_ns = 0;
+	ring->owed_cpu_ns = cpu_ns - worked_ns;
+	count_idle(ring, slept_ns - worked_ns);
+}
+
 // Looks at ring and mail in user space, without a system call, for at most poll_ns. True: something came.
 static bool poll_ring(struct ring *ring, double poll_ns)
 {
-	double end = monotonic_ns() + poll_ns;
+	double begin = monotonic_ns(), now = begin;
 
 	do {
 		for (int i = 0; i < 16; i++) {
-			if (ring_wants_enter(ring) || ring_has_completions(ring) || is_dirty(ring))
+			if (ring_wants_enter(ring) || ring_has_completions(ring) || is_dirty(ring)) {
+				count_idle(ring, now - begin); // up to the last look at the clock
 				return true;
+			}
 #if defined(__x86_64__)
 			__builtin_ia32_pause();
 #elif defined(__aarch64__)
 			__asm__ volatile("yield");
 #endif
 		}
-	} while (monotonic_ns() < end);
+		now = monotonic_ns();
+	} while (now < begin + poll_ns);
+	count_idle(ring, now - begin);
 	return false;
 }
 
-// R1-R4 of assembly/park.ts around one enter that may wait. The staged submissions go with it.
+// R1-R4 of assembly/park.ts around one enter that may wait. The staged submissions go with it. look_at_clock()
+// has to follow.
 static int sleep_in_kernel(struct ring *ring, double timeout_ns)
 {
 	volatile struct control *control = ring->control;
@@ -112,11 +147,26 @@ static int sleep_in_kernel(struct ring *ring, double timeout_ns)
 	if (is_dirty(ring)) {
 		result = enter_if_wanted(ring);
 	} else {
+		bool is_measured = ring->sleeps++ % CPU_SAMPLE == 0;
+		double cpu_ns = is_measured ? clock_ns(CLOCK_THREAD_CPUTIME_ID) : 0;
+
+		ring->idle_from_ns = monotonic_ns();
+		control->idle_ns = ring->idle_ns - ring->idle_from_ns;
 		result = enter(ring, 1, timeout_ns);
+		if (is_measured)
+			ring->sleep_cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_ns;
 		control->sleep_count++;
 	}
 	__atomic_store_n(&control->sleeping, 0, __ATOMIC_SEQ_CST);
 	return result;
+}
+
+// After an enter: what time it is, and how long the sleep was if it slept.
+static void look_at_clock(struct ring *ring)
+{
+	ring->control->now_ns = monotonic_ns();
+	if (ring->idle_from_ns != 0)
+		count_sleep(ring, ring->control->now_ns);
 }
 
 void loop_enter(struct ring *ring)
@@ -134,7 +184,7 @@ void loop_wait(struct ring *ring, double timeout_ns)
 		ring->control->enter_result = sleep_in_kernel(ring, timeout_ns);
 	else
 		ring->control->enter_result = enter_if_wanted(ring);
-	ring->control->now_ns = monotonic_ns();
+	look_at_clock(ring);
 	ring_reap(ring);
 }
 
@@ -255,7 +305,7 @@ static void enter_once(struct loop *loop, bool may_wait, double bound_ns)
 		control->enter_result = sleep_in_kernel(ring, bound_ns);
 	if (polled)
 		control->poll_count++;
-	control->now_ns = monotonic_ns();
+	look_at_clock(ring);
 	control->submit_only = 0; // a turn that threw may have left it; between turns nobody reads the window
 	ring_reap(ring);
 	if (may_wait)

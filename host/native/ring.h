@@ -84,6 +84,10 @@ struct ring {
 	uint32_t refused_count, overflow_count;
 	bool uv_poll_fired;
 	bool rang; /* a peer's doorbell, since somebody looked */
+
+	double idle_ns, idle_from_ns; /* loop.c: time without work; when it fell asleep, 0: it is awake */
+	double sleep_cpu_ns, owed_cpu_ns; /* CPU time of a sleep, as last measured; and what is still to be subtracted */
+	unsigned sleeps;
 };
 
 /* ring.c */

@@ -61,10 +61,15 @@ static inline int sys_register(int fd, unsigned op, const void *arg, unsigned co
 	return n < 0 ? -errno : n;
 }
 
-static inline double monotonic_ns(void)
+static inline double clock_ns(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(clock, &now);
 	return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+}
+
+static inline double monotonic_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
 }

@@ -39,6 +39,10 @@ struct control {
 	/* line 4 */
 	uint32_t ready_tail;
 	uint32_t ready_head;
+	uint8_t unused3[56];
+	/* line 5: the host's (HostControl in host/layout.ts); nobody here reads it */
+	uint8_t unused4[16];
+	double idle_ns; /* written here: see loop.c, count_idle() */
 };
 
 _Static_assert(offsetof(struct control, next_deadline_ns) == 16, "layout.ts");
@@ -50,3 +54,4 @@ _Static_assert(offsetof(struct control, poll_count) == 120, "layout.ts");
 _Static_assert(offsetof(struct control, sleeping) == 128, "layout.ts");
 _Static_assert(offsetof(struct control, dirty) == 192, "layout.ts");
 _Static_assert(offsetof(struct control, ready_head) == 260, "layout.ts");
+_Static_assert(offsetof(struct control, idle_ns) == 336, "layout.ts");

@@ -15,6 +15,7 @@ import { offerParts } from '../calls/parts.js';
 import { coreModule, makeMemory } from '../core.js';
 import { FeatherstarError, optionError } from '../errors.js';
 import { type HostName, monotonicNs } from '../hosts/host.js';
+import { countIdleOf } from '../hosts/utilization.js';
 import { HEADER_STATES, SHARDS_MAX, ShardState } from '../layout.js';
 import { enterShard, findShard, Shard } from '../shard.js';
 import { type Pinning, pinCaller, planPinning, startThreadPool } from './cpus.js';
@@ -233,7 +234,12 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     const pinning = planPinning(checked.cpuset, checked.shards);
     const { memory, header } = makeMemory(checked.shards, checked.limits, checked.sharedBytes);
     const module = coreModule();
-    const threads = new Threads(memory, (shard) => makeWorker(shard, checked, pinning.cpus[shard]));
+    const threads = new Threads(memory, (shard) => {
+      const worker = makeWorker(shard, checked, pinning.cpus[shard]);
+      if (checked.factory.name === 'uring')
+        countIdleOf(worker, memory, header.shardsOffset + shard * header.shardBytes);
+      return worker;
+    });
     const own = new Shard({ ...checked, module, memory, header, shard: 0, threadSpawn: threads.threadSpawn });
     const workers: (Worker | undefined)[] = [undefined];
     let runtime: Runtime<M> | undefined;
