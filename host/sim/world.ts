@@ -91,7 +91,8 @@ export class World {
   readonly #setImmediate = setImmediate;
   readonly #settled = Promise.resolve();
   #pumps = 0;
-  #isOver = false;
+  #isDone = false; // the program is: nothing of it goes on
+  #isOver = false; // and its outcome is told
   #interlude: (() => Promise<void>) | undefined;
   #end: { resolve: () => void; reject: (error: unknown) => void } | undefined;
 
@@ -212,7 +213,7 @@ export class World {
 
   /** The power fails, for all machines: nothing of what runs goes on, and the disks have what they have. */
   crash(): void {
-    if (this.#isOver) return;
+    if (this.#isDone || this.#isOver) return;
     this.note('crash', this.current?.index ?? -1);
     this.isCrashed = true;
     this.disk.crash(this.random);
@@ -230,14 +231,20 @@ export class World {
   }
 
   finish(): void {
-    this.#isOver = true;
+    this.#isDone = true;
   }
 
   fail(error: unknown): void {
     if (this.#isOver) return;
+    this.#isDone = true;
     this.#isOver = true;
     this.#end?.reject(error);
   }
+
+  readonly #succeed = (): void => {
+    this.#isOver = true;
+    this.#end?.resolve();
+  };
 
   #enter(place: Place): void {
     this.current = place;
@@ -277,9 +284,9 @@ export class World {
       if (!place.isDead) place.host.settle();
       this.#leave();
     }
-    if (this.#isOver) {
-      // Rejections that nobody handled are told when the thread's own loop comes round.
-      this.#setImmediate(() => this.#end?.resolve());
+    if (this.#isDone) {
+      // Rejections without a handler are reported when the thread's own loop comes round, and are failures until then.
+      if (!this.#isOver) this.#setImmediate(this.#succeed);
       return false;
     }
     const interlude = this.#interlude;
