@@ -176,6 +176,12 @@ export class Shard {
     this.#freeOwners.push(id);
   }
 
+  /** What an owner is, for whoever looks at what is open. */
+  ownerName(id: number): string {
+    const owner = this.#owners[id];
+    return owner?.toString === Object.prototype.toString ? owner.constructor.name : String(owner);
+  }
+
   /** Everybody closes what he has. */
   shutDownOwners(): void {
     for (const owner of [...this.#owners]) owner?.onShutdown?.();

@@ -6,14 +6,19 @@ import { INTERNAL_FIRST, runInternal } from './internal.js';
 
 export type ShardFunction = (...args: never[]) => unknown;
 
+/** The names of a shard module's functions; a function's number is its place among them. */
+export function functionNames(exports: Record<string, unknown>): string[] {
+  return Object.keys(exports)
+    .filter((name) => typeof exports[name] === 'function')
+    .sort();
+}
+
 export class Functions {
   #functions: ShardFunction[] | undefined;
   #numbers = new Map<string, number>();
 
   set(exports: Record<string, unknown>): void {
-    const names = Object.keys(exports)
-      .filter((name) => typeof exports[name] === 'function')
-      .sort();
+    const names = functionNames(exports);
     this.#numbers = new Map(names.map((name, i) => [name, i]));
     this.#functions = names.map((name) => exports[name] as ShardFunction);
   }

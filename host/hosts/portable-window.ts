@@ -32,6 +32,7 @@ export const Errno = {
   ENOBUFS: -105,
   EISCONN: -106,
   ENOTCONN: -107,
+  ETIMEDOUT: -110,
   ECANCELED: -125,
 } as const;
 

@@ -1,5 +1,8 @@
 // featherstar/testing: programs in a simulated world.
 
+export { type DrawnWorld, drawWorld } from './draw.js';
 export type { SimFaults } from './faults.js';
+export type { SimClient } from './sim-client.js';
 export { SimDisk, type SimDiskOptions } from './sim-disk.js';
-export { coreHash, type SimOptions, type SimReport, SimulationError, type SimWorld, simulate } from './simulate.js';
+export type { ClientOptions, SimWorld } from './sim-world.js';
+export { coreHash, type SimOptions, type SimReport, SimulationError, simulate } from './simulate.js';

@@ -104,7 +104,7 @@ export class SimDatagrams implements SimFile, OpOwner {
     else if (this.#error !== 0) gate.finish(op, this.#takeError());
     else {
       const { machines, faults, random } = this.#world;
-      const machine = machines.at(to.address, shard);
+      const machine = machines.at(to.address, machines.of(shard));
       if (machine !== this.place.machine && isLoopback(this.place.address)) {
         gate.finish(op, EINVAL); // nothing leaves the machine from there
         return;

@@ -303,7 +303,7 @@ export class SimGate {
     if (socket === undefined) return;
     const { window, world, shard } = this.#host;
     const { address, port } = targetOf(Buffer.from(window.bytes.subarray(op.ptr, op.ptr + bytes)));
-    const machine = world.machines.at(address, shard);
+    const machine = world.machines.at(address, world.machines.of(shard));
     socket.connect(op, this.#host, { machine, find: () => world.net.find(machine, address, port) });
   }
 

@@ -34,7 +34,8 @@ export class Machines {
     return this.#ofShard[shard];
   }
 
-  #number(name: string): number {
+  /** The machine of that name. */
+  numberOf(name: string): number {
     const number = this.#names.indexOf(name);
     if (number < 0) throw optionError('host', name, `one of ${this.#names.join(', ')}`);
     return number;
@@ -48,9 +49,9 @@ export class Machines {
     throw new FeatherstarError('FEATHERSTAR_OPTION', `hostname ${name} cannot be resolved`);
   }
 
-  /** The machine with that address, as seen by a shard; NOWHERE. */
-  at(address: string, shard: number): number {
-    if (this.#names.length === 0 || isLoopback(address) || address.startsWith('unix:')) return this.of(shard);
+  /** The machine with that address, as seen from a machine; NOWHERE. */
+  at(address: string, from: number): number {
+    if (this.#names.length === 0 || isLoopback(address) || address.startsWith('unix:')) return from;
     const number = Number(/^10\.0\.0\.(\d+)$/.exec(address)?.[1]) - 1;
     return number >= 0 && number < this.#names.length ? number : NOWHERE;
   }
@@ -71,12 +72,12 @@ export class Machines {
   }
 
   cut(a: string, b: string): void {
-    this.#cut.add(pair(this.#number(a), this.#number(b)));
+    this.#cut.add(pair(this.numberOf(a), this.numberOf(b)));
   }
 
   /** What was on its way goes on. */
   heal(a: string, b: string): void {
-    const key = pair(this.#number(a), this.#number(b));
+    const key = pair(this.numberOf(a), this.numberOf(b));
     this.#cut.delete(key);
     const held = this.#held.get(key) ?? [];
     this.#held.delete(key);

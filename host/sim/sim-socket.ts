@@ -10,8 +10,14 @@
 //
 // Next: sim-net.ts.
 
-import { CQE_BUFFER, CQE_BUFFER_SHIFT, Errno, type Op, type OpOwner } from '../hosts/portable-window.js';
-import type { SimHost } from './sim-host.js';
+import {
+  CQE_BUFFER,
+  CQE_BUFFER_SHIFT,
+  Errno,
+  type Op,
+  type OpOwner,
+  type PortableWindow,
+} from '../hosts/portable-window.js';
 import { NOWHERE } from './sim-machines.js';
 import type { SimListener } from './sim-net.js';
 import type { World } from './world.js';
@@ -22,7 +28,6 @@ const RETRIES = 6;
 const CONNECT_US = 127_000_000; // all of them
 const GIVE_UP_US = 924_600_000; // what nobody confirms is sent again for this long: tcp_retries2
 const GIVE_UP_MORE_US = 75_400_000;
-const ETIMEDOUT = -110;
 const ECONNREFUSED = -111;
 const EHOSTUNREACH = -113;
 const SHUT_RD = 0;
@@ -31,10 +36,17 @@ const OP_CONNECT = 16;
 const OP_SEND = 26;
 const OP_RECV = 27;
 
+/** Whose operations they are: a shard's host, or a client that is none (sim-client.ts). */
+export interface SocketHost {
+  readonly shard: number;
+  readonly gate: { finish(op: Op, result: number, flags?: number): void };
+  readonly window: Pick<PortableWindow, 'bytes' | 'bufferBytes' | 'bufferAt' | 'takeBuffer' | 'open' | 'more' | 'post'>;
+}
+
 /** An operation that is open on a socket, and whose it is: two shards may hold one socket. */
 interface Open {
   readonly op: Op;
-  readonly host: SimHost;
+  readonly host: SocketHost;
   sent: number;
 }
 
@@ -90,7 +102,7 @@ export class SimSocket implements OpOwner {
 
   // --- connecting ----------------------------------------------------------------------------------------------------
 
-  connect(op: Op, host: SimHost, target: Target): void {
+  connect(op: Op, host: SocketHost, target: Target): void {
     if (this.#state !== 'idle') {
       host.gate.finish(op, Errno.EISCONN);
       return;
@@ -100,7 +112,8 @@ export class SimSocket implements OpOwner {
     this.#connect = open;
     host.window.open(op, this);
     const isRefused = this.#world.fault('refuse', host.shard, OP_CONNECT, ECONNREFUSED);
-    if (isRefused && this.#world.random.chance(0.25)) this.#knock(() => this.#refuse(open, ETIMEDOUT), CONNECT_US);
+    if (isRefused && this.#world.random.chance(0.25))
+      this.#knock(() => this.#refuse(open, Errno.ETIMEDOUT), CONNECT_US);
     else if (isRefused) this.#knock(() => this.#refuse(open, ECONNREFUSED));
     else if (target.machine === NOWHERE) this.#knock(() => this.#refuse(open, EHOSTUNREACH));
     else this.#knock(() => this.#reach(open, target, 0));
@@ -113,7 +126,7 @@ export class SimSocket implements OpOwner {
   /** After the last time there is only the end to wait for. */
   #again(open: Open, tries: number, then: () => void): void {
     if (tries < RETRIES) this.#knock(then, RETRY_US * 2 ** tries);
-    else this.#knock(() => this.#refuse(open, ETIMEDOUT), RETRY_US * 2 ** tries);
+    else this.#knock(() => this.#refuse(open, Errno.ETIMEDOUT), RETRY_US * 2 ** tries);
   }
 
   #refuse(open: Open, errno: number): void {
@@ -152,7 +165,7 @@ export class SimSocket implements OpOwner {
 
   // --- writing -------------------------------------------------------------------------------------------------------
 
-  send(op: Op, host: SimHost, isNow: boolean): void {
+  send(op: Op, host: SocketHost, isNow: boolean): void {
     const open: Open = { op, host, sent: 0 };
     if (this.#state === 'idle' || this.#state === 'connecting') host.gate.finish(op, Errno.ENOTCONN);
     else if (this.#isPath && this.#peer?.isClosed) host.gate.finish(op, Errno.EPIPE);
@@ -226,7 +239,7 @@ export class SimSocket implements OpOwner {
     const there = (this.#peer as SimSocket).#machine;
     if (!this.#isHeld) {
       this.#isHeld = true;
-      const end = this.#world.after(GIVE_UP_MORE_US, () => this.#broken(ETIMEDOUT), GIVE_UP_US);
+      const end = this.#world.after(GIVE_UP_MORE_US, () => this.#broken(Errno.ETIMEDOUT), GIVE_UP_US);
       machines.hold(this.#machine, there, () => {
         this.#isHeld = false;
         calendar.cancel(end);
@@ -276,7 +289,7 @@ export class SimSocket implements OpOwner {
 
   // --- reading -------------------------------------------------------------------------------------------------------
 
-  receive(op: Op, host: SimHost): void {
+  receive(op: Op, host: SocketHost): void {
     if (this.#state === 'idle' || this.#state === 'connecting') {
       host.gate.finish(op, Errno.ENOTCONN);
       return;
@@ -410,7 +423,8 @@ export class SimSocket implements OpOwner {
     this.#pushSends();
   }
 
-  close(): void {
+  /** `isReset`: nothing more is delivered, and the other end is reset (SO_LINGER of 0). */
+  close(isReset = false): void {
     if (this.#state === 'closed') return;
     const open = [...this.#receives.splice(0), ...this.#sends.splice(0)];
     if (this.#connect !== undefined) open.push(this.#connect);
@@ -419,7 +433,7 @@ export class SimSocket implements OpOwner {
     for (const { op, host, sent } of open) host.gate.finish(op, sent || Errno.ECANCELED);
     if (this.#isBroken) return;
     const isUnread = this.#inboxBytes !== 0 || (this.#isPath && this.#peer?.hasSent);
-    if (isUnread) {
+    if (isUnread || isReset) {
       this.#isBroken = true;
       this.#reset();
     }

@@ -9,6 +9,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Calls } from '../calls/call.js';
+import { functionNames } from '../calls/functions.js';
 import { loadParts } from '../calls/internal.js';
 import { offerParts } from '../calls/parts.js';
 import { coreModule, makeMemory } from '../core.js';
@@ -27,6 +28,7 @@ import { replaceGlobals } from './globals.js';
 import { SimDisk } from './sim-disk.js';
 import { SimHost } from './sim-host.js';
 import { Machines } from './sim-machines.js';
+import { runOn, SimWorld } from './sim-world.js';
 import { Place, START_NS, World } from './world.js';
 
 export interface SimOptions {
@@ -49,6 +51,8 @@ export interface SimOptions {
   maxTurns?: number | undefined;
   /** The program has failed when it takes longer, ms of the world's time. Default 86,400,000: a day. */
   maxMs?: number | undefined;
+  /** The program has failed when nothing but timers has happened for so long, ms. Default: it may wait for timers. */
+  quietMs?: number | undefined;
   /** How many of the last events are kept for a failure. Default 200. */
   traceEvents?: number | undefined;
 }
@@ -85,79 +89,6 @@ export class SimulationError extends FeatherstarError {
   }
 }
 
-/** What a program can do with the world that it runs in. */
-export class SimWorld {
-  readonly #world: World;
-  readonly #restart: (shard: number) => Promise<void>;
-  readonly seed: number;
-
-  /** @internal simulate() makes it. */
-  constructor(world: World, seed: number, restart: (shard: number) => Promise<void>) {
-    this.#world = world;
-    this.#restart = restart;
-    this.seed = seed;
-  }
-
-  /** Time that has passed since the beginning, ms. */
-  get elapsedMs(): number {
-    return (this.#world.nowNs - START_NS) / 1e6;
-  }
-
-  /** Puts a line into the trace, and so into its hash. */
-  note(text: string): void {
-    this.#world.trace.note(this.#world.nowNs, this.#world.current?.index ?? -1, String(text));
-  }
-
-  /** Runs a function on a shard, as if that shard's code had called it, and resolves with what it returns. */
-  on<T>(shard: number, run: () => T | Promise<T>): Promise<T> {
-    return runOn(this.#world, this.#place(shard), run);
-  }
-
-  /** Kills a shard; not shard 0, which runs the program. The others learn of it a little later. */
-  kill(shard: number): void {
-    if (shard === 0) throw optionError('shard', shard, 'a shard other than 0');
-    this.#world.kill(this.#place(shard));
-  }
-
-  /** Starts a shard that died again, as runtime.restart() does: its module anew, and nothing of what it had. */
-  async restart(shard: number): Promise<void> {
-    await this.#restart(this.#place(shard).index);
-  }
-
-  /** A shard stands still for this long, ms of the world's time. */
-  freeze(shard: number, ms: number): void {
-    if (!(ms >= 0 && ms <= 3_600_000)) throw optionError('ms', ms, 'ms, 0 to 3600000');
-    this.#world.freeze(this.#place(shard), ms * 1000);
-  }
-
-  /**
-   * The power fails, everywhere: simulate() resolves with what was until then, and `crashed`. The disks keep what was
-   * synced, and of the rest what the seed says; give `disk` to another simulate() to start again. Never resolves.
-   */
-  crash(): Promise<never> {
-    this.#world.crash();
-    return new Promise(() => {});
-  }
-
-  /** Cuts the network between two of `hosts`: what is sent is held, and who connects gets ETIMEDOUT after a while. */
-  partition(a: string, b: string): void {
-    this.#world.machines.cut(a, b);
-    this.note(`the network is cut between ${a} and ${b}`);
-  }
-
-  /** What was held arrives now. */
-  heal(a: string, b: string): void {
-    this.#world.machines.heal(a, b);
-    this.note(`the network is whole again between ${a} and ${b}`);
-  }
-
-  #place(shard: number): Place {
-    const place = this.#world.places[shard];
-    if (place === undefined) throw optionError('shard', shard, `an integer from 0 to ${this.#world.places.length - 1}`);
-    return place;
-  }
-}
-
 /** Small, so that a run begins fast and reaches them. */
 const SIM_LIMITS: Partial<Limits> = {
   ringSlots: 64,
@@ -181,6 +112,7 @@ const QUOTA_NS = 500_000;
 const GRACE_MS = 250;
 const LOOK_MS = 2;
 const SEED_MAX = 2 ** 53 - 1;
+const QUIET_NEVER_MS = 8.64e9; // no run is as long
 
 interface Checked extends Required<Omit<SimOptions, 'faults' | 'hosts' | 'limits' | 'module' | 'disk'>> {
   module: string | undefined;
@@ -198,6 +130,7 @@ const NAMES = {
   shutdownTimeoutMs: 1,
   maxTurns: 1,
   maxMs: 1,
+  quietMs: 1,
   traceEvents: 1,
 } satisfies Record<keyof SimOptions, 1>;
 
@@ -219,6 +152,7 @@ function check(options: SimOptions): Checked {
     shutdownTimeoutMs: whole('shutdownTimeoutMs', 4500, 0, 3_600_000),
     maxTurns: whole('maxTurns', 10_000_000, 1, 2 ** 40),
     maxMs: whole('maxMs', 86_400_000, 1, 8.64e9),
+    quietMs: whole('quietMs', QUIET_NEVER_MS, 1, QUIET_NEVER_MS),
     traceEvents: whole('traceEvents', 200, 1, 1_000_000),
   };
 }
@@ -265,6 +199,7 @@ export async function simulate<T>(
   const world = new World(seed, faults, machines, disk, checked.traceEvents, {
     maxTurns: checked.maxTurns,
     maxNs: checked.maxMs * 1e6,
+    quietNs: checked.quietMs * 1e6,
   });
   useClock(world.readNs);
   const putBack = replaceGlobals(world);
@@ -340,7 +275,8 @@ function makeShard({ world, memory, header }: Matter, index: number): Place {
 }
 
 /** Each shard gets an instance of its own, as a thread would. */
-async function loadModule({ world, module, run }: Matter, { shard, index, runtime }: Place): Promise<void> {
+async function loadModule({ world, module, run }: Matter, place: Place): Promise<void> {
+  const { shard, index, runtime } = place;
   if (module === undefined) {
     shard.calls?.setModule({});
     return;
@@ -350,7 +286,9 @@ async function loadModule({ world, module, run }: Matter, { shard, index, runtim
   setRuntime(runtime);
   try {
     const life = Math.floor(shard.numbersFrom / 2 ** 32);
-    shard.calls?.setModule(await importModule(anew(module, `${run}.${index}.${life}`)));
+    const exports = await importModule(anew(module, `${run}.${index}.${life}`));
+    shard.calls?.setModule(exports);
+    place.functions = functionNames(exports);
   } finally {
     world.loading = -1;
     enterShard(undefined);
@@ -384,30 +322,6 @@ function anew(module: string, mark: string): string {
   url.searchParams.set('simulated', mark);
   const isPath = process.versions.bun !== undefined && url.protocol === 'file:';
   return isPath ? `${fileURLToPath(module)}${url.search}` : url.href;
-}
-
-/** Runs on another shard. What comes back comes as a turn of the shard that asked, and so does that shard's death. */
-function runOn<T>(world: World, place: Place, run: () => T | Promise<T>): Promise<T> {
-  const home = world.current as Place;
-  return new Promise<T>((resolve, reject) => {
-    const down = () => reject(new FeatherstarError('FEATHERSTAR_PEER_DOWN', `shard ${place.index} has died`));
-    if (place.isDead) {
-      down();
-      return;
-    }
-    const mourner = () => world.post(home, down);
-    place.mourners.add(mourner);
-    const end = (settle: () => void) => {
-      place.mourners.delete(mourner);
-      world.post(home, settle);
-    };
-    world.post(place, () => {
-      new Promise<T>((done) => done(run())).then(
-        (value) => end(() => resolve(value)),
-        (error) => end(() => reject(error)),
-      );
-    });
-  });
 }
 
 /** The same on every shard that lives; one that dies meanwhile has nothing to say. */

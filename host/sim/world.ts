@@ -27,6 +27,7 @@ import type { SimHost } from './sim-host.js';
 import type { Machines } from './sim-machines.js';
 import { SimNet } from './sim-net.js';
 import { type EventName, Trace } from './trace.js';
+import { Waits } from './waits.js';
 
 export const START_NS = 1e12;
 const LOOK_NS = 100; // what reading the clock takes: a loop that waits for time to pass ends
@@ -38,12 +39,25 @@ const FAR = 0.25; // shards to which a doorbell always takes long: chance that i
 const TOLD_US = 1000; // until a shard's death is known
 const PUMPS_MAX = 256; // then the thread's own loop comes round
 
+/** Events by which a program gets on; timers, and turns that bring nothing, are none. */
+const PROGRESS: Partial<Record<EventName, boolean>> = {
+  complete: true,
+  rung: true,
+  arrive: true,
+  fin: true,
+  reset: true,
+  disk: true,
+  sync: true,
+};
+
 /** One shard in the world. */
 export class Place {
   readonly index: number;
   readonly shard: Shard;
   readonly host: SimHost;
   runtime: WorkerRuntime | undefined;
+  /** What the shard module exports, by the numbers that calls have for it. */
+  functions: readonly string[] = [];
   isFrozen = false;
   isDead = false;
   isReborn = false; // the program has asked for it to be started again
@@ -66,6 +80,7 @@ export class Place {
 export interface WorldLimits {
   readonly maxTurns: number;
   readonly maxNs: number;
+  readonly quietNs: number;
 }
 
 export class World {
@@ -74,11 +89,13 @@ export class World {
   readonly fortune: Random;
   readonly calendar = new Calendar();
   readonly trace: Trace;
-  readonly faults: Faults;
+  /** What goes wrong from now on. */
+  faults: Faults;
   readonly net: SimNet;
   readonly datagrams: DatagramNet;
   readonly machines: Machines;
   readonly disk: SimDisk;
+  readonly waits = new Waits(this);
   isCrashed = false;
   readonly places: Place[] = [];
   nowNs = START_NS;
@@ -91,6 +108,7 @@ export class World {
   readonly #setImmediate = setImmediate;
   readonly #settled = Promise.resolve();
   #pumps = 0;
+  #progressNs = START_NS; // when something happened that was no timer
   #isDone = false; // the program is: nothing of it goes on
   #isOver = false; // and its outcome is told
   #interlude: (() => Promise<void>) | undefined;
@@ -124,6 +142,7 @@ export class World {
   };
 
   note(kind: EventName, shard: number, first?: number, second?: number): void {
+    if (PROGRESS[kind]) this.#progressNs = this.nowNs;
     this.trace.add(kind, this.nowNs, shard, first, second);
   }
 
@@ -305,8 +324,7 @@ export class World {
   }
 
   #turn(place: Place): void {
-    if (++this.turns > this.#limits.maxTurns)
-      throw this.#error(`the program is not done after ${this.turns - 1} turns`);
+    if (++this.turns > this.#limits.maxTurns) this.#stuck(`the program is not done after ${this.turns - 1} turns`);
     this.nowNs += this.random.between(1, TURN_US) * 1000;
     const { jobs, host } = place;
     const isDue = host.isAwake || this.nowNs >= host.deadlineNs;
@@ -353,24 +371,17 @@ export class World {
       isAwaited = true;
       nextNs = Math.min(nextNs, host.deadlineNs);
     }
-    if (!isAwaited) throw this.#error(`nothing is left to happen, and the program is not done: ${this.#state()}`);
-    if (nextNs - START_NS > this.#limits.maxNs) {
-      throw this.#error(`the program is not done after ${this.#limits.maxNs / 1e6} ms of its time`);
+    if (!isAwaited) this.#stuck('nothing is left to happen, and the program is not done');
+    const { maxNs, quietNs } = this.#limits;
+    if (nextNs - START_NS > maxNs) this.#stuck(`the program is not done after ${maxNs / 1e6} ms of its time`);
+    if (nextNs - this.#progressNs > quietNs) {
+      this.#stuck(`nothing but timers has happened for ${quietNs / 1e6} ms, and the program is not done`);
     }
     this.nowNs = Math.max(this.nowNs, nextNs);
   }
 
-  #error(text: string): FeatherstarError {
-    return new FeatherstarError('FEATHERSTAR_SIMULATION', text);
-  }
-
-  /** What each shard waits with, for whoever looks for a deadlock. */
-  #state(): string {
-    const shards = this.places.map(({ index, isDead, shard }) => {
-      if (isDead || shard.closed) return `shard ${index} ${isDead ? 'died' : 'stopped'}`;
-      const { core } = shard;
-      return `shard ${index} has ${core.openOps()} operations and ${core.openCalls()} calls open`;
-    });
-    return `${shards.join(', ')}. It deadlocked, or waits for something outside of the simulation`;
+  #stuck(text: string): never {
+    const cause = 'It deadlocked, or waits for something outside of the simulation';
+    throw new FeatherstarError('FEATHERSTAR_SIMULATION', `${text}: ${this.waits.text()}\n${cause}`);
   }
 }

@@ -1,4 +1,5 @@
-// How a simulated program fails that does not throw: a rejection without a handler, however late.
+// How a simulated program fails that does not throw: a rejection without a handler, however late; a wait that never
+// ends, whatever timers are pending.
 
 import { runtime, sleep } from 'featherstar';
 import { simulate } from 'featherstar/testing';
@@ -27,7 +28,7 @@ for (const sleeps of [0, 1, 5, 20, 50, 100, 200, 300]) {
   });
 }
 
-test('a rejection without a handler is found where it happens: on another shard, while all closes, at a crash', async () => {
+test('a rejection without a handler is found on another shard, while all closes, and at a crash', async () => {
   const programs = {
     'on another shard': (world) => world.on(1, orphan),
     'while all closes': () => void runtime().onClose(orphan),
@@ -53,6 +54,50 @@ test('a rejection that is handled in the same turn is none', async () => {
     });
     assert.is(value, 'handled');
   }
+});
+
+test('a pending timer hides no deadlock: what is expected settles in time, or the simulation fails', async () => {
+  const program = async (world) => {
+    setInterval(() => {}, 10);
+    setTimeout(() => world.crash(), 3_600_000);
+    const failing = world.within(50, 'a call that fails', runtime().shard(1).call('nothing'));
+    assert.is((await rejection(failing)).code, 'FEATHERSTAR_MODULE');
+    assert.is(await world.within(50, 'a call that ends', runtime().shard(1).call('slowAdd', 1, 2, 20)), 3);
+    await world.within(2000, 'the answer of never()', runtime().shard(1).call('never'));
+  };
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    const error = await rejection(simulate({ seed, shards: 2, module }, program));
+    assert.match(error.message, /^seed \d+: the answer of never\(\) has not settled within 2000 ms: shard 0 has/);
+    assert.match(error.message, /\n {2}shard 0: 1 x never\(\) asked of shard 1\n/);
+    assert.match(error.message, /\n {2}shard 1: 1 x never\(\) runs for shard 0\n/);
+    assert.match(error.message, /\n {2}the answer of never\(\) is expected, for 2000\.\d\d\d ms so far$/);
+  }
+});
+
+test('what a shard expected that has died, is expected no more', async () => {
+  const { virtualMs } = await simulate({ seed: 1, shards: 2, module }, async (world) => {
+    const lost = world.on(1, () => world.within(100, 'a sleep', sleep(200)));
+    world.kill(1);
+    assert.is((await rejection(lost)).code, 'FEATHERSTAR_PEER_DOWN');
+    await sleep(500);
+  });
+  assert.ok(virtualMs >= 500);
+});
+
+test('quietMs: a program in which only timers happen has failed', async () => {
+  const ticks = async () => {
+    setInterval(() => {}, 10);
+    await runtime().shard(1).call('never');
+  };
+  const error = await rejection(simulate({ seed: 1, shards: 2, module, quietMs: 5000 }, ticks));
+  assert.match(error.message, /nothing but timers has happened for 5000 ms, .*1 calls open/s);
+  const busy = async () => {
+    for (let i = 0; i < 10; i++) {
+      await sleep(4000);
+      await runtime().shard(1).call('add', 1);
+    }
+  };
+  await simulate({ seed: 1, shards: 2, module, quietMs: 5000 }, busy);
 });
 
 test.run();

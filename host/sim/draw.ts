@@ -1,0 +1,81 @@
+// A world at random: how many shards, how tight each limit is, which faults there are and how often. Chance that is
+// even makes every world alike, so a seed first draws which kinds of faults it has at all, and which limits are tight
+// ("swarm testing": Groce et al., 2012); a limit that is tight is often as low as it can be.
+//
+// Invariant: what is drawn for a seed depends on the seed alone, and each limit is one that Runtime.start() takes.
+//
+// Next: faults.ts.
+
+import { optionError } from '../errors.js';
+import type { Limits } from '../layout.js';
+import type { SimFaults } from './faults.js';
+import { Random } from './random.js';
+
+const STREAM = 2; // the world has 0, the program 1
+const SHARDS_LEAST = 2;
+const SHARDS_MOST = 5;
+const TIGHT = 0.4; // how often a limit is
+const MISCHIEF = 0.35; // how often a kind of fault is on
+const CALM = 0.15; // how often none is
+const SEED_MAX = 2 ** 53 - 1;
+
+/** What each limit may be, the tightest first; a server with a few clients works with any of them. */
+const TIGHT_LIMITS: { [K in keyof Limits]: readonly number[] } = {
+  ringSlots: [1, 2, 4, 8],
+  creditCount: [1, 2, 3, 8],
+  sqeSlots: [1, 2, 4, 16],
+  cqeSlots: [1, 2, 4, 16],
+  readySlots: [32, 64],
+  opSlots: [24, 48, 128],
+  timerSlots: [24, 48, 128],
+  taskSlots: [8, 32],
+  connectionSlots: [20, 24, 40],
+  recvBufferCount: [1, 2, 4],
+  recvBufferBytes: [64, 256, 1024],
+  sendBufferCount: [1, 2, 3, 8],
+  sendBufferBytes: [64, 128, 512],
+  arenaBytes: [2048, 4096, 16_384],
+  scratchBytes: [262_144], // serve() takes no less
+};
+
+/** The highest share, or time, of each kind of fault. */
+const MISCHIEFS: readonly (readonly [keyof SimFaults, number])[] = [
+  ['freeze', 0.02],
+  ['spurious', 0.1],
+  ['partial', 0.5],
+  ['reset', 0.05],
+  ['refuse', 0.2],
+  ['noBuffers', 0.2],
+  ['noFiles', 0.2],
+  ['errno', 0.06],
+  ['latencyUs', 20_000],
+  ['diskUs', 50_000],
+  ['freezeUs', 50_000],
+];
+
+export interface DrawnWorld {
+  readonly shards: number;
+  readonly limits: Partial<Limits>;
+  readonly faults: SimFaults;
+}
+
+/** Options for simulate(), drawn from a seed. */
+export function drawWorld(seed: number): DrawnWorld {
+  if (!Number.isSafeInteger(seed) || seed < 0) throw optionError('seed', seed, `an integer from 0 to ${SEED_MAX}`);
+  const random = new Random(seed, STREAM);
+  const shards = random.between(SHARDS_LEAST, SHARDS_MOST);
+  const limits: Partial<Record<keyof Limits, number>> = {};
+  for (const [name, values] of Object.entries(TIGHT_LIMITS)) {
+    if (!random.chance(TIGHT)) continue;
+    const isTightest = random.chance(0.5);
+    limits[name as keyof Limits] = isTightest ? values[0] : values[random.below(values.length)];
+  }
+  // readySlots must be twice cqeSlots: the one that is not tight gives way.
+  if (limits.readySlots !== undefined) limits.cqeSlots ??= 16;
+  const faults: Partial<Record<keyof SimFaults, number>> = {};
+  const isCalm = random.chance(CALM);
+  for (const [name, most] of MISCHIEFS) {
+    if (!isCalm && random.chance(MISCHIEF)) faults[name] = random.fraction() * most;
+  }
+  return { shards, limits, faults };
+}

@@ -1,0 +1,149 @@
+// What a program can do with the world that it runs in.
+//
+// Next: world.ts.
+
+import { FeatherstarError, optionError } from '../errors.js';
+import { checkFaults, type SimFaults } from './faults.js';
+import { SimClient } from './sim-client.js';
+import { type Place, START_NS, type World } from './world.js';
+
+const WAIT_MAX_MS = 8.64e9;
+const CONNECT_TIMEOUT_MS = 5000;
+
+export interface ClientOptions {
+  port: number;
+  /** Default: localhost, which is the machine that it is on. */
+  hostname?: string | undefined;
+  /** One of `hosts`: the machine that the client is on. Default: the first. */
+  from?: string | undefined;
+  /** Default 5000. */
+  timeoutMs?: number | undefined;
+}
+
+/** What a program can do with the world that it runs in. */
+export class SimWorld {
+  readonly #world: World;
+  readonly #restart: (shard: number) => Promise<void>;
+  readonly seed: number;
+
+  /** @internal simulate() makes it. */
+  constructor(world: World, seed: number, restart: (shard: number) => Promise<void>) {
+    this.#world = world;
+    this.#restart = restart;
+    this.seed = seed;
+  }
+
+  /** Time that has passed since the beginning, ms. */
+  get elapsedMs(): number {
+    return (this.#world.nowNs - START_NS) / 1e6;
+  }
+
+  /** Puts a line into the trace, and so into its hash. */
+  note(text: string): void {
+    this.#world.trace.note(this.#world.nowNs, this.#world.current?.index ?? -1, String(text));
+  }
+
+  /** Runs a function on a shard, as if that shard's code had called it, and resolves with what it returns. */
+  on<T>(shard: number, run: () => T | Promise<T>): Promise<T> {
+    return runOn(this.#world, this.#place(shard), run);
+  }
+
+  /** Kills a shard; not shard 0, which runs the program. The others learn of it a little later. */
+  kill(shard: number): void {
+    if (shard === 0) throw optionError('shard', shard, 'a shard other than 0');
+    this.#world.kill(this.#place(shard));
+  }
+
+  /** Starts a shard that died again, as runtime.restart() does: its module anew, and nothing of what it had. */
+  async restart(shard: number): Promise<void> {
+    await this.#restart(this.#place(shard).index);
+  }
+
+  /** A shard stands still for this long, ms of the world's time. */
+  freeze(shard: number, ms: number): void {
+    if (!(ms >= 0 && ms <= 3_600_000)) throw optionError('ms', ms, 'ms, 0 to 3600000');
+    this.#world.freeze(this.#place(shard), ms * 1000);
+  }
+
+  /**
+   * The power fails, everywhere: simulate() resolves with what was until then, and `crashed`. The disks keep what was
+   * synced, and of the rest what the seed says; give `disk` to another simulate() to start again. Never resolves.
+   */
+  crash(): Promise<never> {
+    this.#world.crash();
+    return new Promise(() => {});
+  }
+
+  /**
+   * What a program expects: that `promise` settles within `ms` of the world's time. If it does not, the simulation has
+   * failed, and the error says who waits for what, however many timers are pending. Settles as `promise` does.
+   */
+  within<T>(ms: number, what: string, promise: PromiseLike<T>): Promise<T> {
+    if (!(ms >= 0 && ms <= WAIT_MAX_MS)) throw optionError('ms', ms, `ms, 0 to ${WAIT_MAX_MS}`);
+    return this.#world.waits.within(ms, String(what), promise);
+  }
+
+  /** Who waits for what at the moment, a line each: what is expected, and what every shard has open. */
+  whoWaits(): string[] {
+    return this.#world.waits.lines();
+  }
+
+  /** Other faults from now on. What is left out is off: `setFaults({})` heals all but what `partition()` has cut. */
+  setFaults(faults: SimFaults): void {
+    this.#world.faults = checkFaults(faults);
+    this.note('other faults');
+  }
+
+  /** Connects a client that is no shard: a user of a server, who may do as he likes. */
+  connect(options: ClientOptions): Promise<SimClient> {
+    const { port, hostname = 'localhost', from, timeoutMs = CONNECT_TIMEOUT_MS } = options;
+    const { machines, net } = this.#world;
+    const own = from === undefined ? 0 : machines.numberOf(from);
+    const address = machines.resolve(hostname);
+    const machine = machines.at(address, own);
+    const target = { machine, find: () => net.find(machine, address, port) };
+    return SimClient.connect(this.#world, own, target, timeoutMs);
+  }
+
+  /** Cuts the network between two of `hosts`: what is sent is held, and who connects gets ETIMEDOUT after a while. */
+  partition(a: string, b: string): void {
+    this.#world.machines.cut(a, b);
+    this.note(`the network is cut between ${a} and ${b}`);
+  }
+
+  /** What was held arrives now. */
+  heal(a: string, b: string): void {
+    this.#world.machines.heal(a, b);
+    this.note(`the network is whole again between ${a} and ${b}`);
+  }
+
+  #place(shard: number): Place {
+    const place = this.#world.places[shard];
+    if (place === undefined) throw optionError('shard', shard, `an integer from 0 to ${this.#world.places.length - 1}`);
+    return place;
+  }
+}
+
+/** Runs on another shard. What comes back comes as a turn of the shard that asked, and so does that shard's death. */
+export function runOn<T>(world: World, place: Place, run: () => T | Promise<T>): Promise<T> {
+  const home = world.current as Place;
+  return new Promise<T>((resolve, reject) => {
+    const down = () => reject(new FeatherstarError('FEATHERSTAR_PEER_DOWN', `shard ${place.index} has died`));
+    if (place.isDead) {
+      down();
+      return;
+    }
+    const mourner = () => world.post(home, down);
+    place.mourners.add(mourner);
+    const end = (settle: () => void) => {
+      place.mourners.delete(mourner);
+      world.post(home, settle);
+    };
+    world.post(place, () => {
+      new Promise<T>((done) => done(run())).then(
+        (value) => end(() => resolve(value)),
+        (error) => end(() => reject(error)),
+      );
+    });
+  });
+}

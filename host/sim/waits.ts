@@ -1,0 +1,147 @@
+// Who waits for what: what a program expects to settle, and what each shard has open. Read when something has failed,
+// from the shards' own tables, so it costs nothing before.
+//
+// Next: world.ts.
+
+import { FeatherstarError } from '../errors.js';
+import { CALL_BYTES, OP_BYTES, SLAB_FRESH } from '../layout.js';
+import type { Shard } from '../shard.js';
+import type { Place, World } from './world.js';
+
+const OP_OPCODE = 2; // words of a slot of the operations' table (assembly/op.ts)
+const OP_OWNER = 3;
+const CALL_STATE = 3; // of the calls' table (assembly/mesh.ts)
+const CALL_PEER = 4;
+const CALL_MESSAGE = 8;
+const CALL_STATES = ['', 'asked of', 'given up, asked of', 'answered by', 'runs for'];
+const SHOWN_MAX = 40;
+const OPCODES: Readonly<Record<number, string>> = {
+  0: 'NOP',
+  3: 'FSYNC',
+  10: 'RECVMSG',
+  13: 'ACCEPT',
+  14: 'ASYNC_CANCEL',
+  16: 'CONNECT',
+  19: 'CLOSE',
+  21: 'STATX',
+  22: 'READ',
+  23: 'WRITE',
+  26: 'SEND',
+  27: 'RECV',
+  28: 'OPENAT2',
+  34: 'SHUTDOWN',
+  35: 'RENAMEAT',
+  36: 'UNLINKAT',
+  37: 'MKDIRAT',
+  40: 'MSG_RING',
+  45: 'SOCKET',
+  46: 'URING_CMD',
+};
+
+interface Expected {
+  readonly what: string;
+  readonly sinceNs: number;
+}
+
+export class Waits {
+  readonly #world: World;
+  readonly #expected = new Set<Expected>();
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  async within<T>(ms: number, what: string, promise: PromiseLike<T>): Promise<T> {
+    const { calendar, nowNs, current } = this.#world;
+    const expected: Expected = { what, sinceNs: nowNs };
+    this.#expected.add(expected);
+    const place = current as Place;
+    const onLate = () => {
+      if (place.isDead)
+        this.#expected.delete(expected); // and with it the code that awaits this
+      else this.#tell(`${what} has not settled within ${ms} ms`);
+    };
+    const late = calendar.add(nowNs + ms * 1e6, onLate, false);
+    try {
+      return await promise;
+    } finally {
+      this.#expected.delete(expected);
+      calendar.cancel(late);
+    }
+  }
+
+  #tell(text: string): never {
+    throw new FeatherstarError('FEATHERSTAR_SIMULATION', `${text}: ${this.text()}`);
+  }
+
+  text(): string {
+    return this.lines().join('\n  ');
+  }
+
+  lines(): string[] {
+    const { nowNs, places } = this.#world;
+    const expected = [...this.#expected].map(
+      ({ what, sinceNs }) => `${what} is expected, for ${((nowNs - sinceNs) / 1e6).toFixed(3)} ms so far`,
+    );
+    return [...places.map(openOf), ...places.flatMap(detailsOf), ...shorten(expected)];
+  }
+}
+
+function openOf({ index, isDead, isFrozen, shard }: Place): string {
+  if (isDead || shard.closed) return `shard ${index} ${isDead ? 'died' : 'stopped'}`;
+  const { core } = shard;
+  const calls = `${core.openOps()} operations and ${core.openCalls()} calls open`;
+  const more = [
+    `${core.pendingTimers()} timers`,
+    `${core.liveTasks()} tasks`,
+    `${shard.sendBuffersUsed} of ${shard.header.sendBufferCount} send buffers in use`,
+    `${core.arenaUsed()} of ${shard.header.arenaBytes} bytes of the arena in use`,
+  ];
+  return `shard ${index} has ${calls}, ${more.join(', ')}${isFrozen ? ', and is frozen' : ''}`;
+}
+
+function detailsOf(place: Place): string[] {
+  if (place.isDead || place.shard.closed) return [];
+  return shorten([...countOf(operationsOf(place.shard)), ...countOf(callsOf(place))]).map(
+    (text) => `shard ${place.index}: ${text}`,
+  );
+}
+
+/** The taken slots of one of the core's tables, as the index of their first word. */
+function* takenOf(shard: Shard, tableOffset: number, slotBytes: number): Generator<number> {
+  const { words, base } = shard;
+  const table = (base + tableOffset) >>> 2;
+  const fresh = words[table + (SLAB_FRESH >> 2)];
+  for (let slot = 1; slot < fresh; slot++) {
+    const at = table + slot * (slotBytes >> 2);
+    if ((words[at] & 1) !== 0) yield at; // its generation is odd
+  }
+}
+
+function* operationsOf(shard: Shard): Generator<string> {
+  for (const at of takenOf(shard, shard.header.opsOffset, OP_BYTES)) {
+    const opcode = shard.words[at + OP_OPCODE];
+    yield `${OPCODES[opcode] ?? `opcode ${opcode}`} of ${shard.ownerName(shard.words[at + OP_OWNER])}`;
+  }
+}
+
+function* callsOf({ shard, functions }: Place): Generator<string> {
+  const { words } = shard;
+  for (const at of takenOf(shard, shard.header.callsOffset, CALL_BYTES)) {
+    const method = words[at + CALL_MESSAGE] >>> 16;
+    const name = functions[method] ?? `function ${method} of the library`;
+    yield `${name}() ${CALL_STATES[words[at + CALL_STATE]] ?? 'with'} shard ${words[at + CALL_PEER]}`;
+  }
+}
+
+/** Equal lines as one, with their number. */
+function countOf(lines: Iterable<string>): string[] {
+  const counts = new Map<string, number>();
+  for (const line of lines) counts.set(line, (counts.get(line) ?? 0) + 1);
+  return [...counts].map(([line, count]) => `${count} x ${line}`);
+}
+
+function shorten(lines: string[]): string[] {
+  if (lines.length <= SHOWN_MAX) return lines;
+  return [...lines.slice(0, SHOWN_MAX), `... and ${lines.length - SHOWN_MAX} more`];
+}
