@@ -71,9 +71,8 @@ function definedOnly(options: ListenAddress): ListenAddress {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
 
-/** The kernel's sockaddr for a numeric address or `unix:/path`. */
+/** The kernel's sockaddr for a numeric address. */
 export function encodeAddress(address: string, port: number): Uint8Array {
-  if (address.startsWith('unix:')) return Buffer.from(`\x01\0${address.slice('unix:'.length)}\0`, 'utf8');
   if (isIP(address) === 4)
     return new Uint8Array(
       [AF_INET, 0, port >> 8, port & 255, ...address.split('.').map(Number)].concat(new Array(8).fill(0)),

@@ -96,7 +96,10 @@ export function openSocket(shard: Shard, family: number, owner: number, tag: num
   return checked(shard.core.submit(OP_SOCKET, 0, 0, family, SOCK_STREAM, 0, 0, 0, FILE_INDEX_ALLOC, owner, tag));
 }
 
-/** Connects to the sockaddr at [ptr, ptr + bytes), which must stay as it is until the event. */
+/**
+ * Connects to the sockaddr at [ptr, ptr + bytes), which must stay as it is until the event. With 0 bytes, to the path
+ * that host.setSocketPath() has put at the index `ptr`, which must stay there until then.
+ */
 export function connectFile(
   shard: Shard,
   file: number,

@@ -56,6 +56,9 @@ export interface Bound {
   unlink?: (() => void) | undefined;
 }
 
+/** Unix sockets that a shard can be connecting to at the same time (host/native/ring.h). */
+export const SOCKET_PATHS = 64;
+
 export interface DirectoryEntry {
   name: string;
   kind: FileKind;
@@ -104,6 +107,8 @@ export interface ShardHost {
   resolve?(hostname: string): string;
   /** Opens a UDP socket that is bound. Without it the host has none. */
   bindDatagrams?(options: DatagramOptions): Bound | Promise<Bound>;
+  /** What a CONNECT that names `index` connects to; undefined: nothing any more. Without it: no Unix sockets. */
+  setSocketPath?(index: number, path: string | undefined): void;
   /** Without it the host has no files. */
   readonly directories?: Directories;
   /** What a peer needs to wake this shard. A second one for the same peer takes the place of the first. */

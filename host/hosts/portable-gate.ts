@@ -63,7 +63,6 @@ const RECV_FLAGS = MSG_PEEK | MSG_WAITALL | MSG_DONTWAIT;
 const AF_UNIX = 1;
 const AF_INET = 2;
 const AF_INET6 = 10;
-const ADDRESS_BYTES = 128;
 const IN_BYTES = 16; // sockaddr_in, sockaddr_in6
 const IN6_BYTES = 28;
 const SOCK_STREAM = 1;
@@ -82,6 +81,8 @@ export class PortableGate {
   readonly #lingering = new Set<Stream>();
   readonly #peers: (MessagePortLike | undefined)[];
   readonly #streams: Streams;
+  /** Where a CONNECT that names an index goes. */
+  readonly socketPaths: (string | undefined)[] = [];
   /** Directories, and what is asked of them. */
   readonly files: PortableFiles;
   #lowest = GRANT_SLOTS; // no slot from GRANT_SLOTS up to here is free
@@ -294,11 +295,7 @@ export class PortableGate {
     const words = this.#words;
     const [low, high, addressBytes] = [words[at + 2] >>> 0, words[at + 3], words[at + 11] >>> 0];
     if (addressBytes === 0) return low === 0 && high === 0 ? undefined : Errno.EINVAL;
-    if (addressBytes !== IN_BYTES && addressBytes !== IN6_BYTES) return Errno.EINVAL;
-    if (high !== 0 || low + addressBytes > this.#memoryBytes) return Errno.EFAULT;
-    const copy = Buffer.from(this.#window.bytes.subarray(low, low + addressBytes));
-    if (copy.readUInt16LE(0) !== (addressBytes === IN_BYTES ? AF_INET : AF_INET6)) return Errno.EPERM;
-    return targetOf(copy) as Place;
+    return this.#place(low, high, addressBytes);
   }
 
   #receive(op: Op, ioprio: number, fd: number, at: number): void {
@@ -408,31 +405,32 @@ export class PortableGate {
   #connect(op: Op, fd: number, at: number): void {
     const file = this.#file(op, fd);
     if (file === undefined) return;
-    const addressBytes = this.#words[at + 2] >>> 0; // `off` carries it
-    if (this.#words[at + 3] !== 0 || addressBytes < 2 || addressBytes > ADDRESS_BYTES) this.#refuse(op, Errno.EINVAL);
-    else if (!this.#isInside(at, addressBytes)) this.#refuse(op, Errno.EFAULT);
-    else {
-      const target = targetOf(this.#window.bytes.subarray(op.ptr, op.ptr + addressBytes));
-      if (target === undefined) this.#window.finish(op, Errno.EINVAL);
-      else if (!(file instanceof PortableDatagrams)) this.#socket(op, fd)?.connect(op, target);
-      else if ('path' in target) this.#window.finish(op, Errno.EINVAL);
-      else file.connect(op, target);
-    }
+    const target = this.#peer(op, at);
+    if (typeof target === 'number') this.#refuse(op, target);
+    else if (!(file instanceof PortableDatagrams)) this.#socket(op, fd)?.connect(op, target);
+    else if ('path' in target) this.#window.finish(op, Errno.EINVAL);
+    else file.connect(op, target);
   }
-}
 
-/** Reads a sockaddr; undefined if it is none. The memory is shared, so it is copied first. */
-function targetOf(shared: Uint8Array): Target | undefined {
-  const bytes = Buffer.from(shared);
-  const family = bytes.length >= 2 ? bytes.readUInt16LE(0) : 0;
-  if (family === AF_INET && bytes.length >= 16) {
-    return { host: bytes.subarray(4, 8).join('.'), port: bytes.readUInt16BE(2) };
+  /** Whom a CONNECT means: an address, whose length is in `off`, or the index of a path. */
+  #peer(op: Op, at: number): Target | number {
+    const words = this.#words;
+    const addressBytes = (words[at + 2] >>> 0) + words[at + 3] * 2 ** 32;
+    if (addressBytes !== 0) return this.#place(op.ptr, words[at + 5], addressBytes);
+    const path = words[at + 5] === 0 ? this.socketPaths[op.ptr] : undefined;
+    return path === undefined ? Errno.EBADF : { path };
   }
-  if (family === AF_INET6 && bytes.length >= 28) {
-    const groups = Array.from({ length: 8 }, (_, i) => bytes.readUInt16BE(8 + 2 * i).toString(16));
-    return { host: groups.join(':'), port: bytes.readUInt16BE(2) };
+
+  /** The address of the Internet's in `bytes` bytes of memory, or why it is refused. See host/native/address.c. */
+  #place(at: number, high: number, bytes: number): Place | number {
+    if (bytes !== IN_BYTES && bytes !== IN6_BYTES) return Errno.EINVAL;
+    if (high !== 0 || at + bytes > this.#memoryBytes) return Errno.EFAULT;
+    const copy = Buffer.from(this.#window.bytes.subarray(at, at + bytes)); // the memory is shared
+    const family = copy.readUInt16LE(0);
+    if (family !== (bytes === IN_BYTES ? AF_INET : AF_INET6)) return Errno.EPERM;
+    const port = copy.readUInt16BE(2);
+    if (family === AF_INET) return { host: copy.subarray(4, 8).join('.'), port };
+    const groups = Array.from({ length: 8 }, (_, i) => copy.readUInt16BE(8 + 2 * i).toString(16));
+    return { host: groups.join(':'), port };
   }
-  const end = bytes.indexOf(0, 2);
-  const path = bytes.toString('utf8', 2, end < 0 ? bytes.length : end);
-  return family === AF_UNIX && path !== '' ? { path } : undefined;
 }

@@ -155,6 +155,10 @@ export class PortableHost implements ShardHost {
     return { slot, port: path === undefined ? listener.server.port : 0 };
   }
 
+  setSocketPath(index: number, path: string | undefined): void {
+    this.#gate.socketPaths[index] = path;
+  }
+
   async bindDatagrams(options: DatagramOptions): Promise<Bound> {
     const reusePort = options.reusePort && this.sharesPorts;
     if (reusePort && options.isFirst && options.port !== 0) {

@@ -40,6 +40,7 @@ interface NativeRing {
     flags: number,
   ): { slot: number; port: number } | { errno: number; syscall: string };
   setPeer(shard: number, ringFd: number): number;
+  setSocketPath(index: number, path: string | undefined): number;
   openDirectory(path: string, parent: number): number;
   closeDirectory(index: number): number;
   directoryFd(index: number): number;
@@ -154,6 +155,11 @@ export class UringHost implements ShardHost {
     const answer = this.#ring.listen(options.address, options.port, options.backlog, flags);
     if ('errno' in answer) throw systemError(answer.syscall, answer.errno, placeOf(options));
     return answer;
+  }
+
+  setSocketPath(index: number, path: string | undefined): void {
+    const result = this.#ring.setSocketPath(index, path);
+    if (result < 0) throw systemError('connect', result, path);
   }
 
   doorbell(): DoorbellToken {

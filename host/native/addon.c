@@ -317,6 +317,21 @@ static napi_value Listen(napi_env env, napi_callback_info info)
 	return result;
 }
 
+// setSocketPath(index, path or undefined): where a CONNECT that names the index goes. 0 or -errno.
+static napi_value SetSocketPath(napi_env env, napi_callback_info info)
+{
+	RECEIVER(2);
+	char path[256];
+	size_t length = 0;
+	int index;
+
+	if (!int_arg(env, argv[0], &index))
+		return NULL;
+	if (napi_get_value_string_utf8(env, argv[1], path, sizeof(path), &length) != napi_ok)
+		return number(env, address_set_path(&binding->ring, (unsigned)index, NULL));
+	return number(env, strlen(path) == length ? address_set_path(&binding->ring, (unsigned)index, path) : -EINVAL);
+}
+
 // openDirectory(path, parent or -1) -> index or -errno
 static napi_value OpenDirectory(napi_env env, napi_callback_info info)
 {
@@ -497,6 +512,7 @@ static napi_value describe(napi_env env, struct binding *binding)
 	add(env, object, "close", Close, NULL);
 	add(env, object, "listen", Listen, NULL);
 	add(env, object, "setPeer", SetPeer, NULL);
+	add(env, object, "setSocketPath", SetSocketPath, NULL);
 	add(env, object, "openDirectory", OpenDirectory, NULL);
 	add(env, object, "closeDirectory", CloseDirectory, NULL);
 	add(env, object, "directoryFd", DirectoryFd, NULL);

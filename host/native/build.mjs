@@ -20,6 +20,7 @@ const output = optionValue('--output') ?? join(here, '../../dist/native', `linux
 const [replaced, replacement] = (optionValue('--replace') ?? '').split('=');
 const names = [
   'addon.c',
+  'address.c',
   'directory.c',
   'gate.c',
   'listen.c',

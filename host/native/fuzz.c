@@ -68,6 +68,28 @@ static bool is_destination(const struct io_uring_sqe *sqe, const uint8_t *addres
 	return (sqe->file_index == 16 && family == AF_INET) || (sqe->file_index == 28 && family == AF_INET6);
 }
 
+static bool is_path(const struct fuzz *fuzz, const uint8_t *address, const char *name)
+{
+	const struct sockaddr_un *un = (const struct sockaddr_un *)address;
+	char path[128];
+
+	fuzz_files_path(fuzz, name, path, sizeof(path));
+	return un->sun_family == AF_UNIX && !strncmp(un->sun_path, path, sizeof(un->sun_path));
+}
+
+// A copy that is ours, of an address or of the one path that was granted.
+static bool is_peer(const struct fuzz *fuzz, const struct io_uring_sqe *sqe, const uint8_t *address)
+{
+	sa_family_t family;
+
+	memcpy(&family, address, sizeof(family));
+	if (sqe->addr != (uint64_t)(uintptr_t)address)
+		return false;
+	if ((sqe->off == 16 && family == AF_INET) || (sqe->off == 28 && family == AF_INET6))
+		return true;
+	return sqe->off <= sizeof(struct sockaddr_un) && is_path(fuzz, address, "door");
+}
+
 // Written from what may happen, not from how gate.c decides it.
 static const char *audit(const struct fuzz *fuzz, const struct io_uring_sqe *sqe, const uint8_t *address,
 			 const struct path_copies *copies)
@@ -103,7 +125,7 @@ static const char *audit(const struct fuzz *fuzz, const struct io_uring_sqe *sqe
 			return "a send";
 		return fixed && !selects && fuzz_is_inside(fuzz, sqe->addr, sqe->len) ? NULL : "a send";
 	case IORING_OP_CONNECT:
-		return fixed && sqe->addr == (uint64_t)(uintptr_t)address && sqe->off <= ADDRESS_BYTES ? NULL : "a connect";
+		return fixed && is_peer(fuzz, sqe, address) ? NULL : "a connect";
 	case IORING_OP_ACCEPT:
 		return fixed && !sqe->addr && !sqe->addr2 && sqe->file_index == FILE_INDEX_ALLOC ? NULL : "an accept";
 	case IORING_OP_FSYNC:
@@ -151,12 +173,12 @@ static void tame(const struct fuzz *fuzz, struct io_uring_sqe *sqe, uint8_t *add
 	struct sockaddr_in own = { .sin_family = AF_INET, .sin_port = sends ? fuzz->datagram_port : fuzz->port };
 
 	own.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (sends && !sqe->addr_len)
+	if ((sends && !sqe->addr_len) || (!sends && (is_path(fuzz, address, "door") || is_path(fuzz, address, "shut"))))
 		return;
 	memcpy(address, &own, sizeof(own));
 	if (sends)
 		sqe->addr_len = sizeof(own);
-	else if (sqe->off > sizeof(own))
+	else
 		sqe->off = sizeof(own);
 }
 

@@ -25,6 +25,7 @@
 #define SWEEP_BATCHES 64 /* between two looks at descriptors, and two cancellations of what blocks */
 #define CANARIES 7
 #define DIRECTORIES 2 /* that are granted */
+#define DOOR_INDEX 5 /* of the one path of the table */
 #define TEXT_BYTES 1200 /* at most, of what fuzz_files_text() writes */
 
 #define FUZZ_VIOLATION(fuzz, ...) snprintf((fuzz)->violation, sizeof((fuzz)->violation), __VA_ARGS__)
@@ -38,6 +39,7 @@ struct fuzz {
 	int canaries[CANARIES];
 	struct stat canary_stats[CANARIES];
 	int sink[2], listener, zero, datagrams;
+	int door, shut_door; /* Unix sockets that listen: one that was granted, one that was not */
 	uint16_t port, datagram_port; /* network order */
 	char folder[64];
 	struct stat secret;
@@ -64,6 +66,7 @@ static inline unsigned below(uint64_t *state, unsigned limit)
 void fuzz_make(const struct fuzz *fuzz, uint64_t *r, struct io_uring_sqe *sqe);
 void *fuzz_race(void *data); /* a thread's body, while fuzz->racing */
 /* fuzz_files.c; `at`: TEXT_BYTES that may be written */
+void fuzz_files_path(const struct fuzz *fuzz, const char *name, char *path, size_t bytes);
 void fuzz_files_text(const struct fuzz *fuzz, uint64_t *r, uint8_t *at);
 void fuzz_files_tame(const struct fuzz *fuzz, struct io_uring_sqe *sqe, struct path_copies *copies);
 const char *fuzz_files_audit(const struct fuzz *fuzz, const struct io_uring_sqe *sqe, const struct path_copies *copies);

@@ -4,6 +4,7 @@
 // nothing else:
 //
 //   folder/            secret                                       never read, written, moved or removed
+//                      door, shut     Unix sockets: the path of one was granted, and nobody may come to the other
 //   folder/in/         d/  out -> ../secret  up -> ..  abs -> folder/secret      directory 0, and d is directory 1
 //
 // What is asked for are a few short names, and ways out (fuzz_files_text). Whatever else a private copy of a path says
@@ -27,9 +28,14 @@ static const char *const texts[] = {
 };
 #define TEXTS (sizeof(texts) / sizeof(*texts))
 
+void fuzz_files_path(const struct fuzz *fuzz, const char *name, char *path, size_t bytes)
+{
+	snprintf(path, bytes, "%s/%s", fuzz->folder, name);
+}
+
 static const char *in_folder(const struct fuzz *fuzz, const char *name, char *path)
 {
-	snprintf(path, 128, "%s/%s", fuzz->folder, name);
+	fuzz_files_path(fuzz, name, path, 128);
 	return path;
 }
 
@@ -175,6 +181,20 @@ static bool secret_is_whole(struct fuzz *fuzz)
 	return true;
 }
 
+// Lets in whoever is at the door.
+static bool doors_are_whole(struct fuzz *fuzz)
+{
+	int fd;
+
+	while ((fd = accept4(fuzz->door, NULL, NULL, SOCK_CLOEXEC)) >= 0)
+		close(fd);
+	fd = accept4(fuzz->shut_door, NULL, NULL, SOCK_CLOEXEC);
+	if (fd < 0)
+		return true;
+	close(fd);
+	return FUZZ_VIOLATION(fuzz, "a Unix socket was connected that was not granted"), false;
+}
+
 bool fuzz_files_are_whole(struct fuzz *fuzz)
 {
 	DIR *folder = opendir(fuzz->folder);
@@ -185,9 +205,9 @@ bool fuzz_files_are_whole(struct fuzz *fuzz)
 		count += strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..");
 	if (folder)
 		closedir(folder);
-	if (count != 2) // secret and in
-		return FUZZ_VIOLATION(fuzz, "%u files outside, not 2", count), false;
-	return secret_is_whole(fuzz);
+	if (count != 4) // secret, in, and two doors
+		return FUZZ_VIOLATION(fuzz, "%u files outside, not 4", count), false;
+	return secret_is_whole(fuzz) && doors_are_whole(fuzz);
 }
 
 // --- life ------------------------------------------------------------------------------------------------------------
@@ -232,6 +252,15 @@ bool fuzz_files_renew(struct fuzz *fuzz)
 	return true;
 }
 
+static int open_door(const struct fuzz *fuzz, const char *name)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	fuzz_files_path(fuzz, name, address.sun_path, sizeof(address.sun_path));
+	return fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) || listen(fd, 64) ? -1 : fd;
+}
+
 bool fuzz_files_open(struct fuzz *fuzz)
 {
 	uint8_t bytes[SECRET_BYTES];
@@ -249,11 +278,17 @@ bool fuzz_files_open(struct fuzz *fuzz)
 	fd = open(in_folder(fuzz, "secret", path), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	ok = write(fd, bytes, sizeof(bytes)) == SECRET_BYTES && !fstat(fd, &fuzz->secret);
 	close(fd);
+	fuzz->door = open_door(fuzz, "door");
+	fuzz->shut_door = open_door(fuzz, "shut");
+	ok = ok && fuzz->door >= 0 && fuzz->shut_door >= 0 &&
+	     !address_set_path(&fuzz->ring, DOOR_INDEX, in_folder(fuzz, "door", path));
 	return ok && !mkdir(in_folder(fuzz, "in", path), 0700) && directory_open(&fuzz->ring, path, -1) == 0 &&
 	       fuzz_files_renew(fuzz);
 }
 
 void fuzz_files_close(struct fuzz *fuzz)
 {
+	close(fuzz->door);
+	close(fuzz->shut_door);
 	wipe(fuzz->folder);
 }

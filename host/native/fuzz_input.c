@@ -88,6 +88,30 @@ static void plant_family(const struct fuzz *fuzz, uint64_t *r, uint64_t at, uint
 	fuzz->arena[at + 1] = 0;
 }
 
+// To an address, to a path of the table, or to a path that nobody has put there.
+static void make_connect(const struct fuzz *fuzz, uint64_t *r, struct io_uring_sqe *sqe)
+{
+	struct sockaddr_un shut = { .sun_family = AF_UNIX };
+
+	sqe->fd = below(r, 2) ? (int)(GRANT_SLOTS + below(r, FILE_SLOTS - GRANT_SLOTS)) : sqe->fd;
+	switch (below(r, 6)) {
+	case 0:
+		sqe->off = 0;
+		sqe->addr = below(r, 4) ? below(r, SOCKET_PATHS_MAX + 2) : sqe->addr;
+		sqe->addr = below(r, 2) ? DOOR_INDEX : sqe->addr;
+		break;
+	case 1:
+		fuzz_files_path(fuzz, "shut", shut.sun_path, sizeof(shut.sun_path));
+		sqe->off = below(r, 2) ? sizeof(shut) : below(r, 2) ? 16 : 28;
+		sqe->addr = DATA_AT + below(r, ARENA_BYTES - DATA_AT - sizeof(shut));
+		memcpy(fuzz->arena + sqe->addr, &shut, sizeof(shut));
+		break;
+	default:
+		sqe->off = below(r, 4) ? 16 : below(r, 2) ? 28 : some_length(r);
+		plant_family(fuzz, r, sqe->addr, (uint32_t)sqe->off);
+	}
+}
+
 // --- names -----------------------------------------------------------------------------------------------------------
 
 static int some_directory(const struct fuzz *fuzz, uint64_t *r)
@@ -237,10 +261,10 @@ void fuzz_make(const struct fuzz *fuzz, uint64_t *r, struct io_uring_sqe *sqe)
 		sqe->len = below(r, 4);
 		break;
 	case IORING_OP_CONNECT:
-		sqe->off = below(r, 4) ? 16 : some_length(r);
+		make_connect(fuzz, r, sqe);
 		break;
 	case OP_SOCKET:
-		sqe->fd = below(r, 8) ? AF_INET : (int)below(r, 20);
+		sqe->fd = below(r, 8) ? (below(r, 3) ? AF_INET : AF_UNIX) : (int)below(r, 20);
 		sqe->off = below(r, 8) ? 1 + below(r, 2) : next(r);
 		sqe->len = below(r, 8) ? 0 : 1;
 		break;

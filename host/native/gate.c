@@ -7,6 +7,7 @@
 //   memory       [addr, addr + len) inside linear memory, -EFAULT; offsets become addresses here
 //   files        slots of this ring's own table, -EBADF: IOSQE_FIXED_FILE is forced, so a plain descriptor has no name;
 //                paths only beneath a directory that was granted (directory.c)
+//   peers        addresses of the Internet; of Unix sockets those that were granted (address.c)
 //   flags        no links, no io-wq, no drain, no personality, -EINVAL or -EPERM; user_data's top bit is ours
 //
 // Between rings of one process two things travel: a bell, and a file that one hands to another. Whom they reach is in a
@@ -15,7 +16,7 @@
 // The kernel reads linear memory itself when it executes a WRITE or SEND; that is what was asked for. What it reads
 // in order to decide (a sockaddr) is copied first.
 //
-// Next: directory.c.
+// Next: address.c.
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -104,25 +105,20 @@ static int admit_datagrams(const struct io_uring_sqe *in, struct io_uring_sqe *o
 	return 0;
 }
 
-// Where a datagram goes, if it is said: an address of the Internet's. A path would be a second way to name a file.
+// Where a datagram goes, if it is said: an address of the Internet's.
 static int use_destination(struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out,
 			   unsigned sq_index)
 {
 	uint8_t *copy = ring->addresses + (size_t)sq_index * ADDRESS_BYTES;
-	sa_family_t family;
+	int bytes;
 
-	if (in->file_index == 0)
+	if (in->file_index == 0) // addr_len
 		return in->addr2 ? -EINVAL : 0;
-	if (in->file_index != sizeof(struct sockaddr_in) && in->file_index != sizeof(struct sockaddr_in6)) // addr_len
-		return -EINVAL;
-	if (!in_memory(ring, in->addr2, in->file_index))
-		return -EFAULT;
-	memcpy(copy, ring->memory + in->addr2, in->file_index);
-	memcpy(&family, copy, sizeof(family));
-	if (family != (in->file_index == sizeof(struct sockaddr_in) ? AF_INET : AF_INET6))
-		return -EPERM;
+	bytes = address_use_internet(ring, in->addr2, in->file_index, copy);
+	if (bytes < 0)
+		return bytes;
 	out->addr2 = (uint64_t)(uintptr_t)copy; // the kernel copies it while it takes the submission
-	out->addr_len = (uint16_t)in->file_index;
+	out->addr_len = (uint16_t)bytes;
 	return 0;
 }
 
@@ -139,17 +135,16 @@ static int admit_send(struct ring *ring, const struct io_uring_sqe *in, struct i
 	return use_buffer(ring, in, out);
 }
 
+// To an address of the Internet's, or to the path of a Unix socket that JavaScript has put into the table.
 static int admit_connect(struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out, unsigned sq_index)
 {
 	uint8_t *copy = ring->addresses + (size_t)sq_index * ADDRESS_BYTES;
+	int bytes = in->off ? address_use_internet(ring, in->addr, in->off, copy) : address_use_path(ring, in->addr, copy);
 
-	if (in->off < sizeof(sa_family_t) || in->off > ADDRESS_BYTES)
-		return -EINVAL;
-	if (!in_memory(ring, in->addr, in->off))
-		return -EFAULT;
-	memcpy(copy, ring->memory + in->addr, in->off);
+	if (bytes < 0)
+		return bytes;
 	out->addr = (uint64_t)(uintptr_t)copy; // the kernel copies it while it takes the submission
-	out->off = in->off;
+	out->off = (uint64_t)bytes;
 	return 0;
 }
 

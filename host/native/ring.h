@@ -7,12 +7,14 @@
  * Invariants: Wasm never sees an address of ours, and the kernel never sees an address of Wasm's that gate.c has not
  * checked. Completions with TAG set are the addon's own and never reach the window.
  *
- * Next: gate.c, then directory.c, ring.c, loop.c, addon.c.
+ * Next: gate.c, then address.c, directory.c, ring.c, loop.c, addon.c.
  */
 #pragma once
 
 #include <linux/openat2.h>
 #include <stdbool.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include "sys.h"
 #include "window.h"
 
@@ -22,6 +24,7 @@
 #define PEERS_MAX 64
 #define GRANTS_MAX 64
 #define ADDRESS_BYTES 128 /* largest sockaddr */
+#define SOCKET_PATHS_MAX 64
 #define DIRECTORIES_MAX 64
 #define PATH_BYTES 1024 /* with the zero at its end */
 
@@ -74,6 +77,7 @@ struct ring {
 	unsigned file_slots, grant_slots;
 	uint8_t granted[GRANTS_MAX];
 	int peers[PEERS_MAX]; /* duplicates of peers' ring descriptors, -1 = none */
+	struct sockaddr_un socket_paths[SOCKET_PATHS_MAX]; /* address.c; AF_UNIX: one is there */
 	uint8_t *addresses; /* a sockaddr for each SQ entry, while it is staged */
 	struct path_copies *paths; /* for each SQ entry */
 	int directories[DIRECTORIES_MAX]; /* directory.c; -1: none was there yet */
@@ -102,6 +106,11 @@ int ring_grant(struct ring *ring, int fd);
 int ring_set_peer(struct ring *ring, unsigned peer, int fd);
 bool ring_has_completions(const struct ring *ring);
 bool ring_wants_enter(const struct ring *ring);
+
+/* address.c */
+int address_set_path(struct ring *ring, unsigned index, const char *path);
+int address_use_path(const struct ring *ring, uint64_t index, uint8_t *copy);
+int address_use_internet(const struct ring *ring, uint64_t at, uint64_t bytes, uint8_t *copy);
 
 /* directory.c: an index of the table or -errno; `parent` -1: none */
 int directory_open(struct ring *ring, const char *path, int parent);

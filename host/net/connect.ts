@@ -8,6 +8,7 @@ import { connectFile, openSocket, sendAtOnce } from '../ops.js';
 import { currentShard, type Owner, type Shard } from '../shard.js';
 import { Connection } from './connection.js';
 import { Socket } from './socket.js';
+import { socketPathsOf } from './socket-paths.js';
 
 const OPENED = 1; // tags
 const CONNECTED = 2;
@@ -24,7 +25,7 @@ export interface ConnectOptions extends AbortOptions {
 
 class Attempt implements Owner {
   readonly #shard: Shard;
-  readonly #address: Uint8Array;
+  readonly #address: Uint8Array | string;
   readonly #what: string;
   readonly #resolve: (connection: Connection) => void;
   readonly #reject: (reason: unknown) => void;
@@ -33,11 +34,12 @@ class Attempt implements Owner {
   #generation = 0;
   #file = -1;
   #buffer = 0; // holds the address until the kernel has answered
+  #path = -1; // the index that names the path until then
   #aborted = false;
 
   constructor(
     shard: Shard,
-    address: Uint8Array,
+    address: Uint8Array | string,
     what: string,
     resolve: (connection: Connection) => void,
     reject: (reason: unknown) => void,
@@ -49,7 +51,8 @@ class Attempt implements Owner {
     this.#reject = reject;
     this.#id = shard.register(this);
     try {
-      this.#note(openSocket(shard, address[0], this.#id, OPENED));
+      const family = typeof address === 'string' ? AF_UNIX : address[0];
+      this.#note(openSocket(shard, family, this.#id, OPENED));
     } catch (error) {
       shard.unregister(this.#id);
       throw error;
@@ -74,19 +77,34 @@ class Attempt implements Owner {
   }
 
   #connect(): void {
+    const address = this.#address;
+    if (typeof address === 'string') this.#connectPath(address);
+    else this.#connectAddress(address);
+  }
+
+  #connectPath(path: string): void {
+    try {
+      this.#path = socketPathsOf(this.#shard).take(path);
+      this.#note(connectFile(this.#shard, this.#file, this.#path, 0, this.#id, CONNECTED));
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #connectAddress(address: Uint8Array): void {
     const shard = this.#shard;
     this.#buffer = shard.takeSendBuffer();
     if (this.#buffer === 0) {
       shard.whenSendBufferFree(() => {
         if (this.#aborted) this.#fail(undefined);
-        else this.#connect();
+        else this.#connectAddress(address);
       });
       return;
     }
-    shard.bytes.set(this.#address, this.#buffer);
+    shard.bytes.set(address, this.#buffer);
     try {
-      if (this.#address[0] !== AF_UNIX) sendAtOnce(shard, this.#file);
-      this.#note(connectFile(shard, this.#file, this.#buffer, this.#address.length, this.#id, CONNECTED));
+      sendAtOnce(shard, this.#file);
+      this.#note(connectFile(shard, this.#file, this.#buffer, address.length, this.#id, CONNECTED));
     } catch (error) {
       this.#fail(error);
     }
@@ -94,6 +112,7 @@ class Attempt implements Owner {
 
   #leave(): void {
     if (this.#buffer !== 0) this.#shard.giveSendBuffer(this.#buffer);
+    if (this.#path >= 0) socketPathsOf(this.#shard).give(this.#path);
     this.#shard.unregister(this.#id);
   }
 
@@ -127,7 +146,8 @@ export async function connect(options: ConnectOptions, { signal }: AbortOptions 
   const { hostname, port } = checkTarget(options);
   const shard = currentShard();
   checkSignal(signal)?.throwIfAborted();
-  const address = encodeAddress(await unlessAborted(resolveAddress(hostname), signal), port);
+  const numeric = await unlessAborted(resolveAddress(hostname), signal);
+  const address = numeric.startsWith('unix:') ? numeric.slice('unix:'.length) : encodeAddress(numeric, port);
   if (shard.closed) throw new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed');
   const what = hostname.startsWith('unix:') ? hostname : `${hostname}:${port}`;
   let attempt: Attempt | undefined;

@@ -40,6 +40,8 @@ const MULTISHOT = { [OP_ACCEPT]: 1, [OP_RECV]: 2, [OP_RECVMSG]: 2 } as Record<nu
 const MSG_DONTWAIT = 0x40;
 const SOCK_STREAM = 1;
 const AF_UNIX = 1;
+const AF_INET = 2;
+const AF_INET6 = 10;
 /** What these may fail with without any fault of the network's: what Linux gives when it is short of something. */
 const ERRNOS: Record<number, readonly number[]> = {
   ...FILE_ERRNOS,
@@ -59,6 +61,8 @@ export class SimGate {
   readonly #control: Uint32Array;
   readonly #at: number;
   readonly #files: (SimFile | undefined)[];
+  /** Where a CONNECT that names an index goes. */
+  readonly socketPaths: (string | undefined)[] = [];
 
   constructor(host: SimHost, { memory, header, base }: Windows) {
     this.#host = host;
@@ -171,7 +175,7 @@ export class SimGate {
   /** Of `bytes` bytes of sockaddr; 0: where the socket is connected. */
   #destination(at: number, bytes: number): DatagramPlace | undefined {
     if (bytes === 0) return undefined;
-    return targetOf(Buffer.from(this.#host.window.bytes.subarray(at, at + bytes)));
+    return targetOf(this.#host.window.bytes, at, bytes);
   }
 
   #onDisk(op: Op, opcode: number, fd: number, at: number): void {
@@ -302,7 +306,15 @@ export class SimGate {
     const socket = this.#socket(op, slot);
     if (socket === undefined) return;
     const { window, world, shard } = this.#host;
-    const { address, port } = targetOf(Buffer.from(window.bytes.subarray(op.ptr, op.ptr + bytes)));
+    const path = bytes === 0 ? this.socketPaths[op.ptr] : undefined;
+    const refusal = bytes === 0 ? Errno.EBADF : Errno.EPERM;
+    if (path === undefined && !isInternet(window.bytes, op.ptr, bytes)) {
+      this.#control[Control.refusedCount >> 2]++;
+      this.finish(op, refusal);
+      return;
+    }
+    const place = path !== undefined ? { address: `unix:${path}`, port: 0 } : targetOf(window.bytes, op.ptr, bytes);
+    const { address, port } = place;
     const machine = world.machines.at(address, world.machines.of(shard));
     socket.connect(op, this.#host, { machine, find: () => world.net.find(machine, address, port) });
   }
@@ -314,11 +326,15 @@ export class SimGate {
   }
 }
 
+/** Whether a sockaddr is one that CONNECT takes from memory: a path is granted (host/native/address.c). */
+function isInternet(memory: Buffer, at: number, length: number): boolean {
+  const family = memory.readUInt16LE(at);
+  return (family === AF_INET && length === 16) || (family === AF_INET6 && length === 28);
+}
+
 /** Whom a sockaddr means: who asks for any address gets the loopback one. */
-function targetOf(bytes: Buffer): DatagramPlace {
-  if (bytes.readUInt16LE(0) === AF_UNIX) {
-    return { address: `unix:${bytes.toString('utf8', 2, bytes.indexOf(0, 2))}`, port: 0 };
-  }
+function targetOf(memory: Buffer, at: number, length: number): DatagramPlace {
+  const bytes = Buffer.from(memory.subarray(at, at + length));
   const address = addressOf(bytes);
   return { address: isAny(address) ? loopbackOf(address) : address, port: bytes.readUInt16BE(2) };
 }

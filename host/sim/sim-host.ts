@@ -150,6 +150,10 @@ export class SimHost implements ShardHost {
     return result;
   }
 
+  setSocketPath(index: number, path: string | undefined): void {
+    this.gate.socketPaths[index] = path;
+  }
+
   bindDatagrams(options: DatagramOptions): Bound {
     const result = this.gate.bindDatagrams(options);
     if (typeof result === 'number') throw systemError('bind', result, placeOf(options));

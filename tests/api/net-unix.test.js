@@ -34,6 +34,30 @@ function leaveBehind(path) {
 for (const host of hosts()) {
   const { check, run } = oneShardSuite('unix sockets', host);
 
+  check(
+    '64 paths are connected to at the same time, any number of connects to each, and aborts give them back',
+    async () => {
+      const outcome = (promise) => promise.then(String, ({ code, errnoName }) => errnoName ?? code);
+      const none = newPath();
+      for (const round of [0, 1, 2]) {
+        const signal = round === 1 ? AbortSignal.abort() : undefined;
+        const paths = Array.from({ length: 65 }, (_, i) => `${none}-${i}`);
+        const outcomes = await Promise.all(paths.map((path) => outcome(connect({ path, signal }))));
+        if (round === 1) continue;
+        assert.equal(outcomes.slice(0, 64), new Array(64).fill('ENOENT'));
+        assert.is(outcomes[64], 'FEATHERSTAR_FULL');
+      }
+      const same = await Promise.all(Array.from({ length: 200 }, () => outcome(connect({ path: none }))));
+      assert.equal(new Set(same), new Set(['ENOENT']));
+      const controllers = Array.from({ length: 64 }, () => new AbortController());
+      const aborted = controllers.map(({ signal }, i) => outcome(connect({ path: `${none}-${i}`, signal })));
+      for (const controller of controllers) controller.abort();
+      await Promise.all(aborted);
+      await sleep(20);
+      assert.is(await outcome(connect({ path: none })), 'ENOENT');
+    },
+  );
+
   check('bytes both ways, half-closed; the file is there, and goes with the listener', async () => {
     const path = newPath();
     const listener = await listen({ path });

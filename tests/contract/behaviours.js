@@ -6,6 +6,7 @@ import { allocate, interval, onSignal, runtime, sleep, spawn, timeout, waitForSi
 import { openDirectory } from 'featherstar/fs';
 import { Response, serve } from 'featherstar/http';
 import { connect, listen, UdpSocket } from 'featherstar/net';
+import { currentShard } from '../../dist/host/shard.js';
 
 const HERE = '127.0.0.1';
 const MEBIBYTE = 1_048_576;
@@ -45,6 +46,21 @@ async function abortsOf(ask) {
     controller.abort(new Error('during'));
     await rejected;
   }
+}
+
+/** Submits what no function of featherstar's would, as a core gone wrong might. Its result. */
+function submit(opcode, { fd = 0, off = 0, addr = 0, len = 0, fileIndex = 0, fixed = true }) {
+  const shard = currentShard();
+  return new Promise((resolve) => {
+    const id = shard.register({
+      onEvent(_tag, result) {
+        shard.unregister(id);
+        resolve(result);
+      },
+    });
+    shard.host.poke();
+    shard.core.submit(opcode, fixed ? 1 : 0, 0, fd, off, addr, len, 0, fileIndex, id, 0);
+  });
 }
 
 const tcp = {
@@ -132,6 +148,34 @@ const tcp = {
     await client.write('here');
     assert.equal(`${Buffer.from(await server.read())}`, 'here');
     closeAll(client, server, listener);
+  },
+  'a Unix socket is reached by the path that connect() was given, and by none that stands in memory': async (t) => {
+    const OP = { CONNECT: 16, SOCKET: 45 };
+    const shard = currentShard();
+    const path = t.path('socket');
+    const listener = await listen({ path });
+    const file = await submit(OP.SOCKET, { fd: 1, off: 1, fileIndex: -1, fixed: false });
+    assert.ok(file >= 0, `${file}`);
+    const addr = shard.takeSendBuffer();
+    const bytes = shard.bytes.subarray(addr);
+    bytes[1] = 0;
+    for (const family of [1, 2, 10]) {
+      bytes[0] = family;
+      const length = bytes.write(`${path}\0`, 2) + 2;
+      for (const off of [length, 110, 16, 28].filter((each) => family === 1 || each === length)) {
+        const result = await submit(OP.CONNECT, { fd: file, off, addr });
+        assert.ok([-1, -22].includes(result), `${family}, ${off}: ${result}`); // EPERM, EINVAL
+      }
+    }
+    for (const index of [0, 1, 63, 64, addr]) {
+      assert.equal(await submit(OP.CONNECT, { fd: file, off: 0, addr: index }), -9, `index ${index}`); // EBADF
+    }
+    assert.ok(runtime().stats(0).refused >= 11);
+    shard.giveSendBuffer(addr);
+    shard.closeFile(file);
+    const accepting = listener.accept();
+    closeAll(await connect({ path }), await accepting, listener); // nobody had come before
+    assert.equal(await submit(OP.CONNECT, { fd: file, off: 0, addr: 0 }), -9, 'the index was taken back');
   },
   'a Unix socket that nobody listens on: ENOENT or ECONNREFUSED': async (t) => {
     const errno = await t.errno(connect({ path: t.path('none') }));

@@ -148,7 +148,8 @@ test('what is refused: codes as the gate has them, and a count', async () => {
     [OP_SHUTDOWN, { fd: slot, len: 3 }],
     [OP_SOCKET, { fd: 2, off: 1, len: 6 }],
     [OP.CONNECT, { fd: slot, addr: 8192, off: 1 }],
-    [OP.CONNECT, { fd: slot, addr: 8192, off: 129 }],
+    [OP.CONNECT, { fd: slot, addr: 8192, off: 110 }],
+    [OP.CONNECT, { fd: slot, addr: 8192, off: 16, offHigh: 1 }],
     [OP_URING_CMD, { fd: slot, off: 3 }],
     [OP_URING_CMD, { fd: slot, len: 1 }],
     [OP_URING_CMD, { fd: slot, addr: 1 }],
@@ -167,6 +168,8 @@ test('what is refused: codes as the gate has them, and a count', async () => {
     [250, {}],
     [OP.NOP, { group: 1 << 16 }], // a personality
     [OP_SOCKET, { fd: 16, off: 1 }], // AF_NETLINK
+    [OP.CONNECT, { fd: slot, addr: 8192, off: 16 }], // no family
+    [OP.CONNECT, { fd: slot, ...rig.put(9, Buffer.from('\x01\0/var/run/docker.sock\0')), off: 28 }], // AF_UNIX
     [OP_SOCKET, { fd: 2, off: 3 }], // SOCK_RAW
   ];
   const EOPNOTSUPP = [

@@ -76,10 +76,18 @@ const MUTANTS = [
     to: '(in->addr > ring->memory_bytes / 2 ? ring->memory + in->addr + 64 : ring->memory + in->addr)',
   },
   {
-    name: 'destination-anywhere', // it is copied from there: a crash
-    file: 'gate.c',
-    from: 'if (!in_memory(ring, in->addr2, in->file_index))',
-    to: 'if (in->addr2 == 0)',
+    name: 'address-anywhere', // it is copied from there: a crash
+    file: 'address.c',
+    from: 'if (at > ring->memory_bytes || bytes > ring->memory_bytes - at)',
+    to: 'if (at == 0)',
+  },
+  {
+    name: 'unix-paths-of-its-own',
+    file: 'address.c',
+    from: 'if (bytes != sizeof(struct sockaddr_in) && bytes != sizeof(struct sockaddr_in6))',
+    to: `if (bytes == sizeof(struct sockaddr_un))
+		return memcpy(copy, ring->memory + at, bytes), (int)bytes;
+	if (bytes != 16 && bytes != 28)`,
   },
   {
     name: 'paths-that-lead-out',
@@ -119,9 +127,15 @@ const AUDITED_ONLY = [
   { name: 'one-datagram', file: 'gate.c', from: 'if (in->ioprio != RECV_MULTISHOT || ', to: 'if (' },
   {
     name: 'any-family',
-    file: 'gate.c',
-    from: 'if (family != (in->file_index == sizeof(struct sockaddr_in) ? AF_INET : AF_INET6))',
-    to: 'if (family == 3)',
+    file: 'address.c',
+    from: 'return family == (bytes == sizeof(struct sockaddr_in) ? AF_INET : AF_INET6) ?',
+    to: 'return family != 3 ?',
+  },
+  {
+    name: 'paths-without-end',
+    file: 'address.c',
+    from: 'if (index >= SOCKET_PATHS_MAX || ring->socket_paths[index].sun_family != AF_UNIX)',
+    to: 'if (index > SOCKET_PATHS_MAX)',
   },
   { name: 'a-msghdr-of-its-own', file: 'gate.c', from: '(uintptr_t)&header;', to: '(uintptr_t)(&header + 1);' },
   { name: 'links-followed', file: 'directory.c', from: 'out->statx_flags = AT_SYMLINK_NOFOLLOW;', to: '' },

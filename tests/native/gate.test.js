@@ -102,7 +102,7 @@ it('file slots: the last one is known, the next one and every plain descriptor i
   assert.is(fileSlots, 32);
   const plain = openSync('/dev/null', 'r+');
   for (const name of WITH_FILE) {
-    const fields = { off: name === 'CONNECT' ? 16 : 0 };
+    const fields = name === 'CONNECT' ? rig.address(80) : {};
     if (name === 'RECVMSG') Object.assign(fields, { ioprio: RECV_MULTISHOT, flags: BUFFER_SELECT });
     for (const fd of [fileSlots, fileSlots + 1, -1, -100, 0x7fffffff, -0x80000000]) {
       refused(rig, OP[name], { ...fields, fd }, EBADF, name);
@@ -164,13 +164,51 @@ it('memory: the last byte is inside, the next one is not, and no sum wraps', () 
 it('memory of an address: the same bounds, and its own length', () => {
   const rig = new Rig();
   const end = BigInt(rig.bytes.length);
-  for (const off of [0, 1, 129, 4096, 1n << 32n, TOP, (1n << 64n) - 1n]) refused(rig, OP.CONNECT, { off }, EINVAL);
+  for (const off of [1, 2, 15, 17, 27, 29, 110, 128, 129, 272, 1n << 32n, (1n << 32n) + 16n, TOP, (1n << 64n) - 1n]) {
+    refused(rig, OP.CONNECT, { off }, EINVAL);
+  }
   for (const addr of [end - 15n, end, 1n << 32n, TOP, (1n << 64n) - 8n, (1n << 64n) - 1n]) {
     refused(rig, OP.CONNECT, { addr, off: 16 }, EFAULT);
   }
+  rig.address(80);
   admitted(rig, OP.CONNECT, { addr: end - 16n, off: 16 }, EBADF);
-  admitted(rig, OP.CONNECT, { addr: end - 2n, off: 2 }, EBADF);
-  admitted(rig, OP.CONNECT, { addr: end - 128n, off: 128 }, EBADF);
+  refused(rig, OP.CONNECT, { addr: end - 27n, off: 28 }, EFAULT);
+});
+
+it('CONNECT: two families from memory, and never a path', () => {
+  const rig = new Rig();
+  const path = join(tmpdir(), `featherstar-gate-${process.pid}.sock`);
+  const { slot } = rig.listen(`unix:${path}`);
+  const socket = rig.run(OP.SOCKET, { fd: 1, off: 1 });
+  for (let family = 0; family < 48; family++) {
+    const addr = rig.put(Buffer.concat([Buffer.from([family, 0]), Buffer.from(`${path}\0`)])).addr;
+    if (family !== 2) refused(rig, OP.CONNECT, { fd: socket, addr, off: 16 }, EPERM, `family ${family}`);
+    if (family !== 10) refused(rig, OP.CONNECT, { fd: socket, addr, off: 28 }, EPERM, `family ${family}`);
+    refused(rig, OP.CONNECT, { fd: socket, addr, off: path.length + 3 }, EINVAL, `family ${family}`);
+  }
+  for (const index of [0, 1, 63, 64, 65, 1n << 32n, TOP, (1n << 64n) - 1n]) {
+    refused(rig, OP.CONNECT, { fd: socket, addr: index }, EBADF, 'a path that is not there');
+  }
+  assert.equal(
+    [-1, 64, 2 ** 31].map((index) => rig.ring.setSocketPath(index, path)),
+    [EINVAL, EINVAL, EINVAL],
+  );
+  for (const bad of ['', 'x'.repeat(108), 'x'.repeat(1000), 'a\0b'])
+    assert.is(rig.ring.setSocketPath(63, bad), EINVAL, bad);
+  assert.is(rig.ring.setSocketPath(63, 'x'.repeat(107)), 0);
+  admitted(rig, OP.CONNECT, { fd: socket, addr: 63 }, ENOENT);
+  assert.is(rig.ring.setSocketPath(63, path), 0);
+  const accept = rig.stage(OP.ACCEPT, { fd: slot });
+  const connect = rig.stage(OP.CONNECT, { fd: socket, addr: 63 });
+  rig.enter();
+  assert.is(rig.ring.setSocketPath(63, undefined), 0);
+  assert.is(rig.completion(connect).result, 0);
+  assert.ok(rig.completion(accept).result > 0);
+  const second = rig.stage(OP.ACCEPT, { fd: slot });
+  assert.equal(rig.enter(), [], 'nobody else has come');
+  admitted(rig, OP.ASYNC_CANCEL, { addr: second }, 0);
+  refused(rig, OP.CONNECT, { fd: socket, addr: 63 }, EBADF, 'a path that was taken back');
+  rmSync(path);
 });
 
 it('fields of READ and WRITE', () => {
