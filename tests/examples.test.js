@@ -212,6 +212,9 @@ for (const host of hosts()) {
     assert.is((await ask(where, post('/echo', 'x'))).headers['content-type'], 'application/octet-stream');
     assert.is((await ask(where, get('/other'))).status, 404);
     assert.is((await ask(where, get('/echo'))).status, 404);
+    const head = await ask(where, 'HEAD / HTTP/1.1\r\nHost: test\r\n\r\n', { isHead: true });
+    assert.equal([head.status, head.headers['content-length']], [200, '13']);
+    assert.is((await ask(where, get(`http://127.0.0.1:${port}/`))).text, 'Hello, World!');
     const shards = new Set();
     const clients = [];
     for (let i = 0; i < 60; i++) {

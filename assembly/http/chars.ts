@@ -22,6 +22,10 @@ const BIT: v128 = i8x16(1, 2, 4, 8, 16, 32, 64, -128, 0, 0, 0, 0, 0, 0, 0, 0);
 const TOKEN_ROWS: v128 = i64x2(0xfcfcfcfcfcf8fce8, 0x70f454d054f4f8f8);
 // reg-name, RFC 3986 3.2.2: letters, digits and -._~!$&'()*+,;=%
 const REG_NAME_ROWS: v128 = i64x2(0xfcfcfcfcf8f8fca8, 0x70d45c545cf4fcfc);
+// what the URL standard leaves as it is in a host's name: small letters, digits and -._ (there are more)
+const PLAIN_HOST_ROWS: v128 = i64x2(0xc8c8c8c8c8c8c888, 0x6044444040c0c8c8);
+// and in a path and a query: letters, digits and -._~!$&()*+,;=:@%/?[]|
+const PLAIN_TARGET_ROWS: v128 = i64x2(0xf8fcfcfcf8f8fcb8, 0x7cd47cd47cfcfcfc);
 
 function outside(bytes: v128, rows: v128): u32 {
   const half = i8x16.splat(0x0f);
@@ -39,6 +43,26 @@ export function tokenStops(at: usize): u32 {
 /** Bytes that end the name of a host. */
 export function regNameStops(at: usize): u32 {
   return outside(v128.load(at), REG_NAME_ROWS);
+}
+
+/** Bytes that end what is plain in the name of a host: a hyphen that another follows does, for xn-- may be there. */
+export function plainHostStops(at: usize): u32 {
+  const hyphen = i8x16.splat(0x2d);
+  const pairs = v128.and(i8x16.eq(v128.load(at), hyphen), i8x16.eq(v128.load(at + 1), hyphen));
+  return outside(v128.load(at), PLAIN_HOST_ROWS) | i8x16.bitmask(pairs);
+}
+
+export function dots(at: usize): u32 {
+  return i8x16.bitmask(i8x16.eq(v128.load(at), i8x16.splat(0x2e)));
+}
+
+/** Bytes of a target that the URL standard may write otherwise: also a segment's first that may be part of /../ */
+export function oddTargetBytes(at: usize): u32 {
+  const bytes = v128.load(at);
+  const next = v128.load(at + 1);
+  const dot = v128.or(i8x16.eq(next, i8x16.splat(0x2e)), i8x16.eq(next, i8x16.splat(0x25))); // %2e is one, too
+  const slash = i8x16.eq(bytes, i8x16.splat(0x2f));
+  return outside(bytes, PLAIN_TARGET_ROWS) | i8x16.bitmask(v128.and(slash, dot));
 }
 
 /** Bytes that may not be in a field value: all controls but HTAB. */

@@ -82,6 +82,8 @@ export enum Flag {
   CLOSE = 64, // Connection lists "close"; wins against "keep-alive"
   HAS_HOST = 128,
   DONE = 256, // the body is complete, or there is none
+  ODD_TARGET = 512, // the URL standard may write it otherwise
+  ODD_HOST = 1024, // only a URL parser can say whether the host is one, and how it is written
 }
 
 export enum Method {

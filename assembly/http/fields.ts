@@ -7,9 +7,9 @@
 //
 // Next: body.ts.
 
-import { HTAB, isDigit, lower4, lower8, SP } from './chars';
+import { HTAB, isDigit, isToken, lower4, lower8, SP } from './chars';
 import { BAD_REQUEST, Connection, EXPECTATION_FAILED, Flag, NOT_IMPLEMENTED } from './connection';
-import { isAuthority } from './target';
+import { isAuthority, isPlainAuthority } from './target';
 
 const LENGTH_MAX: u64 = 0x1fffffffffffff; // 2^53 - 1, what a double holds exactly
 
@@ -48,9 +48,11 @@ function isContinue(start: usize, end: usize): bool {
 }
 
 function host(c: Connection, start: usize, end: usize): i32 {
-  if ((c.flags & Flag.HAS_HOST) != 0 || !isAuthority(start, end, false)) return BAD_REQUEST;
+  if ((c.flags & Flag.HAS_HOST) != 0) return BAD_REQUEST;
   c.flags |= Flag.HAS_HOST;
-  return 0;
+  if (isPlainAuthority(start, end)) return 0;
+  c.flags |= Flag.ODD_HOST;
+  return isAuthority(start, end, false) ? 0 : BAD_REQUEST;
 }
 
 function expect(c: Connection, start: usize, end: usize): i32 {
@@ -95,9 +97,27 @@ function contentLength(c: Connection, start: usize, end: usize): i32 {
 
 function transferEncoding(c: Connection, start: usize, end: usize): i32 {
   if ((c.flags & (Flag.HAS_LENGTH | Flag.CHUNKED | Flag.HTTP_1_0)) != 0) return BAD_REQUEST;
-  if (!isChunked(start, end)) return NOT_IMPLEMENTED;
+  if (!isChunked(start, end)) return endsInChunked(start, end) ? NOT_IMPLEMENTED : BAD_REQUEST;
   c.flags |= Flag.CHUNKED;
   return 0;
+}
+
+/**
+ * Whether a list of codings ends in "chunked", and has it nowhere else: then others are before it, which are not known
+ * here. Without it nobody knows where the body ends (RFC 9112 6.3).
+ */
+function endsInChunked(start: usize, end: usize): bool {
+  let member = start;
+  while (member < end) {
+    let stop = member;
+    while (stop < end && load<u8>(stop) != 0x2c) stop++;
+    const from = skipSpace(member, stop);
+    const to = trimSpace(from, stop);
+    if (isChunked(from, to)) return stop == end;
+    if (from == to || !isToken(load<u8>(from))) return false;
+    member = stop + 1;
+  }
+  return false;
 }
 
 /** Takes in the field with the name [name, name + nameBytes) and the raw value [start, end). Answers 0 or a status. */

@@ -15,7 +15,19 @@
 //
 // Next: chars.ts.
 
-import { COLON, CR, CRLF, isDigit, LF, queryMarks, SP, targetStops, tokenStops, valueStops } from './chars';
+import {
+  COLON,
+  CR,
+  CRLF,
+  isDigit,
+  LF,
+  oddTargetBytes,
+  queryMarks,
+  SP,
+  targetStops,
+  tokenStops,
+  valueStops,
+} from './chars';
 import {
   BAD_REQUEST,
   Connection,
@@ -86,10 +98,12 @@ function requestLine(c: Connection, ptr: usize, end: usize): i32 {
   const target = methodEnd + 1;
   let stop = target;
   let query = usize.MAX_VALUE;
+  let odd: u32 = 0;
   while (stop < end) {
     const stops = targetStops(stop);
     const marks = queryMarks(stop);
     if (marks != 0 && query == usize.MAX_VALUE) query = stop + ctz(marks);
+    odd |= oddTargetBytes(stop) & (stops - 1) & ~stops; // those in front of the first stop
     stop += stops == 0 ? 16 : ctz(stops);
     if (stops != 0) break;
   }
@@ -100,7 +114,7 @@ function requestLine(c: Connection, ptr: usize, end: usize): i32 {
 
   const status = versionFlags(stop + 1, end);
   if (status <= 0) return status;
-  c.flags = status;
+  c.flags = status | oddTarget(target, odd);
   c.methodId = methodId;
   c.methodStart = <u32>(at - ptr);
   c.methodEnd = <u32>(methodEnd - ptr);
@@ -111,6 +125,13 @@ function requestLine(c: Connection, ptr: usize, end: usize): i32 {
   c.progress = c.headersStart;
   c.state = <u16>State.HEADERS;
   return 1;
+}
+
+/** What a URL parser has to look at before this target can be a URL. */
+function oddTarget(at: usize, odd: u32): u32 {
+  const first = load<u8>(at);
+  if (first == 0x2f) return odd == 0 ? 0 : Flag.ODD_TARGET;
+  return first == 0x2a ? Flag.ODD_TARGET : Flag.ODD_TARGET | Flag.ODD_HOST; // absolute-form has a host of its own
 }
 
 /** The length of the method at `at` if a space follows, 0 if it is not complete, or -status. */

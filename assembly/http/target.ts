@@ -5,15 +5,21 @@
 // valueStops() before they come here, and the byte behind is there too: a space, a tab, a CR, '/' or '?'. None of these
 // belongs to a name, so the search for the end of a name needs no other bound.
 //
+// A host that is valid by RFC 3986 need not be one by the URL standard: that reads 0x7f.1 as an address, and xn-- as
+// Punycode. isPlainAuthority() is true for hosts that certainly are, and are written as that standard writes them. For
+// all others a URL parser has to decide.
+//
 // An authority is a reg-name (percent signs are not looked behind), an IPv4 address, which is a reg-name by its bytes,
 // or hex digits, colons and dots in brackets. A userinfo is refused: RFC 9110 4.2.4 calls it an error here.
 //
 // Next: fields.ts.
 
-import { COLON, isDigit, lower4, regNameStops } from './chars';
+import { COLON, dots, isDigit, lower4, plainHostStops, regNameStops } from './chars';
 import { Method } from './connection';
 
+const DOT: u32 = 0x2e;
 const PORT_MAX: u32 = 65535;
+const DEFAULT_PORT: i32 = 80;
 const PORT_DIGITS_MAX: usize = 5;
 const ADDRESS_BYTES_MAX: usize = 45; // the longest text of an IPv6 address
 
@@ -43,7 +49,7 @@ function port(start: usize, end: usize): i32 {
   return value > PORT_MAX ? -1 : <i32>value;
 }
 
-/** Whether [start, end) is a host with an optional port; with `needPort`, one with a name and a port above 0. */
+/** Whether [start, end) is a host with an optional port; with `needPort`, one with a port above 0. */
 export function isAuthority(start: usize, end: usize, needPort: bool): bool {
   let at = start;
   if (start < end && load<u8>(start) == 0x5b) {
@@ -57,10 +63,43 @@ export function isAuthority(start: usize, end: usize, needPort: bool): bool {
     }
     at += ctz(stops);
   }
+  if (at == start) return false; // RFC 9110 4.2.1: no host
   if (at == end) return !needPort;
   if (load<u8>(at) != COLON) return false;
   const number = port(at + 1, end);
-  return needPort ? number > 0 && at > start : number >= 0;
+  return needPort ? number > 0 : number >= 0;
+}
+
+/** Whether [start, end) is four numbers up to 255 with dots between them and no zeros in front. */
+function isQuad(start: usize, end: usize): bool {
+  let at = start;
+  for (let i = 0; i < 4; i++) {
+    if (i != 0 && (at == end || load<u8>(at++) != DOT)) return false;
+    const first = at;
+    let value: u32 = 0;
+    while (at < end && at - first < 3 && isDigit(load<u8>(at))) value = value * 10 + (load<u8>(at++) - 0x30);
+    if (at == first || value > 255 || (at - first > 1 && load<u8>(first) == 0x30)) return false;
+  }
+  return at == end;
+}
+
+/** Whether [start, end) is a host with an optional port exactly as the URL standard writes it, and not an odd one. */
+export function isPlainAuthority(start: usize, end: usize): bool {
+  let at = start;
+  let label = start; // the last one
+  let stops: u32 = 0;
+  while (stops == 0) {
+    stops = plainHostStops(at);
+    const marks = dots(at) & (stops - 1) & ~stops;
+    if (marks != 0) label = at + 32 - clz(marks);
+    at += stops == 0 ? 16 : ctz(stops);
+  }
+  if (label == at) return false; // nothing, or a dot at its end
+  if (isDigit(load<u8>(label)) && !isQuad(start, at)) return false; // 1.2.3.4.5, 0x7f.1, 08
+  if (at == end) return true;
+  if (load<u8>(at) != COLON || at + 1 == end || load<u8>(at + 1) == 0x30) return false;
+  const number = port(at + 1, end);
+  return number > 0 && number != DEFAULT_PORT;
 }
 
 /** Whether [start, end) is an http or https URI with a host. */
@@ -72,7 +111,7 @@ function isAbsolute(start: usize, end: usize): bool {
   at += 3;
   let stop = at;
   while (stop < end && load<u8>(stop) != 0x2f && load<u8>(stop) != 0x3f) stop++; // up to '/' or '?'
-  return stop > at && load<u8>(at) != COLON && isAuthority(at, stop, false);
+  return isAuthority(at, stop, false);
 }
 
 /** Whether the target [start, end), which is not empty, has a form that the method may use. */

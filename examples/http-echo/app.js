@@ -3,7 +3,8 @@ import { runtime } from 'featherstar';
 import { Response, serve } from 'featherstar/http';
 
 async function fetch(request) {
-  switch (`${request.method} ${request.path}`) {
+  const method = request.method === 'HEAD' ? 'GET' : request.method; // the server sends no body with it
+  switch (`${method} ${request.path}`) {
     case 'GET /':
       return new Response('Hello, World!');
     case 'POST /echo': {

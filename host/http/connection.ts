@@ -9,6 +9,7 @@ import { FeatherstarError } from '../errors.js';
 import { CONNECTION_BYTES } from '../layout.js';
 import { StreamTransport, type TransportUser } from '../stream-transport.js';
 import { HIGH_WATER_BYTES, RequestBody } from './body.js';
+import { type Head, ODD_HOST, urlOf } from './head.js';
 import { CLOSE } from './heads.js';
 import { Inbox } from './inbox.js';
 import { FeatherRequest } from './request.js';
@@ -184,9 +185,10 @@ export class HttpConnection implements TransportUser, Exchange {
     this.keepAlive = (flags & KEEP_ALIVE) !== 0 && !server.draining;
     this.bodyDone = (flags & DONE) !== 0;
     const { text, start } = this.inbox.text(at, this.bodyDone ? end : at + headBytes, headBytes);
-    const head = {
+    const head: Head = {
       text,
       start,
+      flags,
       methodId,
       methodStart: words[word + METHOD_START],
       methodEnd: words[word + METHOD_END],
@@ -195,14 +197,29 @@ export class HttpConnection implements TransportUser, Exchange {
       pathEnd: words[word + PATH_END],
       headersStart: words[word + HEADERS_START],
       headEnd: headBytes,
+      url: undefined,
     };
     if (methodId === METHOD_CONNECT) {
       this.refuse(501);
       return;
     }
+    if ((flags & ODD_HOST) !== 0 && !this.hasUrl(head)) {
+      this.refuse(400);
+      return;
+    }
     if (this.bodyDone) this.transport.clearDeadline();
     else if (!this.expectBody(flags)) return;
     this.handle(new FeatherRequest(head, this.body, this));
+  }
+
+  /** Whether the host is one by the URL standard, which knows less of them than RFC 3986: no 1.2.3.4.5, no xn--a. */
+  private hasUrl(head: Head): boolean {
+    try {
+      urlOf(head, this);
+      return true;
+    } catch {
+      return false; // it is a TypeError, and says no more
+    }
   }
 
   /** False: the body is too large, and was refused. */
@@ -334,6 +351,10 @@ export class HttpConnection implements TransportUser, Exchange {
 
   onDrain(): void {
     this.inbox.resume();
+  }
+
+  get serverAuthority(): string {
+    return this.server.authority;
   }
 
   abortSignal(): AbortSignal {

@@ -20,6 +20,8 @@ export interface Template {
   second: number;
 }
 
+const known = new WeakMap<Shard, Heads>();
+
 export class Heads {
   private readonly shard: Shard;
   private readonly base: number;
@@ -34,6 +36,13 @@ export class Heads {
   private dateText = '';
   private dateSecond = 0;
 
+  /** The heads of a shard. Its servers share them, as they share the memory of the templates: [base, base + bytes). */
+  static of(shard: Shard, base: number, bytes: number): Heads {
+    const heads = known.get(shard) ?? new Heads(shard, base, bytes);
+    known.set(shard, heads);
+    return heads;
+  }
+
   /** Templates lie in [base, base + bytes) of linear memory, which is this object's own. */
   constructor(shard: Shard, base: number, bytes: number) {
     this.shard = shard;
@@ -41,7 +50,7 @@ export class Heads {
     this.limit = Math.floor(bytes / TEMPLATE_BYTES);
   }
 
-  /** The template for an answer without further headers, its date fresh; undefined if there are too many kinds. */
+  /** The template for an answer without further headers, its date fresh; undefined if it would be too long. */
   template(status: number, type: string, connection: number): Template | undefined {
     let found = this.last;
     if (status !== this.lastStatus || type !== this.lastType || connection !== this.lastConnection || !found) {
@@ -67,12 +76,19 @@ export class Heads {
     const before = `${statusLine(status, '')}${type === '' ? '' : `Content-Type: ${type}\r\n`}Date: `;
     const after = `\r\n${CONNECTION_LINES[connection]}Content-Length: `;
     const text = before + '-'.repeat(DATE_BYTES) + after;
-    if (this.templates.size === this.limit || text.length > TEMPLATE_BYTES) return undefined;
-    const ptr = this.base + this.templates.size * TEMPLATE_BYTES;
+    if (text.length > TEMPLATE_BYTES) return undefined;
+    const ptr = this.templates.size < this.limit ? this.base + this.templates.size * TEMPLATE_BYTES : this.evict();
     this.shard.bytes.latin1Write(text, ptr, text.length);
     const template = { ptr, bytes: text.length, datePtr: ptr + before.length, second: 0 };
     this.templates.set(key, template);
     return template;
+  }
+
+  /** Gives the place of the oldest template away. One that is in use still will soon be made again. */
+  private evict(): number {
+    const [[key, { ptr }]] = this.templates;
+    this.templates.delete(key);
+    return ptr;
   }
 
   /** Seconds since 1970, by the turn's clock; the wall clock is asked once a second. */

@@ -4,34 +4,24 @@
 // It is no Request of the platform's, which costs more than all else of a small request. Who needs one clones it.
 
 import { type RequestBody, usedError } from './body.js';
+import { type Addressed, eachField, fieldOf, type Head, hrefOf, pathOf } from './head.js';
 
 const METHODS = ['', 'GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH'];
 
-/** Where things lie in the head's text. */
-export interface Head {
-  /** The text that holds the head; it may hold others. */
-  text: string;
-  /** Where the head begins in it; the offsets below count from here. */
-  start: number;
-  methodId: number;
-  methodStart: number;
-  methodEnd: number;
-  targetStart: number;
-  targetEnd: number;
-  pathEnd: number;
-  headersStart: number;
-  headEnd: number;
+/** What a request asks its connection for. */
+export interface RequestExchange extends Addressed {
+  abortSignal(): AbortSignal;
 }
 
 export class FeatherRequest {
   readonly #head: Head;
   readonly #body: RequestBody | undefined;
-  readonly #exchange: { abortSignal(): AbortSignal };
+  readonly #exchange: RequestExchange;
   #url: string | undefined;
   #headers: Headers | undefined;
   #platform: Request | undefined; // once it was cloned; it has the body then
 
-  constructor(head: Head, body: RequestBody | undefined, exchange: { abortSignal(): AbortSignal }) {
+  constructor(head: Head, body: RequestBody | undefined, exchange: RequestExchange) {
     this.#head = head;
     this.#body = body;
     this.#exchange = exchange;
@@ -42,54 +32,30 @@ export class FeatherRequest {
     return METHODS[methodId] || text.slice(start + methodStart, start + methodEnd);
   }
 
-  /** The target up to the '?', as sent: cheaper than `new URL(request.url).pathname`. Not in the web's Request. */
+  /** What `new URL(request.url).pathname` is, without a URL object in most cases. Not in the web's Request. */
   get path(): string {
-    const { text, start, targetStart, pathEnd } = this.#head;
-    return text.slice(start + targetStart, start + pathEnd);
+    return pathOf(this.#head, this.#exchange);
   }
 
-  /** The absolute URL: `http://`, the Host header, and the target. */
+  /** The absolute URL, as the URL standard writes it: `http://`, the Host header, and the target. */
   get url(): string {
-    if (this.#url === undefined) {
-      const { text, start, targetStart, targetEnd } = this.#head;
-      const target = text.slice(start + targetStart, start + targetEnd);
-      const origin = `http://${this.header('host') ?? 'localhost'}`;
-      if (target === '*')
-        this.#url = origin; // RFC 9112 3.3
-      else this.#url = target.startsWith('/') ? origin + target : target;
-    }
+    this.#url ??= hrefOf(this.#head, this.#exchange);
     return this.#url;
   }
 
   /** One header without building a Headers object; undefined if it is absent. `name` in lower case. */
   header(name: string): string | undefined {
     if (this.#headers !== undefined) return this.#headers.get(name) ?? undefined;
-    let found: string | undefined;
-    this.#eachHeader((key, value) => {
-      if (key.length === name.length && key.toLowerCase() === name)
-        found = found === undefined ? value : `${found}, ${value}`;
-    });
-    return found;
+    return fieldOf(this.#head, name);
   }
 
   get headers(): Headers {
     if (this.#headers === undefined) {
       const headers = new Headers();
-      this.#eachHeader((key, value) => headers.append(key, value));
+      eachField(this.#head, (key, value) => headers.append(key, value));
       this.#headers = headers;
     }
     return this.#headers;
-  }
-
-  #eachHeader(visit: (name: string, value: string) => void): void {
-    const { text, start, headersStart, headEnd } = this.#head;
-    const end = start + headEnd - 2; // the empty line
-    for (let line = start + headersStart; line < end; ) {
-      const colon = text.indexOf(':', line);
-      const stop = text.indexOf('\r\n', colon);
-      visit(text.slice(line, colon), text.slice(colon + 1, stop).trim());
-      line = stop + 2;
-    }
   }
 
   /** Aborts when the client goes away before it has its answer. */

@@ -98,6 +98,8 @@ export class ServerShard implements Owner {
   readonly writer: Writer;
   readonly limits: Limits;
   readonly fetch: (request: FeatherRequest) => unknown;
+  /** Its own address: the host of a request that names none (HTTP/1.0). */
+  readonly authority: string;
   readonly headScratch: number;
   readonly pieceScratch: number;
   /** No new requests: connections close after their answer. */
@@ -118,17 +120,18 @@ export class ServerShard implements Owner {
   private onEmpty: (() => void) | undefined;
   private onStopped: (() => void) | undefined;
 
-  constructor(shard: Shard, bound: Bound, options: ServeOptions) {
+  constructor(shard: Shard, bound: Bound, url: string, options: ServeOptions) {
     const limits = { ...DEFAULTS, ...definedOnly(options.limits ?? {}) };
     const scratch = shard.base + shard.header.scratchOffset;
     this.shard = shard;
+    this.authority = authorityOf(url);
     this.listener = bound.slot;
     this.unlink = bound.unlink;
     this.fetch = options.fetch as (request: FeatherRequest) => unknown; // it is given what Request has, too
     this.onError = options.onError ?? ((error) => console.error(error));
     this.headScratch = scratch + HEAD_SCRATCH;
     this.pieceScratch = scratch + PIECE_SCRATCH;
-    this.writer = new Writer(shard, new Heads(shard, scratch + TEMPLATES, TEMPLATES_BYTES));
+    this.writer = new Writer(shard, Heads.of(shard, scratch + TEMPLATES, TEMPLATES_BYTES));
     this.limits = {
       bodyBytes: limits.bodyBytes,
       connections: limits.connections,
@@ -250,6 +253,12 @@ function urlOf(hostname: string, port: number): string {
   return `http://${hostname.includes(':') ? `[${hostname}]` : hostname}:${port}/`;
 }
 
+/** Host and port of a server's own URL. A Unix socket has none, and a name that resolves need be none in a URL. */
+function authorityOf(url: string): string {
+  const withoutZone = url.replace(/%[^\]]*/, '');
+  return !url.startsWith('unix:') && URL.canParse(withoutZone) ? new URL(withoutZone).host : 'localhost';
+}
+
 export interface Server {
   readonly port: number;
   readonly hostname: string;
@@ -314,7 +323,7 @@ export async function serve(options: ServeOptions): Promise<Server> {
   try {
     const address = await resolveAddress(hostname);
     bound = await shard.host.listen({ address, port, backlog, reusePort, isFirst: shard.index === 0 });
-    server = new ServerShard(shard, bound, options);
+    server = new ServerShard(shard, bound, urlOf(hostname, bound.port), options);
   } catch (error) {
     await own?.close();
     throw error;

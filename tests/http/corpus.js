@@ -12,6 +12,8 @@ import {
   HTTP_1_0,
   KEEP_ALIVE,
   METHODS,
+  ODD_HOST,
+  ODD_TARGET,
   UPGRADE,
 } from './wasm.js';
 
@@ -41,6 +43,30 @@ const methods = METHODS.slice(1).map((method, index) => {
   return [`${method} ${target} HTTP/1.1\r\n${H}\r\n`, { methodId: index + 1 }, 'RFC 9110 9: the methods'];
 });
 
+// biome-ignore format: lists of words
+export const HOSTS_PLAIN = [
+  'a', 'test', 'a-b.c_d', '127.0.0.1:8080', '0.0.0.0', '255.255.255.255:1', 'a:65535', '1.2.3.4.com', '-', '_',
+  'a..b', '.a', 'xn-a', '1a.b', `${'a'.repeat(70)}.${'b'.repeat(300)}`, `${'0'.repeat(16)}.c`, 'a.b.c.d.e.f.g.h',
+];
+// biome-ignore format: lists of words
+export const HOSTS_ODD = [
+  'A', 'a,b', 'a~', 'a%41', '%zz', 'a.', '.', '..', 'a:', 'a:80', 'a:080', 'a:0', 'a:08', '1', '1.', '1.2.3',
+  '1.2.3.4.5', '256.0.0.1', '01.2.3.4', '1.2.3.04', '1.2.3.4.', '0x7f.1', '1.2.3.0x4', 'a.0x', 'a.08', 'a.1b',
+  'xn--a', 'a.xn--a', 'a--b', 'a\'b', 'a!$&()*+;=', '[::1]', '[::1]:8080', '[:::]', '[1.2.3.4]',
+  '[::ffff:1.2.3.4]:80', `${'a'.repeat(15)}--b`, `${'a'.repeat(16)}.1`,
+];
+// biome-ignore format: lists of words
+export const TARGETS_PLAIN = [
+  '/', '//', '//evil/x', '/a/b.c/d..e?f', '/a..', '/a.', "/-._~!$&()*+,;=:@%/a?-._~!$&()*+,;=:@%/?[]|", '/a%20b%2F',
+  '/?', '/??', `/${'a'.repeat(14)}/b`, `/${'a'.repeat(300)}`,
+];
+// biome-ignore format: lists of words
+export const TARGETS_ODD = [
+  '/.', '/..', '/a/../b', '/./', '/.well-known/x', '/%2e', '/%2E./a', '/a/%41', '/a\\b', '/\\evil/x', '/a"', '/<',
+  '/>', '/^', '/`', '/{', '/}', "/'", "/?'", '/?a="', '/?<>', `/${'a'.repeat(14)}/../b`, `/${'a'.repeat(15)}/./b`,
+  `/${'a'.repeat(30)}"`, '/?/../',
+];
+
 export const ACCEPTED = [
   ...methods,
   ['GET / HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n', { flags: BASE | DONE, targetStart: 4, targetEnd: 5 }, 'plain'],
@@ -60,14 +86,34 @@ export const ACCEPTED = [
   [`GET /${'x'.repeat(29)} HTTP/1.0\r\n\r\n`, { pathEnd: 34, targetEnd: 34 }, 'more than one vector of 16 bytes'],
   ['GET /?a?b HTTP/1.0\r\n\r\n', { pathEnd: 5, targetEnd: 9 }, 'RFC 3986 3.4: the query may hold ?'],
   ['GET /"<>[]\\^`{|} HTTP/1.0\r\n\r\n', { targetEnd: 16 }, 'what browsers leave as it is'],
-  ['OPTIONS * HTTP/1.1\r\nHost:\r\n\r\n', { methodId: 7, flags: BASE | DONE }, 'RFC 9112 3.2.4, 3.2: an empty Host'],
+  [`OPTIONS * HTTP/1.1\r\n${H}\r\n`, { methodId: 7, flags: BASE | ODD_TARGET | DONE }, 'RFC 9112 3.2.4'],
   ['GET http://a HTTP/1.0\r\n\r\n', { pathEnd: 12 }, 'RFC 9112 3.2.2: absolute-form'],
   ['GET HTTPS://[::1]:8443/x?y HTTP/1.0\r\n\r\n', { pathEnd: 24, targetEnd: 26 }, 'RFC 9112 3.2.2'],
   ['GET http://a:80?q HTTP/1.0\r\n\r\n', { pathEnd: 15 }, 'RFC 3986 3: an empty path'],
   ['CONNECT [::ffff:10.0.0.1]:443 HTTP/1.0\r\n\r\n', { methodId: 6 }, 'RFC 9112 3.2.3: authority-form'],
   [`GET / HTTP/1.1\r\nHost: [${'0123:'.repeat(9)}]\r\n\r\n`, { headerCount: 1 }, 'an address of 45 bytes'],
-  ['GET / HTTP/1.1\r\nHost: a,b\r\n\r\n', { headerCount: 1 }, 'RFC 3986 3.2.2: a comma may be in a reg-name'],
-  ['GET / HTTP/1.1\r\nHOST:\ta.b-c_d~%41:65535 \t\r\n\r\n', { flags: BASE | DONE }, 'RFC 9110 7.2, 5.6.3'],
+  ['GET / HTTP/1.1\r\nHOST:\ta.b-c_d:65535 \t\r\n\r\n', { flags: BASE | DONE }, 'RFC 9110 7.2, 5.6.3'],
+  ...HOSTS_PLAIN.map((host) => [
+    `GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`,
+    { flags: BASE | DONE },
+    'written as the URL standard writes it',
+  ]),
+  ...HOSTS_ODD.map((host) => [
+    `GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`,
+    { flags: BASE | ODD_HOST | DONE },
+    'RFC 9110 7.2: for a URL parser to decide',
+  ]),
+  ...TARGETS_PLAIN.map((target) => [`GET ${target} HTTP/1.1\r\n${H}\r\n`, { flags: BASE | DONE }, 'a plain target']),
+  ...TARGETS_ODD.map((target) => [
+    `GET ${target} HTTP/1.1\r\n${H}\r\n`,
+    { flags: BASE | ODD_TARGET | DONE },
+    'a target that the URL standard may write otherwise',
+  ]),
+  ...['http://a', 'http://A.B/', 'https://[::1]:80/x'].map((target) => [
+    `GET ${target} HTTP/1.1\r\n${H}\r\n`,
+    { flags: BASE | ODD_TARGET | ODD_HOST | DONE },
+    'RFC 9112 3.2.2: absolute-form has a host of its own',
+  ]),
   [get('X:\r\nY: \t \r\nZ:\x80\xff\t!~\r\n'), { headerCount: 4 }, 'RFC 9110 5.5: what a value may hold'],
   [get('Connection: close\r\n'), { flags: CLOSE | HAS_HOST | DONE }, 'RFC 9112 9.6'],
   [get('Connection: foo,, cLoSe ,bar\r\n'), { flags: CLOSE | HAS_HOST | DONE }, 'RFC 9110 5.6.1, 7.6.1'],
@@ -142,11 +188,23 @@ export const REFUSED = [
   ['GET / HTTP/1.1\r\n\r\n', -400, 'RFC 9112 3.2: no Host'],
   [get('host: a\r\n'), -400, 'RFC 9112 3.2: two of them'],
   ['GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n', -400, 'RFC 9112 3.2: two of them'],
-  ...['a b', 'a/b', 'u@a', '[::1', '[]', '[::1]x', '[::g]', 'a:b', 'a:999999', 'a:65536', 'a\xe9'].map((host) => [
-    `GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`,
-    -400,
-    'RFC 9110 7.2',
-  ]),
+  ...[
+    '',
+    ' \t ',
+    ':',
+    ':80',
+    'a b',
+    'a/b',
+    'u@a',
+    '[::1',
+    '[]',
+    '[::1]x',
+    '[::g]',
+    'a:b',
+    'a:999999',
+    'a:65536',
+    'a\xe9',
+  ].map((host) => [`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`, -400, 'RFC 9110 7.2']),
   [`GET / HTTP/1.1\r\nHost: [${'0123:'.repeat(9)}0]\r\n\r\n`, -400, 'longer than any address'],
   [get(' folded\r\n'), -400, 'RFC 9112 5.2: no folding'],
   [get('X: a\r\n\tb\r\n'), -400, 'RFC 9112 5.2: no folding'],
@@ -168,17 +226,21 @@ export const REFUSED = [
   [get('Transfer-Encoding: chunked\r\nContent-Length: 5\r\n'), -400, 'RFC 9112 6.3, 11.2: smuggling'],
   [get('Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n'), -400, 'RFC 9112 7: chunked once'],
   ['POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n', -400, 'RFC 9112 6.1: not in 1.0'],
-  ...[
-    '',
-    'gzip',
-    'gzip, chunked',
-    'chunked, chunked',
-    'chunked;q=1',
-    'xchunked',
-    'chunke',
-    '"chunked"',
-    'identity',
-  ].map((value) => [get(`Transfer-Encoding: ${value}\r\n`), -501, 'RFC 9112 6.1: an unknown coding']),
+  ...['', ',', 'gzip', 'chunked, gzip', 'chunked, chunked', 'gzip, chunked, chunked', 'chunked;q=1', 'xchunked'].map(
+    (value) => [get(`Transfer-Encoding: ${value}\r\n`), -400, 'RFC 9112 6.3: it does not end in chunked, once'],
+  ),
+  ...['chunke', '"chunked"', 'identity', ', chunked', 'gzip,, chunked', 'gzip, chunked,', '"a", chunked'].map(
+    (value) => [
+      get(`Transfer-Encoding: ${value}\r\n`),
+      -400,
+      'RFC 9112 6.3: it does not end in chunked, or is no list of codings',
+    ],
+  ),
+  ...['gzip, chunked', 'x;y="z",\tgzip ,CHUNKED'].map((value) => [
+    get(`Transfer-Encoding: ${value}\r\n`),
+    -501,
+    'RFC 9112 6.1: an unknown coding',
+  ]),
   [get('Expect: 100\r\n'), -417, 'RFC 9110 10.1.1'],
   [get('Expect: 100-continue, x=y\r\n'), -417, 'RFC 9110 10.1.1'],
   ['GET / HTTP/1.0\r\nExpect: x\r\n\r\n', -417, 'RFC 9110 10.1.1'],

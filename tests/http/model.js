@@ -11,6 +11,8 @@ import {
   HTTP_1_0,
   KEEP_ALIVE,
   METHODS,
+  ODD_HOST,
+  ODD_TARGET,
   UPGRADE,
 } from './wasm.js';
 
@@ -18,8 +20,10 @@ const METHOD = /[!#$%&'*+\-.^_`|~0-9A-Za-z]*/y;
 const NAME = /[!#$%&'*+\-.^_`|~0-9A-Za-z]*/y;
 const TARGET = /[!-~]*/y;
 const VALUE = /[\t -~\x80-\xff]*/y;
-const AUTHORITY = /^(\[[0-9a-f:.]{2,45}\]|[\w\-.~!$&'()*+,;=%]*)(:[0-9]{0,5})?$/i;
-const ABSOLUTE = /^https?:\/\/([^/?:][^/?]*)([/?].*)?$/i;
+const AUTHORITY = /^(\[[0-9a-f:.]{2,45}\]|[\w\-.~!$&'()*+,;=%]+)(:[0-9]{0,5})?$/i;
+const ABSOLUTE = /^https?:\/\/([^/?]+)([/?].*)?$/i;
+const PLAIN_AUTHORITY = /^((?:[0-9]{1,3}\.){3}[0-9]{1,3}|(?:[a-z0-9._-]*\.)?[a-z_-][a-z0-9_-]*)(:[1-9][0-9]*)?$/;
+const PLAIN_TARGET = /^[\w\-.~!$&()*+,;=:@%/?[\]|]+$/;
 const METHOD_BYTES_MAX = 24;
 
 class Refusal extends Error {
@@ -67,7 +71,17 @@ function isAuthority(text, needPort) {
   const match = AUTHORITY.exec(text);
   if (match === null) return false;
   const port = Number((match[2] ?? ':').slice(1));
-  return port <= 65535 && (!needPort || (match[1] !== '' && port > 0));
+  return port <= 65535 && (!needPort || port > 0);
+}
+
+/** Whether a URL parser has to look at it. */
+function isOddHost(text) {
+  const match = PLAIN_AUTHORITY.exec(text);
+  if (match === null || text.includes('--') || match[2] === ':80') return true;
+  const [, name] = match;
+  return (
+    /[0-9]$/.test(name) && /^[0-9.]+$/.test(name) && name.split('.').some((n) => n !== String(Number(n)) || n > 255)
+  );
 }
 
 function isTarget(method, target) {
@@ -89,11 +103,20 @@ function readVersion(reader) {
   return version;
 }
 
+/** Whether it is a list of codings of which the last one, and no other, is "chunked". */
+function endsInChunked(value) {
+  const codings = value.split(',').map((coding) => coding.replace(/^[\t ]+|[\t ]+$/g, '').toLowerCase());
+  return (
+    codings.indexOf('chunked') === codings.length - 1 && codings.every((coding) => /^[!#$%&'*+\-.^`|~\w]/.test(coding))
+  );
+}
+
 function applyField(head, name, value) {
   switch (name) {
     case 'host':
       if (head.host !== undefined || !isAuthority(value, false)) refuse(400);
       head.host = value;
+      if (isOddHost(value)) head.flags |= ODD_HOST;
       break;
     case 'expect':
       if (value.toLowerCase() !== '100-continue') refuse(417);
@@ -111,7 +134,7 @@ function applyField(head, name, value) {
       break;
     case 'transfer-encoding':
       if (head.version === '1.0' || head.length !== undefined || head.chunked) refuse(400);
-      if (value.toLowerCase() !== 'chunked') refuse(501);
+      if (value.toLowerCase() !== 'chunked') refuse(endsInChunked(value) ? 501 : 400);
       head.chunked = true;
       break;
   }
@@ -164,6 +187,8 @@ function readHead(text, limits) {
   if (target.length > limits.targetBytes) refuse(414);
   if (reader.peek() !== ' ' || target === '' || !isTarget(method, target)) refuse(400);
   reader.at++;
+  if (!target.startsWith('/') || !PLAIN_TARGET.test(target) || /\/[.%]/.test(target)) head.flags |= ODD_TARGET;
+  if (/^[^/*]/.test(target)) head.flags |= ODD_HOST;
 
   head.version = readVersion(reader);
   reader.expect('\r\n');

@@ -1,7 +1,8 @@
 // The HTTP server as a client sees it: its answers. server-requests.test.js is about requests and connections,
-// server-bad-input.test.js about clients that misbehave, server-shutdown.test.js about the end.
+// server-url.test.js about their URLs, server-bad-input.test.js about clients that misbehave, server-shutdown.test.js
+// about the end.
 
-import { Response as FeatherResponse } from 'featherstar/http';
+import { Response as FeatherResponse, serve } from 'featherstar/http';
 import * as assert from 'uvu/assert';
 import { hosts } from '../support/hosts.js';
 import { Client, get, post, until } from '../support/http.js';
@@ -160,25 +161,6 @@ for (const host of hosts()) {
     });
   });
 
-  rig.check('url, path and target forms', async () => {
-    const seen = [];
-    const note = (request) => {
-      seen.push([request.url, request.path]);
-      return new FeatherResponse('');
-    };
-    await rig.answerOf(note, 'GET /a/b?c=d HTTP/1.1\r\nHost: example.org:81\r\n\r\n');
-    await rig.answerOf(note, 'GET http://example.net/x?y HTTP/1.1\r\nHost: example.net\r\n\r\n');
-    await rig.answerOf(note, 'OPTIONS * HTTP/1.1\r\nHost: example.org:81\r\n\r\n');
-    await rig.answerOf(note, 'GET / HTTP/1.0\r\n\r\n');
-    assert.equal(seen, [
-      ['http://example.org:81/a/b?c=d', '/a/b'],
-      ['http://example.net/x?y', 'http://example.net/x'],
-      ['http://example.org:81', '*'],
-      ['http://localhost/', '/'],
-    ]);
-    for (const [url] of seen) new URL(url);
-  });
-
   rig.check('a request is an instance of the web Request, and has all that one has', async () => {
     const blank = new Request('http://localhost/');
     const own = new Set(['method', 'url', 'headers', 'signal']);
@@ -260,6 +242,37 @@ for (const host of hosts()) {
     assert.equal([told.headers.connection, told.text], ['close', 'bye']);
     assert.is((await client.rest()).length, 0);
     client.destroy();
+  });
+
+  rig.check('more kinds of answers than there are templates: each gets its own head, over and over', async () => {
+    rig.handler = (request) => {
+      const [, status, type] = request.path.split('/');
+      return new FeatherResponse('x', { status: Number(status), headers: { 'content-type': `text/${type}` } });
+    };
+    const client = await Client.open(rig.server.port);
+    for (let round = 0; round < 2; round++) {
+      for (let i = 0; i < 300; i++) {
+        const [status, type] = [200 + (i % 3), `kind-${i}`];
+        const answer = await client.ask(get(`/${status}/${type}`));
+        assert.equal([answer.status, answer.headers['content-type'], answer.text], [status, `text/${type}`, 'x']);
+        assert.match(answer.headers.date, HTTP_DATE);
+        assert.is((await client.ask(get('/200/always'))).headers['content-type'], 'text/always');
+      }
+    }
+    client.destroy();
+  });
+
+  rig.check('two servers on one shard: the heads of one are not those of the other', async () => {
+    const other = await serve({ fetch: () => new FeatherResponse('b', { status: 202 }), hostname: '127.0.0.1' });
+    rig.handler = () => new FeatherResponse('a', { status: 201 });
+    const [client, second] = [await Client.open(rig.server.port), await Client.open(other.port)];
+    for (let i = 0; i < 3; i++) {
+      assert.is((await client.ask(get())).status, 201);
+      assert.is((await second.ask(get())).status, 202);
+    }
+    client.destroy();
+    second.destroy();
+    await other.close();
   });
 
   // --- bodies of the answer ------------------------------------------------------------------------------------------

@@ -19,6 +19,8 @@ export const UPGRADE = 32;
 export const CLOSE = 64;
 export const HAS_HOST = 128;
 export const DONE = 256;
+export const ODD_TARGET = 512;
+export const ODD_HOST = 1024;
 
 export const METHODS = ['', 'GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH'];
 export const DEFAULT_LIMITS = { headBytes: 16384, headerCount: 100, targetBytes: 8192 };

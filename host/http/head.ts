@@ -1,0 +1,101 @@
+// The head of a request as text. The parser has checked it and knows where things lie; here it is cut, and only where
+// somebody asks.
+
+/** Where things lie in the head's text. */
+export interface Head {
+  /** The text that holds the head; it may hold others. */
+  text: string;
+  /** Where the head begins in it; the offsets below count from here. */
+  start: number;
+  /** Of the parser, assembly/http/connection.ts#Flag. */
+  flags: number;
+  methodId: number;
+  methodStart: number;
+  methodEnd: number;
+  targetStart: number;
+  targetEnd: number;
+  pathEnd: number;
+  headersStart: number;
+  headEnd: number;
+  /** Once it was parsed. */
+  url: URL | undefined;
+}
+
+export interface Addressed {
+  /** The host of a request that names none (HTTP/1.0): the server's own address. */
+  readonly serverAuthority: string;
+}
+
+export const ODD_TARGET = 512; // flags
+export const ODD_HOST = 1024;
+
+const HTAB = 0x09;
+const SP = 0x20;
+
+/** `text` from `start` to `end` without the spaces and tabs around it. (trim() takes more: 0xA0 is a letter here.) */
+function trimmed(text: string, start: number, end: number): string {
+  let from = start;
+  let to = end;
+  while (from < to && isSpace(text.charCodeAt(from))) from++;
+  while (to > from && isSpace(text.charCodeAt(to - 1))) to--;
+  return text.slice(from, to);
+}
+
+function isSpace(code: number): boolean {
+  return code === SP || code === HTAB;
+}
+
+export function eachField(head: Head, visit: (name: string, value: string) => void): void {
+  const { text, start, headersStart, headEnd } = head;
+  const end = start + headEnd - 2; // the empty line
+  for (let line = start + headersStart; line < end; ) {
+    const colon = text.indexOf(':', line);
+    const stop = text.indexOf('\r\n', colon);
+    visit(text.slice(line, colon), trimmed(text, colon + 1, stop));
+    line = stop + 2;
+  }
+}
+
+/** All values of a field, joined by commas; undefined if it is absent. `name` in lower case. */
+export function fieldOf(head: Head, name: string): string | undefined {
+  let found: string | undefined;
+  eachField(head, (key, value) => {
+    if (key.length === name.length && key.toLowerCase() === name)
+      found = found === undefined ? value : `${found}, ${value}`;
+  });
+  return found;
+}
+
+function targetOf({ text, start, targetStart, targetEnd }: Head): string {
+  return text.slice(start + targetStart, start + targetEnd);
+}
+
+function originOf(head: Head, server: Addressed): string {
+  return `http://${fieldOf(head, 'host') ?? server.serverAuthority}`;
+}
+
+/** The URL as text. Most are written in the head as the URL standard writes them; the others are parsed, once. */
+export function hrefOf(head: Head, server: Addressed): string {
+  if ((head.flags & (ODD_TARGET | ODD_HOST)) !== 0) return urlOf(head, server).href;
+  return `${originOf(head, server)}${targetOf(head)}`;
+}
+
+/** The path as it is in the URL. */
+export function pathOf(head: Head, server: Addressed): string {
+  if ((head.flags & ODD_TARGET) !== 0) return urlOf(head, server).pathname;
+  const { text, start, targetStart, pathEnd } = head;
+  return text.slice(start + targetStart, start + pathEnd);
+}
+
+/** The URL of the request (RFC 9112 3.3). Throws TypeError if its host, or that of the target, is none. */
+export function urlOf(head: Head, server: Addressed): URL {
+  head.url ??= parse(targetOf(head), originOf(head, server));
+  return head.url;
+}
+
+function parse(target: string, origin: string): URL {
+  if (target.startsWith('/')) return new URL(origin + target);
+  const url = new URL(origin); // a Host that is none is refused beside an absolute target, too
+  // A connection in plain text is http, whatever the client calls it.
+  return target === '*' ? url : new URL(`http${target.slice(target.indexOf(':'))}`);
+}
