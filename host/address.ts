@@ -2,14 +2,14 @@
 
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
-import { FeatherstarError, optionError } from './errors.js';
+import { optionError, resolveError } from './errors.js';
 import { findShard } from './shard.js';
 
 const AF_INET = 2;
 const AF_INET6 = 10;
 const UNIX_PATH_MAX = 107;
 
-/** A numeric address or `unix:/path` as it is; a name by the host, if it has names of its own, or the system. */
+/** A numeric address or `unix:/path` as it is; a name by the host, if it has names of its own, or the system. Rejects DNS. */
 export async function resolveAddress(hostname: string): Promise<string> {
   if (hostname.startsWith('unix:') || isIP(hostname) !== 0) return hostname;
   const { host } = findShard() ?? {};
@@ -17,7 +17,7 @@ export async function resolveAddress(hostname: string): Promise<string> {
   try {
     return (await lookup(hostname)).address;
   } catch (cause) {
-    throw new FeatherstarError('FEATHERSTAR_OPTION', `hostname ${hostname} cannot be resolved`, { cause });
+    throw resolveError(hostname, cause);
   }
 }
 

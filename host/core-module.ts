@@ -132,8 +132,21 @@ export function planShardBytes(shardCount: number, limits: Limits): number {
   return readHeader(sketchOf(shardCount, limits).sketch).shardBytes;
 }
 
+/** A memory of so many pages that all threads share, and that never grows. Throws FEATHERSTAR_MEMORY. */
+export function sharedMemory(pages: number): WebAssembly.Memory {
+  try {
+    return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  } catch (cause) {
+    const text =
+      `no shared memory of ${pages * PAGE_BYTES} bytes can be had: ${(cause as Error).message}. Raise the limit of ` +
+      'addresses (ulimit -v: V8 reserves about 10 GiB for each memory, however small), or lower shards, ' +
+      'memoryPerShard, sharedBytes or limits';
+    throw new FeatherstarError('FEATHERSTAR_MEMORY', text, { cause });
+  }
+}
+
 function sketchOf(shardCount: number, limits: Limits): { sketch: WebAssembly.Memory; pages: number } {
-  const sketch = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+  const sketch = sharedMemory(1);
   writeLimits(sketch, shardCount, limits);
   const pages = planIn(sketch);
   if (pages === 0)
@@ -157,7 +170,7 @@ export function makeMemory(
   sharedBytes = 0,
 ): { memory: WebAssembly.Memory; header: Header } {
   const pages = sketchOf(shardCount, limits).pages + (shardCount * sharedBytes) / PAGE_BYTES;
-  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  const memory = sharedMemory(pages);
   writeLimits(memory, shardCount, limits);
   planIn(memory);
   const header = readHeader(memory);

@@ -1,10 +1,15 @@
 // Every error that featherstar makes. Match on `code`; texts may change. docs/errors.md lists them.
 
+import { errnoName, errnoText } from './errno.js';
+
+export { errnoName } from './errno.js';
+
 const brand = Symbol.for('featherstar.error');
 
 export type ErrorCode =
   | 'FEATHERSTAR_OPTION' // an option is missing, of the wrong type or outside its limits
   | 'FEATHERSTAR_HOST' // the host that was asked for cannot be had here
+  | 'FEATHERSTAR_MEMORY' // the process may not have the shared memory that the shards need
   | 'FEATHERSTAR_MODULE' // the shard module cannot be loaded, or has no such function
   | 'FEATHERSTAR_NO_SHARD' // called in a thread that is no shard
   | 'FEATHERSTAR_FULL' // a table or pool is full
@@ -16,6 +21,7 @@ export type ErrorCode =
   | 'FEATHERSTAR_TIMEOUT' // it took longer than it was given
   | 'FEATHERSTAR_CODEC' // a value cannot be sent to another shard
   | 'FEATHERSTAR_SYSTEM' // the kernel said no; errno and syscall are set
+  | 'FEATHERSTAR_DNS' // a hostname has no address, or the resolver does not say
   | 'FEATHERSTAR_BODY' // a request's body broke off or is too large
   | 'FEATHERSTAR_SIMULATION' // a simulated program failed, or left the simulation
   | 'FEATHERSTAR_INTERNAL'; // a defect of featherstar: please report it
@@ -50,74 +56,23 @@ export class FeatherstarError extends Error {
   }
 }
 
-/** Cause and remedy of each errno that users meet. Names are Linux's; see errno(3). */
-const ERRNO: Record<number, readonly [name: string, text: string]> = {
-  1: [
-    'EPERM',
-    'not permitted: a seccomp filter (Docker and Kubernetes have one) or kernel.io_uring_disabled forbids it',
-  ],
-  2: ['ENOENT', 'no such file or directory'],
-  4: ['EINTR', 'interrupted by a signal; the next turn goes on'],
-  5: ['EIO', 'input/output error of the device'],
-  6: ['ENXIO', 'no such device, or nobody reads from the pipe'],
-  9: ['EBADF', 'the file slot is not granted or is closed'],
-  11: ['EAGAIN', 'not now; try again'],
-  12: ['ENOMEM', 'not enough memory, or RLIMIT_MEMLOCK (ulimit -l) is too low for the ring'],
-  13: ['EACCES', 'permission denied: ports below 1024 need CAP_NET_BIND_SERVICE'],
-  14: ['EFAULT', 'the buffer lies outside linear memory'],
-  16: ['EBUSY', 'busy'],
-  17: ['EEXIST', 'exists already, or the ring belongs to another thread'],
-  18: ['EXDEV', 'the path leads out of its directory, or to another file system'],
-  20: ['ENOTDIR', 'not a directory'],
-  21: ['EISDIR', 'a directory'],
-  22: ['EINVAL', 'invalid argument, or the kernel is too old (io_uring needs 6.1)'],
-  23: ['ENFILE', 'the system has too many open files'],
-  24: ['EMFILE', 'this process has too many open files (ulimit -n), or the shard too many directories'],
-  26: ['ETXTBSY', 'a program that runs cannot be written to'],
-  27: ['EFBIG', 'the file is too large'],
-  28: ['ENOSPC', 'no space left on the device'],
-  29: ['ESPIPE', 'a pipe or socket, which has no positions'],
-  30: ['EROFS', 'the file system cannot be written to'],
-  32: ['EPIPE', 'the peer has closed its reading side'],
-  36: ['ENAMETOOLONG', 'the name is too long'],
-  38: ['ENOSYS', 'the kernel has no io_uring, or a seccomp filter hides it'],
-  39: ['ENOTEMPTY', 'the directory is not empty'],
-  40: ['ELOOP', 'a link, or too many of them'],
-  88: ['ENOTSOCK', 'not a socket'],
-  90: ['EMSGSIZE', 'the datagram is too long'],
-  95: ['EOPNOTSUPP', 'not supported by this kernel'],
-  97: ['EAFNOSUPPORT', 'address family not supported (is IPv6 off?)'],
-  98: ['EADDRINUSE', 'the address is in use by another server'],
-  99: ['EADDRNOTAVAIL', 'the address is not one of this machine'],
-  101: ['ENETUNREACH', 'no route to that network'],
-  103: ['ECONNABORTED', 'the connection was aborted'],
-  104: ['ECONNRESET', 'the peer reset the connection'],
-  105: ['ENOBUFS', 'no receive buffer is free'],
-  110: ['ETIMEDOUT', 'timed out'],
-  111: ['ECONNREFUSED', 'nobody listens there'],
-  113: ['EHOSTUNREACH', 'no route to the host'],
-  122: ['EDQUOT', 'no space is left of the quota'],
-  125: ['ECANCELED', 'cancelled'],
-};
-
-export function errnoName(errno: number): string {
-  return ERRNO[Math.abs(errno)]?.[0] ?? `errno ${Math.abs(errno)}`;
-}
-
-export function errnoText(errno: number): string {
-  const entry = ERRNO[Math.abs(errno)];
-  return entry === undefined ? `errno ${Math.abs(errno)}` : `${entry[0]}: ${entry[1]}`;
-}
-
 /** The kernel's no. `errno` may have either sign; it is kept negative, as Node does. */
 export function systemError(syscall: string, errno: number, what = ''): FeatherstarError {
   const negative = -Math.abs(errno);
   const subject = what === '' ? syscall : `${syscall} ${what}`;
-  return new FeatherstarError('FEATHERSTAR_SYSTEM', `${subject}: ${errnoText(negative)}`, {
+  return new FeatherstarError('FEATHERSTAR_SYSTEM', `${subject}: ${errnoText(negative, syscall, what)}`, {
     errno: negative,
     syscall,
     errnoName: errnoName(negative),
   });
+}
+
+/** `cause`: what the system's resolver said; its code says whether there is no such name or it did not answer. */
+export function resolveError(hostname: string, cause?: unknown): FeatherstarError {
+  const code = (cause as NodeJS.ErrnoException | undefined)?.code ?? 'ENOTFOUND';
+  const why = code === 'EAI_AGAIN' ? 'the resolver does not answer; try again' : 'there is no such name';
+  const text = `hostname ${hostname} cannot be resolved: ${code}: ${why}`;
+  return new FeatherstarError('FEATHERSTAR_DNS', text, { cause, syscall: 'getaddrinfo', errnoName: code });
 }
 
 export function optionError(name: string, value: unknown, wanted: string): FeatherstarError {

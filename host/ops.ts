@@ -46,8 +46,8 @@ function checked(index: number): number {
 }
 
 /** What an operation ended with. */
-export function operationError(syscall: string, result: number): FeatherstarError {
-  return result === Code.FULL ? fullError('operations') : systemError(syscall, result);
+export function operationError(syscall: string, result: number, what = ''): FeatherstarError {
+  return result === Code.FULL ? fullError('operations') : systemError(syscall, result, what);
 }
 
 /** Accepts connections until cancelled: one event each, with the new file slot as its result. */

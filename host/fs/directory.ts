@@ -255,7 +255,7 @@ export class Directory {
         const piece = new Uint8Array(Math.min(maxBytes - bytes + 1, bytes === 0 ? 4096 : 65_536));
         const count = await file.read(piece, { signal });
         bytes += count;
-        if (bytes > maxBytes) throw systemError(`read ${file.path}`, EFBIG);
+        if (bytes > maxBytes) throw systemError('read', EFBIG, file.path);
         pieces.push(piece.subarray(0, count));
         if (count < piece.length) return Buffer.concat(pieces);
       }

@@ -126,7 +126,7 @@ export class File {
       done: (written) => written,
       onAbandoned: this.#onAbandoned,
     });
-    if (count === 0) throw systemError(`write ${this.path}`, EIO); // it would never end
+    if (count === 0) throw systemError('write', EIO, this.path); // it would never end
     return count;
   }
 

@@ -168,7 +168,7 @@ class Operation<T> implements Owner, AbortListener {
     this.#shard.unregister(this.#id);
     this.#settle();
     try {
-      if (result < 0) this.#reject(operationError(`${job.syscall} ${job.what}`, result));
+      if (result < 0) this.#reject(operationError(job.syscall, result, job.what));
       else if (isWanted) this.#resolve(job.done(result));
       else job.undo?.(result);
     } catch (error) {

@@ -1,7 +1,8 @@
 // Picks the host and says why. The ladder: FEATHERSTAR_HOST or the option, if given, is final (asking for uring where
 // it cannot be had is an error); otherwise uring where it works, else portable.
 
-import { errnoText, FeatherstarError, optionError } from '../errors.js';
+import { errnoText } from '../errno.js';
+import { FeatherstarError, optionError } from '../errors.js';
 import type { HostFactory, HostName, Windows } from './host.js';
 import { PortableHost } from './portable.js';
 import { loadAddon, UringHost } from './uring.js';
@@ -29,7 +30,7 @@ export function uringObstacle(): string | undefined {
     if (code === 'MODULE_NOT_FOUND') return `no addon for linux-${process.arch}: none in the package, none was built`;
     return `the addon cannot be loaded: ${code ?? message.split('\n', 1)[0]}`;
   }
-  return result < 0 ? `io_uring_setup: ${errnoText(result)}` : undefined;
+  return result < 0 ? `io_uring_setup: ${errnoText(result, 'io_uring_setup')}` : undefined;
 }
 
 /** `wanted`: the option; FEATHERSTAR_HOST in the environment outranks it. */

@@ -4,7 +4,7 @@
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { encodeAddress } from '../address.js';
-import { FeatherstarError, optionError } from '../errors.js';
+import { optionError, resolveError } from '../errors.js';
 import { currentShard } from '../shard.js';
 
 const AF_INET = 2;
@@ -24,7 +24,7 @@ async function resolve(host: string, family: 0 | 4 | 6): Promise<string> {
   try {
     return (await lookup(host, { family })).address;
   } catch (cause) {
-    throw new FeatherstarError('FEATHERSTAR_OPTION', `host ${host} cannot be resolved`, { cause });
+    throw resolveError(host, cause);
   }
 }
 

@@ -1,7 +1,7 @@
 // The machines of a simulated world: which shard is on which, what they are called, and between which of them the cable
 // is cut. Without names everything is one machine, whatever address is asked for.
 
-import { FeatherstarError, optionError } from '../errors.js';
+import { optionError, resolveError } from '../errors.js';
 import { isAny, isLoopback } from './sim-addresses.js';
 
 /** Nobody has this address. */
@@ -46,7 +46,7 @@ export class Machines {
     if (this.#names.length === 0 || name === 'localhost') return '127.0.0.1';
     const number = this.#names.indexOf(name);
     if (number >= 0) return `10.0.0.${number + 1}`;
-    throw new FeatherstarError('FEATHERSTAR_OPTION', `hostname ${name} cannot be resolved`);
+    throw resolveError(name);
   }
 
   /** The machine with that address, as seen from a machine; NOWHERE. */

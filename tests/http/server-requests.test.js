@@ -436,7 +436,7 @@ for (const host of hosts()) {
       await other.close();
     }
     const error = await rejection(serve({ fetch, hostname: 'no-such-name.invalid' }));
-    assert.is(error.code, 'FEATHERSTAR_OPTION');
+    assert.is(error.code, 'FEATHERSTAR_DNS');
   });
 
   rig.check('a Unix socket', async () => {

@@ -14,9 +14,9 @@ export class Program {
   #child;
   #ended;
 
-  /** Starts `node ...args`. */
-  constructor(args, env = {}) {
-    const child = spawn(process.execPath, args, { env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] });
+  /** Starts `node ...args`, or another program. */
+  constructor(args, env = {}, file = process.execPath) {
+    const child = spawn(file, args, { env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] });
     this.#child = child;
     running.add(child);
     child.stdout.setEncoding('utf8').on('data', (text) => {
