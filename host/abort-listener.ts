@@ -1,20 +1,35 @@
-// Listening to AbortSignals. However many wait for the abort of one signal, it has one listener: Node warns of a leak
-// from eleven on, and a signal that a thousand calls share is no leak.
+// Listening to AbortSignals: the one way in this library. However many wait for the abort of one signal, it has one
+// listener of the platform's: Node warns of a leak from eleven on, and a signal that a thousand waits share is no leak.
 
 export interface AbortListener {
   onSignal(signal: AbortSignal): void;
 }
 
-const all = new WeakMap<AbortSignal, Set<AbortListener>>();
+/** A function, or an object that needs no closure. */
+type Listener = AbortListener | (() => void);
 
+const all = new WeakMap<AbortSignal, Set<Listener>>();
+
+// As with the platform's own listeners: one that another one takes back in mid-way is not told any more, and one that
+// throws does not keep the others from being told.
 function onAbort(this: AbortSignal): void {
   const listeners = all.get(this);
+  for (const listener of listeners ?? []) {
+    try {
+      if (typeof listener === 'function') listener();
+      else listener.onSignal(this);
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+  }
   all.delete(this);
-  for (const listener of listeners ?? []) listener.onSignal(this);
 }
 
-/** Calls `listener.onSignal` when the signal aborts. The signal has not aborted yet. */
-export function listen(signal: AbortSignal, listener: AbortListener): void {
+/** Calls `listener` when the signal aborts. The signal has not aborted yet; undefined: nothing happens. */
+export function listen(signal: AbortSignal | undefined, listener: Listener): void {
+  if (signal === undefined) return;
   const listeners = all.get(signal);
   if (listeners !== undefined) listeners.add(listener);
   else {
@@ -23,8 +38,9 @@ export function listen(signal: AbortSignal, listener: AbortListener): void {
   }
 }
 
-/** Takes it back. The signal is then as it was before. */
-export function unlisten(signal: AbortSignal, listener: AbortListener): void {
+/** Takes it back. With the last one the signal is as it was before. */
+export function unlisten(signal: AbortSignal | undefined, listener: Listener): void {
+  if (signal === undefined) return;
   const listeners = all.get(signal);
   if (!listeners?.delete(listener) || listeners.size > 0) return;
   all.delete(signal);

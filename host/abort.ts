@@ -1,6 +1,7 @@
 // Aborting, as tasks and timers have it: a source that costs nothing until somebody looks at its signal, and the
 // question whether an error only says that one was aborted.
 
+import { listen, unlisten } from './abort-listener.js';
 import { FeatherstarError, optionError } from './errors.js';
 
 export interface AbortOptions {
@@ -66,10 +67,10 @@ export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal 
   try {
     const aborted = new Promise<never>((_, reject) => {
       onAbort = () => reject(signal.reason);
-      signal.addEventListener('abort', onAbort, { once: true });
+      listen(signal, onAbort);
     });
     return await Promise.race([promise, aborted]);
   } finally {
-    if (onAbort !== undefined) signal.removeEventListener('abort', onAbort);
+    if (onAbort !== undefined) unlisten(signal, onAbort);
   }
 }

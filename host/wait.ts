@@ -1,5 +1,6 @@
 // One wait on the wheel, of which everything in this library that takes time is made.
 
+import { type AbortListener, listen, unlisten } from './abort-listener.js';
 import { optionError } from './errors.js';
 import type { Owner, Shard } from './shard.js';
 
@@ -14,7 +15,7 @@ export function checkDelay(name: string, ms: number, least = 0): number {
  * Calls `resolve` after `delayNs`, never earlier, or `reject` when it is aborted or cancelled before. Its registration
  * ends with its event or its cancellation. Throws FULL.
  */
-export class Wait implements Owner {
+export class Wait implements Owner, AbortListener {
   readonly #shard: Shard;
   readonly #id: number;
   readonly #index: number;
@@ -43,24 +44,26 @@ export class Wait implements Owner {
       throw error;
     }
     this.#generation = shard.timerGeneration(this.#index);
-    signal?.addEventListener('abort', this.#onAbort, { once: true });
+    listen(signal, this);
   }
 
   onEvent(): void {
     this.#shard.unregister(this.#id);
     if (this.#isSettled) return; // cancelled after it had fired
     this.#isSettled = true;
-    this.#signal?.removeEventListener('abort', this.#onAbort);
+    unlisten(this.#signal, this);
     this.#resolve();
   }
 
-  readonly #onAbort = (): void => this.cancel(this.#signal?.reason);
+  onSignal(signal: AbortSignal): void {
+    this.cancel(signal.reason);
+  }
 
   /** Rejects, and takes the timer off the wheel. No effect once it is over. */
   cancel(reason: unknown): void {
     if (this.#isSettled) return;
     this.#isSettled = true;
-    this.#signal?.removeEventListener('abort', this.#onAbort);
+    unlisten(this.#signal, this);
     if (this.#shard.core.cancelTimer(this.#index, this.#generation) === 0) this.#shard.unregister(this.#id);
     this.#reject(reason);
   }

@@ -13,6 +13,7 @@
 
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { type AbortOptions, checkSignal } from '../abort.js';
+import { listen, unlisten } from '../abort-listener.js';
 import { type ErrorCode, FeatherstarError, optionError } from '../errors.js';
 import { runtime } from '../runtime/runtime.js';
 import { currentShard, type Owner, type Shard } from '../shard.js';
@@ -284,10 +285,10 @@ export class ForeignRuntime<M extends object = UntypedModule> {
           if (isSent) this.#port.postMessage({ type: 'abort', id: waiting.request.id } satisfies FromForeign);
           reject(signal?.reason);
         };
-        signal?.addEventListener('abort', onAbort, { once: true });
+        listen(signal, onAbort);
       });
     } finally {
-      if (onAbort !== undefined) signal?.removeEventListener('abort', onAbort);
+      if (onAbort !== undefined) unlisten(signal, onAbort);
     }
   };
 
@@ -362,11 +363,11 @@ export async function connectRuntime<M extends object = UntypedModule>(
       };
       port.once('message', onHello);
       port.once('close', onClose);
-      signal?.addEventListener('abort', onAbort, { once: true });
+      listen(signal, onAbort);
       cleanUp.push(() => {
         port.off('message', onHello);
         port.off('close', onClose);
-        signal?.removeEventListener('abort', onAbort);
+        unlisten(signal, onAbort);
       });
     });
   } finally {

@@ -7,6 +7,7 @@
 // is received, unless the receiver closes. Nothing waits behind a full buffer but its own sender.
 
 import { type AbortOptions, checkSignal, unlessAborted } from '../abort.js';
+import { listen, unlisten } from '../abort-listener.js';
 import { FeatherstarError, optionError } from '../errors.js';
 import { currentShard, type Owner, type Shard } from '../shard.js';
 import { ask } from './ask.js';
@@ -134,10 +135,10 @@ export class ShardChannel<T> implements Owner {
           this.#receives = this.#receives.filter((other) => other !== receive); // at once: no value may go to it
           reject(signal.reason);
         };
-        signal.addEventListener('abort', onAbort, { once: true });
+        listen(signal, onAbort);
       });
     } finally {
-      if (onAbort !== undefined) signal?.removeEventListener('abort', onAbort);
+      if (onAbort !== undefined) unlisten(signal, onAbort);
     }
   }
 

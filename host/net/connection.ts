@@ -9,6 +9,7 @@
 // Next: homes.ts.
 
 import { type AbortOptions, checkSignal } from '../abort.js';
+import { listen, unlisten } from '../abort-listener.js';
 import type { Calls } from '../calls/call.js';
 import { Code, errnoName, FeatherstarError, optionError } from '../errors.js';
 import { BUFFER_SHIFT, handOverFile, operationError, receive, shutdownWrites } from '../ops.js';
@@ -89,10 +90,10 @@ export class Connection implements Owner, Transport {
           this.#reader = undefined; // what the receive brings late waits for the next read
           reject(signal?.reason);
         };
-        signal?.addEventListener('abort', onAbort, { once: true });
+        listen(signal, onAbort);
       });
     } finally {
-      if (onAbort !== undefined) signal?.removeEventListener('abort', onAbort);
+      if (onAbort !== undefined) unlisten(signal, onAbort);
     }
   }
 
@@ -127,10 +128,10 @@ export class Connection implements Owner, Transport {
           this.#writers = this.#writers.filter((other) => other !== writer);
           reject(signal.reason);
         };
-        signal.addEventListener('abort', onAbort, { once: true });
+        listen(signal, onAbort);
       });
     } finally {
-      if (onAbort !== undefined) signal?.removeEventListener('abort', onAbort);
+      if (onAbort !== undefined) unlisten(signal, onAbort);
     }
   }
 

@@ -1,6 +1,7 @@
 // Listening on this shard.
 
 import { type AbortOptions, checkSignal } from '../abort.js';
+import { unlisten, listen as whenAborted } from '../abort-listener.js';
 import { checkAddress, resolveAddress } from '../address.js';
 import type { Calls } from '../calls/call.js';
 import { checkNames, FeatherstarError, optionError } from '../errors.js';
@@ -94,10 +95,10 @@ export class Listener implements Owner {
           this.#waiting = this.#waiting.filter((other) => other !== waiter);
           reject(signal.reason);
         };
-        signal.addEventListener('abort', onAbort, { once: true });
+        whenAborted(signal, onAbort);
       });
     } finally {
-      if (onAbort !== undefined) signal?.removeEventListener('abort', onAbort);
+      if (onAbort !== undefined) unlisten(signal, onAbort);
     }
   }
 

@@ -2,7 +2,7 @@
 
 import { setMaxListeners } from 'node:events';
 import type { Worker } from 'node:worker_threads';
-import { checkSignal } from '../abort.js';
+import { checkSignal, unlessAborted } from '../abort.js';
 import { Calls } from '../calls/call.js';
 import {
   type ArgumentsOf,
@@ -255,7 +255,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
       own.calls = new Calls(own, checked.shards);
       runtime = new Runtime<M>(own, checked, workers, pinning, startThread);
       setRuntime(runtime as unknown as WorkerRuntime); // for the module, as it loads
-      await abortable(introduce(own, workers.slice(1) as Worker[], checked), signal);
+      await unlessAborted(introduce(own, workers.slice(1) as Worker[], checked), signal);
       runtime.#begin();
       return runtime;
     } catch (error) {
@@ -360,21 +360,6 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
-  }
-}
-
-/** What `promise` ends with, or the signal's reason if that aborts first. */
-async function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
-  let onAbort = () => {};
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
-  });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
   }
 }
 

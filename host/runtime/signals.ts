@@ -3,6 +3,7 @@
 import { constants } from 'node:os';
 import { isMainThread } from 'node:worker_threads';
 import { type AbortOptions, checkSignal } from '../abort.js';
+import { listen, unlisten } from '../abort-listener.js';
 import { FeatherstarError, optionError } from '../errors.js';
 import { runtime } from './runtime.js';
 import type { SignalBoard, SignalListener, SignalName } from './signal-board.js';
@@ -45,11 +46,11 @@ export async function waitForSignal(names: readonly SignalName[], options: Abort
       names: checked,
       once: true,
       fn: (name) => {
-        signal?.removeEventListener('abort', onAbort);
+        unlisten(signal, onAbort);
         resolve(name);
       },
     };
-    signal?.addEventListener('abort', onAbort, { once: true });
+    listen(signal, onAbort);
     board.add(listener);
   });
 }

@@ -1,5 +1,6 @@
 // The seed's CancellationToken: an AbortController with parents and children, for whoever prefers that to signals.
 
+import { listen, unlisten } from '../abort-listener.js';
 import { FeatherstarError } from '../errors.js';
 import { checkFunction } from './wait-queue.js';
 
@@ -60,11 +61,11 @@ export class CancellationToken {
     return new Promise<T>((resolve, reject) => {
       const onAbort = () => reject(signal.reason);
       const end = (settle: () => void) => {
-        signal.removeEventListener('abort', onAbort);
+        unlisten(signal, onAbort);
         settle();
       };
       if (signal.aborted) onAbort();
-      else signal.addEventListener('abort', onAbort, { once: true });
+      else listen(signal, onAbort);
       if (typeof work === 'function' && signal.aborted) return;
       const start = async () => (typeof work === 'function' ? work(signal) : work);
       start().then(

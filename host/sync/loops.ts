@@ -2,6 +2,7 @@
 // what they reject with.
 
 import { checkSignal } from '../abort.js';
+import { listen, unlisten } from '../abort-listener.js';
 import { optionError } from '../errors.js';
 import { checkFunction, checkInteger } from './wait-queue.js';
 
@@ -79,7 +80,7 @@ class Loop<T> {
 
   async run(items: Items<T>, { signal }: LoopOptions): Promise<void> {
     const onAbort = () => this.#fail(signal?.reason, true);
-    signal?.addEventListener('abort', onAbort, { once: true });
+    listen(signal, onAbort);
     try {
       if (Symbol.asyncIterator in Object(items))
         await this.#takeAsync((items as AsyncIterable<T>)[Symbol.asyncIterator]());
@@ -88,7 +89,7 @@ class Loop<T> {
       this.#fail(error, true); // the iterable itself failed
     }
     while (this.#running !== 0) await this.#change();
-    signal?.removeEventListener('abort', onAbort);
+    unlisten(signal, onAbort);
     if (this.#failure !== undefined) throw this.#failure.error;
   }
 

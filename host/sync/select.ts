@@ -2,6 +2,7 @@
 // nothing of it runs in the background, and what a loser came to nevertheless is in `others`, not lost.
 
 import { checkSignal } from '../abort.js';
+import { listen, unlisten } from '../abort-listener.js';
 import { FeatherstarError, optionError } from '../errors.js';
 import { checkFunction } from './wait-queue.js';
 
@@ -34,7 +35,7 @@ export async function select<B extends SelectBranches>(
   signal?.throwIfAborted();
   const inner = new AbortController();
   const onAbort = () => inner.abort(signal?.reason);
-  signal?.addEventListener('abort', onAbort, { once: true });
+  listen(signal, onAbort);
   let first: string | undefined;
   const isOver = (key: string) => {
     if (inner.signal.aborted) return;
@@ -49,7 +50,7 @@ export async function select<B extends SelectBranches>(
     }
   };
   const ends = await Promise.allSettled(keys.map(run));
-  signal?.removeEventListener('abort', onAbort);
+  unlisten(signal, onAbort);
   if (first === undefined) throw inner.signal.reason;
   const others = Object.fromEntries(keys.map((key, i) => [key, ends[i]] as const).filter(([key]) => key !== first));
   const end = ends[keys.indexOf(first)];

@@ -5,6 +5,7 @@
 // each of them removes its listener and its timer. Without `timeoutMs` no shard is needed.
 
 import { checkSignal } from '../abort.js';
+import { type AbortListener, listen, unlisten } from '../abort-listener.js';
 import { checkNames, FeatherstarError, optionError } from '../errors.js';
 import { currentShard, type Owner, type Shard } from '../shard.js';
 
@@ -55,7 +56,7 @@ export function closedError(what: string): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_CLOSED', `${what} is closed`);
 }
 
-class Waiter<Q, R> implements Owner {
+class Waiter<Q, R> implements Owner, AbortListener {
   next: Waiter<Q, R> | undefined;
   previous: Waiter<Q, R> | undefined;
   #signal: AbortSignal | undefined;
@@ -77,7 +78,7 @@ class Waiter<Q, R> implements Owner {
   arm({ signal, timeoutMs }: WaitOptions): void {
     if (timeoutMs !== undefined) this.#armTimer(currentShard(), timeoutMs);
     this.#signal = signal;
-    signal?.addEventListener('abort', this.#onAbort, { once: true });
+    listen(signal, this);
   }
 
   #armTimer(shard: Shard, timeoutMs: number): void {
@@ -96,7 +97,7 @@ class Waiter<Q, R> implements Owner {
   /** Nothing of it is left behind but the event of a timer that has fired already. */
   disarm(): void {
     this.#isSettled = true;
-    this.#signal?.removeEventListener('abort', this.#onAbort);
+    unlisten(this.#signal, this);
     const shard = this.#shard;
     if (shard?.core.cancelTimer(this.#timer, this.#generation) === 0) shard.unregister(this.#owner);
   }
@@ -109,7 +110,9 @@ class Waiter<Q, R> implements Owner {
     this.queue.leave(this, new FeatherstarError('FEATHERSTAR_TIMEOUT', text));
   }
 
-  readonly #onAbort = (): void => this.queue.leave(this, this.#signal?.reason);
+  onSignal(signal: AbortSignal): void {
+    this.queue.leave(this, signal.reason);
+  }
 }
 
 /** Waiters with what they ask for (`Q`); a grant gives them `R`. */

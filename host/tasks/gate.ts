@@ -2,6 +2,7 @@
 // use to stop in order.
 
 import { type AbortOptions, checkSignal } from '../abort.js';
+import { listen, unlisten } from '../abort-listener.js';
 import { FeatherstarError, optionError } from '../errors.js';
 
 export class Gate {
@@ -57,13 +58,13 @@ export class Gate {
     await new Promise<void>((resolve, reject) => {
       const end = (settle: () => void) => {
         this.#waiters.delete(wake);
-        signal?.removeEventListener('abort', onAbort);
+        unlisten(signal, onAbort);
         settle();
       };
       const wake = () => end(resolve);
       const onAbort = () => end(() => reject(signal?.reason));
       this.#waiters.add(wake);
-      signal?.addEventListener('abort', onAbort, { once: true });
+      listen(signal, onAbort);
     });
   }
 

@@ -9,6 +9,7 @@
 // A timer is on the wheel only while somebody waits for a tick.
 
 import { type AbortOptions, checkSignal } from '../abort.js';
+import { listen, unlisten } from '../abort-listener.js';
 import { FeatherstarError, optionError } from '../errors.js';
 import { monotonicNs } from '../hosts/host.js';
 import { currentShard, type Shard } from '../shard.js';
@@ -90,14 +91,14 @@ export class Interval implements AsyncIterable<number> {
 
   async #waitFor(delayNs: number, own: AbortSignal | undefined): Promise<void> {
     const onAbort = () => this.#wait?.cancel(own?.reason);
-    own?.addEventListener('abort', onAbort, { once: true });
+    listen(own, onAbort);
     try {
       await new Promise<void>((resolve, reject) => {
         this.#wait = new Wait(this.#shard, delayNs, this.#signal, resolve, reject);
       });
     } finally {
       this.#wait = undefined;
-      own?.removeEventListener('abort', onAbort);
+      unlisten(own, onAbort);
     }
   }
 

@@ -4,6 +4,7 @@
 // has ended when its function is through, which after an abort may be later. `ended` and isFinished tell that.
 
 import { type AbortOptions, abortedError, isEcho, LazyAbort } from '../abort.js';
+import { listen, unlisten } from '../abort-listener.js';
 import { currentShard } from '../shard.js';
 import { reportUnhandled } from './unhandled.js';
 
@@ -61,8 +62,8 @@ export class JoinHandle<T> implements PromiseLike<T> {
 
   #listen(signal: AbortSignal): void {
     const onAbort = () => this.abort(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
-    this.#stopListening = () => signal.removeEventListener('abort', onAbort);
+    listen(signal, onAbort);
+    this.#stopListening = () => unlisten(signal, onAbort);
   }
 
   #finish(): void {

@@ -1,6 +1,7 @@
 // A set of tasks: take their results as they end, or end them all.
 
 import { type AbortOptions, checkSignal } from '../abort.js';
+import { listen, unlisten } from '../abort-listener.js';
 import type { JoinHandle } from './join-handle.js';
 import { type SpawnOptions, spawn, type TaskFunction } from './task.js';
 
@@ -58,11 +59,11 @@ export class JoinSet<T> implements AsyncIterable<Joined<T>> {
         reject(signal?.reason);
       };
       const wake = () => {
-        signal?.removeEventListener('abort', onAbort);
+        unlisten(signal, onAbort);
         resolve();
       };
       this.#waiters.push(wake);
-      signal?.addEventListener('abort', onAbort, { once: true });
+      listen(signal, onAbort);
     });
   }
 

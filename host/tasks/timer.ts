@@ -2,6 +2,7 @@
 // Intervals are in interval.ts.
 
 import { type AbortOptions, checkSignal, isEcho } from '../abort.js';
+import { listen, unlisten } from '../abort-listener.js';
 import { FeatherstarError, optionError } from '../errors.js';
 import { currentShard, type Owner, type Shard } from '../shard.js';
 import { checkDelay, Wait } from '../wait.js';
@@ -103,7 +104,7 @@ export class TimerHandle implements Owner {
       throw error;
     }
     this.#generation = shard.timerGeneration(this.#index);
-    signal?.addEventListener('abort', this.cancel, { once: true });
+    listen(signal, this.cancel);
     new Promise<void>((resolve) => {
       this.#fire = resolve;
     })
@@ -124,7 +125,7 @@ export class TimerHandle implements Owner {
   #begin(): boolean {
     if (this.#state !== State.PENDING) return false; // cancelled after it had fired
     this.#state = State.OVER;
-    this.#signal?.removeEventListener('abort', this.cancel);
+    unlisten(this.#signal, this.cancel);
     return true;
   }
 
@@ -132,7 +133,7 @@ export class TimerHandle implements Owner {
   readonly cancel = (): boolean => {
     if (this.#state !== State.PENDING) return false;
     this.#state = State.CANCELLED;
-    this.#signal?.removeEventListener('abort', this.cancel);
+    unlisten(this.#signal, this.cancel);
     if (this.#shard.core.cancelTimer(this.#index, this.#generation) === 0) this.#shard.unregister(this.#id);
     return true;
   };
