@@ -25,6 +25,7 @@ function onAbort(this: AbortSignal): void {
     }
   }
   all.delete(this);
+  this.removeEventListener('abort', onAbort); // the platform has; programs that count theirs see it, too
 }
 
 /** Calls `listener` when the signal aborts. The signal has not aborted yet; undefined: nothing happens. */

@@ -9,7 +9,7 @@ const AF_INET = 2;
 const AF_INET6 = 10;
 const UNIX_PATH_MAX = 107;
 
-/** A numeric address or `unix:/path` as it is; a name by the host, if it has names of its own, or the system. Rejects DNS. */
+/** A numeric address or `unix:/path` as it is; a name by the host, if it has its own, or the system. Rejects DNS. */
 export async function resolveAddress(hostname: string): Promise<string> {
   if (hostname.startsWith('unix:') || isIP(hostname) !== 0) return hostname;
   const { host } = findShard() ?? {};

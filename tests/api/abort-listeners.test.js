@@ -1,5 +1,5 @@
-// However many waits one AbortSignal ends, it has one listener, so Node does not warn of a leak; when they have ended it
-// has none. And one wait that ends another one in mid-abort finds the queues whole.
+// However many waits one AbortSignal ends, it has one listener, so Node does not warn of a leak; when they have ended
+// it has none. And one wait that ends another one in mid-abort finds the queues whole.
 
 import { getEventListeners } from 'node:events';
 import {
