@@ -17,7 +17,7 @@ const ERRNO: Record<number, readonly [name: string, text: string]> = {
   14: ['EFAULT', 'the buffer lies outside linear memory'],
   16: ['EBUSY', 'busy'],
   17: ['EEXIST', 'exists already'],
-  18: ['EXDEV', 'the path leads out of its directory, or to another file system'],
+  18: ['EXDEV', 'the path leads out of its directory, or into another mount (openDirectory has crossMounts for that)'],
   20: ['ENOTDIR', 'not a directory'],
   21: ['EISDIR', 'a directory'],
   22: ['EINVAL', 'invalid argument'],

@@ -8,7 +8,7 @@
 
 import { constants } from 'node:fs';
 import { type AbortOptions, checkSignal, unlessAborted } from '../abort.js';
-import { FeatherstarError, optionError, systemError } from '../errors.js';
+import { checkNames, FeatherstarError, optionError, systemError } from '../errors.js';
 import type { Directories, DirectoryEntry } from '../hosts/host.js';
 import { currentShard, type Shard } from '../shard.js';
 import { bytesOf, File } from './file.js';
@@ -44,6 +44,8 @@ const MODE_MAX = 0o777;
 const READ_MAX_BYTES = 268_435_456;
 const EFBIG = -27;
 const EEXIST = -17;
+const ENODEV = -19;
+const STORES_FILES = 'a directory of a file system that stores files (procfs, sysfs and their like are not granted)';
 
 export type OpenFlags = keyof typeof FLAGS;
 
@@ -52,6 +54,11 @@ export interface OpenOptions extends AbortOptions {
   flags?: OpenFlags | undefined;
   /** Permission bits of a file that is made, 0 to 0o777; the umask counts. Default 0o666. */
   mode?: number | undefined;
+}
+
+export interface OpenDirectoryOptions {
+  /** Whether the path may lead into another mount. It never leads to procfs, sysfs or the like. Default false. */
+  crossMounts?: boolean | undefined;
 }
 
 export interface MakeDirectoryOptions extends AbortOptions {
@@ -115,15 +122,21 @@ export class Directory {
     return this.#uses.isClosed;
   }
 
-  /** A directory beneath this one. */
-  async openDirectory(path: string): Promise<Directory> {
-    return this.#openDirectory(checkPath('path', path));
+  /**
+   * A directory beneath this one. Rejects as openDirectory() does, and with EXDEV for a path that leads out, or into
+   * another mount without `crossMounts`.
+   */
+  async openDirectory(path: string, options: OpenDirectoryOptions = {}): Promise<Directory> {
+    checkNames(options, { crossMounts: 1 } satisfies Record<keyof OpenDirectoryOptions, 1>);
+    const { crossMounts = false } = options;
+    if (typeof crossMounts !== 'boolean') throw optionError('crossMounts', crossMounts, 'true or false');
+    return this.#openDirectory(checkPath('path', path), crossMounts);
   }
 
-  #openDirectory(path: string): Directory {
+  #openDirectory(path: string, crossMounts = false): Directory {
     this.#uses.begin();
     try {
-      return open(this.#shard, this.#table, path, `${this.path}/${path}`, this.#index);
+      return open(this.#shard, this.#table, path, `${this.path}/${path}`, this.#index, crossMounts);
     } finally {
       this.#uses.end();
     }
@@ -405,16 +418,25 @@ function checkMode(mode: unknown): number {
   throw optionError('mode', mode, 'permission bits, 0 to 0o777');
 }
 
-function open(shard: Shard, table: Directories, path: string, whole: string, parent?: number): Directory {
+function open(
+  shard: Shard,
+  table: Directories,
+  path: string,
+  whole: string,
+  parent?: number,
+  crossMounts?: boolean,
+): Directory {
   checkOpen(shard);
-  const index = table.open(path, parent);
+  const index = table.open(path, parent, crossMounts);
+  if (index === ENODEV) throw optionError('path', whole, STORES_FILES);
   if (index < 0) throw systemError('open', index, whole);
   return new Directory(shard, table, index, whole);
 }
 
 /**
  * Opens a directory of this machine for this shard; at most 64 at a time. This and directory.openDirectory() ask the
- * kernel at once and wait for it. Rejects with FEATHERSTAR_SYSTEM: ENOENT, ENOTDIR, EACCES, EMFILE.
+ * kernel at once and wait for it. Rejects with FEATHERSTAR_SYSTEM: ENOENT, ENOTDIR, EACCES, EMFILE; with
+ * FEATHERSTAR_OPTION for procfs, sysfs and their like, which can reach memory of this process.
  */
 export async function openDirectory(path: string): Promise<Directory> {
   const shard = currentShard();

@@ -71,8 +71,11 @@ export type FileKind = 'file' | 'directory' | 'link' | 'other';
  * DIRECTORY_SLOTS; errors are negative numbers, as the kernel's.
  */
 export interface Directories {
-  /** `parent`: an index; then the path stays beneath it. Else it is any path of this machine. */
-  open(path: string, parent?: number): number;
+  /**
+   * `parent`: an index; then the path stays beneath it, and crosses no mount unless `crossMounts`. Else it is any path
+   * of this machine. ENODEV: it does not lie in a file system that stores files.
+   */
+  open(path: string, parent?: number, crossMounts?: boolean): number;
   /** Whoever closes sees to it that no operation in it is open. */
   close(index: number): void;
   /** What lies in it, but for . and .., in no order. io_uring cannot ask. Rejects with a FeatherstarError. */

@@ -1,8 +1,10 @@
 // Files of the portable host, over node:fs. A directory is a real path here; what a path beneath it resolves to is
-// looked up first and has to lie beneath it, and then the name that was found is opened, without following a link.
+// looked up first and has to lie beneath it, in the same file system. Then the name that was found is opened, without
+// following a link, and what was opened is looked at once more.
 //
 // That is weaker than what the kernel does (RESOLVE_BENEATH): somebody who moves directories between the two looks can
-// lead an open out, and links that lead out and come back are followed. docs/fs.md says so.
+// lead an open out, but not into another file system; and links that lead out and come back are followed. docs/fs.md
+// says so.
 //
 // An operation that node:fs has begun cannot be taken back, so a cancellation changes nothing, as mostly with the
 // kernel: it is answered when it is done, and so whoever waits for a handle to be idle waits for that. When the host
@@ -14,6 +16,7 @@ import {
   close,
   constants,
   fdatasync,
+  fstat,
   fsync,
   ftruncate,
   link,
@@ -31,6 +34,7 @@ import {
   write,
 } from 'node:fs';
 import { basename, dirname, join, sep } from 'node:path';
+import { isWithin, makeRoot, type Root } from './file-systems.js';
 import type { Directories, DirectoryEntry } from './host.js';
 import { Errno, errnoOf, type Op, type OpOwner, type PortableWindow } from './portable-window.js';
 import { readDirectory } from './read-directory.js';
@@ -54,6 +58,8 @@ const SIZE_MAX = 2 ** 52 - 1; // Bun throws beyond it
 const EEXIST = -17;
 const EISDIR = -21;
 const EFBIG = -27;
+const ENODEV = -19;
+const ENOTDIR = -20;
 const ENOENT = -2;
 
 // Windows has none of these.
@@ -178,7 +184,7 @@ export class PortableFiles implements Directories {
   readonly #window: PortableWindow;
   readonly #install: (file: PortableOpenFile) => number;
   readonly #pending: Pending;
-  readonly #roots: (string | undefined)[] = new Array(DIRECTORY_SLOTS).fill(undefined);
+  readonly #roots: (Root | undefined)[] = new Array(DIRECTORY_SLOTS).fill(undefined);
 
   /** `install`: puts a file into a slot, or answers -1. */
   constructor(window: PortableWindow, install: (file: PortableOpenFile) => number) {
@@ -189,17 +195,21 @@ export class PortableFiles implements Directories {
 
   // --- directories ---------------------------------------------------------------------------------------------------
 
-  open(path: string, parent?: number): number {
+  open(path: string, parent?: number, crossMounts = false): number {
     const index = this.#roots.indexOf(undefined);
     if (index < 0) return Errno.EMFILE;
     const root = parent === undefined ? undefined : this.#roots[parent];
     if (parent !== undefined && root === undefined) return Errno.EBADF;
     if (root !== undefined && leadsOut(path)) return Errno.EXDEV;
     try {
-      const real = realpathSync.native(root === undefined ? path : beneath(root, path));
-      if (root !== undefined && !isBeneath(root, real)) return Errno.EXDEV;
-      if (!statSync(real).isDirectory()) return -20; // ENOTDIR
-      this.#roots[index] = real;
+      const real = realpathSync.native(root === undefined ? path : beneath(root.path, path));
+      if (root !== undefined && !isBeneath(root.path, real)) return Errno.EXDEV;
+      const stats = statSync(real);
+      if (!stats.isDirectory()) return ENOTDIR;
+      if (root !== undefined && !crossMounts && stats.dev !== root.device) return Errno.EXDEV;
+      const made = makeRoot(real, stats);
+      if (made === undefined) return ENODEV;
+      this.#roots[index] = made;
       return index;
     } catch (error) {
       return errnoOf(error);
@@ -211,7 +221,7 @@ export class PortableFiles implements Directories {
   }
 
   list(index: number): Promise<DirectoryEntry[]> {
-    return readDirectory(this.#roots[index] ?? '');
+    return readDirectory(this.#roots[index]?.path ?? '');
   }
 
   /** The host closes: what node:fs still brings is nobody's. */
@@ -230,7 +240,7 @@ export class PortableFiles implements Directories {
     if (typeof path === 'number') return path;
     if (opcode === OP_OPENAT2) return this.#open(op, root, path, words);
     if (path.includes('/') || path === '.' || path === '..') return Errno.EPERM;
-    const whole = join(root, path);
+    const whole = join(root.path, path);
     if (opcode === OP_STATX) return this.#stat(op, whole, words);
     if (opcode === OP_RENAMEAT) return this.#rename(op, whole, words);
     if ((words[2] | words[3] | words[11]) !== 0) return Errno.EINVAL;
@@ -253,7 +263,7 @@ export class PortableFiles implements Directories {
     return end === 0 ? Errno.ENOENT : path;
   }
 
-  #open(op: Op, root: string, path: string, words: Int32Array): number {
+  #open(op: Op, root: Root, path: string, words: Int32Array): number {
     const at = words[2] >>> 0;
     const { bytes } = this.#window;
     if (op.len !== HOW_BYTES || words[7] !== 0 || words[11] !== FILE_INDEX_ALLOC) return Errno.EINVAL;
@@ -266,32 +276,39 @@ export class PortableFiles implements Directories {
     this.#pending.begin(op);
     this.#resolve(root, path, flags, (errno, real) => {
       if (errno !== 0) this.#pending.end(op, errno);
-      else if (this.#pending.isOpen(op)) this.#openReal(op, real, flags, mode);
+      else if (this.#pending.isOpen(op)) this.#openReal(op, root, real, flags, mode);
     });
     return 0;
   }
 
   /** What a path leads to beneath `root`; a file that is to be made may be missing. */
-  #resolve(root: string, path: string, flags: number, callback: (errno: number, real: string) => void): void {
+  #resolve(root: Root, path: string, flags: number, callback: (errno: number, real: string) => void): void {
     if (leadsOut(path)) {
       callback(Errno.EXDEV, '');
       return;
     }
-    const whole = beneath(root, path);
-    const found = (error: Failure, real: string) => {
+    const whole = beneath(root.path, path);
+    /** `last`: what is to be made in `real`. */
+    const found = (error: Failure, real: string, last = '') => {
       if (error) callback(errnoOf(error), '');
-      else callback(isBeneath(root, real) ? 0 : Errno.EXDEV, real);
+      else if (!isBeneath(root.path, real)) callback(Errno.EXDEV, '');
+      else {
+        lstat(real, (failure, stats) => {
+          if (failure) callback(errnoOf(failure), '');
+          else isWithin(root, stats, real, (isInside) => callback(isInside ? 0 : Errno.EXDEV, join(real, last)));
+        });
+      }
     };
     realpath.native(whole, (error: Failure, real) => {
       const makes = (flags & O_CREAT) !== 0;
       if (errnoOf(error) !== ENOENT || !makes) {
         if (!error && makes && (flags & O_EXCL) !== 0) callback(EEXIST, '');
         else found(error, real);
-      } else realpath.native(dirname(whole), (e: Failure, parent) => found(e, join(parent ?? '', basename(whole))));
+      } else realpath.native(dirname(whole), (e: Failure, parent) => found(e, parent, basename(whole)));
     });
   }
 
-  #openReal(op: Op, real: string, flags: number, mode: number): void {
+  #openReal(op: Op, root: Root, real: string, flags: number, mode: number): void {
     // Without O_NONBLOCK a pipe that nobody writes to would keep a thread of Node's, of which there are four, for ever.
     open(real, flags | O_NOFOLLOW | O_NONBLOCK, mode, (error: Failure, fd) => {
       if (error) {
@@ -302,11 +319,25 @@ export class PortableFiles implements Directories {
         close(fd, ignore);
         return;
       }
-      const file = new PortableOpenFile(this.#window, fd, flags);
-      const slot = this.#install(file);
-      if (slot < 0) file.close();
-      this.#pending.end(op, slot < 0 ? Errno.ENFILE : slot);
+      fstat(fd, (failure, stats) => {
+        if (failure) this.#opened(op, fd, flags, errnoOf(failure));
+        else isWithin(root, stats, `/proc/self/fd/${fd}`, (is) => this.#opened(op, fd, flags, is ? 0 : Errno.EXDEV));
+      });
     });
+  }
+
+  /** `errno`: 0, or why the file is closed again. */
+  #opened(op: Op, fd: number, flags: number, errno: number): void {
+    const isWanted = errno === 0 && this.#pending.isOpen(op);
+    if (!isWanted) {
+      close(fd, ignore);
+      this.#pending.end(op, errno);
+      return;
+    }
+    const file = new PortableOpenFile(this.#window, fd, flags);
+    const slot = this.#install(file);
+    if (slot < 0) file.close();
+    this.#pending.end(op, slot < 0 ? Errno.ENFILE : slot);
   }
 
   #stat(op: Op, whole: string, words: Int32Array): number {
@@ -328,7 +359,7 @@ export class PortableFiles implements Directories {
     const name = this.#text(words[2] >>> 0, words[3]);
     if (typeof name === 'number') return name;
     if (name.includes('/') || name === '.' || name === '..') return Errno.EPERM;
-    const to = join(root, name);
+    const to = join(root.path, name);
     const end = (error: Failure) => this.#pending.end(op, error ? errnoOf(error) : 0);
     this.#pending.begin(op);
     if (words[7] === 0) rename(whole, to, end);

@@ -41,7 +41,7 @@ interface NativeRing {
   ): { slot: number; port: number } | { errno: number; syscall: string };
   setPeer(shard: number, ringFd: number): number;
   setSocketPath(index: number, path: string | undefined): number;
-  openDirectory(path: string, parent: number): number;
+  openDirectory(path: string, parent: number, crossMounts: 0 | 1): number;
   closeDirectory(index: number): number;
   directoryFd(index: number): number;
 }
@@ -76,7 +76,7 @@ export class UringHost implements ShardHost {
   readonly movesFiles = true;
   readonly fileSlots: number;
   readonly directories: Directories = {
-    open: (path, parent = -1) => this.#ring.openDirectory(path, parent),
+    open: (path, parent = -1, crossMounts = false) => this.#ring.openDirectory(path, parent, crossMounts ? 1 : 0),
     close: (index) => {
       if (!this.#isClosed) this.#ring.closeDirectory(index);
     },

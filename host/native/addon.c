@@ -332,21 +332,23 @@ static napi_value SetSocketPath(napi_env env, napi_callback_info info)
 	return number(env, strlen(path) == length ? address_set_path(&binding->ring, (unsigned)index, path) : -EINVAL);
 }
 
-// openDirectory(path, parent or -1) -> index or -errno
+// openDirectory(path, parent or -1, whether mounts may be crossed: 0 or 1) -> index or -errno
 static napi_value OpenDirectory(napi_env env, napi_callback_info info)
 {
-	RECEIVER(2);
+	RECEIVER(3);
 	char path[4096];
 	size_t length = 0;
-	int parent;
+	int parent, crosses;
 
-	if (!int_arg(env, argv[1], &parent))
+	if (!int_arg(env, argv[1], &parent) || !int_arg(env, argv[2], &crosses))
 		return NULL;
 	if (napi_get_value_string_utf8(env, argv[0], path, sizeof(path), &length) != napi_ok)
 		return napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "not a string"), NULL;
 	if (length >= sizeof(path) - 1)
 		return number(env, -ENAMETOOLONG);
-	return number(env, strlen(path) == length ? directory_open(&binding->ring, path, parent) : -EINVAL);
+	if (strlen(path) != length) // no NUL may hide what follows it
+		return number(env, -EINVAL);
+	return number(env, directory_open(&binding->ring, path, parent, crosses == 1));
 }
 
 static napi_value CloseDirectory(napi_env env, napi_callback_info info)

@@ -4,8 +4,12 @@
 // it, Wasm gets its index in this ring's table and never a descriptor.
 //
 //   names       a copy of ours, at most PATH_BYTES with its end; the kernel takes its own while it takes the submission
-//   open        a path beneath the directory: RESOLVE_BENEATH is forced, so neither .. nor a link leads out of it
+//   open        a path beneath the directory: RESOLVE_BENEATH is forced, so neither .. nor a link leads out of it, and
+//               RESOLVE_NO_XDEV, so no mount is crossed
 //   the rest    the kernel has no RESOLVE_BENEATH for them: one name, with no slash, and neither . nor ..
+//
+// A directory of procfs, sysfs or the like is not granted: /proc/self/mem is all memory of this process. As no mount is
+// crossed, what is opened beneath a directory lies in the file system that was looked at when it was granted.
 //
 // The kernel looks a directory's descriptor up when it executes, maybe later, in a thread of its own. So the number of
 // one that was closed is kept for the table, with the ring behind it, which is no directory: what comes late gets
@@ -13,13 +17,19 @@
 //
 // Next: ring.c.
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include "ring.h"
 
 #define OPEN_FLAGS (O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | O_APPEND | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK)
 #define RESOLVE (RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS)
+#define CEPH_MAGIC 0x00c36400
+#define CIFS_MAGIC 0xff534d42
+#define SMB2_MAGIC 0xfe534d42
+#define EFIVARFS_TYPE 0xde5e81e4
 
 // --- the table -------------------------------------------------------------------------------------------------------
 
@@ -32,10 +42,39 @@ static int find_free(const struct ring *ring)
 	return -EMFILE;
 }
 
-int directory_open(struct ring *ring, const char *path, int parent)
+// Whether a directory lies in a file system that stores files: 0, -ENODEV if it does not, or -errno. procfs, sysfs and
+// their like are ways into the kernel, or into this process; they say that they have no blocks. A few of the others may
+// say so, too: those are named.
+static int check_file_system(int fd)
+{
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs))
+		return -errno;
+	switch ((uint32_t)fs.f_type) {
+	case PROC_SUPER_MAGIC:
+	case SYSFS_MAGIC:
+	case EFIVARFS_TYPE:
+		return -ENODEV;
+	case TMPFS_MAGIC:
+	case RAMFS_MAGIC:
+	case OVERLAYFS_SUPER_MAGIC:
+	case FUSE_SUPER_MAGIC:
+	case NFS_SUPER_MAGIC:
+	case V9FS_MAGIC:
+	case CEPH_MAGIC:
+	case CIFS_MAGIC:
+	case SMB2_MAGIC:
+		return 0;
+	default:
+		return fs.f_blocks ? 0 : -ENODEV;
+	}
+}
+
+int directory_open(struct ring *ring, const char *path, int parent, bool crosses_mounts)
 {
 	struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC };
-	int index = find_free(ring), at = AT_FDCWD, fd;
+	int index = find_free(ring), at = AT_FDCWD, fd, error;
 
 	if (index < 0)
 		return index;
@@ -43,11 +82,16 @@ int directory_open(struct ring *ring, const char *path, int parent)
 		if (parent >= DIRECTORIES_MAX || !ring->directory_granted[parent])
 			return -EBADF;
 		at = ring->directories[parent];
-		how.resolve = RESOLVE;
+		how.resolve = RESOLVE | (crosses_mounts ? 0 : RESOLVE_NO_XDEV);
 	}
 	fd = (int)syscall(__NR_openat2, at, path, &how, sizeof(how));
 	if (fd < 0)
 		return -errno;
+	error = check_file_system(fd);
+	if (error) {
+		close(fd);
+		return error;
+	}
 	if (ring->directories[index] < 0) {
 		ring->directories[index] = fd;
 	} else {
@@ -122,7 +166,7 @@ static int admit_open(const struct ring *ring, const struct io_uring_sqe *in, st
 	__asm__ volatile("" ::: "memory");
 	if (how->flags & ~(uint64_t)OPEN_FLAGS || how->mode & ~0777ull || how->resolve)
 		return -EINVAL;
-	how->resolve = RESOLVE;
+	how->resolve = RESOLVE | RESOLVE_NO_XDEV;
 	error = copy_path(ring, in->addr, copies->path);
 	out->off = (uint64_t)(uintptr_t)how;
 	out->len = sizeof(*how);

@@ -119,7 +119,7 @@ static const char *audit_open(const struct io_uring_sqe *sqe, const struct path_
 
 	if (sqe->off != (uint64_t)(uintptr_t)&copies->how || sqe->len != sizeof(copies->how))
 		return "an open_how";
-	if (copies->how.resolve != (RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS))
+	if (copies->how.resolve != (RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV))
 		return "a path that may lead out";
 	if (copies->how.flags & ~flags || copies->how.mode & ~0777ull)
 		return "a flag of open_how";
@@ -247,7 +247,7 @@ bool fuzz_files_renew(struct fuzz *fuzz)
 		return FUZZ_VIOLATION(fuzz, "the directory could not be made anew"), false;
 	if (fuzz->ring.directory_granted[1])
 		directory_close(&fuzz->ring, 1);
-	if (directory_open(&fuzz->ring, "d", 0) != 1)
+	if (directory_open(&fuzz->ring, "d", 0, false) != 1)
 		return FUZZ_VIOLATION(fuzz, "a directory could not be granted"), false;
 	return true;
 }
@@ -282,7 +282,7 @@ bool fuzz_files_open(struct fuzz *fuzz)
 	fuzz->shut_door = open_door(fuzz, "shut");
 	ok = ok && fuzz->door >= 0 && fuzz->shut_door >= 0 &&
 	     !address_set_path(&fuzz->ring, DOOR_INDEX, in_folder(fuzz, "door", path));
-	return ok && !mkdir(in_folder(fuzz, "in", path), 0700) && directory_open(&fuzz->ring, path, -1) == 0 &&
+	return ok && !mkdir(in_folder(fuzz, "in", path), 0700) && directory_open(&fuzz->ring, path, -1, false) == 0 &&
 	       fuzz_files_renew(fuzz);
 }
 

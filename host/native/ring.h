@@ -113,7 +113,7 @@ int address_use_path(const struct ring *ring, uint64_t index, uint8_t *copy);
 int address_use_internet(const struct ring *ring, uint64_t at, uint64_t bytes, uint8_t *copy);
 
 /* directory.c: an index of the table or -errno; `parent` -1: none */
-int directory_open(struct ring *ring, const char *path, int parent);
+int directory_open(struct ring *ring, const char *path, int parent, bool crosses_mounts);
 int directory_close(struct ring *ring, unsigned index);
 int directory_fd(const struct ring *ring, unsigned index);
 void directories_close(struct ring *ring);

@@ -92,7 +92,7 @@ const MUTANTS = [
   {
     name: 'paths-that-lead-out',
     file: 'directory.c',
-    from: 'how->resolve = RESOLVE;',
+    from: 'how->resolve = RESOLVE | RESOLVE_NO_XDEV;',
     to: 'how->resolve = 0;',
   },
   { name: 'names-with-slashes', file: 'directory.c', from: "strchr(copy, '/') || ", to: '' },
@@ -138,6 +138,7 @@ const AUDITED_ONLY = [
     to: 'if (index > SOCKET_PATHS_MAX)',
   },
   { name: 'a-msghdr-of-its-own', file: 'gate.c', from: '(uintptr_t)&header;', to: '(uintptr_t)(&header + 1);' },
+  { name: 'mounts-crossed', file: 'directory.c', from: 'RESOLVE | RESOLVE_NO_XDEV;', to: 'RESOLVE;' },
   { name: 'links-followed', file: 'directory.c', from: 'out->statx_flags = AT_SYMLINK_NOFOLLOW;', to: '' },
   {
     name: 'any-way-to-open',

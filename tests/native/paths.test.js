@@ -35,7 +35,7 @@ import {
   refused,
 } from './rig.js';
 
-const { EPERM, ENOENT, EBADF, EFAULT, EEXIST, EXDEV, ENOTDIR, EISDIR, EINVAL, EMFILE } = ERRNO;
+const { EPERM, ENOENT, EBADF, EFAULT, EEXIST, EXDEV, ENOTDIR, EISDIR, EINVAL, EMFILE, ENODEV } = ERRNO;
 const { ENAMETOOLONG, ENOTEMPTY, ELOOP } = ERRNO;
 const O = { WRONLY: 1, RDWR: 2, CREAT: 0o100, EXCL: 0o200, TRUNC: 0o1000, APPEND: 0o2000, NONBLOCK: 0o4000 };
 const O_DIRECTORY = 0o200000;
@@ -82,7 +82,7 @@ function it(what, run) {
     makeFolder();
     try {
       const rig = new Rig();
-      run(rig, rig.ring.openDirectory(join(folder, 'in'), -1));
+      run(rig, rig.ring.openDirectory(join(folder, 'in'), -1, 0));
       assert.equal(readdirSync(join(folder, 'out')), ['secret']);
       assert.is(readFileSync(join(folder, 'out/secret'), 'utf8'), 'secret');
     } finally {
@@ -139,32 +139,55 @@ it('a directory that was not granted is EBADF, whatever its number', (rig, direc
 });
 
 it('64 directories, then EMFILE; a place that was given back is taken again', (rig) => {
-  for (let i = 1; i < DIRECTORIES; i++) assert.is(rig.ring.openDirectory(folder, -1), i);
-  assert.is(rig.ring.openDirectory(folder, -1), EMFILE);
-  assert.is(rig.ring.openDirectory('in', 5), EMFILE);
+  for (let i = 1; i < DIRECTORIES; i++) assert.is(rig.ring.openDirectory(folder, -1, 0), i);
+  assert.is(rig.ring.openDirectory(folder, -1, 0), EMFILE);
+  assert.is(rig.ring.openDirectory('in', 5, 0), EMFILE);
   assert.is(rig.ring.closeDirectory(7), 0);
-  assert.is(rig.ring.openDirectory('in', 5), 7);
+  assert.is(rig.ring.openDirectory('in', 5, 0), 7);
   assert.is(open(rig, 7, 'file'), rig.options.grantSlots);
 });
 
 it('a directory beneath another one: nothing leads out', (rig, directory) => {
   const { ring } = rig;
   for (const path of ['..', '/', '/etc', 'up', 'up/in', 'sub/../..', 'sub/../../in', join(folder, 'in/sub')]) {
-    assert.is(ring.openDirectory(path, directory), EXDEV, path);
+    assert.is(ring.openDirectory(path, directory, 0), EXDEV, path);
   }
-  assert.is(ring.openDirectory('file', directory), ENOTDIR);
-  assert.is(ring.openDirectory('none', directory), ENOENT);
-  assert.is(ring.openDirectory('', directory), ENOENT);
-  assert.is(ring.openDirectory('', -1), ENOENT);
-  assert.is(ring.openDirectory('sub\0/..', directory), EINVAL);
-  assert.is(ring.openDirectory('x'.repeat(5000), -1), ENAMETOOLONG);
-  for (const parent of [1, 63, 64, 0x7fffffff]) assert.is(ring.openDirectory('sub', parent), EBADF, `${parent}`);
-  const sub = ring.openDirectory('sub/../sub/.', directory);
+  assert.is(ring.openDirectory('file', directory, 0), ENOTDIR);
+  assert.is(ring.openDirectory('none', directory, 0), ENOENT);
+  assert.is(ring.openDirectory('', directory, 0), ENOENT);
+  assert.is(ring.openDirectory('', -1, 0), ENOENT);
+  assert.is(ring.openDirectory('sub\0/..', directory, 0), EINVAL);
+  assert.is(ring.openDirectory('x'.repeat(5000), -1, 0), ENAMETOOLONG);
+  for (const parent of [1, 63, 64, 0x7fffffff]) assert.is(ring.openDirectory('sub', parent, 0), EBADF, `${parent}`);
+  const sub = ring.openDirectory('sub/../sub/.', directory, 0);
   assert.is(sub, 1);
   assert.ok(open(rig, sub, 'deep') >= 0);
   assert.is(open(rig, sub, '../file'), EXDEV, 'its own border, not the one of its parent');
-  assert.throws(() => ring.openDirectory(1, -1), /not a string/);
-  assert.throws(() => ring.openDirectory('x', 'y'), /not a number/);
+  assert.throws(() => ring.openDirectory(1, -1, 0), /not a string/);
+  assert.throws(() => ring.openDirectory('x', 'y', 0), /not a number/);
+});
+
+it('procfs, sysfs and their like are not granted, and no mount is crossed to them', (rig, directory) => {
+  const { ring } = rig;
+  const files = openFiles();
+  for (const path of ['/proc', '/proc/self', '/proc/self/fd', '/proc/sys', '/sys', '/sys/kernel', '/dev/pts']) {
+    if (existsSync(path)) assert.is(ring.openDirectory(path, -1, 0), ENODEV, path);
+  }
+  assert.is(openFiles(), files);
+  const all = ring.openDirectory('/', -1, 0);
+  for (const path of ['proc', 'proc/self', 'sys', 'proc/self/../../etc']) {
+    assert.is(ring.openDirectory(path, all, 0), EXDEV, path);
+  }
+  for (const path of ['proc', 'proc/self', 'sys']) assert.is(ring.openDirectory(path, all, 1), ENODEV, path);
+  assert.is(ring.openDirectory('proc/self/root', all, 1), ELOOP, 'a link that is none');
+  const memory = Buffer.from('a buffer outside of linear memory');
+  for (const path of ['proc/self/mem', 'proc/self/../self/mem', `proc/${process.pid}/mem`, 'sys/kernel/notes']) {
+    for (const flags of [0, O.RDWR]) assert.is(open(rig, all, path, flags), EXDEV, path);
+  }
+  symlinkSync('/proc/self/mem', join(folder, 'in/mem'));
+  assert.is(open(rig, directory, 'mem', O.RDWR), EXDEV);
+  rmSync(join(folder, 'in/mem'));
+  assert.is(`${memory}`, 'a buffer outside of linear memory');
 });
 
 it('closed: EBADF, and its number stays with the table', (rig, directory) => {
@@ -178,7 +201,7 @@ it('closed: EBADF, and its number stays with the table', (rig, directory) => {
   for (const index of [1, 64, -1, 0x7fffffff]) assert.is(ring.closeDirectory(index), EBADF);
   for (const name of ALL_PATHS) refused(rig, OP[name], right(rig, directory, name, 'file'), EBADF, name);
   assert.throws(() => statSync(join(link, 'file')), /ENOTDIR/, 'no directory lies behind the number any more');
-  assert.is(ring.openDirectory(join(folder, 'in/sub'), -1), directory);
+  assert.is(ring.openDirectory(join(folder, 'in/sub'), -1, 0), directory);
   assert.is(ring.directoryFd(directory), number);
   assert.is(readlinkSync(link), join(folder, 'in/sub'));
 });
@@ -189,9 +212,9 @@ it('a directory is closed also by a process that has no descriptor left', (_, di
     import { openSync } from 'node:fs';
     import { Rig } from ${JSON.stringify(new URL('rig.js', import.meta.url).href)};
     const { ring } = new Rig();
-    const results = [ring.openDirectory('/', -1), ring.openDirectory('/', -1)];
+    const results = [ring.openDirectory('/', -1, 0), ring.openDirectory('/', -1, 0)];
     try { for (;;) openSync('/dev/null'); } catch (error) { results.push(error.code); }
-    results.push(ring.openDirectory('/', -1), ring.closeDirectory(0), ring.closeDirectory(1));
+    results.push(ring.openDirectory('/', -1, 0), ring.closeDirectory(0), ring.closeDirectory(1));
     ring.close();
     console.log(JSON.stringify(results));`;
   const limited = ['-c', 'ulimit -n 100 && exec "$0" "$@"', process.execPath, '--input-type=module', '-e', script];
@@ -202,7 +225,7 @@ it('a directory is closed also by a process that has no descriptor left', (_, di
 it('closed while an operation runs in it: done, or ENOTDIR, and nowhere else', (rig) => {
   let late = 0;
   for (let round = 0; round < 300; round++) {
-    const directory = rig.ring.openDirectory(join(folder, 'in'), -1);
+    const directory = rig.ring.openDirectory(join(folder, 'in'), -1, 0);
     writeFileSync(join(folder, 'in/victim'), '');
     writeFileSync(join(folder, 'victim'), ''); // what a number that was given away would lead to
     const user = rig.stage(OP.UNLINKAT, { fd: directory, addr: put(rig, 'victim') });
@@ -413,7 +436,7 @@ it('a slot with a directory in it is no way to name what is in there', (rig, dir
 
 it('make, rename, remove: within a directory, and from one to another', (rig, directory) => {
   const at = (path) => join(folder, 'in', path);
-  const sub = rig.ring.openDirectory('sub', directory);
+  const sub = rig.ring.openDirectory('sub', directory, 0);
   const rename = (from, to, fields) => {
     const addr = put(rig, from);
     return { fd: directory, len: directory, addr, off: put(rig, to, rig.freeAt + 2048), ...fields };

@@ -60,6 +60,7 @@ export const ERRNO = {
   EBADF: -9,
   EEXIST: -17,
   EXDEV: -18,
+  ENODEV: -19,
   ENOTDIR: -20,
   EISDIR: -21,
   EFAULT: -14,
