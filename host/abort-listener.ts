@@ -24,8 +24,7 @@ function onAbort(this: AbortSignal): void {
       });
     }
   }
-  all.delete(this);
-  this.removeEventListener('abort', onAbort); // the platform has; programs that count theirs see it, too
+  if (all.delete(this)) this.removeEventListener('abort', onAbort); // as unlisten() does it: one for each that was added
 }
 
 /** Calls `listener` when the signal aborts. The signal has not aborted yet; undefined: nothing happens. */
