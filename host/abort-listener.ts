@@ -24,7 +24,7 @@ function onAbort(this: AbortSignal): void {
       });
     }
   }
-  if (all.delete(this)) this.removeEventListener('abort', onAbort); // as unlisten() does it: one for each that was added
+  if (all.delete(this)) this.removeEventListener('abort', onAbort); // one for each that was added
 }
 
 /** Calls `listener` when the signal aborts. The signal has not aborted yet; undefined: nothing happens. */
