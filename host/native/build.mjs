@@ -26,7 +26,7 @@ const names = [
   'listen.c',
   'loop.c',
   'ring.c',
-  ...(variant === '' ? [] : ['fuzz.c', 'fuzz_files.c', 'fuzz_input.c']),
+  ...(variant === '' ? [] : ['fuzz.c', 'fuzz_audit.c', 'fuzz_files.c', 'fuzz_input.c']),
 ];
 const sources = names.map((name) => (name === replaced ? replacement : join(here, name)));
 

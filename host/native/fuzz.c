@@ -14,7 +14,7 @@
 // `race`, a second thread rewrites the window while the gate reads it.
 // Invariant: ring_stage() never enters by itself here, because the SQ is empty when it begins.
 //
-// Next: fuzz_files.c, fuzz_input.c, tests/native/fuzz.test.js.
+// Next: fuzz_audit.c, fuzz_files.c, fuzz_input.c, tests/native/fuzz.test.js.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -32,139 +32,7 @@
 
 #define VIOLATION FUZZ_VIOLATION
 
-// --- the auditor -----------------------------------------------------------------------------------------------------
-
-bool fuzz_is_inside(const struct fuzz *fuzz, uint64_t address, uint64_t bytes)
-{
-	uint64_t begin = (uint64_t)(uintptr_t)fuzz->arena;
-
-	return address >= begin && bytes <= ARENA_BYTES && address - begin <= ARENA_BYTES - bytes;
-}
-
-static const char *audit_datagrams(const struct fuzz *fuzz, const struct io_uring_sqe *sqe)
-{
-	const struct msghdr *header = (const struct msghdr *)(uintptr_t)sqe->addr;
-
-	if (sqe->ioprio != RECV_MULTISHOT || sqe->buf_group || sqe->off || sqe->msg_flags || sqe->file_index)
-		return "datagrams";
-	if (fuzz_is_inside(fuzz, sqe->addr, 1) || sqe->flags & IOSQE_CQE_SKIP_SUCCESS)
-		return "datagrams";
-	if (header->msg_name || header->msg_namelen != 28 || header->msg_iov || header->msg_iovlen || header->msg_control ||
-	    header->msg_controllen)
-		return "a msghdr";
-	return NULL;
-}
-
-// None, or the copy that is ours, of the one or the other family.
-static bool is_destination(const struct io_uring_sqe *sqe, const uint8_t *address)
-{
-	sa_family_t family;
-
-	if (!sqe->addr2 && !sqe->file_index)
-		return true;
-	memcpy(&family, address, sizeof(family));
-	if (sqe->addr2 != (uint64_t)(uintptr_t)address)
-		return false;
-	return (sqe->file_index == 16 && family == AF_INET) || (sqe->file_index == 28 && family == AF_INET6);
-}
-
-static bool is_path(const struct fuzz *fuzz, const uint8_t *address, const char *name)
-{
-	const struct sockaddr_un *un = (const struct sockaddr_un *)address;
-	char path[128];
-
-	fuzz_files_path(fuzz, name, path, sizeof(path));
-	return un->sun_family == AF_UNIX && !strncmp(un->sun_path, path, sizeof(un->sun_path));
-}
-
-// A copy that is ours, of an address or of the one path that was granted.
-static bool is_peer(const struct fuzz *fuzz, const struct io_uring_sqe *sqe, const uint8_t *address)
-{
-	sa_family_t family;
-
-	memcpy(&family, address, sizeof(family));
-	if (sqe->addr != (uint64_t)(uintptr_t)address)
-		return false;
-	if ((sqe->off == 16 && family == AF_INET) || (sqe->off == 28 && family == AF_INET6))
-		return true;
-	return sqe->off <= sizeof(struct sockaddr_un) && is_path(fuzz, address, "door");
-}
-
-// Written from what may happen, not from how gate.c decides it.
-static const char *audit(const struct fuzz *fuzz, const struct io_uring_sqe *sqe, const uint8_t *address,
-			 const struct path_copies *copies)
-{
-	bool fixed = sqe->flags & IOSQE_FIXED_FILE;
-	bool selects = sqe->flags & IOSQE_BUFFER_SELECT;
-
-	if (sqe->flags & ~(IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS))
-		return "a flag of the submission";
-	if (sqe->personality || sqe->user_data & TAG)
-		return "personality or tag";
-	if ((sqe->addr3 && sqe->opcode != IORING_OP_MSG_RING && sqe->opcode != OP_URING_CMD) || sqe->__pad2[0] ||
-	    (sqe->buf_group && !selects))
-		return "a field that no operation uses";
-	if (sqe->file_index && sqe->opcode != IORING_OP_ACCEPT && sqe->opcode != IORING_OP_SEND && sqe->opcode != OP_SOCKET &&
-	    sqe->opcode != IORING_OP_CLOSE && sqe->opcode != IORING_OP_MSG_RING && sqe->opcode != OP_URING_CMD &&
-	    sqe->opcode != IORING_OP_OPENAT2)
-		return "a second file";
-	switch (sqe->opcode) {
-	case IORING_OP_NOP:
-		return sqe->rw_flags ? "a NOP with a result of its own" : NULL;
-	case IORING_OP_READ:
-	case IORING_OP_RECV:
-		if (selects)
-			return fixed && !sqe->addr && !sqe->buf_group ? NULL : "a pool of buffers";
-		return fixed && fuzz_is_inside(fuzz, sqe->addr, sqe->len) ? NULL : "a read";
-	case IORING_OP_WRITE:
-		return fixed && !selects && fuzz_is_inside(fuzz, sqe->addr, sqe->len) ? NULL : "a write";
-	case IORING_OP_RECVMSG:
-		return fixed && selects ? audit_datagrams(fuzz, sqe) : "datagrams";
-	case IORING_OP_SEND:
-		if (!(sqe->msg_flags & MSG_NOSIGNAL) || !is_destination(sqe, address))
-			return "a send";
-		return fixed && !selects && fuzz_is_inside(fuzz, sqe->addr, sqe->len) ? NULL : "a send";
-	case IORING_OP_CONNECT:
-		return fixed && is_peer(fuzz, sqe, address) ? NULL : "a connect";
-	case IORING_OP_ACCEPT:
-		return fixed && !sqe->addr && !sqe->addr2 && sqe->file_index == FILE_INDEX_ALLOC ? NULL : "an accept";
-	case IORING_OP_FSYNC:
-	case IORING_OP_SHUTDOWN:
-	case IORING_OP_POLL_ADD:
-		return fixed ? NULL : "a plain descriptor";
-	case OP_FTRUNCATE:
-		return fixed && !sqe->addr && !sqe->len && !sqe->rw_flags ? NULL : "a truncate";
-	case IORING_OP_OPENAT2:
-	case IORING_OP_STATX:
-	case IORING_OP_RENAMEAT:
-	case IORING_OP_UNLINKAT:
-	case IORING_OP_MKDIRAT:
-		return fuzz_files_audit(fuzz, sqe, copies);
-	case OP_SOCKET:
-		return sqe->file_index == FILE_INDEX_ALLOC ? NULL : "a socket";
-	case IORING_OP_CLOSE:
-		return sqe->file_index && sqe->fd == 0 ? NULL : "a close";
-	case IORING_OP_ASYNC_CANCEL:
-		if (sqe->cancel_flags & CANCEL_ANY || sqe->addr & TAG)
-			return "a cancel";
-		return !(sqe->cancel_flags & CANCEL_FD) || sqe->cancel_flags & CANCEL_FD_FIXED ? NULL : "a cancel by descriptor";
-	case IORING_OP_MSG_RING:
-		if ((sqe->fd != fuzz->ring.peers[0] && sqe->fd != fuzz->ring.peers[1]) || sqe->len)
-			return "a message";
-		if (sqe->addr == 0)
-			return sqe->off == TAG_DOORBELL && !sqe->msg_ring_flags && !sqe->addr3 && !sqe->file_index ? NULL : "a doorbell";
-		if (sqe->addr != MSG_SEND_FD || sqe->off || sqe->msg_ring_flags != MSG_NO_CQE ||
-		    sqe->flags & IOSQE_CQE_SKIP_SUCCESS || sqe->file_index != FILE_INDEX_ALLOC)
-			return "a file for a peer";
-		return sqe->addr3 >= GRANT_SLOTS && sqe->addr3 < FILE_SLOTS ? NULL : "a file for a peer";
-	case OP_URING_CMD:
-		if (!fixed || sqe->off != CMD_SETSOCKOPT || sqe->addr != ((uint64_t)1 << 32 | 6) || sqe->file_index != sizeof(int))
-			return "a command";
-		return fuzz_is_inside(fuzz, sqe->addr3, 1) || *(const int *)(uintptr_t)sqe->addr3 != 1 ? "a command" : NULL;
-	default:
-		return "an opcode";
-	}
-}
+// --- batches, and what the auditor says of them ----------------------------------------------------------------------
 
 // The fuzzer knocks at no strangers' doors: whatever is to be connected or sent to becomes its own socket.
 static void tame(const struct fuzz *fuzz, struct io_uring_sqe *sqe, uint8_t *address)
@@ -173,7 +41,7 @@ static void tame(const struct fuzz *fuzz, struct io_uring_sqe *sqe, uint8_t *add
 	struct sockaddr_in own = { .sin_family = AF_INET, .sin_port = sends ? fuzz->datagram_port : fuzz->port };
 
 	own.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if ((sends && !sqe->addr_len) || (!sends && (is_path(fuzz, address, "door") || is_path(fuzz, address, "shut"))))
+// --- batches, and what the auditor says of them ----------------------------------------------------------------------
 		return;
 	memcpy(address, &own, sizeof(own));
 	if (sends)
@@ -190,7 +58,7 @@ static bool audit_batch(struct fuzz *fuzz)
 		struct io_uring_sqe *sqe = &ring->sqes[i & ring->sq_mask];
 		uint8_t *address = ring->addresses + (size_t)(i & ring->sq_mask) * ADDRESS_BYTES;
 		struct path_copies *copies = &ring->paths[i & ring->sq_mask];
-		const char *what = fuzz->has_auditor ? audit(fuzz, sqe, address, copies) : NULL;
+		const char *what = fuzz->has_auditor ? fuzz_audit(fuzz, sqe, address, copies) : NULL;
 
 		if (what) {
 			VIOLATION(fuzz, "admitted: %s (opcode %u, flags %u, fd %d, addr %llx, len %u)", what, sqe->opcode, sqe->flags,
@@ -578,10 +446,26 @@ static napi_value Fuzz(napi_env env, napi_callback_info info)
 	return result;
 }
 
+// register(ring's descriptor, opcode): what io_uring_register answers, which nothing else lets JavaScript ask.
+static napi_value Register(napi_env env, napi_callback_info info)
+{
+	size_t argc = 2;
+	napi_value argv[2], result;
+	int32_t fd = -1, opcode = -1;
+
+	napi_get_cb_info(env, info, &argc, argv, NULL, NULL);
+	napi_get_value_int32(env, argv[0], &fd);
+	napi_get_value_int32(env, argv[1], &opcode);
+	napi_create_int32(env, sys_register(fd, (unsigned)opcode, NULL, 0), &result);
+	return result;
+}
+
 void fuzz_export(napi_env env, napi_value exports)
 {
 	napi_value function;
 
+	napi_create_function(env, "register", NAPI_AUTO_LENGTH, Register, NULL, &function);
+	napi_set_named_property(env, exports, "register", function);
 	napi_create_function(env, "fuzz", NAPI_AUTO_LENGTH, Fuzz, NULL, &function);
 	napi_set_named_property(env, exports, "fuzz", function);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The fuzzer of test builds: fuzz.c runs and judges, fuzz_input.c asks, fuzz_files.c is about files and their names. */
+/* The fuzzer of test builds: fuzz.c runs and judges, fuzz_audit.c audits, fuzz_input.c asks,
+   fuzz_files.c is about files and their names. */
 #pragma once
 
 #include <node_api.h>
@@ -74,6 +75,10 @@ bool fuzz_files_are_whole(struct fuzz *fuzz);
 bool fuzz_files_renew(struct fuzz *fuzz);
 bool fuzz_files_open(struct fuzz *fuzz);
 void fuzz_files_close(struct fuzz *fuzz);
-/* fuzz.c */
+/* fuzz_audit.c: NULL, or what is wrong */
+const char *fuzz_audit(const struct fuzz *fuzz, const struct io_uring_sqe *sqe, const uint8_t *address,
+		       const struct path_copies *copies);
+bool fuzz_is_path(const struct fuzz *fuzz, const uint8_t *address, const char *name);
 bool fuzz_is_inside(const struct fuzz *fuzz, uint64_t address, uint64_t bytes);
+/* fuzz.c */
 void fuzz_export(napi_env env, napi_value exports);

@@ -22,13 +22,53 @@ static const unsigned setup_ladder[] = {
 	SETUP_COOP_TASKRUN | SETUP_TASKRUN_FLAG | SETUP_SUBMIT_ALL,
 };
 
+// The second wall: what the gate may ask of the kernel, said to the kernel itself too, which refuses the rest with
+// -EACCES. It knows operations, flags and registrations; the other fields are the gate's alone. Plain descriptors
+// cannot be ruled out here, because POLL_ADD watches libuv's.
+static const uint8_t allowed_operations[] = {
+	IORING_OP_NOP, IORING_OP_READ, IORING_OP_WRITE, IORING_OP_RECV, IORING_OP_RECVMSG, IORING_OP_SEND,
+	IORING_OP_CONNECT, IORING_OP_ACCEPT, IORING_OP_FSYNC, IORING_OP_SHUTDOWN, IORING_OP_POLL_ADD, OP_URING_CMD,
+	OP_FTRUNCATE, IORING_OP_OPENAT2, IORING_OP_STATX, IORING_OP_RENAMEAT, IORING_OP_UNLINKAT, IORING_OP_MKDIRAT,
+	OP_SOCKET, IORING_OP_CLOSE, IORING_OP_ASYNC_CANCEL, IORING_OP_MSG_RING,
+};
+static const uint8_t allowed_registrations[] = { // for grants, and for the end
+	IORING_REGISTER_FILES_UPDATE, REGISTER_SYNC_CANCEL_OP, IORING_UNREGISTER_FILES, UNREGISTER_PBUF,
+	IORING_UNREGISTER_RING_FDS,
+};
+
+// Restricts the ring and lets it run: until then it was disabled. 0 or -errno.
+static int restrict_ring(int fd)
+{
+	struct io_uring_restriction rules[sizeof(allowed_operations) + sizeof(allowed_registrations) + 1] = { 0 };
+	struct io_uring_probe probe = { 0 }; // for the last operation that this kernel knows: no rule may name a later one
+	unsigned count = 0;
+	int error = sys_register(fd, IORING_REGISTER_PROBE, &probe, 0);
+
+	if (error)
+		return error;
+	for (size_t i = 0; i < sizeof(allowed_operations); i++) {
+		if (allowed_operations[i] > probe.last_op)
+			continue;
+		rules[count].opcode = IORING_RESTRICTION_SQE_OP;
+		rules[count++].sqe_op = allowed_operations[i];
+	}
+	for (size_t i = 0; i < sizeof(allowed_registrations); i++) {
+		rules[count].opcode = IORING_RESTRICTION_REGISTER_OP;
+		rules[count++].register_op = allowed_registrations[i];
+	}
+	rules[count].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
+	rules[count++].sqe_flags = IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS;
+	error = sys_register(fd, IORING_REGISTER_RESTRICTIONS, rules, count);
+	return error ? error : sys_register(fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+}
+
 static int setup(unsigned sq_entries, unsigned cq_entries, struct io_uring_params *params)
 {
 	int fd = -EINVAL;
 
 	for (size_t i = 0; i < sizeof(setup_ladder) / sizeof(setup_ladder[0]) && fd == -EINVAL; i++) {
 		memset(params, 0, sizeof(*params));
-		params->flags = setup_ladder[i] | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
+		params->flags = setup_ladder[i] | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_R_DISABLED;
 		params->cq_entries = cq_entries;
 		fd = sys_setup(sq_entries, params);
 	}
@@ -174,6 +214,8 @@ int ring_open(struct ring *ring, const struct ring_options *options, const char 
 	}
 	if (!error)
 		error = register_buffers(ring);
+	if (!error)
+		error = restrict_ring(ring->fd);
 	if (error)
 		ring_close(ring);
 	return error;
@@ -206,7 +248,7 @@ int ring_probe(void)
 		return -ENOMEM;
 	result = ring_open(&ring, &options, &what);
 	if (!result) {
-		result = (int)(ring.setup_flags & ~(IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP));
+		result = (int)(ring.setup_flags & ~(IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_R_DISABLED));
 		ring_close(&ring);
 	}
 	free(options.memory);

@@ -127,7 +127,7 @@ export class Rig {
     this.recvAt = base + recvOffset;
     this.freeAt = this.recvAt + recvBufferCount * options.recvBufferBytes; // from here to the end: the test's own
     this.view = new DataView(this.memory.buffer);
-    this.ring = addon().open(this.bytes, this.options);
+    this.ring = (options.addon ?? addon()).open(this.bytes, this.options);
     this.next = 1n;
     this.cqes = [];
     this.setControl('nextDeadlineNs', Number.POSITIVE_INFINITY);
