@@ -210,7 +210,13 @@ export class SimGate {
       file.refs++;
       return slot;
     }
+    this.#host.world.reached.add('connectionSlots');
     return -1;
+  }
+
+  /** What lies in the file slots, by its class. */
+  *filesInUse(): Generator<string> {
+    for (const file of this.#files) if (file !== undefined) yield file.constructor.name;
   }
 
   listen(options: ListenOptions): Bound | number {

@@ -16,7 +16,7 @@ import {
   type Windows,
 } from '../hosts/host.js';
 import { Errno, PortableWindow } from '../hosts/portable-window.js';
-import { Control } from '../layout.js';
+import { Control, HostControl } from '../layout.js';
 import { SimFiles } from './sim-files.js';
 import { SimGate } from './sim-gate.js';
 import type { World } from './world.js';
@@ -33,6 +33,7 @@ const READY_TAIL = Control.readyTail >> 2;
 const READY_HEAD = Control.readyHead >> 2;
 const NEXT_DEADLINE_NS = Control.nextDeadlineNs >> 3;
 const NOW_NS = Control.nowNs >> 3;
+const SEND_BUFFERS_USED = HostControl.sendBuffersUsed >> 2;
 const ENTER_COUNT = Control.enterCount >> 3;
 const SLEEP_COUNT = Control.sleepCount >> 3;
 
@@ -50,6 +51,7 @@ export class SimHost implements ShardHost {
   isAwake = false;
   isClosed = false;
   readonly #gone = new Set<number>();
+  readonly #sendBufferCount: number;
   readonly #i32: Int32Array;
   readonly #f64: Float64Array;
   #turn: (() => void) | undefined;
@@ -58,6 +60,7 @@ export class SimHost implements ShardHost {
     const { memory, base } = windows;
     this.world = world;
     this.shard = windows.shard;
+    this.#sendBufferCount = windows.header.sendBufferCount;
     this.#i32 = new Int32Array(memory.buffer, base, 128);
     this.#f64 = new Float64Array(memory.buffer, base, 64);
     this.window = new PortableWindow(windows, this.wake);
@@ -113,6 +116,7 @@ export class SimHost implements ShardHost {
 
   settle(): void {
     if (this.isClosed) return;
+    if (this.#i32[SEND_BUFFERS_USED] >= this.#sendBufferCount) this.world.reached.add('sendBufferCount');
     if (this.#i32[SUBMIT_COUNT] !== 0 || this.#i32[RECYCLE_COUNT] !== 0) this.enter();
     if (this.#hasWork()) {
       this.wake();

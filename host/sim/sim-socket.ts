@@ -348,6 +348,7 @@ export class SimSocket implements OpOwner {
     const { window, gate } = host;
     const isFault = op.picksBuffer && this.#world.fault('noBuffers', host.shard, OP_RECV, Errno.ENOBUFS);
     const buffer = op.picksBuffer && !isFault ? window.takeBuffer() : 0;
+    if (buffer < 0) this.#world.reached.add('recvBufferCount');
     if (buffer < 0 || isFault) {
       gate.finish(op, Errno.ENOBUFS);
       return true;

@@ -71,6 +71,8 @@ export interface SimReport<T> {
   readonly virtualMs: number;
   /** What each shard held at the end, in shard order; undefined: it died. */
   readonly left: readonly (Holdings | undefined)[];
+  /** How often each limit was reached, on all shards together; none that was not. */
+  readonly reached: Readonly<Partial<Record<keyof Limits, number>>>;
 }
 
 /** A simulated program has failed. `cause` is what went wrong. */
@@ -174,6 +176,9 @@ export function coreHash(): string {
     .digest('hex');
 }
 
+const later = setImmediate; // the real one
+const realSoon = () => new Promise<void>((resolve) => void later(resolve));
+
 let running = false;
 let runs = 0;
 
@@ -227,11 +232,14 @@ export async function simulate<T>(
       turns: world.turns,
       virtualMs: (world.nowNs - START_NS) / 1e6,
       left: outcome.left ?? [],
+      reached: world.reached.counts,
     };
   } catch (error) {
+    world.fail(undefined); // whatever comes late has nothing to run in
+    await realSoon(); // what else has failed in the same turn is told meanwhile, and dropped
     throw new SimulationError(seed, world, error);
   } finally {
-    world.fail(undefined); // whatever comes late has nothing to run in
+    world.fail(undefined);
     enterShard(undefined);
     setRuntime(undefined);
     for (const { shard } of world.places) shard.close();
@@ -265,6 +273,7 @@ function makeShard({ world, memory, header }: Matter, index: number): Place {
     unhandled: 'throw',
     threadSpawn: () => -1,
   });
+  world.reached.watch(shard);
   shard.core.boot(index, world.nowNs);
   shard.start();
   const place = new Place(shard);
@@ -352,6 +361,7 @@ async function lead<T>(
   const isOpen = () => alive().some(({ shard, index }) => unansweredCalls(shard, index) !== 0);
   while (isOpen() && world.nowNs < deadlineNs) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   await runOnLiving(world, ({ runtime }) => runtime?.cancel(GRACE_MS));
+  for (const { shard } of alive()) world.reached.collect(shard);
   outcome.left = world.places.map(({ shard, index, isDead }) => (isDead ? undefined : readHoldings(shard, index)));
   if (failures.length !== 0) throw failures[0];
 }

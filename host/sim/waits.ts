@@ -51,23 +51,30 @@ export class Waits {
     this.#world = world;
   }
 
-  async within<T>(ms: number, what: string, promise: PromiseLike<T>): Promise<T> {
-    const { calendar, nowNs, current } = this.#world;
+  /** Settles in a turn of the shard that expects it, also where another shard's code settles the promise. */
+  within<T>(ms: number, what: string, promise: PromiseLike<T>): Promise<T> {
+    const { calendar, nowNs } = this.#world;
+    const place = this.#world.current as Place;
     const expected: Expected = { what, sinceNs: nowNs };
     this.#expected.add(expected);
-    const place = current as Place;
     const onLate = () => {
       if (place.isDead)
         this.#expected.delete(expected); // and with it the code that awaits this
       else this.#tell(`${what} has not settled within ${ms} ms`);
     };
     const late = calendar.add(nowNs + ms * 1e6, onLate, false);
-    try {
-      return await promise;
-    } finally {
+    const end = (settle: () => void) => {
       this.#expected.delete(expected);
       calendar.cancel(late);
-    }
+      if (this.#world.current === place) settle();
+      else this.#world.post(place, settle);
+    };
+    return new Promise<T>((resolve, reject) => {
+      promise.then(
+        (value) => end(() => resolve(value)),
+        (error) => end(() => reject(error)),
+      );
+    });
   }
 
   #tell(text: string): never {
@@ -102,9 +109,10 @@ function openOf({ index, isDead, isFrozen, shard }: Place): string {
 
 function detailsOf(place: Place): string[] {
   if (place.isDead || place.shard.closed) return [];
-  return shorten([...countOf(operationsOf(place.shard)), ...countOf(callsOf(place))]).map(
-    (text) => `shard ${place.index}: ${text}`,
-  );
+  const { shard, host, index } = place;
+  const files = countOf(host.gate.filesInUse()).map((text) => `${text} in the ${host.fileSlots} file slots`);
+  const lines = [...countOf(operationsOf(shard)), ...files, ...countOf(callsOf(place))];
+  return shorten(lines).map((text) => `shard ${index}: ${text}`);
 }
 
 /** The taken slots of one of the core's tables, as the index of their first word. */
@@ -129,8 +137,8 @@ function* callsOf({ shard, functions }: Place): Generator<string> {
   const { words } = shard;
   for (const at of takenOf(shard, shard.header.callsOffset, CALL_BYTES)) {
     const method = words[at + CALL_MESSAGE] >>> 16;
-    const name = functions[method] ?? `function ${method} of the library`;
-    yield `${name}() ${CALL_STATES[words[at + CALL_STATE]] ?? 'with'} shard ${words[at + CALL_PEER]}`;
+    const name = functions[method] === undefined ? `function ${method} of the library` : `${functions[method]}()`;
+    yield `${name} ${CALL_STATES[words[at + CALL_STATE]] ?? 'with'} shard ${words[at + CALL_PEER]}`;
   }
 }
 

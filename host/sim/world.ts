@@ -21,6 +21,7 @@ import { enterShard, type Shard } from '../shard.js';
 import { Calendar, type Entry } from './calendar.js';
 import type { Faults } from './faults.js';
 import { Random } from './random.js';
+import { Reached } from './reached.js';
 import { DatagramNet } from './sim-datagrams.js';
 import type { SimDisk } from './sim-disk.js';
 import type { SimHost } from './sim-host.js';
@@ -96,6 +97,7 @@ export class World {
   readonly machines: Machines;
   readonly disk: SimDisk;
   readonly waits = new Waits(this);
+  readonly reached = new Reached();
   isCrashed = false;
   readonly places: Place[] = [];
   nowNs = START_NS;
@@ -203,7 +205,10 @@ export class World {
     this.note('die', place.index);
     place.jobs.length = 0;
     place.ticks.length = 0;
-    if (!place.shard.closed) place.shard.close();
+    if (!place.shard.closed) {
+      this.reached.collect(place.shard);
+      place.shard.close();
+    }
     for (const mourner of place.mourners) mourner();
     for (const other of this.places) {
       if (other === place) continue;

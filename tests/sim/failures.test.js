@@ -84,6 +84,21 @@ test('what a shard expected that has died, is expected no more', async () => {
   assert.ok(virtualMs >= 500);
 });
 
+test('what another shard settles comes as a turn of the shard that expects it', async () => {
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    const { value } = await simulate({ seed, shards: 2, module }, async (world) => {
+      let settle;
+      const promise = new Promise((resolve) => {
+        settle = resolve;
+      });
+      world.on(1, () => sleep(5).then(settle));
+      await world.within(100, 'what shard 1 does', promise);
+      return runtime().self;
+    });
+    assert.is(value, 0);
+  }
+});
+
 test('quietMs: a program in which only timers happen has failed', async () => {
   const ticks = async () => {
     setInterval(() => {}, 10);

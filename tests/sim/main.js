@@ -1,10 +1,12 @@
 // npm run sim -- --seed N     one run of tests/sim/program.js: the hash of core.wasm, and that of the run's trace
 // npm run sim -- --seeds M    seeds 1 to M (or from --from N on); the first that fails is told, and how to repeat it
 // --program chaos             another program: chaos.js
+// --live                      the live mode: live/command.js has its options
 
 import { parseArgs } from 'node:util';
 import { coreHash } from 'featherstar/testing';
 import { runChaos } from './chaos.js';
+import { live } from './live/command.js';
 import { runSeed } from './program.js';
 
 const PROGRAMS = { program: runSeed, chaos: runChaos };
@@ -15,6 +17,12 @@ const { values } = parseArgs({
     seeds: { type: 'string' },
     from: { type: 'string', default: '1' },
     program: { type: 'string', default: 'program' },
+    live: { type: 'boolean' },
+    jobs: { type: 'string' },
+    mutant: { type: 'string' },
+    only: { type: 'string' },
+    all: { type: 'boolean' },
+    counts: { type: 'boolean' },
   },
 });
 if (!Object.hasOwn(PROGRAMS, values.program)) {
@@ -48,7 +56,8 @@ async function run(seed) {
 }
 
 console.log(`core.wasm ${coreHash()}`);
-if (values.seed !== undefined) {
+if (values.live) await live(values, whole);
+else if (values.seed !== undefined) {
   const seed = whole('seed');
   const report = await run(seed);
   if (report !== undefined) console.log(`seed ${seed} trace ${report.traceHash} (${report.events} events)`);
