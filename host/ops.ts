@@ -7,6 +7,7 @@ import type { Shard } from './shard.js';
 const FIXED_FILE = 1;
 const BUFFER_SELECT = 32;
 const CQE_SKIP_SUCCESS = 64;
+const OP_POLL_ADD = 6;
 const OP_RECVMSG = 10;
 const OP_ACCEPT = 13;
 const OP_SEND = 26;
@@ -22,8 +23,14 @@ const ACCEPT_MULTISHOT = 1;
 const RECV_MULTISHOT = 2;
 const MSG_WAITALL = 0x100;
 const MSG_DONTWAIT = 0x40;
+const POLL_MULTISHOT = 1;
 const FILE_INDEX_ALLOC = -1;
 const SHUT_WR = 1;
+
+/** Bits of a poll's result: the connection is reset; both sides have ended; the peer has ended (FIN). */
+export const POLLERR = 8;
+export const POLLHUP = 16;
+export const POLLRDHUP = 0x2000;
 
 /** CQE flags of a ready entry. */
 export const MORE = 2;
@@ -78,6 +85,17 @@ export function sendNow(shard: Shard, file: number, ptr: number, len: number, ow
   const msgFlags = MSG_WAITALL | MSG_DONTWAIT;
   const flags = FIXED_FILE | CQE_SKIP_SUCCESS;
   const index = shard.submit(OP_SEND, flags, 0, file, ptr, len, msgFlags, 0, owner, tag);
+  return staged(shard, index, owner, tag);
+}
+
+/**
+ * Watches how a connection ends, also while nothing is received: one event for the peer's end and one for a reset, until
+ * it is cancelled. Multishot, as the kernel adds POLLRDHUP to what any poll waits for: after the peer's end a single
+ * poll completes at once, whatever it asked for.
+ */
+export function watchEnds(shard: Shard, file: number, owner: number, tag: number): number {
+  const events = POLLERR | POLLHUP | POLLRDHUP;
+  const index = shard.submit(OP_POLL_ADD, FIXED_FILE, 0, file, 0, POLL_MULTISHOT, events, 0, owner, tag);
   return staged(shard, index, owner, tag);
 }
 

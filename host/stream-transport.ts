@@ -5,13 +5,21 @@
 //   any --reset, error, a stalled peer, destroy()--> CLOSED
 //
 // FINISHING and LINGERING receive and drop what the peer still sends. A peer that sends before it reads would wait for
-// ever otherwise, and bytes that are unread at close make the kernel reset the connection.
+// ever otherwise, and bytes that are unread at close make the kernel reset the connection: then the peer loses what it
+// was sent. What ends each state:
+//
+//   OPEN       the user; its deadline; a reset. While nothing is received a poll watches for the reset, and for the end.
+//   FINISHING  the last byte is out; the peer takes no byte for `stallNs`; it sends LINGER_BYTES
+//   LINGERING  the peer's end; LINGER_SILENCE_NS without a byte; LINGER_BYTES; LINGER_NS in all
+//   CLOSED     the last event of each operation
+//
+// A peer that vanishes without a packet is found by the kernel (ListenOptions.unreachableMs), which tells it as a reset.
 //
 // After CLOSED only the last events of its operations come in; then nothing refers to the transport any more.
 //
 // Next: send-queue.ts.
 
-import { BUFFER_SHIFT, MORE, receive, shutdownWrites } from './ops.js';
+import { BUFFER_SHIFT, MORE, POLLERR, POLLHUP, receive, shutdownWrites, watchEnds } from './ops.js';
 import { SendQueue } from './send-queue.js';
 import type { Owner, Shard } from './shard.js';
 
@@ -19,13 +27,16 @@ const RECEIVED = 1; // tags
 const SENT = 2;
 const TIMER = 3;
 const SHUT = 4;
+const WATCHED = 5;
 
 const OPEN = 0; // states
 const FINISHING = 1;
 const LINGERING = 2;
 const CLOSED = 3;
 
-const LINGER_NS = 1e9;
+const LINGER_SILENCE_NS = 2e9;
+const LINGER_NS = 30e9;
+const LINGER_BYTES = 67_108_864;
 const ENOBUFS = -105;
 const ECANCELED = -125;
 
@@ -35,6 +46,8 @@ export interface TransportUser {
   readonly mayReceive: boolean;
   /** `bytes` bytes have come; they lie in receive buffer `buffer`, which the user gives back by core.recycle(). */
   onBuffer(buffer: number, bytes: number): void;
+  /** The peer has ended its side (FIN), though bytes from before may be still to come. May be told more than once. */
+  onPeerLeft(): void;
   /** The peer has sent its last byte (FIN). All bytes came before. */
   onPeerEnd(): void;
   /** Bytes have gone out. */
@@ -58,6 +71,10 @@ export class StreamTransport implements Owner {
   private state = OPEN;
   private receiveOp = 0;
   private receiveGeneration = 0;
+  private watchOp = 0;
+  private watchGeneration = 0;
+  private lingerBytes = 0; // came since finish()
+  private lingerEndNs = 0;
   private shutting = false; // SHUTDOWN is open: the file must not be closed
   private left = false; // its number is given back: no event names it any more
   private timer = 0;
@@ -88,6 +105,7 @@ export class StreamTransport implements Owner {
     if (tag === RECEIVED) this.onReceived(result, extra);
     else if (tag === SENT) this.onSent(result);
     else if (tag === TIMER) this.onTimer();
+    else if (tag === WATCHED) this.onWatched(result, extra);
     else this.onShut();
   }
 
@@ -110,7 +128,7 @@ export class StreamTransport implements Owner {
     if ((flags & MORE) === 0) this.receiveOp = 0;
     if (result > 0) {
       if (this.state === OPEN) this.user.onBuffer(flags >>> BUFFER_SHIFT, result);
-      else this.shard.core.recycle(flags >>> BUFFER_SHIFT);
+      else this.drop(flags >>> BUFFER_SHIFT, result);
     }
     if (this.state === CLOSED) {
       this.leaveIfDone();
@@ -120,12 +138,38 @@ export class StreamTransport implements Owner {
     else if (result < 0 && result !== ENOBUFS && result !== ECANCELED) this.destroy();
     // ENOBUFS: buffers go back with the same enter that takes the new receive, so this does not spin.
     else if (this.receiveOp === 0) this.receive();
+    if (this.receiveOp === 0) this.watch();
   }
 
   private onPeerEnd(): void {
     this.peerEnded = true;
     if (this.state === OPEN) this.user.onPeerEnd();
     else if (this.state === LINGERING) this.destroy();
+  }
+
+  /** Nobody reads these bytes: they came after finish(). */
+  private drop(buffer: number, bytes: number): void {
+    this.shard.core.recycle(buffer);
+    this.lingerBytes += bytes;
+    if (this.lingerBytes > LINGER_BYTES) this.destroy();
+    else if (this.state === LINGERING) this.lingerOn();
+  }
+
+  // Without an open receive the kernel tells nothing of the peer, so a poll does.
+  private watch(): void {
+    if (this.watchOp !== 0 || this.state !== OPEN) return;
+    this.watchOp = watchEnds(this.shard, this.file, this.id, WATCHED);
+    this.watchGeneration = this.shard.opGeneration(this.watchOp);
+  }
+
+  private onWatched(result: number, flags: number): void {
+    if ((flags & MORE) === 0) this.watchOp = 0;
+    if (this.state === CLOSED) this.leaveIfDone();
+    else if (result < 0 || (result & (POLLERR | POLLHUP)) !== 0) this.destroy();
+    else {
+      if (this.state === OPEN) this.user.onPeerLeft();
+      this.watch(); // the kernel ends a poll if its completions overflow
+    }
   }
 
   // --- sending -------------------------------------------------------------------------------------------------------
@@ -164,7 +208,12 @@ export class StreamTransport implements Owner {
     this.state = LINGERING;
     shutdownWrites(this.shard, this.file, this.id, SHUT);
     this.shutting = true;
-    this.setDeadline(LINGER_NS);
+    this.lingerEndNs = this.shard.nowNs + LINGER_NS;
+    this.lingerOn();
+  }
+
+  private lingerOn(): void {
+    this.setDeadline(Math.min(LINGER_SILENCE_NS, this.lingerEndNs - this.shard.nowNs));
   }
 
   private onShut(): void {
@@ -182,6 +231,7 @@ export class StreamTransport implements Owner {
     if (this.timer !== 0 && shard.core.cancelTimer(this.timer, this.timerGeneration) === 0) this.timer = 0;
     this.out.break();
     this.pause();
+    if (this.watchOp !== 0) shard.cancelOp(this.watchOp, this.watchGeneration);
     if (!this.shutting) shard.closeFile(this.file);
     this.user.onClosed();
     this.leaveIfDone();
@@ -192,7 +242,8 @@ export class StreamTransport implements Owner {
   }
 
   private leaveIfDone(): void {
-    if (this.left || this.shutting || this.timer !== 0 || !this.out.isIdle || this.receiveOp !== 0) return;
+    if (this.left || this.shutting || this.timer !== 0 || !this.out.isIdle) return;
+    if (this.receiveOp !== 0 || this.watchOp !== 0) return;
     this.left = true;
     this.shard.unregister(this.id);
   }

@@ -81,6 +81,11 @@ class NodeStream implements Stream {
     if (!error) this.#owner?.onWritten(); // 'error' tells of errors
   };
 
+  /** The kernel refuses a write to a connection that is reset, also one of nothing. */
+  probe(): void {
+    if (this.#socket.writableLength === 0 && this.#socket.writable) this.#socket.write(NOTHING);
+  }
+
   end(): void {
     this.#socket.end();
   }

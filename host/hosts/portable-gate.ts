@@ -1,6 +1,6 @@
 // The portable host's gate: reads submissions as the kernel would, checks them as host/native/gate.c does, and hands
 // them to the sockets of the file slots that they name. What it refuses is answered with an error and counted. What
-// the gate admits and nothing here can do (polls, datagrams before they are bound, peeking, cancelling by slot) is
+// the gate admits and nothing here can do (most polls, datagrams before they are bound, peeking, cancelling by slot) is
 // -EOPNOTSUPP.
 //
 //   submission window --> take() --> check --> slot's socket, listener or file --> portable-window.ts
@@ -15,7 +15,7 @@ import { Control } from '../layout.js';
 import type { MessagePortLike, Windows } from './host.js';
 import { type Place, PortableDatagrams } from './portable-datagrams.js';
 import { isPathOp, PortableFiles, PortableOpenFile } from './portable-files.js';
-import { PortableListener, PortableSocket, SHUT_RDWR } from './portable-sockets.js';
+import { END_EVENTS, PortableListener, PortableSocket, SHUT_RDWR } from './portable-sockets.js';
 import { Errno, Op, type PortableWindow } from './portable-window.js';
 import type { Stream, Streams, Target } from './streams.js';
 
@@ -52,6 +52,8 @@ const SQE_FLAGS = SQE_FIXED_FILE | SQE_BUFFER_SELECT | SQE_CQE_SKIP_SUCCESS; // 
 const ACCEPT_MULTISHOT = 1;
 const RECV_POLL_FIRST = 1;
 const RECV_MULTISHOT = 2;
+const POLL_MULTISHOT = 1;
+const POLL_EVENTS = 0xffff;
 const CANCEL_ALL_OR_FD = 3;
 
 const MSG_PEEK = 2;
@@ -168,7 +170,8 @@ export class PortableGate {
     const high = words[at + 9];
     const isMultishot =
       ((opcode === OP_RECV || opcode === OP_RECVMSG) && (ioprio & RECV_MULTISHOT) !== 0) ||
-      (opcode === OP_ACCEPT && (ioprio & ACCEPT_MULTISHOT) !== 0);
+      (opcode === OP_ACCEPT && (ioprio & ACCEPT_MULTISHOT) !== 0) ||
+      (opcode === OP_POLL_ADD && (words[at + 6] & POLL_MULTISHOT) !== 0);
     const isQuiet = (flags & SQE_CQE_SKIP_SUCCESS) !== 0;
     const picksBuffer = (flags & SQE_BUFFER_SELECT) !== 0;
     const op = new Op(words[at + 8], high, isQuiet, isMultishot, picksBuffer, words[at + 4] >>> 0, words[at + 6] >>> 0);
@@ -224,7 +227,7 @@ export class PortableGate {
         this.#onOpenFile(op, opcode, ioprio, fd, at);
         break;
       case OP_POLL_ADD:
-        if (this.#file(op, fd) !== undefined) this.#refuse(op, Errno.EOPNOTSUPP);
+        this.#poll(op, fd, at);
         break;
       default:
         if (!isPathOp(opcode)) this.#refuse(op, Errno.EPERM);
@@ -311,6 +314,17 @@ export class PortableGate {
     else if (flags !== 0) this.#refuse(op, Errno.EOPNOTSUPP);
     else if (!op.picksBuffer && op.len === 0) this.#window.finish(op, 0);
     else socket.receive(op);
+  }
+
+  /** Of a connection's ends only, until it is cancelled (ops.ts, watchEnds). */
+  #poll(op: Op, fd: number, at: number): void {
+    const file = this.#file(op, fd);
+    if (file === undefined) return;
+    const events = this.#words[at + 7];
+    if ((op.len & ~POLL_MULTISHOT) !== 0 || (events & ~POLL_EVENTS) !== 0) this.#refuse(op, Errno.EINVAL);
+    else if (!(file instanceof PortableSocket) || !op.isMultishot || (events & ~END_EVENTS) !== 0)
+      this.#refuse(op, Errno.EOPNOTSUPP);
+    else file.watch(op);
   }
 
   #send(op: Op, ioprio: number, fd: number, at: number): void {

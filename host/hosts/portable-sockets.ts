@@ -6,6 +6,9 @@
 // kernel has taken it; the next one waits in linear memory until then, or gets -EAGAIN if it may not wait
 // (MSG_DONTWAIT). So a peer that does not read costs one send.
 //
+// Ends: a stream of Node's that is paused, or whose peer has ended, is not told of a reset. So while the ends are watched it is
+// probed, by a write of nothing, every PROBE_MS. An end that lies behind unread bytes shows only when they are read.
+//
 // Closing: what a send was still writing is written, then FIN goes out, for LINGER_MS at most without progress. Every
 // open operation completes with -ECANCELED at once. A cancelled send may have been sent in part, as with the kernel.
 //
@@ -15,10 +18,16 @@ import { CQE_BUFFER, CQE_BUFFER_SHIFT, Errno, type Op, type OpOwner, type Portab
 import type { Stream, StreamOwner, StreamServer, Streams, Target } from './streams.js';
 
 const LINGER_MS = 30_000;
+const PROBE_MS = 500;
 
 const SHUT_RD = 0;
 const SHUT_WR = 1;
 export const SHUT_RDWR = 2;
+
+const POLLERR = 8;
+const POLLHUP = 16;
+const POLLRDHUP = 0x2000;
+export const END_EVENTS = POLLERR | POLLHUP | POLLRDHUP;
 
 type State = 'idle' | 'connecting' | 'open' | 'closed';
 
@@ -30,6 +39,8 @@ export class PortableSocket implements OpOwner, StreamOwner {
   #receives: Op[] = [];
   #sends: Op[] = [];
   #connect: Op | undefined;
+  #watch: Op | undefined; // one at a time
+  #probe: NodeJS.Timeout | undefined;
   #chunk: Buffer | undefined; // came while no receive was armed, or did not fit
   #chunkAt = 0;
   #isPaused: boolean;
@@ -78,6 +89,35 @@ export class PortableSocket implements OpOwner, StreamOwner {
   onEnd(): void {
     this.#peerEnded = true;
     this.#giveReceived();
+    this.#tellWatch(POLLRDHUP);
+  }
+
+  // --- the ends ------------------------------------------------------------------------------------------------------
+
+  /** Tells of the peer's end and of a reset, until it is cancelled. */
+  watch(op: Op): void {
+    if (this.#watch !== undefined) {
+      this.#window.finish(op, Errno.EOPNOTSUPP);
+      return;
+    }
+    this.#window.open(op, this);
+    this.#watch = op;
+    if (this.#stream.isDestroyed) this.#tellWatch(END_EVENTS);
+    else {
+      if (this.#peerEnded) this.#tellWatch(POLLRDHUP);
+      const stream = this.#stream;
+      if (stream.probe !== undefined) this.#probe = setInterval(() => stream.probe?.(), PROBE_MS).unref();
+    }
+  }
+
+  #tellWatch(events: number): void {
+    if (this.#watch !== undefined) this.#window.more(this.#watch, events, 0);
+  }
+
+  #endWatch(): void {
+    clearInterval(this.#probe);
+    this.#probe = undefined;
+    this.#watch = undefined;
   }
 
   /** Hands on what there is: bytes first, then an error, then the end. */
@@ -222,6 +262,8 @@ export class PortableSocket implements OpOwner, StreamOwner {
     for (const op of ops) this.#window.finish(op, errno);
     this.#giveReceived();
     if (ops.length !== 0) this.#error = 0; // an error is told once; then receives see the end, and sends EPIPE
+    clearInterval(this.#probe);
+    this.#tellWatch(END_EVENTS);
   }
 
   cancel(op: Op): void {
@@ -231,7 +273,8 @@ export class PortableSocket implements OpOwner, StreamOwner {
     } else if (op === this.#written) {
       this.#written = undefined;
       this.#sends.shift();
-    } else if (!remove(this.#receives, op)) remove(this.#sends, op);
+    } else if (op === this.#watch) this.#endWatch();
+    else if (!remove(this.#receives, op)) remove(this.#sends, op);
     this.#window.finish(op, Errno.ECANCELED);
   }
 
@@ -240,6 +283,8 @@ export class PortableSocket implements OpOwner, StreamOwner {
     if (this.#state === 'closed') return;
     const ops = [...this.#receives.splice(0), ...this.#sends.splice(0)];
     if (this.#connect !== undefined) ops.push(this.#connect);
+    if (this.#watch !== undefined) ops.push(this.#watch);
+    this.#endWatch();
     const isOpen = this.#state === 'open';
     this.#state = 'closed';
     this.#chunk = undefined;

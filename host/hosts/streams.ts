@@ -36,6 +36,11 @@ export interface Stream {
   resume(): void;
   /** True: the kernel has all of it. Else the rest is kept, and no other write() may come until onWritten(). */
   write(bytes: Buffer): boolean;
+  /**
+   * Finds out whether the connection is reset, and has onBroken() say so, though nothing is read or written. A stream
+   * without it notices by itself.
+   */
+  probe?(): void;
   /** Sends FIN, behind what is kept. */
   end(): void;
   /** Closes at once; what is kept is lost. */

@@ -3,7 +3,11 @@
 // time, in order; what a client sends ahead waits.
 //
 //   HEAD --head complete--> HANDLING --answered, and the body is in--> HEAD ...            keep-alive
-//   any --last answer is queued--> the transport finishes: no message comes or goes any more
+//   any --last answer is queued--> OVER: the transport finishes, no message comes or goes any more
+//
+// A client that ends its side (FIN) while its request is handled has left, in all likelihood. So request.signal aborts,
+// and a stream that is being sent is cancelled. But it may have half-closed, as `nc -N` does: what the handler returns
+// within halfCloseNs is still sent, unless it is a stream that takes its time.
 
 import { FeatherstarError } from '../errors.js';
 import { CONNECTION_BYTES } from '../layout.js';
@@ -44,6 +48,12 @@ const OVER = 2;
 
 const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n', 'latin1');
 
+const QUIET_NS = 5e8; // a stream without a chunk for so long does not hold up the end of a server
+
+export function closingError(): FeatherstarError {
+  return new FeatherstarError('FEATHERSTAR_CLOSED', 'the server closes');
+}
+
 function goneError(): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_CLOSED', 'the client closed the connection');
 }
@@ -61,6 +71,10 @@ export class HttpConnection implements TransportUser, Exchange {
   private keepAlive = true;
   private answered = false; // the answer is queued, but the request's body is not in
   private begun = false; // an answer is being streamed, its head is queued
+  private stream: ReadableStreamDefaultReader<Uint8Array> | undefined; // what it is made of
+  private streamsEvents = false;
+  private streamedNs = 0; // when its last chunk came
+  private gone: FeatherstarError | undefined; // the client has left
   private wantsContinue = false;
   private body: RequestBody | undefined;
   private bodyDone = true;
@@ -89,8 +103,20 @@ export class HttpConnection implements TransportUser, Exchange {
     this.inbox.onBuffer(buffer, bytes);
   }
 
+  onPeerLeft(): void {
+    if (this.phase !== HANDLING || !this.bodyDone || this.gone !== undefined) return;
+    this.gone = goneError();
+    if (this.stream !== undefined) this.destroy();
+    else {
+      this.aborter?.abort();
+      this.awaitHandler();
+      this.server.departed(this);
+    }
+  }
+
   onPeerEnd(): void {
-    if (!this.inbox.waits) this.onInputEnd();
+    this.onPeerLeft();
+    if (!this.inbox.waits && this.phase !== OVER) this.onInputEnd();
   }
 
   get isOver(): boolean {
@@ -150,7 +176,7 @@ export class HttpConnection implements TransportUser, Exchange {
     if ((words[word + FLAGS] & DONE) !== 0) {
       this.bodyDone = true;
       this.body?.end();
-      this.transport.clearDeadline(); // the handler may take its time
+      this.awaitHandler();
       if (this.answered) this.nextRequest();
     }
     return taken;
@@ -167,7 +193,8 @@ export class HttpConnection implements TransportUser, Exchange {
     if (this.phase === HEAD) this.startClosing();
     else if (this.phase === HANDLING) {
       this.keepAlive = false; // half-closed: it may still want its answer
-      if (!this.bodyDone) this.destroy();
+      if (this.answered) this.startClosing();
+      else if (!this.bodyDone) this.destroy();
     }
   }
 
@@ -207,7 +234,7 @@ export class HttpConnection implements TransportUser, Exchange {
       this.refuse(400);
       return;
     }
-    if (this.bodyDone) this.transport.clearDeadline();
+    if (this.bodyDone) this.awaitHandler();
     else if (!this.expectBody(flags)) return;
     this.handle(new FeatherRequest(head, this.body, this));
   }
@@ -235,6 +262,13 @@ export class HttpConnection implements TransportUser, Exchange {
     this.body = new RequestBody(this);
     this.transport.setDeadline(limits.requestTimeoutNs);
     return true;
+  }
+
+  /** The request is in. Its handler may take its time, but not for a client that has left. */
+  private awaitHandler(): void {
+    if (this.gone !== undefined) this.transport.setDeadline(this.server.limits.halfCloseTimeoutNs);
+    else if (this.stream !== undefined && this.server.draining) this.transport.setDeadline(QUIET_NS);
+    else this.transport.clearDeadline();
   }
 
   private handle(request: FeatherRequest): void {
@@ -272,13 +306,22 @@ export class HttpConnection implements TransportUser, Exchange {
 
   /** The handler failed: 500, and a report, unless it only passes on what it was told of its client. */
   private readonly onFailure = (error: unknown): void => {
-    const isClients = error !== undefined && (error === this.body?.error || error === this.aborter?.signal.reason);
+    const isClients = this.isClients(error);
     if (!isClients) this.server.report(error);
-    if (this.phase === HANDLING) this.answerStatus(500);
+    if (this.phase !== HANDLING) return;
+    if (isClients && this.gone !== undefined) this.destroy();
+    else this.answerStatus(500);
   };
+
+  /** Whether the error says only that the client has left, or has sent a broken body. */
+  private isClients(error: unknown): boolean {
+    if (error === undefined) return false;
+    return error === this.body?.error || error === this.aborter?.signal.reason || error === this.gone;
+  }
 
   /** The answer's body failed. In the middle of it, only breaking off tells the client. */
   private readonly onStreamFailure = (error: unknown): void => {
+    this.stream = undefined; // its writer has cancelled it
     if (this.phase !== HANDLING) return; // the client is gone, or was refused
     if (!this.begun) {
       this.onFailure(error);
@@ -288,9 +331,38 @@ export class HttpConnection implements TransportUser, Exchange {
     this.destroy();
   };
 
-  beginStream(): void {
+  beginStream(stream?: ReadableStreamDefaultReader<Uint8Array>, streamsEvents = false): void {
     if (this.phase !== HANDLING) throw goneError();
+    if (stream !== undefined && this.gone !== undefined) throw this.gone;
     this.begun = true;
+    this.stream = stream;
+    this.streamsEvents = streamsEvents;
+    this.streamedNs = this.server.shard.nowNs;
+    if (this.server.draining) this.endStream();
+  }
+
+  /**
+   * The server drains, and does not wait for streams that would never end: one of events ends here, between two of
+   * them; others are broken off if they are quiet for QUIET_NS.
+   */
+  private endStream(): void {
+    if (this.streamsEvents) {
+      this.cancelStream();
+      return;
+    }
+    const leftNs = this.streamedNs + QUIET_NS - this.server.shard.nowNs;
+    if (!this.transport.out.isIdle) this.transport.setDeadline(QUIET_NS);
+    else if (leftNs > 0) this.transport.setDeadline(leftNs);
+    else this.destroy();
+  }
+
+  /** Tells what feeds the stream. It reads as ended then, for the writer. */
+  private cancelStream(): void {
+    const { stream } = this;
+    this.stream = undefined;
+    stream?.cancel(this.gone ?? closingError()).catch((error) => {
+      if (!this.isClients(error)) this.server.report(error);
+    });
   }
 
   /** Whether what the client still sends of a body that nobody read is worth receiving. */
@@ -308,6 +380,7 @@ export class HttpConnection implements TransportUser, Exchange {
 
   private readonly finish = (): void => {
     if (this.phase !== HANDLING) return;
+    this.stream = undefined;
     if (this.connection === CLOSE) {
       if (!this.bodyDone) this.body?.discard();
       this.startClosing();
@@ -359,7 +432,7 @@ export class HttpConnection implements TransportUser, Exchange {
 
   abortSignal(): AbortSignal {
     this.aborter ??= new AbortController();
-    if (this.transport.isClosed) this.aborter.abort();
+    if (this.gone !== undefined) this.aborter.abort();
     return this.aborter.signal;
   }
 
@@ -369,7 +442,8 @@ export class HttpConnection implements TransportUser, Exchange {
     const { out } = this.transport;
     if (this.onDrained !== undefined) {
       if (out.backlogBytes <= HIGH_WATER_BYTES) {
-        this.transport.clearDeadline();
+        this.streamedNs = this.server.shard.nowNs;
+        this.awaitHandler();
         this.onDrained.resolve();
         this.onDrained = undefined;
       } else this.transport.setDeadline(this.server.limits.idleTimeoutNs);
@@ -380,7 +454,8 @@ export class HttpConnection implements TransportUser, Exchange {
   }
 
   drained(): Promise<void> | undefined {
-    if (this.transport.isClosed) throw goneError();
+    if (this.transport.isClosed) throw this.gone;
+    this.streamedNs = this.server.shard.nowNs;
     if (this.transport.out.backlogBytes <= HIGH_WATER_BYTES) return undefined;
     this.transport.setDeadline(this.server.limits.idleTimeoutNs); // for a client that never reads
     this.transport.out.hurry();
@@ -395,6 +470,8 @@ export class HttpConnection implements TransportUser, Exchange {
   drain(): void {
     this.keepAlive = false;
     if (this.phase === HEAD && !this.inbox.waits) this.startClosing();
+    else if (this.phase === HANDLING && this.gone !== undefined) this.destroy();
+    else if (this.stream !== undefined) this.endStream();
   }
 
   unhold(): void {
@@ -417,9 +494,11 @@ export class HttpConnection implements TransportUser, Exchange {
   }
 
   onClosed(): void {
+    const gone = this.gone ?? goneError();
+    this.gone = gone;
     this.phase = OVER;
     this.inbox.discard();
-    const gone = goneError();
+    this.cancelStream(); // before its source can fail of the signal
     this.body?.fail(gone);
     this.aborter?.abort();
     this.onDrained?.reject(gone);
@@ -428,7 +507,9 @@ export class HttpConnection implements TransportUser, Exchange {
   }
 
   onDeadline(): void {
-    if (!this.transport.out.isIdle)
+    if (this.gone !== undefined) this.destroy();
+    else if (this.stream !== undefined && this.onDrained === undefined && this.server.draining) this.endStream();
+    else if (!this.transport.out.isIdle)
       this.destroy(); // it does not read
     else if (this.phase === HANDLING && (this.answered || this.begun)) this.destroy();
     else if (this.phase === HANDLING || this.inbox.hasPartialHead) this.refuse(408);

@@ -1,6 +1,7 @@
 // The HTTP server of one shard: its listener, its connections, its limits. With several shards each has its own
 // listener on the same port, and the kernel spreads connections over them (SO_REUSEPORT).
 
+import { setMaxListeners } from 'node:events';
 import { checkAddress, resolveAddress } from '../address.js';
 import { checkNames, optionError } from '../errors.js';
 import type { Bound } from '../hosts/host.js';
@@ -8,7 +9,7 @@ import type { Header } from '../layout.js';
 import { accept, MORE } from '../ops.js';
 import { Runtime, runtime } from '../runtime/runtime.js';
 import { currentShard, findShard, type Owner, type Shard } from '../shard.js';
-import { HttpConnection } from './connection.js';
+import { closingError, HttpConnection } from './connection.js';
 import { Heads } from './heads.js';
 import type { FeatherRequest } from './request.js';
 import type { FeatherResponse } from './response.js';
@@ -33,6 +34,10 @@ export interface HttpLimits {
   requestTimeoutMs?: number | undefined;
   /** A connection between requests, or a client that does not take its answer: closed. */
   idleTimeoutMs?: number | undefined;
+  /** From a client's end (FIN) to the answer that it may still get. Closed. */
+  halfCloseTimeoutMs?: number | undefined;
+  /** A client whose system confirms nothing, not even a keep-alive probe. Closed. */
+  unreachableTimeoutMs?: number | undefined;
 }
 
 export interface ServeOptions {
@@ -62,6 +67,8 @@ const DEFAULTS = {
   headerTimeoutMs: 10_000,
   requestTimeoutMs: 300_000,
   idleTimeoutMs: 60_000,
+  halfCloseTimeoutMs: 2000,
+  unreachableTimeoutMs: 60_000,
 };
 
 const HIGHEST: Record<keyof HttpLimits, number> = {
@@ -73,6 +80,8 @@ const HIGHEST: Record<keyof HttpLimits, number> = {
   headerTimeoutMs: 86_400_000,
   requestTimeoutMs: 86_400_000,
   idleTimeoutMs: 86_400_000,
+  halfCloseTimeoutMs: 86_400_000,
+  unreachableTimeoutMs: 86_400_000,
 };
 
 // shard scratch memory (header.scratchBytes = 262,144)
@@ -91,6 +100,7 @@ interface Limits {
   headerTimeoutNs: number;
   requestTimeoutNs: number;
   idleTimeoutNs: number;
+  halfCloseTimeoutNs: number;
 }
 
 export class ServerShard implements Owner {
@@ -111,6 +121,8 @@ export class ServerShard implements Owner {
   private readonly unlink: (() => void) | undefined;
   private readonly id: number;
   private readonly connections = new Set<HttpConnection>();
+  private readonly leavers = new Set<HttpConnection>(); // of these: their clients have left, in this order
+  private readonly aborter = new AbortController();
   private op = 0;
   private generation = 0;
   private holders: HttpConnection[] = [];
@@ -138,10 +150,17 @@ export class ServerShard implements Owner {
       headerTimeoutNs: limits.headerTimeoutMs * 1e6,
       requestTimeoutNs: limits.requestTimeoutMs * 1e6,
       idleTimeoutNs: limits.idleTimeoutMs * 1e6,
+      halfCloseTimeoutNs: limits.halfCloseTimeoutMs * 1e6,
     };
     shard.core.http_limits(limits.headerBytes, limits.headerCount, limits.targetBytes);
+    setMaxListeners(0, this.signal); // each request may listen
     this.id = shard.register(this);
     this.arm();
+  }
+
+  /** Aborts when the server begins to close. */
+  get signal(): AbortSignal {
+    return this.aborter.signal;
   }
 
   get connectionCount(): number {
@@ -159,6 +178,7 @@ export class ServerShard implements Owner {
     else {
       if ((flags & MORE) === 0) this.op = 0;
       if (result >= 0) this.take(result);
+      else this.evict(); // it was perhaps for want of a file slot
     }
     if (this.op !== 0) return;
     if (this.draining) this.leaveIfDone();
@@ -172,6 +192,7 @@ export class ServerShard implements Owner {
   }
 
   private take(file: number): void {
+    if (this.connections.size >= this.limits.connections) this.evict();
     if (this.draining || this.connections.size >= this.limits.connections) this.turnAway(file);
     else this.connections.add(new HttpConnection(this, file));
   }
@@ -188,8 +209,19 @@ export class ServerShard implements Owner {
     else new HttpConnection(this, file).turnAway();
   }
 
+  /** Its client has left while its request is handled. If places are short, this one is free. */
+  departed(connection: HttpConnection): void {
+    this.leavers.add(connection);
+  }
+
+  private evict(): void {
+    const [oldest] = this.leavers;
+    oldest?.destroy();
+  }
+
   forget(connection: HttpConnection): void {
     this.connections.delete(connection);
+    this.leavers.delete(connection);
     if (this.op === 0 && !this.draining) this.arm();
     if (this.connections.size === 0) this.onEmpty?.();
   }
@@ -212,7 +244,10 @@ export class ServerShard implements Owner {
     }
   }
 
-  /** Stops accepting, lets requests that run be answered, and after the deadline closes what is left. */
+  /**
+   * Tells handlers and streams, stops accepting, lets requests that run be answered, and after the deadline closes what
+   * is left.
+   */
   close(timeoutMs: number): Promise<void> {
     this.closing ??= this.drain(timeoutMs);
     return this.closing;
@@ -220,6 +255,7 @@ export class ServerShard implements Owner {
 
   private async drain(timeoutMs: number): Promise<void> {
     this.draining = true;
+    this.aborter.abort(closingError());
     const stopped = new Promise<void>((resolve) => {
       this.onStopped = resolve; // then nothing refers to the listener any more, and its port is free
     });
@@ -264,6 +300,8 @@ export interface Server {
   readonly hostname: string;
   /** `http://...`, or `unix:/path`. */
   readonly url: string;
+  /** Aborts when the server begins to close: what would never end by itself listens to it. */
+  readonly signal: AbortSignal;
   /** Of this shard. */
   readonly stats: { connections: number; requests: number; refused: number };
   /** Stops accepting, answers what runs (for `timeoutMs`, default 4000), closes the rest. */
@@ -338,6 +376,7 @@ export async function serve(options: ServeOptions): Promise<Server> {
     port: bound.port,
     hostname,
     url: urlOf(hostname, bound.port),
+    signal: server.signal,
     get stats() {
       return { connections: server.connectionCount, requests: server.requests, refused: server.refused };
     },

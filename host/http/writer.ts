@@ -19,8 +19,11 @@ export interface Exchange {
   readonly isHttp10: boolean;
   /** CLOSE and the like: what the answer says of the connection. */
   connection: number;
-  /** The head of a streamed answer is queued now. Throws if nobody waits for an answer any more. */
-  beginStream(): void;
+  /**
+   * The head of a streamed answer is queued now, and `stream` is read from then on, unless the body is here already.
+   * Throws if nobody waits for an answer any more. `streamsEvents`: a text/event-stream, which has no end of its own.
+   */
+  beginStream(stream?: ReadableStreamDefaultReader<Uint8Array>, streamsEvents?: boolean): void;
   /** Resolves when the client has taken enough that more may be queued; rejects when it is gone. */
   drained(): Promise<void> | undefined;
 }
@@ -165,7 +168,8 @@ export class Writer {
     const chunked = !exchange.isHttp10;
     if (!chunked) exchange.connection = CLOSE; // HTTP/1.0 knows no chunks: the end of the connection ends the body
     const head = this.headText(response, exchange, '', chunked ? 'Transfer-Encoding: chunked\r\n\r\n' : '\r\n');
-    exchange.beginStream();
+    const streamsEvents = response.headers.get('content-type')?.startsWith('text/event-stream') === true;
+    exchange.beginStream(reader, streamsEvents);
     queue.enqueue(Buffer.from(head, 'latin1')); // now, though the first bytes may take their time
     if (exchange.isHead) {
       await reader.cancel();

@@ -21,6 +21,7 @@ const GRANT_SLOTS = 16;
 const SQE_WORDS = 16;
 
 const OP_NOP = 0;
+const OP_POLL_ADD = 6;
 const OP_RECVMSG = 10;
 const OP_ACCEPT = 13;
 const OP_ASYNC_CANCEL = 14;
@@ -37,6 +38,8 @@ const SQE_FIXED_FILE = 1;
 const SQE_BUFFER_SELECT = 32;
 const SQE_CQE_SKIP_SUCCESS = 64;
 const MULTISHOT = { [OP_ACCEPT]: 1, [OP_RECV]: 2, [OP_RECVMSG]: 2 } as Record<number, number>;
+const POLL_MULTISHOT = 1;
+const END_EVENTS = 0x2018; // POLLERR, POLLHUP, POLLRDHUP
 const MSG_DONTWAIT = 0x40;
 const SOCK_STREAM = 1;
 const AF_UNIX = 1;
@@ -47,7 +50,8 @@ const ERRNOS: Record<number, readonly number[]> = {
   ...FILE_ERRNOS,
   [OP_ACCEPT]: [-12, -23, -24, -103, -105], // ENOMEM, ENFILE, EMFILE, ECONNABORTED, ENOBUFS
   [OP_CONNECT]: [-12, -99, -110, -111, -113], // ENOMEM, EADDRNOTAVAIL, ETIMEDOUT, ECONNREFUSED, EHOSTUNREACH
-  [OP_RECV]: [-12], // ENOMEM
+  [OP_POLL_ADD]: [-12], // ENOMEM
+  [OP_RECV]: [-12],
   [OP_RECVMSG]: [-12],
   [OP_SEND]: [-12, -105], // ENOMEM, ENOBUFS
   [OP_SOCKET]: [-12, -23, -24, -105], // ENOMEM, ENFILE, EMFILE, ENOBUFS
@@ -121,6 +125,9 @@ export class SimGate {
       case OP_RECVMSG:
         this.#receiveDatagrams(op, fd);
         break;
+      case OP_POLL_ADD:
+        this.#poll(op, fd, words[at + 7]);
+        break;
       case OP_SEND:
         this.#send(op, fd, at);
         break;
@@ -157,6 +164,11 @@ export class SimGate {
         this.#control[Control.refusedCount >> 2]++;
         this.finish(op, Errno.EOPNOTSUPP);
     }
+  }
+
+  #poll(op: Op, fd: number, events: number): void {
+    if (op.len === POLL_MULTISHOT && (events & ~END_EVENTS) === 0) this.#socket(op, fd)?.watch(op, this.#host);
+    else this.finish(op, Errno.EOPNOTSUPP);
   }
 
   #receiveDatagrams(op: Op, fd: number): void {

@@ -32,6 +32,9 @@ const ECONNREFUSED = -111;
 const EHOSTUNREACH = -113;
 const SHUT_RD = 0;
 const SHUT_WR = 1;
+const POLLERR = 8;
+const POLLHUP = 16;
+const POLLRDHUP = 0x2000;
 const OP_CONNECT = 16;
 const OP_SEND = 26;
 const OP_RECV = 27;
@@ -73,6 +76,7 @@ export class SimSocket implements OpOwner {
   #isHeld = false; // at a cut
   #receives: Open[] = [];
   #sends: Open[] = [];
+  #watches: Open[] = []; // multishot polls: they are told of every end until they are cancelled
   #connect: Open | undefined;
   #hasPeerEnded = false;
   #hasEnded = false;
@@ -317,6 +321,21 @@ export class SimSocket implements OpOwner {
     this.#world.note('fin', -1, this.number);
     this.#hasPeerEnded = true;
     this.#giveReceived();
+    for (const open of this.#watches) this.#tellWatch(open);
+  }
+
+  /** Tells of the peer's end and of a reset (ops.ts, watchEnds); of those that were before, at once. */
+  watch(op: Op, host: SocketHost): void {
+    const open = { op, host, sent: 0 };
+    host.window.open(op, this);
+    this.#watches.push(open);
+    if (this.#hasPeerEnded || this.#isBroken) this.#tellWatch(open);
+  }
+
+  #tellWatch({ op, host }: Open): void {
+    const events = this.#isBroken ? POLLERR | POLLHUP | POLLRDHUP : POLLRDHUP;
+    this.#world.note('complete', host.shard, op.low, events);
+    host.window.more(op, events, 0);
   }
 
   #takeError(): number {
@@ -410,10 +429,13 @@ export class SimSocket implements OpOwner {
       host.gate.finish(op, sent || error);
     }
     this.#giveReceived();
+    for (const open of this.#watches) this.#tellWatch(open);
   }
 
   cancel(op: Op): void {
-    const open = [...this.#receives, ...this.#sends, this.#connect].find((each) => each?.op === op) as Open;
+    const all = [...this.#receives, ...this.#sends, ...this.#watches, this.#connect];
+    const open = all.find((each) => each?.op === op) as Open;
+    this.#watches = this.#watches.filter((each) => each.op !== op);
     this.#receives = this.#receives.filter((each) => each.op !== op);
     this.#sends = this.#sends.filter((each) => each.op !== op);
     if (open === this.#connect) {
@@ -427,7 +449,7 @@ export class SimSocket implements OpOwner {
   /** `isReset`: nothing more is delivered, and the other end is reset (SO_LINGER of 0). */
   close(isReset = false): void {
     if (this.#state === 'closed') return;
-    const open = [...this.#receives.splice(0), ...this.#sends.splice(0)];
+    const open = [...this.#receives.splice(0), ...this.#sends.splice(0), ...this.#watches.splice(0)];
     if (this.#connect !== undefined) open.push(this.#connect);
     this.#connect = undefined;
     this.#state = 'closed';
