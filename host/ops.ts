@@ -89,7 +89,7 @@ export function sendNow(shard: Shard, file: number, ptr: number, len: number, ow
 }
 
 /**
- * Watches how a connection ends, also while nothing is received: one event for the peer's end and one for a reset, until
+ * Watches how a connection ends, also while nothing is received: an event for the peer's end and one for a reset, until
  * it is cancelled. Multishot, as the kernel adds POLLRDHUP to what any poll waits for: after the peer's end a single
  * poll completes at once, whatever it asked for.
  */

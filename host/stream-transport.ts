@@ -8,12 +8,10 @@
 // ever otherwise, and bytes that are unread at close make the kernel reset the connection: then the peer loses what it
 // was sent. What ends each state:
 //
-//   OPEN       the user; its deadline; a reset. While nothing is received a poll watches for the reset, and for the end.
+//   OPEN       the user; its deadline; a reset. While nothing is received a poll watches for the reset, and the end.
 //   FINISHING  the last byte is out; the peer takes no byte for `stallNs`; it sends LINGER_BYTES
 //   LINGERING  the peer's end; LINGER_SILENCE_NS without a byte; LINGER_BYTES; LINGER_NS in all
 //   CLOSED     the last event of each operation
-//
-// A peer that vanishes without a packet is found by the kernel (ListenOptions.unreachableMs), which tells it as a reset.
 //
 // After CLOSED only the last events of its operations come in; then nothing refers to the transport any more.
 //

@@ -6,8 +6,8 @@
 // kernel has taken it; the next one waits in linear memory until then, or gets -EAGAIN if it may not wait
 // (MSG_DONTWAIT). So a peer that does not read costs one send.
 //
-// Ends: a stream of Node's that is paused, or whose peer has ended, is not told of a reset. So while the ends are watched it is
-// probed, by a write of nothing, every PROBE_MS. An end that lies behind unread bytes shows only when they are read.
+// Ends: Node does not tell of a reset while a stream is paused or its peer has ended. So while the ends are watched the
+// stream is probed, by a write of nothing, every PROBE_MS. An end behind unread bytes shows only when they are read.
 //
 // Closing: what a send was still writing is written, then FIN goes out, for LINGER_MS at most without progress. Every
 // open operation completes with -ECANCELED at once. A cancelled send may have been sent in part, as with the kernel.

@@ -36,8 +36,6 @@ export interface HttpLimits {
   idleTimeoutMs?: number | undefined;
   /** From a client's end (FIN) to the answer that it may still get. Closed. */
   halfCloseTimeoutMs?: number | undefined;
-  /** A client whose system confirms nothing, not even a keep-alive probe. Closed. */
-  unreachableTimeoutMs?: number | undefined;
 }
 
 export interface ServeOptions {
@@ -68,7 +66,6 @@ const DEFAULTS = {
   requestTimeoutMs: 300_000,
   idleTimeoutMs: 60_000,
   halfCloseTimeoutMs: 2000,
-  unreachableTimeoutMs: 60_000,
 };
 
 const HIGHEST: Record<keyof HttpLimits, number> = {
@@ -81,7 +78,6 @@ const HIGHEST: Record<keyof HttpLimits, number> = {
   requestTimeoutMs: 86_400_000,
   idleTimeoutMs: 86_400_000,
   halfCloseTimeoutMs: 86_400_000,
-  unreachableTimeoutMs: 86_400_000,
 };
 
 // shard scratch memory (header.scratchBytes = 262,144)
