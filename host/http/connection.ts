@@ -407,7 +407,7 @@ export class HttpConnection implements TransportUser, Exchange {
   /** The request cannot be understood or is too much: say so and close. */
   private refuse(status: number): void {
     this.connection = CLOSE;
-    this.isHead = false;
+    if (this.phase === HEAD) this.isHead = false; // that was the request before
     this.server.refused++;
     this.server.writer.writeStatus(status, this.transport.out, this);
     this.body?.fail(new FeatherstarError('FEATHERSTAR_BODY', `the request was refused with ${status}`));

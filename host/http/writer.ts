@@ -3,13 +3,14 @@
 // slower one, which awaits.
 
 import { STATUS_CODES } from 'node:http';
-import { FeatherstarError } from '../errors.js';
+import { FeatherstarError, optionError } from '../errors.js';
 import type { SendQueue } from '../send-queue.js';
 import type { Shard } from '../shard.js';
 import { CLOSE, type Heads, KEEP_ALIVE_1_0 } from './heads.js';
 import { FeatherResponse } from './response.js';
 
 const TEXT_TYPE = 'text/plain;charset=UTF-8';
+const TEMPLATE_LENGTH_MAX = 0xffffffff; // the core writes a u32
 const SHORT_TEXT = 256; // up to here a loop beats a call into C++
 const END = Buffer.from('0\r\n\r\n', 'latin1');
 
@@ -40,7 +41,8 @@ export class Writer {
   /** Writes the answer if that can be done at once. False: use write(). Throws OPTION for bad headers. */
   writeNow(response: FeatherResponse, queue: SendQueue, exchange: Exchange): boolean {
     const body = response.rawBody;
-    if (response.status === 204 || response.status === 304) return this.writeBodiless(response, queue, exchange);
+    if (hasNoBody(response.status) || (body == null && exchange.isHead))
+      return this.writeHead(response, queue, exchange);
     if (typeof body === 'string') return this.writeText(response, body, queue, exchange);
     if (body == null) return this.writeBytes(response, EMPTY, queue, exchange);
     if (body instanceof Uint8Array) return this.writeBytes(response, body, queue, exchange);
@@ -81,7 +83,7 @@ export class Writer {
     const plain = plainType(response, type);
     const template = plain === undefined ? undefined : this.heads.template(response.status, plain, exchange.connection);
     const bodyBytes = exchange.isHead ? 0 : body.length;
-    if (template !== undefined) {
+    if (template !== undefined && body.length <= TEMPLATE_LENGTH_MAX) {
       const headBytes = template.bytes + digits(body.length) + 4;
       const at = queue.reserve(headBytes + bodyBytes);
       if (at !== 0) {
@@ -90,33 +92,39 @@ export class Writer {
         return true;
       }
     }
-    const head = this.headText(response, exchange, type, `Content-Length: ${body.length}\r\n\r\n`);
-    queue.enqueue(Buffer.from(head, 'latin1'));
+    const fields = this.fieldsOf(response, exchange, type);
+    const length = checkedLength(fields.length, body.length, exchange.isHead);
+    this.enqueueHead(response, queue, exchange, fields, lengthLine(length));
     if (bodyBytes !== 0) queue.enqueue(body);
     return true;
   }
 
-  private writeBodiless(response: FeatherResponse, queue: SendQueue, exchange: Exchange): boolean {
-    queue.enqueue(Buffer.from(this.headText(response, exchange, '', '\r\n'), 'latin1'));
+  /** The head alone: to HEAD, or with a status that has no body. */
+  private writeHead(response: FeatherResponse | Response, queue: SendQueue, exchange: Exchange): boolean {
     dropBody(response);
+    const fields = this.fieldsOf(response, exchange, '');
+    this.enqueueHead(response, queue, exchange, fields, framingWithoutBody(response.status, fields.length));
     return true;
   }
 
-  /** Header lines of the user, without those that framing decides. */
-  private headText(response: FeatherResponse | Response, exchange: Exchange, type: string, framing: string): string {
-    let lines = '';
+  /** Header lines of the handler, without those of framing. Throws OPTION for what would break the message. */
+  private fieldsOf(response: FeatherResponse | Response, exchange: Exchange, type: string): Fields {
+    const fields = { lines: '', length: NO_LENGTH, hasDate: false };
     let hasType = type === '';
-    let hasDate = false;
     const visit = (name: string, value: string) => {
       const key = name.toLowerCase();
-      if (key === 'content-length' || key === 'transfer-encoding') return;
+      if (key === 'transfer-encoding') return;
+      if (key === 'content-length') {
+        fields.length = parseLength(value, fields.length);
+        return;
+      }
       if (key === 'connection') {
         if (/\bclose\b/i.test(value)) exchange.connection = CLOSE;
         return;
       }
       if (key === 'content-type') hasType = true;
-      if (key === 'date') hasDate = true;
-      lines += `${name}: ${value}\r\n`;
+      if (key === 'date') fields.hasDate = true;
+      fields.lines += `${name}: ${value}\r\n`;
     };
     if ('eachHeader' in response) response.eachHeader(visit);
     else {
@@ -124,24 +132,37 @@ export class Writer {
         visit(name, value);
       });
     }
-    if (!hasType) lines = `Content-Type: ${type}\r\n${lines}`;
-    return this.heads.text(response.status, response.statusText, lines, !hasDate, exchange.connection) + framing;
+    if (!hasType) fields.lines = `Content-Type: ${type}\r\n${fields.lines}`;
+    return fields;
+  }
+
+  private enqueueHead(
+    response: FeatherResponse | Response,
+    queue: SendQueue,
+    exchange: Exchange,
+    { lines, hasDate }: Fields,
+    framing: string,
+  ): void {
+    const head = this.heads.text(response.status, response.statusText, lines, !hasDate, exchange.connection);
+    queue.enqueue(Buffer.from(`${head}${framing}\r\n`, 'latin1'));
   }
 
   /** The slower road: a body that has to be read first. Rejects if reading fails or the client goes away. */
   async write(response: FeatherResponse | Response, queue: SendQueue, exchange: Exchange): Promise<void> {
     const stream = 'rawBody' in response ? (response.rawBody as ReadableStream<Uint8Array>) : response.body;
-    if (stream === null || response.status === 204 || response.status === 304) {
-      const framing = response.status === 204 || response.status === 304 ? '\r\n' : 'Content-Length: 0\r\n\r\n';
-      queue.enqueue(Buffer.from(this.headText(response, exchange, '', framing), 'latin1'));
-      dropBody(response);
+    if (hasNoBody(response.status) || (stream === null && exchange.isHead)) {
+      this.writeHead(response, queue, exchange);
+      return;
+    }
+    if (stream === null) {
+      this.writeWhole(response, EMPTY, queue, exchange, this.fieldsOf(response, exchange, ''));
       return;
     }
     const reader = stream.getReader();
     try {
       await this.pump(response, reader, queue, exchange);
     } catch (error) {
-      await reader.cancel(error).catch(() => undefined); // the stream failed already, or does now: one error is enough
+      giveUp(reader, error);
       throw error;
     }
   }
@@ -152,37 +173,48 @@ export class Writer {
     queue: SendQueue,
     exchange: Exchange,
   ): Promise<void> {
+    const fields = this.fieldsOf(response, exchange, '');
+    if (exchange.isHead && fields.length !== NO_LENGTH) {
+      this.enqueueHead(response, queue, exchange, fields, lengthLine(fields.length));
+      giveUp(reader);
+      return;
+    }
     const opening = readAhead(reader);
     const first = await soon(opening);
     let ahead: Promise<Read> | undefined;
     if (first !== undefined) {
       if (!first.done) {
         checkChunk(first.value);
+        checkRoom(fields.length, first.value.length);
         ahead = readAhead(reader);
       }
       if (ahead === undefined || (await soon(ahead))?.done) {
-        this.writeWhole(response, first.value ?? EMPTY, queue, exchange);
+        this.writeWhole(response, first.value ?? EMPTY, queue, exchange, fields);
         return;
       }
     }
-    const chunked = !exchange.isHttp10;
-    if (!chunked) exchange.connection = CLOSE; // HTTP/1.0 knows no chunks: the end of the connection ends the body
-    const head = this.headText(response, exchange, '', chunked ? 'Transfer-Encoding: chunked\r\n\r\n' : '\r\n');
+    const chunked = fields.length === NO_LENGTH && !exchange.isHttp10;
+    const framing = framingOfStream(fields.length, chunked);
+    if (framing === '') exchange.connection = CLOSE; // its end ends the body
     const streamsEvents = response.headers.get('content-type')?.startsWith('text/event-stream') === true;
     exchange.beginStream(reader, streamsEvents);
-    queue.enqueue(Buffer.from(head, 'latin1')); // now, though the first bytes may take their time
+    this.enqueueHead(response, queue, exchange, fields, framing); // now: the first bytes may take their time
     if (exchange.isHead) {
-      await reader.cancel();
+      giveUp(reader);
       return;
     }
+    let bytes = 0;
     for (let step = await opening; !step.done; ) {
       ahead ??= readAhead(reader);
       checkChunk(step.value);
+      bytes += step.value.length;
+      checkRoom(fields.length, bytes);
       if (step.value.length !== 0) queue.enqueue(chunked ? frame(step.value) : step.value);
       await exchange.drained();
       step = await ahead;
       ahead = undefined;
     }
+    checkedLength(fields.length, bytes, false);
     if (chunked) queue.enqueue(END);
   }
 
@@ -192,12 +224,66 @@ export class Writer {
     body: Uint8Array,
     queue: SendQueue,
     exchange: Exchange,
+    fields: Fields,
   ): void {
-    const head = this.headText(response, exchange, '', `Content-Length: ${body.length}\r\n\r\n`);
+    const length = checkedLength(fields.length, body.length, exchange.isHead);
     exchange.beginStream();
-    queue.enqueue(Buffer.from(head, 'latin1'));
+    this.enqueueHead(response, queue, exchange, fields, lengthLine(length));
     if (!exchange.isHead) queue.enqueue(body);
   }
+}
+
+interface Fields {
+  lines: string;
+  hasDate: boolean;
+  /** What the handler says of the body's length, or NO_LENGTH. */
+  length: number;
+}
+
+const NO_LENGTH = -1;
+
+function parseLength(text: string, before: number): number {
+  const length = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (before === NO_LENGTH && Number.isSafeInteger(length)) return length;
+  throw optionError('content-length', before === NO_LENGTH ? text : `${before}, ${text}`, 'one number of bytes');
+}
+
+/** The length for the head of a body that is `bytes` long. A handler that answers HEAD need not make a body for it. */
+function checkedLength(stated: number, bytes: number, isHead: boolean): number {
+  if (stated === NO_LENGTH || stated === bytes) return bytes;
+  if (isHead && bytes === 0) return stated;
+  throw lengthError(stated, `${bytes}`);
+}
+
+/** Throws if a body that is not at its end has more bytes than were stated. */
+function checkRoom(stated: number, bytes: number): void {
+  if (stated !== NO_LENGTH && bytes > stated) throw lengthError(stated, `${bytes} or more`);
+}
+
+function lengthError(stated: number, bytes: string): FeatherstarError {
+  const text = `content-length says ${stated} bytes, and the body has ${bytes}`;
+  return new FeatherstarError('FEATHERSTAR_OPTION', `${text}: give the body's length, or leave the header out`);
+}
+
+function lengthLine(bytes: number): string {
+  return `Content-Length: ${bytes}\r\n`;
+}
+
+function hasNoBody(status: number): boolean {
+  return status === 204 || status === 205 || status === 304;
+}
+
+/** RFC 9110 8.6: 304 and HEAD may say how long the body would be, 204 says nothing. 205 must say that it has none. */
+function framingWithoutBody(status: number, stated: number): string {
+  if (status !== 204 && status !== 205) return stated === NO_LENGTH ? '' : lengthLine(stated);
+  if (stated > 0) throw lengthError(stated, `none, for its status is ${status}`);
+  return status === 205 ? lengthLine(0) : '';
+}
+
+/** Nothing: HTTP/1.0 knows no chunks. */
+function framingOfStream(stated: number, chunked: boolean): string {
+  if (stated !== NO_LENGTH) return lengthLine(stated);
+  return chunked ? 'Transfer-Encoding: chunked\r\n' : '';
 }
 
 const EMPTY = new Uint8Array(0);
@@ -208,6 +294,11 @@ function readAhead(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<Rea
   const read = reader.read();
   read.catch(() => undefined); // it is awaited later, or never, when the client has gone: no unhandled rejection
   return read;
+}
+
+/** Tells a stream that its rest is not wanted. Not awaited: a source may never say that it has stopped. */
+function giveUp(reader: ReadableStreamDefaultReader<Uint8Array>, reason?: unknown): void {
+  reader.cancel(reason).catch(() => undefined); // it failed already, or does now: one error is enough
 }
 
 /** What was read, if it is there within a few microtasks: so short bodies can say how long they are. */
