@@ -1,5 +1,6 @@
 // featherstar: shards, tasks, time. Importing it starts nothing.
 
+export type { CallTarget } from './calls/call-all.js';
 export { type Caller, type FunctionName, type ShardHandle, submitTo, type UntypedModule } from './calls/call-api.js';
 export type { CallOptions } from './calls/call-signals.js';
 export { connectRuntime, type ForeignPortOptions, ForeignRuntime, ForeignShard, foreignPort } from './calls/foreign.js';

@@ -4,6 +4,7 @@ import { setMaxListeners } from 'node:events';
 import type { Worker } from 'node:worker_threads';
 import { checkSignal, unlessAborted } from '../abort.js';
 import { Calls } from '../calls/call.js';
+import { type CallTarget, callAll } from '../calls/call-all.js';
 import {
   type ArgumentsOf,
   type FunctionName,
@@ -108,13 +109,18 @@ export class WorkerRuntime<M extends object = UntypedModule> {
     return handle;
   }
 
-  /** Runs a function on every shard; the results in shard order. The first error rejects. */
-  readonly invokeOnAll = <K extends FunctionName<M>>(name: K, ...args: ArgumentsOf<M[K]>): Promise<ResultOf<M[K]>[]> =>
-    Promise.all(this.#handles.map((handle) => handle.call(name, ...args)));
+  /**
+   * Runs a function on every shard; the results in shard order. The first error rejects. In place of the name,
+   * `{ name, signal, timeoutMs }` ends the wait.
+   */
+  readonly invokeOnAll = <K extends FunctionName<M>>(
+    name: CallTarget<K>,
+    ...args: ArgumentsOf<M[K]>
+  ): Promise<ResultOf<M[K]>[]> => callAll<K, M>(this.#handles, name, args);
 
-  /** Runs a function on every shard and folds the results, in shard order. */
+  /** Runs a function on every shard, as invokeOnAll(), and folds the results, in shard order. */
   async mapReduce<K extends FunctionName<M>, A>(
-    name: K,
+    name: CallTarget<K>,
     args: ArgumentsOf<M[K]>,
     fold: (sum: A, value: ResultOf<M[K]>) => A,
     start: A,
@@ -122,9 +128,13 @@ export class WorkerRuntime<M extends object = UntypedModule> {
     return (await this.invokeOnAll(name, ...args)).reduce(fold, start);
   }
 
-  /** Runs a function on every other shard; resolves when all have, and rejects with the first error. */
-  async broadcast<K extends FunctionName<M>>(name: K, ...args: ArgumentsOf<M[K]>): Promise<void> {
-    await Promise.all(this.#handles.map((handle) => handle.index !== this.self && handle.call(name, ...args)));
+  /**
+   * Runs a function on every other shard; resolves when all have, and rejects with the first error. In place of the
+   * name, `{ name, signal, timeoutMs }` ends the wait.
+   */
+  async broadcast<K extends FunctionName<M>>(name: CallTarget<K>, ...args: ArgumentsOf<M[K]>): Promise<void> {
+    const others = this.#handles.filter(({ index }) => index !== this.self);
+    await callAll<K, M>(others, name, args);
   }
 }
 

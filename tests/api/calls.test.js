@@ -231,6 +231,49 @@ for (const host of hosts()) {
     if (here.shardCount > 1) assert.is((await rejection(here.broadcast('failWithCause'))).message, 'outer');
   });
 
+  check('invokeOnAll, mapReduce, broadcast with a signal and a time', [1, 2, 4], {}, async (here) => {
+    const all = Array.from({ length: here.shardCount }, (_, i) => i);
+    const control = new AbortController();
+    const { signal } = control;
+    const options = { signal, timeoutMs: 60_000 };
+    assert.equal(await here.invokeOnAll({ name: 'self', ...options }), all);
+    assert.equal(await here.invokeOnAll({ name: 'self' }), all);
+    assert.equal(await here.mapReduce({ name: 'self', ...options }, [], (list, one) => [...list, one], []), all);
+    await here.broadcast({ name: 'mark', ...options }, 3);
+    assert.is(listeners(signal), 0);
+
+    const kinds = [
+      (way) => here.invokeOnAll({ name: 'heldBy', ...way }, 0),
+      (way) => here.mapReduce({ name: 'heldBy', ...way }, [0], (sum) => sum, 0),
+      (way) => here.broadcast({ name: 'heldBy', ...way }, 0),
+    ];
+    for (const ask of here.shardCount === 1 ? kinds.slice(0, 2) : kinds) {
+      const waiting = ask(options);
+      const late = await rejection(ask({ timeoutMs: 5 }));
+      assert.is(late.code, 'FEATHERSTAR_TIMEOUT');
+      const isBroadcast = ask === kinds[2];
+      const others = all.filter((shard) => !isBroadcast || shard !== 0).join(', ');
+      const [shards, have] = others.includes(',') ? ['shards', 'have'] : ['shard', 'has'];
+      assert.is(late.message, `${shards} ${others} ${have} not answered within 5 ms`);
+      await here.invokeOnAll('release');
+      await within(waiting, 'the one that has time');
+    }
+    const waiting = rejection(here.invokeOnAll({ name: 'heldBy', signal }, 0));
+    control.abort('all of you');
+    assert.is(await waiting, 'all of you');
+    assert.is(await rejection(here.invokeOnAll({ name: 'self', signal })), 'all of you');
+    await here.invokeOnAll('release');
+    const wrong = [
+      { name: 'self', signal: 5 },
+      { name: 'self', timeoutMs: -1 },
+      { name: 'self', timeout: 5 },
+      {},
+      null,
+    ];
+    for (const target of wrong) assert.is((await rejection(here.invokeOnAll(target))).code, 'FEATHERSTAR_OPTION');
+    assert.is((await rejection(here.invokeOnAll({ name: 'noSuchFunction' }))).code, 'FEATHERSTAR_MODULE');
+  });
+
   // --- backpressure --------------------------------------------------------------------------------------------------
 
   for (const limits of [{}, TIGHT, { ...TIGHT, arenaBytes: 4096 }]) {

@@ -19,6 +19,7 @@ export async function slowAdd(a, b, ms) {
 export const where = () => runtime().self;
 
 export const never = () => new Promise(() => {});
+export const neverOn = (shard) => (shard === runtime().self ? never() : undefined);
 
 /** Asks the next shard, which asks the next one. */
 export async function around(hops) {

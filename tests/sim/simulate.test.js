@@ -46,6 +46,17 @@ test('seeds give different orders, and all of them', async () => {
   assert.is(orders.size, 6, [...orders].join(' '));
 });
 
+test('a call of all shards that takes too long names those that have not answered', async () => {
+  for (let seed = 1; seed <= 5; seed++) {
+    await simulate({ seed, shards: 4, module }, async () => {
+      const late = await rejection(runtime().invokeOnAll({ name: 'neverOn', timeoutMs: 1000 }, 2));
+      assert.equal([late.code, late.message], ['FEATHERSTAR_TIMEOUT', 'shard 2 has not answered within 1000 ms']);
+      const all = await rejection(runtime().broadcast({ name: 'never', timeoutMs: 1000 }));
+      assert.is(all.message, 'shards 1, 2, 3 have not answered within 1000 ms');
+    });
+  }
+});
+
 test('the test program passes under faults', async () => {
   for (let seed = 1; seed <= SEEDS; seed++) await runSeed(seed);
 });

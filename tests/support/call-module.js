@@ -48,6 +48,15 @@ let open;
 export const held = () => new Promise((resolve) => (open = resolve));
 export const letGo = () => open();
 
+let holders = [];
+/** Ends on `shard` (0: on every one) when release() is called there, and elsewhere at once. */
+export const heldBy = (shard) =>
+  shard === 0 || shard === runtime().self ? new Promise((resolve) => holders.push(resolve)) : undefined;
+export const release = () => {
+  for (const resolve of holders) resolve();
+  holders = [];
+};
+
 export const exit = () => process.exit(0);
 
 /** Calls `peer` with a signal, and does not wait for it. */

@@ -51,6 +51,15 @@ export async function calls(signal: AbortSignal): Promise<void> {
   const late = await here.shard(0).submit('add', [1, 2], { signal, timeoutMs: 5 });
   same<typeof late, number>(true);
   const all = await here.invokeOnAll('add', 1, 2);
+  const inTime = await here.invokeOnAll({ name: 'add', signal, timeoutMs: 5 }, 1, 2);
+  same<typeof inTime, number[]>(true);
+  await here.broadcast({ name: 'add', timeoutMs: 5 }, 1, 2);
+  const sumInTime = await here.mapReduce({ name: 'add', signal }, [1, 2], (total: number, value) => total + value, 0);
+  same<typeof sumInTime, number>(true);
+  // @ts-expect-error: there is no such function
+  await here.invokeOnAll({ name: 'ad', timeoutMs: 5 }, 1, 2);
+  // @ts-expect-error: numbers
+  await here.invokeOnAll({ name: 'add', timeoutMs: 5 }, '1', 2);
   same<typeof all, number[]>(true);
 
   // @ts-expect-error: no such function
