@@ -328,7 +328,7 @@ test('hosts have ports of their own; nobody is where no host is', async () => {
   });
   assert.equal(value, [
     [80, 80],
-    ['EHOSTUNREACH', 'connected', 'connected', 'FEATHERSTAR_OPTION'],
+    ['EHOSTUNREACH', 'connected', 'connected', 'FEATHERSTAR_DNS'],
   ]);
   const bad = await rejection(simulate({ seed: 1, hosts: { a: [0], b: [0] } }, () => undefined));
   assert.match(bad.message, /^hosts.b must be/);
