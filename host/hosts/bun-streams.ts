@@ -19,6 +19,7 @@ interface BunSocket {
   ref(): void;
   unref(): void;
   setNoDelay(on: boolean): void;
+  setKeepAlive(on: boolean, initialDelayMs: number): void;
 }
 
 interface BunHandlers {
@@ -142,6 +143,10 @@ class BunStream implements Stream {
     const count = this.#socket?.write(bytes) ?? 0;
     this.#kept = count === bytes.length ? undefined : bytes.subarray(Math.max(0, count));
     return this.#kept === undefined;
+  }
+
+  keepAlive(ms: number): void {
+    this.#socket?.setKeepAlive(true, ms);
   }
 
   end(): void {

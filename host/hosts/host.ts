@@ -28,6 +28,8 @@ export interface ListenOptions {
   reusePort: boolean;
   /** This is the first shard to listen there: EADDRINUSE if any other process does, even one that shares ports too. */
   isFirst: boolean;
+  /** The kernel gives up a peer that confirms nothing for so long: its connection is reset. Default: when it likes. */
+  unreachableMs?: number | undefined;
 }
 
 export interface DatagramOptions {

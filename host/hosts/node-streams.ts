@@ -15,6 +15,7 @@ import {
   type Target,
 } from './streams.js';
 
+const PROBES_MS = 10_000; // libuv sends ten, one a second
 const NOTHING = new Uint8Array(0);
 
 class NodeStream implements Stream {
@@ -84,6 +85,10 @@ class NodeStream implements Stream {
   /** The kernel refuses a write to a connection that is reset, also one of nothing. */
   probe(): void {
     if (this.#socket.writableLength === 0 && this.#socket.writable) this.#socket.write(NOTHING);
+  }
+
+  keepAlive(ms: number): void {
+    this.#socket.setKeepAlive(true, Math.max(1000, ms - PROBES_MS));
   }
 
   end(): void {

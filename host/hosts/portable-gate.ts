@@ -133,8 +133,12 @@ export class PortableGate {
     return this.#install(new PortableSocket(this.#window, this.#lingering, stream, 'open'));
   };
 
-  listener(backlog: number): PortableListener {
-    return new PortableListener(this.#window, this.#streams, backlog, this.#adopt);
+  listener(backlog: number, unreachableMs: number | undefined): PortableListener {
+    const adopt = (stream: Stream) => {
+      if (unreachableMs !== undefined) stream.keepAlive(unreachableMs);
+      return this.#adopt(stream);
+    };
+    return new PortableListener(this.#window, this.#streams, backlog, adopt);
   }
 
   datagrams(socket: DatagramSocket): PortableDatagrams {

@@ -124,12 +124,12 @@ export class PortableHost implements ShardHost {
 
   /** Node binds a socket one tick later, so this one answers later. */
   async listen(options: ListenOptions): Promise<Bound> {
-    const { address, port, backlog } = options;
+    const { address, port, backlog, unreachableMs } = options;
     const what = placeOf(options);
     const path = address.startsWith('unix:') ? address.slice('unix:'.length) : undefined;
     const isAddress = path === undefined ? isIP(address) !== 0 : path !== '';
     if (!isAddress) throw systemError('listen', Errno.EINVAL, what);
-    const listener = this.#gate.listener(backlog);
+    const listener = this.#gate.listener(backlog, unreachableMs);
     const slot = this.#gate.grant(listener);
     if (slot < 0) throw systemError('listen', Errno.ENFILE, what);
     const reusePort = path === undefined && options.reusePort && this.sharesPorts;

@@ -41,6 +41,8 @@ export interface Stream {
    * without it notices by itself.
    */
   probe?(): void;
+  /** An idle peer that answers no probe is given up after about `ms`. */
+  keepAlive(ms: number): void;
   /** Sends FIN, behind what is kept. */
   end(): void;
   /** Closes at once; what is kept is lost. */

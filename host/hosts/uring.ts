@@ -38,6 +38,7 @@ interface NativeRing {
     port: number,
     backlog: number,
     flags: number,
+    unreachableMs: number,
   ): { slot: number; port: number } | { errno: number; syscall: string };
   setPeer(shard: number, ringFd: number): number;
   setSocketPath(index: number, path: string | undefined): number;
@@ -152,7 +153,8 @@ export class UringHost implements ShardHost {
 
   #listen(options: ListenOptions, kind = 0): Bound {
     const flags = kind | (options.reusePort ? LISTEN_REUSE_PORT : 0) | (options.isFirst ? LISTEN_FIRST : 0);
-    const answer = this.#ring.listen(options.address, options.port, options.backlog, flags);
+    const { address, port, backlog, unreachableMs = 0 } = options;
+    const answer = this.#ring.listen(address, port, backlog, flags, unreachableMs);
     if ('errno' in answer) throw systemError(answer.syscall, answer.errno, placeOf(options));
     return answer;
   }

@@ -36,6 +36,8 @@ export interface HttpLimits {
   idleTimeoutMs?: number | undefined;
   /** From a client's end (FIN) to the answer that it may still get. Closed. */
   halfCloseTimeoutMs?: number | undefined;
+  /** A client whose system confirms nothing, no byte and no probe, or has no room for bytes. Closed. */
+  unreachableTimeoutMs?: number | undefined;
 }
 
 export interface ServeOptions {
@@ -66,6 +68,7 @@ const DEFAULTS = {
   requestTimeoutMs: 300_000,
   idleTimeoutMs: 60_000,
   halfCloseTimeoutMs: 2000,
+  unreachableTimeoutMs: 60_000,
 };
 
 const HIGHEST: Record<keyof HttpLimits, number> = {
@@ -78,6 +81,7 @@ const HIGHEST: Record<keyof HttpLimits, number> = {
   requestTimeoutMs: 86_400_000,
   idleTimeoutMs: 86_400_000,
   halfCloseTimeoutMs: 86_400_000,
+  unreachableTimeoutMs: 86_400_000,
 };
 
 // shard scratch memory (header.scratchBytes = 262,144)
@@ -356,7 +360,9 @@ export async function serve(options: ServeOptions): Promise<Server> {
   let bound: Bound;
   try {
     const address = await resolveAddress(hostname);
-    bound = await shard.host.listen({ address, port, backlog, reusePort, isFirst: shard.index === 0 });
+    const unreachableMs = options.limits?.unreachableTimeoutMs ?? DEFAULTS.unreachableTimeoutMs;
+    const isFirst = shard.index === 0;
+    bound = await shard.host.listen({ address, port, backlog, reusePort, isFirst, unreachableMs });
     server = new ServerShard(shard, bound, urlOf(hostname, bound.port), options);
   } catch (error) {
     await own?.close();

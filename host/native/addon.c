@@ -284,23 +284,32 @@ static napi_value SetPeer(napi_env env, napi_callback_info info)
 	return number(env, ring_set_peer(&binding->ring, (unsigned)peer, fd));
 }
 
-// listen(address, port, backlog, flags) -> { slot, port } or { errno, syscall }
+// listen(address, port, backlog, flags, unreachableMs = 0) -> { slot, port } or { errno, syscall }
 static napi_value Listen(napi_env env, napi_callback_info info)
 {
-	RECEIVER(4);
+	size_t argc = 5;
+	napi_value argv[5];
+	struct binding *binding = receiver(env, info, &argc, argv);
+
+	if (!binding)
+		return NULL;
+	if (argc < 4)
+		return napi_throw_type_error(env, "ERR_MISSING_ARGS", "too few arguments"), NULL;
 	char text[256] = "";
 	const char *what = "inet_pton";
 	napi_value result;
 	size_t length = 0;
-	int port, backlog, flags, fd, slot;
+	int port, backlog, flags, fd, slot, unreachable_ms = 0;
 
 	if (!int_arg(env, argv[1], &port) || !int_arg(env, argv[2], &backlog) || !int_arg(env, argv[3], &flags))
+		return NULL;
+	if (argc > 4 && !int_arg(env, argv[4], &unreachable_ms))
 		return NULL;
 	napi_get_value_string_utf8(env, argv[0], text, sizeof(text), &length);
 	napi_create_object(env, &result);
 	fd = -EINVAL;
 	if (strlen(text) == length) // no NUL may hide what follows it
-		fd = listen_open(text, &port, backlog, (unsigned)flags, &what);
+		fd = listen_open(text, &port, backlog, (unsigned)flags, unreachable_ms, &what);
 	slot = fd;
 	if (fd >= 0) {
 		what = "io_uring_register";

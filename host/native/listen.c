@@ -46,7 +46,30 @@ static socklen_t parse_address(const char *text, int port, union address *addres
 	return 0;
 }
 
-static int set_options(int fd, sa_family_t family, unsigned flags)
+#define KEEPALIVE_MAX 32767 /* seconds; include/net/tcp.h, MAX_TCP_KEEPIDLE and MAX_TCP_KEEPINTVL */
+
+static int clamp_seconds(int ms)
+{
+	int seconds = ms / 1000;
+
+	return seconds < 1 ? 1 : seconds > KEEPALIVE_MAX ? KEEPALIVE_MAX : seconds;
+}
+
+// Accepted sockets inherit it. An idle peer is probed from half of the time on. The user timeout says when it is over:
+// for probes, for bytes that are not confirmed, and for a peer that confirms them but never has room for more.
+static int limit_silence(int fd, int unreachable_ms)
+{
+	int on = 1, idle = clamp_seconds(unreachable_ms / 2), interval = clamp_seconds(unreachable_ms / 8);
+	unsigned timeout_ms = (unsigned)unreachable_ms;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)) ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle)) ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval)))
+		return -1;
+	return setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
+}
+
+static int set_options(int fd, sa_family_t family, unsigned flags, int unreachable_ms)
 {
 	int on = 1, only_v6 = (flags & LISTEN_V6_ONLY) != 0;
 	bool is_stream = !(flags & LISTEN_DATAGRAMS);
@@ -57,11 +80,14 @@ static int set_options(int fd, sa_family_t family, unsigned flags)
 		return -1;
 	if (is_stream && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on))) // accepted sockets inherit it
 		return -1;
+	if (is_stream && unreachable_ms > 0 && limit_silence(fd, unreachable_ms))
+		return -1;
 	return family == AF_INET6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only_v6, sizeof(only_v6)) : 0;
 }
 
 // A socket's descriptor that listens, or takes datagrams; or -errno and in *what the call that failed.
-static int open_socket(const union address *address, socklen_t bytes, int backlog, unsigned flags, const char **what)
+static int open_socket(const union address *address, socklen_t bytes, int backlog, unsigned flags,
+		       int unreachable_ms, const char **what)
 {
 	int type = flags & LISTEN_DATAGRAMS ? SOCK_DGRAM : SOCK_STREAM;
 	int fd = socket(address->any.sa_family, type | SOCK_CLOEXEC, 0);
@@ -70,7 +96,7 @@ static int open_socket(const union address *address, socklen_t bytes, int backlo
 	if (fd < 0)
 		return -errno;
 	*what = "setsockopt";
-	if (address->any.sa_family != AF_UNIX && set_options(fd, address->any.sa_family, flags))
+	if (address->any.sa_family != AF_UNIX && set_options(fd, address->any.sa_family, flags, unreachable_ms))
 		goto fail;
 	*what = "bind";
 	if (bind(fd, &address->any, bytes))
@@ -98,7 +124,7 @@ static int port_of(int fd)
 	return address.any.sa_family == AF_INET6 ? ntohs(address.v6.sin6_port) : 0;
 }
 
-int listen_open(const char *text, int *port, int backlog, unsigned flags, const char **what)
+int listen_open(const char *text, int *port, int backlog, unsigned flags, int unreachable_ms, const char **what)
 {
 	union address address;
 	socklen_t bytes = parse_address(text, *port, &address);
@@ -108,12 +134,12 @@ int listen_open(const char *text, int *port, int backlog, unsigned flags, const 
 	if (!bytes || (flags & LISTEN_DATAGRAMS && address.any.sa_family == AF_UNIX))
 		return -EINVAL;
 	if (flags & LISTEN_FIRST && flags & LISTEN_REUSE_PORT) {
-		fd = open_socket(&address, bytes, 1, flags & ~LISTEN_REUSE_PORT, what);
+		fd = open_socket(&address, bytes, 1, flags & ~LISTEN_REUSE_PORT, unreachable_ms, what);
 		if (fd < 0)
 			return fd;
 		close(fd);
 	}
-	fd = open_socket(&address, bytes, backlog, flags, what);
+	fd = open_socket(&address, bytes, backlog, flags, unreachable_ms, what);
 	if (fd >= 0)
 		*port = port_of(fd);
 	return fd;

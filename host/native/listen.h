@@ -9,5 +9,8 @@
 #define LISTEN_FIRST 4 /* nobody may be there yet: SO_REUSEPORT alone would let any process of this user join in */
 #define LISTEN_DATAGRAMS 8 /* UDP: bound, nothing to listen for */
 
-/* A descriptor, and in *port which port it has got; or -errno, and in *what the call that failed. */
-int listen_open(const char *address, int *port, int backlog, unsigned flags, const char **what);
+/*
+ * A descriptor, and in *port which port it has got; or -errno, and in *what the call that failed. The kernel gives up a
+ * peer that confirms nothing for unreachable_ms; 0: when it likes.
+ */
+int listen_open(const char *address, int *port, int backlog, unsigned flags, int unreachable_ms, const char **what);

@@ -235,7 +235,7 @@ export class SimGate {
     const { net, machines } = this.#host.world;
     const place = net.place(machines.of(this.#host.shard), options);
     if (typeof place === 'number') return place;
-    const listener = new SimListener(this.#host, place, options.backlog);
+    const listener = new SimListener(this.#host, place, options);
     const slot = this.install(listener, 0, GRANT_SLOTS);
     if (slot < 0) return Errno.ENFILE;
     net.add(listener);

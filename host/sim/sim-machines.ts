@@ -12,6 +12,7 @@ export class Machines {
   readonly #ofShard: number[];
   readonly #cut = new Set<string>();
   readonly #held = new Map<string, (() => void)[]>();
+  readonly #watchers = new Map<string, Set<() => void>>();
 
   /** `hosts`: the shards of each machine by its name. Shards without one are on a machine without a name. */
   constructor(hosts: Readonly<Record<string, readonly number[]>>, shards: number) {
@@ -72,7 +73,18 @@ export class Machines {
   }
 
   cut(a: string, b: string): void {
-    this.#cut.add(pair(this.numberOf(a), this.numberOf(b)));
+    const key = pair(this.numberOf(a), this.numberOf(b));
+    if (this.#cut.has(key)) return;
+    this.#cut.add(key);
+    for (const onCut of this.#watchers.get(key) ?? []) onCut();
+  }
+
+  /** Calls back at each cut between these two. Returns how to end it. */
+  watch(a: number, b: number, onCut: () => void): () => void {
+    const key = pair(a, b);
+    const watchers = this.#watchers.get(key) ?? new Set();
+    this.#watchers.set(key, watchers.add(onCut));
+    return () => watchers.delete(onCut);
   }
 
   /** What was on its way goes on. */

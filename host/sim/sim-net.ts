@@ -6,7 +6,7 @@
 //
 // Next: sim-socket.ts.
 
-import type { DatagramOptions } from '../hosts/host.js';
+import type { DatagramOptions, ListenOptions } from '../hosts/host.js';
 import { Errno, type Op, type OpOwner } from '../hosts/portable-window.js';
 import { type Place, Ports } from './sim-addresses.js';
 import type { SimHost } from './sim-host.js';
@@ -71,6 +71,8 @@ export class SimNet {
 export class SimListener implements OpOwner {
   refs = 0;
   readonly place: Place;
+  /** Of the connections that it accepts. */
+  readonly unreachableMs: number | undefined;
   readonly #host: SimHost;
   readonly #backlog: number;
   #accepts: Op[] = [];
@@ -78,9 +80,10 @@ export class SimListener implements OpOwner {
   #blocked: (() => void)[] = [];
   #isClosed = false;
 
-  constructor(host: SimHost, place: Place, backlog: number) {
+  constructor(host: SimHost, place: Place, { backlog, unreachableMs }: ListenOptions) {
     this.#host = host;
     this.place = place;
+    this.unreachableMs = unreachableMs;
     this.#backlog = backlog;
   }
 

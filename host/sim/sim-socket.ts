@@ -74,6 +74,7 @@ export class SimSocket implements OpOwner {
   #onWire = 0;
   #lastArrivalNs = 0;
   #isHeld = false; // at a cut
+  #unwatch: (() => void) | undefined; // of cuts
   #receives: Open[] = [];
   #sends: Open[] = [];
   #watches: Open[] = []; // multishot polls: they are told of every end until they are cancelled
@@ -160,6 +161,7 @@ export class SimSocket implements OpOwner {
     const other = new SimSocket(this.#world, target.machine, this.#isPath);
     other.#state = 'open';
     other.#peer = this;
+    if (listener.unreachableMs !== undefined) other.#keepAlive(listener.unreachableMs);
     this.#peer = other;
     this.#connect = undefined;
     this.#state = 'open';
@@ -234,6 +236,16 @@ export class SimSocket implements OpOwner {
       else if (this.#isBroken)
         this.#wire.shift(); // nobody is there to send it again
       else this.#hold();
+    });
+  }
+
+  /** A peer that answers no probe is given up. Probes that are answered change nothing, so only cuts count. */
+  #keepAlive(ms: number): void {
+    const { machines, calendar } = this.#world;
+    const there = (this.#peer as SimSocket).#machine;
+    this.#unwatch = machines.watch(this.#machine, there, () => {
+      const end = this.#world.after(0, () => this.#broken(Errno.ETIMEDOUT), ms * 1000);
+      machines.hold(this.#machine, there, () => calendar.cancel(end));
     });
   }
 
@@ -418,6 +430,7 @@ export class SimSocket implements OpOwner {
     if (this.#isBroken) return;
     this.#isBroken = true;
     this.#isFinSent = true;
+    this.#unwatch?.();
     if (this.#state === 'closed') return;
     this.#world.note('reset', -1, this.number);
     const isLate = this.#hasPeerEnded && !this.#isPath && errno === Errno.ECONNRESET;
@@ -453,6 +466,7 @@ export class SimSocket implements OpOwner {
     if (this.#connect !== undefined) open.push(this.#connect);
     this.#connect = undefined;
     this.#state = 'closed';
+    this.#unwatch?.();
     for (const { op, host, sent } of open) host.gate.finish(op, sent || Errno.ECANCELED);
     if (this.#isBroken) return;
     const isUnread = this.#inboxBytes !== 0 || (this.#isPath && this.#peer?.hasSent);

@@ -2,6 +2,7 @@
 // How connections end: clients that leave, in the normal way (FIN) or not (RST), at each state of a connection; and
 // servers that close while streams are open.
 
+import { readFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { Response as FeatherResponse, serve } from 'featherstar/http';
 import * as assert from 'uvu/assert';
@@ -25,6 +26,20 @@ function quiet(onCancel, type = 'text/event-stream') {
     cancel: onCancel,
   });
   return new FeatherResponse(body, { headers: { 'content-type': type } });
+}
+
+const KEEPALIVE = '02';
+
+/** The timer of the server's end of the one connection to `port`, as the kernel has it (proc_net_tcp.txt). */
+function timerOf(port) {
+  const local = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  const established = '01';
+  const lines = readFileSync('/proc/net/tcp', 'latin1').trim().split('\n');
+  const fields = lines
+    .map((line) => line.trim().split(/\s+/))
+    .find((each) => each[1] === local && each[3] === established);
+  const [kind, ticks] = fields[5].split(':');
+  return { kind, dueMs: Number.parseInt(ticks, 16) * 10 };
 }
 
 /** A client whose request is being handled. */
@@ -291,6 +306,18 @@ for (const host of hosts()) {
     await until(() => rig.errors.length === 1, 'it is reported');
     assert.is(rig.errors.pop().message, 'cannot cancel');
   });
+
+  if (process.platform === 'linux') {
+    rig.check('clients that vanish: the kernel probes an idle connection after half of the time', async () => {
+      await withServer({ fetch: never, limits: { unreachableTimeoutMs: 40_000 } }, async (server) => {
+        const client = await asking(server);
+        const { kind, dueMs } = timerOf(server.port);
+        assert.is(kind, KEEPALIVE);
+        assert.ok(dueMs > 0 && dueMs <= 30_000, `${dueMs} ms`);
+        client.destroy();
+      });
+    });
+  }
 
   // --- many ----------------------------------------------------------------------------------------------------------
 

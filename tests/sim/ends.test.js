@@ -173,6 +173,39 @@ test('the server lingers for 2 s of silence, and for 30 s in all', async () => {
   });
 });
 
+test('a client that vanishes is given up after unreachableTimeoutMs; one that is cut off for less is not', async () => {
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    const hosts = { web: [0], laptop: [] };
+    const { value } = await simulate({ seed, hosts }, async (world) => {
+      let abortedAt;
+      const fetch = (request) => {
+        request.signal.addEventListener('abort', () => {
+          abortedAt = performance.now();
+        });
+        return never();
+      };
+      const server = await serve({ port: PORT, fetch, limits: { ...PATIENT, unreachableTimeoutMs: 20_000 } });
+      const client = await world.connect({ port: PORT, hostname: 'web', from: 'laptop' });
+      await client.write(get('/'));
+      await until(() => server.stats.requests === 1);
+      await sleep(20); // all has been confirmed
+      world.partition('web', 'laptop');
+      await sleep(15_000);
+      world.heal('web', 'laptop');
+      await sleep(30_000);
+      assert.is(abortedAt, undefined);
+      world.partition('web', 'laptop');
+      const from = performance.now();
+      await until(() => server.stats.connections === 0);
+      const took = abortedAt - from;
+      client.reset();
+      await server.close();
+      return took;
+    });
+    assert.ok(value > 19_900 && value < 20_100, `${value} ms`);
+  }
+});
+
 test('close() ends quiet streams after half a second, and clients that have left at once', async () => {
   await each({}, async (world, server, told) => {
     const quiet = await world.connect({ port: PORT });
