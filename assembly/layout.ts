@@ -13,9 +13,11 @@
 //        | shard 0             |  control block, windows, tables, buffers; drawn below
 //        +---------------------+  + header.shardBytes
 //        | shard 1 ...         |
-//        +---------------------+
+//        +---------------------+  header.totalPages; behind it lies the host's block table (host/block-pool.ts)
+// Blocks of allocate() lie in a second memory, which the core only names: the upper half of an address in a submission
+// is the region's number (0 linear memory, 1 blocks), so no sum of address and length leads from one to the other.
 //
-// A shard's block. Offsets are the same in every shard, so the header holds them once. All of it is private to the
+// A shard's part. Offsets are the same in every shard, so the header holds them once. All of it is private to the
 // shard but for the two `park` lines and the arena, which its peers reach.
 //
 //        | control block   512 | lines below
@@ -32,6 +34,7 @@
 //        | arena               | arenaBytes: payloads of messages that do not fit a ring slot
 //        | receive buffers     | the kernel writes here (provided buffers)
 //        | send buffers        | the kernel reads here
+//        | guard           256 | host/memory-checks.ts
 //
 // Next: check.ts, then list.ts and slab.ts.
 
@@ -223,6 +226,7 @@ export const CALL_BYTES: u32 = 128; // mesh.ts
 export const PEER_BYTES: u32 = 32; // mesh.ts
 export const CONNECTION_BYTES: u32 = 64; // http/parser.ts
 export const COUNTERS_BYTES: u32 = 256; // stats.ts
+export const GUARD_BYTES: u32 = 256; // the last ones of each shard's block
 const SEND_STAGGER: u32 = 192; // see sendStride()
 const LIMIT_MAX: u32 = 1 << 25; // of each limit before arenaBytes, so that no u32 product of them wraps round
 
@@ -235,7 +239,7 @@ function place(bytes: u64, align: u64): u32 {
   return <u32>at;
 }
 
-/** Distance of two send buffers. Not a power of two: their first lines would all fall into the same cache sets. */
+/** Distance of two send buffers: no power of two, or their first lines would all fall into the same cache sets. */
 export function sendStride(): u32 {
   return header().sendBufferBytes + SEND_STAGGER;
 }
@@ -245,10 +249,7 @@ export function callSlots(): u32 {
   return 2 * header().creditCount * (header().shardCount - 1) + 1;
 }
 
-/**
- * Turns the limits in the header into offsets. Answers the number of 64 KiB pages, or 0 if they do not fit 4 GiB.
- * Needs only the first two pages of memory, so the host can ask before it makes the real one.
- */
+/** Turns limits into offsets. Returns the number of pages, 0 if they do not fit 4 GiB. Needs two pages of memory. */
 export function plan(): u32 {
   const h = header();
   h.magic = MAGIC;
@@ -278,7 +279,7 @@ export function plan(): u32 {
   h.arenaOffset = place(h.arenaBytes, LINE);
   h.recvOffset = place(<u64>h.recvBufferCount * h.recvBufferBytes, 4096);
   h.sendOffset = place(<u64>h.sendBufferCount * sendStride(), 4096);
-  const shardBytes = (cursor + PAGE - 1) & ~(<u64>(PAGE - 1));
+  const shardBytes = (cursor + GUARD_BYTES + PAGE - 1) & ~(<u64>(PAGE - 1));
 
   const meshBytes = <u64>h.shardCount * h.shardCount * h.ringBytes; // the diagonal is never touched
   const shardsOffset = (<u64>MESH + meshBytes + PAGE - 1) & ~(<u64>(PAGE - 1));

@@ -125,8 +125,8 @@ function nextSqe(): Sqe {
 
 /**
  * Stages an operation on a file slot. The words go into the SQE as they are; `off` is whole and not negative (an f64,
- * as JavaScript has no cheap u64), `ptr` an offset into linear memory. `owner` 0: nobody waits, what it brings is given
- * back. Answers the op's slot, or FULL: then nothing is staged.
+ * as JavaScript has no cheap u64), and so is `ptr`, an address of either region (layout.ts). `owner` 0: no owner waits,
+ * what it brings is given back. Returns the op's slot, or FULL: then nothing is staged.
  */
 export function submit(
   opcode: u32,
@@ -134,7 +134,7 @@ export function submit(
   ioprio: u32,
   file: i32,
   off: f64,
-  ptr: u32,
+  ptr: f64,
   len: u32,
   opFlags: u32,
   fileIndex: u32,
@@ -162,7 +162,7 @@ export function submit(
   sqe.ioprio = <u16>ioprio;
   sqe.fd = file;
   sqe.off = <u64>off;
-  sqe.addr = ptr;
+  sqe.addr = <u64>(<i64>ptr); // signed: what is negative by mistake lies in no region
   sqe.len = len;
   sqe.opFlags = opFlags;
   sqe.userData = userData(index, op.generation);

@@ -17,7 +17,7 @@ struct binding {
 	struct ring ring;
 	struct loop loop;
 	napi_env env;
-	napi_ref memory; // the kernel writes there until the ring is closed
+	napi_ref memory[REGIONS]; // the kernel writes there until the ring is closed
 	napi_async_cleanup_hook_handle cleanup;
 	bool open, collected, handles_gone, ending;
 };
@@ -106,7 +106,8 @@ static void free_if_done(struct binding *binding)
 {
 	if (!binding->collected || !binding->handles_gone)
 		return;
-	napi_delete_reference(binding->env, binding->memory);
+	for (int i = 0; i < REGIONS; i++)
+		napi_delete_reference(binding->env, binding->memory[i]);
 	free(binding);
 }
 
@@ -466,7 +467,9 @@ static bool power_of_two(uint32_t value)
 // Whether a window of `bytes` at `at` lies in memory, on a boundary of 64.
 static bool window(const struct ring_options *options, uint64_t at, uint64_t bytes)
 {
-	return at % 64 == 0 && at <= options->memory_bytes && bytes <= options->memory_bytes - at;
+	uint64_t all = options->regions[LINEAR].bytes;
+
+	return at % 64 == 0 && at <= all && bytes <= all - at;
 }
 
 static bool read_options(napi_env env, napi_value object, struct ring_options *o)
@@ -534,25 +537,35 @@ static napi_value describe(napi_env env, struct binding *binding)
 	return object;
 }
 
-// open(memory, options) -> ring. `memory`: a Uint8Array over all of it.
+// A Uint8Array over all of a region. False: it is none, not aligned, or too long to be one.
+static bool read_region(napi_env env, napi_value value, struct region *region)
+{
+	napi_typedarray_type type;
+	size_t bytes = 0;
+	void *at = NULL;
+
+	if (napi_get_typedarray_info(env, value, &type, &bytes, &at, NULL, NULL) != napi_ok || type != napi_uint8_array)
+		return false;
+	*region = (struct region){ bytes ? at : NULL, bytes };
+	return (uintptr_t)at % 64 == 0 && bytes <= REGION_MAX;
+}
+
+// open(memory, blocks, options) -> ring. `memory`, `blocks`: Uint8Arrays; `blocks` may be empty.
 static napi_value Open(napi_env env, napi_callback_info info)
 {
-	size_t argc = 2, bytes = 0;
-	napi_value argv[2], object;
-	napi_typedarray_type type;
+	size_t argc = 3;
+	napi_value argv[3], object;
 	struct ring_options options = { 0 };
 	struct binding *binding;
 	const char *what = "";
-	void *memory = NULL;
 	int error;
 
 	napi_get_cb_info(env, info, &argc, argv, NULL, NULL);
-	if (argc < 2 || napi_get_typedarray_info(env, argv[0], &type, &bytes, &memory, NULL, NULL) != napi_ok || !memory ||
-	    (uintptr_t)memory % 64)
-		return napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "open(memory: Uint8Array, options)"), NULL;
-	options.memory = memory;
-	options.memory_bytes = bytes;
-	if (!read_options(env, argv[1], &options))
+	if (argc < 3 || !read_region(env, argv[0], &options.regions[LINEAR]) || !options.regions[LINEAR].at ||
+	    !read_region(env, argv[1], &options.regions[BLOCKS]))
+		return napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "open(memory: Uint8Array, blocks: Uint8Array, options)"),
+		       NULL;
+	if (!read_options(env, argv[2], &options))
 		return NULL;
 	binding = calloc(1, sizeof(*binding));
 	if (!binding)
@@ -565,7 +578,8 @@ static napi_value Open(napi_env env, napi_callback_info info)
 	}
 	binding->open = true;
 	binding->loop.ring = &binding->ring;
-	napi_create_reference(env, argv[0], 1, &binding->memory);
+	for (int i = 0; i < REGIONS; i++)
+		napi_create_reference(env, argv[i], 1, &binding->memory[i]);
 	object = describe(env, binding);
 	napi_type_tag_object(env, object, &ring_tag);
 	napi_wrap(env, object, binding, on_collected, NULL, NULL);

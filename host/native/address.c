@@ -44,16 +44,17 @@ int address_use_path(const struct ring *ring, uint64_t index, uint8_t *copy)
 	return (int)(offsetof(struct sockaddr_un, sun_path) + strlen(address->sun_path) + 1);
 }
 
-// Copies a sockaddr of linear memory to `copy`, and looks at the copy. Answers its length, or -errno.
+// Copies a sockaddr in memory to `copy`, and looks at the copy. Answers its length, or -errno.
 int address_use_internet(const struct ring *ring, uint64_t at, uint64_t bytes, uint8_t *copy)
 {
+	const uint8_t *from = gate_bytes(ring, at, bytes);
 	sa_family_t family;
 
 	if (bytes != sizeof(struct sockaddr_in) && bytes != sizeof(struct sockaddr_in6))
 		return -EINVAL;
-	if (at > ring->memory_bytes || bytes > ring->memory_bytes - at)
+	if (!from)
 		return -EFAULT;
-	memcpy(copy, ring->memory + at, bytes);
+	memcpy(copy, from, bytes);
 	__asm__ volatile("" ::: "memory"); // private: what is checked is the copy, not what lies there by now
 	memcpy(&family, copy, sizeof(family));
 	return family == (bytes == sizeof(struct sockaddr_in) ? AF_INET : AF_INET6) ? (int)bytes : -EPERM;

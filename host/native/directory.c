@@ -129,12 +129,13 @@ void directories_close(struct ring *ring)
 // Copies a path to the place of its submission: 0 or -errno.
 static int copy_path(const struct ring *ring, uint64_t at, char *copy)
 {
-	uint64_t room = at < ring->memory_bytes ? ring->memory_bytes - at : 0;
+	uint64_t room = 0;
+	const uint8_t *from = gate_find(ring, at, &room);
 	size_t bytes = room < PATH_BYTES ? (size_t)room : PATH_BYTES;
 
-	if (!bytes)
+	if (!from || !bytes)
 		return -EFAULT;
-	memcpy(copy, ring->memory + at, bytes);
+	memcpy(copy, from, bytes);
 	__asm__ volatile("" ::: "memory"); // private: what is checked is the copy, not what lies there by now
 	if (!memchr(copy, 0, bytes))
 		return bytes == PATH_BYTES ? -ENAMETOOLONG : -EFAULT;
@@ -153,6 +154,7 @@ static int copy_name(const struct ring *ring, uint64_t at, char *copy)
 static int admit_open(const struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out,
 		      struct path_copies *copies)
 {
+	const uint8_t *from = gate_bytes(ring, in->off, sizeof(struct open_how));
 	struct open_how *how = &copies->how;
 	int error;
 
@@ -160,9 +162,9 @@ static int admit_open(const struct ring *ring, const struct io_uring_sqe *in, st
 		return -EINVAL;
 	if (in->flags & IOSQE_CQE_SKIP_SUCCESS) // nobody would learn which slot it took
 		return -EINVAL;
-	if (in->off > ring->memory_bytes || sizeof(*how) > ring->memory_bytes - in->off)
+	if (!from)
 		return -EFAULT;
-	memcpy(how, ring->memory + in->off, sizeof(*how));
+	memcpy(how, from, sizeof(*how));
 	__asm__ volatile("" ::: "memory");
 	if (how->flags & ~(uint64_t)OPEN_FLAGS || how->mode & ~0777ull || how->resolve)
 		return -EINVAL;
@@ -177,11 +179,13 @@ static int admit_open(const struct ring *ring, const struct io_uring_sqe *in, st
 static int admit_stat(const struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out,
 		      struct path_copies *copies)
 {
+	uint8_t *into = gate_bytes(ring, in->off, sizeof(struct statx));
+
 	if (in->rw_flags || in->file_index)
 		return -EINVAL;
-	if (in->off > ring->memory_bytes || sizeof(struct statx) > ring->memory_bytes - in->off)
+	if (!into)
 		return -EFAULT;
-	out->off = (uint64_t)(uintptr_t)(ring->memory + in->off); // written when it is executed
+	out->off = (uint64_t)(uintptr_t)into; // written when it is executed
 	out->len = in->len;
 	out->statx_flags = AT_SYMLINK_NOFOLLOW;
 	return copy_name(ring, in->addr, copies->path);

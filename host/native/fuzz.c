@@ -5,7 +5,8 @@
 //
 //   fuzz({ seed, count, race, audit }) -> { staged, refused, admitted, completions, violation }
 //
-//   canary page | arena: windows, buffers, data | canary page      never read by the kernel for us, never written
+//   canary page | arena: windows, buffers, data | canary page | blocks | canary page
+//                                                                  a canary is never read by the kernel, never written
 //   a file, a pipe, a socket pair, an eventfd                      never read, written, moved, shut or closed
 //   a folder with a file in it, around the directories that were granted       likewise (fuzz_files.c)
 //
@@ -31,6 +32,7 @@
 #include "fuzz.h"
 
 #define VIOLATION FUZZ_VIOLATION
+#define MAP_BYTES (ARENA_BYTES + BLOCKS_BYTES + 3 * CANARY_BYTES)
 
 // --- batches, and what the auditor says of them ----------------------------------------------------------------------
 
@@ -110,7 +112,8 @@ static bool bytes_are(const uint8_t *at, size_t bytes, uint8_t value)
 static bool memory_is_whole(const struct fuzz *fuzz)
 {
 	return bytes_are(fuzz->map, CANARY_BYTES, CANARY_BYTE) &&
-	       bytes_are(fuzz->arena + ARENA_BYTES, CANARY_BYTES, CANARY_BYTE);
+	       bytes_are(fuzz->arena + ARENA_BYTES, CANARY_BYTES, CANARY_BYTE) &&
+	       bytes_are(fuzz->blocks + BLOCKS_BYTES, CANARY_BYTES, CANARY_BYTE);
 }
 
 static bool descriptors_are_whole(struct fuzz *fuzz)
@@ -351,7 +354,6 @@ static bool set_up(struct fuzz *fuzz)
 {
 	const char *what;
 	struct ring_options options = {
-		.memory_bytes = ARENA_BYTES,
 		.sqes = SQES_AT,
 		.sqe_slots = SQE_SLOTS,
 		.cqes = CQES_AT,
@@ -364,13 +366,16 @@ static bool set_up(struct fuzz *fuzz)
 		.grant_slots = GRANT_SLOTS,
 	};
 
-	fuzz->map = mmap(NULL, ARENA_BYTES + 2 * CANARY_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	fuzz->map = mmap(NULL, MAP_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (fuzz->map == MAP_FAILED || !open_canaries(fuzz) || !open_targets(fuzz))
 		return false;
 	fuzz->arena = fuzz->map + CANARY_BYTES;
+	fuzz->blocks = fuzz->arena + ARENA_BYTES + CANARY_BYTES;
 	memset(fuzz->map, CANARY_BYTE, CANARY_BYTES);
 	memset(fuzz->arena + ARENA_BYTES, CANARY_BYTE, CANARY_BYTES);
-	options.memory = fuzz->arena;
+	memset(fuzz->blocks + BLOCKS_BYTES, CANARY_BYTE, CANARY_BYTES);
+	options.regions[LINEAR] = (struct region){ fuzz->arena, ARENA_BYTES };
+	options.regions[BLOCKS] = (struct region){ fuzz->blocks, BLOCKS_BYTES };
 	return !ring_open(&fuzz->ring, &options, &what) && !ring_set_peer(&fuzz->ring, 0, fuzz->ring.fd) && open_peer(fuzz) &&
 	       fuzz_files_open(fuzz);
 }
@@ -380,8 +385,10 @@ static void tear_down(struct fuzz *fuzz)
 {
 	ring_close(&fuzz->ring);
 	memset(fuzz->arena, 0x11, ARENA_BYTES);
+	memset(fuzz->blocks, 0x11, BLOCKS_BYTES);
 	poll(NULL, 0, 50);
-	if (!fuzz->violation[0] && !bytes_are(fuzz->arena, ARENA_BYTES, 0x11))
+	if (!fuzz->violation[0] &&
+	    (!bytes_are(fuzz->arena, ARENA_BYTES, 0x11) || !bytes_are(fuzz->blocks, BLOCKS_BYTES, 0x11)))
 		VIOLATION(fuzz, "memory was written after the ring was closed");
 	if (!fuzz->violation[0] && !memory_is_whole(fuzz))
 		VIOLATION(fuzz, "memory outside was written");
@@ -395,7 +402,7 @@ static void tear_down(struct fuzz *fuzz)
 	close(fuzz->datagrams);
 	close(fuzz->sink[0]);
 	close(fuzz->sink[1]);
-	munmap(fuzz->map, ARENA_BYTES + 2 * CANARY_BYTES);
+	munmap(fuzz->map, MAP_BYTES);
 }
 
 // --- towards JavaScript ----------------------------------------------------------------------------------------------

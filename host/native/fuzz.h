@@ -9,6 +9,8 @@
 #include "ring.h"
 
 #define ARENA_BYTES (1u << 18)
+#define BLOCKS_BYTES (1u << 16) /* fewer than the arena has: what is inside it need not be inside these */
+#define BLOCK_SPACE (1ull << 32)
 #define CANARY_BYTES 4096u
 #define CANARY_BYTE 0xa7
 #define SQES_AT 512u
@@ -35,7 +37,7 @@ enum { FILE_CANARY, PIPE_OUT, PIPE_IN, PAIR_A, PAIR_B, EVENT, EVENT_2 };
 
 struct fuzz {
 	struct ring ring;
-	uint8_t *map, *arena;
+	uint8_t *map, *arena, *blocks;
 	uint64_t random;
 	int canaries[CANARIES];
 	struct stat canary_stats[CANARIES];

@@ -11,9 +11,10 @@
 
 bool fuzz_is_inside(const struct fuzz *fuzz, uint64_t address, uint64_t bytes)
 {
-	uint64_t begin = (uint64_t)(uintptr_t)fuzz->arena;
+	uint64_t arena = (uint64_t)(uintptr_t)fuzz->arena, blocks = (uint64_t)(uintptr_t)fuzz->blocks;
 
-	return address >= begin && bytes <= ARENA_BYTES && address - begin <= ARENA_BYTES - bytes;
+	return (address >= arena && bytes <= ARENA_BYTES && address - arena <= ARENA_BYTES - bytes) ||
+	       (address >= blocks && bytes <= BLOCKS_BYTES && address - blocks <= BLOCKS_BYTES - bytes);
 }
 
 static const char *audit_datagrams(const struct fuzz *fuzz, const struct io_uring_sqe *sqe)

@@ -176,7 +176,8 @@ static bool secret_is_whole(struct fuzz *fuzz)
 	close(fd);
 	if (n != SECRET_BYTES || bytes[0] != CANARY_BYTE || memcmp(bytes, bytes + 1, SECRET_BYTES - 1))
 		return FUZZ_VIOLATION(fuzz, "the file outside was written"), false;
-	if (memmem(fuzz->arena, ARENA_BYTES, canary, sizeof(canary)))
+	if (memmem(fuzz->arena, ARENA_BYTES, canary, sizeof(canary)) ||
+	    memmem(fuzz->blocks, BLOCKS_BYTES, canary, sizeof(canary)))
 		return FUZZ_VIOLATION(fuzz, "bytes from outside were read"), false;
 	return true;
 }

@@ -9,9 +9,30 @@
 #include <sys/socket.h>
 #include "fuzz.h"
 
+static uint64_t some_block_address(uint64_t *r)
+{
+	switch (below(r, 6)) {
+	case 0:
+		return BLOCK_SPACE + BLOCKS_BYTES - below(r, 64) + 2; // near the end, and past it
+	case 1:
+		return BLOCK_SPACE + below(r, ARENA_BYTES); // where the arena would still have bytes
+	case 2:
+		return ((uint64_t)(2 + below(r, 3)) << 32) + below(r, BLOCKS_BYTES); // a region that is none
+	case 3:
+		return 2 * BLOCK_SPACE - below(r, 4096);
+	default:
+		return BLOCK_SPACE + below(r, BLOCKS_BYTES);
+	}
+}
+
 static uint64_t some_address(const struct fuzz *fuzz, uint64_t *r)
 {
-	switch (below(r, 10)) {
+	switch (below(r, 14)) {
+	case 10:
+	case 11:
+	case 12:
+	case 13:
+		return some_block_address(r);
 	case 0:
 		return (uint64_t)(uintptr_t)fuzz->arena - below(r, 64); // real addresses of the canaries
 	case 1:
@@ -38,7 +59,7 @@ static uint32_t some_length(uint64_t *r)
 	case 0:
 		return (uint32_t)next(r);
 	case 1:
-		return ARENA_BYTES + below(r, 3) - 1;
+		return (below(r, 2) ? ARENA_BYTES : BLOCKS_BYTES) + below(r, 3) - 1;
 	case 2:
 		return 0xffffffffu - below(r, 64);
 	case 3:
@@ -78,14 +99,24 @@ static uint8_t some_opcode(uint64_t *r)
 	return below(r, 8) ? listed[below(r, sizeof(listed))] : (uint8_t)next(r);
 }
 
+// Where something can be put for the gate to find at `address`: behind the windows of the arena, or in the blocks.
+static uint8_t *place_for(const struct fuzz *fuzz, uint64_t address, uint64_t bytes)
+{
+	if (address >= BLOCK_SPACE && address <= BLOCK_SPACE + BLOCKS_BYTES - bytes)
+		return fuzz->blocks + (address - BLOCK_SPACE);
+	return address >= DATA_AT && address <= ARENA_BYTES - bytes ? fuzz->arena + address : NULL;
+}
+
 // Most destinations in the data have the family that goes with their length. Values, not the submission: another thread
 // may be rewriting that.
-static void plant_family(const struct fuzz *fuzz, uint64_t *r, uint64_t at, uint32_t bytes)
+static void plant_family(const struct fuzz *fuzz, uint64_t *r, uint64_t address, uint32_t bytes)
 {
-	if (at < DATA_AT || at >= ARENA_BYTES - 1 || !below(r, 8))
+	uint8_t *at = place_for(fuzz, address, 2);
+
+	if (!at || !below(r, 8))
 		return;
-	fuzz->arena[at] = bytes == 28 ? AF_INET6 : AF_INET;
-	fuzz->arena[at + 1] = 0;
+	at[0] = bytes == 28 ? AF_INET6 : AF_INET;
+	at[1] = 0;
 }
 
 // To an address, to a path of the table, or to a path that nobody has put there.
@@ -130,21 +161,24 @@ static int some_directory(const struct fuzz *fuzz, uint64_t *r)
 	}
 }
 
-static void plant_text(const struct fuzz *fuzz, uint64_t *r, uint64_t at)
+static void plant_text(const struct fuzz *fuzz, uint64_t *r, uint64_t address)
 {
-	if (at >= DATA_AT && at <= ARENA_BYTES - TEXT_BYTES)
-		fuzz_files_text(fuzz, r, fuzz->arena + at);
+	uint8_t *at = place_for(fuzz, address, TEXT_BYTES);
+
+	if (at)
+		fuzz_files_text(fuzz, r, at);
 }
 
-static void plant_how(const struct fuzz *fuzz, uint64_t *r, uint64_t at)
+static void plant_how(const struct fuzz *fuzz, uint64_t *r, uint64_t address)
 {
 	static const unsigned flags[] = {
 		O_RDONLY, O_RDWR | O_CREAT, O_WRONLY | O_CREAT | O_TRUNC, O_WRONLY | O_CREAT | O_EXCL, O_RDWR,
 		O_WRONLY | O_CREAT | O_APPEND, O_DIRECTORY, O_PATH,
 	};
 	struct open_how how = { .flags = flags[below(r, 8)] };
+	uint8_t *at = place_for(fuzz, address, sizeof(how));
 
-	if (at < DATA_AT || at > ARENA_BYTES - sizeof(how))
+	if (!at)
 		return;
 	if (how.flags & O_CREAT)
 		how.mode = 0600;
@@ -154,7 +188,7 @@ static void plant_how(const struct fuzz *fuzz, uint64_t *r, uint64_t at)
 		how.mode = next(r) >> below(r, 64);
 	if (!below(r, 16))
 		how.resolve = below(r, 2) ? 1u << below(r, 6) : next(r);
-	memcpy(fuzz->arena + at, &how, sizeof(how));
+	memcpy(at, &how, sizeof(how));
 }
 
 // An address, mostly with a text behind it.

@@ -4,7 +4,7 @@
 // only the fields that its operation uses, each checked. What is not listed here cannot be asked of the kernel:
 //
 //   operations   those of the switch below, everything else -EPERM
-//   memory       [addr, addr + len) inside linear memory, -EFAULT; offsets become addresses here
+//   memory       [addr, addr + len) inside one of two regions, -EFAULT; offsets become addresses here
 //   files        slots of this ring's own table, -EBADF: IOSQE_FIXED_FILE is forced, so a plain descriptor has no name;
 //                paths only beneath a directory that was granted (directory.c)
 //   peers        addresses of the Internet; of Unix sockets those that were granted (address.c)
@@ -13,8 +13,8 @@
 // Between rings of one process two things travel: a bell, and a file that one hands to another. Whom they reach is in a
 // table that Wasm cannot write.
 //
-// The kernel reads linear memory itself when it executes a WRITE or SEND; that is what was asked for. What it reads
-// in order to decide (a sockaddr) is copied first.
+// The regions are linear memory and the memory of blocks (assembly/layout.ts). The kernel reads them itself when it
+// executes a WRITE or SEND; that is what was asked for. What it reads in order to decide (a sockaddr) is copied first.
 //
 // Next: address.c.
 #include <netinet/in.h>
@@ -27,10 +27,25 @@
 #define SEND_FLAGS (MSG_WAITALL | MSG_MORE | MSG_DONTWAIT)
 #define RECV_FLAGS (MSG_PEEK | MSG_WAITALL | MSG_DONTWAIT)
 
-// Both compares are needed: addr + len could wrap.
-static bool in_memory(const struct ring *ring, uint64_t addr, uint64_t len)
+// Where `addr` lies, and in *room how many bytes its region has from there on. NULL: in no region. A region is smaller
+// than 4 GiB (addon.c), so its number and the offset in it are halves of the address, and no sum can wrap.
+uint8_t *gate_find(const struct ring *ring, uint64_t addr, uint64_t *room)
 {
-	return addr <= ring->memory_bytes && len <= ring->memory_bytes - addr;
+	uint64_t number = addr >> 32, offset = addr & UINT32_MAX;
+
+	if (number >= REGIONS || offset > ring->regions[number].bytes)
+		return NULL;
+	*room = ring->regions[number].bytes - offset;
+	return ring->regions[number].at + offset;
+}
+
+// The bytes [addr, addr + len), or NULL.
+uint8_t *gate_bytes(const struct ring *ring, uint64_t addr, uint64_t len)
+{
+	uint64_t room;
+	uint8_t *at = gate_find(ring, addr, &room);
+
+	return at && len <= room ? at : NULL;
 }
 
 static int use_file(const struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out)
@@ -44,9 +59,11 @@ static int use_file(const struct ring *ring, const struct io_uring_sqe *in, stru
 
 static int use_buffer(const struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out)
 {
-	if (!in_memory(ring, in->addr, in->len))
+	uint8_t *at = gate_bytes(ring, in->addr, in->len);
+
+	if (!at)
 		return -EFAULT;
-	out->addr = (uint64_t)(uintptr_t)(ring->memory + in->addr);
+	out->addr = (uint64_t)(uintptr_t)at;
 	out->len = in->len;
 	return 0;
 }

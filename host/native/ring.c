@@ -144,7 +144,8 @@ static void lend(struct ring *ring, uint32_t id)
 {
 	struct io_uring_buf *entry = &ring->buffers->bufs[ring->buffer_tail & (ring->buffer_count - 1)];
 
-	entry->addr = (uint64_t)(uintptr_t)(ring->memory + ring->buffer_offset + (uint64_t)id * ring->buffer_bytes);
+	entry->addr = (uint64_t)(uintptr_t)(ring->regions[LINEAR].at + ring->buffer_offset +
+					   (uint64_t)id * ring->buffer_bytes);
 	entry->len = ring->buffer_bytes;
 	entry->bid = (uint16_t)id;
 	ring->buffer_tail++;
@@ -176,20 +177,20 @@ static int register_buffers(struct ring *ring)
 // 0, or -errno with everything given back, and in *what the call that failed.
 int ring_open(struct ring *ring, const struct ring_options *options, const char **what)
 {
+	uint8_t *memory = options->regions[LINEAR].at;
 	struct io_uring_params params;
 	int error;
 
 	memset(ring, 0, sizeof(*ring));
 	memset(ring->peers, 0xff, sizeof(ring->peers));
 	memset(ring->directories, 0xff, sizeof(ring->directories));
-	ring->memory = options->memory;
-	ring->memory_bytes = options->memory_bytes;
-	ring->control = (volatile struct control *)(options->memory + options->control);
-	ring->window_sqes = (struct io_uring_sqe *)(options->memory + options->sqes);
+	memcpy(ring->regions, options->regions, sizeof(ring->regions));
+	ring->control = (volatile struct control *)(memory + options->control);
+	ring->window_sqes = (struct io_uring_sqe *)(memory + options->sqes);
 	ring->window_sqe_slots = options->sqe_slots;
-	ring->window_cqes = (struct io_uring_cqe *)(options->memory + options->cqes);
+	ring->window_cqes = (struct io_uring_cqe *)(memory + options->cqes);
 	ring->window_cqe_slots = options->cqe_slots;
-	ring->window_recycle = (const volatile uint32_t *)(options->memory + options->recycle);
+	ring->window_recycle = (const volatile uint32_t *)(memory + options->recycle);
 	ring->buffer_offset = options->buffers;
 	ring->buffer_count = options->buffer_count;
 	ring->buffer_bytes = options->buffer_bytes;
@@ -227,7 +228,6 @@ int ring_probe(void)
 {
 	enum { BYTES = 8192 };
 	struct ring_options options = {
-		.memory_bytes = BYTES,
 		.sqes = 512,
 		.sqe_slots = 4,
 		.cqes = 1024,
@@ -243,15 +243,15 @@ int ring_probe(void)
 	struct ring ring;
 	int result;
 
-	options.memory = aligned_alloc(64, BYTES);
-	if (!options.memory)
+	options.regions[LINEAR] = (struct region){ aligned_alloc(64, BYTES), BYTES };
+	if (!options.regions[LINEAR].at)
 		return -ENOMEM;
 	result = ring_open(&ring, &options, &what);
 	if (!result) {
 		result = (int)(ring.setup_flags & ~(IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_R_DISABLED));
 		ring_close(&ring);
 	}
-	free(options.memory);
+	free(options.regions[LINEAR].at);
 	return result;
 }
 

@@ -4,6 +4,8 @@
  *
  *   window in linear memory --gate.c: checked, translated--> private SQ --enter--> kernel --> private CQ --> window
  *
+ * Two regions are all of memory that a submission can name: linear memory, with the windows in it, and that of blocks.
+ *
  * Invariants: Wasm never sees an address of ours, and the kernel never sees an address of Wasm's that gate.c has not
  * checked. Completions with TAG set are the addon's own and never reach the window.
  *
@@ -27,6 +29,14 @@
 #define SOCKET_PATHS_MAX 64
 #define DIRECTORIES_MAX 64
 #define PATH_BYTES 1024 /* with the zero at its end */
+#define REGION_MAX 0xffffffffu /* bytes: a region's number is the upper half of an address */
+
+enum { LINEAR, BLOCKS, REGIONS };
+
+struct region {
+	uint8_t *at;
+	uint64_t bytes; /* 0: there is none */
+};
 
 struct refusal {
 	uint64_t user_data;
@@ -39,10 +49,9 @@ struct path_copies {
 	struct open_how how;
 };
 
-/* Where things lie, as given to ring_open(); offsets from the start of memory. */
+/* Where things lie, as given to ring_open(); offsets from the start of linear memory. */
 struct ring_options {
-	uint8_t *memory;
-	uint64_t memory_bytes;
+	struct region regions[REGIONS];
 	uint32_t control, sqes, sqe_slots, cqes, cqe_slots, recycle;
 	uint32_t buffers, buffer_count, buffer_bytes;
 	uint32_t file_slots, grant_slots;
@@ -60,8 +69,7 @@ struct ring {
 	void *ring_map, *sqe_map;
 	size_t ring_bytes, sqe_bytes;
 
-	uint8_t *memory;
-	uint64_t memory_bytes;
+	struct region regions[REGIONS];
 	volatile struct control *control;
 	struct io_uring_sqe *window_sqes;
 	struct io_uring_cqe *window_cqes;
@@ -121,3 +129,6 @@ void directories_close(struct ring *ring);
 /* gate.c, directory.c: 0, or -errno and nothing of `in` is to be executed */
 int gate_admit(struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out, unsigned sq_index);
 int gate_admit_path(struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out, unsigned sq_index);
+/* gate.c */
+uint8_t *gate_find(const struct ring *ring, uint64_t addr, uint64_t *room);
+uint8_t *gate_bytes(const struct ring *ring, uint64_t addr, uint64_t len);

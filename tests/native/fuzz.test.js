@@ -54,14 +54,32 @@ const MUTANTS = [
   {
     name: 'one-byte-more',
     file: 'gate.c',
-    from: 'len <= ring->memory_bytes - addr;',
-    to: 'len <= ring->memory_bytes - addr + 1;',
+    from: 'return at && len <= room ? at : NULL;',
+    to: 'return at && len <= room + 1 ? at : NULL;',
   },
   {
-    name: 'sum-that-wraps',
+    name: 'room-that-wraps',
     file: 'gate.c',
-    from: 'addr <= ring->memory_bytes && len <= ring->memory_bytes - addr;',
-    to: 'addr + len <= ring->memory_bytes;',
+    from: 'if (number >= REGIONS || offset > ring->regions[number].bytes)',
+    to: 'if (number >= REGIONS)',
+  },
+  {
+    name: 'a-region-too-many', // what lies behind the table of regions is taken for one
+    file: 'gate.c',
+    from: 'if (number >= REGIONS || ',
+    to: 'if (number > REGIONS || ',
+  },
+  {
+    name: 'blocks-as-long-as-linear-memory',
+    file: 'gate.c',
+    from: '*room = ring->regions[number].bytes - offset;',
+    to: '*room = ring->regions[LINEAR].bytes - offset;',
+  },
+  {
+    name: 'blocks-bounded-by-the-wrong-one',
+    file: 'gate.c',
+    from: 'offset > ring->regions[number].bytes)',
+    to: 'offset > ring->regions[LINEAR].bytes)',
   },
   {
     name: 'plain-descriptors',
@@ -72,21 +90,21 @@ const MUTANTS = [
   {
     name: 'addresses',
     file: 'gate.c',
-    from: '(ring->memory + in->addr)',
-    to: '(in->addr > ring->memory_bytes / 2 ? ring->memory + in->addr + 64 : ring->memory + in->addr)',
+    from: 'return ring->regions[number].at + offset;',
+    to: 'return ring->regions[number].at + offset + (offset > ring->regions[number].bytes / 2 ? 64 : 0);',
   },
   {
     name: 'address-anywhere', // it is copied from there: a crash
     file: 'address.c',
-    from: 'if (at > ring->memory_bytes || bytes > ring->memory_bytes - at)',
-    to: 'if (at == 0)',
+    from: 'const uint8_t *from = gate_bytes(ring, at, bytes);',
+    to: 'const uint8_t *from = ring->regions[LINEAR].at + at;',
   },
   {
     name: 'unix-paths-of-its-own',
     file: 'address.c',
     from: 'if (bytes != sizeof(struct sockaddr_in) && bytes != sizeof(struct sockaddr_in6))',
-    to: `if (bytes == sizeof(struct sockaddr_un))
-		return memcpy(copy, ring->memory + at, bytes), (int)bytes;
+    to: `if (bytes == sizeof(struct sockaddr_un) && from)
+		return memcpy(copy, from, bytes), (int)bytes;
 	if (bytes != 16 && bytes != 28)`,
   },
   {
@@ -99,8 +117,8 @@ const MUTANTS = [
   {
     name: 'stat-past-the-end',
     file: 'directory.c',
-    from: 'sizeof(struct statx) > ring->memory_bytes - in->off',
-    to: '8 > ring->memory_bytes - in->off',
+    from: 'gate_bytes(ring, in->off, sizeof(struct statx))',
+    to: 'gate_bytes(ring, in->off, 8)',
   },
 ];
 
@@ -150,13 +168,13 @@ const AUDITED_ONLY = [
     name: 'how-that-changes',
     file: 'directory.c',
     from: 'out->off = (uint64_t)(uintptr_t)how;',
-    to: 'out->off = (uint64_t)(uintptr_t)(ring->memory + in->off);',
+    to: 'out->off = (uint64_t)(uintptr_t)from;',
   },
   {
     name: 'path-that-changes',
     file: 'directory.c',
     from: 'out->addr = (uint64_t)(uintptr_t)copies->path;',
-    to: 'out->addr = (uint64_t)(uintptr_t)(ring->memory + in->addr);',
+    to: 'out->addr = (uint64_t)(uintptr_t)gate_bytes(ring, in->addr, 1);',
   },
   {
     name: 'any-directory',

@@ -91,6 +91,7 @@ export const F_MORE = 2;
 export const RECV_MULTISHOT = 2;
 export const ACCEPT_MULTISHOT = 1;
 
+export const BLOCK_SPACE = 2 ** 32;
 const BASE = 65_536;
 const DEFAULTS = {
   sqeSlots: 64,
@@ -113,7 +114,8 @@ export function closeAll() {
 }
 
 export class Rig {
-  constructor({ pages = 8, base = BASE, ...limits } = {}) {
+  /** `blockPages`: of the second region, which a submission names by addresses from BLOCK_SPACE on. */
+  constructor({ pages = 8, blockPages = 0, base = BASE, ...limits } = {}) {
     const options = { ...DEFAULTS, ...limits };
     const { sqeSlots, cqeSlots, recvBufferCount } = options;
     const cqeOffset = SQE_OFFSET + sqeSlots * 64;
@@ -127,7 +129,10 @@ export class Rig {
     this.recvAt = base + recvOffset;
     this.freeAt = this.recvAt + recvBufferCount * options.recvBufferBytes; // from here to the end: the test's own
     this.view = new DataView(this.memory.buffer);
-    this.ring = (options.addon ?? addon()).open(this.bytes, this.options);
+    this.blocks = new Uint8Array(
+      new WebAssembly.Memory({ initial: blockPages, maximum: blockPages, shared: true }).buffer,
+    );
+    this.ring = (options.addon ?? addon()).open(this.bytes, this.blocks, this.options);
     this.next = 1n;
     this.cqes = [];
     this.setControl('nextDeadlineNs', Number.POSITIVE_INFINITY);
