@@ -2,7 +2,15 @@
 // the bytes come from and who instantiates them, the platform says: core.ts on Node, browser/platform.ts in a page.
 
 import { FeatherstarError, optionError } from './errors.js';
-import { ABI_VERSION, type Header, type Limits, readHeader, writeLimits } from './layout.js';
+import {
+  ABI_VERSION,
+  BLOCK_ENTRY_BYTES,
+  BLOCK_UNIT,
+  type Header,
+  type Limits,
+  readHeader,
+  writeLimits,
+} from './layout.js';
 
 /** The exports of core.wasm; assembly/index.ts says what each does. Results below 0 are codes. */
 export interface Core {
@@ -154,23 +162,34 @@ function sketchOf(shardCount: number, limits: Limits): { sketch: WebAssembly.Mem
   return { sketch, pages };
 }
 
-/** The most bytes that each shard can have for shared-bytes.ts beside what its limits take; whole pages. */
+/** Pages of linear memory for the table of so many bytes of blocks in all. */
+function tablePages(blockBytes: number): number {
+  return Math.ceil(((blockBytes / BLOCK_UNIT) * BLOCK_ENTRY_BYTES) / PAGE_BYTES);
+}
+
+/** The most bytes of blocks that each shard can have; whole pages. Their table lies in what its limits leave. */
 export function sharedBytesMost(shardCount: number, limits: Limits): number {
-  return Math.floor((PAGES_MAX - sketchOf(shardCount, limits).pages) / shardCount) * PAGE_BYTES;
+  const tableBytes = (PAGES_MAX - sketchOf(shardCount, limits).pages) * PAGE_BYTES;
+  const most = Math.min(PAGES_MAX * PAGE_BYTES, (tableBytes / BLOCK_ENTRY_BYTES) * BLOCK_UNIT);
+  return Math.floor(most / shardCount / PAGE_BYTES) * PAGE_BYTES;
+}
+
+/** The two memories of a runtime. */
+export interface Memories {
+  /** Linear memory: what the core has planned, and behind it the table of blocks (block-pool.ts). */
+  readonly memory: WebAssembly.Memory;
+  readonly header: Header;
+  /** The block memory: `sharedBytes` for each shard. */
+  readonly blocks: Uint8Array;
 }
 
 /**
- * Asks the core how large its memory has to be, makes it, and writes the plan into it. Behind the plan lie
- * `sharedBytes` for each shard (shared-bytes.ts), of which the core knows nothing. The memory never grows: other
- * threads' views would be stale.
+ * Asks the core how large its memory has to be, makes it, and writes the plan into it. Makes the memory of blocks, of
+ * which the core knows nothing. Neither ever grows: other threads' views would be stale, and the kernel's addresses too.
  */
-export function makeMemory(
-  shardCount: number,
-  limits: Limits,
-  sharedBytes = 0,
-): { memory: WebAssembly.Memory; header: Header } {
-  const pages = sketchOf(shardCount, limits).pages + (shardCount * sharedBytes) / PAGE_BYTES;
-  const memory = sharedMemory(pages);
+export function makeMemory(shardCount: number, limits: Limits, sharedBytes = 0): Memories {
+  const blockBytes = shardCount * sharedBytes;
+  const memory = sharedMemory(sketchOf(shardCount, limits).pages + tablePages(blockBytes));
   writeLimits(memory, shardCount, limits);
   planIn(memory);
   const header = readHeader(memory);
@@ -178,7 +197,7 @@ export function makeMemory(
     const text = `core.wasm speaks ABI ${header.abiVersion}, the host ${ABI_VERSION}: the package is mixed up`;
     throw new FeatherstarError('FEATHERSTAR_INTERNAL', text);
   }
-  return { memory, header };
+  return { memory, header, blocks: new Uint8Array(sharedMemory(blockBytes / PAGE_BYTES).buffer) };
 }
 
 function planIn(memory: WebAssembly.Memory): number {

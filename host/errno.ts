@@ -14,7 +14,7 @@ const ERRNO: Record<number, readonly [name: string, text: string]> = {
   11: ['EAGAIN', 'not now; try again'],
   12: ['ENOMEM', 'not enough memory'],
   13: ['EACCES', 'permission denied'],
-  14: ['EFAULT', 'the buffer lies outside linear memory'],
+  14: ['EFAULT', 'the buffer lies outside of linear memory and of the memory of blocks'],
   16: ['EBUSY', 'busy'],
   17: ['EEXIST', 'exists already'],
   18: ['EXDEV', 'the path leads out of its directory, or into another mount (openDirectory has crossMounts for that)'],

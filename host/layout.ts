@@ -84,6 +84,12 @@ export const CONNECTION_BYTES = 64;
 export const OP_BYTES = 64;
 export const TIMER_BYTES = 32;
 
+/** Addresses of submissions from here on lie in the block memory (assembly/layout.ts); offset 0 is its first byte. */
+export const BLOCK_SPACE = 2 ** 32;
+/** Bytes of the block memory that have one entry in the block table (block-pool.ts), and of that entry. */
+export const BLOCK_UNIT = 4096;
+export const BLOCK_ENTRY_BYTES = 16;
+
 export const ShardState = { ABSENT: 0, RUNNING: 1, STOPPED: 2 } as const;
 
 export const ReadyKind = { OP: 1, TIMER: 2, REQUEST: 3, REPLY: 4, CREDIT: 5 } as const;

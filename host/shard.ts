@@ -25,6 +25,8 @@ export interface Owner {
 export interface ShardOptions {
   module: WebAssembly.Module;
   memory: WebAssembly.Memory;
+  /** All of the block memory. */
+  blocks: Uint8Array;
   header: Header;
   shard: number;
   factory: HostFactory;
@@ -61,8 +63,10 @@ export class Shard {
   readonly header: Header;
   readonly base: number;
   readonly memory: WebAssembly.Memory;
-  /** The whole memory. Kernel and peers write it too. */
+  /** All of linear memory. Kernel and peers write it too. */
   readonly bytes: Buffer;
+  /** All of the block memory (block-pool.ts). Programs write it, and kernel and peers. */
+  readonly blocks: Buffer;
   readonly words: Int32Array;
   readonly doubles: Float64Array;
   readonly unhandled: 'warn' | 'throw';
@@ -85,13 +89,14 @@ export class Shard {
   #beforeTurn: (() => void)[] = [];
 
   constructor(options: ShardOptions) {
-    const { memory, header, shard, factory, module } = options;
+    const { memory, blocks, header, shard, factory, module } = options;
     this.index = shard;
     this.unhandled = options.unhandled;
     this.memory = memory;
     this.header = header;
     this.base = header.shardsOffset + shard * header.shardBytes;
     this.bytes = Buffer.from(memory.buffer);
+    this.blocks = Buffer.from(blocks.buffer, blocks.byteOffset, blocks.length);
     this.words = new Int32Array(memory.buffer);
     this.doubles = new Float64Array(memory.buffer);
     this.#control = new Int32Array(memory.buffer, this.base, 128);
@@ -101,7 +106,7 @@ export class Shard {
     this.#readyMask = header.readySlots - 1;
     this.#clock[Control.idlePollNs >> 3] = options.idlePollNs;
     this.#clock[Control.quotaNs >> 3] = Math.max(options.quotaNs, QUOTA_MIN_NS);
-    const windows: Windows = { memory, header, base: this.base, shard };
+    const windows: Windows = { memory, blocks, header, base: this.base, shard };
     this.host = factory.open(windows);
     try {
       this.core = instantiateCore(module, memory, { enter: this.host.enter, threadSpawn: options.threadSpawn });

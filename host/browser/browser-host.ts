@@ -49,7 +49,7 @@ export class BrowserHost implements ShardHost {
     const words = this.#words;
     const opcode = words[at] & 0xff;
     const isQuiet = ((words[at] >>> 8) & SQE_CQE_SKIP_SUCCESS) !== 0;
-    const op = new Op(words[at + 8], words[at + 9], isQuiet, false, false, 0, 0);
+    const op = new Op(words[at + 8], words[at + 9], isQuiet, false, false, this.#window.bytes, 0, 0);
     if (opcode === OP_NOP) this.#window.finish(op, 0);
     else if (opcode === OP_ASYNC_CANCEL)
       this.#window.finish(op, Errno.ENOENT); // nothing here is ever open

@@ -6,7 +6,7 @@
 // Next: worker.ts, and shard.ts, which shard modules import.
 
 import type { ArgumentsOf, FunctionName, ResultOf, UntypedModule } from '../calls/call-api.js';
-import { makeMemory } from '../core-module.js';
+import { makeMemory, sharedBytesMost } from '../core-module.js';
 import { type ErrorCode, FeatherstarError, optionError } from '../errors.js';
 import type { DoorbellToken } from '../hosts/host.js';
 import { HEADER_STATES, type Header, type Limits, ShardState } from '../layout.js';
@@ -250,11 +250,13 @@ export class BrowserRuntime<M extends object = UntypedModule> {
     checkIsolation();
     const core = await compileCore(options.core ?? new URL('../../core.wasm', import.meta.url));
     useModule(core);
-    const { memory, header } = makeMemory(shards, limits, sharedBytes);
+    const most = sharedBytesMost(shards, limits);
+    if (sharedBytes > most) throw optionError('sharedBytes', sharedBytes, `at most ${most} for ${shards} shards`);
+    const { memory, header, blocks } = makeMemory(shards, limits, sharedBytes);
     const members: Member[] = [];
     try {
       for (let index = 0; index < shards; index++) members.push(new Member(index));
-      await bringUp(members, { core, memory, module: url, taskQuotaUs });
+      await bringUp(members, { core, memory, blocks, module: url, taskQuotaUs });
     } catch (error) {
       for (const { worker } of members) worker.terminate();
       throw startError(error, url);
@@ -287,6 +289,7 @@ export class BrowserRuntime<M extends object = UntypedModule> {
 interface Start {
   core: WebAssembly.Module;
   memory: WebAssembly.Memory;
+  blocks: Uint8Array;
   module: string | undefined;
   taskQuotaUs: number;
 }

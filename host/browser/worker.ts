@@ -54,7 +54,7 @@ function holdLock(name: string): Promise<boolean> {
 
 async function boot(message: StartMessage): Promise<void> {
   const holdsLock = await holdLock(message.lock);
-  const { core, memory, shard: index, shardCount, quotaNs, originMs } = message;
+  const { core, memory, blocks, shard: index, shardCount, quotaNs, originMs } = message;
   started = message;
   useModule(core);
   const readNs = () => (performance.timeOrigin - originMs + performance.now()) * 1e6;
@@ -62,6 +62,7 @@ async function boot(message: StartMessage): Promise<void> {
   shard = new Shard({
     module: core,
     memory,
+    blocks,
     header: readHeader(memory),
     shard: index,
     factory: { name: 'browser', reason: 'a page', open: (windows) => new BrowserHost(windows) },

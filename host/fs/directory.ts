@@ -8,10 +8,11 @@
 
 import { constants } from 'node:fs';
 import { type AbortOptions, checkSignal, unlessAborted } from '../abort.js';
+import type { SharedBytes } from '../calls/shared-bytes.js';
 import { checkNames, FeatherstarError, optionError, systemError } from '../errors.js';
 import type { Directories, DirectoryEntry } from '../hosts/host.js';
 import { currentShard, type Shard } from '../shard.js';
-import { bytesOf, File } from './file.js';
+import { dataOf, File } from './file.js';
 import {
   checkPath,
   type FileStat,
@@ -156,7 +157,7 @@ export class Directory {
   #open(path: string, flags: number, mode: number, signal: AbortSignal | undefined): Promise<File> {
     const shard = this.#shard;
     return this.#run('open', path, signal, {
-      stage: (block, owner) => openBeneath(shard, this.#index, path, flags, mode, block.at, owner),
+      stage: (block, owner) => openBeneath(shard, this.#index, path, flags, mode, block, owner),
       done: (slot) => new File(shard, slot, `${this.path}/${path}`, (flags & O_APPEND) !== 0),
       undo: (slot) => shard.closeFile(slot),
     });
@@ -167,8 +168,8 @@ export class Directory {
     const shard = this.#shard;
     return this.#at(path, signal, ({ directory, name }) =>
       directory.#run('stat', name, signal, {
-        stage: (block, owner) => statName(shard, directory.#index, name, block.at, owner),
-        done: (_, block) => readStat(shard, block.at),
+        stage: (block, owner) => statName(shard, directory.#index, name, block, owner),
+        done: (_, block) => readStat(block),
       }),
     );
   }
@@ -178,7 +179,7 @@ export class Directory {
     const bits = checkMode(mode);
     await this.#at(path, signal, ({ directory, name }) =>
       directory.#run('mkdir', name, signal, {
-        stage: (block, owner) => makeName(shard, directory.#index, name, bits, block.at, owner),
+        stage: (block, owner) => makeName(shard, directory.#index, name, bits, block, owner),
         done: () => undefined,
       }),
     );
@@ -188,7 +189,7 @@ export class Directory {
     const shard = this.#shard;
     await this.#at(path, signal, ({ directory, name }) =>
       directory.#run(isDirectory ? 'rmdir' : 'unlink', name, signal, {
-        stage: (block, owner) => removeName(shard, directory.#index, name, isDirectory, block.at, owner),
+        stage: (block, owner) => removeName(shard, directory.#index, name, isDirectory, block, owner),
         done: () => undefined,
       }),
     );
@@ -206,7 +207,7 @@ export class Directory {
       try {
         const [a, b] = [source, target].map(({ directory, name }) => ({ directory: directory.#index, name }));
         await source.directory.#run('rename', `${source.name} to ${target.name}`, signal, {
-          stage: (block, owner) => renameName(shard, a, b, replaces, block.at, owner),
+          stage: (block, owner) => renameName(shard, a, b, replaces, block, owner),
           done: () => undefined,
         });
       } finally {
@@ -285,9 +286,9 @@ export class Directory {
    * Writes a file in place: who reads it meanwhile, or after a crash, may see a part. See replaceFile(). An abort
    * rejects when the host has done with what it has begun, or that might come over what is written next.
    */
-  async writeFile(path: string, data: Uint8Array | string, options: OpenOptions = {}): Promise<void> {
+  async writeFile(path: string, data: Uint8Array | string | SharedBytes, options: OpenOptions = {}): Promise<void> {
     const { flags = 'w', mode, signal } = options;
-    const bytes = bytesOf(data); // before the file is cut
+    const bytes = dataOf(data); // before the file is cut
     const file = await this.open(path, { flags, mode, signal });
     try {
       await file.write(bytes, { signal });
@@ -300,7 +301,11 @@ export class Directory {
    * Replaces a file, or makes it: whoever reads it sees the old content or the new one, also after a crash, and when
    * this resolves the new one. Written beside it under another name, synced, renamed, and the directory synced.
    */
-  async replaceFile(path: string, data: Uint8Array | string, options: ReplaceFileOptions = {}): Promise<void> {
+  async replaceFile(
+    path: string,
+    data: Uint8Array | string | SharedBytes,
+    options: ReplaceFileOptions = {},
+  ): Promise<void> {
     const { signal, mode = FILE_MODE } = options;
     const { way = '.', name } = this.#place(path);
     checkMode(mode);
@@ -312,7 +317,7 @@ export class Directory {
     await unlessAborted(replacing, signal);
   }
 
-  async #replace(name: string, data: Uint8Array | string, mode: number, signal: AbortSignal | undefined) {
+  async #replace(name: string, data: Uint8Array | string | SharedBytes, mode: number, signal: AbortSignal | undefined) {
     const { file, temporary } = await this.#openTemporary(name, mode); // not aborted: it has to be removed then
     try {
       try {

@@ -1,22 +1,33 @@
-// An open file: bytes at positions, through blocks of linear memory. Who gives no position reads and writes behind the
-// last such read or write, one after the other in the order of asking.
+// An open file: bytes at positions. Without a position, reads and writes continue at the file's cursor, one after the
+// other in the order of the calls.
+//
+//   arrays and strings   in pieces of 64 KiB, by way of a block of memory: the kernel would write to an array that has
+//                        moved
+//   SharedBytes          as they lie, in pieces of 1 MiB: a larger one from the page cache would hold up the shard
 //
 // Next: operations.ts.
 
 import { type AbortOptions, checkSignal, unlessAborted } from '../abort.js';
+import { SharedBytes } from '../calls/shared-bytes.js';
 import { optionError, systemError } from '../errors.js';
 import type { Shard } from '../shard.js';
 import { readFile, syncFile, truncateFile, writeFile } from './operations.js';
-import { getBlock, perform, Uses } from './perform.js';
+import { type Block, getBlock, perform, pinnedBlock, Uses } from './perform.js';
 
 /** The most that goes into one operation; more is split. */
 export const PIECE_BYTES = 65_536;
+/** The same of shared bytes, which are not copied. */
+export const SHARED_PIECE_BYTES = 1_048_576;
 const POSITION_MAX = Number.MAX_SAFE_INTEGER;
 const EIO = -5;
 
 export interface PositionOptions extends AbortOptions {
   /** Where, in bytes from the start. Default: behind the last read or write that had none. */
   position?: number | undefined;
+  /** First byte of `into` or `data` that is used. Default 0. */
+  offset?: number | undefined;
+  /** How many are used. Default: the rest. */
+  length?: number | undefined;
 }
 
 export interface SyncOptions extends AbortOptions {
@@ -51,33 +62,74 @@ export class File {
     return this.#uses.isClosed;
   }
 
-  /** Fills `into`. Answers how many bytes: fewer only at the end of the file. Leave `into` alone until then. */
-  async read(into: Uint8Array, { position, signal }: PositionOptions = {}): Promise<number> {
-    if (!(into instanceof Uint8Array)) throw optionError('into', into, 'a Uint8Array');
+  /**
+   * Fills `into`. Resolves with how many bytes: fewer only at the end of the file. Leave `into` alone until then.
+   * SharedBytes are read into where they lie, without a copy; they cannot be sent to another shard meanwhile, also not
+   * when this was aborted and the kernel still writes to them (FEATHERSTAR_BUSY).
+   */
+  async read(into: Uint8Array | SharedBytes, options: PositionOptions = {}): Promise<number> {
+    const { position, signal } = options;
+    const part = partOf('into', into, options);
     checkSignal(signal)?.throwIfAborted();
-    if (position !== undefined) return this.#readAt(into, checkPosition(position), signal);
+    if (position !== undefined) return this.#readAt(part, checkPosition(position), signal);
     return this.#inOrder(signal, async () => {
-      const count = await this.#readAt(into, this.#cursor, signal);
+      const count = await this.#readAt(part, this.#cursor, signal);
       this.#cursor += count;
       return count;
     });
   }
 
-  async #readAt(into: Uint8Array, position: number, signal: AbortSignal | undefined): Promise<number> {
+  async #readAt({ bytes, from, length }: Part, position: number, signal: AbortSignal | undefined): Promise<number> {
     this.#uses.check();
+    const shared = bytes instanceof SharedBytes ? bytes : undefined;
+    shared?.pin(); // also between its pieces
     let at = 0;
-    while (at < into.length) {
-      const count = await this.#readPiece(into, at, position + at, signal);
-      if (count === 0) break;
-      at += count;
+    try {
+      while (at < length) {
+        const left = length - at;
+        const count =
+          bytes instanceof SharedBytes
+            ? await this.#readShared(bytes, from + at, left, position + at, signal)
+            : await this.#readPiece(bytes, from + at, left, position + at, signal);
+        if (count === 0) break;
+        at += count;
+      }
+    } finally {
+      shared?.unpin();
     }
     return at;
   }
 
-  async #readPiece(into: Uint8Array, at: number, position: number, signal: AbortSignal | undefined): Promise<number> {
+  #readShared(
+    into: SharedBytes,
+    at: number,
+    left: number,
+    position: number,
+    signal: AbortSignal | undefined,
+  ): Promise<number> {
     const shard = this.#shard;
-    const block = await getBlock(shard, Math.min(PIECE_BYTES, into.length - at), signal);
-    const bytes = Math.min(block.bytes, into.length - at);
+    const block = pinnedBlock(shard, into, at, Math.min(SHARED_PIECE_BYTES, left));
+    return perform(shard, {
+      syscall: 'read',
+      what: this.path,
+      uses: this.#uses,
+      block,
+      signal,
+      stage: (owner) => readFile(shard, this.#slot, position, block.at, block.bytes, owner),
+      done: (count) => count,
+    });
+  }
+
+  async #readPiece(
+    into: Uint8Array,
+    at: number,
+    left: number,
+    position: number,
+    signal: AbortSignal | undefined,
+  ): Promise<number> {
+    const shard = this.#shard;
+    const block = await getBlock(shard, Math.min(PIECE_BYTES, left), signal);
+    const bytes = Math.min(block.bytes, left);
     return perform(shard, {
       syscall: 'read',
       what: this.path,
@@ -86,35 +138,55 @@ export class File {
       signal,
       stage: (owner) => readFile(shard, this.#slot, position, block.at, bytes, owner),
       done: (count) => {
-        into.set(shard.bytes.subarray(block.at, block.at + count), at);
+        into.set(block.memory.subarray(block.offset, block.offset + count), at);
         return count;
       },
     });
   }
 
-  /** Writes all of it; behind the end if the file was opened to append. Leave `data` alone until then. */
-  async write(data: Uint8Array | string, { position, signal }: PositionOptions = {}): Promise<void> {
-    const bytes = bytesOf(data);
+  /**
+   * Writes all of it; behind the end if the file was opened to append. Leave `data` alone until then. SharedBytes are
+   * written from where they lie, as they are read().
+   */
+  async write(data: Uint8Array | string | SharedBytes, options: PositionOptions = {}): Promise<void> {
+    const { position, signal } = options;
+    const part = partOf('data', dataOf(data), options);
     checkSignal(signal)?.throwIfAborted();
-    if (position !== undefined) await this.#writeAt(bytes, checkPosition(position), signal);
+    if (position !== undefined) await this.#writeAt(part, checkPosition(position), signal);
     else {
       await this.#inOrder(signal, async () => {
-        await this.#writeAt(bytes, this.#cursor, signal);
-        this.#cursor += bytes.length;
+        await this.#writeAt(part, this.#cursor, signal);
+        this.#cursor += part.length;
       });
     }
   }
 
-  async #writeAt(data: Uint8Array, position: number, signal: AbortSignal | undefined): Promise<void> {
+  async #writeAt({ bytes, from, length }: Part, position: number, signal: AbortSignal | undefined): Promise<void> {
     this.#uses.check();
-    for (let at = 0; at < data.length; ) at += await this.#writePiece(data, at, position + at, signal);
+    const shared = bytes instanceof SharedBytes ? bytes : undefined;
+    shared?.pin();
+    try {
+      for (let at = 0; at < length; ) {
+        const left = length - at;
+        const block =
+          bytes instanceof SharedBytes
+            ? pinnedBlock(this.#shard, bytes, from + at, Math.min(SHARED_PIECE_BYTES, left))
+            : await this.#copyPiece(bytes, from + at, left, signal);
+        at += await this.#writeBlock(block, Math.min(block.bytes, left), position + at, signal);
+      }
+    } finally {
+      shared?.unpin();
+    }
   }
 
-  async #writePiece(data: Uint8Array, at: number, position: number, signal: AbortSignal | undefined): Promise<number> {
+  async #copyPiece(data: Uint8Array, at: number, left: number, signal: AbortSignal | undefined): Promise<Block> {
+    const block = await getBlock(this.#shard, Math.min(PIECE_BYTES, left), signal);
+    block.memory.set(data.subarray(at, at + Math.min(block.bytes, left)), block.offset);
+    return block;
+  }
+
+  async #writeBlock(block: Block, length: number, position: number, signal: AbortSignal | undefined): Promise<number> {
     const shard = this.#shard;
-    const block = await getBlock(shard, Math.min(PIECE_BYTES, data.length - at), signal);
-    const piece = data.subarray(at, at + block.bytes);
-    shard.bytes.set(piece, block.at);
     const where = this.#appends ? 0 : position; // the kernel appends, wherever it is told to write
     const count = await perform(shard, {
       syscall: 'write',
@@ -122,7 +194,7 @@ export class File {
       uses: this.#uses,
       block,
       signal,
-      stage: (owner) => writeFile(shard, this.#slot, where, block.at, piece.length, owner),
+      stage: (owner) => writeFile(shard, this.#slot, where, block.at, length, owner),
       done: (written) => written,
       onAbandoned: this.#onAbandoned,
     });
@@ -198,10 +270,32 @@ export class File {
 }
 
 /** What is written, checked. */
-export function bytesOf(data: unknown): Uint8Array {
+export function dataOf(data: unknown): Uint8Array | SharedBytes {
   const bytes = typeof data === 'string' ? Buffer.from(data, 'utf8') : data;
-  if (bytes instanceof Uint8Array) return bytes;
-  throw optionError('data', data, 'a string or a Uint8Array');
+  if (bytes instanceof Uint8Array || bytes instanceof SharedBytes) return bytes;
+  throw optionError('data', data, 'a string, a Uint8Array or what allocate() returns');
+}
+
+interface Part {
+  bytes: Uint8Array | SharedBytes;
+  from: number;
+  length: number;
+}
+
+/** Which part of its bytes an operation uses, checked. */
+function partOf(name: string, bytes: unknown, { offset = 0, length }: PositionOptions): Part {
+  if (!(bytes instanceof Uint8Array) && !(bytes instanceof SharedBytes)) {
+    throw optionError(name, bytes, 'a Uint8Array, or what allocate() returns');
+  }
+  const all = bytes.length;
+  if (!Number.isInteger(offset) || offset < 0 || offset > all) {
+    throw optionError('offset', offset, `an integer from 0 to ${all}`);
+  }
+  const rest = all - offset;
+  if (length !== undefined && (!Number.isInteger(length) || length < 0 || length > rest)) {
+    throw optionError('length', length, `an integer from 0 to ${rest}`);
+  }
+  return { bytes, from: offset, length: length ?? rest };
 }
 
 function checkPosition(position: unknown): number {

@@ -7,6 +7,7 @@ import { constants } from 'node:fs';
 import { optionError } from '../errors.js';
 import type { FileKind } from '../hosts/host.js';
 import type { Shard } from '../shard.js';
+import type { Block } from './perform.js';
 
 const FIXED_FILE = 1;
 const OP_FSYNC = 3;
@@ -35,8 +36,10 @@ const STATX_AT = HOW_AT + 64;
 const STATX_BYTES = 256;
 export const PATH_BLOCK_BYTES = STATX_AT + STATX_BYTES;
 
-function putPath(shard: Shard, path: string, at: number): void {
-  shard.bytes[at + shard.bytes.write(path, at)] = 0;
+/** Writes a path and its zero. Returns how submissions name it. */
+function putPath({ memory, offset, at }: Block, path: string, from = 0): number {
+  memory[offset + from + memory.write(path, offset + from)] = 0;
+  return at + from;
 }
 
 /** Checks what becomes a path of a submission. */
@@ -53,24 +56,23 @@ export function openBeneath(
   path: string,
   flags: number,
   mode: number,
-  block: number,
+  block: Block,
   owner: number,
 ): number {
-  putPath(shard, path, block);
-  const how = block + HOW_AT;
-  shard.doubles[how >>> 3] = 0; // both words of the flags
-  shard.words[how >>> 2] = flags;
-  shard.doubles[(how + 8) >>> 3] = 0;
-  shard.words[(how + 8) >>> 2] = (flags & constants.O_CREAT) === 0 ? 0 : mode;
-  shard.doubles[(how + 16) >>> 3] = 0;
+  const at = putPath(block, path);
+  const { memory } = block;
+  const how = block.offset + HOW_AT;
+  memory.fill(0, how, how + HOW_BYTES);
+  memory.writeInt32LE(flags, how);
+  memory.writeInt32LE((flags & constants.O_CREAT) === 0 ? 0 : mode, how + 8);
   shard.host.poke();
-  return shard.core.submit(OP_OPENAT2, 0, 0, directory, how, block, HOW_BYTES, 0, FILE_INDEX_ALLOC, owner, 0);
+  return shard.core.submit(OP_OPENAT2, 0, 0, directory, at + HOW_AT, at, HOW_BYTES, 0, FILE_INDEX_ALLOC, owner, 0);
 }
 
-export function statName(shard: Shard, directory: number, name: string, block: number, owner: number): number {
-  putPath(shard, name, block);
+export function statName(shard: Shard, directory: number, name: string, block: Block, owner: number): number {
+  const at = putPath(block, name);
   shard.host.poke();
-  return shard.core.submit(OP_STATX, 0, 0, directory, block + STATX_AT, block, STATX_BASIC_STATS, 0, 0, owner, 0);
+  return shard.core.submit(OP_STATX, 0, 0, directory, at + STATX_AT, at, STATX_BASIC_STATS, 0, 0, owner, 0);
 }
 
 export interface FileStat {
@@ -89,9 +91,8 @@ const KINDS: Record<number, FileKind> = {
 };
 
 /** What statName() has brought: struct statx. */
-export function readStat(shard: Shard, block: number): FileStat {
-  const { bytes } = shard;
-  const at = block + STATX_AT;
+export function readStat({ memory: bytes, offset }: Block): FileStat {
+  const at = offset + STATX_AT;
   const mode = bytes.readUInt16LE(at + 28);
   const seconds = Number(bytes.readBigInt64LE(at + 112));
   return {
@@ -107,15 +108,14 @@ export function renameName(
   from: { directory: number; name: string },
   to: { directory: number; name: string },
   replaces: boolean,
-  block: number,
+  block: Block,
   owner: number,
 ): number {
-  putPath(shard, from.name, block);
-  putPath(shard, to.name, block + OTHER_AT);
+  const at = putPath(block, from.name);
+  const other = putPath(block, to.name, OTHER_AT);
   const flags = replaces ? 0 : RENAME_NOREPLACE;
-  const other = block + OTHER_AT;
   shard.host.poke();
-  return shard.core.submit(OP_RENAMEAT, 0, 0, from.directory, other, block, to.directory, flags, 0, owner, 0);
+  return shard.core.submit(OP_RENAMEAT, 0, 0, from.directory, other, at, to.directory, flags, 0, owner, 0);
 }
 
 export function removeName(
@@ -123,11 +123,21 @@ export function removeName(
   directory: number,
   name: string,
   isDirectory: boolean,
-  block: number,
+  block: Block,
   owner: number,
 ): number {
-  putPath(shard, name, block);
-  return shard.submit(OP_UNLINKAT, 0, 0, directory, block, 0, isDirectory ? AT_REMOVEDIR : 0, 0, owner, 0);
+  return shard.submit(
+    OP_UNLINKAT,
+    0,
+    0,
+    directory,
+    putPath(block, name),
+    0,
+    isDirectory ? AT_REMOVEDIR : 0,
+    0,
+    owner,
+    0,
+  );
 }
 
 export function makeName(
@@ -135,35 +145,34 @@ export function makeName(
   directory: number,
   name: string,
   mode: number,
-  block: number,
+  block: Block,
   owner: number,
 ): number {
-  putPath(shard, name, block);
-  return shard.submit(OP_MKDIRAT, 0, 0, directory, block, mode, 0, 0, owner, 0);
+  return shard.submit(OP_MKDIRAT, 0, 0, directory, putPath(block, name), mode, 0, 0, owner, 0);
 }
 
 export function readFile(
   shard: Shard,
   file: number,
   position: number,
-  block: number,
+  at: number,
   bytes: number,
   owner: number,
 ): number {
   shard.host.poke();
-  return shard.core.submit(OP_READ, FIXED_FILE, 0, file, position, block, bytes, 0, 0, owner, 0);
+  return shard.core.submit(OP_READ, FIXED_FILE, 0, file, position, at, bytes, 0, 0, owner, 0);
 }
 
 export function writeFile(
   shard: Shard,
   file: number,
   position: number,
-  block: number,
+  at: number,
   bytes: number,
   owner: number,
 ): number {
   shard.host.poke();
-  return shard.core.submit(OP_WRITE, FIXED_FILE, 0, file, position, block, bytes, 0, 0, owner, 0);
+  return shard.core.submit(OP_WRITE, FIXED_FILE, 0, file, position, at, bytes, 0, 0, owner, 0);
 }
 
 export function syncFile(shard: Shard, file: number, dataOnly: boolean, owner: number): number {

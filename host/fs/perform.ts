@@ -1,6 +1,8 @@
 // One operation as a promise.
 //
-//   bytes --> block of linear memory --> submission --> event: look at the result, give the block back --> promise
+//   bytes --> block of memory --> submission --> event: look at the result, give the block back --> promise
+//
+// The block is a send buffer, one of the block pool, or the caller's own (SharedBytes): then nothing is copied.
 //
 // An abort rejects at once and asks the kernel to cancel, which for files it rarely can. The block is given back, and a
 // file that was opened for nobody closed, when the event comes. Until then the handle counts as in use: the kernel may
@@ -9,20 +11,38 @@
 // Next: directory.ts.
 
 import { type AbortListener, listen, unlisten } from '../abort-listener.js';
-import { giveBlock, takeBlock } from '../calls/shared-bytes.js';
+import { blockAddress, blockPool } from '../block-pool.js';
+import type { SharedBytes } from '../calls/shared-bytes.js';
 import { Code, FeatherstarError } from '../errors.js';
+import { BLOCK_SPACE } from '../layout.js';
 import { operationError } from '../ops.js';
 import type { Owner, Shard } from '../shard.js';
 
-/** A part of linear memory that one operation reads or writes. */
+/** A part of memory that one operation reads or writes: `bytes` bytes of a region, from `offset` on. */
 export interface Block {
-  readonly at: number;
+  readonly memory: Buffer;
+  readonly offset: number;
   readonly bytes: number;
+  /** How submissions name it. */
+  readonly at: number;
   free(): void;
 }
 
 function sendBuffer(shard: Shard, at: number): Block {
-  return { at, bytes: shard.header.sendBufferBytes, free: () => shard.giveSendBuffer(at) };
+  const bytes = shard.header.sendBufferBytes;
+  return { memory: shard.bytes, offset: at, bytes, at, free: () => shard.giveSendBuffer(at) };
+}
+
+function poolBlock(shard: Shard, bytes: number): Block {
+  const pool = blockPool(shard);
+  const offset = pool.take(bytes);
+  return { memory: shard.blocks, offset, bytes, at: blockAddress(offset), free: () => pool.release(offset) };
+}
+
+/** A part of the caller's own bytes, which stay where they are until it is free. */
+export function pinnedBlock(shard: Shard, shared: SharedBytes, from: number, bytes: number): Block {
+  const at = shared.pin() + from;
+  return { memory: shard.blocks, offset: at - BLOCK_SPACE, bytes, at, free: () => shared.unpin() };
 }
 
 /**
@@ -37,8 +57,7 @@ export async function getBlock(
 ): Promise<Block> {
   if (wanted > shard.header.sendBufferBytes) {
     try {
-      const at = takeBlock(shard, wanted);
-      return { at, bytes: wanted, free: () => giveBlock(shard, at) };
+      return poolBlock(shard, wanted);
     } catch (error) {
       const isFull = FeatherstarError.is(error) && error.code === 'FEATHERSTAR_FULL';
       if (!isFull || least > shard.header.sendBufferBytes) throw error;

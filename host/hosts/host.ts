@@ -10,9 +10,11 @@ import type { Header } from '../layout.js';
 
 export type HostName = 'uring' | 'portable' | 'sim' | 'browser';
 
-/** One shard's part of the shared memory. */
+/** One shard's part of linear memory, and the memory of blocks: the two regions that a submission can name. */
 export interface Windows {
   readonly memory: WebAssembly.Memory;
+  /** Addresses from BLOCK_SPACE on; may be empty. */
+  readonly blocks: Uint8Array;
   readonly header: Header;
   /** The shard's base; offsets in `header` count from it. */
   readonly base: number;

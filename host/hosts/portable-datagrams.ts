@@ -119,7 +119,7 @@ export class PortableDatagrams implements OpOwner {
 
   /** Without `to`: to where it is connected. */
   send(op: Op, to: Place | undefined): void {
-    const bytes = Buffer.from(this.#window.bytes.subarray(op.ptr, op.ptr + op.len)); // Node keeps it until it is sent
+    const bytes = Buffer.from(op.memory.subarray(op.ptr, op.ptr + op.len)); // Node keeps it until it is sent
     this.#window.open(op, this);
     this.#sends.add(op);
     const onSent = (error: Error | null) => this.#settle(op, error);

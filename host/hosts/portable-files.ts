@@ -106,8 +106,9 @@ class Pending implements OpOwner {
   /** It cannot be: see above. */
   cancel(): void {}
 
+  /** But for what node:fs still reads or writes where it lies: that has not ended. */
   endAll(): void {
-    for (const op of this.#ops) this.end(op, Errno.ECANCELED);
+    for (const op of this.#ops) if (op.memory !== this.#window.blocks) this.end(op, Errno.ECANCELED);
   }
 }
 
@@ -138,17 +139,20 @@ export class PortableOpenFile {
     this.#closeIfIdle();
   }
 
+  /** A block is its owner's until the operation has ended, so node:fs gets it as it is. Linear memory may be reused. */
   read(op: Op, position: number): void {
-    const bytes = Buffer.allocUnsafe(op.len); // not the shared memory: it would be written after a cancellation, too
+    const isBlock = op.memory === this.#window.blocks;
+    const bytes = isBlock ? op.memory.subarray(op.ptr, op.ptr + op.len) : Buffer.allocUnsafe(op.len);
     this.#begin(op);
     read(this.#fd, bytes, 0, op.len, position, (error: Failure, count) => {
-      if (!error && this.#pending.isOpen(op)) bytes.copy(this.#window.bytes, op.ptr, 0, count);
+      if (!error && !isBlock && this.#pending.isOpen(op)) bytes.copy(op.memory, op.ptr, 0, count);
       this.#end(op, error ? errnoOf(error) : count);
     });
   }
 
   write(op: Op, position: number): void {
-    const bytes = Buffer.from(this.#window.bytes.subarray(op.ptr, op.ptr + op.len));
+    const there = op.memory.subarray(op.ptr, op.ptr + op.len);
+    const bytes = op.memory === this.#window.blocks ? there : Buffer.from(there);
     this.#begin(op);
     write(this.#fd, bytes, 0, op.len, this.#appends ? null : position, (error: Failure, count) => {
       this.#end(op, error ? errnoOf(error) : count);
@@ -251,10 +255,10 @@ export class PortableFiles implements Directories {
     return 0;
   }
 
-  /** A path in linear memory, or why it is none. */
+  /** A path in memory, or why it is none. */
   #text(at: number, high: number): string | number {
-    const { bytes } = this.#window;
-    if (high !== 0 || at >= bytes.length) return Errno.EFAULT;
+    const bytes = this.#window.region(high);
+    if (at >= bytes.length) return Errno.EFAULT;
     const copy = Buffer.from(bytes.subarray(at, at + PATH_BYTES));
     const end = copy.indexOf(0);
     if (end < 0) return copy.length === PATH_BYTES ? Errno.ENAMETOOLONG : Errno.EFAULT;
@@ -265,10 +269,10 @@ export class PortableFiles implements Directories {
 
   #open(op: Op, root: Root, path: string, words: Int32Array): number {
     const at = words[2] >>> 0;
-    const { bytes } = this.#window;
+    const bytes = this.#window.region(words[3]);
     if (op.len !== HOW_BYTES || words[7] !== 0 || words[11] !== FILE_INDEX_ALLOC) return Errno.EINVAL;
     if (((words[0] >>> 8) & SQE_CQE_SKIP_SUCCESS) !== 0) return Errno.EINVAL;
-    if (words[3] !== 0 || at + HOW_BYTES > bytes.length) return Errno.EFAULT;
+    if (!this.#window.has(bytes, at, HOW_BYTES)) return Errno.EFAULT;
     const how = Buffer.from(bytes.subarray(at, at + HOW_BYTES));
     const [flags, mode] = [how.readUInt32LE(0), how.readUInt32LE(8)];
     const high = how.readUInt32LE(4) | how.readUInt32LE(12) | how.readUInt32LE(16) | how.readUInt32LE(20);
@@ -342,11 +346,12 @@ export class PortableFiles implements Directories {
 
   #stat(op: Op, whole: string, words: Int32Array): number {
     const at = words[2] >>> 0;
+    const bytes = this.#window.region(words[3]);
     if (words[7] !== 0 || words[11] !== 0) return Errno.EINVAL;
-    if (words[3] !== 0 || at + STATX_BYTES > this.#window.bytes.length) return Errno.EFAULT;
+    if (!this.#window.has(bytes, at, STATX_BYTES)) return Errno.EFAULT;
     this.#pending.begin(op);
     lstat(whole, (error, stats) => {
-      if (!error && this.#pending.isOpen(op)) putStat(this.#window.bytes, at, stats);
+      if (!error && this.#pending.isOpen(op)) putStat(bytes, at, stats);
       this.#pending.end(op, error ? errnoOf(error) : 0);
     });
     return 0;

@@ -5,8 +5,8 @@
 //
 //   submission window --> take() --> check --> slot's socket, listener or file --> portable-window.ts
 //
-// Invariants: a submission names files by slot only, and memory only within linear memory. Each word of a submission
-// is read once: the memory is shared.
+// Invariants: a submission names files by slot only, and memory only within linear memory or that of blocks. Each word
+// of a submission is read once: the memory is shared.
 //
 // Next: portable.ts.
 
@@ -78,7 +78,6 @@ export class PortableGate {
   readonly #words: Int32Array;
   readonly #control: Uint32Array;
   readonly #at: number;
-  readonly #memoryBytes: number;
   readonly #files: (PortableFile | undefined)[];
   readonly #lingering = new Set<Stream>();
   readonly #peers: (MessagePortLike | undefined)[];
@@ -98,7 +97,6 @@ export class PortableGate {
     this.#words = new Int32Array(memory.buffer);
     this.#control = new Uint32Array(memory.buffer, base, 128);
     this.#at = (base + header.sqeOffset) >>> 2;
-    this.#memoryBytes = memory.buffer.byteLength;
     this.#files = new Array(this.fileSlots).fill(undefined);
     this.#peers = peers;
     this.files = new PortableFiles(window, (file) => (this.#lowest >= this.fileSlots ? -1 : this.#install(file)));
@@ -178,7 +176,9 @@ export class PortableGate {
       (opcode === OP_POLL_ADD && (words[at + 6] & POLL_MULTISHOT) !== 0);
     const isQuiet = (flags & SQE_CQE_SKIP_SUCCESS) !== 0;
     const picksBuffer = (flags & SQE_BUFFER_SELECT) !== 0;
-    const op = new Op(words[at + 8], high, isQuiet, isMultishot, picksBuffer, words[at + 4] >>> 0, words[at + 6] >>> 0);
+    const memory = this.#window.region(words[at + 5]);
+    const ptr = words[at + 4] >>> 0;
+    const op = new Op(words[at + 8], high, isQuiet, isMultishot, picksBuffer, memory, ptr, words[at + 6] >>> 0);
     if (high < 0 || (flags & ~SQE_FLAGS) !== 0) this.#refuse(op, Errno.EINVAL);
     else if (words[at + 10] >>> 16 !== 0)
       this.#refuse(op, Errno.EPERM); // personality
@@ -252,7 +252,7 @@ export class PortableGate {
     const flags = words[at + 7];
     if (ioprio !== 0 || (flags !== 0 && (opcode !== OP_FSYNC || flags !== FSYNC_DATASYNC)))
       this.#refuse(op, Errno.EINVAL);
-    else if (touchesMemory && !op.picksBuffer && !this.#isInside(at, op.len)) this.#refuse(op, Errno.EFAULT);
+    else if (touchesMemory && !op.picksBuffer && !this.#isInside(op, op.len)) this.#refuse(op, Errno.EFAULT);
     else if (!touchesMemory && (op.ptr | words[at + 5] | op.len) !== 0) this.#refuse(op, Errno.EINVAL);
     else if (!(file instanceof PortableOpenFile) || op.picksBuffer) this.#refuse(op, Errno.EOPNOTSUPP);
     else if (!Number.isSafeInteger(position) || position < 0) this.#refuse(op, Errno.EINVAL);
@@ -279,9 +279,9 @@ export class PortableGate {
     return undefined;
   }
 
-  /** Whether [ptr, ptr + len) lies in linear memory. */
-  #isInside(at: number, len: number): boolean {
-    return this.#words[at + 5] === 0 && (this.#words[at + 4] >>> 0) + len <= this.#memoryBytes;
+  /** Whether [ptr, ptr + len) lies in its region. */
+  #isInside(op: Op, len: number): boolean {
+    return this.#window.has(op.memory, op.ptr, len);
   }
 
   /** See host/native/gate.c, admit_datagrams. */
@@ -314,7 +314,7 @@ export class PortableGate {
     const group = words[at + 10] & 0xffff;
     const fits = op.picksBuffer ? group === 0 && op.ptr === 0 && words[at + 5] === 0 : !op.isMultishot;
     if (!knows || !fits || (op.isMultishot && op.len !== 0)) this.#refuse(op, Errno.EINVAL);
-    else if (!op.picksBuffer && !this.#isInside(at, op.len)) this.#refuse(op, Errno.EFAULT);
+    else if (!op.picksBuffer && !this.#isInside(op, op.len)) this.#refuse(op, Errno.EFAULT);
     else if (flags !== 0) this.#refuse(op, Errno.EOPNOTSUPP);
     else if (!op.picksBuffer && op.len === 0) this.#window.finish(op, 0);
     else socket.receive(op);
@@ -339,7 +339,7 @@ export class PortableGate {
     const to = this.#destination(at);
     if (typeof to === 'number') this.#refuse(op, to);
     else if (!knows || op.picksBuffer) this.#refuse(op, Errno.EINVAL);
-    else if (!this.#isInside(at, op.len)) this.#refuse(op, Errno.EFAULT);
+    else if (!this.#isInside(op, op.len)) this.#refuse(op, Errno.EFAULT);
     else if (file instanceof PortableDatagrams) file.send(op, to);
     else this.#socket(op, fd)?.send(op, (flags & MSG_DONTWAIT) !== 0);
   }
@@ -442,8 +442,9 @@ export class PortableGate {
   /** The address of the Internet's in `bytes` bytes of memory, or why it is refused. See host/native/address.c. */
   #place(at: number, high: number, bytes: number): Place | number {
     if (bytes !== IN_BYTES && bytes !== IN6_BYTES) return Errno.EINVAL;
-    if (high !== 0 || at + bytes > this.#memoryBytes) return Errno.EFAULT;
-    const copy = Buffer.from(this.#window.bytes.subarray(at, at + bytes)); // the memory is shared
+    const memory = this.#window.region(high);
+    if (!this.#window.has(memory, at, bytes)) return Errno.EFAULT;
+    const copy = Buffer.from(memory.subarray(at, at + bytes)); // the memory is shared
     const family = copy.readUInt16LE(0);
     if (family !== (bytes === IN_BYTES ? AF_INET : AF_INET6)) return Errno.EPERM;
     const port = copy.readUInt16BE(2);

@@ -146,7 +146,7 @@ export class PortableSocket implements OpOwner, StreamOwner {
     const limit = op.picksBuffer && op.len !== 0 ? Math.min(room, op.len) : room;
     const count = Math.min(limit, chunk.length - this.#chunkAt);
     const at = op.picksBuffer ? window.bufferAt(buffer) : op.ptr;
-    chunk.copy(window.bytes, at, this.#chunkAt, this.#chunkAt + count);
+    chunk.copy(op.picksBuffer ? window.bytes : op.memory, at, this.#chunkAt, this.#chunkAt + count);
     this.#chunkAt += count;
     if (this.#chunkAt === chunk.length) this.#chunk = undefined;
     const flags = op.picksBuffer ? CQE_BUFFER | (buffer << CQE_BUFFER_SHIFT) : 0;
@@ -168,7 +168,7 @@ export class PortableSocket implements OpOwner, StreamOwner {
     else if (this.#isWriting) {
       if (isNow) this.#window.finish(op, Errno.EAGAIN);
       else this.#enqueue(op);
-    } else if (this.#write(op) || isNow) this.#window.finish(op, op.len);
+    } else if (this.#write(op, isNow) || isNow) this.#window.finish(op, op.len);
     else {
       this.#written = op;
       this.#enqueue(op);
@@ -180,13 +180,21 @@ export class PortableSocket implements OpOwner, StreamOwner {
     this.#sends.push(op);
   }
 
-  /** Hands the bytes of a send to the stream. True: the kernel has them. */
-  #write(op: Op): boolean {
-    const copy = this.#window.copyOf(op);
-    if (this.#stream.write(copy)) return true;
-    this.#window.keepCopy(copy);
+  /**
+   * Hands the bytes of a send to the stream. True: the kernel has them. A block is its owner's until the send has ended,
+   * so its bytes go as they are; others are copied, as they may be reused while the stream still has them.
+   */
+  #write(op: Op, isNow: boolean): boolean {
+    const isShared = this.#isBlock(op) && !isNow;
+    const bytes = isShared ? op.memory.subarray(op.ptr, op.ptr + op.len) : this.#window.copyOf(op);
+    if (this.#stream.write(bytes)) return true;
+    if (!isShared) this.#window.keepCopy(bytes);
     this.#isWriting = true;
     return false;
+  }
+
+  #isBlock(op: Op): boolean {
+    return op.memory === this.#window.blocks;
   }
 
   onWritten(): void {
@@ -200,7 +208,7 @@ export class PortableSocket implements OpOwner, StreamOwner {
     }
     while (this.#sends.length !== 0) {
       const op = this.#sends[0];
-      if (!this.#write(op)) {
+      if (!this.#write(op, false)) {
         this.#written = op;
         return;
       }
@@ -271,6 +279,7 @@ export class PortableSocket implements OpOwner, StreamOwner {
       this.#connect = undefined;
       this.#stream.destroy();
     } else if (op === this.#written) {
+      if (this.#isBlock(op)) return; // too late: the stream still reads it
       this.#written = undefined;
       this.#sends.shift();
     } else if (op === this.#watch) this.#endWatch();
@@ -281,21 +290,26 @@ export class PortableSocket implements OpOwner, StreamOwner {
   /** Gives the file slot up. */
   close(): void {
     if (this.#state === 'closed') return;
+    const lingers = this.#state === 'open' && this.#isWriting && !this.#stream.isDestroyed;
+    const isRead = lingers && this.#written !== undefined && this.#isBlock(this.#written);
+    const late = isRead ? this.#sends.shift() : undefined; // the stream still reads it
     const ops = [...this.#receives.splice(0), ...this.#sends.splice(0)];
     if (this.#connect !== undefined) ops.push(this.#connect);
     if (this.#watch !== undefined) ops.push(this.#watch);
     this.#endWatch();
-    const isOpen = this.#state === 'open';
     this.#state = 'closed';
     this.#chunk = undefined;
     for (const op of ops) this.#window.finish(op, Errno.ECANCELED);
-    if (isOpen && this.#isWriting && !this.#stream.isDestroyed) this.#linger(this.#stream);
+    if (lingers) this.#linger(this.#stream, late);
     else this.#stream.destroy();
   }
 
-  #linger(stream: Stream): void {
+  #linger(stream: Stream, late: Op | undefined): void {
     this.#lingering.add(stream);
-    stream.linger(LINGER_MS, () => this.#lingering.delete(stream));
+    stream.linger(LINGER_MS, () => {
+      this.#lingering.delete(stream);
+      if (late !== undefined) this.#window.finish(late, Errno.ECANCELED);
+    });
   }
 }
 

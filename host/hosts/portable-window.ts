@@ -69,7 +69,10 @@ export interface OpOwner {
   cancel(op: Op): void;
 }
 
-/** One operation that the host has taken. `low` and `high` are its user_data. */
+/** The region of an address that lies in none. */
+const NOWHERE = Buffer.alloc(0);
+
+/** One operation that the host has taken. `low` and `high` are its user_data; it names `len` bytes of `memory`. */
 export class Op {
   owner: OpOwner | undefined;
   /** Another open operation with the same `low`. */
@@ -79,6 +82,8 @@ export class Op {
   readonly isQuiet: boolean;
   readonly isMultishot: boolean;
   readonly picksBuffer: boolean;
+  /** The region that its address names, and the offset there. */
+  readonly memory: Buffer;
   readonly ptr: number;
   readonly len: number;
 
@@ -88,6 +93,7 @@ export class Op {
     isQuiet: boolean,
     isMultishot: boolean,
     picksBuffer: boolean,
+    memory: Buffer,
     ptr: number,
     len: number,
   ) {
@@ -96,13 +102,16 @@ export class Op {
     this.isQuiet = isQuiet;
     this.isMultishot = isMultishot;
     this.picksBuffer = picksBuffer;
+    this.memory = memory;
     this.ptr = ptr;
     this.len = len;
   }
 }
 
 export class PortableWindow {
+  /** Linear memory, and that of blocks. */
   readonly bytes: Buffer;
+  readonly blocks: Buffer;
   readonly bufferBytes: number;
   readonly #control: Int32Array;
   readonly #cqes: Int32Array;
@@ -121,8 +130,9 @@ export class PortableWindow {
   #scratchAt = 0;
 
   constructor(windows: Windows, onPost: () => void) {
-    const { memory, base, header } = windows;
+    const { memory, blocks, base, header } = windows;
     this.bytes = Buffer.from(memory.buffer);
+    this.blocks = Buffer.from(blocks.buffer, blocks.byteOffset, blocks.length);
     this.bufferBytes = header.recvBufferBytes;
     this.#control = new Int32Array(memory.buffer, base, 128);
     this.#cqes = new Int32Array(memory.buffer, base + header.cqeOffset, header.cqeSlots * CQE_WORDS);
@@ -134,6 +144,19 @@ export class PortableWindow {
     this.#freeBuffers = Int32Array.from({ length: count }, (_, i) => count - 1 - i);
     this.#bufferStates = new Uint8Array(count);
     this.#freeCount = count;
+  }
+
+  // --- memory --------------------------------------------------------------------------------------------------------
+
+  /** The region whose number is the upper half of an address. */
+  region(high: number): Buffer {
+    if (high === 0) return this.bytes;
+    return high === 1 ? this.blocks : NOWHERE;
+  }
+
+  /** Whether a region has these bytes; an empty one has not even 0 of them. */
+  has(memory: Buffer, at: number, len: number): boolean {
+    return memory.length !== 0 && at + len <= memory.length;
   }
 
   // --- completions ---------------------------------------------------------------------------------------------------
@@ -220,14 +243,14 @@ export class PortableWindow {
 
   /** A copy of an operation's bytes, good until the next one is made, or until it is given away by keepCopy(). */
   copyOf(op: Op): Buffer {
-    const { ptr, len } = op;
-    if (len > SCRATCH_BYTES) return Buffer.from(this.bytes.subarray(ptr, ptr + len));
+    const { memory, ptr, len } = op;
+    if (len > SCRATCH_BYTES) return Buffer.from(memory.subarray(ptr, ptr + len));
     if (this.#scratchAt + len > SCRATCH_BYTES) {
       this.#scratch = Buffer.alloc(SCRATCH_BYTES);
       this.#scratchAt = 0;
     }
     const copy = this.#scratch.subarray(this.#scratchAt, this.#scratchAt + len);
-    this.bytes.copy(copy, 0, ptr, ptr + len);
+    memory.copy(copy, 0, ptr, ptr + len);
     return copy;
   }
 

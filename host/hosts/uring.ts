@@ -49,7 +49,7 @@ interface NativeRing {
 
 interface NativeAddon {
   probe(): number;
-  open(memory: Uint8Array, options: Record<string, number>): NativeRing;
+  open(memory: Uint8Array, blocks: Uint8Array, options: Record<string, number>): NativeRing;
   monotonicNs(): number;
   pin(cpus: number | readonly number[]): number;
   affinity(): number[];
@@ -91,10 +91,10 @@ export class UringHost implements ShardHost {
   #isClosed = false;
 
   constructor(windows: Windows) {
-    const { memory, header, base } = windows;
+    const { memory, blocks, header, base } = windows;
     this.#windows = windows;
     try {
-      this.#ring = loadAddon().open(new Uint8Array(memory.buffer), {
+      this.#ring = loadAddon().open(new Uint8Array(memory.buffer), blocks, {
         shardBase: base,
         sqeOffset: header.sqeOffset,
         sqeSlots: header.sqeSlots,

@@ -242,15 +242,15 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     const signal = checkSignal(options.signal);
     signal?.throwIfAborted();
     const pinning = planPinning(checked.cpuset, checked.shards);
-    const { memory, header } = makeMemory(checked.shards, checked.limits, checked.sharedBytes);
+    const { memory, header, blocks } = makeMemory(checked.shards, checked.limits, checked.sharedBytes);
     const module = coreModule();
     const threads = new Threads(memory, (shard) => {
-      const worker = makeWorker(shard, checked, pinning.cpus[shard]);
+      const worker = makeWorker(shard, checked, blocks, pinning.cpus[shard]);
       if (checked.factory.name === 'uring')
         countIdleOf(worker, memory, header.shardsOffset + shard * header.shardBytes);
       return worker;
     });
-    const own = new Shard({ ...checked, module, memory, header, shard: 0, threadSpawn: threads.threadSpawn });
+    const own = new Shard({ ...checked, module, memory, blocks, header, shard: 0, threadSpawn: threads.threadSpawn });
     const workers: (Worker | undefined)[] = [undefined];
     let runtime: Runtime<M> | undefined;
     try {

@@ -40,6 +40,7 @@ handleThread(
     shard = new Shard({
       module,
       memory,
+      blocks: data.blocks,
       header: readHeader(memory),
       shard: data.shard,
       factory: pick(data.host),

@@ -23,9 +23,10 @@ export async function importModule(url: string | undefined): Promise<Record<stri
   }
 }
 
-export function makeWorker(shard: number, options: Checked, cpu: number | undefined): Worker {
+export function makeWorker(shard: number, options: Checked, blocks: Uint8Array, cpu: number | undefined): Worker {
   const data: ShardData = {
     shard,
+    blocks,
     shardCount: options.shards,
     module: options.module,
     cpu,

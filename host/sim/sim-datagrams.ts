@@ -96,7 +96,7 @@ export class SimDatagrams implements SimFile, OpOwner {
   // --- sending -------------------------------------------------------------------------------------------------------
 
   send(op: Op, given: DatagramPlace | undefined): void {
-    const { gate, window, shard } = this.#host;
+    const { gate, shard } = this.#host;
     const to = given ?? this.#peer;
     if (to === undefined)
       gate.finish(op, -89); // EDESTADDRREQ
@@ -111,7 +111,7 @@ export class SimDatagrams implements SimFile, OpOwner {
       }
       const datagram = {
         from: { address: this.#sourceOf(to.address), port: this.place.port },
-        bytes: new Uint8Array(window.bytes.subarray(op.ptr, op.ptr + op.len)),
+        bytes: new Uint8Array(op.memory.subarray(op.ptr, op.ptr + op.len)),
       };
       const isLost = machine === NOWHERE || machines.isCut(this.place.machine, machine) || random.chance(faults.lose);
       const copies = isLost ? 0 : random.chance(faults.duplicate) ? 2 : 1;

@@ -125,11 +125,12 @@ export class SimFiles implements Directories, OpOwner {
       this.#host.gate.finish(op, Errno.EBADF);
       return;
     }
-    const name = file === undefined ? this.#text(words[4]) : '';
-    const other = opcode === OP_RENAMEAT ? this.#text(words[2]) : ''; // read now: nobody keeps it until then
-    const data = opcode === OP_WRITE ? new Uint8Array(window.bytes.subarray(op.ptr, op.ptr + op.len)) : undefined;
-    const how =
-      opcode === OP_OPENAT2 ? [window.bytes.readInt32LE(words[2]), window.bytes.readInt32LE(words[2] + 8)] : [];
+    const name = file === undefined ? textAt(op.memory, op.ptr) : '';
+    const second = window.region(words[3]);
+    const other = opcode === OP_RENAMEAT ? textAt(second, words[2] >>> 0) : ''; // read now: nobody keeps it until then
+    const data = opcode === OP_WRITE ? new Uint8Array(op.memory.subarray(op.ptr, op.ptr + op.len)) : undefined;
+    const howAt = words[2] >>> 0;
+    const how = opcode === OP_OPENAT2 ? [second.readInt32LE(howAt), second.readInt32LE(howAt + 8)] : [];
     window.open(op, this);
     const entry = world.after(world.faults.diskUs, () => {
       this.#waiting.delete(op);
@@ -149,11 +150,6 @@ export class SimFiles implements Directories, OpOwner {
     this.#waiting.delete(op);
     world.calendar.cancel(entry);
     gate.finish(op, Errno.ECANCELED);
-  }
-
-  #text(at: number): string {
-    const { bytes } = this.#host.window;
-    return bytes.toString('utf8', at >>> 0, bytes.indexOf(0, at >>> 0));
   }
 
   #onName(
@@ -176,7 +172,7 @@ export class SimFiles implements Directories, OpOwner {
       return 0;
     }
     if (inode === undefined) return DiskErrno.ENOENT;
-    if (opcode === OP_STATX) return this.#stat(inode, words[2] >>> 0);
+    if (opcode === OP_STATX) return this.#stat(inode, this.#host.window.region(words[3]), words[2] >>> 0);
     if (opcode === OP_UNLINKAT) {
       const wantsDirectory = words[7] !== 0;
       if (inode.isDirectory !== wantsDirectory) return wantsDirectory ? DiskErrno.ENOTDIR : DiskErrno.EISDIR;
@@ -227,8 +223,7 @@ export class SimFiles implements Directories, OpOwner {
     return slot;
   }
 
-  #stat(inode: Inode, at: number): number {
-    const { bytes } = this.#host.window;
+  #stat(inode: Inode, bytes: Buffer, at: number): number {
     bytes.fill(0, at, at + STATX_BYTES);
     const type = inode.isDirectory ? constants.S_IFDIR : constants.S_IFREG;
     bytes.writeUInt16LE(type | inode.mode, at + 28);
@@ -242,7 +237,7 @@ export class SimFiles implements Directories, OpOwner {
 
   #onFile(op: Op, opcode: number, words: Int32Array, file: SimOpenFile, data: Uint8Array | undefined): number {
     const { inode, flags } = file;
-    const { world, window } = this.#host;
+    const { world } = this.#host;
     const position = (words[2] >>> 0) + words[3] * 2 ** 32;
     const access = flags & ACCESS;
     if (opcode === OP_FSYNC) return this.#sync(inode);
@@ -250,7 +245,7 @@ export class SimFiles implements Directories, OpOwner {
     if (opcode === OP_READ) {
       if (access === constants.O_WRONLY) return Errno.EBADF;
       const bytes = inode.read(position, this.#part(op.len));
-      window.bytes.set(bytes, op.ptr);
+      op.memory.set(bytes, op.ptr);
       return bytes.length;
     }
     if (access === constants.O_RDONLY) return Errno.EBADF;
@@ -289,4 +284,8 @@ export class SimFiles implements Directories, OpOwner {
     world.note('sync', shard);
     return 0;
   }
+}
+
+function textAt(bytes: Buffer, at: number): string {
+  return bytes.toString('utf8', at, bytes.indexOf(0, at));
 }

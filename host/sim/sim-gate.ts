@@ -94,6 +94,7 @@ export class SimGate {
       (flags & SQE_CQE_SKIP_SUCCESS) !== 0,
       isMultishot,
       (flags & SQE_BUFFER_SELECT) !== 0,
+      this.#host.window.region(words[at + 5]),
       words[at + 4] >>> 0,
       words[at + 6] >>> 0,
     );
@@ -180,14 +181,16 @@ export class SimGate {
   #send(op: Op, fd: number, at: number): void {
     const words = this.#words;
     const file = this.#files[fd];
-    if (file instanceof SimDatagrams) file.send(op, this.#destination(words[at + 2] >>> 0, words[at + 11]));
-    else this.#socket(op, fd)?.send(op, this.#host, (words[at + 7] & MSG_DONTWAIT) !== 0);
+    if (file instanceof SimDatagrams) {
+      const memory = this.#host.window.region(words[at + 3]);
+      file.send(op, this.#destination(memory, words[at + 2] >>> 0, words[at + 11]));
+    } else this.#socket(op, fd)?.send(op, this.#host, (words[at + 7] & MSG_DONTWAIT) !== 0);
   }
 
   /** Of `bytes` bytes of sockaddr; 0: where the socket is connected. */
-  #destination(at: number, bytes: number): DatagramPlace | undefined {
+  #destination(memory: Buffer, at: number, bytes: number): DatagramPlace | undefined {
     if (bytes === 0) return undefined;
-    return targetOf(this.#host.window.bytes, at, bytes);
+    return targetOf(memory, at, bytes);
   }
 
   #onDisk(op: Op, opcode: number, fd: number, at: number): void {
@@ -318,20 +321,20 @@ export class SimGate {
   #connect(op: Op, slot: number, bytes: number): void {
     const file = this.#files[slot];
     if (file instanceof SimDatagrams) {
-      file.connect(op, this.#destination(op.ptr, bytes) as DatagramPlace);
+      file.connect(op, this.#destination(op.memory, op.ptr, bytes) as DatagramPlace);
       return;
     }
     const socket = this.#socket(op, slot);
     if (socket === undefined) return;
-    const { window, world, shard } = this.#host;
+    const { world, shard } = this.#host;
     const path = bytes === 0 ? this.socketPaths[op.ptr] : undefined;
     const refusal = bytes === 0 ? Errno.EBADF : Errno.EPERM;
-    if (path === undefined && !isInternet(window.bytes, op.ptr, bytes)) {
+    if (path === undefined && !isInternet(op.memory, op.ptr, bytes)) {
       this.#control[Control.refusedCount >> 2]++;
       this.finish(op, refusal);
       return;
     }
-    const place = path !== undefined ? { address: `unix:${path}`, port: 0 } : targetOf(window.bytes, op.ptr, bytes);
+    const place = path !== undefined ? { address: `unix:${path}`, port: 0 } : targetOf(op.memory, op.ptr, bytes);
     const { address, port } = place;
     const machine = world.machines.at(address, world.machines.of(shard));
     socket.connect(op, this.#host, { machine, find: () => world.net.find(machine, address, port) });

@@ -211,7 +211,7 @@ export class SimSocket implements OpOwner {
       count = this.#world.random.between(1, count - 1);
     }
     const at = open.op.ptr + open.sent;
-    const bytes = Buffer.from(open.host.window.bytes.subarray(at, at + count));
+    const bytes = Buffer.from(open.op.memory.subarray(at, at + count));
     open.sent += count;
     this.#onWire += count;
     this.#travel(() => {
@@ -389,7 +389,8 @@ export class SimSocket implements OpOwner {
     if (count > 1 && this.#world.fault('partial', host.shard, OP_RECV, 0)) {
       count = this.#world.random.between(1, count - 1);
     }
-    first.copy(window.bytes, op.picksBuffer ? window.bufferAt(buffer) : op.ptr, 0, count);
+    if (op.picksBuffer) first.copy(window.bytes, window.bufferAt(buffer), 0, count);
+    else first.copy(op.memory, op.ptr, 0, count);
     this.#inboxBytes -= count;
     if (count === first.length) this.#inbox.shift();
     else this.#inbox[0] = first.subarray(count);

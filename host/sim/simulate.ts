@@ -12,10 +12,10 @@ import { Calls } from '../calls/call.js';
 import { functionNames } from '../calls/functions.js';
 import { loadParts } from '../calls/internal.js';
 import { offerParts } from '../calls/parts.js';
-import { coreModule, makeMemory } from '../core.js';
+import { coreModule, type Memories, makeMemory } from '../core.js';
 import { checkNames, FeatherstarError, optionError } from '../errors.js';
 import { useClock } from '../hosts/host.js';
-import { type Header, type Limits, SHARDS_MAX } from '../layout.js';
+import { type Limits, SHARDS_MAX } from '../layout.js';
 import { checkLimits } from '../limits.js';
 import { checkModule } from '../runtime/options.js';
 import { clearShard } from '../runtime/restart.js';
@@ -211,8 +211,8 @@ export async function simulate<T>(
   const onRejection = (reason: unknown) => world.fail(reason);
   process.on('unhandledRejection', onRejection);
   try {
-    const { memory, header } = makeMemory(checked.shards, checked.limits, SHARED_BYTES);
-    const matter = { world, memory, header, module: checked.module, run: ++runs };
+    const memories = makeMemory(checked.shards, checked.limits, SHARED_BYTES);
+    const matter = { world, ...memories, module: checked.module, run: ++runs };
     for (let index = 0; index < checked.shards; index++) makeShard(matter, index);
     for (const place of world.places) await loadModule(matter, place);
     const outcome: { value?: T; left?: (Holdings | undefined)[] } = {};
@@ -251,19 +251,18 @@ export async function simulate<T>(
 }
 
 /** What shards are made of. */
-interface Matter {
+interface Matter extends Memories {
   readonly world: World;
-  readonly memory: WebAssembly.Memory;
-  readonly header: Header;
   readonly module: string | undefined;
   readonly run: number;
 }
 
-function makeShard({ world, memory, header }: Matter, index: number): Place {
+function makeShard({ world, memory, blocks, header }: Matter, index: number): Place {
   const link = { want() {}, waited() {}, done() {} }; // no signal of the process comes in
   const shard = new Shard({
     module: coreModule(),
     memory,
+    blocks,
     header,
     shard: index,
     factory: { name: 'sim', reason: 'simulate()', open: (windows) => new SimHost(world, windows) },

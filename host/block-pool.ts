@@ -1,0 +1,183 @@
+// Blocks: large pieces of memory that shards hand to each other by reference, and that the kernel reads and writes in
+// place. They lie in a memory of their own, which holds nothing else:
+//
+//   linear memory   ... | block table: shard 0's, shard 1's, ...      one entry for each 4 KiB of block memory
+//
+//   entry           holder i32 | power u32 | copy u32 | unused        of a block's first 4 KiB; 0, 0, 0: no block begins here
+//
+//   block memory    | shard 0's part        | shard 1's part        | ...       sharedBytes each
+//                   | [4K][4K][  8K  ][     16K     ]  not used yet |
+//
+// A program may write to each byte of the block memory, also where it has no business, and changes other blocks so. But it
+// cannot break the pool, because all that the pool knows lies in the table and in JavaScript, which no view of a block
+// reaches.
+//
+// Who writes an entry:
+//   holder   the shard that has the block, its index + 1. 0: no shard, and the block's home may use it again. Only the
+//            shard that is named in `holder` stores there; where it is 0, only the home. All accesses are atomic. The
+//            store of 0 (release) pairs with the home's load (#sweep): what the last holder wrote is behind it.
+//            A store of a peer's number (send) is published by the message that carries the block.
+//   power    the home, once: the block has 2 ** power bytes. The next life of the home reads it (#inherit).
+//   copy     only if memory is checked (memory-checks.ts): where the bytes of a block lie that was sent. Written by the
+//            sender before the message, read by the receiver behind it.
+//
+// A block's home is the shard in whose part it lies. Giving back is one store and no message: the home looks when it
+// wants a block and has none. Untouched pages cost nothing. Blocks have sizes of powers of two, from 4 KiB; a free one
+// serves only its own size again. Holders that have died give nothing back: the home takes it when their thread has
+// ended, and not before, because the kernel may write for a thread as long as it runs.
+//
+// Next: calls/shared-bytes.ts, the handles that programs see.
+
+import type { Calls } from './calls/call.js';
+import { fullError } from './errors.js';
+import { BLOCK_ENTRY_BYTES, BLOCK_SPACE, BLOCK_UNIT } from './layout.js';
+import type { Shard } from './shard.js';
+
+const SMALLEST_POWER = 12; // BLOCK_UNIT
+const LARGEST_POWER = 28;
+/** The most bytes of one block. */
+export const BLOCK_MAX_BYTES = 2 ** LARGEST_POWER;
+
+const ENTRY_WORDS = BLOCK_ENTRY_BYTES >> 2;
+const HOLDER = 0;
+const POWER = 1;
+
+export class BlockPool {
+  readonly #shard: Shard;
+  readonly #table: Int32Array;
+  readonly #free: number[][] = Array.from({ length: LARGEST_POWER + 1 }, () => []);
+  /** Blocks of ours that were sent away. */
+  readonly #lent = new Set<number>();
+  readonly #first: number;
+  readonly #end: number;
+  /** Behind the last block that was made. */
+  #fresh: number;
+  #made = 0;
+  #freeCount = 0;
+
+  constructor(shard: Shard) {
+    const { header, memory, blocks } = shard;
+    this.#shard = shard;
+    const bytes = blocks.length / header.shardCount;
+    const table = header.shardsOffset + header.shardCount * header.shardBytes;
+    this.#table = new Int32Array(memory.buffer, table, (blocks.length / BLOCK_UNIT) * ENTRY_WORDS);
+    this.#first = shard.index * bytes;
+    this.#end = this.#first + bytes;
+    this.#fresh = this.#first;
+    this.#inherit();
+    (shard.calls as Calls).peers.onDown(() => this.#sweep()); // now, while it is known that its holder died
+  }
+
+  /** The blocks of this shard's earlier lives: what others hold stays theirs. No block begins where `power` is 0. */
+  #inherit(): void {
+    for (let power = 0; this.#fresh < this.#end; this.#fresh += 2 ** power) {
+      power = this.#table[this.#entry(this.#fresh) + POWER];
+      if (power === 0) return;
+      if (this.#holder(this.#fresh) === this.#shard.index + 1) this.#setHolder(this.#fresh, 0);
+      this.#lent.add(this.#fresh);
+      this.#made++;
+    }
+  }
+
+  #entry(block: number): number {
+    return (block / BLOCK_UNIT) * ENTRY_WORDS;
+  }
+
+  #holder(block: number): number {
+    return Atomics.load(this.#table, this.#entry(block) + HOLDER);
+  }
+
+  #setHolder(block: number, holder: number): void {
+    Atomics.store(this.#table, this.#entry(block) + HOLDER, holder);
+  }
+
+  #isHome(block: number): boolean {
+    return block >= this.#first && block < this.#end;
+  }
+
+  /** A block of at least `length` bytes, by its offset in the block memory. Throws FULL. */
+  take(length: number): number {
+    const power = Math.max(SMALLEST_POWER, 32 - Math.clz32(length - 1));
+    const free = this.#free[power];
+    if (free.length === 0) this.#sweep();
+    let block = free.pop();
+    if (block === undefined) block = this.#make(power);
+    else this.#freeCount--;
+    this.#setHolder(block, this.#shard.index + 1);
+    return block;
+  }
+
+  #make(power: number): number {
+    const block = this.#fresh;
+    if (block + 2 ** power > this.#end) throw fullError('shared bytes (sharedBytes)');
+    this.#fresh += 2 ** power;
+    this.#table[this.#entry(block) + POWER] = power;
+    this.#made++;
+    return block;
+  }
+
+  /** Takes back what others have given back, and what shards had whose thread has ended. */
+  #sweep(): void {
+    const { peers } = this.#shard.calls as Calls;
+    for (const block of this.#lent) {
+      const holder = this.#holder(block);
+      if (holder !== 0 && !peers.isDown(holder - 1)) continue;
+      this.#lent.delete(block);
+      this.#setFree(block);
+    }
+  }
+
+  #setFree(block: number): void {
+    this.#free[this.#table[this.#entry(block) + POWER]].push(block);
+    this.#freeCount++;
+  }
+
+  /** The block is on its way to that shard. */
+  send(block: number, peer: number): void {
+    this.#setHolder(block, peer + 1);
+    if (this.#isHome(block)) this.#lent.add(block);
+  }
+
+  /** It has come. */
+  arrive(block: number): void {
+    this.#setHolder(block, this.#shard.index + 1);
+    if (this.#isHome(block)) this.#lent.delete(block);
+  }
+
+  /** No owner uses it any more. */
+  release(block: number): void {
+    this.#setHolder(block, 0);
+    if (this.#isHome(block) && !this.#lent.has(block)) this.#setFree(block); // else its home will see it
+  }
+
+  view(block: number, length: number): Uint8Array {
+    return new Uint8Array(this.#shard.blocks.buffer, block, length);
+  }
+
+  /** Blocks of this shard that are in use, here or elsewhere. */
+  get used(): number {
+    this.#sweep();
+    return this.#made - this.#freeCount;
+  }
+}
+
+const pools = new WeakMap<Shard, BlockPool>();
+
+export function blockPool(shard: Shard): BlockPool {
+  let pool = pools.get(shard);
+  if (pool === undefined) {
+    pool = new BlockPool(shard);
+    pools.set(shard, pool);
+  }
+  return pool;
+}
+
+/** Blocks of this shard that are not free. */
+export function sharedBlocks(shard: Shard): number {
+  return pools.get(shard)?.used ?? 0;
+}
+
+/** How a submission names a byte of the block memory. */
+export function blockAddress(block: number): number {
+  return BLOCK_SPACE + block;
+}
