@@ -3,14 +3,14 @@
 //
 //   linear memory   ... | block table: shard 0's, shard 1's, ...      one entry for each 4 KiB of block memory
 //
-//   entry           holder i32 | power u32 | copy u32 | unused        of a block's first 4 KiB; 0, 0, 0: no block begins here
+//   entry           holder i32 | power u32 | copy u32 | unused        of a block's first 4 KiB; 0: no block begins here
 //
 //   block memory    | shard 0's part        | shard 1's part        | ...       sharedBytes each
 //                   | [4K][4K][  8K  ][     16K     ]  not used yet |
 //
-// A program may write to each byte of the block memory, also where it has no business, and changes other blocks so. But it
-// cannot break the pool, because all that the pool knows lies in the table and in JavaScript, which no view of a block
-// reaches.
+// A program may write to each byte of the block memory, also where it has no business, and changes other blocks so. But
+// it cannot break the pool, because all that the pool knows lies in the table and in JavaScript, which no view of a
+// block reaches.
 //
 // Who writes an entry:
 //   holder   the shard that has the block, its index + 1. 0: no shard, and the block's home may use it again. Only the

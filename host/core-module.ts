@@ -180,12 +180,13 @@ export interface Memories {
   readonly memory: WebAssembly.Memory;
   readonly header: Header;
   /** The block memory: `sharedBytes` for each shard. */
-  readonly blocks: Uint8Array;
+  readonly blocks: ArrayBufferLike;
 }
 
 /**
  * Asks the core how large its memory has to be, makes it, and writes the plan into it. Makes the memory of blocks, of
- * which the core knows nothing. Neither ever grows: other threads' views would be stale, and the kernel's addresses too.
+ * which the core knows nothing. Neither ever grows: other threads' views would be stale, and the kernel's addresses
+ * too.
  */
 export function makeMemory(shardCount: number, limits: Limits, sharedBytes = 0): Memories {
   const blockBytes = shardCount * sharedBytes;
@@ -197,7 +198,7 @@ export function makeMemory(shardCount: number, limits: Limits, sharedBytes = 0):
     const text = `core.wasm speaks ABI ${header.abiVersion}, the host ${ABI_VERSION}: the package is mixed up`;
     throw new FeatherstarError('FEATHERSTAR_INTERNAL', text);
   }
-  return { memory, header, blocks: new Uint8Array(sharedMemory(blockBytes / PAGE_BYTES).buffer) };
+  return { memory, header, blocks: sharedMemory(blockBytes / PAGE_BYTES).buffer };
 }
 
 function planIn(memory: WebAssembly.Memory): number {

@@ -90,6 +90,9 @@ export const BLOCK_SPACE = 2 ** 32;
 export const BLOCK_UNIT = 4096;
 export const BLOCK_ENTRY_BYTES = 16;
 
+/** The last bytes of each shard's part (memory-checks.ts). */
+export const GUARD_BYTES = 256;
+
 export const ShardState = { ABSENT: 0, RUNNING: 1, STOPPED: 2 } as const;
 
 export const ReadyKind = { OP: 1, TIMER: 2, REQUEST: 3, REPLY: 4, CREDIT: 5 } as const;

@@ -26,7 +26,7 @@ export interface ShardOptions {
   module: WebAssembly.Module;
   memory: WebAssembly.Memory;
   /** All of the block memory. */
-  blocks: Uint8Array;
+  blocks: ArrayBufferLike;
   header: Header;
   shard: number;
   factory: HostFactory;
@@ -96,7 +96,7 @@ export class Shard {
     this.header = header;
     this.base = header.shardsOffset + shard * header.shardBytes;
     this.bytes = Buffer.from(memory.buffer);
-    this.blocks = Buffer.from(blocks.buffer, blocks.byteOffset, blocks.length);
+    this.blocks = Buffer.from(blocks);
     this.words = new Int32Array(memory.buffer);
     this.doubles = new Float64Array(memory.buffer);
     this.#control = new Int32Array(memory.buffer, this.base, 128);

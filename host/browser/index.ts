@@ -289,7 +289,7 @@ export class BrowserRuntime<M extends object = UntypedModule> {
 interface Start {
   core: WebAssembly.Module;
   memory: WebAssembly.Memory;
-  blocks: Uint8Array;
+  blocks: ArrayBufferLike;
   module: string | undefined;
   taskQuotaUs: number;
 }

@@ -18,7 +18,7 @@ export interface StartMessage {
   module: string | undefined;
   core: WebAssembly.Module;
   memory: WebAssembly.Memory;
-  blocks: Uint8Array;
+  blocks: ArrayBufferLike;
   quotaNs: number;
   /** When the page began, ms since 1970: the zero of all shards' clocks. */
   originMs: number;

@@ -1,10 +1,12 @@
-// Large bytes by reference, as programs see them. allocate() takes a block (block-pool.ts); a call or a result that holds
-// it moves it to the other shard, which reads and writes it in place; disposed of there, it goes back to its home.
+// Large bytes by reference, as programs see them. allocate() takes a block (block-pool.ts); a call or a result that
+// holds it moves it to the other shard, which reads and writes it in place; disposed of there, it goes back to its
+// home.
 //
 //   allocate() --> handle here --call--> handle there --dispose()--> free again
 //
-// Invariant: exactly one handle is alive for a block, on the shard that holds it. A block that the kernel reads or writes
-// is pinned by its handle: it cannot be sent then, and one that is disposed of goes back when the kernel is done.
+// Invariant: exactly one handle is alive for a block, on the shard that holds it. A block that the kernel reads or
+// writes is pinned by its handle: it cannot be sent then, and one that is disposed of goes back when the kernel is
+// done.
 //
 // FinalizationRegistry is the net under results that no caller disposes of: their blocks go back, with a warning.
 

@@ -14,7 +14,7 @@ export type HostName = 'uring' | 'portable' | 'sim' | 'browser';
 export interface Windows {
   readonly memory: WebAssembly.Memory;
   /** Addresses from BLOCK_SPACE on; may be empty. */
-  readonly blocks: Uint8Array;
+  readonly blocks: ArrayBufferLike;
   readonly header: Header;
   /** The shard's base; offsets in `header` count from it. */
   readonly base: number;

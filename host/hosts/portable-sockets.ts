@@ -181,8 +181,8 @@ export class PortableSocket implements OpOwner, StreamOwner {
   }
 
   /**
-   * Hands the bytes of a send to the stream. True: the kernel has them. A block is its owner's until the send has ended,
-   * so its bytes go as they are; others are copied, as they may be reused while the stream still has them.
+   * Hands the bytes of a send to the stream. True: the kernel has them. A block is its owner's until the send has
+   * ended, so its bytes go as they are; others are copied, as they may be reused while the stream still has them.
    */
   #write(op: Op, isNow: boolean): boolean {
     const isShared = this.#isBlock(op) && !isNow;

@@ -132,7 +132,7 @@ export class PortableWindow {
   constructor(windows: Windows, onPost: () => void) {
     const { memory, blocks, base, header } = windows;
     this.bytes = Buffer.from(memory.buffer);
-    this.blocks = Buffer.from(blocks.buffer, blocks.byteOffset, blocks.length);
+    this.blocks = Buffer.from(blocks);
     this.bufferBytes = header.recvBufferBytes;
     this.#control = new Int32Array(memory.buffer, base, 128);
     this.#cqes = new Int32Array(memory.buffer, base + header.cqeOffset, header.cqeSlots * CQE_WORDS);

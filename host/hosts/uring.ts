@@ -94,7 +94,7 @@ export class UringHost implements ShardHost {
     const { memory, blocks, header, base } = windows;
     this.#windows = windows;
     try {
-      this.#ring = loadAddon().open(new Uint8Array(memory.buffer), blocks, {
+      this.#ring = loadAddon().open(new Uint8Array(memory.buffer), new Uint8Array(blocks), {
         shardBase: base,
         sqeOffset: header.sqeOffset,
         sqeSlots: header.sqeSlots,

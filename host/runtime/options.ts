@@ -33,7 +33,7 @@ export interface RuntimeOptions {
   memoryPerShard?: number | string | undefined;
   /**
    * Memory of a shard for allocate() in bytes, or as '64M'; beside memoryPerShard, and touched only when it is used.
-   * Default 64M, or what 4 GiB have left for each shard.
+   * Default 64M, or its part of 4 GiB for each shard.
    */
   sharedBytes?: number | string | undefined;
   /** Longest poll of ring and mail before a sleep, µs; 0 = none. */
@@ -128,7 +128,8 @@ function checkSharedBytes(value: number | string | undefined, shards: number, li
   const most = sharedBytesMost(shards, limits);
   if (value === undefined) return Math.min(SHARED_BYTES, most);
   const bytes = checkBytes(value, 'sharedBytes');
-  if (bytes > most) throw optionError('sharedBytes', value, `at most ${most}: all shards fit into 4 GiB together`);
+  const wanted = `at most ${most}: the blocks of all shards fit into 4 GiB together`;
+  if (bytes > most) throw optionError('sharedBytes', value, wanted);
   return Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES;
 }
 

@@ -8,8 +8,8 @@ import type { Holdings } from './stats.js';
 
 export interface ShardData {
   shard: number;
-  /** The block memory; module and linear memory come by the thread library. */
-  blocks: Uint8Array;
+  /** The block memory; module and linear memory come by the thread library. No typed array: Deno would copy it. */
+  blocks: ArrayBufferLike;
   shardCount: number;
   /** The module's URL, or undefined: none. */
   module: string | undefined;

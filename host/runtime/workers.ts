@@ -23,7 +23,7 @@ export async function importModule(url: string | undefined): Promise<Record<stri
   }
 }
 
-export function makeWorker(shard: number, options: Checked, blocks: Uint8Array, cpu: number | undefined): Worker {
+export function makeWorker(shard: number, options: Checked, blocks: ArrayBufferLike, cpu: number | undefined): Worker {
   const data: ShardData = {
     shard,
     blocks,

@@ -24,7 +24,7 @@ class ClientOperation implements SocketHost {
   owner: OpOwner | undefined;
 
   constructor(bytes: Buffer, onDone: (result: number) => void) {
-    this.op = new Op(0, 0, false, false, false, 0, bytes.length);
+    this.op = new Op(0, 0, false, false, false, bytes, 0, bytes.length);
     this.gate = { finish: (_op, result) => onDone(result) };
     this.window = {
       bytes,

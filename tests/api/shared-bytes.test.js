@@ -3,7 +3,7 @@
 import { allocate, Runtime } from 'featherstar';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { sharedBlocks } from '../../dist/host/calls/shared-bytes.js';
+import { sharedBlocks } from '../../dist/host/block-pool.js';
 import { currentShard } from '../../dist/host/shard.js';
 import { hosts, rejection } from '../support/hosts.js';
 import { until, within } from '../support/http.js';
@@ -63,7 +63,7 @@ for (const host of hosts()) {
   };
 
   check('a function has its argument for as long as it runs', [1, 2, 4], {}, async (_, peer) => {
-    for (const length of [1, 4079, 4080, 4081, 65_520, 65_521, 5 * MIB]) {
+    for (const length of [1, 4095, 4096, 4097, 65_536, 65_537, 5 * MIB]) {
       const shared = filled(length);
       assert.is(shared.length, length);
       assert.is(await peer.call('increment', shared), 2 * length);
@@ -137,7 +137,7 @@ for (const host of hosts()) {
   });
 
   check('what cannot be', [2], {}, async (_, peer) => {
-    for (const length of [0, -1, 1.5, 2 ** 28, '5', undefined]) {
+    for (const length of [0, -1, 1.5, 2 ** 28 + 1, '5', undefined]) {
       assert.throws(
         () => allocate(length),
         (error) => error.code === 'FEATHERSTAR_OPTION',
@@ -150,23 +150,23 @@ for (const host of hosts()) {
     shared.dispose();
     const all = [];
     const full = () => {
-      for (;;) all.push(allocate(2 ** 23)); // 8 MiB and 16 bytes each: blocks of 16 MiB
+      for (;;) all.push(allocate(2 ** 24));
     };
     assert.throws(full, (error) => error.code === 'FEATHERSTAR_FULL');
     assert.is(all.length, 3); // the fourth place has a small block in it
     for (const one of all) one.dispose();
-    allocate(2 ** 23).dispose();
+    allocate(2 ** 24).dispose();
   });
 
   test('sharedBytes: small, none left, too many for 4 GiB', async () => {
     const here = await Runtime.start({ host, shards: 2, module: MODULE, sharedBytes: '128K' });
     try {
-      const [first, second] = [allocate(65_520), allocate(65_520)];
+      const [first, second] = [allocate(65_536), allocate(65_536)];
       assert.throws(
         () => allocate(1),
         (error) => error.code === 'FEATHERSTAR_FULL',
       );
-      assert.is(await here.shard(1).call('increment', filledAs(first, 3)), 4 * 65_520);
+      assert.is(await here.shard(1).call('increment', filledAs(first, 3)), 4 * 65_536);
       second.dispose();
     } finally {
       await here.close();

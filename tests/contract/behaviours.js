@@ -262,6 +262,22 @@ const udp = {
 };
 
 const files = {
+  'a file is read into a block, and written from it': async (t) => {
+    const dir = await openDirectory(t.folder);
+    const content = Uint8Array.from({ length: 300_001 }, (_, i) => (i * 31 + (i >>> 8)) & 0xff);
+    await dir.writeFile('in', content);
+    const shared = allocate(400_000);
+    shared.bytes.fill(1);
+    const file = await dir.open('in');
+    assert.equal(await file.read(shared, { offset: 5 }), content.length);
+    await file.close();
+    const out = await dir.open('out', { flags: 'w' });
+    await out.write(shared, { offset: 5, length: content.length });
+    await out.close();
+    shared.dispose();
+    assert.ok(Buffer.from(content).equals(await dir.readFile('out')));
+    await dir.close();
+  },
   'what is written is read': async (t) => {
     const dir = await openDirectory(t.folder);
     await dir.writeFile('f', pattern(200_000));
@@ -429,6 +445,16 @@ const calls = {
     assert.equal(bytes.isHere, false);
     assert.ok(back.length === 100_000 && back.bytes.every((byte) => byte === 7));
     back.dispose();
+  },
+  'a view of a block that is filled from end to end breaks blocks, and nothing else': async () => {
+    const mine = allocate(100);
+    new Float64Array(mine.bytes.buffer).fill(Number.NaN); // byteOffset is forgotten
+    await runtime().shard(1).call('scribble');
+    for (let i = 0; i < 50; i++) assert.equal(await runtime().shard(1).call('add', i, 1), i + 1);
+    const back = await runtime().shard(1).call('fill', allocate(5000));
+    assert.ok(back.bytes.every((byte) => byte === 7));
+    back.dispose();
+    mine.dispose();
   },
 };
 

@@ -51,7 +51,8 @@ export function closeAll() {
 
 export class Rig {
   constructor({ limits = LIMITS, shard = 0, shared = makeMemory(1, limits), start = true } = {}) {
-    const { memory, header } = shared;
+    const { memory, header, blocks } = shared;
+    this.blocks = Buffer.from(blocks);
     this.header = header;
     this.base = header.shardsOffset + shard * header.shardBytes;
     this.memoryBytes = memory.buffer.byteLength;
@@ -70,7 +71,7 @@ export class Rig {
     this.nextUser = 1;
     this.onTurn = () => {};
     this.clients = [];
-    this.host = new PortableHost({ memory, header, base: this.base, shard });
+    this.host = new PortableHost({ memory, blocks, header, base: this.base, shard });
     if (start) this.host.start(() => this.turn());
     rigs.add(this);
   }

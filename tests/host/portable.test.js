@@ -385,10 +385,10 @@ test('a doorbell wakes a sleeping peer', async () => {
 });
 
 test('two cores in one thread call each other over doorbells', async () => {
-  const { memory, header } = makeMemory(2, LIMITS);
+  const { memory, blocks, header } = makeMemory(2, LIMITS);
   const shards = [0, 1].map((shard) => {
     const base = header.shardsOffset + shard * header.shardBytes;
-    const host = new PortableHost({ memory, header, base, shard });
+    const host = new PortableHost({ memory, blocks, header, base, shard });
     const core = instantiateCore(coreModule(), memory, { enter: host.enter, threadSpawn: () => -1 });
     core.boot(shard, monotonicNs());
     const control = new Uint32Array(memory.buffer, base, 128);

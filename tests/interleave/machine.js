@@ -55,7 +55,7 @@ export class Machine {
   constructor(module, scenario) {
     this.scenario = scenario;
     const limits = { ...LIMITS, ringSlots: scenario.capacity, creditCount: Math.max(1, scenario.credit) };
-    const { memory, header } = makeMemory(2, limits, PAGE);
+    const { memory, header } = makeMemory(2, limits, 256 * PAGE); // the table of so many blocks is room for stacks
     Object.assign(this, { memory, header });
     this.u32 = new Uint32Array(memory.buffer);
     this.vars = [0, 1].map(() => new Int32Array(Var.COUNT));

@@ -1,5 +1,5 @@
-// The gate's second region, the memory of blocks: its bounds, that it is a region of its own, and that the kernel reads and
-// writes it where it lies.
+// The gate's second region, the memory of blocks: its bounds, that it is a region of its own, and that the kernel reads
+// and writes it where it lies.
 //
 // Next: fuzz.test.js.
 

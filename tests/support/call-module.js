@@ -1,7 +1,7 @@
 // The shard module of tests/api/calls.test.js: functions that take signals, fail in every way, and call back.
 
 import { allocate, runtime, spawn, submitTo } from 'featherstar';
-import { sharedBlocks } from '../../dist/host/calls/shared-bytes.js';
+import { sharedBlocks } from '../../dist/host/block-pool.js';
 import { currentShard } from '../../dist/host/shard.js';
 
 export const echo = (...values) => (values.length === 1 ? values[0] : values);
@@ -165,4 +165,18 @@ export async function passOn(shared, hops) {
   return runtime()
     .shard((here + 1) % shardCount)
     .call('passOn', shared, hops - 1);
+}
+
+/** A slip: a view that forgets byteOffset, and is filled from end to end. */
+export function scribble(value) {
+  const shared = allocate(64);
+  new Float64Array(shared.bytes.buffer).fill(value);
+  shared.dispose();
+}
+/** Blocks can still be had, and are each their own. */
+export function blocksWork() {
+  const all = Array.from({ length: 8 }, (_, i) => make(5000, i));
+  const wrong = all.filter((shared, i) => !shared.bytes.every((byte) => byte === i)).length;
+  for (const shared of all) shared.dispose();
+  return wrong;
 }
