@@ -1,6 +1,6 @@
 // The shard module of the contract: what the behaviours ask of other shards.
 
-import { allocate, runtime, sleep } from 'featherstar';
+import { runtime, sleep } from 'featherstar';
 import { listen } from 'featherstar/net';
 
 let accepted = 0;
@@ -31,13 +31,6 @@ export function wait(signal) {
 export async function fill(bytes) {
   bytes.bytes.fill(7);
   return bytes;
-}
-
-/** All that a view of a block reaches: byteOffset is forgotten. */
-export function scribble() {
-  const shared = allocate(8);
-  new Float64Array(shared.bytes.buffer).fill(-1);
-  shared.dispose();
 }
 
 /** Echoes a connection that was handed over. */

@@ -340,7 +340,7 @@ it('200 rings, opened, used and closed, leave neither a descriptor nor a mapping
 });
 
 it('open() refuses windows that do not lie in memory, and limits that are none', () => {
-  const { options, bytes } = new Rig();
+  const { options, bytes, blocks } = new Rig();
   const { open } = addon();
   const bad = [
     { sqeSlots: 0 },
@@ -367,25 +367,25 @@ it('open() refuses windows that do not lie in memory, and limits that are none',
   ];
   for (const change of bad) {
     assert.throws(
-      () => open(bytes, { ...options, ...change }),
+      () => open(bytes, blocks, { ...options, ...change }),
       (error) => error.code === 'ERR_OUT_OF_RANGE',
     );
   }
   assert.throws(
-    () => open({}, options),
+    () => open({}, blocks, options),
     (error) => error.code === 'ERR_INVALID_ARG_TYPE',
   );
   assert.throws(
-    () => open(bytes),
+    () => open(bytes, blocks),
     (error) => error.code === 'ERR_INVALID_ARG_TYPE',
   );
   assert.throws(
-    () => open(bytes.subarray(8), options),
+    () => open(bytes.subarray(8), blocks, options),
     (error) => error.code === 'ERR_INVALID_ARG_TYPE',
   );
   const files = openFiles();
   assert.throws(
-    () => open(bytes, { ...options, grantSlots: 32 }),
+    () => open(bytes, blocks, { ...options, grantSlots: 32 }),
     (error) => error.errno === EMFILE && error.code === 'EMFILE' && error.syscall === 'io_uring_register',
   );
   assert.is(openFiles(), files, 'what was opened on the way is closed');
