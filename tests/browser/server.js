@@ -17,7 +17,8 @@ function bytesOf(path) {
   if (first !== 'contract') return bytes;
   return bytes
     .toString()
-    .replaceAll(/from '(featherstar[^']*|node:assert\/strict)'/g, "from '/test/contract-world.js'");
+    .replaceAll(/from '(featherstar[^']*|node:assert\/strict)'/g, "from '/test/contract-world.js'")
+    .replaceAll("from '../../dist/", "from '/featherstar/");
 }
 
 export function open({ isolated = true } = {}) {

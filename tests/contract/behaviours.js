@@ -7,6 +7,7 @@ import { openDirectory } from 'featherstar/fs';
 import { Response, serve } from 'featherstar/http';
 import { connect, listen, UdpSocket } from 'featherstar/net';
 import { currentShard } from '../../dist/host/shard.js';
+import { blockCalls, blockFiles } from './blocks.js';
 
 const HERE = '127.0.0.1';
 const MEBIBYTE = 1_048_576;
@@ -262,19 +263,7 @@ const udp = {
 };
 
 const files = {
-  'a file is read into a block, and written from it': async (t) => {
-    const dir = await openDirectory(t.folder);
-    const shared = allocate(400_000);
-    await dir.writeFile('in', pattern(200_000));
-    const file = await dir.open('in', { flags: 'r+' });
-    assert.equal(await file.read(shared, { offset: 5 }), 200_000);
-    await file.write(shared, { offset: 5, length: 200_000, position: 3 });
-    await file.close();
-    shared.dispose();
-    const written = Buffer.from(await dir.readFile('in'));
-    assert.ok(written.subarray(3).equals(pattern(200_000)));
-    await dir.close();
-  },
+  ...blockFiles,
   'what is written is read': async (t) => {
     const dir = await openDirectory(t.folder);
     await dir.writeFile('f', pattern(200_000));
@@ -443,13 +432,7 @@ const calls = {
     assert.ok(back.length === 100_000 && back.bytes.every((byte) => byte === 7));
     back.dispose();
   },
-  'a view of a block that is filled from end to end breaks blocks, and nothing else': async () => {
-    const mine = allocate(100);
-    new Float64Array(mine.bytes.buffer).fill(Number.NaN); // byteOffset is forgotten
-    mine.dispose();
-    for (let i = 0; i < 50; i++) assert.equal(await runtime().shard(1).call('add', i, 1), i + 1);
-    (await runtime().shard(1).call('fill', allocate(5000))).dispose();
-  },
+  ...blockCalls,
 };
 
 const aborts = {
