@@ -467,9 +467,7 @@ static bool power_of_two(uint32_t value)
 // Whether a window of `bytes` at `at` lies in memory, on a boundary of 64.
 static bool window(const struct ring_options *options, uint64_t at, uint64_t bytes)
 {
-	uint64_t all = options->regions[LINEAR].bytes;
-
-	return at % 64 == 0 && at <= all && bytes <= all - at;
+	return at % 64 == 0 && at <= options->regions[LINEAR].bytes && bytes <= options->regions[LINEAR].bytes - at;
 }
 
 static bool read_options(napi_env env, napi_value object, struct ring_options *o)
@@ -561,10 +559,8 @@ static napi_value Open(napi_env env, napi_callback_info info)
 	int error;
 
 	napi_get_cb_info(env, info, &argc, argv, NULL, NULL);
-	if (argc < 3 || !read_region(env, argv[0], &options.regions[LINEAR]) || !options.regions[LINEAR].at ||
-	    !read_region(env, argv[1], &options.regions[BLOCKS]))
-		return napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "open(memory: Uint8Array, blocks: Uint8Array, options)"),
-		       NULL;
+	if (argc < 3 || !read_region(env, argv[0], options.regions) || !read_region(env, argv[1], options.regions + BLOCKS))
+		return napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "open(memory, blocks: Uint8Array, options)"), NULL;
 	if (!read_options(env, argv[2], &options))
 		return NULL;
 	binding = calloc(1, sizeof(*binding));
