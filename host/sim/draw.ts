@@ -25,10 +25,10 @@ const TIGHT_LIMITS: { [K in keyof Limits]: readonly number[] } = {
   creditCount: [1, 2, 3, 8],
   sqeSlots: [1, 2, 4, 16],
   cqeSlots: [1, 2, 4, 16],
-  readySlots: [32, 64],
-  opSlots: [24, 48, 128],
-  timerSlots: [24, 48, 128],
-  taskSlots: [8, 32],
+  readySlots: [2, 4, 16],
+  opSlots: [12, 16, 48],
+  timerSlots: [8, 16, 64],
+  taskSlots: [1, 2, 8],
   connectionSlots: [20, 24, 40],
   recvBufferCount: [1, 2, 4],
   recvBufferBytes: [64, 256, 1024],
@@ -70,8 +70,8 @@ export function drawWorld(seed: number): DrawnWorld {
     const isTightest = random.chance(0.5);
     limits[name as keyof Limits] = isTightest ? values[0] : values[random.below(values.length)];
   }
-  // readySlots must be twice cqeSlots: the one that is not tight gives way.
-  if (limits.readySlots !== undefined) limits.cqeSlots ??= 16;
+  const { readySlots, cqeSlots = 16 } = limits;
+  if (readySlots !== undefined) limits.cqeSlots = Math.min(cqeSlots, readySlots / 2); // it must not be more than half
   const faults: Partial<Record<keyof SimFaults, number>> = {};
   const isCalm = random.chance(CALM);
   for (const [name, most] of MISCHIEFS) {

@@ -18,6 +18,7 @@ const SHOWN_MAX = 40;
 const OPCODES: Readonly<Record<number, string>> = {
   0: 'NOP',
   3: 'FSYNC',
+  6: 'POLL_ADD',
   10: 'RECVMSG',
   13: 'ACCEPT',
   14: 'ASYNC_CANCEL',

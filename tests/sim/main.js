@@ -23,6 +23,7 @@ const { values } = parseArgs({
     only: { type: 'string' },
     all: { type: 'boolean' },
     counts: { type: 'boolean' },
+    stacks: { type: 'boolean' },
   },
 });
 if (!Object.hasOwn(PROGRAMS, values.program)) {

@@ -6,6 +6,8 @@ import { chance, draw, drawn, ledger, pause, sometimes, track } from './ledger.j
 import { ANSWER_MS, PORT } from './plan.js';
 import { LARGE_BYTES } from './server.js';
 
+/** More than may wait for a handler that reads: receiving pauses. */
+const LONG_BYTES = 90_000;
 const PATIENCE_MS = 1000;
 const RETRY_MS = 20;
 
@@ -25,11 +27,15 @@ function question() {
   if (kind === 4) return { text: requestText('GET', '/poll'), body: 'polled' };
   if (kind === 5) return { text: requestText('GET', '/large'), body: 'l'.repeat(LARGE_BYTES) };
   if (kind === 6) {
-    const body = 'x'.repeat(Math.min(drawn([10, 200, 2000]), ledger.plan.http.bodyBytes));
-    sometimes('one-byte chunks');
-    return { text: requestText('POST', '/late', body, 1), body: `${body.length}` };
+    const { http, isRoomy } = ledger.plan;
+    const isLong = isRoomy && chance(0.3);
+    const body = 'x'.repeat(Math.min(isLong ? LONG_BYTES : drawn([10, 200, 2000]), http.bodyBytes));
+    sometimes(isLong ? 'a body that waits' : 'one-byte chunks');
+    return { text: requestText('POST', '/late', body, isLong ? 1000 : 1), body: `${body.length}` };
   }
-  const body = 'e'.repeat(Math.min(drawn([0, 1, 900, 6000]), ledger.plan.http.bodyBytes));
+  const sizes = [0, 1, 900, 6000];
+  if (ledger.plan.isRoomy) sizes.push(LONG_BYTES);
+  const body = 'e'.repeat(Math.min(drawn(sizes), ledger.plan.http.bodyBytes));
   return { text: requestText('POST', '/echo', body, drawn([0, 1000])), body };
 }
 

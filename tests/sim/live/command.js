@@ -4,6 +4,7 @@
 // --mutant NAME     the same with a bug on purpose (mutants.js)
 // --only http,locks a part of the work (plan.js)
 // --all             goes on behind a failure, and tells them all, a line each
+// --stacks          errors of this --seed with their stacks; its trace may be another one then
 // --counts          how often each state was reached, also of few seeds
 
 import { availableParallelism } from 'node:os';
@@ -32,10 +33,10 @@ function tell({ seed, failure, stack, trace }, options) {
 }
 
 async function one(seed, options) {
-  const { only } = options;
+  const { only, stacks } = options;
   console.log(`seed ${seed} draws ${JSON.stringify(planOf(seed, only ?? PARTS))}`);
   try {
-    const { traceHash, events, turns, virtualMs } = await runLive(seed, { only });
+    const { traceHash, events, turns, virtualMs } = await runLive(seed, { only, stacks });
     for (const [state, times] of [...ledger.counts].sort()) console.log(`${String(times).padStart(6)}  ${state}`);
     console.log(`${turns} turns, ${Math.round(virtualMs)} ms of its time`);
     console.log(`seed ${seed} trace ${traceHash} (${events} events)`);
@@ -73,14 +74,14 @@ async function many(from, count, options) {
 
 /** `values`: what the command line says. */
 export async function live(values, whole) {
-  const { mutant, all = false, counts = false } = values;
+  const { mutant, all = false, counts = false, stacks = false } = values;
   if (mutant !== undefined && !Object.hasOwn(MUTANTS, mutant)) {
     fail(`--mutant takes one of ${Object.keys(MUTANTS).join(', ')}, not ${mutant}`);
   }
   const only = values.only?.split(',');
   for (const part of only ?? []) if (!PARTS.includes(part)) fail(`--only takes ${PARTS.join(',')}, not ${part}`);
   const jobs = values.jobs === undefined ? Math.min(2, availableParallelism()) : whole('jobs');
-  const options = { mutant, only, all, jobs, counts };
+  const options = { mutant, only, all, jobs, counts, stacks };
   if (values.seed !== undefined && mutant === undefined) await one(whole('seed'), options);
   else if (values.seed !== undefined) await many(whole('seed'), 1, options);
   else await many(whole('from'), whole('seeds'), options);

@@ -172,11 +172,13 @@ async function program(world, plan) {
 const without = (object) =>
   JSON.stringify(object, (_, value) => (typeof value === 'number' ? +value.toFixed(4) : value));
 
-/** Rejects with a SimulationError where something waits for ever, fails or is left over. `only`: parts of the work. */
-export async function runLive(seed, { only = PARTS } = {}) {
+/** Rejects with a SimulationError where something waits for ever, fails or is left over. */
+export async function runLive(seed, { only = PARTS, stacks = false, ...more } = {}) {
   const plan = planOf(seed, only);
   const { shards, limits, hosts } = plan;
-  const options = { seed, shards, limits, hosts, module, maxTurns: 400_000, shutdownTimeoutMs: plan.boundMs };
+  const options = { seed, shards, limits, hosts, module, maxTurns: 100_000, shutdownTimeoutMs: plan.boundMs, ...more };
+  const { prepareStackTrace } = Error;
+  if (!stacks) Error.prepareStackTrace = String; // they cross shards, and every engine has its own
   try {
     const report = await simulate(options, (world) => program(world, plan));
     for (const limit of Object.keys(report.reached)) sometimes(`${limit} reached`);
@@ -191,6 +193,7 @@ export async function runLive(seed, { only = PARTS } = {}) {
     error.message += `\ndrawn: ${without(plan)}`;
     throw error;
   } finally {
+    Error.prepareStackTrace = prepareStackTrace;
     ledger.end();
   }
 }

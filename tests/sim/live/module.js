@@ -1,7 +1,7 @@
 // The shard module of the live mode: what is called, and what serves. State of a shard is made by begin() and dropped
 // by end(), as the engine keeps every instance of a module for ever.
 
-import { allocate, Channel, Mutex, RwLock, runtime, Semaphore, Sharded, sleep } from 'featherstar';
+import { allocate, Channel, Mutex, RwLock, runtime, Semaphore, Sharded, sleep, spawn } from 'featherstar';
 import { openDirectory } from 'featherstar/fs';
 import { chance, draw, ledger, pause, sometimes, tolerate, track } from './ledger.js';
 import { startServer } from './server.js';
@@ -60,7 +60,7 @@ export const hold = (signal) =>
   );
 
 export async function slow(ms, value) {
-  await (chance(0.5) ? sleep(ms) : pause(ms));
+  await (chance(0.5) ? spawn(() => sleep(ms)) : pause(ms));
   return value;
 }
 

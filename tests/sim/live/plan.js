@@ -66,6 +66,8 @@ export function planOf(seed, only = PARTS) {
     clients: one([1, 3, 6, 12]),
     hostile: one([0, 3, 6, 12]),
     silent: one([0, 1, 2, SILENT_MAX]),
+    /** Whether buffers are such that long bodies take few turns. */
+    isRoomy: (limits.recvBufferBytes ?? 2048) >= 1024 && (limits.sendBufferBytes ?? 4096) >= 512,
     /** How long anything may take to settle in a world that has healed: every time limit of the servers, some times. */
     boundMs: 20_000 + 3 * (headerTimeoutMs + requestTimeoutMs + idleTimeoutMs),
   };

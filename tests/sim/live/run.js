@@ -15,7 +15,10 @@ function runChunk(root, from, count, only, onSeed, children) {
   return new Promise((resolve, reject) => {
     const args = [join(root, 'tests/sim/live/worker.js'), String(from), String(count)];
     if (only !== undefined) args.push(only.join());
-    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, args, {
+      env: { ...process.env, NODE_NO_WARNINGS: '1' },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     children.add(child);
     let counts;
     createInterface({ input: child.stdout }).on('line', (line) => {

@@ -9,6 +9,7 @@ import { draw, ledger, pause, sometimes, tolerate, track } from './ledger.js';
 const BIG_BYTES = 150_000;
 export const LARGE_BYTES = 12_000;
 const POLL_MS = 200;
+const BEAT_MS = 3;
 const TURN_MS = 0.0009; // a turn takes a microsecond at least
 /** Pieces of a body that wait for their reader: one-byte chunks must not wait one by one. */
 export const PIECES_MAX = 1100;
@@ -19,29 +20,33 @@ const aborted = (signal) =>
     else signal.addEventListener('abort', resolve, { once: true });
   });
 
-/** A stream that says `first`, and then something every few ms, or nothing, until it is cancelled. */
-function endless(what, beatMs) {
+/**
+ * A stream that never ends by itself: it says something at once, and then `beats` times more. It does without pull(),
+ * which engines call at different moments.
+ */
+function endless(what, bytes, beats) {
   let onCancel;
   const cancelled = new Promise((resolve) => {
     onCancel = resolve;
   });
   track(`${what} on shard ${runtime().self} is to be cancelled`, cancelled);
-  let said = 0;
-  const body = new ReadableStream({
-    async pull(controller) {
-      if (said++ === 0) controller.enqueue(new Uint8Array(100).fill(46));
-      else if (beatMs === 0) await cancelled;
-      else {
-        await Promise.race([pause(beatMs), cancelled]);
-        controller.enqueue(new Uint8Array(beatMs === 1 ? 5000 : 100).fill(46));
-      }
+  let timer;
+  const source = {
+    start(controller) {
+      let left = beats;
+      const beat = () => {
+        controller.enqueue(new Uint8Array(bytes).fill(46));
+        if (left-- > 0) timer = setTimeout(beat, BEAT_MS);
+      };
+      beat();
     },
     cancel() {
+      clearTimeout(timer);
       sometimes(`${what} cancelled`);
       onCancel();
     },
-  });
-  return new Response(body, { headers: { 'content-type': 'text/event-stream' } });
+  };
+  return new Response(new ReadableStream(source), { headers: { 'content-type': 'text/event-stream' } });
 }
 
 const HANDLERS = {
@@ -68,9 +73,9 @@ const HANDLERS = {
     sometimes('never told that its client left');
     return new Response('too late');
   },
-  '/quiet': () => endless('a quiet stream', 0),
-  '/sse': () => endless('an event stream', 5),
-  '/flood': () => endless('a flood', 1),
+  '/quiet': () => endless('a quiet stream', 100, 0),
+  '/sse': () => endless('an event stream', 100, 100),
+  '/flood': () => endless('a flood', 20_000, 10),
   '/big': () => new Response('b'.repeat(BIG_BYTES)),
   '/large': () => new Response('l'.repeat(LARGE_BYTES)),
   '/early': () => new Response('too much', { status: 413 }),
