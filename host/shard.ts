@@ -128,6 +128,7 @@ export class Shard {
     const core = this.core;
     this.#inTurn = true;
     try {
+      if (this.stepMark.nudge !== undefined) this.stepMark.askForWatch();
       if (this.#beforeTurn.length !== 0) for (const hook of this.#beforeTurn.splice(0)) hook();
       core.turn();
       this.#drain();
@@ -159,8 +160,12 @@ export class Shard {
       control[READY_HEAD] = head; // before the handler: if it throws, the next turn goes on behind it
       const what = kind & 0xff;
       if (what <= ReadyKind.TIMER) this.#owners[index]?.onEvent(kind >>> 8, result, extra);
-      else this.calls?.onReady(what, index, result);
+      else {
+        if (what === ReadyKind.REQUEST) this.stepMark.markCall(index);
+        this.calls?.onReady(what, index, result);
+      }
     }
+    this.stepMark.clearRun();
   }
 
   /** [start, end) of memory as a string of bytes. */

@@ -114,6 +114,9 @@ export class Calls {
     return this.#functions.exported(name);
   }
 
+  /** What a method's number stands for, for warnings. */
+  readonly describe = (method: number): string => this.#functions.describe(method);
+
   // --- calling -------------------------------------------------------------------------------------------------------
 
   call(peer: number, name: string, args: readonly unknown[], options?: CallOptions): Promise<unknown> {

@@ -2,7 +2,7 @@
 // Every shard loads the same module, so sorted names give the same numbers, and a call carries 16 bits for a name.
 
 import { FeatherstarError } from '../errors.js';
-import { INTERNAL_FIRST, runInternal } from './internal.js';
+import { INTERNAL_FIRST, internalName, runInternal } from './internal.js';
 
 export type ShardFunction = (...args: never[]) => unknown;
 
@@ -29,6 +29,13 @@ export class Functions {
 
   number(name: string): number | undefined {
     return this.#numbers.get(name);
+  }
+
+  /** How a function is called in a sentence. */
+  describe(number: number): string {
+    if (number >= INTERNAL_FIRST) return internalName(number);
+    const name = [...this.#numbers.keys()][number]; // in the order of the numbers
+    return `the function ${JSON.stringify(name)}`;
   }
 
   exported(name: string): ShardFunction | undefined {

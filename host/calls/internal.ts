@@ -8,6 +8,13 @@ import { FeatherstarError } from '../errors.js';
 
 const NAMES = ['ask', 'channel', 'net', 'sharded'] as const;
 
+const SENTENCES: Record<(typeof NAMES)[number], string> = {
+  ask: 'a request that may take long',
+  channel: 'a ShardChannel',
+  net: 'a connection of another shard',
+  sharded: 'a sharded service',
+};
+
 /** Numbers from the top of the 16 bits that a message has for them; the shard module's count from 0. */
 export const INTERNAL_FIRST = 0xff00;
 
@@ -26,6 +33,12 @@ export function useParts(all: Parts): void {
 
 export function internalMethod(part: Part): number {
   return INTERNAL_FIRST + NAMES.indexOf(part);
+}
+
+/** How a part is called in a sentence; beside the parts there are aborts (call.ts). */
+export function internalName(method: number): string {
+  const part = NAMES[method - INTERNAL_FIRST];
+  return part === undefined ? 'an abort' : `a function for ${SENTENCES[part]}`;
 }
 
 /** Runs a part's function on this shard: `args` begins with its name. */

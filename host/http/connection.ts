@@ -236,6 +236,7 @@ export class HttpConnection implements TransportUser, Exchange {
     }
     if (this.bodyDone) this.awaitHandler();
     else if (!this.expectBody(flags)) return;
+    server.shard.stepMark.markRequest(at);
     this.handle(new FeatherRequest(head, this.body, this));
   }
 

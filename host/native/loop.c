@@ -90,8 +90,8 @@ static int enter_if_wanted(struct ring *ring)
 // An enter that sleeps also submits, and that may be most of a busy shard's work: the thread's CPU time in it does not
 // count. That clock costs a system call, so every 64th sleep is measured, and the next 63 are taken to be like it.
 //
-// control->idle_ns is the total, or, while the shard sleeps, the total less the moment at which it fell asleep. That
-// is below zero, and whoever reads it from another thread adds the present time.
+// control->idle_ns is the total, or, while the shard sleeps or polls, the total less the moment at which it began to.
+// That is below zero, and whoever reads it from another thread adds the present time.
 
 #define CPU_SAMPLE 64
 
@@ -118,6 +118,7 @@ static bool poll_ring(struct ring *ring, double poll_ns)
 {
 	double begin = monotonic_ns(), now = begin;
 
+	ring->control->idle_ns = ring->idle_ns - begin;
 	do {
 		for (int i = 0; i < 16; i++) {
 			if (ring_wants_enter(ring) || ring_has_completions(ring) || is_dirty(ring)) {

@@ -26,7 +26,7 @@ export type FromWorker =
   | { type: 'booted'; tokens: DoorbellToken[] } // how each peer rings this shard
   | { type: 'running' } // the module is loaded
   | { type: 'failed'; error: Error; code: ErrorCode | undefined } // it could not be
-  | { type: 'busy' } // a step of a task has begun: somebody may want to look whether it ends (watch.ts)
+  | { type: 'busy' } // a turn has begun: somebody may want to look whether it ends (watch.ts)
   | { type: 'signalWanted'; name: SignalName; isWanted: boolean }
   | { type: 'signalWaited'; names: readonly SignalName[] }
   | { type: 'signalDone'; name: SignalName }

@@ -161,6 +161,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
   readonly pinning: string;
   readonly #hub: SignalHub;
   readonly #watcher: Watcher;
+  readonly #isWatched: boolean;
   readonly #workers: (Worker | undefined)[];
   readonly #states: Int32Array;
   readonly #shutdownTimeoutMs: number;
@@ -187,7 +188,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     super(own, options.shards, options.factory.name, hub.link(0));
     this.#hub = hub;
     this.#watcher = new Watcher(own, options.stallMs);
-    if (options.stallMs > 0 && options.shards > 1) own.stepMark.nudge = () => this.#askForWatch();
+    this.#isWatched = options.stallMs > 0 && options.shards > 1;
     this.hostReason = options.factory.reason;
     this.cpus = pinning.cpus;
     this.pinning = pinning.text;
@@ -219,6 +220,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
 
   /** All shards run: from here on one that ends is told of, not an error of start(). */
   #begin(): void {
+    if (this.#isWatched) this.own.stepMark.nudge = () => this.#askForWatch();
     if (this.cpus[0] !== undefined) this.#unpin = pinCaller(this.cpus[0]);
     this.#workers.forEach((worker, shard) => {
       if (worker !== undefined) this.#mourn(worker, shard);

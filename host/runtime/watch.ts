@@ -1,30 +1,41 @@
-// The stall watch: a task that never yields cannot say so, and neither can its shard, so another shard does. Shard 0
+// The stall watch: code that never yields cannot say so, and neither can its shard, so another shard does. Shard 0
 // watches all others, and a worker watches shard 0; a runtime of one shard has nobody to look.
 //
-//   a step begins, and nobody watches --> nudge the watcher, once      (a message, not through the mesh)
-//   watcher: every stallMs: in the same step as before? say so.        (an unref'd timer of Node's)
+//   a turn begins, and nobody watches --> nudge the watcher, once      (a message, not through the mesh)
+//   watcher: every stallMs: in the same code as before? say so.        (an unref'd timer of Node's)
 //            in none? take the mark away; look once more; stop looking
 //
 // So a shard that is idle costs nothing, and a busy one a message and a look for each stallMs. The last look is there
-// because a step may begin just as the mark is taken away: it is seen, or it has seen that the mark is gone.
+// because a turn may begin just as the mark is taken away: it is seen, or it has seen that the mark is gone.
+//
+// A step of a task says when it began. A called function and a handler of HTTP do not, for their paths are hot: they
+// count as old as the first look that found them. Other code (what goes on after an await, Node's callbacks) has no
+// mark at all: the shard is awake, and no enter comes. Modules and compilers may take that long, so it has more time.
 
 import { writeSync } from 'node:fs';
 import { monotonicNs } from '../hosts/host.js';
-import { HostControl } from '../layout.js';
+import { Control, HostControl } from '../layout.js';
 import type { Shard } from '../shard.js';
-import { readStep } from '../tasks/stall.js';
+import { describeRun, readRun, readStep } from '../tasks/stall.js';
 
 const WARNINGS_MAX = 5; // of one shard in a minute
 const MINUTE_NS = 60e9;
+const UNNAMED_MS = 1000;
+
+/** Nothing says what it is. */
+const unnamed = () => "code that goes on after an await, or a callback of Node's,";
 
 class Watch {
   readonly #own: Shard;
   readonly #peer: number;
   readonly #stallMs: number;
-  readonly #mark: Int32Array;
+  readonly #words: Int32Array;
+  readonly #doubles: Float64Array;
   #timer: NodeJS.Timeout | undefined;
   #isLast = false;
-  #saidNs = 0; // start of the step that was named last
+  #said = 0; // start of the step, number of the run, or time of the turn that was named last
+  #seen = 0; // the same of what the last look found
+  #seenNs = 0;
   #warnings = 0;
   #warningsFromNs = Number.NEGATIVE_INFINITY;
 
@@ -33,7 +44,8 @@ class Watch {
     this.#peer = peer;
     this.#stallMs = stallMs;
     const { shardsOffset, shardBytes } = own.header;
-    this.#mark = new Int32Array(own.memory.buffer, shardsOffset + peer * shardBytes + HostControl.watched, 1);
+    this.#words = new Int32Array(own.memory.buffer, shardsOffset + peer * shardBytes, 128);
+    this.#doubles = new Float64Array(own.memory.buffer, shardsOffset + peer * shardBytes, 64);
   }
 
   begin(): void {
@@ -44,27 +56,60 @@ class Watch {
   }
 
   readonly #look = (): void => {
-    const step = readStep(this.#own.memory, this.#own.header, this.#peer);
+    const { memory, header } = this.#own;
+    const nowNs = monotonicNs();
+    const step = readStep(memory, header, this.#peer);
     if (step !== undefined) {
       this.#isLast = false;
-      const nowNs = monotonicNs();
-      if (nowNs - step.startNs >= this.#stallMs * 1e6 && step.startNs !== this.#saidNs) this.#warn(step, nowNs);
-    } else if (this.#isLast) this.stop();
-    else {
+      const forNs = nowNs - step.startNs;
+      this.#judge(step.startNs, forNs, this.#stallMs, () => `task ${JSON.stringify(step.name)}`);
+      return;
+    }
+    const run = readRun(memory, header, this.#peer);
+    const found = run !== 0 ? run : this.#awakeSinceNs();
+    if (found === 0 && this.#isLast) this.stop();
+    else if (found === 0) {
       this.#isLast = true;
-      Atomics.store(this.#mark, 0, 0);
+      Atomics.store(this.#words, HostControl.watched >> 2, 0);
+    } else {
+      this.#isLast = false;
+      if (found !== this.#seen) this.#seenNs = nowNs;
+      this.#seen = found;
+      const forNs = nowNs - this.#seenNs;
+      if (run === 0) this.#judge(found, forNs, Math.max(UNNAMED_MS, this.#stallMs), unnamed);
+      else this.#judge(found, forNs, this.#stallMs, () => this.#describe(run));
     }
   };
 
-  #warn({ name, startNs }: { name: string; startNs: number }, nowNs: number): void {
-    this.#saidNs = startNs;
+  /** When the shard looked at its work last, if it is awake since; 0: it sleeps. */
+  #awakeSinceNs(): number {
+    const isAsleep =
+      Atomics.load(this.#words, Control.sleeping >> 2) !== 0 || this.#doubles[HostControl.idleNs >> 3] < 0;
+    return isAsleep ? 0 : this.#doubles[Control.nowNs >> 3];
+  }
+
+  #describe(run: number): string | undefined {
+    const { memory, header, calls } = this.#own;
+    const text = describeRun(memory, header, this.#peer, run, (method) => calls?.describe(method) ?? '');
+    return readRun(memory, header, this.#peer) === run ? text : undefined; // it has ended while it was read
+  }
+
+  #judge(which: number, forNs: number, limitMs: number, describe: () => string | undefined): void {
+    if (which === this.#said || forNs < limitMs * 1e6) return;
+    const what = describe();
+    if (what === undefined) return;
+    this.#said = which;
+    this.#warn(what, forNs);
+  }
+
+  #warn(what: string, forNs: number): void {
+    const nowNs = monotonicNs();
     if (nowNs - this.#warningsFromNs > MINUTE_NS) {
       this.#warningsFromNs = nowNs;
       this.#warnings = 0;
     }
     if (++this.#warnings > WARNINGS_MAX) return;
-    const forMs = Math.round((nowNs - startNs) / 1e6);
-    const text = `task ${JSON.stringify(name)} keeps shard ${this.#peer} for ${forMs} ms by now, and does not yield`;
+    const text = `${what} keeps shard ${this.#peer} for ${Math.round(forNs / 1e6)} ms by now, and does not yield`;
     // What a worker writes to its stderr goes through the main thread, and that is the one that does not listen.
     if (this.#peer === 0) writeSync(2, `(node:${process.pid}) Featherstar: ${text}\n`);
     else process.emitWarning(text, 'Featherstar');
@@ -87,7 +132,7 @@ export class Watcher {
     this.#stallMs = stallMs;
   }
 
-  /** That shard has begun a step, and nobody looks at it yet. */
+  /** That shard has begun a turn, and nobody looks at it yet. */
   begin(peer: number): void {
     if (this.#own.closed || this.#stallMs === 0) return;
     let watch = this.#watches.get(peer);

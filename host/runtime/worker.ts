@@ -74,9 +74,10 @@ async function begin(tokens: (number | object | undefined)[]): Promise<void> {
   });
   runtimeHere = new WorkerRuntime(shard, data.shardCount, data.host, signalLink);
   setRuntime(runtimeHere);
-  if (data.stallMs > 0) shard.stepMark.nudge = () => say({ type: 'busy' });
   watcher = new Watcher(shard, data.stallMs);
-  shard.calls?.setModule(await importModule(data.module));
+  const exports = await importModule(data.module);
+  if (data.stallMs > 0) shard.stepMark.nudge = () => say({ type: 'busy' }); // loading may take its time
+  shard.calls?.setModule(exports);
   say({ type: 'running' });
 }
 

@@ -1,16 +1,33 @@
-// Which step of a task a shard is in, for other shards to read: a task that never yields cannot say so itself.
+// What a shard is doing, for other shards to read: code that never yields cannot say so itself.
+//
+//   a step of a task       its name, and when it began     written when a step begins, and when a run of steps ends
+//   a called function      the slot of its call            one number, written when it begins; cleared once a turn
+//   a handler of HTTP      where the request's head lies   the same number
+//
+// The number also counts, so it stays the same only as long as one function or handler runs. Nothing has a name before
+// another shard finds that it hangs: describeRun() reads function and request from the memory of the shard that does.
 //
 // The shard that runs writes; anybody reads, at any time. Where it lies is drawn in layout.ts. The name is rewritten
 // only when another task comes, and then under a sequence number that is odd meanwhile: a reader that meets one looks
 // again. The start is one word of 8 bytes, written on each step, 0 between steps.
 
-import { type Header, HostControl, STEP_NAME_BYTES, STEP_OFFSET } from '../layout.js';
+import { CALL_BYTES, type Header, HostControl, MESSAGE_OFFSET, STEP_NAME_BYTES, STEP_OFFSET } from '../layout.js';
 
 const SEQUENCE = 0; // i32
 const NAME_BYTES = 4; // i32
 const START_NS = 8; // f64
 const NAME = 16;
 const READ_TRIES = 100;
+
+// A run: its count (19 bits), its kind (2), and 32 bits that say which one.
+const KIND = 2 ** 32;
+const RUN = 2 ** 34;
+const RUNS = 2 ** 19;
+const CALL = 1;
+const REQUEST = 2;
+const METHOD = MESSAGE_OFFSET >> 2; // words of a call's slot
+const PEER = 4;
+const HEAD_BYTES = 256; // of a request's head are read
 
 export interface RunningStep {
   /** The task's name, cut off after 112 bytes of UTF-8. */
@@ -25,12 +42,15 @@ export class StepMark {
   readonly #start: Float64Array;
   readonly #text: Buffer;
   readonly #watched: Int32Array;
+  readonly #run: Float64Array;
+  #runs = 0;
   /** Asks another shard to look (watch.ts); undefined: there is none. */
   nudge: (() => void) | undefined;
   #name: string | undefined;
 
   constructor(memory: WebAssembly.Memory, base: number) {
     this.#watched = new Int32Array(memory.buffer, base + HostControl.watched, 1);
+    this.#run = new Float64Array(memory.buffer, base + HostControl.running, 1);
     const at = base + STEP_OFFSET;
     this.#words = new Int32Array(memory.buffer, at, 2);
     this.#start = new Float64Array(memory.buffer, at + START_NS, 1);
@@ -44,9 +64,34 @@ export class StepMark {
       this.#rename(name);
     }
     this.#start[0] = startNs;
+    this.askForWatch();
+  }
+
+  /** The shard does something: another one looks at it from now on. */
+  askForWatch(): void {
     if (this.#watched[0] !== 0 || this.nudge === undefined) return;
     Atomics.store(this.#watched, 0, 1);
     this.nudge();
+  }
+
+  /** The function of this call slot begins. */
+  markCall(slot: number): void {
+    this.#mark(CALL, slot);
+  }
+
+  /** The handler of the request whose head lies here begins. */
+  markRequest(head: number): void {
+    this.#mark(REQUEST, head);
+  }
+
+  #mark(kind: number, which: number): void {
+    this.#runs = (this.#runs + 1) % RUNS;
+    this.#run[0] = this.#runs * RUN + kind * KIND + which;
+  }
+
+  /** No function and no handler runs. */
+  clearRun(): void {
+    this.#run[0] = 0;
   }
 
   #rename(name: string): void {
@@ -81,4 +126,28 @@ export function readStep(memory: WebAssembly.Memory, header: Header, shard: numb
       return { name, startNs };
   }
   return undefined; // steps that change this fast do not hang
+}
+
+/** The function or handler that a shard is in, as a number that no other run has; 0: in none. */
+export function readRun(memory: WebAssembly.Memory, header: Header, shard: number): number {
+  return new Float64Array(memory.buffer, header.shardsOffset + shard * header.shardBytes + HostControl.running, 1)[0];
+}
+
+/** Says what readRun() has read. Meaningful only if the shard is in it still: what it is made of may be overwritten. */
+export function describeRun(
+  memory: WebAssembly.Memory,
+  header: Header,
+  shard: number,
+  run: number,
+  nameOf: (method: number) => string,
+): string {
+  const which = run % KIND;
+  if (Math.floor(run / KIND) % (RUN / KIND) === REQUEST) {
+    const head = Buffer.from(memory.buffer, which, Math.min(HEAD_BYTES, memory.buffer.byteLength - which));
+    const [, method, path] = /^(\S+) ([^\s?]*)/.exec(head.toString('latin1')) ?? [];
+    return `the HTTP handler of ${JSON.stringify(`${method} ${path}`).slice(1, -1)}`;
+  }
+  const slot = (header.shardsOffset + shard * header.shardBytes + header.callsOffset + which * CALL_BYTES) >>> 2;
+  const words = new Uint32Array(memory.buffer);
+  return `${nameOf(words[slot + METHOD] >>> 16)}, called by shard ${words[slot + PEER]},`;
 }

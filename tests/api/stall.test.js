@@ -4,11 +4,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Runtime } from 'featherstar';
+import { Runtime, Sharded } from 'featherstar';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Program } from '../support/child.js';
-import { hosts } from '../support/hosts.js';
+import { hosts, rejection } from '../support/hosts.js';
 import { Client, get, until, within } from '../support/http.js';
 
 const module = new URL('../support/life-module.js', import.meta.url);
@@ -52,16 +52,97 @@ for (const host of hosts()) {
     });
   }
 
-  test('shard 0 spins for ever: a worker says so, though the main thread can print nothing', async () => {
-    const program = new Program([PROGRAM], { FEATHERSTAR_HOST: host });
-    await program.line(/^ready 1\n/);
-    assert.is(program.stderr, '');
-    program.say('spin');
-    await until(() => program.stderr.includes('keeps shard 0'), 'the warning');
-    assert.match(program.stderr, /^\(node:\d+\) Featherstar: task "for ever" keeps shard 0 for \d+ ms by now, and/);
-    program.kill('SIGKILL');
-    assert.is(await program.ended(), 'SIGKILL');
+  // What is stuck for ever, by what a program does, and what the others say of it while it is.
+  const stuck = {
+    'a called function': [(here) => here.shard(1).call('spin'), 'the function "spin", called by shard 0,'],
+    'a function called by a worker': [
+      (here) => here.shard(2).call('outcome', 1, 'spin'),
+      'the function "spin", called by shard 2,',
+    ],
+    'an HTTP handler': [
+      async (here) => {
+        const port = await here.shard(1).call('serveStuck');
+        const client = await Client.open(port);
+        client.write('GET /stuck/%22here%22?secret=1 HTTP/1.1\r\nHost: a\r\n\r\n');
+      },
+      'the HTTP handler of GET /stuck/%22here%22',
+    ],
+    'an HTTP handler, whose head came in pieces': [
+      async (here) => {
+        const port = await here.shard(1).call('serveStuck');
+        const client = await Client.open(port);
+        for (const piece of ['POST /in', '/pieces HTTP/1.1\r\nHo', 'st: a\r\nContent-Length: 0\r\n\r\n']) {
+          client.write(piece);
+          await new Promise((resolve) => setTimeout(resolve, 20));
+        }
+      },
+      'the HTTP handler of POST /in/pieces',
+    ],
+    ...(host === 'uring' && {
+      'code after an await': [
+        (here) => here.shard(1).call('spinLater', 5),
+        "code that goes on after an await, or a callback of Node's,",
+      ],
+    }),
+  };
+  for (const [name, [begin, said]] of Object.entries(stuck)) {
+    test(`${name} that never ends is named while it runs; the others serve; close() ends it`, async () => {
+      const { report } = await withRuntime({ shards: 3 }, async (here, warnings) => {
+        begin(here)?.catch?.(() => undefined);
+        await until(() => warnings.length !== 0, 'the warning');
+        const [text] = warnings;
+        assert.is(text.replace(/\d+ ms/, 'N ms'), `${said} keeps shard 1 for N ms by now, and does not yield`);
+        assert.is(await here.shard(2).call('echo', 5), 5);
+        assert.is(warnings.length, 1);
+      });
+      assert.is(report.shards[1].how, 'terminated');
+    });
+  }
+
+  test('a method of a service is named as one', async () => {
+    const here = await within(Runtime.start({ host, module, shards: 2 }), 'start');
+    const said = new Promise((resolve) => process.once('warning', ({ message }) => resolve(message)));
+    Sharded.start('Spinner').then((all) => all.invokeOn(1, 'spin').catch(() => undefined));
+    assert.match(
+      await within(said, 'the warning'),
+      /^a function for a sharded service, called by shard 0, keeps shard 1/,
+    );
+    const error = await rejection(within(here.close({ timeoutMs: 50 }), 'close'));
+    assert.is(error.code, 'FEATHERSTAR_SERVICE', 'it cannot stop there');
   });
+
+  test('functions and handlers that end are not named, however many and however close', async () => {
+    const seen = await withRuntime({ shards: 2, stallMs: 1000 }, async (here) => {
+      const port = await here.shard(1).call('serveHttp');
+      const client = await Client.open(port);
+      for (const end = performance.now() + 2500; performance.now() < end; ) {
+        await Promise.all(Array.from({ length: 20 }, () => here.shard(1).call('echo', 1)));
+        assert.is((await client.ask(get())).text, 'shard 1');
+      }
+      client.destroy();
+      await new Promise((resolve) => setTimeout(resolve, 2500)); // nor when nothing comes after them
+    });
+    assert.equal([...seen], []);
+  });
+
+  for (const [word, what] of [
+    ['task', 'task "for ever"'],
+    ['call', 'the function "spin", called by shard 1,'],
+  ]) {
+    test(`shard 0 spins in a ${word} for ever: a worker says so, though the main thread can print nothing`, async () => {
+      const program = new Program([PROGRAM], { FEATHERSTAR_HOST: host });
+      await program.line(/^ready 1\n/);
+      assert.is(program.stderr, '');
+      program.say(word);
+      await until(() => program.stderr.includes('keeps shard 0'), 'the warning');
+      assert.match(
+        program.stderr,
+        new RegExp(`^\\(node:\\d+\\) Featherstar: ${what} keeps shard 0 for \\d+ ms by now, and`),
+      );
+      program.kill('SIGKILL');
+      assert.is(await program.ended(), 'SIGKILL');
+    });
+  }
 
   test('tasks that yield in time are not named, however long they take; nor is anybody with stallMs 0', async () => {
     const polite = await withRuntime({ shards: 2, stallMs: 1000 }, async (here) => {

@@ -13,6 +13,15 @@ export const spin = () => {
   for (;;);
 };
 
+export const spinLater = (ms) => sleep(ms).then(spin);
+export class Spinner {
+  spin() {
+    spin();
+  }
+}
+/** A server whose handlers never end. Answers its port. */
+export const serveStuck = async () => (await serve({ hostname: '127.0.0.1', reusePort: false, fetch: spin })).port;
+
 /** A task that never yields. */
 export function spinInTask(name) {
   spawn(spin, { name });

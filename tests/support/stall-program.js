@@ -1,19 +1,15 @@
 // A program whose shard 0 is busy for a while, for tests/api/stall.test.js: then only another thread can say so.
 import { isMainThread } from 'node:worker_threads';
 import { Runtime, spawn } from 'featherstar';
-import { echo } from './life-module.js';
+import { echo, outcome, spin } from './life-module.js';
 
-export { echo };
+export { echo, outcome, spin };
 
 async function main() {
   const here = await Runtime.start({ shards: 2, module: import.meta.url });
-  process.stdin.once('data', () => {
-    spawn(
-      () => {
-        for (;;);
-      },
-      { name: 'for ever' },
-    );
+  process.stdin.once('data', (word) => {
+    if (word.toString().trim() === 'task') spawn(spin, { name: 'for ever' });
+    else here.shard(1).call('outcome', 0, 'spin');
   });
   console.log(`ready ${await here.shard(1).call('echo', 1)}`);
 }
