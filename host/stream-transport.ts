@@ -58,7 +58,9 @@ export interface TransportUser {
 
 export class StreamTransport implements Owner {
   readonly out: SendQueue;
-  /** The peer has sent its last byte. */
+  /** The peer has ended its side. Bytes from before may be still to come. */
+  peerLeft = false;
+  /** The peer has sent its last byte, and it has come. */
   peerEnded = false;
 
   private readonly shard: Shard;
@@ -141,6 +143,7 @@ export class StreamTransport implements Owner {
 
   private onPeerEnd(): void {
     this.peerEnded = true;
+    this.peerLeft = true;
     if (this.state === OPEN) this.user.onPeerEnd();
     else if (this.state === LINGERING) this.destroy();
   }
@@ -165,6 +168,7 @@ export class StreamTransport implements Owner {
     if (this.state === CLOSED) this.leaveIfDone();
     else if (result < 0 || (result & (POLLERR | POLLHUP)) !== 0) this.destroy();
     else {
+      this.peerLeft = true; // of the three ends, this one is left
       if (this.state === OPEN) this.user.onPeerLeft();
       this.watch(); // the kernel ends a poll if its completions overflow
     }

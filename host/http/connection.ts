@@ -104,14 +104,20 @@ export class HttpConnection implements TransportUser, Exchange {
   }
 
   onPeerLeft(): void {
-    if (this.phase !== HANDLING || !this.bodyDone || this.gone !== undefined) return;
-    this.gone = goneError();
-    if (this.stream !== undefined) this.destroy();
-    else {
-      this.aborter?.abort();
-      this.awaitHandler();
-      this.server.departed(this);
+    if (this.phase === HANDLING && this.bodyDone) this.depart();
+  }
+
+  /** A request is in, and its client has left. */
+  private depart(): void {
+    if (this.stream !== undefined) {
+      this.destroy();
+      return;
     }
+    this.transport.setDeadline(this.server.limits.halfCloseTimeoutNs);
+    if (this.gone !== undefined) return;
+    this.gone = goneError();
+    this.aborter?.abort();
+    this.server.departed(this);
   }
 
   onPeerEnd(): void {
@@ -176,8 +182,8 @@ export class HttpConnection implements TransportUser, Exchange {
     if ((words[word + FLAGS] & DONE) !== 0) {
       this.bodyDone = true;
       this.body?.end();
-      this.awaitHandler();
       if (this.answered) this.nextRequest();
+      else this.awaitHandler();
     }
     return taken;
   }
@@ -267,7 +273,7 @@ export class HttpConnection implements TransportUser, Exchange {
 
   /** The request is in. Its handler may take its time, but not for a client that has left. */
   private awaitHandler(): void {
-    if (this.gone !== undefined) this.transport.setDeadline(this.server.limits.halfCloseTimeoutNs);
+    if (this.transport.peerLeft) this.depart();
     else if (this.stream !== undefined && this.server.draining) this.transport.setDeadline(QUIET_NS);
     else this.transport.clearDeadline();
   }

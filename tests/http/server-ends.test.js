@@ -2,6 +2,7 @@
 // How connections end: clients that leave, in the normal way (FIN) or not (RST), at each state of a connection; and
 // servers that close while streams are open.
 
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { Response as FeatherResponse, serve } from 'featherstar/http';
@@ -17,7 +18,9 @@ const AT_ONCE = 250;
 const LEAVES = ['end', 'destroy', 'reset'];
 
 const never = () => new Promise(() => {});
-const aborted = (signal) => new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+const aborted = async (signal) => {
+  if (!signal.aborted) await once(signal, 'abort');
+};
 
 /** A stream that says one thing and then nothing, for ever. */
 function quiet(onCancel, type = 'text/event-stream') {
@@ -202,6 +205,32 @@ for (const host of hosts()) {
       });
     },
   );
+
+  rig.check('FIN behind a body that waits for its reader, and behind a request that waits for its turn', async () => {
+    let told = 0;
+    const fetch = async (request) => {
+      if (request.path === '/large') return new FeatherResponse(pattern(8 * MEBIBYTE));
+      await later(50);
+      await request.text();
+      await aborted(request.signal);
+      told++;
+      return never();
+    };
+    await withServer({ fetch, limits: { halfCloseTimeoutMs: 100 } }, async (server) => {
+      const asked = [post('/', pattern(10_000)), post('/', pattern(300_000)), get('/large') + get()];
+      for (const bytes of asked) {
+        const client = await Client.open(server.port, { paused: true });
+        client.write(bytes);
+        client.end();
+        await later(100); // the large answer waits for its reader
+        client.resume();
+        await client.rest();
+        client.destroy();
+      }
+      await until(() => told === asked.length, 'the handlers are told');
+      await gone(server);
+    });
+  });
 
   if (host === 'uring') {
     rig.check('FIN behind more than is received is seen', async () => {

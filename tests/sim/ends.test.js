@@ -10,6 +10,7 @@ import * as assert from 'uvu/assert';
 const SEEDS = 30;
 const PORT = 80;
 const NOTICED_MS = 100;
+const WAIT_MS = 60_000;
 const HOUR_MS = 3_600_000;
 const MEBIBYTE = 1024 * 1024;
 const PATIENT = {
@@ -26,20 +27,25 @@ const get = (path) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`;
 /** Runs `program` with a server whose handler notes what it is told, and says that nothing is left. */
 async function each(limits, program) {
   for (let seed = 1; seed <= SEEDS; seed++) {
-    const faults = seed % 2 === 0 ? { partial: 0.2, noBuffers: 0.1 } : {};
+    const faults = seed % 2 === 0 ? { partial: 0.2, noBuffers: 0.1 } : { freeze: 0.05 };
     const { left } = await simulate({ seed, faults }, async (world) => {
       const told = { aborted: [], cancelled: [], failed: [], begun: 0 };
       const fetch = async (request) => {
         told.begun++;
-        request.signal.addEventListener('abort', () => told.aborted.push(performance.now()));
-        const { path } = request;
+        const { path, signal } = request;
+        const onAbort = () => told.aborted.push(performance.now());
+        if (signal.aborted) onAbort();
+        else signal.addEventListener('abort', onAbort);
         if (path === '/quiet') {
           const cancel = () => told.cancelled.push(performance.now());
           return new Response(new ReadableStream({ start: (to) => to.enqueue(Buffer.from('hello')), cancel }));
         }
         if (path === '/never' || path === '/unread') return never();
         if (path === '/early') return new Response('early', { status: 413 });
+        if (path === '/large') return new Response('x'.repeat(1_000_000));
         if (path === '/slow') await sleep(50);
+        if (path === '/late') await sleep(200).then(() => request.text());
+        if (path === '/late') return never();
         try {
           return new Response(`${path}${(await request.text()).length}`);
         } catch (error) {
@@ -58,7 +64,8 @@ async function each(limits, program) {
 }
 
 const until = async (condition) => {
-  while (!condition()) await sleep(1);
+  const deadline = performance.now() + WAIT_MS;
+  for (; !condition(); await sleep(1)) if (performance.now() > deadline) throw new Error(`not within ${WAIT_MS} ms`);
 };
 
 /** Reads until the end, or a reset. */
@@ -118,6 +125,28 @@ test('a reset behind FIN, and one while nothing is received, is noticed', async 
       await sleep(NOTICED_MS);
       assert.is(server.stats.connections, 0);
       assert.is(told.aborted.length, 1);
+    });
+  }
+});
+
+test('FIN behind a body that waits for its reader, and behind requests that wait for their turn', async () => {
+  const body = `${head('/late', 300_000)}${'x'.repeat(300_000)}`;
+  for (const bytes of [body, `${get('/slow').repeat(3)}${get('/never')}`, get('/large') + get('/never')]) {
+    await each({ halfCloseTimeoutMs: 1000 }, async (world, server, told) => {
+      const client = await world.connect({ port: PORT });
+      client.write(bytes).then(
+        () => client.end(),
+        () => {},
+      );
+      await until(() => told.begun > 0);
+      await sleep(200); // FIN has come, and the large answer waits for its reader
+      const from = performance.now();
+      await drain(client);
+      await until(() => server.stats.connections === 0);
+      const took = performance.now() - from;
+      assert.ok(took < 1500, `${took} ms`);
+      assert.ok(told.aborted.length > 0);
+      client.close();
     });
   }
 });
