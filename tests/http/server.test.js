@@ -264,10 +264,10 @@ for (const host of hosts()) {
 
   rig.check('two servers on one shard: the heads of one are not those of the other', async () => {
     const other = await serve({ fetch: () => new FeatherResponse('b', { status: 202 }), hostname: '127.0.0.1' });
-    rig.handler = () => new FeatherResponse('a', { status: 201 });
+    rig.handler = (request) => new FeatherResponse('a', { status: Number(request.path.slice(1)) });
     const [client, second] = [await Client.open(rig.server.port), await Client.open(other.port)];
     for (let i = 0; i < 3; i++) {
-      assert.is((await client.ask(get())).status, 201);
+      for (const status of [200, 201]) assert.is((await client.ask(get(`/${status}`))).status, status);
       assert.is((await second.ask(get())).status, 202);
     }
     client.destroy();
