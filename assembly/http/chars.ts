@@ -27,12 +27,17 @@ const PLAIN_HOST_ROWS: v128 = i64x2(0xc8c8c8c8c8c8c888, 0x6044444040c0c8c8);
 // and in a path and a query: letters, digits and -._~!$&()*+,;=:@%/?[]|
 const PLAIN_TARGET_ROWS: v128 = i64x2(0xf8fcfcfcf8f8fcb8, 0x7cd47cd47cfcfcfc);
 
-function outside(bytes: v128, rows: v128): u32 {
+/** All bits of a byte are set if it does not belong to the class. */
+function outsiders(bytes: v128, rows: v128): v128 {
   const half = i8x16.splat(0x0f);
   const low = v128.and(bytes, half);
   const high = v128.and(i16x8.shr_u(bytes, 4), half);
   const member = v128.and(i8x16.swizzle(rows, low), i8x16.swizzle(BIT, high));
-  return i8x16.bitmask(i8x16.eq(member, i8x16.splat(0)));
+  return i8x16.eq(member, i8x16.splat(0));
+}
+
+function outside(bytes: v128, rows: v128): u32 {
+  return i8x16.bitmask(outsiders(bytes, rows));
 }
 
 /** Bytes that end a token: a method or a field name. */
@@ -48,21 +53,26 @@ export function regNameStops(at: usize): u32 {
 /** Bytes that end what is plain in the name of a host: a hyphen that another follows does, for xn-- may be there. */
 export function plainHostStops(at: usize): u32 {
   const hyphen = i8x16.splat(0x2d);
-  const pairs = v128.and(i8x16.eq(v128.load(at), hyphen), i8x16.eq(v128.load(at + 1), hyphen));
-  return outside(v128.load(at), PLAIN_HOST_ROWS) | i8x16.bitmask(pairs);
+  const bytes = v128.load(at);
+  const pairs = v128.and(i8x16.eq(bytes, hyphen), i8x16.eq(v128.load(at + 1), hyphen));
+  return i8x16.bitmask(v128.or(outsiders(bytes, PLAIN_HOST_ROWS), pairs));
 }
 
 export function dots(at: usize): u32 {
   return i8x16.bitmask(i8x16.eq(v128.load(at), i8x16.splat(0x2e)));
 }
 
-/** Bytes of a target that the URL standard may write otherwise: also a segment's first that may be part of /../ */
-export function oddTargetBytes(at: usize): u32 {
+export function digits(at: usize): u32 {
+  return i8x16.bitmask(i8x16.lt_u(i8x16.sub(v128.load(at), i8x16.splat(0x30)), i8x16.splat(10)));
+}
+
+/** Bytes that end what is plain in a target: a slash does if a dot follows, or a %, for %2e is a dot in segments. */
+export function plainTargetStops(at: usize): u32 {
   const bytes = v128.load(at);
   const next = v128.load(at + 1);
-  const dot = v128.or(i8x16.eq(next, i8x16.splat(0x2e)), i8x16.eq(next, i8x16.splat(0x25))); // %2e is one, too
+  const dot = v128.or(i8x16.eq(next, i8x16.splat(0x2e)), i8x16.eq(next, i8x16.splat(0x25)));
   const slash = i8x16.eq(bytes, i8x16.splat(0x2f));
-  return outside(bytes, PLAIN_TARGET_ROWS) | i8x16.bitmask(v128.and(slash, dot));
+  return i8x16.bitmask(v128.or(outsiders(bytes, PLAIN_TARGET_ROWS), v128.and(slash, dot)));
 }
 
 /** Bytes that may not be in a field value: all controls but HTAB. */

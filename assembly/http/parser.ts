@@ -21,7 +21,7 @@ import {
   CRLF,
   isDigit,
   LF,
-  oddTargetBytes,
+  plainTargetStops,
   queryMarks,
   SP,
   targetStops,
@@ -98,14 +98,15 @@ function requestLine(c: Connection, ptr: usize, end: usize): i32 {
   const target = methodEnd + 1;
   let stop = target;
   let query = usize.MAX_VALUE;
-  let odd: u32 = 0;
+  let isPlain = true;
   while (stop < end) {
-    const stops = targetStops(stop);
+    const stops = isPlain ? plainTargetStops(stop) : targetStops(stop);
     const marks = queryMarks(stop);
     if (marks != 0 && query == usize.MAX_VALUE) query = stop + ctz(marks);
-    odd |= oddTargetBytes(stop) & (stops - 1) & ~stops; // those in front of the first stop
     stop += stops == 0 ? 16 : ctz(stops);
-    if (stops != 0) break;
+    if (stops == 0) continue;
+    if (!isPlain || load<u8>(stop) == SP) break;
+    isPlain = false; // on from here, with all that may be in a target
   }
   stop = min(stop, end);
   if (stop - target > targetBytesMax) return TARGET_TOO_LONG;
@@ -114,7 +115,7 @@ function requestLine(c: Connection, ptr: usize, end: usize): i32 {
 
   const status = versionFlags(stop + 1, end);
   if (status <= 0) return status;
-  c.flags = status | oddTarget(target, odd);
+  c.flags = status | oddTarget(target, isPlain);
   c.methodId = methodId;
   c.methodStart = <u32>(at - ptr);
   c.methodEnd = <u32>(methodEnd - ptr);
@@ -128,9 +129,9 @@ function requestLine(c: Connection, ptr: usize, end: usize): i32 {
 }
 
 /** What a URL parser has to look at before this target can be a URL. */
-function oddTarget(at: usize, odd: u32): u32 {
+function oddTarget(at: usize, isPlain: bool): u32 {
   const first = load<u8>(at);
-  if (first == 0x2f) return odd == 0 ? 0 : Flag.ODD_TARGET;
+  if (first == 0x2f) return isPlain ? 0 : Flag.ODD_TARGET;
   return first == 0x2a ? Flag.ODD_TARGET : Flag.ODD_TARGET | Flag.ODD_HOST; // absolute-form has a host of its own
 }
 

@@ -14,12 +14,12 @@
 //
 // Next: fields.ts.
 
-import { COLON, dots, isDigit, lower4, plainHostStops, regNameStops } from './chars';
+import { COLON, digits, dots, isDigit, lower4, plainHostStops, regNameStops } from './chars';
 import { Method } from './connection';
 
-const DOT: u32 = 0x2e;
 const PORT_MAX: u32 = 65535;
 const DEFAULT_PORT: i32 = 80;
+const QUAD_BYTES_MAX: u32 = 15;
 const PORT_DIGITS_MAX: usize = 5;
 const ADDRESS_BYTES_MAX: usize = 45; // the longest text of an IPv6 address
 
@@ -70,17 +70,34 @@ export function isAuthority(start: usize, end: usize, needPort: bool): bool {
   return needPort ? number > 0 : number >= 0;
 }
 
+/** Whether digits are a number up to 255 without a zero in front. */
+function isOctet(at: usize, bytes: u32): bool {
+  if (bytes - 1 > 2) return false; // none, or too many
+  const first: u32 = load<u8>(at);
+  if (bytes == 1) return true;
+  if (bytes == 2) return first != 0x30;
+  const digits = (first << 16) | ((<u32>load<u8>(at + 1)) << 8) | load<u8>(at + 2);
+  return first != 0x30 && digits <= 0x323535;
+}
+
 /** Whether [start, end) is four numbers up to 255 with dots between them and no zeros in front. */
 function isQuad(start: usize, end: usize): bool {
-  let at = start;
-  for (let i = 0; i < 4; i++) {
-    if (i != 0 && (at == end || load<u8>(at++) != DOT)) return false;
-    const first = at;
-    let value: u32 = 0;
-    while (at < end && at - first < 3 && isDigit(load<u8>(at))) value = value * 10 + (load<u8>(at++) - 0x30);
-    if (at == first || value > 255 || (at - first > 1 && load<u8>(first) == 0x30)) return false;
-  }
-  return at == end;
+  const bytes = <u32>(end - start);
+  if (bytes > QUAD_BYTES_MAX) return false;
+  const inside: u32 = (1 << bytes) - 1;
+  const first = dots(start) & inside;
+  if (((digits(start) | first) & inside) != inside || popcnt(first) != 3) return false;
+  const second = first & (first - 1);
+  const third = second & (second - 1);
+  const at = ctz(first);
+  const next = ctz(second);
+  const last = ctz(third);
+  return (
+    isOctet(start, at) &&
+    isOctet(start + at + 1, next - at - 1) &&
+    isOctet(start + next + 1, last - next - 1) &&
+    isOctet(start + last + 1, bytes - last - 1)
+  );
 }
 
 /** Whether [start, end) is a host with an optional port exactly as the URL standard writes it, and not an odd one. */
