@@ -20,6 +20,8 @@ export interface Owner {
   onEvent(tag: number, result: number, extra: number): void;
   /** The runtime closes and has waited long enough: closes what this owns. Its last events still come. */
   onShutdown?(): void;
+  /** What it waits for, if that cannot be taken back from the kernel. */
+  waitsFor?(): string;
 }
 
 export interface ShardOptions {
@@ -195,6 +197,11 @@ export class Shard {
   /** Everybody closes what he has. */
   shutDownOwners(): void {
     for (const owner of [...this.#owners]) owner?.onShutdown?.();
+  }
+
+  /** What was begun, cannot be cancelled, and has not ended. */
+  waitsFor(): string[] {
+    return this.#owners.flatMap((owner) => owner?.waitsFor?.() ?? []);
   }
 
   // --- operations ----------------------------------------------------------------------------------------------------

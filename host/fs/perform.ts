@@ -219,6 +219,10 @@ class Operation<T> implements Owner, AbortListener {
     this.#give(signal.reason);
   }
 
+  waitsFor(): string {
+    return `${this.#job.syscall} ${this.#job.what}`;
+  }
+
   onShutdown(): void {
     this.#end?.(); // its event may not come any more
     this.#give(new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime closes'));

@@ -32,7 +32,7 @@ interface NativeRing {
   stop(): void;
   ref(): void;
   unref(): void;
-  close(): void;
+  close(): boolean;
   listen(
     address: string,
     port: number,

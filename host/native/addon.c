@@ -4,7 +4,6 @@
 // Enter, which takes and returns nothing. Errors of the kernel are negative numbers, as in C; misuse throws.
 //
 // A ring's memory lives until its JavaScript object is collected and libuv has let go of its handles.
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #ifdef FEATHERSTAR_TEST
@@ -12,6 +11,9 @@
 #endif
 #include "listen.h"
 #include "loop.h"
+#include "napi.h"
+
+#define CANCEL_NS 50e6 /* for what was cancelled to end */
 
 struct binding {
 	struct ring ring;
@@ -19,50 +21,9 @@ struct binding {
 	napi_env env;
 	napi_ref memory[REGIONS]; // the kernel writes there until the ring is closed
 	napi_async_cleanup_hook_handle cleanup;
-	bool open, collected, handles_gone, ending;
+	bool running; // something that could not be cancelled when it was closed, and has not ended yet
+	bool open, watched, collected, handles_gone, ending;
 };
-
-static napi_value number(napi_env env, double value)
-{
-	napi_value result;
-
-	napi_create_double(env, value, &result);
-	return result;
-}
-
-static double number_arg(napi_env env, napi_value value)
-{
-	double result = 0;
-
-	napi_get_value_double(env, value, &result);
-	return result;
-}
-
-// False, with an exception pending, if it is no number. What does not fit an int becomes -1.
-static bool int_arg(napi_env env, napi_value value, int *result)
-{
-	double number = 0;
-
-	if (napi_get_value_double(env, value, &number) != napi_ok) {
-		napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "not a number");
-		return false;
-	}
-	*result = number >= -1 && number <= INT32_MAX ? (int)number : -1;
-	return true;
-}
-
-static void set(napi_env env, napi_value object, const char *name, napi_value value)
-{
-	napi_set_named_property(env, object, name, value);
-}
-
-static napi_value string(napi_env env, const char *text)
-{
-	napi_value result;
-
-	napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &result);
-	return result;
-}
 
 // What setting up a ring fails with. Others, which nobody has seen here yet, are their number.
 static const char *error_name(int error)
@@ -126,14 +87,48 @@ static void on_handles_gone(struct loop *loop)
 	free_if_done(binding);
 }
 
+static void finish(struct binding *binding)
+{
+	binding->running = false;
+	ring_close(&binding->ring);
+	loop_close(&binding->loop, on_handles_gone);
+}
+
+static void on_look(struct loop *loop)
+{
+	struct binding *binding = (struct binding *)((char *)loop - offsetof(struct binding, loop));
+
+	if (!ring_cancel(&binding->ring, 0))
+		finish(binding);
+}
+
+// What cannot be cancelled is waited for, without blocking: until it has ended the ring stays, and the memory.
 static void shut(struct binding *binding)
 {
 	if (!binding->open)
 		return;
 	binding->open = false;
 	loop_stop(&binding->loop);
-	ring_close(&binding->ring);
-	loop_close(&binding->loop, on_handles_gone);
+	binding->running = ring_cancel(&binding->ring, CANCEL_NS);
+	if (!binding->running) {
+		finish(binding);
+		return;
+	}
+	ring_drop_files(&binding->ring);
+	binding->watched = loop_watch(&binding->loop, on_look);
+}
+
+// The environment ends, and what it gives back is not to be written any more. Where libuv can look again and again, it
+// does: the thread that waits for the end of this one is not held up.
+static void wait_for_end(struct binding *binding)
+{
+	if (binding->watched) {
+		loop_wait_for(&binding->loop);
+		return;
+	}
+	while (ring_cancel(&binding->ring, 1e9))
+		;
+	finish(binding);
 }
 
 // The environment ends, in order or by terminate(): in this ring's own thread.
@@ -145,6 +140,8 @@ static void on_cleanup(napi_async_cleanup_hook_handle handle, void *data)
 		shut(binding);
 	else if (binding->handles_gone)
 		napi_remove_async_cleanup_hook(handle);
+	if (binding->running)
+		wait_for_end(binding);
 }
 
 // The same where there is no libuv, and so nothing that takes its time.
@@ -154,6 +151,8 @@ static void on_end(void *data)
 
 	binding->ending = true;
 	shut(binding);
+	if (binding->running)
+		wait_for_end(binding);
 }
 
 static void on_collected(napi_env env, void *data, void *hint)
@@ -263,6 +262,7 @@ static napi_value Unref(napi_env env, napi_callback_info info)
 	return NULL;
 }
 
+// close() -> whether something runs on that cannot be cancelled; the ring and its memory live as long.
 static napi_value Close(napi_env env, napi_callback_info info)
 {
 	struct binding *binding;
@@ -271,9 +271,11 @@ static napi_value Close(napi_env env, napi_callback_info info)
 
 	napi_get_cb_info(env, info, &argc, NULL, &self, NULL);
 	binding = unwrap(env, self);
-	if (binding)
-		shut(binding);
-	return NULL;
+	if (!binding)
+		return NULL;
+	shut(binding);
+	napi_get_boolean(env, binding->running, &self);
+	return self;
 }
 
 static napi_value SetPeer(napi_env env, napi_callback_info info)
@@ -390,60 +392,6 @@ static napi_value MonotonicNs(napi_env env, napi_callback_info info)
 	return number(env, monotonic_ns());
 }
 
-static bool add_cpu(cpu_set_t *cpus, double cpu)
-{
-	if (!(cpu >= 0 && cpu < CPU_SETSIZE))
-		return false;
-	CPU_SET((int)cpu, cpus);
-	return true;
-}
-
-// pin(cpu) or pin([cpu, ...]): this thread runs there and nowhere else. 0 or -errno.
-static napi_value Pin(napi_env env, napi_callback_info info)
-{
-	size_t argc = 1;
-	napi_value argv[1], element;
-	cpu_set_t cpus;
-	bool is_list = false, valid;
-	uint32_t count = 0;
-
-	napi_get_cb_info(env, info, &argc, argv, NULL, NULL);
-	CPU_ZERO(&cpus);
-	if (argc)
-		napi_is_array(env, argv[0], &is_list);
-	if (is_list) {
-		napi_get_array_length(env, argv[0], &count);
-		valid = count > 0;
-		for (uint32_t i = 0; i < count && valid; i++) {
-			napi_get_element(env, argv[0], i, &element);
-			valid = add_cpu(&cpus, number_arg(env, element));
-		}
-	} else {
-		valid = argc && add_cpu(&cpus, number_arg(env, argv[0]));
-	}
-	if (!valid)
-		return number(env, -EINVAL);
-	return number(env, sched_setaffinity(0, sizeof(cpus), &cpus) ? -errno : 0);
-}
-
-// affinity(): the processors that this thread may run on.
-static napi_value Affinity(napi_env env, napi_callback_info info)
-{
-	cpu_set_t cpus;
-	napi_value list;
-	uint32_t count = 0;
-
-	(void)info;
-	napi_create_array(env, &list);
-	if (sched_getaffinity(0, sizeof(cpus), &cpus))
-		return list;
-	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-		if (CPU_ISSET(cpu, &cpus))
-			napi_set_element(env, list, count++, number(env, cpu));
-	}
-	return list;
-}
-
 static bool option(napi_env env, napi_value object, const char *name, double max, uint32_t *value)
 {
 	napi_value property;
@@ -497,15 +445,6 @@ static bool read_options(napi_env env, napi_value object, struct ring_options *o
 		return true;
 	napi_throw_range_error(env, "ERR_OUT_OF_RANGE", "a window is outside the memory or not aligned");
 	return false;
-}
-
-static napi_value add(napi_env env, napi_value object, const char *name, napi_callback callback, void *data)
-{
-	napi_value function;
-
-	napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, data, &function);
-	set(env, object, name, function);
-	return function;
 }
 
 static napi_value describe(napi_env env, struct binding *binding)
@@ -591,8 +530,7 @@ NAPI_MODULE_INIT()
 	add(env, exports, "probe", Probe, NULL);
 	add(env, exports, "open", Open, NULL);
 	add(env, exports, "monotonicNs", MonotonicNs, NULL);
-	add(env, exports, "pin", Pin, NULL);
-	add(env, exports, "affinity", Affinity, NULL);
+	cpus_export(env, exports);
 #ifdef FEATHERSTAR_TEST
 	fuzz_export(env, exports);
 #endif

@@ -21,6 +21,7 @@ const [replaced, replacement] = (optionValue('--replace') ?? '').split('=');
 const names = [
   'addon.c',
   'address.c',
+  'cpus.c',
   'directory.c',
   'gate.c',
   'listen.c',

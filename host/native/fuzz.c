@@ -383,6 +383,8 @@ static bool set_up(struct fuzz *fuzz)
 // The ring is closed; nothing of it may write any more.
 static void tear_down(struct fuzz *fuzz)
 {
+	while (ring_cancel(&fuzz->ring, 1e9))
+		;
 	ring_close(&fuzz->ring);
 	memset(fuzz->arena, 0x11, ARENA_BYTES);
 	memset(fuzz->blocks, 0x11, BLOCKS_BYTES);

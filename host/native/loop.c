@@ -25,12 +25,16 @@ static struct {
 	int (*idle_init)(void *loop, void *handle);
 	int (*idle_start)(void *handle, void *callback);
 	int (*idle_stop)(void *handle);
+	int (*timer_init)(void *loop, void *handle);
+	int (*timer_start)(void *handle, void *callback, uint64_t timeout_ms, uint64_t repeat_ms);
 	void (*close)(void *handle, void *callback);
 	void (*ref)(void *handle);
 	void (*unref)(void *handle);
 } uv;
 
-enum { UV_IDLE = 6, UV_PREPARE = 9 }; /* uv_handle_type; fixed by libuv's ABI since 1.0 */
+#define LOOK_MS 50 /* between two looks whether what could not be cancelled has ended */
+
+enum { UV_IDLE = 6, UV_PREPARE = 9, UV_TIMER = 13 }; /* uv_handle_type; fixed by libuv's ABI since 1.0 */
 
 static bool find(void *slot, const char *name)
 {
@@ -43,6 +47,7 @@ bool loop_has_libuv(void)
 	       find(&uv.backend_timeout, "uv_backend_timeout") && find(&uv.update_time, "uv_update_time") &&
 	       find(&uv.prepare_init, "uv_prepare_init") && find(&uv.prepare_start, "uv_prepare_start") &&
 	       find(&uv.prepare_stop, "uv_prepare_stop") && find(&uv.idle_init, "uv_idle_init") &&
+	       find(&uv.timer_init, "uv_timer_init") && find(&uv.timer_start, "uv_timer_start") &&
 	       find(&uv.idle_start, "uv_idle_start") && find(&uv.idle_stop, "uv_idle_stop") &&
 	       find(&uv.close, "uv_close") && find(&uv.ref, "uv_ref") && find(&uv.unref, "uv_unref");
 }
@@ -415,6 +420,35 @@ static void on_handle_closed(struct uv_handle *handle)
 	loop->on_closed(loop);
 }
 
+static void on_timer(struct uv_handle *handle)
+{
+	struct loop *loop = handle->data;
+
+	loop->on_look(loop);
+}
+
+bool loop_watch(struct loop *loop, void (*on_look)(struct loop *loop))
+{
+	if (!loop->open_handles)
+		return false;
+	loop->timer = calloc(1, uv.handle_size(UV_TIMER));
+	if (!loop->timer)
+		return false;
+	uv.timer_init(loop->uv, loop->timer);
+	uv.timer_start(loop->timer, (void *)on_timer, LOOK_MS, LOOK_MS);
+	uv.unref(loop->timer);
+	loop->timer->data = loop;
+	loop->open_handles++;
+	loop->on_look = on_look;
+	return true;
+}
+
+void loop_wait_for(struct loop *loop)
+{
+	if (loop->timer)
+		uv.ref(loop->timer);
+}
+
 void loop_close(struct loop *loop, void (*on_closed)(struct loop *loop))
 {
 	loop->on_closed = on_closed;
@@ -425,4 +459,6 @@ void loop_close(struct loop *loop, void (*on_closed)(struct loop *loop))
 	loop_stop(loop);
 	uv.close(loop->prepare, (void *)on_handle_closed);
 	uv.close(loop->idle, (void *)on_handle_closed);
+	if (loop->timer)
+		uv.close(loop->timer, (void *)on_handle_closed);
 }

@@ -16,8 +16,10 @@ struct loop {
 	napi_async_context context;
 	void *uv;
 	struct uv_handle *prepare, *idle;
+	struct uv_handle *timer; /* loop_watch() */
 	bool running, poll_armed;
 	double gap_ns, span_ns, batch, waited_ns; /* see should_poll() */
+	void (*on_look)(struct loop *loop);
 	void (*on_closed)(struct loop *loop);
 	int open_handles;
 };
@@ -28,6 +30,10 @@ bool loop_has_libuv(void);
 int loop_start(struct loop *loop, napi_env env, struct ring *ring, napi_value turn);
 void loop_stop(struct loop *loop);
 void loop_ref(struct loop *loop, bool on);
+/* Calls on_look again and again until loop_close(), and keeps no program alive. False: the loop was never started. */
+bool loop_watch(struct loop *loop, void (*on_look)(struct loop *loop));
+/* From now on it keeps the loop alive. */
+void loop_wait_for(struct loop *loop);
 /* Closes the handles; calls on_closed when libuv has let go of them. */
 void loop_close(struct loop *loop, void (*on_closed)(struct loop *loop));
 /* One enter of a host that has its own loop: waits at most timeout_ns if there is nothing to do. */

@@ -255,28 +255,77 @@ int ring_probe(void)
 	return result;
 }
 
-// Order: what runs is cancelled and has ended, then files (sockets close here: our mappings would keep the ring, and
-// with it them, alive), then buffers, then the ring itself.
+static int sync_cancel(struct ring *ring, unsigned flags, uint8_t opcode)
+{
+	struct io_uring_sync_cancel_reg cancel = { .fd = -1, .flags = flags };
+	int result;
+
+	cancel.pad[0] = opcode; // a field of its own since 6.6; and it waits for nothing: its timeout is 0
+	result = sys_register(ring->fd, REGISTER_SYNC_CANCEL_OP, &cancel, 1);
+	ring_enter(ring, 0, 0); // late completions run here, in this thread, and are thrown away
+	store_release(ring->cq_head, load_acquire(ring->cq_tail));
+	return result;
+}
+
+// Whether an operation of this kind runs on although it was cancelled. Only a search by opcode tells: of one that is
+// running it says so, and does not count it among those that it has cancelled. Before 6.6 there is none (-EINVAL).
+static bool runs_on(struct ring *ring, uint8_t opcode)
+{
+	int result;
+
+	do
+		result = sync_cancel(ring, CANCEL_BY_OPCODE, opcode);
+	while (result == 0); // one was found, and is cancelled: there may be more
+	return result == -ETIME || result == -EINTR;
+}
+
+// Cancels all that runs, and waits at most timeout_ns for it to end. True: something runs on. A thread of the kernel's
+// is in it and cannot be interrupted, because a disk does not answer. It has an address of Wasm's, so the memory has to
+// stay. So has this thread: its end would wait for that, and with it everybody who waits for this thread.
+bool ring_cancel(struct ring *ring, double timeout_ns)
+{
+	double end = monotonic_ns() + timeout_ns;
+	size_t i = 0;
+
+	if (ring->fd < 0 || !ring->sqe_map || ring->sqe_map == MAP_FAILED)
+		return false;
+	store_release(ring->sq_tail, load_acquire(ring->sq_head)); // what no enter has taken is not begun now
+	ring_enter(ring, 0, 0);
+	sync_cancel(ring, CANCEL_ANY | CANCEL_ALL, 0);
+	while (i < sizeof(allowed_operations)) {
+		if (!runs_on(ring, allowed_operations[i]))
+			i++;
+		else if (monotonic_ns() >= end)
+			return true;
+		else
+			ring_enter(ring, 1, 1e6);
+	}
+	return false;
+}
+
+// Takes the files out of a ring that cannot be closed yet: sockets and listeners close, and whoever is at their other
+// end is told.
+void ring_drop_files(struct ring *ring)
+{
+	int *none = malloc(ring->file_slots * sizeof(int));
+	struct io_uring_files_update update = { .fds = (uint64_t)(uintptr_t)none };
+
+	if (!none)
+		return; // then they close with the ring
+	memset(none, 0xff, ring->file_slots * sizeof(int));
+	sys_register(ring->fd, IORING_REGISTER_FILES_UPDATE, &update, ring->file_slots);
+	free(none);
+}
+
+// Nothing runs any more (ring_cancel). Order: files (sockets close here: our mappings would keep the ring, and with it
+// them, alive), then buffers, then the ring itself.
 void ring_close(struct ring *ring)
 {
-	struct io_uring_sync_cancel_reg cancel = {
-		.fd = -1,
-		.flags = CANCEL_ANY | CANCEL_ALL,
-		.timeout = { .tv_sec = 1 },
-	};
 	struct io_uring_buf_reg reg = { 0 };
 	struct io_uring_rsrc_update update = { .offset = (uint32_t)ring->enter_fd };
 
 	if (ring->fd < 0)
 		return;
-	if (ring->sqe_map && ring->sqe_map != MAP_FAILED) {
-		store_release(ring->sq_tail, load_acquire(ring->sq_head)); // what no enter has taken is not begun now
-		sys_register(ring->fd, REGISTER_SYNC_CANCEL_OP, &cancel, 1); // -ENOENT: nothing was open
-		for (int i = 0; i < 4; i++) { // late completions run here, in this thread, and are thrown away
-			ring_enter(ring, 0, 0);
-			store_release(ring->cq_head, load_acquire(ring->cq_tail));
-		}
-	}
 	sys_register(ring->fd, IORING_UNREGISTER_FILES, NULL, 0);
 	if (ring->buffers) {
 		sys_register(ring->fd, UNREGISTER_PBUF, &reg, 1);

@@ -105,6 +105,8 @@ struct ring {
 /* ring.c */
 int ring_probe(void);
 int ring_open(struct ring *ring, const struct ring_options *options, const char **what);
+bool ring_cancel(struct ring *ring, double timeout_ns);
+void ring_drop_files(struct ring *ring);
 void ring_close(struct ring *ring);
 void ring_stage(struct ring *ring);
 int ring_enter(struct ring *ring, unsigned wait, double timeout_ns);

@@ -34,7 +34,7 @@ export type FromWorker =
   | { type: 'welcomed'; number: number } // that life is known here
   | { type: 'drained'; failures: string[] } // what onClose() registered has ended
   | { type: 'cancelled' } // runtime.signal has aborted, and what was open is closed
-  | { type: 'stopped'; left: Holdings };
+  | { type: 'stopped'; left: Holdings; waitsFor: readonly string[] }; // what cannot be cancelled: it ends with that
 
 export type ToWorker =
   | { type: 'peers'; tokens: (DoorbellToken | undefined)[] } // how this shard rings each peer

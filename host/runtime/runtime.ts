@@ -27,7 +27,7 @@ import { SignalBoard, SignalHub, type SignalLink } from './signal-board.js';
 import { readStats, type ShardStats } from './stats.js';
 import { Threads } from './threads.js';
 import { Watcher } from './watch.js';
-import { introduce, makeWorker, onMessage, tell } from './workers.js';
+import { endThread, introduce, makeWorker, onMessage, tell } from './workers.js';
 
 /** Ends something. `timeoutMs`: how long close() waits for all of it. */
 export type CloseHook = (timeoutMs: number) => Promise<void> | void;
@@ -273,7 +273,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     } catch (error) {
       if (runtime !== undefined) runtime.#hub.close();
       setRuntime(undefined);
-      for (const worker of workers) await worker?.terminate();
+      await Promise.all(workers.map((worker) => worker && endThread(worker)));
       enterShard(undefined);
       own.close();
       throw error;
@@ -291,6 +291,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
   #onExit(worker: Worker, shard: number): void {
     const ran = worker === this.#workers[shard];
     this.#workers[shard] = undefined;
+    if (this.own.closed) return; // it was stuck when the runtime closed
     Atomics.store(this.#states, shard, ShardState.STOPPED);
     this.#hub.gone(shard);
     this.#watcher.stop(shard);
@@ -357,7 +358,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
   }
 
   async #close(timeoutMs: number): Promise<CloseReport> {
-    await this.#newborn?.terminate();
+    if (this.#newborn !== undefined) await endThread(this.#newborn);
     await this.#restarting;
     const { report, failures } = await shutDown(this, this.own, this.#workers, timeoutMs);
     setRuntime(undefined);

@@ -4,24 +4,33 @@
 //   drain      every shard runs what onClose() registered; calls that are open end     until `timeoutMs` is over
 //   cancel     every shard aborts runtime.signal and closes what is still open          at most GRACE_MS
 //   stop       every shard gives its memory and its ring back; its thread ends          at most GRACE_MS
-//   terminate  threads that have not ended, because they never came round to listening
+//   terminate  threads that have not ended, because they never came round to listening       at most THREAD_END_MS
+//
+// A disk that does not answer can hold an operation for ever, and nothing can take it back. The thread that began it
+// cannot end before, and whoever waits for that thread stands still. So it is left alone, with its memory, and the
+// report says what it waits for.
 //
 // All shards are in the same phase, so what ends in one can still call the others.
 
 import type { Worker } from 'node:worker_threads';
 import type { Shard } from '../shard.js';
-import { type Holdings, readHoldings, unansweredCalls } from './stats.js';
-import { ask } from './workers.js';
+import { type Holdings, openFileOperations, readHoldings, unansweredCalls } from './stats.js';
+import { ask, endThread } from './workers.js';
 
 const GRACE_MS = 250;
 const LOOK_MS = 2;
 
 /** How a shard ended, and what it held then: all zeros if nothing was lost. */
 export interface ShardEnd {
-  /** 'died': before it was told to stop. 'terminated': it did not answer. */
-  how: 'stopped' | 'terminated' | 'died';
+  /**
+   * 'died': before it was told to stop. 'terminated': it did not answer. 'stuck': its thread has not ended, because it
+   * waits for something that nothing can interrupt. It ends when that does.
+   */
+  how: 'stopped' | 'terminated' | 'died' | 'stuck';
   /** undefined for a shard that could not say. */
   left: Holdings | undefined;
+  /** If it is stuck: its operations on files that have not ended; none if it waits for something else. */
+  waitsFor?: readonly string[];
 }
 
 export interface CloseReport {
@@ -111,14 +120,34 @@ export async function shutDown(
   const isGone = workers.map((worker) => worker === undefined);
   const exits = workers.map((worker) => worker && new Promise((resolve) => worker.once('exit', resolve)));
   const stops = await all((worker) => ask(worker, { type: 'stop' }, 'stopped', GRACE_MS));
-  await inTime(Promise.all(exits), GRACE_MS); // of themselves, so that their own 'exit' handlers run
-  await all((worker) => worker.terminate());
+  const waits = stops.map((stopped) => stopped?.waitsFor ?? []);
+  const ending = exits.filter((_, shard) => waits[shard].length === 0);
+  await inTime(Promise.all(ending), GRACE_MS); // of themselves, so that their own 'exit' handlers run
+  const ends = await Promise.all(
+    workers.map((worker, shard) => worker === undefined || (waits[shard].length === 0 && endThread(worker))),
+  );
 
-  const shards = workers.map((_, shard): ShardEnd => {
-    if (shard === 0) return { how: 'stopped', left: readHoldings(own, 0) };
+  const shards = workers.map((worker, shard): ShardEnd => {
+    if (shard === 0) {
+      const [left, waitsFor] = [readHoldings(own, 0), own.waitsFor()];
+      return waitsFor.length === 0 ? { how: 'stopped', left } : stuckEnd(0, left, waitsFor);
+    }
     if (isGone[shard]) return { how: 'died', left: undefined };
     const stopped = stops[shard];
-    return { how: stopped === undefined ? 'terminated' : 'stopped', left: stopped?.left };
+    const how = stopped === undefined ? 'terminated' : 'stopped';
+    if (ends[shard]) return { how, left: stopped?.left };
+    worker?.unref();
+    return stuckEnd(shard, stopped?.left, stopped?.waitsFor ?? openFileOperations(own, shard));
   });
   return { report: { drained, shards }, failures };
+}
+
+function stuckEnd(shard: number, left: Holdings | undefined, waitsFor: readonly string[]): ShardEnd {
+  const what = waitsFor.length === 0 ? 'something that is no operation on a file' : waitsFor.join(', ');
+  const text = `shard ${shard} has not ended: it waits for ${what}, which cannot be interrupted`;
+  process.emitWarning(
+    `${text}. Its thread and its memory are left to it; the process cannot end before.`,
+    'Featherstar',
+  );
+  return { how: 'stuck', left, waitsFor };
 }

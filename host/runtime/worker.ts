@@ -18,6 +18,8 @@ import { handleThread } from './threads.js';
 import { Watcher } from './watch.js';
 import { doorbells, importModule, ports } from './workers.js';
 
+const LOOK_MS = 50;
+
 const data = workerData as ShardData;
 const port = parentPort as NonNullable<typeof parentPort>;
 let shard: Shard;
@@ -111,8 +113,24 @@ async function cancel(graceMs: number): Promise<void> {
 function stop(): void {
   watcher?.stop();
   const left = readHoldings(shard, shard.index);
-  shard.close();
-  say({ type: 'stopped', left });
+  const waitsFor = shard.waitsFor();
+  if (waitsFor.length === 0) shard.close();
+  say({ type: 'stopped', left, waitsFor });
+  if (waitsFor.length === 0) leave();
+  else closeWhenOver();
+}
+
+/** This thread must not end before what the kernel still does for it: its end would wait for that, and who joins it. */
+function closeWhenOver(): void {
+  const timer = setInterval(() => {
+    if (shard.waitsFor().length !== 0) return;
+    clearInterval(timer);
+    shard.close();
+    leave();
+  }, LOOK_MS);
+}
+
+function leave(): void {
   if (typeof port.close === 'function') port.close();
   else (globalThis as { close?: () => void }).close?.(); // Deno's parentPort is the worker's own global
 }

@@ -12,6 +12,7 @@ import type { Checked } from './options.js';
 import type { FromWorker, ShardData, ToWorker } from './protocol.js';
 
 const SLOW_IMPORT_MS = 5000;
+const THREAD_END_MS = 1000;
 
 export async function importModule(url: string | undefined): Promise<Record<string, unknown>> {
   if (url === undefined) return {};
@@ -87,6 +88,21 @@ export function expect<T extends FromWorker['type']>(worker: Worker, type: T): P
     worker.on('error', reject);
     worker.on('exit', onExit);
   });
+}
+
+/**
+ * Ends a worker's thread. False: it has not ended in time, because it waits for something that cannot be interrupted.
+ * Then it ends by itself when that does, and keeps no program alive (but for the process, which waits for its threads).
+ */
+export async function endThread(worker: Worker): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(resolve, THREAD_END_MS, false);
+  });
+  const ended = await Promise.race([worker.terminate().then(() => true), late]);
+  clearTimeout(timer);
+  if (!ended) worker.unref();
+  return ended;
 }
 
 /** What went wrong in a worker: postMessage carries an Error's text and stack, but not its code. */
