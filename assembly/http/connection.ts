@@ -14,6 +14,7 @@
 //   +32 headersStart       u32
 //   +36 headerCount        u32, each `name ":" OWS value OWS CRLF`, from headersStart on
 //   +40 progress           u64, in the head: offset of the first unfinished line; in the body: bytes still to come
+//                         of it or of the chunk
 //   +48 contentLength      f64, 0 unless HAS_LENGTH
 //   +56 dataStart          u32, after http_body(): relative to the `ptr` of that call
 //   +60 dataBytes          u32
@@ -70,6 +71,7 @@ export enum State {
   TRAILER_LF = 21,
   LAST_LF = 22,
   DONE = 23,
+  FAILED = 24, // refused; progress is -status
 }
 
 export enum Flag {

@@ -1,6 +1,7 @@
 // The body of one request, between the connection that receives it and the handler that reads it, at its own pace:
 // when more than HIGH_WATER bytes wait, the connection stops receiving, and TCP slows the client down.
 
+import { ByteQueue } from '../byte-queue.js';
 import { FeatherstarError } from '../errors.js';
 
 export const HIGH_WATER_BYTES = 65_536;
@@ -18,8 +19,7 @@ export function usedError(): FeatherstarError {
 
 export class RequestBody {
   readonly #source: BodySource;
-  #queue: Uint8Array[] = [];
-  #queuedBytes = 0;
+  readonly #queue = new ByteQueue();
   #done = false;
   #error: unknown;
   #wake: (() => void) | undefined;
@@ -41,7 +41,7 @@ export class RequestBody {
   }
 
   get isFull(): boolean {
-    return this.#queuedBytes > HIGH_WATER_BYTES;
+    return this.#queue.bytes > HIGH_WATER_BYTES;
   }
 
   // --- the connection's side -----------------------------------------------------------------------------------------
@@ -50,7 +50,6 @@ export class RequestBody {
   push(bytes: Uint8Array): void {
     if (this.#discarding) return;
     this.#queue.push(bytes);
-    this.#queuedBytes += bytes.length;
     this.#signal();
   }
 
@@ -69,9 +68,8 @@ export class RequestBody {
   /** The answer is out: what still comes interests nobody. */
   discard(): void {
     this.#discarding = true;
-    if (this.#queue.length !== 0) this.#done = false; // who reads on must not take the rest for the end
-    this.#queue = [];
-    this.#queuedBytes = 0;
+    if (this.#queue.bytes !== 0) this.#done = false; // who reads on must not take the rest for the end
+    this.#queue.clear();
     if (!this.#done) this.fail(new FeatherstarError('FEATHERSTAR_BODY', 'the body was not read before the answer'));
   }
 
@@ -92,10 +90,9 @@ export class RequestBody {
   /** The next run of bytes; undefined at the end. */
   async #next(): Promise<Uint8Array | undefined> {
     for (;;) {
+      const wasFull = this.isFull;
       const bytes = this.#queue.shift();
       if (bytes !== undefined) {
-        const wasFull = this.isFull;
-        this.#queuedBytes -= bytes.length;
         if (wasFull && !this.isFull) this.#source.onDrain();
         return bytes;
       }
@@ -109,20 +106,9 @@ export class RequestBody {
 
   async bytes(): Promise<Uint8Array> {
     this.#claim();
-    const runs: Uint8Array[] = [];
-    let total = 0;
-    for (let run = await this.#next(); run !== undefined; run = await this.#next()) {
-      runs.push(run);
-      total += run.length;
-    }
-    if (runs.length === 1) return runs[0];
-    const whole = new Uint8Array(total);
-    let at = 0;
-    for (const run of runs) {
-      whole.set(run, at);
-      at += run.length;
-    }
-    return whole;
+    const runs = new ByteQueue(); // joins them, however small they came
+    for (let run = await this.#next(); run !== undefined; run = await this.#next()) runs.push(run);
+    return runs.takeAll();
   }
 
   get stream(): ReadableStream<Uint8Array> {

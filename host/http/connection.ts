@@ -30,6 +30,7 @@ const TARGET_START = 5;
 const TARGET_END = 6;
 const PATH_END = 7;
 const HEADERS_START = 8;
+const PROGRESS = 10;
 const CONTENT_LENGTH = 48; // f64, in bytes
 const DATA_START = 14;
 const DATA_BYTES = 15;
@@ -87,7 +88,7 @@ export class HttpConnection implements TransportUser, Exchange {
     this.server = server;
     this.parser = shard.base + shard.header.connectionsOffset + file * CONNECTION_BYTES;
     shard.core.http_reset(this.parser);
-    this.transport = new StreamTransport(shard, file, limits.idleTimeoutNs, this);
+    this.transport = new StreamTransport(shard, file, limits.pace, this);
     this.inbox = new Inbox(server, this, this.transport);
     this.transport.receive();
     this.transport.setDeadline(limits.headerTimeoutNs);
@@ -137,6 +138,11 @@ export class HttpConnection implements TransportUser, Exchange {
 
   get bodyIsFull(): boolean {
     return this.body?.isFull === true;
+  }
+
+  /** Bytes of an incomplete head that the parser will not look at again. */
+  get parsedBytes(): number {
+    return this.server.shard.words[(this.parser >>> 2) + PROGRESS];
   }
 
   /** Looks at bytes in [at, end). Answers how many it took; 0: a head that is not complete. */
@@ -448,23 +454,17 @@ export class HttpConnection implements TransportUser, Exchange {
   onSent(): void {
     const { out } = this.transport;
     if (this.onDrained !== undefined) {
-      if (out.backlogBytes <= HIGH_WATER_BYTES) {
-        this.streamedNs = this.server.shard.nowNs;
-        this.awaitHandler();
-        this.onDrained.resolve();
-        this.onDrained = undefined;
-      } else this.transport.setDeadline(this.server.limits.idleTimeoutNs);
-      return;
-    }
-    if (this.phase === HEAD && !out.isIdle) this.transport.setDeadline(this.server.limits.idleTimeoutNs); // it reads
-    if (this.inbox.waits) this.inbox.resume();
+      if (out.backlogBytes > HIGH_WATER_BYTES) return;
+      this.streamedNs = this.server.shard.nowNs;
+      this.onDrained.resolve();
+      this.onDrained = undefined;
+    } else if (this.inbox.waits) this.inbox.resume();
   }
 
   drained(): Promise<void> | undefined {
     if (this.transport.isClosed) throw this.gone;
     this.streamedNs = this.server.shard.nowNs;
     if (this.transport.out.backlogBytes <= HIGH_WATER_BYTES) return undefined;
-    this.transport.setDeadline(this.server.limits.idleTimeoutNs); // for a client that never reads
     this.transport.out.hurry();
     return new Promise((resolve, reject) => {
       this.onDrained = { resolve, reject };
@@ -514,10 +514,11 @@ export class HttpConnection implements TransportUser, Exchange {
   }
 
   onDeadline(): void {
+    const isTaking = this.phase === HEAD && !this.transport.out.isIdle;
     if (this.gone !== undefined) this.destroy();
-    else if (this.stream !== undefined && this.onDrained === undefined && this.server.draining) this.endStream();
-    else if (!this.transport.out.isIdle)
-      this.destroy(); // it does not read
+    else if (this.stream !== undefined && this.server.draining) this.endStream();
+    else if (isTaking)
+      this.transport.setDeadline(this.server.limits.idleTimeoutNs); // answers: the pace sees to them
     else if (this.phase === HANDLING && (this.answered || this.begun)) this.destroy();
     else if (this.phase === HANDLING || this.inbox.hasPartialHead) this.refuse(408);
     else this.startClosing();

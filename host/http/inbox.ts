@@ -2,27 +2,33 @@
 //
 // Received bytes lie in a buffer of the kernel's pool. They are looked at in place. Bytes that must wait (a handler
 // runs) are left there until the next turn begins, so a handler that answers at once costs no copy; then they are
-// copied out and the buffer goes back. A head that arrives in pieces is put together in scratch memory.
+// copied out and the buffer goes back.
 //
 //   received --> [ held: a buffer, rest of it ] --> [ waiting: copies, in order ]
 //                carry: the beginning of a head that is not complete
 //
+// A head that arrives in pieces is put together in `carry`, which doubles as it fills. The parser goes on at the last
+// line that it has not finished, so only that line is shown to it again, in scratch memory: a head that comes byte by
+// byte is neither copied nor parsed from its start for each byte.
+//
 // Beyond HIGH_WATER_BYTES nothing more is received: the client's TCP window fills, and it waits.
 
+import { ByteQueue } from '../byte-queue.js';
 import type { StreamTransport } from '../stream-transport.js';
 import { HIGH_WATER_BYTES } from './body.js';
 import type { HttpConnection } from './connection.js';
 import type { ServerShard } from './server.js';
 
-const NOTHING = new Uint8Array(0);
+const NOTHING = Buffer.alloc(0);
+const CARRY_BYTES = 512; // at first
 
 export class Inbox {
   private readonly server: ServerShard;
   private readonly connection: HttpConnection;
   private readonly transport: StreamTransport;
-  private carry: Uint8Array = NOTHING;
-  private waiting: Uint8Array[] = [];
-  private waitingBytes = 0;
+  private carry: Buffer = NOTHING;
+  private carryBytes = 0; // of which this many are filled
+  private readonly waiting = new ByteQueue();
   private held = -1;
   private heldAt = 0;
   private heldEnd = 0;
@@ -39,16 +45,16 @@ export class Inbox {
 
   /** Whether more bytes are welcome. */
   get mayReceive(): boolean {
-    return this.waitingBytes <= HIGH_WATER_BYTES && !this.connection.bodyIsFull;
+    return this.waiting.bytes <= HIGH_WATER_BYTES && !this.connection.bodyIsFull;
   }
 
   /** Whether bytes are here that nobody has looked at. */
   get waits(): boolean {
-    return this.held >= 0 || this.waitingBytes !== 0;
+    return this.held >= 0 || this.waiting.bytes !== 0;
   }
 
   get hasPartialHead(): boolean {
-    return this.carry.length !== 0;
+    return this.carryBytes !== 0;
   }
 
   /** Bytes have come, into a receive buffer. */
@@ -57,7 +63,7 @@ export class Inbox {
     const ptr = shard.base + shard.header.recvOffset + buffer * shard.header.recvBufferBytes;
     const end = ptr + bytes;
     if (this.waits || this.feeding) {
-      this.wait(ptr, end);
+      this.waiting.push(this.copy(ptr, end));
       shard.core.recycle(buffer);
       if (!this.mayReceive) this.transport.pause();
       return;
@@ -80,16 +86,10 @@ export class Inbox {
     return bytes;
   }
 
-  private wait(ptr: number, end: number): void {
-    this.waiting.push(this.copy(ptr, end));
-    this.waitingBytes += end - ptr;
-  }
-
   /** The next turn begins: what still waits in a buffer is copied out. */
   unhold(): void {
     if (this.held < 0) return;
     this.waiting.unshift(this.copy(this.heldAt, this.heldEnd));
-    this.waitingBytes += this.heldEnd - this.heldAt;
     this.dropHeld();
   }
 
@@ -106,11 +106,11 @@ export class Inbox {
     this.feeding = true;
     let at = ptr;
     while (at < end && this.connection.mayFeed) {
-      if (this.carry.length !== 0) at = this.feedCarried(at, end);
+      if (this.carryBytes !== 0) at = this.feedCarried(at, end);
       else {
         const taken = this.connection.feed(at, end);
         if (taken === 0) {
-          this.carry = this.copy(at, end);
+          this.addToCarry(at, end);
           this.connection.onPartialHead();
           at = end;
         } else at += taken;
@@ -120,23 +120,38 @@ export class Inbox {
     return at;
   }
 
-  /** A head that began before: both parts together in scratch memory. */
+  private addToCarry(at: number, end: number): void {
+    const whole = this.carryBytes + end - at;
+    if (whole > this.carry.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(CARRY_BYTES, 2 * whole));
+      this.carry.copy(larger, 0, 0, this.carryBytes);
+      this.carry = larger;
+    }
+    this.server.shard.bytes.copy(this.carry, this.carryBytes, at, end);
+    this.carryBytes = whole;
+  }
+
+  /**
+   * A head that began before. Scratch memory stands for all of it, but only what the parser has not finished is there.
+   * Answers where it stopped in [at, end).
+   */
   private feedCarried(at: number, end: number): number {
     const { bytes } = this.server.shard;
     const scratch = this.server.headScratch;
-    const before = this.carry.length;
-    bytes.set(this.carry, scratch);
-    bytes.copyWithin(scratch + before, at, end);
-    const whole = scratch + before + (end - at);
-    this.carry = NOTHING;
+    const before = this.carryBytes;
+    this.addToCarry(at, end);
+    const from = this.connection.parsedBytes;
+    this.carry.copy(bytes, scratch + from, from, this.carryBytes);
     this.cachedEnd = 0; // scratch held something else before
-    const taken = this.connection.feed(scratch, whole);
-    this.cachedEnd = 0;
-    if (taken === 0) {
-      this.carry = this.copy(scratch, whole);
-      return end;
-    }
+    const taken = this.connection.feed(scratch, scratch + this.carryBytes);
+    if (taken === 0) return end;
+    this.dropCarry();
     return at + taken - before;
+  }
+
+  private dropCarry(): void {
+    this.carry = NOTHING;
+    this.carryBytes = 0;
   }
 
   /** The connection can go on: lets it look at what waits, and receives again if that was held up. */
@@ -146,23 +161,22 @@ export class Inbox {
       this.heldAt = this.feed(this.heldAt, this.heldEnd);
       if (this.held >= 0 && this.heldAt === this.heldEnd) this.dropHeld();
     }
-    while (this.held < 0 && this.waitingBytes !== 0 && this.connection.mayFeed) this.feedWaiting();
+    while (this.held < 0 && this.waiting.bytes !== 0 && this.connection.mayFeed) this.feedWaiting();
     if (this.connection.isOver) return;
     if (this.transport.peerEnded && !this.waits) this.connection.onInputEnd();
     else this.transport.receive();
   }
 
   private feedWaiting(): void {
-    const piece = this.waiting[0];
+    const piece = this.waiting.first as Uint8Array;
     const ptr = this.server.pieceScratch;
     this.server.shard.bytes.set(piece, ptr);
     this.cachedEnd = 0;
     const taken = this.feed(ptr, ptr + piece.length) - ptr;
     this.cachedEnd = 0;
     if (this.connection.isOver) return;
-    this.waitingBytes -= taken;
-    if (taken === piece.length) this.waiting.shift();
-    else this.waiting[0] = piece.subarray(taken);
+    this.waiting.shift();
+    if (taken < piece.length) this.waiting.unshift(piece.subarray(taken));
   }
 
   /**
@@ -170,6 +184,7 @@ export class Inbox {
    * one call into C++ for a whole buffer of pipelined requests.
    */
   text(at: number, end: number, headBytes: number): { text: string; start: number } {
+    if (this.carryBytes !== 0) return { text: this.carry.latin1Slice(0, headBytes), start: 0 };
     if (at >= this.cachedPtr && at + headBytes <= this.cachedEnd)
       return { text: this.cached, start: at - this.cachedPtr };
     const text = this.server.shard.latin1(at, end);
@@ -184,8 +199,7 @@ export class Inbox {
   /** No message comes any more: gives back and forgets what waits. */
   discard(): void {
     if (this.held >= 0) this.dropHeld();
-    this.waiting = [];
-    this.waitingBytes = 0;
-    this.carry = NOTHING;
+    this.waiting.clear();
+    this.dropCarry();
   }
 }

@@ -6,7 +6,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { randomFrom, SEED } from './random.js';
-import { CONN, core, DONE, dataBytes, decode, flags, parse, place, setLimits } from './wasm.js';
+import { CONN, core, DONE, dataBytes, dataStart, decode, flags, parse, place, setLimits, textAt } from './wasm.js';
 
 const RANGE = -5003;
 // biome-ignore format: a list of spellings
@@ -170,6 +170,47 @@ test('a chunk may have 256 bytes of extension, and trailers 8 KiB', () => {
   assert.is(decodeChunked([`0${extension}\r\n${trailer.repeat(8)}\r\n`]).status, 1);
   assert.is(decodeChunked([`0\r\n${trailer.repeat(8)}X`]).status, -431);
   assert.is(decodeChunked([`0\r\nX: ${'y'.repeat(8190)}`]).status, -431, 'in mid-line');
+});
+
+test('the data of all chunks in a piece comes as one run', () => {
+  const one = '1\r\nx\r\n';
+  const cases = [
+    [one.repeat(1000), 'x'.repeat(1000)],
+    [
+      `3\r\nabc\r\n${one}5;a=b\r\nhello\r\n400\r\n${'y'.repeat(1024)}\r\n2\r\n\r\n\r\n`,
+      `abcxhello${'y'.repeat(1024)}\r\n`,
+    ],
+    [`${one}${one}ff\r\nbegun`, 'xxbegun'],
+    [`${one}${one}f`, 'xx'],
+    [`${one}${one}0\r\nX: y\r\n\r\n`, 'xx'],
+  ];
+  for (const [encoded, body] of cases) {
+    begin('Transfer-Encoding: chunked');
+    const at = place(encoded);
+    assert.is(core.http_body(CONN, at, encoded.length), encoded.length);
+    assert.is(textAt(at + dataStart(), dataBytes()), body);
+  }
+});
+
+test('data before what is refused comes first; the refusal is repeated', () => {
+  for (const [bad, status] of [
+    ['1\r\nz!', -400],
+    [`1;x=${'x'.repeat(300)}`, -431],
+    ['0\r\n X', -400],
+  ]) {
+    begin('Transfer-Encoding: chunked');
+    const data = '1\r\nx\r\n2\r\nyz\r\n';
+    const at = place(data + bad);
+    const taken = core.http_body(CONN, at, data.length + bad.length);
+    assert.ok(taken >= data.length && taken < data.length + bad.length, `${taken}`);
+    assert.is(textAt(at + dataStart(), dataBytes()).slice(0, 3), 'xyz');
+    for (let i = 0; i < 3; i++) {
+      assert.is(core.http_body(CONN, at + taken, 1), status);
+      assert.is(dataBytes(), 0);
+    }
+    core.http_reset(CONN);
+    assert.ok(parse('GET / HTTP/1.1\r\nHost: a\r\n\r\n').result > 0, 'the next request is none the worse');
+  }
 });
 
 // --- chance ---------------------------------------------------------------------------------------------------------

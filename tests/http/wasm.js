@@ -49,6 +49,11 @@ export function place(text) {
   return at;
 }
 
+/** The bytes there, as a string. */
+export function textAt(at, bytes) {
+  return Buffer.from(u8.subarray(at, at + bytes)).latin1Slice();
+}
+
 export function setLimits(limits = DEFAULT_LIMITS) {
   core.http_limits(limits.headBytes, limits.headerCount, limits.targetBytes);
 }
@@ -108,8 +113,12 @@ export function decode(pieces) {
       const rest = piece.slice(at);
       const start = place(rest);
       const bytes = core.http_body(CONN, start, rest.length);
+      const left = rest.slice(Math.max(bytes, 0));
+      if (textAt(start + rest.length - left.length, left.length) !== left)
+        throw new Error(`http_body() wrote over what it did not take of ${JSON.stringify(rest)}`);
       if (bytes < 0) return { status: bytes, body, consumed };
-      body += rest.slice(dataStart(), dataStart() + dataBytes());
+      if (dataStart() + dataBytes() > bytes) throw new Error('the run of data is not within what was taken');
+      body += textAt(start + dataStart(), dataBytes());
       at += bytes;
       consumed += bytes;
       if (flags() & DONE) return { status: 1, body, consumed };
