@@ -27,7 +27,8 @@ const POLL_MULTISHOT = 1;
 const FILE_INDEX_ALLOC = -1;
 const SHUT_WR = 1;
 
-/** Bits of a poll's result: the connection is reset; both sides have ended; the peer has ended (FIN). */
+/** Bits of a poll's result: there is room to send; the connection is reset; both sides have ended; the peer has ended (FIN). */
+export const POLLOUT = 4;
 export const POLLERR = 8;
 export const POLLHUP = 16;
 export const POLLRDHUP = 0x2000;
@@ -71,12 +72,6 @@ export function receive(shard: Shard, file: number, multishot: boolean, owner: n
   return staged(shard, index, owner, tag);
 }
 
-/** Sends [ptr, ptr + len); one event when all of it is out, or an error, or (rarely) less was. */
-export function send(shard: Shard, file: number, ptr: number, len: number, owner: number, tag: number): number {
-  const index = shard.submit(OP_SEND, FIXED_FILE, 0, file, ptr, len, MSG_WAITALL, 0, owner, tag);
-  return staged(shard, index, owner, tag);
-}
-
 /**
  * Sends what the socket takes at once: less than `len`, or -EAGAIN, if it is full. A success is told with the next
  * turn, whenever that comes; core.hurry() if somebody waits for it.
@@ -100,6 +95,22 @@ export function watchEnds(shard: Shard, file: number, owner: number, tag: number
 }
 
 /**
+ * Watches a connection's room for bytes, until it is cancelled: an event with POLLOUT at once if there is some, and
+ * whenever there is some again after a send has found none. Multishot like watchEnds(), and for the same reason. It
+ * touches no memory, so a sender that waits for a slow peer holds no buffer.
+ */
+export function watchRoom(shard: Shard, file: number, owner: number, tag: number): number {
+  const index = shard.submit(OP_POLL_ADD, FIXED_FILE, 0, file, 0, POLL_MULTISHOT, POLLOUT, 0, owner, tag);
+  return staged(shard, index, owner, tag);
+}
+
+/** Waits until a socket of datagrams has room for one. */
+export function whenRoom(shard: Shard, file: number, owner: number, tag: number): number {
+  const index = shard.submit(OP_POLL_ADD, FIXED_FILE, 0, file, 0, 0, POLLOUT, 0, owner, tag);
+  return staged(shard, index, owner, tag);
+}
+
+/**
  * Tells the peer that no more will come. The kernel does this in a thread of its own, which looks the file up only
  * then: whoever closed the file before the event would shut down the next connection in its slot.
  */
@@ -115,8 +126,9 @@ export function openSocket(shard: Shard, family: number, owner: number, tag: num
 }
 
 /**
- * Connects to the sockaddr at [ptr, ptr + bytes), which must stay as it is until the event. With 0 bytes, to the path
- * that host.setSocketPath() has put at the index `ptr`, which must stay there until then.
+ * Connects to the sockaddr at [ptr, ptr + bytes), which the host copies when it takes the submission: see
+ * shard.whenSubmitted(). With 0 bytes, to the path that host.setSocketPath() has put at the index `ptr`, which must stay
+ * there until the event.
  */
 export function connectFile(
   shard: Shard,
@@ -140,7 +152,10 @@ export function receiveDatagrams(shard: Shard, file: number, owner: number, tag:
   return staged(shard, index, owner, tag);
 }
 
-/** Sends one datagram to the sockaddr at `address`; of 0 bytes: to where the socket is connected. */
+/**
+ * Sends one datagram to the sockaddr at `address`; of 0 bytes: to where the socket is connected. -EAGAIN: the socket
+ * has no room for it.
+ */
 export function sendDatagram(
   shard: Shard,
   file: number,
@@ -153,7 +168,7 @@ export function sendDatagram(
 ): number {
   const at = addressBytes === 0 ? 0 : address;
   shard.host.poke();
-  return checked(shard.core.submit(OP_SEND, FIXED_FILE, 0, file, at, ptr, len, 0, addressBytes, owner, tag));
+  return checked(shard.core.submit(OP_SEND, FIXED_FILE, 0, file, at, ptr, len, MSG_DONTWAIT, addressBytes, owner, tag));
 }
 
 /** TCP_NODELAY. Kernels before 6.7 cannot, and nobody waits for it: then small writes may be held back for others. */

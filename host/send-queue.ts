@@ -2,54 +2,74 @@
 // its buffer while it is still in the window; what comes later gathers in a second buffer, and what is larger than a
 // buffer waits as bytes on the JavaScript side.
 //
-//   reserve() --> [ current: staged or in the kernel ] [ next: gathering ] [ queue: Uint8Array, ... ]
+//   reserve() --> [ current: staged or in the kernel ] [ next: gathering ] [ queue: bytes ]
+//
+// A SEND takes what the socket has room for, at once (MSG_DONTWAIT). If the socket is full, the rest goes back into the
+// queue, in front, and the queue waits for room (watchRoom) without a send buffer. So a buffer is held from the moment
+// when it is filled until the turn after the enter that submits it, and a peer that does not read keeps none from
+// others. A queue that finds no buffer free waits for one, in order: behind queues whose sockets have room.
+//
+// Next: byte-queue.ts.
 
-import { send, sendNow } from './ops.js';
+import { ByteQueue } from './byte-queue.js';
+import { MORE, POLLERR, POLLHUP, POLLOUT, sendNow, watchRoom } from './ops.js';
 import type { Shard } from './shard.js';
 
 const EAGAIN = -11;
+const ECANCELED = -125;
+const WORTH_A_SEND = POLLOUT | POLLERR | POLLHUP;
 
 export class SendQueue {
+  /** Bytes that the kernel has taken, of all that was ever queued. */
+  sentBytes = 0;
+  /** The peer does not read fast enough: the socket was full, and something has been waiting since. */
+  isBehind = false;
+
   private readonly shard: Shard;
   private readonly file: number;
   private readonly owner: number;
   private readonly tag: number;
+  private readonly roomTag: number;
   private readonly bufferBytes: number;
   private op = 0; // slot of the open SEND, 0 = none
   private generation = 0;
-  private current = 0; // its buffer
-  private sent = 0; // bytes of it that are out
+  private roomOp = 0; // slot of the poll for room: open from the first full socket until nothing waits
+  private roomGeneration = 0;
+  private isFull = false; // the socket: the next SEND waits for room
+  private waitsForBuffer = false;
+  private current = 0; // the open SEND's buffer
   private used = 0; // bytes of it that are filled
   private next = 0;
   private nextUsed = 0;
-  private queue: Uint8Array[] = [];
-  private queuedBytes = 0;
+  private readonly queue = new ByteQueue();
   private urgent = false; // somebody waits until all is out
   private broken = false;
 
-  constructor(shard: Shard, file: number, owner: number, tag: number) {
+  /** Events with these tags are for onSent() and onRoom(). */
+  constructor(shard: Shard, file: number, owner: number, tag: number, roomTag: number) {
     this.shard = shard;
     this.file = file;
     this.owner = owner;
     this.tag = tag;
+    this.roomTag = roomTag;
     this.bufferBytes = shard.header.sendBufferBytes;
   }
 
   /** Whether all is out. Without a free send buffer bytes may wait though no SEND is open. */
   get isIdle(): boolean {
-    return this.op === 0 && this.queuedBytes === 0;
+    return this.op === 0 && this.roomOp === 0 && this.queue.bytes === 0;
   }
 
   /** Bytes that are not out yet. */
   get backlogBytes(): number {
-    return this.used - this.sent + this.nextUsed + this.queuedBytes;
+    return this.used + this.nextUsed + this.queue.bytes;
   }
 
   /** An address where exactly `bytes` must be written at once, or 0: then enqueue() them. */
   reserve(bytes: number): number {
-    if (this.broken || bytes > this.bufferBytes || this.queuedBytes !== 0) return 0;
+    if (this.broken || bytes > this.bufferBytes || this.queue.bytes !== 0) return 0;
     if (this.op === 0) {
-      const buffer = this.shard.takeSendBuffer();
+      const buffer = this.shard.sendBuffers.take();
       if (buffer === 0) return 0;
       this.stage(buffer, bytes);
       return buffer;
@@ -60,7 +80,7 @@ export class SendQueue {
         this.used = at + bytes;
         return this.current + at;
       }
-      this.next = this.shard.takeSendBuffer();
+      this.next = this.shard.sendBuffers.take();
       if (this.next === 0) return 0;
     }
     const at = this.nextUsed;
@@ -74,7 +94,7 @@ export class SendQueue {
   enqueue(bytes: Uint8Array): void {
     if (this.broken || bytes.length === 0) return;
     this.queue.push(bytes);
-    this.queuedBytes += bytes.length;
+    if (this.isFull) return;
     if (this.op === 0) this.advance();
     else this.shard.hurry();
   }
@@ -92,39 +112,68 @@ export class SendQueue {
       this.giveBack();
       return false;
     }
-    if (result > 0) this.sent += result;
-    if (this.sent < this.used) {
-      this.stageRest(); // the socket is full: the kernel goes on when there is room
+    const sent = Math.max(result, 0);
+    this.sentBytes += sent;
+    if (sent < this.used) {
+      this.waitForRoom(sent);
       return true;
     }
-    this.shard.giveSendBuffer(this.current);
+    this.shard.sendBuffers.give(this.current);
     this.current = 0;
     this.used = 0;
-    this.sent = 0;
     this.advance();
+    return true;
+  }
+
+  /** An event of the poll for room. False: the connection is broken. */
+  onRoom(result: number, flags: number): boolean {
+    if ((flags & MORE) === 0) this.roomOp = 0;
+    if (this.broken || (result < 0 && result !== ECANCELED)) return false;
+    if (!this.isFull) return true;
+    if (result > 0 && (result & WORTH_A_SEND) !== 0) {
+      this.isFull = false;
+      this.advance();
+    } else if (this.roomOp === 0) this.watchRoom(); // it was cancelled, and then the socket was full again
     return true;
   }
 
   /** Nothing more is sent. Buffers in the kernel's hands come back with its event. */
   break(): void {
     this.broken = true;
-    this.queue = [];
-    this.queuedBytes = 0;
+    this.queue.clear();
     if (this.op === 0) this.giveBack();
     else this.shard.cancelOp(this.op, this.generation);
+    if (this.roomOp !== 0) this.shard.cancelOp(this.roomOp, this.roomGeneration);
   }
 
   private giveBack(): void {
-    if (this.current !== 0) this.shard.giveSendBuffer(this.current);
-    if (this.next !== 0) this.shard.giveSendBuffer(this.next);
+    if (this.current !== 0) this.shard.sendBuffers.give(this.current);
+    if (this.next !== 0) this.shard.sendBuffers.give(this.next);
     this.current = 0;
     this.next = 0;
     this.used = 0;
-    this.sent = 0;
     this.nextUsed = 0;
   }
 
-  /** With no SEND open: stages what is next. */
+  /** The socket took `sent` bytes of the current buffer and is full. The rest of both buffers goes into the queue. */
+  private waitForRoom(sent: number): void {
+    const { shard, current, next, used, nextUsed } = this;
+    const rest = new Uint8Array(used - sent + nextUsed);
+    rest.set(shard.bytes.subarray(current + sent, current + used));
+    if (nextUsed !== 0) rest.set(shard.bytes.subarray(next, next + nextUsed), used - sent);
+    this.queue.unshift(rest);
+    this.isFull = true;
+    this.isBehind = true;
+    if (this.roomOp === 0) this.watchRoom();
+    this.giveBack();
+  }
+
+  private watchRoom(): void {
+    this.roomOp = watchRoom(this.shard, this.file, this.owner, this.roomTag);
+    this.roomGeneration = this.shard.opGeneration(this.roomOp);
+  }
+
+  /** With nothing open: stages what is next. */
   private advance(): void {
     if (this.next !== 0) {
       const buffer = this.next;
@@ -135,50 +184,38 @@ export class SendQueue {
         this.stage(buffer, bytes);
         return;
       }
-      this.shard.giveSendBuffer(buffer);
+      this.shard.sendBuffers.give(buffer);
     }
-    if (this.queuedBytes === 0) {
+    if (this.queue.bytes === 0) {
       this.urgent = false;
+      if (this.isBehind) this.catchUp();
       return;
     }
-    const buffer = this.shard.takeSendBuffer();
-    if (buffer === 0) {
-      this.shard.whenSendBufferFree(() => {
-        if (this.op === 0 && !this.broken) this.advance();
-      });
-      return;
-    }
-    this.stage(buffer, this.fill(buffer));
+    const buffer = this.shard.sendBuffers.take();
+    if (buffer === 0) this.waitForBuffer();
+    else this.stage(buffer, this.queue.moveTo(this.shard.bytes, buffer, this.bufferBytes));
   }
 
-  /** Moves queued bytes into a buffer. Answers how many. */
-  private fill(buffer: number): number {
-    let at = 0;
-    while (at < this.bufferBytes && this.queue.length !== 0) {
-      const head = this.queue[0];
-      const room = this.bufferBytes - at;
-      const part = head.length <= room ? head : head.subarray(0, room);
-      this.shard.bytes.set(part, buffer + at);
-      at += part.length;
-      if (part === head) this.queue.shift();
-      else this.queue[0] = head.subarray(room);
-    }
-    this.queuedBytes -= at;
-    return at;
+  /** All is out that had to wait. */
+  private catchUp(): void {
+    this.isBehind = false;
+    if (this.roomOp !== 0) this.shard.cancelOp(this.roomOp, this.roomGeneration);
+  }
+
+  private waitForBuffer(): void {
+    if (this.waitsForBuffer) return;
+    this.waitsForBuffer = true;
+    this.shard.sendBuffers.whenFree(() => {
+      this.waitsForBuffer = false;
+      if (this.op === 0 && !this.isFull && !this.broken) this.advance();
+    });
   }
 
   private stage(buffer: number, bytes: number): void {
     this.current = buffer;
     this.used = bytes;
-    this.sent = 0;
     this.op = sendNow(this.shard, this.file, buffer, bytes, this.owner, this.tag);
     this.generation = this.shard.opGeneration(this.op);
-    if (this.urgent || this.queuedBytes !== 0) this.shard.hurry();
-  }
-
-  private stageRest(): void {
-    const at = this.current + this.sent;
-    this.op = send(this.shard, this.file, at, this.used - this.sent, this.owner, this.tag);
-    this.generation = this.shard.opGeneration(this.op);
+    if (this.urgent || this.isBehind || this.queue.bytes !== 0) this.shard.hurry();
   }
 }

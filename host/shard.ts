@@ -11,7 +11,8 @@ import type { Calls } from './calls/call.js';
 import { type Core, type CoreImports, instantiateCore } from './core-module.js';
 import { Code, FeatherstarError, fullError } from './errors.js';
 import { type HostFactory, monotonicNs, type ShardHost, type Windows } from './hosts/host.js';
-import { Control, type Header, HostControl, OP_BYTES, ReadyKind, SEND_STAGGER, TIMER_BYTES } from './layout.js';
+import { Control, type Header, HostControl, OP_BYTES, ReadyKind, TIMER_BYTES } from './layout.js';
+import { SendBuffers } from './send-buffers.js';
 import { StepMark } from './tasks/stall.js';
 import { Steps, type TaskName } from './tasks/steps.js';
 
@@ -48,10 +49,11 @@ const MORE_WORK = Control.moreWork >> 2;
 const MORE_WORK_TASKS = 1; // assembly/layout.ts, MoreWork
 const MORE_WORK_BLOCKED = 4;
 const QUOTA_MIN_NS = 1000; // less would be over before the first task
-const SEND_BUFFERS_USED = HostControl.sendBuffersUsed >> 2;
 const BIRTHS = HostControl.births >> 2;
 const READY_TAIL = Control.readyTail >> 2;
 const READY_HEAD = Control.readyHead >> 2;
+const SUBMIT_COUNT = Control.submitCount >> 2;
+const ENTER_COUNT = Control.enterCount >> 3;
 const NOW_NS = Control.nowNs >> 3;
 
 export class Shard {
@@ -71,6 +73,8 @@ export class Shard {
   readonly blocks: Buffer;
   readonly words: Int32Array;
   readonly doubles: Float64Array;
+  /** What goes out goes through these. */
+  readonly sendBuffers: SendBuffers;
   readonly unhandled: 'warn' | 'throw';
   /** Numbers by which others know something of this shard's begin here, and higher each time that it is started. */
   readonly numbersFrom: number;
@@ -83,9 +87,6 @@ export class Shard {
   readonly #readyMask: number;
   readonly #owners: (Owner | undefined)[] = [undefined];
   readonly #freeOwners: number[] = [];
-  #sendFree = 0;
-  #sendFresh = 0;
-  readonly #sendWaiters: (() => void)[] = [];
   #closed = false;
   #inTurn = false;
   #beforeTurn: (() => void)[] = [];
@@ -106,6 +107,7 @@ export class Shard {
     this.#clock = new Float64Array(memory.buffer, this.base, 64);
     this.#ready = new Int32Array(memory.buffer, this.base + header.readyOffset, header.readySlots * 4);
     this.#readyMask = header.readySlots - 1;
+    this.sendBuffers = new SendBuffers(this.words, this.#control, this.base, header, () => this.hurry());
     this.#clock[Control.idlePollNs >> 3] = options.idlePollNs;
     this.#clock[Control.quotaNs >> 3] = Math.max(options.quotaNs, QUOTA_MIN_NS);
     const windows: Windows = { memory, blocks, header, base: this.base, shard };
@@ -147,6 +149,16 @@ export class Shard {
     if (!soon) return;
     this.#control[MORE_WORK] |= MORE_WORK_BLOCKED;
     if (!this.#inTurn) this.host.poke();
+  }
+
+  /** Runs `then` when the host has taken all that is staged now: what it copies may change from then on. */
+  whenSubmitted(then: () => void): void {
+    const entered = this.#clock[ENTER_COUNT];
+    this.beforeNextTurn(() => {
+      const isTaken = this.#clock[ENTER_COUNT] !== entered && this.#control[SUBMIT_COUNT] === 0;
+      if (isTaken) then();
+      else this.whenSubmitted(then);
+    }, true);
   }
 
   #drain(): void {
@@ -280,39 +292,6 @@ export class Shard {
   queueStep(task: TaskName, run: () => void): void {
     if (!this.#inTurn) this.host.poke();
     this.steps.queue(task, run);
-  }
-
-  // --- send buffers --------------------------------------------------------------------------------------------------
-
-  /** The address of a free send buffer of header.sendBufferBytes, or 0: then wait until one is given back. */
-  takeSendBuffer(): number {
-    const { sendBufferCount, sendBufferBytes, sendOffset } = this.header;
-    let at = this.#sendFree;
-    if (at !== 0) this.#sendFree = this.words[at >>> 2] >>> 0;
-    else if (this.#sendFresh < sendBufferCount) {
-      at = this.base + sendOffset + this.#sendFresh * (sendBufferBytes + SEND_STAGGER);
-      this.#sendFresh++;
-    } else return 0;
-    this.#control[SEND_BUFFERS_USED]++;
-    return at;
-  }
-
-  giveSendBuffer(at: number): void {
-    this.words[at >>> 2] = this.#sendFree; // the free list runs through the buffers' first words
-    this.#sendFree = at;
-    this.#control[SEND_BUFFERS_USED]--;
-    while (this.#sendWaiters.length !== 0 && (this.#sendFree !== 0 || this.#sendFresh < this.header.sendBufferCount)) {
-      this.#sendWaiters.shift()?.(); // takes it, or does not want it any more: then it is the next one's
-    }
-  }
-
-  /** Calls back when a buffer comes free, in the order of asking. */
-  whenSendBufferFree(callback: () => void): void {
-    this.#sendWaiters.push(callback);
-  }
-
-  get sendBuffersUsed(): number {
-    return this.#control[SEND_BUFFERS_USED];
   }
 
   // --- end -----------------------------------------------------------------------------------------------------------

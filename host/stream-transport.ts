@@ -2,14 +2,17 @@
 // ends. It knows nothing of messages: a user (http/connection.ts) gets the bytes and decides what they mean.
 //
 //   OPEN --finish()--> FINISHING --all is sent--> LINGERING --the peer's end, or time--> CLOSED
-//   any --reset, error, a stalled peer, destroy()--> CLOSED
+//   any --reset, error, a peer that is too slow, destroy()--> CLOSED
+//
+// A peer that does not read as fast as it is sent to must take some bytes in each stretch of time, or the connection is
+// closed (Pace). Without that a peer could keep what waits for it in memory for ever by taking a byte now and then.
 //
 // FINISHING and LINGERING receive and drop what the peer still sends. A peer that sends before it reads would wait for
 // ever otherwise, and bytes that are unread at close make the kernel reset the connection: then the peer loses what it
 // was sent. What ends each state:
 //
 //   OPEN       the user; its deadline; a reset. While nothing is received a poll watches for the reset, and the end.
-//   FINISHING  the last byte is out; the peer takes no byte for `stallNs`; it sends LINGER_BYTES
+//   FINISHING  the last byte is out; the peer is slower than its pace; it sends LINGER_BYTES
 //   LINGERING  the peer's end; LINGER_SILENCE_NS without a byte; LINGER_BYTES; LINGER_NS in all
 //   CLOSED     the last event of each operation
 //
@@ -26,6 +29,7 @@ const SENT = 2;
 const TIMER = 3;
 const SHUT = 4;
 const WATCHED = 5;
+const ROOM = 6;
 
 const OPEN = 0; // states
 const FINISHING = 1;
@@ -56,6 +60,12 @@ export interface TransportUser {
   onClosed(): void;
 }
 
+/** How slow a peer may be: while bytes wait for room in the socket, it must take `bytes` in each `ns`. */
+export interface Pace {
+  readonly ns: number;
+  readonly bytes: number;
+}
+
 export class StreamTransport implements Owner {
   readonly out: SendQueue;
   /** The peer has ended its side. Bytes from before may be still to come. */
@@ -66,7 +76,7 @@ export class StreamTransport implements Owner {
   private readonly shard: Shard;
   private readonly file: number;
   private readonly user: TransportUser;
-  private readonly stallNs: number;
+  private readonly pace: Pace;
   private readonly id: number;
   private state = OPEN;
   private receiveOp = 0;
@@ -81,15 +91,16 @@ export class StreamTransport implements Owner {
   private timerGeneration = 0;
   private firesNs = Number.POSITIVE_INFINITY;
   private deadlineNs = Number.POSITIVE_INFINITY;
+  private paceDueNs = Number.POSITIVE_INFINITY; // until then ...
+  private paceGoalBytes = 0; // ... the peer must have taken this many of all bytes
 
-  /** `stallNs`: how long a peer may take none of the last bytes. */
-  constructor(shard: Shard, file: number, stallNs: number, user: TransportUser) {
+  constructor(shard: Shard, file: number, pace: Pace, user: TransportUser) {
     this.shard = shard;
     this.file = file;
-    this.stallNs = stallNs;
+    this.pace = pace;
     this.user = user;
     this.id = shard.register(this);
-    this.out = new SendQueue(shard, file, this.id, SENT);
+    this.out = new SendQueue(shard, file, this.id, SENT, ROOM);
   }
 
   /** Whether the user still decides. */
@@ -103,7 +114,8 @@ export class StreamTransport implements Owner {
 
   onEvent(tag: number, result: number, extra: number): void {
     if (tag === RECEIVED) this.onReceived(result, extra);
-    else if (tag === SENT) this.onSent(result);
+    else if (tag === SENT) this.afterSending(this.out.onSent(result));
+    else if (tag === ROOM) this.afterSending(this.out.onRoom(result, extra));
     else if (tag === TIMER) this.onTimer();
     else if (tag === WATCHED) this.onWatched(result, extra);
     else this.onShut();
@@ -176,14 +188,26 @@ export class StreamTransport implements Owner {
 
   // --- sending -------------------------------------------------------------------------------------------------------
 
-  private onSent(result: number): void {
-    const isWhole = this.out.onSent(result);
+  private afterSending(isWhole: boolean): void {
     if (this.state === CLOSED) this.leaveIfDone();
     else if (!isWhole) this.destroy();
-    else if (this.state === OPEN) this.user.onSent();
-    else if (this.state === FINISHING) {
-      if (this.out.isIdle) this.afterLast();
-      else this.setDeadline(this.stallNs);
+    else {
+      this.watchPace();
+      if (this.state === OPEN) this.user.onSent();
+      else if (this.state === FINISHING && this.out.isIdle) this.afterLast();
+    }
+  }
+
+  /** A stretch begins when the socket is full, and the next one when enough was taken. */
+  private watchPace(): void {
+    const { out, pace } = this;
+    if (!out.isBehind) {
+      this.paceDueNs = Number.POSITIVE_INFINITY;
+      this.paceGoalBytes = 0;
+    } else if (out.sentBytes >= this.paceGoalBytes) {
+      this.paceGoalBytes = out.sentBytes + pace.bytes;
+      this.paceDueNs = this.shard.nowNs + pace.ns;
+      if (this.paceDueNs < this.firesNs) this.armTimer(pace.ns);
     }
   }
 
@@ -197,7 +221,7 @@ export class StreamTransport implements Owner {
     if (this.out.isIdle) this.afterLast();
     else {
       this.out.hurry();
-      this.setDeadline(this.stallNs);
+      this.clearDeadline(); // what is queued goes out, or the pace ends it
     }
   }
 
@@ -283,9 +307,10 @@ export class StreamTransport implements Owner {
       this.leaveIfDone();
       return;
     }
-    const leftNs = this.deadlineNs - this.shard.nowNs;
-    if (leftNs > 0) this.armTimer(Math.min(leftNs, this.stallNs));
-    else if (this.state === OPEN) this.user.onDeadline();
+    const { nowNs } = this.shard;
+    const leftNs = Math.min(this.deadlineNs, this.paceDueNs) - nowNs;
+    if (leftNs > 0) this.armTimer(Math.min(leftNs, this.pace.ns));
+    else if (this.state === OPEN && this.paceDueNs > nowNs) this.user.onDeadline();
     else this.destroy(); // it does not read, or does not close
   }
 }

@@ -30,7 +30,7 @@ export interface Block {
 
 function sendBuffer(shard: Shard, at: number): Block {
   const bytes = shard.header.sendBufferBytes;
-  return { memory: shard.bytes, offset: at, bytes, at, free: () => shard.giveSendBuffer(at) };
+  return { memory: shard.bytes, offset: at, bytes, at, free: () => shard.sendBuffers.giveLasting(at) };
 }
 
 function poolBlock(shard: Shard, bytes: number): Block {
@@ -63,7 +63,7 @@ export async function getBlock(
       if (!isFull || least > shard.header.sendBufferBytes) throw error;
     }
   }
-  const at = shard.takeSendBuffer();
+  const at = shard.sendBuffers.takeLasting();
   return sendBuffer(shard, at === 0 ? await waitForBuffer(shard, signal) : at);
 }
 
@@ -77,10 +77,10 @@ function waitForBuffer(shard: Shard, signal: AbortSignal | undefined): Promise<n
       },
     };
     if (signal !== undefined) listen(signal, listener);
-    shard.whenSendBufferFree(() => {
+    shard.sendBuffers.whenLastingFree(() => {
       if (!waits) return; // then it is the next one's
       if (signal !== undefined) unlisten(signal, listener);
-      resolve(shard.takeSendBuffer());
+      resolve(shard.sendBuffers.takeLasting());
     });
   });
 }

@@ -18,10 +18,12 @@ import {
   errnoOf,
   type Op,
   type OpOwner,
+  POLLOUT,
   type PortableWindow,
 } from './portable-window.js';
 
 const WAITING_MAX = 256; // datagrams
+const SENDING_MAX = 64; // sends that Node has and the kernel has not
 const HEADER_BYTES = 16; // struct io_uring_recvmsg_out
 const NAME_BYTES = 28; // sockaddr_in6, the longest one
 const MSG_TRUNC = 0x20;
@@ -41,6 +43,7 @@ export class PortableDatagrams implements OpOwner {
   readonly #socket: Socket;
   #receives: Op[] = [];
   #sends = new Set<Op>();
+  #polls: Op[] = [];
   #waiting: Datagram[] = [];
   #error = 0; // happened, and no receive has been told
   #isClosed = false;
@@ -117,8 +120,12 @@ export class PortableDatagrams implements OpOwner {
 
   // --- sending -------------------------------------------------------------------------------------------------------
 
-  /** Without `to`: to where it is connected. */
-  send(op: Op, to: Place | undefined): void {
+  /** Without `to`: to where it is connected. `isNow`: -EAGAIN while Node has as many as it may have. */
+  send(op: Op, to: Place | undefined, isNow: boolean): void {
+    if (isNow && this.#sends.size >= SENDING_MAX) {
+      this.#window.finish(op, Errno.EAGAIN);
+      return;
+    }
     const bytes = Buffer.from(op.memory.subarray(op.ptr, op.ptr + op.len)); // Node keeps it until it is sent
     this.#window.open(op, this);
     this.#sends.add(op);
@@ -132,7 +139,20 @@ export class PortableDatagrams implements OpOwner {
   }
 
   #settle(op: Op, error: unknown): void {
-    if (this.#sends.delete(op)) this.#window.finish(op, error ? errnoOf(error) : op.len);
+    if (!this.#sends.delete(op)) return;
+    this.#window.finish(op, error ? errnoOf(error) : op.len);
+    this.#endPolls();
+  }
+
+  /** Completes when Node has room for a send. */
+  whenRoom(op: Op): void {
+    this.#window.open(op, this);
+    this.#polls.push(op);
+    this.#endPolls();
+  }
+
+  #endPolls(): void {
+    if (this.#sends.size < SENDING_MAX) for (const op of this.#polls.splice(0)) this.#window.finish(op, POLLOUT);
   }
 
   connect(op: Op, { host, port }: Place): void {
@@ -148,8 +168,12 @@ export class PortableDatagrams implements OpOwner {
   // --- life ----------------------------------------------------------------------------------------------------------
 
   cancel(op: Op): void {
-    if (!this.#sends.delete(op)) this.#receives = this.#receives.filter((other) => other !== op);
+    if (!this.#sends.delete(op)) {
+      this.#receives = this.#receives.filter((other) => other !== op);
+      this.#polls = this.#polls.filter((other) => other !== op);
+    }
     this.#window.finish(op, Errno.ECANCELED);
+    this.#endPolls();
   }
 
   close(): void {
@@ -157,7 +181,8 @@ export class PortableDatagrams implements OpOwner {
     this.#isClosed = true;
     this.#socket.close();
     this.#waiting = [];
-    for (const op of [...this.#receives.splice(0), ...this.#sends]) this.#window.finish(op, Errno.ECANCELED);
+    const ops = [...this.#receives.splice(0), ...this.#sends, ...this.#polls.splice(0)];
+    for (const op of ops) this.#window.finish(op, Errno.ECANCELED);
     this.#sends.clear();
   }
 }

@@ -16,7 +16,7 @@ import type { MessagePortLike, Windows } from './host.js';
 import { type Place, PortableDatagrams } from './portable-datagrams.js';
 import { isPathOp, PortableFiles, PortableOpenFile } from './portable-files.js';
 import { END_EVENTS, PortableListener, PortableSocket, SHUT_RDWR } from './portable-sockets.js';
-import { Errno, Op, type PortableWindow } from './portable-window.js';
+import { Errno, Op, POLLOUT, type PortableWindow } from './portable-window.js';
 import type { Stream, Streams, Target } from './streams.js';
 
 /** Slots below this are for listeners; accepted and connected sockets take the lowest free one behind them. */
@@ -320,15 +320,17 @@ export class PortableGate {
     else socket.receive(op);
   }
 
-  /** Of a connection's ends only, until it is cancelled (ops.ts, watchEnds). */
+  /** Of a connection's ends or of its room, until it is cancelled; of room for datagrams, once (ops.ts). */
   #poll(op: Op, fd: number, at: number): void {
     const file = this.#file(op, fd);
     if (file === undefined) return;
     const events = this.#words[at + 7];
     if ((op.len & ~POLL_MULTISHOT) !== 0 || (events & ~POLL_EVENTS) !== 0) this.#refuse(op, Errno.EINVAL);
-    else if (!(file instanceof PortableSocket) || !op.isMultishot || (events & ~END_EVENTS) !== 0)
-      this.#refuse(op, Errno.EOPNOTSUPP);
-    else file.watch(op);
+    else if (file instanceof PortableDatagrams && !op.isMultishot && events === POLLOUT) file.whenRoom(op);
+    else if (!(file instanceof PortableSocket) || !op.isMultishot) this.#refuse(op, Errno.EOPNOTSUPP);
+    else if (events === POLLOUT) file.watchRoom(op);
+    else if ((events & ~END_EVENTS) === 0) file.watch(op);
+    else this.#refuse(op, Errno.EOPNOTSUPP);
   }
 
   #send(op: Op, ioprio: number, fd: number, at: number): void {
@@ -340,7 +342,7 @@ export class PortableGate {
     if (typeof to === 'number') this.#refuse(op, to);
     else if (!knows || op.picksBuffer) this.#refuse(op, Errno.EINVAL);
     else if (!this.#isInside(op, op.len)) this.#refuse(op, Errno.EFAULT);
-    else if (file instanceof PortableDatagrams) file.send(op, to);
+    else if (file instanceof PortableDatagrams) file.send(op, to, (flags & MSG_DONTWAIT) !== 0);
     else this.#socket(op, fd)?.send(op, (flags & MSG_DONTWAIT) !== 0);
   }
 

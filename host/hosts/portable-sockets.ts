@@ -14,7 +14,15 @@
 //
 // Next: portable.ts.
 
-import { CQE_BUFFER, CQE_BUFFER_SHIFT, Errno, type Op, type OpOwner, type PortableWindow } from './portable-window.js';
+import {
+  CQE_BUFFER,
+  CQE_BUFFER_SHIFT,
+  Errno,
+  type Op,
+  type OpOwner,
+  POLLOUT,
+  type PortableWindow,
+} from './portable-window.js';
 import type { Stream, StreamOwner, StreamServer, Streams, Target } from './streams.js';
 
 const LINGER_MS = 30_000;
@@ -40,6 +48,7 @@ export class PortableSocket implements OpOwner, StreamOwner {
   #sends: Op[] = [];
   #connect: Op | undefined;
   #watch: Op | undefined; // one at a time
+  #room: Op | undefined; // likewise
   #probe: NodeJS.Timeout | undefined;
   #chunk: Buffer | undefined; // came while no receive was armed, or did not fit
   #chunkAt = 0;
@@ -90,6 +99,7 @@ export class PortableSocket implements OpOwner, StreamOwner {
     this.#peerEnded = true;
     this.#giveReceived();
     this.#tellWatch(POLLRDHUP);
+    this.#tellRoom(POLLRDHUP); // the kernel tells of it whatever a poll has asked for
   }
 
   // --- the ends ------------------------------------------------------------------------------------------------------
@@ -175,6 +185,23 @@ export class PortableSocket implements OpOwner, StreamOwner {
     }
   }
 
+  /** Tells that there is room, now and whenever the stream has written what it had, until it is cancelled. */
+  watchRoom(op: Op): void {
+    if (this.#room !== undefined) {
+      this.#window.finish(op, Errno.EOPNOTSUPP);
+      return;
+    }
+    this.#window.open(op, this);
+    this.#room = op;
+    if (this.#state === 'closed' || this.#stream.isDestroyed) this.#tellRoom(POLLOUT | END_EVENTS);
+    else if (this.#ended || !this.#isWriting) this.#tellRoom(POLLOUT);
+    else if (this.#peerEnded) this.#tellRoom(POLLRDHUP);
+  }
+
+  #tellRoom(events: number): void {
+    if (this.#room !== undefined) this.#window.more(this.#room, events, 0);
+  }
+
   #enqueue(op: Op): void {
     this.#window.open(op, this);
     this.#sends.push(op);
@@ -215,6 +242,7 @@ export class PortableSocket implements OpOwner, StreamOwner {
       this.#sends.shift();
       this.#window.finish(op, op.len);
     }
+    this.#tellRoom(POLLOUT);
   }
 
   shutdown(op: Op): void {
@@ -230,6 +258,7 @@ export class PortableSocket implements OpOwner, StreamOwner {
   #end(): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#tellRoom(POLLOUT);
     const first = this.#written === undefined ? 0 : 1; // what the stream has already goes out before FIN
     for (const op of this.#sends.splice(first)) this.#window.finish(op, Errno.EPIPE);
     this.#stream.end();
@@ -268,6 +297,7 @@ export class PortableSocket implements OpOwner, StreamOwner {
     if (!this.#peerEnded) this.#error = errno;
     this.#peerEnded = true;
     for (const op of ops) this.#window.finish(op, errno);
+    this.#tellRoom(POLLOUT | END_EVENTS);
     this.#giveReceived();
     if (ops.length !== 0) this.#error = 0; // an error is told once; then receives see the end, and sends EPIPE
     clearInterval(this.#probe);
@@ -283,6 +313,7 @@ export class PortableSocket implements OpOwner, StreamOwner {
       this.#written = undefined;
       this.#sends.shift();
     } else if (op === this.#watch) this.#endWatch();
+    else if (op === this.#room) this.#room = undefined;
     else if (!remove(this.#receives, op)) remove(this.#sends, op);
     this.#window.finish(op, Errno.ECANCELED);
   }
@@ -296,6 +327,8 @@ export class PortableSocket implements OpOwner, StreamOwner {
     const ops = [...this.#receives.splice(0), ...this.#sends.splice(0)];
     if (this.#connect !== undefined) ops.push(this.#connect);
     if (this.#watch !== undefined) ops.push(this.#watch);
+    if (this.#room !== undefined) ops.push(this.#room);
+    this.#room = undefined;
     this.#endWatch();
     this.#state = 'closed';
     this.#chunk = undefined;

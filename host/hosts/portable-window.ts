@@ -36,6 +36,9 @@ export const Errno = {
   ECANCELED: -125,
 } as const;
 
+/** A poll's event: there is room to send. */
+export const POLLOUT = 4;
+
 export const CQE_BUFFER = 1;
 export const CQE_MORE = 2;
 export const CQE_BUFFER_SHIFT = 16;

@@ -9,6 +9,7 @@ import type { Header } from '../layout.js';
 import { accept, MORE } from '../ops.js';
 import { Runtime, runtime } from '../runtime/runtime.js';
 import { currentShard, findShard, type Owner, type Shard } from '../shard.js';
+import type { Pace } from '../stream-transport.js';
 import { closingError, HttpConnection } from './connection.js';
 import { Heads } from './heads.js';
 import type { FeatherRequest } from './request.js';
@@ -32,12 +33,14 @@ export interface HttpLimits {
   headerTimeoutMs?: number | undefined;
   /** From a head to the last byte of its body. 408 beyond. */
   requestTimeoutMs?: number | undefined;
-  /** A connection between requests, or a client that does not take its answer: closed. */
+  /** A connection between requests: closed. */
   idleTimeoutMs?: number | undefined;
   /** From a client's end (FIN) to the answer that it may still get. Closed. */
   halfCloseTimeoutMs?: number | undefined;
   /** A client whose system confirms nothing, no byte and no probe, or has no room for bytes. Closed. */
   unreachableTimeoutMs?: number | undefined;
+  /** What a client with an answer waiting for it must take, on average over each idleTimeoutMs: closed. */
+  minSendBytesPerSecond?: number | undefined;
 }
 
 export interface ServeOptions {
@@ -69,6 +72,7 @@ const DEFAULTS = {
   idleTimeoutMs: 60_000,
   halfCloseTimeoutMs: 2000,
   unreachableTimeoutMs: 60_000,
+  minSendBytesPerSecond: 256,
 };
 
 const HIGHEST: Record<keyof HttpLimits, number> = {
@@ -82,6 +86,7 @@ const HIGHEST: Record<keyof HttpLimits, number> = {
   idleTimeoutMs: 86_400_000,
   halfCloseTimeoutMs: 86_400_000,
   unreachableTimeoutMs: 86_400_000,
+  minSendBytesPerSecond: 1_073_741_824,
 };
 
 // shard scratch memory (header.scratchBytes = 262,144)
@@ -101,6 +106,7 @@ interface Limits {
   requestTimeoutNs: number;
   idleTimeoutNs: number;
   halfCloseTimeoutNs: number;
+  pace: Pace;
 }
 
 export class ServerShard implements Owner {
@@ -151,6 +157,10 @@ export class ServerShard implements Owner {
       requestTimeoutNs: limits.requestTimeoutMs * 1e6,
       idleTimeoutNs: limits.idleTimeoutMs * 1e6,
       halfCloseTimeoutNs: limits.halfCloseTimeoutMs * 1e6,
+      pace: {
+        ns: limits.idleTimeoutMs * 1e6,
+        bytes: Math.ceil((limits.minSendBytesPerSecond * limits.idleTimeoutMs) / 1000),
+      },
     };
     shard.core.http_limits(limits.headerBytes, limits.headerCount, limits.targetBytes);
     setMaxListeners(0, this.signal); // each request may listen

@@ -33,8 +33,7 @@ class Attempt implements Owner {
   #op = 0;
   #generation = 0;
   #file = -1;
-  #buffer = 0; // holds the address until the kernel has answered
-  #path = -1; // the index that names the path until then
+  #path = -1; // the index that names the path until the kernel has answered
   #aborted = false;
 
   constructor(
@@ -93,25 +92,26 @@ class Attempt implements Owner {
 
   #connectAddress(address: Uint8Array): void {
     const shard = this.#shard;
-    this.#buffer = shard.takeSendBuffer();
-    if (this.#buffer === 0) {
-      shard.whenSendBufferFree(() => {
+    const { sendBuffers } = shard;
+    const buffer = sendBuffers.take();
+    if (buffer === 0) {
+      sendBuffers.whenFree(() => {
         if (this.#aborted) this.#fail(undefined);
         else this.#connectAddress(address);
       });
       return;
     }
-    shard.bytes.set(address, this.#buffer);
+    shard.bytes.set(address, buffer);
     try {
       sendAtOnce(shard, this.#file);
-      this.#note(connectFile(shard, this.#file, this.#buffer, address.length, this.#id, CONNECTED));
+      this.#note(connectFile(shard, this.#file, buffer, address.length, this.#id, CONNECTED));
     } catch (error) {
       this.#fail(error);
     }
+    shard.whenSubmitted(() => sendBuffers.give(buffer)); // a peer that does not answer keeps no buffer from others
   }
 
   #leave(): void {
-    if (this.#buffer !== 0) this.#shard.giveSendBuffer(this.#buffer);
     if (this.#path >= 0) socketPathsOf(this.#shard).give(this.#path);
     this.#shard.unregister(this.#id);
   }

@@ -22,6 +22,7 @@ const RECEIVED = 1; // tags
 const SENT = 2;
 const SHUT = 3;
 const MOVED = 4;
+const ROOM = 5;
 const HIGH_WATER_BYTES = 65_536;
 const ECANCELED = -125;
 
@@ -58,7 +59,7 @@ export class Connection implements Owner, Transport {
     this.#arrived = carried?.bytes;
     this.#ended = carried?.ended ?? false;
     this.#id = shard.register(this);
-    this.#out = new SendQueue(shard, file, this.#id, SENT);
+    this.#out = new SendQueue(shard, file, this.#id, SENT, ROOM);
   }
 
   get closed(): boolean {
@@ -146,7 +147,8 @@ export class Connection implements Owner, Transport {
 
   onEvent(tag: number, result: number, extra: number): void {
     if (tag === RECEIVED) this.#onReceived(result, extra);
-    else if (tag === SENT) this.#onSent(result);
+    else if (tag === SENT) this.#afterSending(this.#out.onSent(result), result);
+    else if (tag === ROOM) this.#afterSending(this.#out.onRoom(result, extra), result);
     else if (tag === MOVED) this.#onMoved?.(result);
     else {
       this.#shutting = false;
@@ -183,8 +185,7 @@ export class Connection implements Owner, Transport {
     this.#leaveIfDone();
   }
 
-  #onSent(result: number): void {
-    const isWhole = this.#out.onSent(result);
+  #afterSending(isWhole: boolean, result: number): void {
     if (!isWhole && !this.#closed) {
       this.#error = operationError('send', result === 0 ? -32 : result);
       this.#out.break();

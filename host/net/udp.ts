@@ -3,28 +3,43 @@
 // `queue` datagrams. One that finds the queue full is dropped and counted: the newest, as the kernel does it.
 //
 //   send() --> a send buffer: sockaddr, bytes --> SEND --> the kernel has taken it, or says why not
+//                   ^                               |
+//                   +-- room (POLL_ADD) <-- held <--+ EAGAIN: the socket is full
 //
-// A send holds its buffer from submission to completion, also when nobody waits for it any more. Who finds no buffer
-// free waits for one, in order: that is the backpressure.
+// A send holds its buffer from submission to completion, also when nobody waits for it any more. While the socket is
+// full, sends are held as copies, without buffers, and go one after the other when it has room. A send that finds no
+// buffer free waits for one, in order. Both are the backpressure.
 //
 // Next: udp-address.ts.
 
 import { type AbortOptions, checkSignal, unlessAborted } from '../abort.js';
 import { checkNames, errnoName, FeatherstarError, optionError, systemError } from '../errors.js';
 import type { Bound } from '../hosts/host.js';
-import { BUFFER_SHIFT, connectFile, MORE, operationError, receiveDatagrams, sendDatagram } from '../ops.js';
+import {
+  BUFFER_SHIFT,
+  connectFile,
+  MORE,
+  operationError,
+  receiveDatagrams,
+  sendDatagram,
+  whenRoom,
+} from '../ops.js';
+import { Queue } from '../queue.js';
 import { currentShard, type Owner, type Shard } from '../shard.js';
 import { closedError } from './socket.js';
 import { bindTarget, SenderNames, type Target, Targets } from './udp-address.js';
 
 const RECEIVED = 0; // tags
 const CONNECTED = 1;
-const FIRST_SEND = 2; // and from here on: which of the open ones
+const ROOM = 2;
+const FIRST_SEND = 3; // and from here on: which of the open ones
 const NAME_BYTES = 28; // sockaddr_in6, the longest one
 const HEADER_BYTES = 16 + NAME_BYTES; // before the bytes of a datagram that came
 const ADDRESS_BYTES = 32; // before the bytes of one that goes
 const TRUNCATED = 0x20; // MSG_TRUNC
+const EAGAIN = -11;
 const EMSGSIZE = -90;
+const NOTHING = new Uint8Array(0);
 const QUEUE_DATAGRAMS = 1024;
 const QUEUE_MAX = 65_536;
 
@@ -72,6 +87,10 @@ interface Sending {
   readonly resolve: () => void;
   readonly reject: (reason: unknown) => void;
   readonly what: string;
+  readonly tag: number; // CONNECTED or FIRST_SEND
+  readonly target: Target | undefined;
+  data: Uint8Array; // a copy, while it waits for a buffer or for room
+  bytes: number; // of it
   isOver: boolean; // who waited has been told
   buffer: number;
   op: number;
@@ -91,11 +110,14 @@ export class UdpSocket implements Owner {
   readonly #queueMax: number;
   readonly #names: SenderNames;
   readonly #targets: Targets;
-  readonly #queue: Datagram[] = [];
+  readonly #queue = new Queue<Datagram>();
   readonly #stats: UdpStats = { received: 0, sent: 0, dropped: 0, truncated: 0 };
   readonly #sends: (Sending | undefined)[] = []; // the connect, too
-  #waiting: Waiter[] = [];
-  #unsubmitted = new Set<Sending>();
+  readonly #waiting = new Queue<Waiter>();
+  readonly #unsubmitted = new Set<Sending>();
+  readonly #held = new Queue<Sending>(); // the socket was full
+  #roomOp = 0; // waits until it has room
+  #roomGeneration = 0;
   #remote: Target | undefined;
   #connecting: Target | undefined;
   #op = 0;
@@ -185,7 +207,7 @@ export class UdpSocket implements Owner {
     try {
       return await unlessAborted(arriving, signal);
     } catch (error) {
-      this.#waiting = this.#waiting.filter((other) => other !== waiter);
+      this.#waiting.remove(waiter as Waiter);
       throw error;
     }
   }
@@ -196,6 +218,7 @@ export class UdpSocket implements Owner {
 
   onEvent(tag: number, result: number, flags: number): void {
     if (tag === RECEIVED) this.#onReceived(result, flags);
+    else if (tag === ROOM) this.#onRoom(result);
     else this.#onSent(tag, result);
     this.#leaveIfDone();
   }
@@ -291,8 +314,10 @@ export class UdpSocket implements Owner {
     if (data.length > this.maxBytes) throw systemError('sendto', EMSGSIZE, what);
     let sending: Sending | undefined;
     const sent = new Promise<void>((resolve, reject) => {
-      sending = { resolve, reject, what, isOver: false, buffer: 0, op: 0, generation: 0 };
-      this.#submit(sending, data, target, tag);
+      const bytes = data.length;
+      sending = { resolve, reject, what, tag, target, data, bytes, isOver: false, buffer: 0, op: 0, generation: 0 };
+      if (this.#held.length === 0 || tag === CONNECTED) this.#submit(sending);
+      else this.#hold(sending, new Uint8Array(data));
     });
     try {
       await unlessAborted(sent, signal);
@@ -302,39 +327,32 @@ export class UdpSocket implements Owner {
     }
   }
 
-  /** `data` is copied before this returns. */
-  #submit(sending: Sending, data: Uint8Array, target: Target | undefined, tag: number): void {
+  /** What is sent is copied before this returns. */
+  #submit(sending: Sending): void {
     const shard = this.#shard;
-    const at = shard.takeSendBuffer();
+    const { tag, target, data } = sending;
+    const at = shard.sendBuffers.takeLasting();
     if (at === 0) {
-      const copy = new Uint8Array(data);
+      sending.data = new Uint8Array(data);
       this.#unsubmitted.add(sending);
-      shard.whenSendBufferFree(() => {
+      shard.sendBuffers.whenLastingFree(() => {
         this.#unsubmitted.delete(sending);
-        if (!sending.isOver) this.#submit(sending, copy, target, tag);
+        if (!sending.isOver) this.#submit(sending);
       });
       return;
     }
     const slot = tag === CONNECTED ? 0 : this.#freeSlot();
+    const addressBytes = target?.bytes.length ?? 0;
     if (target !== undefined) shard.bytes.set(target.bytes, at);
     shard.bytes.set(data, at + ADDRESS_BYTES);
+    sending.data = NOTHING; // it is the caller's again
     try {
-      const addressBytes = target?.bytes.length ?? 0;
       sending.op =
         tag === CONNECTED
           ? connectFile(shard, this.#file, at, addressBytes, this.#id, CONNECTED)
-          : sendDatagram(
-              shard,
-              this.#file,
-              at,
-              addressBytes,
-              at + ADDRESS_BYTES,
-              data.length,
-              this.#id,
-              FIRST_SEND + slot,
-            );
+          : this.#stage(at, addressBytes, data.length, slot);
     } catch (error) {
-      shard.giveSendBuffer(at);
+      shard.sendBuffers.giveLasting(at);
       if (tag === CONNECTED) this.#connecting = undefined;
       sending.isOver = true;
       sending.reject(error);
@@ -346,6 +364,11 @@ export class UdpSocket implements Owner {
     this.#openSends++;
   }
 
+  #stage(at: number, addressBytes: number, bytes: number, slot: number): number {
+    const tag = FIRST_SEND + slot;
+    return sendDatagram(this.#shard, this.#file, at, addressBytes, at + ADDRESS_BYTES, bytes, this.#id, tag);
+  }
+
   /** The connect has the first one. */
   #freeSlot(): number {
     if (this.#openSends === 0) return 1;
@@ -355,16 +378,57 @@ export class UdpSocket implements Owner {
 
   #onSent(tag: number, result: number): void {
     const slot = tag === CONNECTED ? 0 : tag - FIRST_SEND;
+    const shard = this.#shard;
     const sending = this.#sends[slot] as Sending;
+    const { buffer, bytes, isOver } = sending;
     this.#sends[slot] = undefined;
     this.#openSends--;
-    this.#shard.giveSendBuffer(sending.buffer);
+    if (result === EAGAIN && !isOver) {
+      const from = buffer + ADDRESS_BYTES;
+      this.#hold(sending, new Uint8Array(shard.bytes.subarray(from, from + bytes)));
+      shard.sendBuffers.giveLasting(buffer);
+      return;
+    }
+    shard.sendBuffers.giveLasting(buffer);
     if (tag === CONNECTED) this.#onConnected(result);
     else if (result >= 0) this.#stats.sent++;
-    if (sending.isOver) return;
+    if (!isOver) this.#settle(sending, tag === CONNECTED ? 'connect' : 'sendto', result);
+    this.#submitHeld();
+  }
+
+  #settle(sending: Sending, syscall: string, result: number): void {
     sending.isOver = true;
     if (result >= 0) sending.resolve();
-    else sending.reject(systemError(tag === CONNECTED ? 'connect' : 'sendto', result, sending.what));
+    else sending.reject(systemError(syscall, result, sending.what));
+  }
+
+  // --- a full socket -------------------------------------------------------------------------------------------------
+
+  /** Keeps a send until the socket has room. */
+  #hold(sending: Sending, data: Uint8Array): void {
+    sending.data = data;
+    sending.buffer = 0;
+    this.#held.push(sending);
+    if (this.#roomOp === 0 && this.#openSends === 0) this.#waitForRoom();
+  }
+
+  #waitForRoom(): void {
+    this.#roomOp = whenRoom(this.#shard, this.#file, this.#id, ROOM);
+    this.#roomGeneration = this.#shard.opGeneration(this.#roomOp);
+  }
+
+  #onRoom(result: number): void {
+    this.#roomOp = 0;
+    if (result >= 0) this.#submitHeld();
+    else for (const sending of this.#held.takeAll()) if (!sending.isOver) this.#settle(sending, 'poll', result);
+  }
+
+  /** One after the other: each tells whether there is room for the next. */
+  #submitHeld(): void {
+    while (this.#held.length !== 0 && this.#openSends === 0 && this.#roomOp === 0) {
+      const sending = this.#held.shift() as Sending;
+      if (!sending.isOver) this.#submit(sending);
+    }
   }
 
   #onConnected(result: number): void {
@@ -387,18 +451,19 @@ export class UdpSocket implements Owner {
     if (this.#closed) return;
     this.#closed = true;
     const shard = this.#shard;
-    this.#queue.length = 0;
+    this.#queue.clear();
     if (!shard.closed) {
       if (this.#op !== 0) shard.cancelOp(this.#op, this.#generation);
+      if (this.#roomOp !== 0) shard.cancelOp(this.#roomOp, this.#roomGeneration);
       for (const sending of this.#sends) if (sending !== undefined) shard.cancelOp(sending.op, sending.generation);
       shard.closeFile(this.#file);
     }
-    for (const sending of [...this.#sends, ...this.#unsubmitted]) {
+    for (const sending of [...this.#sends, ...this.#unsubmitted, ...this.#held.takeAll()]) {
       if (sending === undefined || sending.isOver) continue;
       sending.isOver = true;
       sending.reject(closedError());
     }
-    for (const waiter of this.#waiting.splice(0)) waiter.resolve(null);
+    for (const waiter of this.#waiting.takeAll()) waiter.resolve(null);
     this.#leaveIfDone();
   }
 
@@ -407,7 +472,7 @@ export class UdpSocket implements Owner {
   }
 
   #leaveIfDone(): void {
-    if (this.#left || !this.#closed || this.#op !== 0 || this.#openSends !== 0) return;
+    if (this.#left || !this.#closed || this.#op !== 0 || this.#roomOp !== 0 || this.#openSends !== 0) return;
     this.#left = true;
     this.#shard.unregister(this.#id);
   }

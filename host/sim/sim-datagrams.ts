@@ -9,7 +9,7 @@
 
 import { encodeAddress } from '../address.js';
 import type { DatagramOptions } from '../hosts/host.js';
-import { CQE_BUFFER, CQE_BUFFER_SHIFT, Errno, type Op, type OpOwner } from '../hosts/portable-window.js';
+import { CQE_BUFFER, CQE_BUFFER_SHIFT, Errno, type Op, type OpOwner, POLLOUT } from '../hosts/portable-window.js';
 import { asSeenFrom, isAny, isLoopback, loopbackOf, type Place, Ports } from './sim-addresses.js';
 import type { SimHost } from './sim-host.js';
 import { NOWHERE } from './sim-machines.js';
@@ -25,6 +25,7 @@ const BYTES_MAX = 65_507;
 const EINVAL = -22;
 const EMSGSIZE = -90;
 const ECONNREFUSED = -111;
+const OP_SEND = 26;
 const OP_RECVMSG = 10;
 
 export interface DatagramPlace {
@@ -73,6 +74,8 @@ export class SimDatagrams implements SimFile, OpOwner {
   readonly #host: SimHost;
   readonly #world: World;
   #receives: Op[] = [];
+  #polls: Op[] = [];
+  #hasRoom = false; // a poll has said so, and nothing was sent since
   #waiting: Datagram[] = [];
   #peer: DatagramPlace | undefined;
   #error = 0;
@@ -95,9 +98,16 @@ export class SimDatagrams implements SimFile, OpOwner {
 
   // --- sending -------------------------------------------------------------------------------------------------------
 
-  send(op: Op, given: DatagramPlace | undefined): void {
+  /** `isNow`: the fault `partial` is a socket that has no room. */
+  send(op: Op, given: DatagramPlace | undefined, isNow: boolean): void {
     const { gate, shard } = this.#host;
     const to = given ?? this.#peer;
+    const hadRoom = this.#hasRoom;
+    this.#hasRoom = false;
+    if (isNow && !hadRoom && this.#world.fault('partial', shard, OP_SEND, Errno.EAGAIN)) {
+      gate.finish(op, Errno.EAGAIN);
+      return;
+    }
     if (to === undefined)
       gate.finish(op, -89); // EDESTADDRREQ
     else if (op.len > BYTES_MAX) gate.finish(op, EMSGSIZE);
@@ -118,6 +128,18 @@ export class SimDatagrams implements SimFile, OpOwner {
       for (let i = 0; i < copies; i++) this.#world.after(faults.latencyUs, () => this.#arrive(machine, to, datagram));
       gate.finish(op, op.len);
     }
+  }
+
+  whenRoom(op: Op): void {
+    const { gate, window } = this.#host;
+    window.open(op, this);
+    this.#polls.push(op);
+    this.#world.after(this.#world.faults.latencyUs, () => {
+      if (!this.#polls.includes(op)) return;
+      this.#polls = this.#polls.filter((other) => other !== op);
+      this.#hasRoom = true;
+      gate.finish(op, POLLOUT);
+    });
   }
 
   /** The sender's address, where the socket is bound to any. */
@@ -189,12 +211,14 @@ export class SimDatagrams implements SimFile, OpOwner {
 
   cancel(op: Op): void {
     this.#receives = this.#receives.filter((other) => other !== op);
+    this.#polls = this.#polls.filter((other) => other !== op);
     this.#host.gate.finish(op, Errno.ECANCELED);
   }
 
   close(): void {
     this.#world.datagrams.remove(this);
     this.#waiting = [];
-    for (const op of this.#receives.splice(0)) this.#host.gate.finish(op, Errno.ECANCELED);
+    for (const op of [...this.#receives.splice(0), ...this.#polls.splice(0)])
+      this.#host.gate.finish(op, Errno.ECANCELED);
   }
 }

@@ -7,7 +7,7 @@
 // Next: sim-net.ts.
 
 import type { Bound, DatagramOptions, ListenOptions, Windows } from '../hosts/host.js';
-import { Errno, Op } from '../hosts/portable-window.js';
+import { Errno, Op, POLLOUT } from '../hosts/portable-window.js';
 import { Control } from '../layout.js';
 import { addressOf, isAny, loopbackOf } from './sim-addresses.js';
 import { type DatagramPlace, SimDatagrams } from './sim-datagrams.js';
@@ -126,11 +126,11 @@ export class SimGate {
       case OP_RECVMSG:
         this.#receiveDatagrams(op, fd);
         break;
-      case OP_POLL_ADD:
-        this.#poll(op, fd, words[at + 7]);
-        break;
       case OP_SEND:
         this.#send(op, fd, at);
+        break;
+      case OP_POLL_ADD:
+        this.#poll(op, fd, words[at + 7]);
         break;
       case OP_ACCEPT:
         this.#accept(op, fd);
@@ -168,7 +168,10 @@ export class SimGate {
   }
 
   #poll(op: Op, fd: number, events: number): void {
-    if (op.len === POLL_MULTISHOT && (events & ~END_EVENTS) === 0) this.#socket(op, fd)?.watch(op, this.#host);
+    const file = this.#files[fd];
+    const canWatch = events === POLLOUT || (events & ~END_EVENTS) === 0;
+    if (op.len === POLL_MULTISHOT && canWatch) this.#socket(op, fd)?.watch(op, this.#host, events);
+    else if (file instanceof SimDatagrams && op.len === 0 && events === POLLOUT) file.whenRoom(op);
     else this.finish(op, Errno.EOPNOTSUPP);
   }
 
@@ -181,10 +184,11 @@ export class SimGate {
   #send(op: Op, fd: number, at: number): void {
     const words = this.#words;
     const file = this.#files[fd];
+    const isNow = (words[at + 7] & MSG_DONTWAIT) !== 0;
     if (file instanceof SimDatagrams) {
       const memory = this.#host.window.region(words[at + 3]);
-      file.send(op, this.#destination(memory, words[at + 2] >>> 0, words[at + 11]));
-    } else this.#socket(op, fd)?.send(op, this.#host, (words[at + 7] & MSG_DONTWAIT) !== 0);
+      file.send(op, this.#destination(memory, words[at + 2] >>> 0, words[at + 11]), isNow);
+    } else this.#socket(op, fd)?.send(op, this.#host, isNow);
   }
 
   /** Of `bytes` bytes of sockaddr; 0: where the socket is connected. */

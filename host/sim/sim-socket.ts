@@ -17,6 +17,7 @@ import {
   type Op,
   type OpOwner,
   type PortableWindow,
+  POLLOUT,
 } from '../hosts/portable-window.js';
 import { NOWHERE } from './sim-machines.js';
 import type { SimListener } from './sim-net.js';
@@ -35,6 +36,7 @@ const SHUT_WR = 1;
 const POLLERR = 8;
 const POLLHUP = 16;
 const POLLRDHUP = 0x2000;
+const END_EVENTS = POLLERR | POLLHUP | POLLRDHUP;
 const OP_CONNECT = 16;
 const OP_SEND = 26;
 const OP_RECV = 27;
@@ -51,6 +53,8 @@ interface Open {
   readonly op: Op;
   readonly host: SocketHost;
   sent: number;
+  /** What a poll asks for. */
+  readonly events?: number;
 }
 
 /** Where a connect goes. */
@@ -77,11 +81,12 @@ export class SimSocket implements OpOwner {
   #unwatch: (() => void) | undefined; // of cuts
   #receives: Open[] = [];
   #sends: Open[] = [];
-  #watches: Open[] = []; // multishot polls: they are told of every end until they are cancelled
+  #watches: Open[] = []; // multishot polls: they are told of every end, or of room, until they are cancelled
   #connect: Open | undefined;
   #hasPeerEnded = false;
   #hasEnded = false;
   #isFinSent = false;
+  #wantsRoom = false; // a send found none, or a poll
   #isBroken = false; // reset by either end, or given up
   #error = 0; // happened, and no operation has been told
 
@@ -193,6 +198,10 @@ export class SimSocket implements OpOwner {
     const { op, host } = open;
     const isFirst = this.#sends.length === 0;
     if (isFirst) this.#transmit(open);
+    if (open.sent < op.len) {
+      this.#wantsRoom = true;
+      if (this.#room > 0) this.#world.after(this.#world.faults.latencyUs, () => this.#pushSends()); // a fault
+    }
     if (open.sent === op.len) host.gate.finish(op, op.len);
     else if (open.sent === 0) host.gate.finish(op, Errno.EAGAIN);
     else {
@@ -201,11 +210,19 @@ export class SimSocket implements OpOwner {
     }
   }
 
+  /** Bytes that a send would put on the wire. */
+  get #room(): number {
+    return WINDOW_BYTES - this.#onWire - (this.#peer as SimSocket).#inboxBytes;
+  }
+
+  get #isWritable(): boolean {
+    return this.#hasEnded || (this.#sends.length === 0 && this.#room > 0);
+  }
+
   /** Puts on the wire what fits. */
   #transmit(open: Open): void {
     const peer = this.#peer as SimSocket;
-    const room = WINDOW_BYTES - this.#onWire - peer.#inboxBytes;
-    let count = Math.min(open.op.len - open.sent, room);
+    let count = Math.min(open.op.len - open.sent, this.#room);
     if (count <= 0) return;
     if (count > 1 && this.#world.fault('partial', open.host.shard, OP_SEND, 0)) {
       count = this.#world.random.between(1, count - 1);
@@ -280,6 +297,10 @@ export class SimSocket implements OpOwner {
       this.#sends.shift();
       open.host.gate.finish(open.op, open.sent);
     }
+    if (this.#wantsRoom && this.#isWritable) {
+      this.#wantsRoom = false;
+      this.#tellRoom();
+    }
     this.#sendFin();
   }
 
@@ -291,6 +312,7 @@ export class SimSocket implements OpOwner {
     }
     if (how !== SHUT_RD) {
       this.#hasEnded = true;
+      this.#wantsRoom = true;
       this.#pushSends();
     }
     return 0;
@@ -336,18 +358,28 @@ export class SimSocket implements OpOwner {
     for (const open of this.#watches) this.#tellWatch(open);
   }
 
-  /** Tells of the peer's end and of a reset (ops.ts, watchEnds); of those that were before, at once. */
-  watch(op: Op, host: SocketHost): void {
-    const open = { op, host, sent: 0 };
+  /** Tells of the peer's end and of a reset, and of room if that is asked for (ops.ts, watchEnds and watchRoom). */
+  watch(op: Op, host: SocketHost, events: number): void {
+    const open = { op, host, sent: 0, events };
     host.window.open(op, this);
     this.#watches.push(open);
-    if (this.#hasPeerEnded || this.#isBroken) this.#tellWatch(open);
+    if (events === POLLOUT && !this.#isWritable) this.#wantsRoom = true;
+    this.#tellWatch(open);
   }
 
-  #tellWatch({ op, host }: Open): void {
-    const events = this.#isBroken ? POLLERR | POLLHUP | POLLRDHUP : POLLRDHUP;
-    this.#world.note('complete', host.shard, op.low, events);
-    host.window.more(op, events, 0);
+  #tellRoom(): void {
+    for (const open of this.#watches) if (open.events === POLLOUT) this.#tellWatch(open);
+  }
+
+  /** What there is of what was asked for. A kernel tells of ends whatever that was. */
+  #tellWatch({ op, host, events }: Open): void {
+    let now = this.#hasPeerEnded ? POLLRDHUP : 0;
+    if (this.#isBroken || this.#state !== 'open') now = POLLOUT | END_EVENTS;
+    else if (this.#isWritable) now |= POLLOUT;
+    const told = now & (END_EVENTS | (events as number));
+    if (told === 0) return;
+    this.#world.note('complete', host.shard, op.low, told);
+    host.window.more(op, told, 0);
   }
 
   #takeError(): number {
@@ -436,14 +468,18 @@ export class SimSocket implements OpOwner {
     this.#world.note('reset', -1, this.number);
     const isLate = this.#hasPeerEnded && !this.#isPath && errno === Errno.ECONNRESET;
     this.#error = isLate ? Errno.EPIPE : errno;
+    const isRoomFirst = this.#watches.some(({ events }) => events === POLLOUT) && this.#world.random.chance(0.5);
+    if (isRoomFirst) this.#tellRoom();
     const isShared = this.#sends.length !== 0 && this.#receives.length !== 0;
     if (isShared && this.#world.random.chance(0.5)) this.#giveReceived();
     for (const { op, host, sent } of this.#sends.splice(0)) {
       const error = (!this.#isPath && this.#takeError()) || Errno.EPIPE;
       host.gate.finish(op, sent || error);
     }
-    this.#giveReceived();
-    for (const open of this.#watches) this.#tellWatch(open);
+    const isLateRead = isRoomFirst && this.#world.random.chance(0.5); // behind the send that the room has let go
+    if (isLateRead) this.#world.after(this.#world.faults.latencyUs, () => this.#giveReceived());
+    else this.#giveReceived();
+    for (const open of this.#watches) if (!isRoomFirst || open.events !== POLLOUT) this.#tellWatch(open);
   }
 
   cancel(op: Op): void {

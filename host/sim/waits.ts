@@ -102,7 +102,7 @@ function openOf({ index, isDead, isFrozen, shard }: Place): string {
   const more = [
     `${core.pendingTimers()} timers`,
     `${core.liveTasks()} tasks`,
-    `${shard.sendBuffersUsed} of ${shard.header.sendBufferCount} send buffers in use`,
+    `${shard.sendBuffers.used} of ${shard.header.sendBufferCount} send buffers in use`,
     `${core.arenaUsed()} of ${shard.header.arenaBytes} bytes of the arena in use`,
   ];
   return `shard ${index} has ${calls}, ${more.join(', ')}${isFrozen ? ', and is frozen' : ''}`;

@@ -160,11 +160,11 @@ function kinds(peer) {
       const socket = await UdpSocket.bind({ hostname: '127.0.0.1' });
       const shard = currentShard();
       const taken = [];
-      for (let at = shard.takeSendBuffer(); at !== 0; at = shard.takeSendBuffer()) taken.push(at);
+      for (let at = shard.sendBuffers.take(); at !== 0; at = shard.sendBuffers.take()) taken.push(at);
       return {
         start: (signal) => socket.send('x', { hostname: '127.0.0.1', port: socket.port, signal }),
         end: () => {
-          for (const at of taken) shard.giveSendBuffer(at);
+          for (const at of taken) shard.sendBuffers.give(at);
           socket.close();
         },
       };

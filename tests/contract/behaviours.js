@@ -157,7 +157,7 @@ const tcp = {
     const listener = await listen({ path });
     const file = await submit(OP.SOCKET, { fd: 1, off: 1, fileIndex: -1, fixed: false });
     assert.ok(file >= 0, `${file}`);
-    const addr = shard.takeSendBuffer();
+    const addr = shard.sendBuffers.take();
     const bytes = shard.bytes.subarray(addr);
     bytes[1] = 0;
     for (const family of [1, 2, 10]) {
@@ -172,7 +172,7 @@ const tcp = {
       assert.equal(await submit(OP.CONNECT, { fd: file, off: 0, addr: index }), -9, `index ${index}`); // EBADF
     }
     assert.ok(runtime().stats(0).refused >= 11);
-    shard.giveSendBuffer(addr);
+    shard.sendBuffers.give(addr);
     shard.closeFile(file);
     const accepting = listener.accept();
     closeAll(await connect({ path }), await accepting, listener); // nobody had come before

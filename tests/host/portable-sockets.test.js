@@ -28,6 +28,7 @@ const ENOENT = -2;
 const EAGAIN = -11;
 const EPIPE = -32;
 const ECONNRESET = -104;
+const EOPNOTSUPP = -95;
 const ENOBUFS = -105;
 const EISCONN = -106;
 const ENOTCONN = -107;
@@ -305,6 +306,59 @@ test('a shard that does not receive: its peer has to wait, and loses nothing', a
   const received = await receiveAll(rig, slot, chunks * chunk.length);
   assert.is(received.length, chunks * chunk.length);
   for (let i = 0; i < chunks; i++) assert.is(received.compare(chunk, 0, chunk.length, i * 65_536, (i + 1) * 65_536), 0);
+});
+
+const POLLOUT = 4;
+const POLL_MULTISHOT = 1;
+const POLLRDHUP = 0x2000;
+const POLL_ENDS = 8 | 16 | 0x2000;
+
+/** Sends without waiting until the socket is full. */
+async function fill(rig, slot) {
+  const part = { ...rig.put(0, Buffer.alloc(SEND_BYTES)), opFlags: DONTWAIT };
+  while ((await rig.run(OP.SEND, { fd: slot, ...part })) !== EAGAIN);
+}
+
+const watchRoom = (rig, slot) => rig.stage(OP.POLL, { fd: slot, len: POLL_MULTISHOT, opFlags: POLLOUT });
+
+test('a poll for room tells of it at once, and each time that the peer has read; it holds no memory', async () => {
+  const rig = new Rig();
+  const { slot, client } = await rig.pair();
+  client.pause();
+  const user = watchRoom(rig, slot);
+  for (let i = 0; i < 3; i++) {
+    assert.equal(await rig.completion(user), { user, result: POLLOUT, flags: F_MORE, high: 0 });
+    client.pause();
+    await fill(rig, slot);
+    await sleep(30);
+    assert.is(rig.taken.length, 0);
+    client.resume();
+  }
+  const again = watchRoom(rig, slot);
+  assert.is((await rig.completion(again)).result, EOPNOTSUPP, 'one at a time');
+});
+
+test('a poll for room tells of how its socket ends, until it is cancelled or the socket closed', async () => {
+  const endings = [
+    [({ client }) => client.resetAndDestroy(), POLLOUT | POLL_ENDS, F_MORE],
+    [({ client }) => client.end(), POLLRDHUP, F_MORE],
+    [({ rig, user }) => rig.stage(OP.CANCEL, { addr: user }), ECANCELED, 0],
+    [({ rig, slot }) => rig.stage(OP.CLOSE, { fileIndex: slot + 1 }), ECANCELED, 0],
+    [({ rig, slot }) => rig.stage(OP_SHUTDOWN, { fd: slot, len: 1 }), POLLOUT, F_MORE],
+  ];
+  for (const [end, result, flags] of endings) {
+    const rig = new Rig();
+    const { slot, client } = await rig.pair();
+    client.pause();
+    await fill(rig, slot);
+    rig.receive(slot, 2); // so that the end is read
+    const user = watchRoom(rig, slot);
+    await sleep(20);
+    end({ rig, slot, client, user });
+    const told = await rig.completion(user);
+    assert.equal([told.result, told.flags], [result, flags], String(end));
+    client.destroy();
+  }
 });
 
 // --- cancelling and closing -----------------------------------------------------------------------------------------

@@ -6,10 +6,18 @@ import assert from 'node:assert/strict';
 import { sleep } from 'featherstar';
 import { connect, listen } from 'featherstar/net';
 import { encodeAddress } from '../../dist/host/address.js';
-import { connectFile, openSocket, send } from '../../dist/host/ops.js';
+import { connectFile, openSocket, watchRoom } from '../../dist/host/ops.js';
+import { socketPathsOf } from '../../dist/host/net/socket-paths.js';
 import { currentShard } from '../../dist/host/shard.js';
 
 export const HERE = '127.0.0.1';
+const AF_UNIX = 1;
+const AF_INET = 2;
+const OP_SEND = 26;
+const FIXED_FILE = 1;
+const MSG_WAITALL = 0x100;
+const MSG_DONTWAIT = 0x40;
+const FILL_BYTES = 16_384;
 const LONG_MS = 300;
 const A_WHILE_MS = 20; // until what was sent has arrived
 
@@ -50,14 +58,23 @@ class Raw {
   #id = this.#shard.register({ onEvent: (_tag, result) => this.#settle(result) });
   #file;
 
-  static async connect(address) {
+  /** `where`: a path, or a port. */
+  static async connect({ path, port }) {
     const raw = new Raw();
     const shard = raw.#shard;
-    raw.#file = await raw.#ask(() => openSocket(shard, address[0], raw.#id, 0)).told;
-    const at = shard.takeSendBuffer();
-    shard.bytes.set(address, at);
-    assert.equal(await raw.#ask(() => connectFile(shard, raw.#file, at, address.length, raw.#id, 0)).told, 0);
-    shard.giveSendBuffer(at);
+    const connected = (at, bytes) => raw.#ask(() => connectFile(shard, raw.#file, at, bytes, raw.#id, 0)).told;
+    raw.#file = await raw.#ask(() => openSocket(shard, path === undefined ? AF_INET : AF_UNIX, raw.#id, 0)).told;
+    if (path !== undefined) {
+      const index = socketPathsOf(shard).take(path);
+      assert.equal(await connected(index, 0), 0);
+      socketPathsOf(shard).give(index);
+    } else {
+      const address = encodeAddress(HERE, port);
+      const at = shard.sendBuffers.take();
+      shard.bytes.set(address, at);
+      assert.equal(await connected(at, address.length), 0);
+      shard.sendBuffers.give(at);
+    }
     return raw;
   }
 
@@ -74,13 +91,71 @@ class Raw {
   send() {
     const { header, base } = this.#shard;
     const bytes = header.sendBufferCount * header.sendBufferBytes;
-    return this.#ask(() => send(this.#shard, this.#file, base + header.sendOffset, bytes, this.#id, 0));
+    const at = base + header.sendOffset;
+    return this.#ask(() =>
+      this.#shard.submit(OP_SEND, FIXED_FILE, 0, this.#file, at, bytes, MSG_WAITALL, 0, this.#id, 0),
+    );
+  }
+
+  /** Sends without waiting until the socket is full. Answers how many bytes it took. */
+  async fill() {
+    const { header, base } = this.#shard;
+    const shard = this.#shard;
+    const at = base + header.sendOffset;
+    let sent = 0;
+    for (;;) {
+      const flags = MSG_WAITALL | MSG_DONTWAIT;
+      const result = await this.#ask(() =>
+        shard.submit(OP_SEND, FIXED_FILE, 0, this.#file, at, FILL_BYTES, flags, 0, this.#id, 0),
+      ).told;
+      if (result <= 0) return sent;
+      sent += result;
+    }
+  }
+
+  /** Watches for room to send. Answers how the events are read, one by one. */
+  watchRoom() {
+    const events = [];
+    let wake;
+    const shard = this.#shard;
+    const id = shard.register({
+      onEvent: (_tag, result) => {
+        events.push(result);
+        wake?.();
+      },
+    });
+    const op = watchRoom(shard, this.#file, id, 0);
+    const generation = shard.opGeneration(op);
+    const next = async () => {
+      while (events.length === 0) {
+        await new Promise((resolve) => {
+          wake = resolve;
+        });
+      }
+      return events.shift();
+    };
+    let told; // the event that is awaited, perhaps for longer than one call
+    const nextOrWaits = async () => {
+      told ??= next();
+      const text = await outcome(told, 50);
+      if (text !== 'waits') told = undefined;
+      return text;
+    };
+    return { next: nextOrWaits, cancel: () => shard.cancelOp(op, generation) };
   }
 
   close() {
     this.#shard.closeFile(this.#file);
     this.#shard.unregister(this.#id);
   }
+}
+
+/** A connection, of which one end is raw. */
+async function rawPair(where) {
+  const listener = await listen(where);
+  const accepting = listener.accept();
+  const client = await Raw.connect({ path: where.path, port: listener.port });
+  return { client, server: await accepting };
 }
 
 const outcomes = async (...steps) => {
@@ -128,8 +203,8 @@ const streams = {
       server.close();
       return `${await reading}, ${await writing}`;
     },
-    linux: ['end, ECONNRESET', 'ECONNRESET, EPIPE'],
-    path: ['ECONNRESET, EPIPE'],
+    linux: ['end, ECONNRESET', 'ECONNRESET, ECONNRESET', 'ECONNRESET, EPIPE'], // which of the two hears of it first
+    path: ['ECONNRESET, ECONNRESET', 'ECONNRESET, EPIPE'],
   },
   'closed with all read: a send later is EPIPE': {
     run: async (where) => {
@@ -191,13 +266,61 @@ const streams = {
     },
     linux: ['end, waits'],
   },
+  'a poll for room tells of it at once, and when the peer has read': {
+    run: async (where) => {
+      const { client, server } = await rawPair(where);
+      const room = client.watchRoom();
+      const texts = [await room.next()];
+      for (let i = 0; i < 2; i++) {
+        const sent = await client.fill();
+        texts.push(await room.next());
+        for (let read = 0; read < sent; ) read += (await server.read()).length;
+        texts.push(await room.next());
+        while ((await room.next()) === '4'); // a Unix socket tells of it for each part that was read
+      }
+      room.cancel();
+      texts.push(await room.next());
+      client.close();
+      server.close();
+      return texts.join(', ');
+    },
+    linux: ['4, waits, 4, waits, 4, -125'],
+  },
+  'a poll for room, and the peer ends its side but does not read': {
+    run: async (where) => {
+      const { client, server } = await rawPair(where);
+      await client.fill();
+      const room = client.watchRoom();
+      const texts = [await room.next()];
+      await server.end();
+      texts.push(await room.next(), await room.next());
+      const late = client.watchRoom();
+      texts.push(await late.next(), await late.next());
+      room.cancel();
+      late.cancel();
+      client.close();
+      server.close();
+      return texts.join(', ');
+    },
+    linux: ['waits, 8192, waits, 8192, waits'], // POLLRDHUP, without POLLOUT
+  },
+  'a poll for room, and the peer closes with something unread': {
+    run: async (where) => {
+      const { client, server } = await rawPair(where);
+      await client.fill();
+      const room = client.watchRoom();
+      await aWhile();
+      server.close();
+      const text = await room.next();
+      room.cancel();
+      client.close();
+      return text;
+    },
+    linux: ['8220'], // POLLOUT, POLLERR, POLLHUP, POLLRDHUP
+  },
   'a send that is cancelled tells what was sent': {
     run: async (where) => {
-      const listener = await listen(where);
-      const accepting = listener.accept();
-      const address = where.path === undefined ? HERE : `unix:${where.path}`;
-      const client = await Raw.connect(encodeAddress(address, listener.port));
-      const server = await accepting;
+      const { client, server } = await rawPair(where);
       let sent = 0;
       for (let isOpen = true; isOpen; ) {
         const sending = client.send();

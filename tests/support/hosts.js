@@ -27,7 +27,7 @@ export function holdings() {
     tasks: core.liveTasks(),
     calls: core.openCalls(),
     arenaBytes: core.arenaUsed(),
-    sendBuffers: shard.sendBuffersUsed,
+    sendBuffers: shard.sendBuffers.used,
   };
 }
 
