@@ -27,7 +27,7 @@ const POLL_MULTISHOT = 1;
 const FILE_INDEX_ALLOC = -1;
 const SHUT_WR = 1;
 
-/** Bits of a poll's result: there is room to send; the connection is reset; both sides have ended; the peer has ended (FIN). */
+/** Bits of a poll's result: room to send; the connection is reset; both sides have ended; the peer has (FIN). */
 export const POLLOUT = 4;
 export const POLLERR = 8;
 export const POLLHUP = 16;
@@ -127,8 +127,8 @@ export function openSocket(shard: Shard, family: number, owner: number, tag: num
 
 /**
  * Connects to the sockaddr at [ptr, ptr + bytes), which the host copies when it takes the submission: see
- * shard.whenSubmitted(). With 0 bytes, to the path that host.setSocketPath() has put at the index `ptr`, which must stay
- * there until the event.
+ * shard.whenSubmitted(). With 0 bytes, to the path that host.setSocketPath() has put at the index `ptr`, which must
+ * stay there until the event.
  */
 export function connectFile(
   shard: Shard,

@@ -15,15 +15,7 @@
 import { type AbortOptions, checkSignal, unlessAborted } from '../abort.js';
 import { checkNames, errnoName, FeatherstarError, optionError, systemError } from '../errors.js';
 import type { Bound } from '../hosts/host.js';
-import {
-  BUFFER_SHIFT,
-  connectFile,
-  MORE,
-  operationError,
-  receiveDatagrams,
-  sendDatagram,
-  whenRoom,
-} from '../ops.js';
+import { BUFFER_SHIFT, connectFile, MORE, operationError, receiveDatagrams, sendDatagram, whenRoom } from '../ops.js';
 import { Queue } from '../queue.js';
 import { currentShard, type Owner, type Shard } from '../shard.js';
 import { closedError } from './socket.js';

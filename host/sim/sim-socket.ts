@@ -16,8 +16,8 @@ import {
   Errno,
   type Op,
   type OpOwner,
-  type PortableWindow,
   POLLOUT,
+  type PortableWindow,
 } from '../hosts/portable-window.js';
 import { NOWHERE } from './sim-machines.js';
 import type { SimListener } from './sim-net.js';

@@ -6,8 +6,8 @@ import assert from 'node:assert/strict';
 import { sleep } from 'featherstar';
 import { connect, listen } from 'featherstar/net';
 import { encodeAddress } from '../../dist/host/address.js';
-import { connectFile, openSocket, watchRoom } from '../../dist/host/ops.js';
 import { socketPathsOf } from '../../dist/host/net/socket-paths.js';
+import { connectFile, openSocket, watchRoom } from '../../dist/host/ops.js';
 import { currentShard } from '../../dist/host/shard.js';
 
 export const HERE = '127.0.0.1';

@@ -89,6 +89,24 @@ test('clients that do not read keep nobody waiting, with a handful of buffers', 
   }
 });
 
+test('a client that has ended its side, and reads late: nothing turns meanwhile, and it gets everything', async () => {
+  for (let seed = 1; seed <= 5; seed++) {
+    const { value, turns } = await simulate({ seed, shards: 2, module }, async () => {
+      await onServer('start', {});
+      const socket = await client();
+      await socket.write(GET('/large'));
+      await sleep(5);
+      await socket.end();
+      await sleep(30_000); // a poll for room tells of the end all the time, unless it is asked right
+      const { length } = await readAll(socket);
+      socket.close();
+      return length;
+    });
+    assert.ok(value > 1_000_000, `seed ${seed}: ${value} bytes`);
+    assert.ok(turns < 10_000, `seed ${seed}: ${turns} turns`);
+  }
+});
+
 /** A request, cut where chance will have it, with more requests behind it. */
 async function askInPieces(parts, cuts) {
   const socket = await client();
