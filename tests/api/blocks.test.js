@@ -138,7 +138,7 @@ for (const host of hosts()) {
       const reading = file.read(shared);
       await undefined;
       assert.is(sharedBlocks(shard), 1, 'no other block is used');
-      assert.is(shard.sendBuffersUsed, 0, 'nor a send buffer');
+      assert.is(shard.sendBuffers.used, 0, 'nor a send buffer');
       assert.is(await reading, content.length);
       await file.close();
       assert.ok(content.equals(shared.bytes.subarray(0, content.length)));
