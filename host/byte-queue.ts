@@ -1,24 +1,24 @@
 // A queue of bytes: what waits to be sent, to be looked at, or to be read by a handler.
 //
-//   pieces:  [ 4,096 bytes ] [ 70,000 bytes ] [ block: 300 bytes, room for 724 ]  <-- push() of 20 bytes goes in here
+//   pieces:  [ 4,096 bytes ] [ 70,000 bytes ] [ joined: 300 bytes, room for 724 ]  <-- push() of 20 bytes goes in here
 //
 // A peer chooses how its bytes are cut. One byte at a time must not cost an object for each byte, so small pieces are
-// joined: two neighbours that push() has added are together always longer than BLOCK_BYTES. So 64 KiB are 33 pieces at
-// most. Large pieces are queued as they are, without a copy. A block doubles as it fills, so each byte is copied about
-// twice at most.
+// joined: two neighbours that push() has added are together always longer than JOINED_BYTES. So 64 KiB are 33 pieces at
+// most. Large pieces are queued as they are, without a copy. A joined piece doubles as it fills, so each byte is copied
+// about twice at most.
 //
 // Next: send-queue.ts.
 
 import { Queue } from './queue.js';
 
-/** Pieces that fit into one block together are joined. */
-export const BLOCK_BYTES = 4096;
-const FIRST_BLOCK_BYTES = 256;
+/** Pieces that are not longer together are joined. */
+export const JOINED_BYTES = 4096;
+const FIRST_JOINED_BYTES = 256;
 
 export class ByteQueue {
   readonly #pieces = new Queue<Uint8Array>();
   #tail: Uint8Array | undefined; // the last piece; undefined: the queue is empty
-  #tailBytes = 0; // of which this many are filled; the rest is room, and only a block of ours has some
+  #tailBytes = 0; // of which this many are filled; the rest is room, and only a joined piece has some
   #bytes = 0;
 
   /** How many bytes are in the queue. */
@@ -32,7 +32,7 @@ export class ByteQueue {
     if (count === 0) return;
     this.#bytes += count;
     if (this.#tail === undefined) this.#setTail(bytes);
-    else if (this.#tailBytes + count > BLOCK_BYTES) {
+    else if (this.#tailBytes + count > JOINED_BYTES) {
       this.#pieces.push(this.#filled());
       this.#setTail(bytes);
     } else {
@@ -108,11 +108,11 @@ export class ByteQueue {
     return this.#tailBytes === tail.length ? tail : tail.subarray(0, this.#tailBytes);
   }
 
-  /** Puts a block with room for `count` bytes more in the last piece's place. */
+  /** Puts a longer piece, with room for `count` bytes more, in the last one's place. */
   #grow(count: number): void {
-    const size = Math.max(FIRST_BLOCK_BYTES, 2 * (this.#tailBytes + count));
-    const block = new Uint8Array(Math.min(size, BLOCK_BYTES));
-    block.set(this.#filled());
-    this.#tail = block;
+    const size = Math.max(FIRST_JOINED_BYTES, 2 * (this.#tailBytes + count));
+    const larger = new Uint8Array(Math.min(size, JOINED_BYTES));
+    larger.set(this.#filled());
+    this.#tail = larger;
   }
 }

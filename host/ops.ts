@@ -73,6 +73,15 @@ export function receive(shard: Shard, file: number, multishot: boolean, owner: n
 }
 
 /**
+ * Sends [ptr, ptr + len); one event when all of it is out, or an error, or (rarely) less was. The kernel reads the
+ * bytes until then, and a peer that does not read makes that long: what others need must not be sent so.
+ */
+export function send(shard: Shard, file: number, ptr: number, len: number, owner: number, tag: number): number {
+  const index = shard.submit(OP_SEND, FIXED_FILE, 0, file, ptr, len, MSG_WAITALL, 0, owner, tag);
+  return staged(shard, index, owner, tag);
+}
+
+/**
  * Sends what the socket takes at once: less than `len`, or -EAGAIN, if it is full. A success is told with the next
  * turn, whenever that comes; core.hurry() if somebody waits for it.
  */

@@ -2,7 +2,7 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { BLOCK_BYTES, ByteQueue } from '../../dist/host/byte-queue.js';
+import { ByteQueue, JOINED_BYTES } from '../../dist/host/byte-queue.js';
 import { Queue } from '../../dist/host/queue.js';
 import { randomFrom, SEED } from '../http/random.js';
 
@@ -95,7 +95,7 @@ test('small pieces are joined: two neighbours are longer than a block', () => {
     const queue = new ByteQueue();
     for (let i = 0; i < 65_536 && queue.bytes < 1_000_000; i++) queue.push(new Uint8Array(1 + random(longest)));
     const lengths = pieces(queue).map((piece) => piece.length);
-    for (let i = 1; i < lengths.length; i++) assert.ok(lengths[i - 1] + lengths[i] > BLOCK_BYTES, `${lengths}`);
+    for (let i = 1; i < lengths.length; i++) assert.ok(lengths[i - 1] + lengths[i] > JOINED_BYTES, `${lengths}`);
   }
 });
 

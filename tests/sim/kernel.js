@@ -7,7 +7,7 @@ import { sleep } from 'featherstar';
 import { connect, listen } from 'featherstar/net';
 import { encodeAddress } from '../../dist/host/address.js';
 import { socketPathsOf } from '../../dist/host/net/socket-paths.js';
-import { connectFile, openSocket, watchRoom } from '../../dist/host/ops.js';
+import { connectFile, openSocket, send, watchRoom } from '../../dist/host/ops.js';
 import { currentShard } from '../../dist/host/shard.js';
 
 export const HERE = '127.0.0.1';
@@ -15,7 +15,6 @@ const AF_UNIX = 1;
 const AF_INET = 2;
 const OP_SEND = 26;
 const FIXED_FILE = 1;
-const MSG_WAITALL = 0x100;
 const MSG_DONTWAIT = 0x40;
 const FILL_BYTES = 16_384;
 const LONG_MS = 300;
@@ -91,10 +90,7 @@ class Raw {
   send() {
     const { header, base } = this.#shard;
     const bytes = header.sendBufferCount * header.sendBufferBytes;
-    const at = base + header.sendOffset;
-    return this.#ask(() =>
-      this.#shard.submit(OP_SEND, FIXED_FILE, 0, this.#file, at, bytes, MSG_WAITALL, 0, this.#id, 0),
-    );
+    return this.#ask(() => send(this.#shard, this.#file, base + header.sendOffset, bytes, this.#id, 0));
   }
 
   /** Sends without waiting until the socket is full. Answers how many bytes it took. */
@@ -104,9 +100,8 @@ class Raw {
     const at = base + header.sendOffset;
     let sent = 0;
     for (;;) {
-      const flags = MSG_WAITALL | MSG_DONTWAIT;
       const result = await this.#ask(() =>
-        shard.submit(OP_SEND, FIXED_FILE, 0, this.#file, at, FILL_BYTES, flags, 0, this.#id, 0),
+        shard.submit(OP_SEND, FIXED_FILE, 0, this.#file, at, FILL_BYTES, MSG_DONTWAIT, 0, this.#id, 0),
       ).told;
       if (result <= 0) return sent;
       sent += result;
