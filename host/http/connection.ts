@@ -395,6 +395,7 @@ export class HttpConnection implements TransportUser, Exchange {
     if (this.phase !== HANDLING) return;
     this.stream = undefined;
     if (this.connection === CLOSE) {
+      this.aborter = undefined; // it has its answer
       if (!this.bodyDone) this.body?.discard();
       this.startClosing();
     } else if (this.bodyDone) this.nextRequest();

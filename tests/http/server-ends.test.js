@@ -348,6 +348,24 @@ for (const host of hosts()) {
     });
   }
 
+  rig.check('request.signal does not abort when an answer has closed the connection', async () => {
+    const signals = [];
+    rig.handler = (request) => {
+      signals.push(request.signal);
+      return new FeatherResponse('x', { status: request.method === 'POST' ? 413 : 200 });
+    };
+    for (const bytes of [get('/', 'Connection: close\r\n'), post('/', pattern(MEBIBYTE)).subarray(0, 200)]) {
+      const client = await Client.open(rig.server.port);
+      await client.ask(bytes);
+      client.destroy();
+      await gone();
+    }
+    assert.equal(
+      signals.map((signal) => signal.aborted),
+      [false, false],
+    );
+  });
+
   // --- many ----------------------------------------------------------------------------------------------------------
 
   rig.check(`${LEAVERS} clients that leave: nothing is left of them`, async () => {
