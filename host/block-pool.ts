@@ -31,6 +31,7 @@
 import type { Calls } from './calls/call.js';
 import { fullError } from './errors.js';
 import { BLOCK_ENTRY_BYTES, BLOCK_SPACE, BLOCK_UNIT } from './layout.js';
+import type { MemoryChecks } from './memory-checks.js';
 import type { Shard } from './shard.js';
 
 const SMALLEST_POWER = 12; // BLOCK_UNIT
@@ -41,6 +42,7 @@ export const BLOCK_MAX_BYTES = 2 ** LARGEST_POWER;
 const ENTRY_WORDS = BLOCK_ENTRY_BYTES >> 2;
 const HOLDER = 0;
 const POWER = 1;
+const COPY = 2; // + 1; 0: the block itself was sent
 
 export class BlockPool {
   readonly #shard: Shard;
@@ -54,10 +56,16 @@ export class BlockPool {
   #fresh: number;
   #made = 0;
   #freeCount = 0;
+  /** If memory is checked: free blocks by size, oldest first, which are used again only when there is no other room. */
+  readonly #kept: number[][] = Array.from({ length: LARGEST_POWER + 1 }, () => []);
+  readonly #checks: MemoryChecks | undefined;
+  #lookedAt = 0;
 
   constructor(shard: Shard) {
     const { header, memory, blocks } = shard;
     this.#shard = shard;
+    this.#checks = shard.memoryChecks;
+    if (this.#checks !== undefined) this.#checks.onTurn = () => this.#lookAtOne();
     const bytes = blocks.length / header.shardCount;
     const table = header.shardsOffset + header.shardCount * header.shardBytes;
     this.#table = new Int32Array(memory.buffer, table, (blocks.length / BLOCK_UNIT) * ENTRY_WORDS);
@@ -101,15 +109,16 @@ export class BlockPool {
     const free = this.#free[power];
     if (free.length === 0) this.#sweep();
     let block = free.pop();
-    if (block === undefined) block = this.#make(power);
-    else this.#freeCount--;
+    if (block !== undefined) this.#freeCount--;
+    else block = this.#make(power) ?? this.#takeKept(power);
+    if (block === undefined) throw fullError('shared bytes (sharedBytes)');
     this.#setHolder(block, this.#shard.index + 1);
     return block;
   }
 
-  #make(power: number): number {
+  #make(power: number): number | undefined {
     const block = this.#fresh;
-    if (block + 2 ** power > this.#end) throw fullError('shared bytes (sharedBytes)');
+    if (block + 2 ** power > this.#end) return undefined;
     this.#fresh += 2 ** power;
     this.#table[this.#entry(block) + POWER] = power;
     this.#made++;
@@ -122,32 +131,108 @@ export class BlockPool {
     for (const block of this.#lent) {
       const holder = this.#holder(block);
       if (holder !== 0 && !peers.isDown(holder - 1)) continue;
+      if (holder !== 0) this.#checks?.mark(block, this.#bytes(block));
       this.#lent.delete(block);
       this.#setFree(block);
     }
   }
 
+  #bytes(block: number): number {
+    return 2 ** this.#table[this.#entry(block) + POWER];
+  }
+
   #setFree(block: number): void {
-    this.#free[this.#table[this.#entry(block) + POWER]].push(block);
+    const lists = this.#checks === undefined ? this.#free : this.#kept;
+    lists[this.#table[this.#entry(block) + POWER]].push(block);
     this.#freeCount++;
   }
 
   /** The block is on its way to that shard. */
   send(block: number, peer: number): void {
-    this.#setHolder(block, peer + 1);
-    if (this.#isHome(block)) this.#lent.add(block);
+    const sent = this.#checks === undefined ? block : this.renew(block);
+    if (sent !== block) Atomics.store(this.#table, this.#entry(block) + COPY, sent + 1);
+    this.#setHolder(sent, peer + 1);
+    if (this.#isHome(sent)) this.#lent.add(sent);
   }
 
-  /** It has come. */
-  arrive(block: number): void {
-    this.#setHolder(block, this.#shard.index + 1);
-    if (this.#isHome(block)) this.#lent.delete(block);
+  /** It will never be sent. */
+  takeBack(block: number): void {
+    this.release(this.#checks === undefined ? block : this.#sent(block));
+  }
+
+  /** It has come. Returns where its bytes lie. */
+  arrive(block: number): number {
+    const here = this.#checks === undefined ? block : this.#sent(block);
+    this.#setHolder(here, this.#shard.index + 1);
+    if (this.#isHome(here)) this.#lent.delete(here);
+    return here;
   }
 
   /** No owner uses it any more. */
   release(block: number): void {
+    this.#checks?.mark(block, this.#bytes(block));
     this.#setHolder(block, 0);
     if (this.#isHome(block) && !this.#lent.has(block)) this.#setFree(block); // else its home will see it
+  }
+
+  // --- if memory is checked ------------------------------------------------------------------------------------------
+
+  /** Another block with the same bytes, while this one is kept back; the same one, if there is no room for two. */
+  renew(block: number): number {
+    const checks = this.#checks;
+    if (checks === undefined) return block;
+    const bytes = this.#bytes(block);
+    let copy: number;
+    try {
+      copy = this.take(bytes);
+    } catch {
+      return block; // full: a program that runs unchecked shall run checked, too
+    }
+    checks.copy(block, copy, bytes);
+    this.release(block);
+    return copy;
+  }
+
+  /** Where the bytes of a block lie that was sent. It is asked once. */
+  #sent(block: number): number {
+    const copy = Atomics.exchange(this.#table, this.#entry(block) + COPY, 0) >>> 0;
+    return copy === 0 ? block : copy - 1;
+  }
+
+  /** The oldest one that is kept back, but for those whose receiver has not looked yet where their bytes went. */
+  #takeKept(power: number): number | undefined {
+    const kept = this.#kept[power];
+    const at = kept.findIndex((block) => this.#isSettled(block));
+    if (at < 0) return undefined;
+    const [block] = kept.splice(at, 1);
+    this.#checks?.look(block, 2 ** power, this.#shard.index);
+    this.#freeCount--;
+    return block;
+  }
+
+  #isSettled(block: number): boolean {
+    const at = this.#entry(block) + COPY;
+    const copy = Atomics.load(this.#table, at) >>> 0;
+    if (copy === 0) return true;
+    const holder = this.#holder(copy - 1);
+    if (holder !== 0 && !(this.#shard.calls as Calls).peers.isDown(holder - 1)) return false;
+    Atomics.store(this.#table, at, 0); // the receiver has died
+    return true;
+  }
+
+  /** One block a turn. */
+  #lookAtOne(): void {
+    const all = this.#kept.flat();
+    if (all.length === 0) return;
+    this.#lookedAt = (this.#lookedAt + 1) % all.length;
+    const block = all[this.#lookedAt];
+    this.#checks?.look(block, this.#bytes(block), this.#shard.index);
+  }
+
+  /** All that are kept back, at the end. */
+  lookAtAll(): void {
+    this.#sweep();
+    for (const block of this.#kept.flat()) this.#checks?.look(block, this.#bytes(block), this.#shard.index);
   }
 
   view(block: number, length: number): Uint8Array {

@@ -15,6 +15,7 @@ export type ErrorCode =
   | 'FEATHERSTAR_FULL' // a table or pool is full
   | 'FEATHERSTAR_CLOSED' // the runtime, server or socket is closed
   | 'FEATHERSTAR_BUSY' // a file operation still uses these shared bytes
+  | 'FEATHERSTAR_OVERWRITTEN' // checkMemory: bytes were written that have no owner
   | 'FEATHERSTAR_PEER_DOWN' // the shard that was called does not run any more
   | 'FEATHERSTAR_REMOTE' // the called function threw something that is no Error
   | 'FEATHERSTAR_SERVICE' // a sharded service could not start or stop on every shard

@@ -7,11 +7,13 @@
 // Owners are objects with an `onEvent`. They are registered here by number, because the core keeps only a number. Each
 // operation, timer and call ends with exactly one last event, so an owner that counts them knows when it may leave.
 
+import { blockPool } from './block-pool.js';
 import type { Calls } from './calls/call.js';
 import { type Core, type CoreImports, instantiateCore } from './core-module.js';
 import { Code, FeatherstarError, fullError } from './errors.js';
 import { type HostFactory, monotonicNs, type ShardHost, type Windows } from './hosts/host.js';
 import { Control, type Header, HostControl, OP_BYTES, ReadyKind, TIMER_BYTES } from './layout.js';
+import { MemoryChecks } from './memory-checks.js';
 import { SendBuffers } from './send-buffers.js';
 import { StepMark } from './tasks/stall.js';
 import { Steps, type TaskName } from './tasks/steps.js';
@@ -39,6 +41,7 @@ export interface ShardOptions {
   stallMs: number;
   /** What becomes of a failed task that nobody awaits. */
   unhandled: 'warn' | 'throw';
+  checkMemory: boolean;
   threadSpawn: CoreImports['threadSpawn'];
 }
 
@@ -71,6 +74,8 @@ export class Shard {
   readonly bytes: Buffer;
   /** All of the block memory (block-pool.ts). Programs write it, and kernel and peers. */
   readonly blocks: Buffer;
+  /** Only if memory is checked. */
+  readonly memoryChecks: MemoryChecks | undefined;
   readonly words: Int32Array;
   readonly doubles: Float64Array;
   /** What goes out goes through these. */
@@ -100,6 +105,7 @@ export class Shard {
     this.base = header.shardsOffset + shard * header.shardBytes;
     this.bytes = Buffer.from(memory.buffer);
     this.blocks = Buffer.from(blocks);
+    this.memoryChecks = options.checkMemory ? new MemoryChecks(memory, blocks, header, shard) : undefined;
     this.words = new Int32Array(memory.buffer);
     this.doubles = new Float64Array(memory.buffer);
     this.#control = new Int32Array(memory.buffer, this.base, 128);
@@ -123,7 +129,12 @@ export class Shard {
   }
 
   start(): void {
-    this.host.start(this.turn);
+    const checks = this.memoryChecks;
+    const checkedTurn = () => {
+      this.turn();
+      checks?.turn();
+    };
+    this.host.start(checks === undefined ? this.turn : checkedTurn);
   }
 
   /** One turn. An arrow: the host keeps it as its callback. */
@@ -303,6 +314,7 @@ export class Shard {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    if (this.memoryChecks !== undefined) blockPool(this).lookAtAll();
     this.calls?.close();
     this.steps.close();
     this.core.stop();

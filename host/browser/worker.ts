@@ -70,6 +70,7 @@ async function boot(message: StartMessage): Promise<void> {
     quotaNs,
     stallMs: 0,
     unhandled: 'warn',
+    checkMemory: false,
     threadSpawn: () => -1, // the page starts them all
   });
   shard.core.boot(index, readNs());

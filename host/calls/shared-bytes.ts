@@ -113,7 +113,7 @@ export class SharedBytes {
 
   /** @internal Another handle takes its place, in this shard. */
   handOver(): SharedBytes {
-    const { block } = this;
+    const block = this.#pool.renew(this.block);
     this.#leave();
     return new SharedBytes(this.#pool, block, this.length);
   }
@@ -141,8 +141,7 @@ export function allocate(length: number): SharedBytes {
 /** What came in a message. */
 export function arrived(shard: Shard, block: number, length: number): SharedBytes {
   const pool = blockPool(shard);
-  pool.arrive(block);
-  return new SharedBytes(pool, block, length);
+  return new SharedBytes(pool, pool.arrive(block), length);
 }
 
 /** Moves the bytes of a message to `peer`. Returns how to take them back, if it is never sent. */
@@ -151,7 +150,7 @@ export function moveAll(moves: readonly SharedBytes[], peer: number): () => void
   const blocks = moves.map((bytes) => bytes.block);
   for (const bytes of moves) bytes.moveTo(peer);
   return () => {
-    for (const block of blocks) pool.release(block);
+    for (const block of blocks) pool.takeBack(block);
   };
 }
 

@@ -54,6 +54,13 @@ const FLAGS: readonly Flag[] = [
     value: 'µs',
     help: 'longest poll before a sleep',
   },
+  {
+    flag: 'check-memory',
+    env: 'FEATHERSTAR_CHECK_MEMORY',
+    option: 'checkMemory',
+    value: '1|0',
+    help: 'find late writes to blocks, and writes between shards (slow)',
+  },
 ];
 
 /** What `--help` can say of these options: one line each. */
@@ -88,10 +95,10 @@ export interface ProgramOptions {
 }
 
 /**
- * Takes --shards, --cpuset, --memory, --host, --task-quota-us and --idle-poll-us out of a program's arguments, up to
- * `--`. A flag outranks its twin in the environment (but see RuntimeOptions.host), the last one of several counts.
- * `own`: flags of this name that the program keeps for itself, such as 'host'. Throws FEATHERSTAR_OPTION for a flag
- * without a value; a value that is wrong is refused by Runtime.start().
+ * Takes --shards, --cpuset, --memory, --host, --task-quota-us, --idle-poll-us and --check-memory out of a program's
+ * arguments, up to `--`. A flag outranks its twin in the environment (but see RuntimeOptions.host), the last one of
+ * several counts. `own`: flags of this name that the program keeps for itself, such as 'host'. Throws
+ * FEATHERSTAR_OPTION for a flag without a value; a value that is wrong is refused by Runtime.start().
  */
 export function runtimeOptions(
   argv: readonly string[] = process.argv.slice(2),

@@ -46,6 +46,8 @@ export interface RuntimeOptions {
   unhandled?: 'warn' | 'throw' | undefined;
   /** How long close() waits for what runs before it cancels that, ms. Default 4500. */
   shutdownTimeoutMs?: number | undefined;
+  /** For debugging, and slower: late writes to blocks are found, and writes between shards' parts of memory. */
+  checkMemory?: boolean | undefined;
   limits?: Partial<Limits> | undefined;
   /** Gives up starting. What has begun is stopped, and start() rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
@@ -63,6 +65,7 @@ export interface Checked {
   shutdownTimeoutMs: number;
   limits: Limits;
   sharedBytes: number;
+  checkMemory: boolean;
 }
 
 export const IDLE_POLL_US = 100;
@@ -173,9 +176,17 @@ const NAMES = {
   stallMs: 1,
   unhandled: 1,
   shutdownTimeoutMs: 1,
+  checkMemory: 1,
   limits: 1,
   signal: 1,
 } satisfies Record<keyof RuntimeOptions, 1>;
+
+/** Also 1 and 0, as the environment has them. */
+function checkSwitch(name: string, value: unknown): boolean {
+  if (value === true || value === 1) return true;
+  if (value === undefined || value === false || value === 0) return false;
+  throw optionError(name, value, 'true or false (1 or 0)');
+}
 
 /** The text of a module's URL. A path would be one beside this file, to `import()`. */
 export function checkModule(module: unknown): string | undefined {
@@ -211,6 +222,7 @@ export function checkOptions(given: RuntimeOptions): Checked {
       'ms',
     ),
     limits,
+    checkMemory: checkSwitch('checkMemory', options.checkMemory),
     sharedBytes: checkSharedBytes(options.sharedBytes, shards, limits),
   };
 }

@@ -20,6 +20,7 @@ export interface ShardData {
   quotaNs: number;
   stallMs: number;
   unhandled: 'warn' | 'throw';
+  checkMemory: boolean;
 }
 
 export type FromWorker =

@@ -18,6 +18,7 @@ import { FeatherstarError, optionError } from '../errors.js';
 import { type HostName, monotonicNs } from '../hosts/host.js';
 import { countIdleOf } from '../hosts/utilization.js';
 import { HEADER_STATES, SHARDS_MAX, ShardState } from '../layout.js';
+import { brokenGuards, writeGuards } from '../memory-checks.js';
 import { enterShard, findShard, Shard } from '../shard.js';
 import { type Pinning, pinCaller, planPinning, startThreadPool } from './cpus.js';
 import { type Checked, checkOptions, checkTimeout, type RuntimeOptions } from './options.js';
@@ -245,6 +246,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     signal?.throwIfAborted();
     const pinning = planPinning(checked.cpuset, checked.shards);
     const { memory, header, blocks } = makeMemory(checked.shards, checked.limits, checked.sharedBytes);
+    if (checked.checkMemory) writeGuards(memory, header);
     const module = coreModule();
     const threads = new Threads(memory, (shard) => {
       const worker = makeWorker(shard, checked, blocks, pinning.cpus[shard]);
@@ -363,6 +365,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     const { report, failures } = await shutDown(this, this.own, this.#workers, timeoutMs);
     setRuntime(undefined);
     enterShard(undefined);
+    if (this.own.memoryChecks !== undefined) failures.push(...brokenGuards(this.own.memory, this.own.header));
     this.own.close();
     this.#unpin?.();
     this.#hub.close();

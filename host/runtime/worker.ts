@@ -50,6 +50,7 @@ handleThread(
       quotaNs: data.quotaNs,
       stallMs: data.stallMs,
       unhandled: data.unhandled,
+      checkMemory: data.checkMemory,
       threadSpawn: () => -1, // shards are started by shard 0
     });
     return shard.core;

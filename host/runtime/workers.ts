@@ -36,6 +36,7 @@ export function makeWorker(shard: number, options: Checked, blocks: ArrayBufferL
     quotaNs: options.quotaNs,
     stallMs: options.stallMs,
     unhandled: options.unhandled,
+    checkMemory: options.checkMemory,
   };
   return new Worker(new URL('./worker.js', import.meta.url), {
     workerData: data,

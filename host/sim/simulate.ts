@@ -270,6 +270,7 @@ function makeShard({ world, memory, blocks, header }: Matter, index: number): Pl
     quotaNs: QUOTA_NS,
     stallMs: 0,
     unhandled: 'throw',
+    checkMemory: false,
     threadSpawn: () => -1,
   });
   world.reached.watch(shard);
