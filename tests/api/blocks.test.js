@@ -71,7 +71,7 @@ for (const host of hosts()) {
       const warnings = [];
       const onWarning = ({ message }) => warnings.push(message);
       process.on('warning', onWarning);
-      const here = await within(Runtime.start({ host, module, shards: 3, sharedBytes: '1M' }), 'start');
+      const here = await within(Runtime.start({ host, module, shards: 3, sharedBytes: '1M', stallMs: 0 }), 'start');
       try {
         const held = allocate(100_000); // theirs is overwritten, too: that is all the harm
         const lent = await here.shard(2).call('make', 100_000, 1);

@@ -50,7 +50,7 @@ async function useBlocks() {
   const file = await dir.open('f');
   const reading = file.read(shared);
   await undefined;
-  assert.is(currentShard().sendBuffersUsed, 0);
+  assert.is(currentShard().sendBuffers.used, 0);
   assert.is(sharedBlocks(currentShard()), 1);
   assert.is(await reading, FILE_BYTES);
   await file.close();
