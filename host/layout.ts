@@ -121,7 +121,14 @@ export const Control = {
 } as const;
 
 /** What the host keeps in the control block, behind the core's words (which end at 264): on lines of its own. */
-export const HostControl = { sendBuffersUsed: 320, watched: 324, births: 328, idleNs: 336, running: 344 } as const;
+export const HostControl = {
+  sendBuffersUsed: 320,
+  watched: 324,
+  births: 328,
+  exits: 332,
+  idleNs: 336,
+  running: 344,
+} as const;
 
 // The two lines behind that are the host's too: which step of a task the shard is in (stall.ts). Written by the shard,
 // read by anyone; a word that the sampler of `HostControl` reads is never in a line that each step writes.

@@ -1,6 +1,8 @@
-// A shard that has died is started again: with the same number, in a new thread, with nothing of what it had.
+// A shard that has died is started again: with the same number, in a new thread, with nothing of what it had. One that
+// lives is killed first, and has died then like any other.
 //
 //   shard 0                        each peer that lives                     the new thread
+//   kill, if it lives              'peerDown': its calls fail               (the old one ends)
 //   bury          -->              its calls to the dead one have failed,
 //                 <-- buried       both rings of the pair are empty
 //   clearShard()
@@ -17,13 +19,44 @@
 // Next: worker.ts.
 
 import type { Worker } from 'node:worker_threads';
-import { FeatherstarError } from '../errors.js';
+import { checkNames, FeatherstarError, optionError } from '../errors.js';
 import type { DoorbellToken } from '../hosts/host.js';
 import { CALL_BYTES, HEADER_STATES, type Header, HostControl, MESH, ShardState, SLAB_FRESH } from '../layout.js';
 import type { Shard } from '../shard.js';
 import { ask, expect, ports, tell } from './workers.js';
 
 const PEER_TIMEOUT_MS = 5000;
+const KILL_TIMEOUT_MS = 5000;
+
+export interface RestartOptions {
+  /** Kill the shard first if it lives. */
+  force?: boolean | undefined;
+}
+
+const OPTION_NAMES = { force: 1 } satisfies Record<keyof RestartOptions, 1>;
+
+export function checkForce(options: RestartOptions): boolean {
+  if (typeof options !== 'object' || options === null) throw optionError('options', options, 'an object');
+  checkNames(options, OPTION_NAMES);
+  const { force = false } = options;
+  if (typeof force !== 'boolean') throw optionError('force', force, 'true or false');
+  return force;
+}
+
+/** Ends a thread in the middle of whatever it does. Resolves when it has ended, and its ring and listeners with it. */
+export async function kill(shard: number, worker: Worker): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const what = `the thread of shard ${shard}`;
+    const text = `${what} has not ended ${KILL_TIMEOUT_MS} ms after it was killed: it is in a system call`;
+    timer = setTimeout(() => reject(new FeatherstarError('FEATHERSTAR_TIMEOUT', text)), KILL_TIMEOUT_MS);
+  });
+  try {
+    await Promise.race([worker.terminate(), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
 
 /** Clears the memory of a dead shard, which all peers have buried; the next one to boot there is its next life. */
 export function clearShard(memory: WebAssembly.Memory, header: Header, shard: number): void {

@@ -21,8 +21,9 @@ import { HEADER_STATES, SHARDS_MAX, ShardState } from '../layout.js';
 import { brokenGuards, writeGuards } from '../memory-checks.js';
 import { enterShard, findShard, Shard } from '../shard.js';
 import { type Pinning, pinCaller, planPinning, startThreadPool } from './cpus.js';
+import { Death, type ShardDown } from './death.js';
 import { type Checked, checkOptions, checkTimeout, type RuntimeOptions } from './options.js';
-import { restart } from './restart.js';
+import { checkForce, kill, type RestartOptions, restart } from './restart.js';
 import { type CloseReport, quiet, shutDown } from './shutdown.js';
 import { SignalBoard, SignalHub, type SignalLink } from './signal-board.js';
 import { readStats, type ShardStats } from './stats.js';
@@ -167,7 +168,8 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
   readonly #states: Int32Array;
   readonly #shutdownTimeoutMs: number;
   readonly #startThread: (shard: number) => Worker;
-  readonly #onShardDown: ((shard: number) => unknown)[] = [];
+  readonly #onShardDown: ((shard: number, why: ShardDown) => unknown)[] = [];
+  readonly #deaths: Death[] = [];
   #restarting: Promise<unknown> = Promise.resolve();
   #newborn: Worker | undefined;
   #closing: Promise<CloseReport> | undefined;
@@ -229,8 +231,12 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
   }
 
   #mourn(worker: Worker, shard: number): void {
-    worker.on('exit', () => this.#onExit(worker, shard));
+    const death = new Death();
+    this.#deaths[shard] = death;
+    const base = this.own.header.shardsOffset + shard * this.own.header.shardBytes;
+    worker.on('exit', (code) => this.#onExit(worker, shard, death.why(code, this.own.memory, base)));
     worker.on('error', (error) => {
+      death.onError(error);
       if (worker === this.#newborn) return; // restart() rejects with it
       process.emitWarning(`shard ${shard} died: ${error?.message ?? error}`, 'Featherstar');
     });
@@ -290,7 +296,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
   }
 
   /** A worker ended: in order, or because it died. Whoever waits for it is told. */
-  #onExit(worker: Worker, shard: number): void {
+  #onExit(worker: Worker, shard: number, why: ShardDown): void {
     const ran = worker === this.#workers[shard];
     this.#workers[shard] = undefined;
     if (this.own.closed) return; // it was stuck when the runtime closed
@@ -304,14 +310,14 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
       if (each !== undefined) tell(each, { type: 'peerDown', shard });
     if (!ran || this.#closing !== undefined) return;
     for (const fn of this.#onShardDown) {
-      (async () => fn(shard))().catch((error) =>
+      (async () => fn(shard, why))().catch((error) =>
         process.emitWarning(`onShardDown failed for shard ${shard}: ${error?.stack ?? error}`, 'Featherstar'),
       );
     }
   }
 
   /** Runs `fn` whenever a shard has died, when all others have been told: `(shard) => runtime.restart(shard)`. */
-  onShardDown(fn: (shard: number) => unknown): void {
+  onShardDown(fn: (shard: number, why: ShardDown) => unknown): void {
     this.#onShardDown.push(fn);
   }
 
@@ -319,16 +325,21 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
    * Starts a shard that has died again, with nothing of what it had: a new thread, which loads the module anew.
    * Resolves when it can be called. Rejects with FEATHERSTAR_MODULE if it does not start, then it is dead as before,
    * with FEATHERSTAR_TIMEOUT if another shard is too busy to let go of the dead one, and with FEATHERSTAR_CLOSED.
+   * `force`: a shard that lives is killed first, whatever it does. Rejects with FEATHERSTAR_TIMEOUT if its thread does
+   * not end, because the kernel does not let go of it. Shard 0 cannot be restarted: FEATHERSTAR_OPTION.
    */
-  restart(shard: number): Promise<void> {
-    const restarting = this.#restarting.then(() => this.#restart(shard)); // one after the other
+  restart(shard: number, options: RestartOptions = {}): Promise<void> {
+    const restarting = this.#restarting.then(() => this.#restart(shard, options)); // one after the other
     this.#restarting = restarting.catch(() => {});
     return restarting;
   }
 
-  async #restart(shard: number): Promise<void> {
-    const isDead = Number.isInteger(shard) && shard > 0 && this.#states[shard] === ShardState.STOPPED;
-    if (!isDead) throw optionError('shard', shard, 'a shard that has died');
+  async #restart(shard: number, options: RestartOptions): Promise<void> {
+    const force = checkForce(options);
+    if (shard === 0) throw optionError('shard', shard, 'another one than the main thread, which cannot be restarted');
+    const isThere = Number.isInteger(shard) && shard > 0 && shard < this.shardCount;
+    const isDead = isThere && this.#states[shard] === ShardState.STOPPED;
+    if (!isDead && !(isThere && force)) throw optionError('shard', shard, 'a shard that has died');
     const check = () => {
       if (this.#closing !== undefined) throw new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime closes');
     };
@@ -341,6 +352,12 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
       return worker;
     };
     check();
+    const living = this.#workers[shard];
+    if (living !== undefined) {
+      this.#deaths[shard].wasKilled = true;
+      await kill(shard, living);
+      check();
+    }
     try {
       this.#workers[shard] = await restart(shard, { own: this.own, workers: this.#workers, start, check });
     } finally {

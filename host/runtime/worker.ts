@@ -10,6 +10,7 @@ import { pick } from '../hosts/pick.js';
 import { readHeader } from '../layout.js';
 import { enterShard, Shard } from '../shard.js';
 import { pinThread } from './cpus.js';
+import { noteExit } from './death.js';
 import type { FromWorker, ShardData, ToWorker } from './protocol.js';
 import { setRuntime, WorkerRuntime } from './runtime.js';
 import type { SignalLink } from './signal-board.js';
@@ -60,6 +61,7 @@ handleThread(
     shard.calls = new Calls(shard, data.shardCount); // they keep what peers that begin sooner ask for
     enterShard(shard);
     shard.start();
+    process.on('exit', () => noteExit(shard.memory, shard.base)); // not if it is ended from outside
     const tokens = doorbells(shard, data.shardCount);
     say({ type: 'booted', tokens }, ports(tokens));
   },

@@ -3,6 +3,7 @@
 // Next: world.ts.
 
 import { FeatherstarError, optionError } from '../errors.js';
+import { checkForce, type RestartOptions } from '../runtime/restart.js';
 import { checkFaults, type SimFaults } from './faults.js';
 import { SimClient } from './sim-client.js';
 import { type Place, START_NS, type World } from './world.js';
@@ -54,9 +55,14 @@ export class SimWorld {
     this.#world.kill(this.#place(shard));
   }
 
-  /** Starts a shard that died again, as runtime.restart() does: its module anew, and nothing of what it had. */
-  async restart(shard: number): Promise<void> {
-    await this.#restart(this.#place(shard).index);
+  /**
+   * Starts a shard that died again, as runtime.restart() does: its module anew, and nothing of what it had. `force`:
+   * one that lives is killed first.
+   */
+  async restart(shard: number, options: RestartOptions = {}): Promise<void> {
+    const place = this.#place(shard);
+    if (checkForce(options) && !place.isDead) this.kill(shard);
+    await this.#restart(place.index);
   }
 
   /** A shard stands still for this long, ms of the world's time. */

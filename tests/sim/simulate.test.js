@@ -57,6 +57,20 @@ test('a call of all shards that takes too long names those that have not answere
   }
 });
 
+test('a shard that lives is killed and started again by force, and what is open at it is told', async () => {
+  for (let seed = 1; seed <= 5; seed++) {
+    const { value } = await simulate({ seed, shards: 3, module }, async (world) => {
+      await runtime().shard(1).call('add', 5);
+      const open = rejection(runtime().shard(1).call('never'));
+      assert.is((await rejection(world.restart(1))).code, 'FEATHERSTAR_OPTION');
+      assert.is((await rejection(world.restart(0, { force: true }))).code, 'FEATHERSTAR_OPTION');
+      await world.restart(1, { force: true });
+      return [(await open).code, await runtime().shard(1).call('add', 1)];
+    });
+    assert.equal(value, ['FEATHERSTAR_PEER_DOWN', 1]);
+  }
+});
+
 test('the test program passes under faults', async () => {
   for (let seed = 1; seed <= SEEDS; seed++) await runSeed(seed);
 });

@@ -1,6 +1,8 @@
 // The shard module of tests/api/restart.test.js: what a shard leaves on others when it dies, and what finds it there.
 
+import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { allocate, openSender, runtime, ShardChannel, Sharded, sleep } from 'featherstar';
+import { Response, serve } from 'featherstar/http';
 
 const call = (peer, name, ...args) =>
   runtime()
@@ -11,6 +13,28 @@ let count = 0;
 export const add = () => ++count;
 export const echo = (value) => value;
 export const exit = () => process.exit(3);
+export const spin = () => {
+  for (;;);
+};
+/** Ends a shard: code that nobody catches, a heap that is full. */
+export const throwLater = () => {
+  setTimeout(() => {
+    throw new RangeError('nobody catches this');
+  }, 1);
+};
+export const fillHeap = () => {
+  for (const all = []; ; ) all.push(new Array(1000).fill({}));
+};
+/** Waits in a system call until another thread opens the pipe for writing. */
+export const openPipe = (path) => {
+  writeFileSync(`${path}.soon`, '');
+  closeSync(openSync(path, 'r'));
+};
+/** Serves HTTP on a port that others share. */
+export const serveOn = async (port) => {
+  const fetch = (request) => (request.path === '/spin' ? spin() : new Response(`shard ${runtime().self}`));
+  return (await serve({ hostname: '127.0.0.1', port, reusePort: true, fetch })).port;
+};
 export const never = () => new Promise(() => {});
 /** What a call to `peer` ends with: its value, or its error's code. */
 export const outcome = (peer, name, ...args) => call(peer, name, ...args).catch((error) => error.code);

@@ -1,0 +1,46 @@
+// Why a shard ended before it was told to. Node says it in pieces: 'error' before 'exit', a code that is 1 for three
+// reasons, and nothing at all of a thread that was ended from outside. So a shard notes in its memory that it is
+// ending by itself, and restart() notes what it kills.
+
+import { HostControl } from '../layout.js';
+
+/** Why a shard does not run any more. */
+export interface ShardDown {
+  /**
+   * 'exit': process.exit() there. 'error': nobody caught `error`. 'out-of-memory': its heap was full. 'killed':
+   * restart() with `force`. 'terminated': something else ended its thread from outside.
+   */
+  how: 'exit' | 'error' | 'out-of-memory' | 'killed' | 'terminated';
+  exitCode: number;
+  /** What nobody caught; of 'out-of-memory' what Node says. */
+  error: unknown;
+}
+
+/** The shard's side: its thread is about to end by itself. */
+export function noteExit(memory: WebAssembly.Memory, base: number): void {
+  new Int32Array(memory.buffer, base + HostControl.exits, 1)[0] = 1;
+}
+
+/** What is known of the end of a worker, in the thread that made it. */
+export class Death {
+  wasKilled = false;
+  #error: { value: unknown } | undefined;
+
+  onError(value: unknown): void {
+    this.#error = { value };
+  }
+
+  /** Why it ended, when it has. */
+  why(exitCode: number, memory: WebAssembly.Memory, base: number): ShardDown {
+    const error = this.#error?.value;
+    const exits = new Int32Array(memory.buffer, base + HostControl.exits, 1)[0] !== 0;
+    return { how: this.#how(exits), exitCode, error };
+  }
+
+  #how(exits: boolean): ShardDown['how'] {
+    if (this.wasKilled) return 'killed';
+    if (this.#error === undefined) return exits ? 'exit' : 'terminated';
+    const { code } = (this.#error.value ?? {}) as { code?: unknown };
+    return code === 'ERR_WORKER_OUT_OF_MEMORY' ? 'out-of-memory' : 'error';
+  }
+}
