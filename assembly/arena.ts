@@ -1,14 +1,14 @@
 // === The arena: payloads too large for a ring slot ===
 //
 // Each shard owns one. It writes a payload into a block of its own arena and sends the block's address; the receiver
-// reads it, copies what it wants to keep, and marks the block as read: one atomic store, no message back. The owner
-// takes blocks back in the order in which it gave them out, so the arena is a ring of bytes:
+// reads it, copies what it wants to keep, and marks the block as read: one atomic store, no message back.
 //
-//        tail: oldest block not taken back           head: where the next one begins
-//   |....[READ][LIVE][READ][LIVE]....................|
+//   |[LIVE]...[READ]......[LIVE]...[READ]..............|   blocks follow each other and fill the arena
+//                                   ^ cursor: the search for room begins here
 //
-// A block is 16 bytes of header and its payload, rounded up to 16; it never wraps round the end (a READ filler does).
-// Who holds on to a block holds up those behind it; receivers copy at once, so this is a turn's time.
+// A block is 16 bytes of header and its payload, rounded up to 16. Only the owner makes, joins and splits blocks, and
+// only those that are READ: next fit with joining on the way (Knuth, TAOCP 1, 2.5). A receiver changes one word of a
+// block that is LIVE. So a peer that has not read its blocks for a while holds just these, and not those behind them.
 //
 // Next: wheel.ts.
 
@@ -25,62 +25,77 @@ class Block {
   peer: u32; // receiver's index + 1, 0 = not sent yet; the owner's
 }
 
-let head: u32 = 0; // both below arenaBytes
-let tail: u32 = 0;
-let used: u32 = 0;
+let cursor: u32 = 0; // where a block begins, below arenaBytes
+
+function at(offset: u32): Block {
+  return changetype<Block>(shardBase() + header().arenaOffset + offset);
+}
+
+function isRead(offset: u32): bool {
+  return atomic.load<u32>(changetype<usize>(at(offset)), offsetof<Block>('state')) == READ; // pairs with arenaRelease()
+}
+
+function write(offset: u32, bytes: u32, state: u32): void {
+  const block = at(offset);
+  block.bytes = bytes;
+  block.peer = 0;
+  atomic.store<u32>(changetype<usize>(block), state, offsetof<Block>('state'));
+}
 
 export function arenaInit(): void {
-  head = 0;
-  tail = 0;
-  used = 0;
+  write(0, header().arenaBytes, READ);
 }
 
-function at(offset: u32): usize {
-  return shardBase() + header().arenaOffset + offset;
-}
-
-/** Takes blocks back that were read. Pairs with arenaRelease(). */
-function reclaim(): void {
-  while (used != 0) {
-    const block = at(tail);
-    if (atomic.load<u32>(block + offsetof<Block>('state')) != READ) return;
-    const bytes = changetype<Block>(block).bytes;
-    used -= bytes;
-    tail += bytes;
-    if (tail == header().arenaBytes) tail = 0;
+/** Joins the READ block at `offset` with those behind it until it has `size` bytes. Returns how many it has. */
+function join(offset: u32, size: u32): u32 {
+  let bytes = at(offset).bytes;
+  while (bytes < size && offset + bytes < header().arenaBytes && isRead(offset + bytes)) {
+    bytes += at(offset + bytes).bytes;
   }
-  head = 0; // all free: begin where the cache is warm
-  tail = 0;
+  at(offset).bytes = bytes;
+  if (cursor > offset && cursor < offset + bytes) cursor = offset; // no block begins there any more
+  return bytes;
 }
 
-function write(bytes: u32, state: u32): usize {
-  const block = at(head);
-  changetype<Block>(block).bytes = bytes;
-  changetype<Block>(block).peer = 0;
-  atomic.store<u32>(block + offsetof<Block>('state'), state);
-  used += bytes;
-  head += bytes;
-  if (head == header().arenaBytes) head = 0;
-  return block;
+/** The offset of a READ block of at least `size` bytes, or -1. Looks at the start first: it is warm in the cache. */
+function find(size: u32): i32 {
+  const end = header().arenaBytes;
+  if (isRead(0) && join(0, size) >= size) return 0;
+  let offset = cursor;
+  for (let searched: u32 = 0; searched < end; ) {
+    const read = isRead(offset);
+    const bytes = read ? join(offset, size) : at(offset).bytes;
+    if (read && bytes >= size) return offset;
+    searched += bytes;
+    offset += bytes;
+    if (offset == end) offset = 0;
+  }
+  return -1;
+}
+
+function sizeOf(bytes: u32): u32 {
+  return (bytes + BLOCK_HEADER + 15) & ~15;
+}
+
+/** Whether arenaTake() would find room. */
+export function arenaFits(bytes: u32): bool {
+  return bytes <= header().arenaBytes - BLOCK_HEADER && find(sizeOf(bytes)) >= 0;
 }
 
 /** Room for a payload: its address, or 0 when the arena is full for now or the payload is larger than it can be. */
 export function arenaTake(bytes: u32): usize {
   if (bytes > header().arenaBytes - BLOCK_HEADER) return 0;
-  const size = (bytes + BLOCK_HEADER + 15) & ~15;
-  reclaim();
-  if (size > header().arenaBytes - used) return 0;
-  if (head >= tail) {
-    const toEnd = header().arenaBytes - head;
-    if (size > toEnd) {
-      if (size > tail) return 0;
-      write(toEnd, READ);
-    }
-  } else if (size > tail - head) return 0;
-  return write(size, LIVE) + BLOCK_HEADER;
+  const size = sizeOf(bytes);
+  const offset = find(size);
+  if (offset < 0) return 0;
+  const rest = at(offset).bytes - size;
+  if (rest != 0) write(offset + size, rest, READ);
+  write(offset, size, LIVE);
+  cursor = rest != 0 ? offset + size : 0;
+  return changetype<usize>(at(offset)) + BLOCK_HEADER;
 }
 
-/** The payload at this address has been read. Called by the receiver. Pairs with reclaim(). */
+/** The payload at this address has been read. Called by the receiver. Pairs with isRead(). */
 export function arenaRelease(payload: usize): void {
   atomic.store<u32>(payload - BLOCK_HEADER + offsetof<Block>('state'), READ);
 }
@@ -90,18 +105,27 @@ export function arenaSend(payload: usize, peer: u32): void {
   changetype<Block>(payload - BLOCK_HEADER).peer = peer + 1;
 }
 
-/** That peer will read no more. Without this one block of its would hold up the whole arena for ever. */
+/** That peer will read no more: its blocks count as read. */
 export function arenaPeerDown(peer: u32): void {
-  for (let rest = used, offset = tail; rest != 0; ) {
-    const block = changetype<Block>(at(offset));
-    if (block.peer == peer + 1) arenaRelease(at(offset) + BLOCK_HEADER);
-    rest -= block.bytes;
-    offset += block.bytes;
-    if (offset == header().arenaBytes) offset = 0;
+  for (let offset: u32 = 0; offset < header().arenaBytes; offset += at(offset).bytes) {
+    if (at(offset).peer == peer + 1) write(offset, at(offset).bytes, READ);
   }
 }
 
+/** The peers that have not read all their blocks, a bit each. */
+export function arenaHolders(): u64 {
+  let holders: u64 = 0;
+  for (let offset: u32 = 0; offset < header().arenaBytes; offset += at(offset).bytes) {
+    if (!isRead(offset) && at(offset).peer != 0) holders |= (<u64>1) << (at(offset).peer - 1);
+  }
+  return holders;
+}
+
+/** Bytes of all blocks that are not read yet, with their headers. */
 export function arenaUsed(): u32 {
-  reclaim();
+  let used: u32 = 0;
+  for (let offset: u32 = 0; offset < header().arenaBytes; offset += at(offset).bytes) {
+    used += isRead(offset) ? 0 : at(offset).bytes;
+  }
   return used;
 }

@@ -10,7 +10,7 @@ import { threadSpawn } from './wasi';
 export { plan } from './layout';
 export { boot, stop, turn, hasWork } from './shard';
 export { trySleep, awake } from './park';
-export { flushMesh as flush } from './mesh';
+export { flush } from './mesh';
 
 /** Starts shard `shard` in a thread of its own. Answers the thread's id, or < 0. */
 export function startShard(shard: u32): i32 {
@@ -31,7 +31,7 @@ export { cancel as cancelTimer, pendingTimers } from './wheel';
 
 export { submit, extend, cancelOp, abandon, closeFile, recycle, hurry, openOps } from './op';
 
-export { callBegin, callSend, callReply, callAbandon, callFree, peerDown, openCalls } from './mesh';
-export { arenaTake, arenaRelease, arenaUsed } from './arena';
+export { mayPost, post, payloadTake, holdRequest, beginRequest, peerDown } from './mesh';
+export { arenaRelease, arenaUsed } from './arena';
 
 export * from './http/index';

@@ -27,8 +27,8 @@
 //        | ready ring          | readySlots x 16: what JavaScript has to do
 //        | counters        256 | stats.ts: written by the shard, read by anyone
 //        | ops, timers, wheel, |
-//        | tasks, groups, calls,
-//        | peers               |
+//        | tasks, groups       |
+//        | inbox               | readySlots x 64: a message beside each entry of the ready ring; and one to be sent
 //        | connections         | connectionSlots x 64: HTTP parser state, indexed by file slot
 //        | scratch             | scratchBytes: HTTP heads that arrived in pieces; response templates
 //        | arena               | arenaBytes: payloads of messages that do not fit a ring slot
@@ -67,7 +67,8 @@ export class Header {
   // limits; "power of two" where said
   shardCount: u32;
   ringSlots: u32; // power of two, per ordered pair
-  creditCount: u32; // calls that one shard may have open at one peer
+  creditCount: u32; // requests of one shard to one peer that the peer has not begun
+  callSlots: u32; // calls that one shard may have open; the host counts them
   sqeSlots: u32; // power of two
   cqeSlots: u32; // power of two
   readySlots: u32; // power of two, more than cqeSlots
@@ -97,8 +98,8 @@ export class Header {
   wheelOffset: u32;
   tasksOffset: u32;
   groupsOffset: u32;
-  callsOffset: u32;
-  peersOffset: u32;
+  inboxOffset: u32;
+  outgoingOffset: u32;
   connectionsOffset: u32;
   scratchOffset: u32;
   arenaOffset: u32;
@@ -126,8 +127,7 @@ export class Control {
   moreWork: u32; // not 0: another turn has work at once, do not sleep; bits of MoreWork
   submitOnly: u32; // 1: the window was full in mid-turn; submit, but leave the completion window as it is
   nextDeadlineNs: f64; // when the wheel wants a turn, on the clock of nowNs; Infinity = never
-  openCalls: u32; // calls of ours that peers have not answered: who rang one expects to be rung soon
-  unused0: v128; // of 16 bytes, and aligned to them: the two fill the line
+  unused0: v128; // of 16 bytes, and aligned to them: they fill the line
   unused1: v128;
   // line 1 (+64), written by the host, read by the core
   completionCount: u32; // CQEs in the window, all of them new
@@ -167,7 +167,7 @@ export enum MoreWork {
 @unmanaged
 export class Ready {
   kind: u32; // ReadyKind, and for OP and TIMER the tag that their maker gave, shifted left by 8
-  index: u32; // OP, TIMER: the owner that their maker gave; REQUEST, REPLY: call slot; CREDIT: peer
+  index: u32; // OP, TIMER: the owner that their maker gave; MAIL, ROOM: peer
   result: i32; // OP: the completion's result; 0 otherwise
   extra: u32; // OP: CQE flags
 }
@@ -175,9 +175,8 @@ export class Ready {
 export enum ReadyKind {
   OP = 1, // an operation that JavaScript waits for has a completion
   TIMER = 2, // a timer that JavaScript owns has fired; its slot is free already
-  REQUEST = 3, // a peer calls; the message lies in the call slot, which lives until callReply()
-  REPLY = 4, // a peer has answered; the message lies in the call slot, which lives until callFree()
-  CREDIT = 5, // calls to peer `index` were refused for want of credit, and one is free again
+  MAIL = 3, // a message of peer `index`; it lies in the inbox, in the slot that this entry has in the ready ring
+  ROOM = 4, // post() or payloadTake() refused something for peer `index`, and now it may go
 }
 
 // --- this instance --------------------------------------------------------------------------------------------------
@@ -216,14 +215,12 @@ export function bind(shard: u32): void {
 // --- plan -----------------------------------------------------------------------------------------------------------
 
 export const RING_CONTROL_BYTES: u32 = 512; // spsc.ts
-export const SLOT_BYTES: u32 = 64; // a ring's slot
 export const OP_BYTES: u32 = 64; // op.ts
 export const TIMER_BYTES: u32 = 32; // wheel.ts
 export const WHEEL_BYTES: u32 = 8192; // wheel.ts
 export const TASK_BYTES: u32 = 32; // task.ts
 export const GROUP_BYTES: u32 = 64; // group.ts
-export const CALL_BYTES: u32 = 128; // mesh.ts
-export const PEER_BYTES: u32 = 32; // mesh.ts
+export const MESSAGE_BYTES: u32 = 64; // mesh.ts
 export const CONNECTION_BYTES: u32 = 64; // http/parser.ts
 export const COUNTERS_BYTES: u32 = 256; // stats.ts
 export const GUARD_BYTES: u32 = 256; // the last ones of each shard's block
@@ -244,11 +241,6 @@ export function sendStride(): u32 {
   return header().sendBufferBytes + SEND_STAGGER;
 }
 
-/** Slots of the call table: every peer may hold `creditCount` calls open here, and we as many there. */
-export function callSlots(): u32 {
-  return 2 * header().creditCount * (header().shardCount - 1) + 1;
-}
-
 /** Turns limits into offsets. Returns the number of pages, 0 if they do not fit 4 GiB. Needs two pages of memory. */
 export function plan(): u32 {
   const h = header();
@@ -258,7 +250,7 @@ export function plan(): u32 {
   for (let at = offsetof<Header>('ringSlots'); at < offsetof<Header>('arenaBytes'); at += 4) {
     if (load<u32>(HEADER + at) > LIMIT_MAX) return 0;
   }
-  h.ringBytes = RING_CONTROL_BYTES + h.ringSlots * SLOT_BYTES;
+  h.ringBytes = RING_CONTROL_BYTES + h.ringSlots * MESSAGE_BYTES;
 
   cursor = 0;
   place(CONTROL_BYTES, LINE);
@@ -272,8 +264,8 @@ export function plan(): u32 {
   h.wheelOffset = place(WHEEL_BYTES, LINE);
   h.tasksOffset = place(<u64>(h.taskSlots + 1) * TASK_BYTES, LINE);
   h.groupsOffset = place(GROUPS_MAX * GROUP_BYTES, LINE);
-  h.callsOffset = place(<u64>(callSlots() + 1) * CALL_BYTES, LINE);
-  h.peersOffset = place(SHARDS_MAX * PEER_BYTES, LINE);
+  h.inboxOffset = place(<u64>h.readySlots * MESSAGE_BYTES, LINE);
+  h.outgoingOffset = place(MESSAGE_BYTES, LINE);
   h.connectionsOffset = place(<u64>h.connectionSlots * CONNECTION_BYTES, LINE);
   h.scratchOffset = place(h.scratchBytes, LINE);
   h.arenaOffset = place(h.arenaBytes, LINE);

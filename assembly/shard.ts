@@ -15,7 +15,7 @@
 import { arenaInit } from './arena';
 import { anyReady, groupsInit } from './group';
 import { bind, control, header, MoreWork, ReadyKind, ShardState, shardIndex, stateAddress } from './layout';
-import { flushMesh, meshInit, takeMail } from './mesh';
+import { flushMesh, takeMail } from './mesh';
 import { opsInit, pushReady, readyRoom, settleQuiet, takeCompletions } from './op';
 import { isDirty } from './park';
 import { counters } from './stats';
@@ -34,7 +34,6 @@ export function boot(shard: u32, nowNs: f64): void {
   wheelInit(nowNs);
   tasksInit();
   groupsInit();
-  meshInit();
   arenaInit();
   atomic.store<u32>(stateAddress(shard), ShardState.RUNNING);
 }

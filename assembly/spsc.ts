@@ -4,38 +4,53 @@
 // (u32, wrapping); slot = index & (slots - 1); tail - head is what lies in the ring, so all of its slots can be used.
 //
 //   +0    tail     u32   written by the producer (atomic), read by the consumer
-//   +64   waiting  u32   1: the producer found the ring full and wants to be told of room; see mesh.ts
+//   +64   waiting  u32   1: the producer waits for room or credit and wants to be told; set by it, cleared by both
 //   +128  head     u32   written by the consumer (atomic), read by the producer
-//   +256  staged, headSeen   u32   the producer's own: next index to write; head as last read
-//   +384  taken, tailSeen    u32   the consumer's own: next index to read; tail as last read
+//   +132  begun    u32   written by the consumer (atomic), read by the producer: requests that its host has begun
+//   +256  staged, headSeen, asked, begunSeen   u32   the producer's own: next index to write; head as last read;
+//                                                    requests sent so far; begun as last read
+//   +384  taken, tailSeen, begun               u32   the consumer's own: next index to read; tail as last read;
+//                                                    requests begun so far, published or not
 //   +512  slots, 64 bytes each
+//
+// Two things bound a producer. A message needs a slot: tail - head of them are taken. A request needs a credit as well:
+// asked - begun of them are out. A credit comes back when the consumer's host has begun the request, not when it has
+// been answered: why this matters is told in mesh.ts.
 //
 // Lines are 128 bytes apart where two threads write, because processors fetch lines in pairs.
 //
 // Order. AssemblyScript's atomics are sequentially consistent; what is needed here is less, release and acquire:
 //   publish() stores tail   -- pairs with -->  available() loads tail: the slot's bytes are seen with the index.
-//   release() stores head   -- pairs with -->  room() loads head: the slot is not written before it was read.
+//   release() stores head   -- pairs with -->  claim() loads head: the slot is not written before it was read.
+//   giveCredit() stores begun -- pairs with --> hasCredit() loads begun.
+// `waiting` needs the full order, as the words of park.ts do. The producer stores 1 and then looks at head and begun;
+// the consumer stores head and begun and then looks at `waiting`. One of the two sees what the other has stored.
+//
 // A store of this kind waits for the other core's line (36-57 ns a message when done for each), so it is done per
 // batch: mesh.ts publishes after 16 messages, at the end of a turn, and always before the shard goes idle.
 //
 // Next: mesh.ts.
 
-import { RING_CONTROL_BYTES, SLOT_BYTES } from './layout';
+import { MESSAGE_BYTES, RING_CONTROL_BYTES } from './layout';
 
 const TAIL: usize = 0;
 const WAITING: usize = 64;
 const HEAD: usize = 128;
+const BEGUN: usize = 132;
 
 @unmanaged
 class Producer {
   staged: u32;
   headSeen: u32;
+  asked: u32;
+  begunSeen: u32;
 }
 
 @unmanaged
 class Consumer {
   taken: u32;
   tailSeen: u32;
+  begun: u32;
 }
 
 function producer(ring: usize): Producer {
@@ -47,7 +62,7 @@ function consumer(ring: usize): Consumer {
 }
 
 function slotAt(ring: usize, slots: u32, index: u32): usize {
-  return ring + RING_CONTROL_BYTES + (index & (slots - 1)) * SLOT_BYTES;
+  return ring + RING_CONTROL_BYTES + (index & (slots - 1)) * MESSAGE_BYTES;
 }
 
 // --- producer -------------------------------------------------------------------------------------------------------
@@ -62,9 +77,9 @@ export function claim(ring: usize, slots: u32): usize {
   return slotAt(ring, slots, mine.staged);
 }
 
-/** The claimed slot is written. The consumer does not see it before publish(). */
-export function stage(ring: usize): void {
-  producer(ring).staged++;
+/** The claimed slot is written. The consumer does not see it before publish(). Returns how many it does not see. */
+export function stage(ring: usize): u32 {
+  return ++producer(ring).staged - load<u32>(ring + TAIL); // only the producer stores the tail
 }
 
 /** Shows the consumer all that is staged. */
@@ -72,14 +87,22 @@ export function publish(ring: usize): void {
   atomic.store<u32>(ring + TAIL, producer(ring).staged); // pairs with available()
 }
 
-/** Asks to be told when there is room. True if there is some already: then nobody will tell. Pairs with release(). */
-export function waitForRoom(ring: usize, slots: u32): bool {
-  atomic.store<u32>(ring + WAITING, 1);
+/** Whether another request may be sent: fewer than `credits` are out that the consumer has not begun. */
+export function hasCredit(ring: usize, credits: u32): bool {
   const mine = producer(ring);
-  mine.headSeen = atomic.load<u32>(ring + HEAD); // after the store above: either we see the room, or release() sees us
-  if (mine.staged - mine.headSeen == slots) return false;
-  atomic.store<u32>(ring + WAITING, 0);
-  return true;
+  if (mine.asked - mine.begunSeen < credits) return true;
+  mine.begunSeen = atomic.load<u32>(ring + BEGUN); // pairs with giveCredit()
+  return mine.asked - mine.begunSeen < credits;
+}
+
+/** A request was staged: its credit is out. */
+export function takeCredit(ring: usize): void {
+  producer(ring).asked++;
+}
+
+/** Asks the consumer to tell us when head or begun has moved. The caller must then look at both once more. */
+export function setWaiting(ring: usize): void {
+  atomic.store<u32>(ring + WAITING, 1); // pairs with takeWaiting()
 }
 
 // --- consumer -------------------------------------------------------------------------------------------------------
@@ -99,8 +122,23 @@ export function take(ring: usize): void {
   consumer(ring).taken++;
 }
 
-/** Gives all that was taken back. True if the producer waits for room and must be told (once). */
-export function release(ring: usize): bool {
-  atomic.store<u32>(ring + HEAD, consumer(ring).taken); // pairs with claim() and waitForRoom()
-  return atomic.load<u32>(ring + WAITING) != 0 && atomic.xchg<u32>(ring + WAITING, 0) != 0;
+/** Gives the slots of all that was taken back. */
+export function release(ring: usize): void {
+  atomic.store<u32>(ring + HEAD, consumer(ring).taken); // pairs with claim()
+}
+
+/** The host has begun `count` requests more; -1: it has not begun one that counted as begun. */
+export function countBegun(ring: usize, count: i32): void {
+  consumer(ring).begun += <u32>count;
+}
+
+/** Gives back the credit of all requests that have begun. */
+export function giveCredit(ring: usize): void {
+  const begun = consumer(ring).begun;
+  if (load<u32>(ring + BEGUN) != begun) atomic.store<u32>(ring + BEGUN, begun); // pairs with hasCredit()
+}
+
+/** True if the producer waits and must be told, once. Called after release() and giveCredit(). */
+export function takeWaiting(ring: usize): bool {
+  return atomic.load<u32>(ring + WAITING) != 0 && atomic.xchg<u32>(ring + WAITING, 0) != 0; // pairs with setWaiting()
 }

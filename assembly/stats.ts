@@ -19,10 +19,9 @@ export class Counters {
   requestsReceived: u64;
   repliesSent: u64;
   repliesReceived: u64;
-  staleReplies: u64; // named a call that is over
   doorbells: u64; // peers that had to be woken by the kernel
-  ringFull: u64; // messages that had to wait for room in a ring
-  creditRefused: u64; // calls that had to wait for credit
+  ringFull: u64; // refusals: no slot in the ring
+  creditRefused: u64; // refusals: no credit
 }
 
 export function counters(): Counters {

@@ -55,14 +55,12 @@ export interface Core {
   recycle(buffer: number): void;
   hurry(): void;
   openOps(): number;
-  callBegin(peer: number): number;
-  callSend(index: number, method: number, payloadBytes: number, payload: number): void;
-  callReply(index: number, status: number, payloadBytes: number, payload: number): number;
-  callAbandon(index: number): void;
-  callFree(index: number): number;
+  mayPost(peer: number, kind: number): number;
+  post(peer: number): number;
+  payloadTake(bytes: number): number;
+  holdRequest(peer: number): void;
+  beginRequest(peer: number): void;
   peerDown(peer: number): void;
-  openCalls(): number;
-  arenaTake(bytes: number): number;
   arenaRelease(payload: number): void;
   arenaUsed(): number;
   http_limits(headBytes: number, headerCount: number, targetBytes: number): void;
@@ -83,6 +81,7 @@ export interface CoreImports {
 export const DEFAULT_LIMITS: Limits = {
   ringSlots: 1024,
   creditCount: 256,
+  callSlots: 262_144,
   sqeSlots: 256,
   cqeSlots: 1024,
   readySlots: 4096,

@@ -106,7 +106,7 @@ export function textOf(thrown: unknown): string {
 }
 
 /** Result codes of the core (assembly/check.ts). */
-export const Code = { FULL: -5001, STALE: -5002, RANGE: -5003, NO_CREDIT: -5004, PEER_DOWN: -5005 } as const;
+export const Code = { OK: 0, FULL: -5001, STALE: -5002, RANGE: -5003, NO_CREDIT: -5004, PEER_DOWN: -5005 } as const;
 
 export function fullError(what: string): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_FULL', `all ${what} are in use`);

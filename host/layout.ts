@@ -8,6 +8,7 @@ const HEADER_FIELDS = [
   'shardCount',
   'ringSlots',
   'creditCount',
+  'callSlots',
   'sqeSlots',
   'cqeSlots',
   'readySlots',
@@ -35,8 +36,8 @@ const HEADER_FIELDS = [
   'wheelOffset',
   'tasksOffset',
   'groupsOffset',
-  'callsOffset',
-  'peersOffset',
+  'inboxOffset',
+  'outgoingOffset',
   'connectionsOffset',
   'scratchOffset',
   'arenaOffset',
@@ -52,6 +53,7 @@ export type Limits = Pick<
   Header,
   | 'ringSlots'
   | 'creditCount'
+  | 'callSlots'
   | 'sqeSlots'
   | 'cqeSlots'
   | 'readySlots'
@@ -67,9 +69,6 @@ export type Limits = Pick<
   | 'scratchBytes'
 >;
 
-/** Credits of each peer, beside `creditCount`, that calls may not use: they carry the aborts (call.ts). */
-export const ABORT_CREDITS = 1;
-
 export const ABI_VERSION = 1;
 export const SHARDS_MAX = 64;
 export const HEADER = 4096;
@@ -77,9 +76,9 @@ export const HEADER_STATES = HEADER + 512;
 export const HEADER_SCRATCH = HEADER + 1024;
 export const MESH = 8192;
 export const SEND_STAGGER = 192;
-export const CALL_BYTES = 128;
-export const MESSAGE_OFFSET = 32;
-export const MESSAGE_BYTES = 40;
+export const MESSAGE_BYTES = 64;
+/** Bytes of arguments or result that lie in the message itself. */
+export const INLINE_BYTES = 40;
 export const CONNECTION_BYTES = 64;
 export const OP_BYTES = 64;
 export const TIMER_BYTES = 32;
@@ -95,7 +94,7 @@ export const GUARD_BYTES = 256;
 
 export const ShardState = { ABSENT: 0, RUNNING: 1, STOPPED: 2 } as const;
 
-export const ReadyKind = { OP: 1, TIMER: 2, REQUEST: 3, REPLY: 4, CREDIT: 5 } as const;
+export const ReadyKind = { OP: 1, TIMER: 2, MAIL: 3, ROOM: 4 } as const;
 
 /** Byte offsets in a shard's control block. */
 export const Control = {
@@ -120,14 +119,21 @@ export const Control = {
   readyHead: 260,
 } as const;
 
-/** What the host keeps in the control block, behind the core's words (which end at 264): on lines of its own. */
+/**
+ * What the host keeps in the control block, behind the core's words (which end at 264): on lines of its own.
+ * `openCalls`: calls of this shard that are not settled; a shard that rang a peer and has some expects to be rung soon
+ * (host/native/loop.c). `running`: 8 bytes, which function or handler runs (tasks/stall.ts). `servedCalls`: calls of
+ * peers that run here.
+ */
 export const HostControl = {
   sendBuffersUsed: 320,
   watched: 324,
   births: 328,
-  exits: 332,
+  openCalls: 332,
   idleNs: 336,
   running: 344,
+  servedCalls: 352,
+  exits: 356,
 } as const;
 
 // The two lines behind that are the host's too: which step of a task the shard is in (stall.ts). Written by the shard,
@@ -138,11 +144,8 @@ export const HostControl = {
 export const STEP_OFFSET = 384;
 export const STEP_NAME_BYTES = 112;
 
-/** Offsets in the head of a table of the core (assembly/slab.ts): the first slot never taken; how many are taken. */
-export const SLAB_FRESH = 12;
+/** Offset in the head of a table of the core (assembly/slab.ts): how many slots are taken. */
 export const SLAB_USED = 16;
-/** Offset in the control block of the calls that peers have not answered yet. */
-export const OPEN_CALLS = 24;
 
 /** Words of 8 bytes at countersOffset. */
 export const COUNTER_NAMES = [
@@ -156,7 +159,6 @@ export const COUNTER_NAMES = [
   'requestsReceived',
   'repliesSent',
   'repliesReceived',
-  'staleReplies',
   'doorbells',
   'ringFull',
   'creditRefused',

@@ -2,7 +2,7 @@
 
 import { DEFAULT_LIMITS } from './core-module.js';
 import { optionError } from './errors.js';
-import { ABORT_CREDITS, type Limits } from './layout.js';
+import type { Limits } from './layout.js';
 
 const POWERS_OF_TWO = ['ringSlots', 'sqeSlots', 'cqeSlots', 'readySlots', 'recvBufferCount'];
 
@@ -39,6 +39,5 @@ export function checkLimits(partial: Partial<Limits>): Limits {
   if (limits.readySlots < 2 * limits.cqeSlots)
     throw optionError('limits.readySlots', limits.readySlots, '>= 2 * cqeSlots');
   if (limits.arenaBytes % 16 !== 0) throw optionError('limits.arenaBytes', limits.arenaBytes, 'a multiple of 16');
-  limits.creditCount += ABORT_CREDITS;
   return limits as unknown as Limits;
 }

@@ -176,7 +176,8 @@ export class Shard {
     const control = this.#control;
     const ready = this.#ready;
     for (let head = control[READY_HEAD]; head !== control[READY_TAIL]; ) {
-      const at = (head & this.#readyMask) << 2;
+      const slot = head & this.#readyMask;
+      const at = slot << 2;
       const kind = ready[at];
       const index = ready[at + 1];
       const result = ready[at + 2];
@@ -185,10 +186,7 @@ export class Shard {
       control[READY_HEAD] = head; // before the handler: if it throws, the next turn goes on behind it
       const what = kind & 0xff;
       if (what <= ReadyKind.TIMER) this.#owners[index]?.onEvent(kind >>> 8, result, extra);
-      else {
-        if (what === ReadyKind.REQUEST) this.stepMark.markCall(index);
-        this.calls?.onReady(what, index, result);
-      }
+      else this.calls?.onReady(what, index, slot);
     }
     this.stepMark.clearRun();
   }

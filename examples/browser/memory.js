@@ -6,7 +6,7 @@ const RING_CONTROL_BYTES = 512;
 const TASK_BYTES = 32;
 const SLEEPING = 128; // of a shard's control block
 const DIRTY = 192;
-const COUNTERS = { turns: 0, timersFired: 4, tasksRun: 5, requestsSent: 6, requestsReceived: 7, doorbells: 11 };
+const COUNTERS = { turns: 0, timersFired: 4, tasksRun: 5, requestsSent: 6, requestsReceived: 7, doorbells: 10 };
 const LEVELS = 8;
 
 export class Watch {

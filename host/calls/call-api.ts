@@ -63,7 +63,7 @@ export function checkCallOptions(options: CallOptions): CallOptions {
   const { signal, timeoutMs } = options;
   checkNames(options, OPTION_NAMES);
   checkSignal(signal);
-  if (timeoutMs !== undefined && !(timeoutMs >= 0 && timeoutMs <= TIMEOUT_MAX_MS)) {
+  if (timeoutMs !== undefined && !(typeof timeoutMs === 'number' && timeoutMs >= 0 && timeoutMs <= TIMEOUT_MAX_MS)) {
     throw optionError('timeoutMs', timeoutMs, 'milliseconds from 0 to 100 days');
   }
   return options;

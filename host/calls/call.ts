@@ -1,60 +1,41 @@
 // Calls between shards. A call names an exported function of the shard module; arguments and result go in the format of
-// codec.ts into the ring slot (up to 40 bytes) or the sender's arena. assembly/mesh.ts moves them.
+// codec.ts, up to 40 bytes in the message itself, more in the sender's arena.
 //
-// What can hold a call up: no credit (too many open at that peer) or no room in the arena. Then it waits here, in
-// order, per peer: that is the backpressure that callers feel as a promise that takes longer.
+//   caller   #begin() -> OpenCalls.take() -> Outbox.request() ---- request ---> #onRequest(): the function runs
+//            #onReply(): the promise settles  <------------------- reply ------ #end() -> Outbox.control()
 //
-// Aborts must not wait for the calls that they end. So the core has one credit more for each peer than calls may use
-// (options.ts), and it carries the aborts, one at a time. It always comes back: a peer answers an abort at once.
+// A request that arrives is begun at once, in the turn that brings it. So a call holds no room and no credit while its
+// function runs, and functions may call each other back to any depth (assembly/mesh.ts).
+//
+// Next: outbox.ts, where calls wait that cannot be sent yet.
 
-import { Code, FeatherstarError, fullError, textOf } from '../errors.js';
-import { ABORT_CREDITS, CALL_BYTES, COUNTER_NAMES, MESSAGE_BYTES, MESSAGE_OFFSET, ReadyKind } from '../layout.js';
+import { FeatherstarError, fullError, textOf } from '../errors.js';
+import { HostControl, MESSAGE_BYTES, ReadyKind } from '../layout.js';
 import type { Shard } from '../shard.js';
-import { Line, type Reject, type Resolve, WaitingCall } from './call-line.js';
 import { type CallOptions, GivenSignals, signalsAmong, Watch } from './call-signals.js';
 import { Decoder } from './decoder.js';
 import { Encoder, tooLarge } from './encoder.js';
 import { Functions, type ShardFunction } from './functions.js';
 import { internalMethod, type Part } from './internal.js';
+import { type OpenCall, OpenCalls, type Reject, type Resolve } from './open-calls.js';
+import { Kind, Outbox, Word } from './outbox.js';
 import { Peers } from './peers.js';
 import { arrived, endOfCallHere, handOverAll, moveAll, type SharedBytes } from './shared-bytes.js';
 
-const OK = 0;
+const OK = 0; // status of a reply
 const THREW = 1;
-const ABORT = 0xffff; // the method whose arguments are numbers of signals, and the reason
 const ARENA_HEADER_BYTES = 16; // of each block (assembly/arena.ts)
-const MESSAGE_WORD = MESSAGE_OFFSET >> 2;
-const PAYLOAD_WORD = MESSAGE_WORD + 4; // its address, or 0: inline
-const INLINE_WORD = MESSAGE_WORD + 6;
-const PEER_WORD = 4;
-const NOBODY = -1;
+const MESSAGE_WORDS = MESSAGE_BYTES >> 2;
+const ABORT_HEAD = Kind.ABORT | (0xffff << 16); // the method is no function's: for warnings (internal.ts)
 
-/** What a slot of the call table is used for, on this side. Kept and used again with the slot. */
-class Open {
-  peer = NOBODY;
-  isAbort = false;
-  resolve: Resolve | undefined;
-  reject: Reject | undefined;
-  watch: Watch | undefined;
-
-  clear(): void {
-    this.peer = NOBODY;
-    this.resolve = undefined;
-    this.reject = undefined;
-    this.watch = undefined;
-  }
-}
-
-/** A reply that found no room in the arena. */
-interface HeldReply {
-  call: number;
-  status: number;
-  bytes: Uint8Array;
-}
-
-interface Abort {
-  numbers: number[];
-  reason: unknown;
+/** A request that has come before the shard module was loaded. */
+interface EarlyRequest {
+  peer: number;
+  life: number;
+  head: number;
+  caller: number;
+  number: number;
+  payload: Buffer;
 }
 
 // One executor for all promises: what it leaves here is taken at once.
@@ -70,43 +51,46 @@ export class Calls {
   readonly #shard: Shard;
   readonly #encoder: Encoder;
   readonly #decoder: Decoder;
-  readonly #callsWord: number;
+  readonly #inbox: number; // word of its first message
   readonly #maxBytes: number;
-  readonly #credits: number;
-  readonly #open: Open[] = [];
-  /** Calls that are open at each peer, without aborts. */
-  readonly #openAt: number[];
-  readonly #waiting: Line[];
-  /** Aborts that wait for each peer, and the one that is under way. */
-  readonly #aborts: { waiting: Abort[]; isOut: boolean }[];
+  readonly #open: OpenCalls;
+  readonly #outbox: Outbox;
   readonly #given = new GivenSignals();
-  #held: HeldReply[] = [];
   readonly #functions = new Functions();
-  #early: number[] = [];
-  #arenaWaits = false;
-  #caller = NOBODY; // whose arguments are being decoded
+  readonly #served: number; // word: calls of peers that run here
+  #callsHere = 0; // of this shard to itself
+  #early: EarlyRequest[] = [];
+  #caller = 0; // whose arguments are being decoded
 
   constructor(shard: Shard, shardCount: number) {
     const { header } = shard;
     this.#shard = shard;
     this.#maxBytes = header.arenaBytes - ARENA_HEADER_BYTES;
     this.#encoder = new Encoder(this.#maxBytes);
-    const openSignal = (id: number) => this.#given.open(this.#caller, id);
-    this.#decoder = new Decoder(shard.bytes, openSignal, (block, length) => arrived(shard, block, length));
-    this.#callsWord = (shard.base + header.callsOffset) >>> 2;
-    this.#credits = header.creditCount - ABORT_CREDITS;
-    this.#openAt = new Array(shardCount).fill(0);
+    this.#decoder = this.#decoderOf(shard.bytes);
+    this.#inbox = (shard.base + header.inboxOffset) >>> 2;
+    this.#served = (shard.base + HostControl.servedCalls) >>> 2;
+    this.#open = new OpenCalls(shard);
+    this.#outbox = new Outbox(shard, shardCount, this.#encoder);
     this.peers = new Peers(shard, shardCount, (peer) => this.#forget(peer));
-    this.#waiting = Array.from({ length: shardCount }, () => new Line());
-    this.#aborts = Array.from({ length: shardCount }, () => ({ waiting: [], isOut: false }));
   }
 
-  /** The shard module is loaded. Calls that have come before it are run now. */
+  #decoderOf(bytes: Buffer): Decoder {
+    const openSignal = (id: number) => this.#given.open(this.#caller, id);
+    return new Decoder(bytes, openSignal, (block, length) => arrived(this.#shard, block, length));
+  }
+
+  /** The shard module is loaded. Requests that have come before it are begun now. */
   setModule(exports: Record<string, unknown>): void {
     this.#functions.set(exports);
     const early = this.#early;
     this.#early = [];
-    for (const index of early) this.#onRequest(index);
+    for (const { peer, life, head, caller, number, payload } of early) {
+      if (life !== this.peers.life(peer)) continue; // its caller has died
+      if ((head & 0xff) === Kind.REQUEST) this.#shard.core.beginRequest(peer);
+      this.#onRequest(peer, head, caller, number, this.#decoderOf(payload), 0, 0);
+    }
+    this.#shard.host.poke();
   }
 
   /** A function or class that the shard module exports. */
@@ -144,33 +128,47 @@ export class Calls {
     } catch (error) {
       return Promise.reject(error);
     }
+    if (length > this.#maxBytes) return Promise.reject(tooLarge(length, this.#maxBytes));
     let watch: Watch | undefined;
     if (encoder.signals !== undefined || encoder.moves !== undefined || options !== undefined) {
       watch = new Watch(encoder.signals ?? [], encoder.firstSignal, options?.signal);
       const { aborted } = watch;
       if (aborted !== undefined) return Promise.reject(aborted.reason);
-      if (encoder.moves !== undefined) watch.ifNotSent = moveAll(encoder.moves, peer);
+      watch.start(options?.timeoutMs); // may throw: nothing is taken yet
     }
     const promise = new Promise(keepNew);
-    const resolve = resolveNew;
     const reject = rejectNew;
-    watch?.start(options?.timeoutMs);
-    if (this.#waiting[peer].first === undefined && this.#send(peer, method, length, resolve, reject, watch)) {
+    const call = this.#open.take(peer, method, resolveNew, reject);
+    if (call === undefined) {
+      watch?.stop();
+      reject(fullCalls());
       return promise;
     }
-    this.#wait(peer, new WaitingCall(method, encoder.copy(), resolve, reject, watch));
+    if (watch !== undefined) this.#watch(call, watch, encoder.moves);
+    if (this.peers.isDown(peer) || !this.#outbox.request(call, length)) {
+      this.#open.free(call);
+      watch?.stop();
+      reject(downError(peer));
+    }
     return promise;
   }
 
-  #wait(peer: number, call: WaitingCall): void {
-    const line = this.#waiting[peer];
-    line.push(call);
-    if (this.#openAt[peer] >= this.#credits) this.#countRefusal();
-    const { watch } = call;
-    if (watch === undefined) return;
-    watch.onAbort = (reason) => {
-      line.remove(call); // the peer has not heard of it
-      call.reject(reason);
+  /** Lets signals and a timeout end a call. */
+  #watch(call: OpenCall, watch: Watch, moves: SharedBytes[] | undefined): void {
+    call.watch = watch;
+    if (moves !== undefined) watch.ifNotSent = moveAll(moves, call.peer);
+    watch.onAbort = (reason, numbers) => {
+      const { peer, reject } = call;
+      if (call.waiting !== undefined) {
+        this.#outbox.remove(call);
+        this.#open.free(call); // the peer has not heard of it
+      } else {
+        call.resolve = undefined; // the slot stays until the reply comes
+        call.reject = undefined;
+        call.watch = undefined;
+        if (numbers.length > 0) this.#outbox.control(peer, ABORT_HEAD, 0, 0, this.#encodeAbort(numbers, reason));
+      }
+      reject?.(reason);
     };
   }
 
@@ -196,223 +194,130 @@ export class Calls {
   }
 
   async #runSoon(method: number, args: readonly unknown[], isOver: (() => boolean) | undefined): Promise<unknown> {
+    if (this.#callsHere >= this.#shard.header.callSlots) throw fullCalls();
     const own = handOverAll(args);
     let result: unknown;
+    this.#callsHere++;
     try {
       await undefined;
       if (!isOver?.()) result = await this.#functions.run(method, own);
     } finally {
+      this.#callsHere--;
       if (own !== args) endOfCallHere(own, result);
     }
     return result;
   }
 
-  /** Sends what the encoder holds. False if it has to wait. */
-  #send(
-    peer: number,
-    method: number,
-    length: number,
-    resolve: Resolve,
-    reject: Reject,
-    watch: Watch | undefined,
-  ): boolean {
-    if (this.#openAt[peer] >= this.#credits) return false;
-    const { core } = this.#shard;
-    const index = this.peers.isDown(peer) ? Code.PEER_DOWN : core.callBegin(peer);
-    if (index < 0) {
-      watch?.stop();
-      reject(index === Code.PEER_DOWN ? downError(peer) : fullError('calls'));
-      return true;
-    }
-    const payload = this.#write(index, length);
-    if (payload < 0) {
-      core.callFree(index);
-      if (payload !== Code.RANGE) return false;
-      watch?.stop();
-      reject(tooLarge(length, this.#maxBytes));
-      return true;
-    }
-    this.#openAt[peer]++;
-    const open = this.#take(index, peer, resolve, reject);
-    if (watch !== undefined) this.#watch(index, open, watch);
-    core.callSend(index, method, length, payload);
-    this.#shard.host.poke();
-    return true;
-  }
-
-  #take(index: number, peer: number, resolve: Resolve, reject: Reject): Open {
-    while (this.#open.length <= index) this.#open.push(new Open());
-    const open = this.#open[index];
-    open.peer = peer;
-    open.isAbort = false;
-    open.resolve = resolve;
-    open.reject = reject;
-    return open;
-  }
-
-  #watch(index: number, open: Open, watch: Watch): void {
-    open.watch = watch;
-    watch.ifNotSent = undefined;
-    watch.onAbort = (reason, numbers) => {
-      const { peer, reject } = open;
-      open.resolve = undefined; // the slot stays until the reply comes
-      open.reject = undefined;
-      open.watch = undefined;
-      this.#shard.core.callAbandon(index);
-      if (numbers.length > 0) {
-        this.#aborts[peer].waiting.push({ numbers, reason });
-        this.#sendAbort(peer);
-      }
-      reject?.(reason);
-    };
-  }
-
-  /** The core's counter of calls that have to wait for credit; it does not see these. */
-  #countRefusal(): void {
-    const { memory, base, header } = this.#shard;
-    const at = base + header.countersOffset + 8 * COUNTER_NAMES.indexOf('creditRefused');
-    new BigUint64Array(memory.buffer, at, 1)[0]++;
-  }
-
-  /** Puts what the encoder holds where it fits: 0 inline, an arena address, FULL to wait, RANGE if it never fits. */
-  #write(index: number, length: number): number {
-    const { words, bytes, core } = this.#shard;
-    if (length <= MESSAGE_BYTES) {
-      const from = this.#encoder.words;
-      const at = this.#callsWord + index * (CALL_BYTES >> 2) + INLINE_WORD;
-      const count = (length + 3) >> 2;
-      for (let i = 0; i < count; i++) words[at + i] = from[i];
-      return 0;
-    }
-    if (length > this.#maxBytes) return Code.RANGE;
-    const at = core.arenaTake(length) >>> 0; // an address: Wasm's i32 reads as signed
-    if (at === 0) {
-      this.#waitForArena();
-      return Code.FULL;
-    }
-    this.#encoder.copyTo(bytes, at);
-    return at;
-  }
-
-  /** Blocks come free when peers read them, and nobody tells: look again next turn. */
-  #waitForArena(): void {
-    if (this.#arenaWaits) return;
-    this.#arenaWaits = true;
-    setImmediate(() => {
-      this.#arenaWaits = false;
-      if (this.#shard.closed) return;
-      const held = this.#held;
-      this.#held = [];
-      for (const { call, status, bytes } of held) {
-        this.#encoder.restore(bytes);
-        this.#sendReply(call, status, bytes.length);
-      }
-      for (let peer = 0; peer < this.#waiting.length; peer++) {
-        this.#sendAbort(peer);
-        this.#retry(peer);
-      }
-    });
-  }
-
-  #retry(peer: number): void {
-    const line = this.#waiting[peer];
-    for (let call = line.first; call !== undefined; call = line.first) {
-      if (this.#openAt[peer] >= this.#credits) return;
-      const { method, bytes, resolve, reject, watch } = call;
-      this.#encoder.restore(bytes);
-      if (!this.#send(peer, method, bytes.length, resolve, reject, watch)) return;
-      line.remove(call);
-    }
-  }
-
-  // --- aborts --------------------------------------------------------------------------------------------------------
-
-  #sendAbort(peer: number): void {
-    const aborts = this.#aborts[peer];
-    if (aborts.isOut || aborts.waiting.length === 0) return;
-    const { core } = this.#shard;
-    const index = core.callBegin(peer);
-    if (index < 0) return; // the peer is down: peerDown() will come, and clear this
-    const length = this.#encodeAbort(aborts.waiting[0]);
-    const payload = this.#write(index, length);
-    if (payload < 0) {
-      core.callFree(index);
-      return;
-    }
-    aborts.waiting.shift();
-    aborts.isOut = true;
-    const next = () => {
-      aborts.isOut = false;
-      this.#sendAbort(peer);
-    };
-    this.#take(index, peer, next, next).isAbort = true;
-    core.callSend(index, ABORT, length, payload);
-    this.#shard.host.poke();
-  }
-
-  #encodeAbort({ numbers, reason }: Abort): number {
+  #encodeAbort(numbers: number[], reason: unknown): number {
     try {
       const length = this.#encoder.args([numbers, reason]);
       const { signals, moves } = this.#encoder;
       if (length <= this.#maxBytes && signals === undefined && moves === undefined) return length;
     } catch {
-      // The reason is such as cannot be sent. That it ends is what counts.
+      // This reason cannot be sent. The abort itself is what counts.
     }
     return this.#encoder.args([numbers, abortedError()]);
   }
 
   // --- events --------------------------------------------------------------------------------------------------------
 
-  onReady(kind: number, index: number, abandoned: number): void {
-    if (kind === ReadyKind.REQUEST) {
-      if (!this.#functions.isLoaded) this.#early.push(index);
-      else this.#onRequest(index);
-    } else if (kind === ReadyKind.REPLY) this.#onReply(index, abandoned !== 0);
-    else this.#retry(index);
+  /** MAIL: the message in `slot` of the inbox; ROOM: something may go that the core refused. */
+  onReady(kind: number, peer: number, slot: number): void {
+    if (kind === ReadyKind.ROOM) {
+      this.#outbox.onRoom(peer);
+      return;
+    }
+    const { words } = this.#shard;
+    const at = this.#inbox + slot * MESSAGE_WORDS;
+    const head = words[at + Word.HEAD];
+    const caller = words[at + Word.CALLER];
+    const number = words[at + Word.NUMBER];
+    const payload = words[at + Word.PAYLOAD] >>> 0;
+    const bytesAt = payload === 0 ? (at + Word.INLINE) << 2 : payload;
+    if ((head & 0xff) === Kind.REPLY) this.#onReply(head, caller, number, bytesAt, payload);
+    else if (this.#functions.isLoaded) {
+      this.#shard.stepMark.markCall(slot);
+      this.#onRequest(peer, head, caller, number, this.#decoder, bytesAt, payload);
+    } else this.#hold(peer, head, caller, number, bytesAt, words[at + Word.BYTES], payload);
   }
 
-  #onRequest(index: number): void {
-    const { words } = this.#shard;
-    const slot = this.#callsWord + index * (CALL_BYTES >> 2);
-    const method = words[slot + MESSAGE_WORD] >>> 16;
-    const payload = words[slot + PAYLOAD_WORD] >>> 0;
-    const peer = words[slot + PEER_WORD];
+  /** Keeps a request, or an abort, until the module is loaded: a copy, so that it holds up nothing but its credit. */
+  #hold(
+    peer: number,
+    head: number,
+    caller: number,
+    number: number,
+    bytesAt: number,
+    length: number,
+    payload: number,
+  ): void {
+    const { bytes, core } = this.#shard;
+    const copy = Buffer.from(bytes.subarray(bytesAt, bytesAt + length));
+    if (payload !== 0) core.arenaRelease(payload);
+    if ((head & 0xff) === Kind.REQUEST) core.holdRequest(peer);
+    this.#early.push({ peer, life: this.peers.life(peer), head, caller, number, payload: copy });
+  }
+
+  /** A request, or an abort. `payload`: the block of the caller's arena to be given back, or 0. */
+  #onRequest(
+    peer: number,
+    head: number,
+    caller: number,
+    number: number,
+    decoder: Decoder,
+    bytesAt: number,
+    payload: number,
+  ): void {
     const life = this.peers.life(peer);
     let numbers: number[] | undefined;
     let guests: SharedBytes[] | undefined;
     let result: unknown;
     let status = OK;
+    if ((head & 0xff) === Kind.ABORT) {
+      const [ids, reason] = this.#args(peer, decoder, bytesAt, payload);
+      this.#given.abort(peer, ids as number[], reason);
+      return;
+    }
+    this.#shard.words[this.#served]++;
     try {
-      this.#caller = peer;
-      const args = this.#decoder.args(payload === 0 ? (slot + INLINE_WORD) << 2 : payload);
-      numbers = this.#decoder.signals;
-      guests = this.#decoder.arrived;
-      if (payload !== 0) this.#shard.core.arenaRelease(payload);
-      if (method === ABORT) this.#given.abort(peer, args[0] as number[], args[1]);
-      else result = this.#functions.run(method, args);
+      const args = this.#args(peer, decoder, bytesAt, payload);
+      numbers = decoder.signals;
+      guests = decoder.arrived;
+      result = this.#functions.run(head >>> 16, args);
     } catch (error) {
       status = THREW;
       result = error;
     }
     if (typeof result === 'object' && result !== null && status === OK && isThenable(result)) {
       result.then(
-        (value) => this.#end(index, OK, value, peer, life, numbers, guests),
-        (error) => this.#end(index, THREW, error, peer, life, numbers, guests),
+        (value) => this.#end(OK, value, peer, caller, number, life, numbers, guests),
+        (error) => this.#end(THREW, error, peer, caller, number, life, numbers, guests),
       );
-    } else this.#end(index, status, result, peer, life, numbers, guests);
+    } else this.#end(status, result, peer, caller, number, life, numbers, guests);
+  }
+
+  #args(peer: number, decoder: Decoder, bytesAt: number, payload: number): unknown[] {
+    this.#caller = peer;
+    try {
+      return decoder.args(bytesAt);
+    } finally {
+      if (payload !== 0) this.#shard.core.arenaRelease(payload);
+    }
   }
 
   /** The function has ended. `numbers`, `guests`: the signals and bytes by reference that it was lent. */
   #end(
-    index: number,
     status: number,
     value: unknown,
     peer: number,
+    caller: number,
+    number: number,
     life: number,
     numbers: number[] | undefined,
     guests: SharedBytes[] | undefined,
   ): void {
-    const isLate = life !== this.peers.life(peer);
+    const isLate = life !== this.peers.life(peer); // the caller has died meanwhile
+    this.#shard.words[this.#served]--;
     if (numbers !== undefined && !isLate) this.#given.close(peer, numbers);
     if (this.#shard.closed) return;
     let length: number;
@@ -428,46 +333,26 @@ export class Calls {
     if (moves !== undefined && isLate) for (const bytes of moves) bytes.dispose();
     else if (moves !== undefined) moveAll(moves, peer);
     if (guests !== undefined) for (const guest of guests) guest.endOfCall();
-    if (isLate)
-      this.#shard.core.callReply(index, THREW, 0, 0); // frees the slot; for a later life it is stale
-    else this.#sendReply(index, outcome, length);
+    if (!isLate) this.#outbox.control(peer, Kind.REPLY | (outcome << 8), caller, number, length);
   }
 
-  #sendReply(index: number, status: number, length: number): void {
-    const payload = this.#write(index, length);
-    if (payload === Code.FULL) this.#held.push({ call: index, status, bytes: this.#encoder.copy() });
-    else {
-      this.#shard.core.callReply(index, status, length, payload);
-      this.#shard.host.poke();
-    }
-  }
-
-  #onReply(index: number, abandoned: boolean): void {
-    const open = this.#open[index];
-    const { peer, isAbort, resolve, reject, watch } = open;
-    if (peer === NOBODY) return; // that peer was found to be down between the turn and now
-    const { words, core } = this.#shard;
-    const slot = this.#callsWord + index * (CALL_BYTES >> 2);
-    const status = (words[slot + MESSAGE_WORD] >>> 8) & 0xff;
-    const payload = words[slot + PAYLOAD_WORD] >>> 0;
+  #onReply(head: number, slot: number, number: number, bytesAt: number, payload: number): void {
     let value: unknown;
     let failure: unknown;
     try {
-      value = this.#decoder.value(payload === 0 ? (slot + INLINE_WORD) << 2 : payload);
-      if (abandoned) for (const bytes of this.#decoder.arrived ?? []) bytes.dispose();
+      value = this.#decoder.value(bytesAt);
     } catch (error) {
       failure = error;
     }
-    if (payload !== 0) core.arenaRelease(payload);
-    core.callFree(index);
-    open.clear();
-    if (!isAbort) {
-      this.#openAt[peer]--;
-      watch?.stop();
-    }
-    if (status === OK && failure === undefined) resolve?.(value);
+    if (payload !== 0) this.#shard.core.arenaRelease(payload);
+    const call = this.#open.find(slot, number);
+    if (call?.resolve === undefined) for (const bytes of this.#decoder.arrived ?? []) bytes.dispose(); // nobody waits
+    if (call === undefined) return;
+    const { resolve, reject, watch } = call;
+    this.#open.free(call);
+    watch?.stop();
+    if (((head >>> 8) & 0xff) === OK && failure === undefined) resolve?.(value);
     else reject?.(failure ?? (value instanceof Error ? value : remoteError(value)));
-    if (this.#waiting[peer].first !== undefined) this.#retry(peer);
   }
 
   /** This shard takes no more turns. */
@@ -475,31 +360,37 @@ export class Calls {
     this.peers.close();
   }
 
-  /** That peer is gone: whoever waits for it is told. */
+  /** That peer is gone: its callers here are told. */
   #forget(peer: number): void {
-    this.#aborts[peer] = { waiting: [], isOut: false };
-    this.#open.forEach((open, index) => {
-      if (open.peer !== peer) return;
-      const { reject, watch, isAbort } = open;
-      open.clear();
-      this.#shard.core.callFree(index);
+    this.#outbox.forget(peer);
+    for (const call of this.#open.at(peer)) {
+      const { reject, watch } = call;
+      this.#open.free(call);
       watch?.stop();
-      if (!isAbort) reject?.(downError(peer));
-    });
-    this.#openAt[peer] = 0;
-    const line = this.#waiting[peer];
-    for (let call = line.first; call !== undefined; call = line.first) {
-      line.remove(call);
-      call.watch?.stop();
-      call.reject(downError(peer));
+      reject?.(downError(peer));
     }
+    this.#early = this.#early.filter((each) => each.peer !== peer);
     this.#given.peerDown(peer, downError(peer));
+  }
+
+  /** Calls that are not settled, waiting or sent. */
+  get openCount(): number {
+    return this.#open.count;
+  }
+
+  /** Calls that wait to be sent. */
+  get waitingCount(): number {
+    return this.#outbox.waiting;
   }
 
   /** Signals that functions called by peers have at the moment. */
   get givenSignals(): number {
     return this.#given.size;
   }
+}
+
+function fullCalls(): FeatherstarError {
+  return fullError('calls (limits.callSlots): a recursion without an end, or more than can be under way at once');
 }
 
 function isThenable(value: object): value is PromiseLike<unknown> {

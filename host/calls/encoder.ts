@@ -8,6 +8,7 @@ import { SharedBytes } from './shared-bytes.js';
 const SHORT = 24; // up to here a loop beats a call into C++
 const SCALAR_BYTES = 16; // more than a tag and its number, or a head with its length, take
 const FIRST_BYTES = 4096;
+const STACK_CHARS = 4096; // each shard that an error passes adds its frames: a thousand of them would be a megabyte
 
 /** What was encoded last is valid until the next encoding. */
 export class Encoder {
@@ -300,7 +301,7 @@ export class Encoder {
     const { code, errno, syscall, errnoName } = error as Partial<FeatherstarError>;
     this.#string(String(error.name));
     this.#string(String(error.message));
-    this.#value(typeof error.stack === 'string' ? error.stack : undefined, depth);
+    this.#value(typeof error.stack === 'string' ? error.stack.slice(0, STACK_CHARS) : undefined, depth);
     this.#value(!isDom && (typeof code === 'string' || typeof code === 'number') ? code : undefined, depth);
     if (typeof errno === 'number') this.#plain({ errno, syscall, errnoName }, depth);
     else this.#tag(Tag.UNDEFINED);

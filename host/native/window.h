@@ -18,8 +18,7 @@ struct control {
 	uint32_t more_work;
 	uint32_t submit_only;
 	double next_deadline_ns;
-	uint32_t open_calls;
-	uint8_t unused0[36];
+	uint8_t unused0[40];
 	/* line 1: written here */
 	uint32_t completion_count;
 	int32_t enter_result;
@@ -40,13 +39,14 @@ struct control {
 	uint32_t ready_tail;
 	uint32_t ready_head;
 	uint8_t unused3[56];
-	/* line 5: the host's (HostControl in host/layout.ts); nobody here reads it */
-	uint8_t unused4[16];
+	/* line 5: the host's (HostControl in host/layout.ts) */
+	uint8_t unused4[12];
+	uint32_t open_calls; /* JavaScript's */
 	double idle_ns; /* written here: see loop.c, count_idle() */
 };
 
 _Static_assert(offsetof(struct control, next_deadline_ns) == 16, "layout.ts");
-_Static_assert(offsetof(struct control, open_calls) == 24, "layout.ts");
+_Static_assert(offsetof(struct control, open_calls) == 332, "layout.ts");
 _Static_assert(offsetof(struct control, completion_count) == 64, "layout.ts");
 _Static_assert(offsetof(struct control, now_ns) == 72, "layout.ts");
 _Static_assert(offsetof(struct control, idle_poll_ns) == 88, "layout.ts");

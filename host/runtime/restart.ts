@@ -13,15 +13,15 @@
 //   peers         ------------------------------------------------------->  loads its module
 //                 <-------------------------------------------------------  running
 //
-// What may come late from or for an earlier life is found out by numbers that are never given twice: the generations of
-// call slots, which clearShard() leaves, and Shard.numbersFrom.
+// What may come late from or for an earlier life is found out by numbers that are never given twice: they begin with
+// Shard.numbersFrom.
 //
 // Next: worker.ts.
 
 import type { Worker } from 'node:worker_threads';
 import { checkNames, FeatherstarError, optionError } from '../errors.js';
 import type { DoorbellToken } from '../hosts/host.js';
-import { CALL_BYTES, HEADER_STATES, type Header, HostControl, MESH, ShardState, SLAB_FRESH } from '../layout.js';
+import { HEADER_STATES, type Header, HostControl, MESH, ShardState } from '../layout.js';
 import type { Shard } from '../shard.js';
 import { ask, expect, ports, tell } from './workers.js';
 
@@ -64,16 +64,9 @@ export function clearShard(memory: WebAssembly.Memory, header: Header, shard: nu
   const bytes = new Uint8Array(memory.buffer);
   const words = new Uint32Array(memory.buffer);
   const base = header.shardsOffset + shard * header.shardBytes;
-  const calls = (base + header.callsOffset) >>> 2;
   const births = words[(base + HostControl.births) >>> 2];
-  const generations: number[] = [];
-  const fresh = words[calls + (SLAB_FRESH >> 2)];
-  for (let slot = 1; slot < fresh; slot++) generations[slot] = words[calls + slot * (CALL_BYTES >> 2)];
   bytes.fill(0, base, base + header.arenaOffset); // what lies behind is written before it is read
   words[(base + HostControl.births) >>> 2] = births + 1;
-  generations.forEach((generation, slot) => {
-    words[calls + slot * (CALL_BYTES >> 2)] = generation + (generation & 1); // even: free
-  });
   for (let peer = 0; peer < shardCount; peer++) {
     const isDead = Atomics.load(words, (HEADER_STATES >>> 2) + peer) === ShardState.STOPPED;
     if (!isDead) continue; // who lives has cleared both rings of the pair

@@ -1,7 +1,7 @@
 // What a shard does and holds, read by any shard without disturbing it: the core's counters and the fill of its tables
 // lie in the shared memory. Aligned words do not tear, but each may be a moment old.
 
-import { COUNTER_NAMES, Control, type CounterName, HostControl, OP_BYTES, OPEN_CALLS, SLAB_USED } from '../layout.js';
+import { COUNTER_NAMES, Control, type CounterName, HostControl, OP_BYTES, SLAB_USED } from '../layout.js';
 import type { Shard } from '../shard.js';
 
 /** What a shard holds at the moment. */
@@ -46,7 +46,7 @@ export function readHoldings(own: Shard, shard: number): Holdings {
     openOperations: used(header.opsOffset),
     pendingTimers: used(header.timersOffset),
     liveTasks: used(header.tasksOffset),
-    openCalls: used(header.callsOffset),
+    openCalls: words[(base + HostControl.openCalls) >>> 2] + words[(base + HostControl.servedCalls) >>> 2],
     sendBuffersUsed: words[(base + HostControl.sendBuffersUsed) >>> 2],
   };
 }
@@ -80,9 +80,9 @@ export function openFileOperations(own: Shard, shard: number): string[] {
   return names;
 }
 
-/** Calls of a shard that its peers have not answered. */
+/** Calls of a shard that are not settled. */
 export function unansweredCalls(own: Shard, shard: number): number {
-  return Atomics.load(own.words, (baseOf(own, shard) + OPEN_CALLS) >>> 2);
+  return Atomics.load(own.words, (baseOf(own, shard) + HostControl.openCalls) >>> 2);
 }
 
 export function readStats(own: Shard, shard: number): ShardStats {

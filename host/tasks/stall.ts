@@ -1,8 +1,8 @@
 // What a shard is doing, for other shards to read: code that never yields cannot say so itself.
 //
-//   a step of a task       its name, and when it began     written when a step begins, and when a run of steps ends
-//   a called function      the slot of its call            one number, written when it begins; cleared once a turn
-//   a handler of HTTP      where the request's head lies   the same number
+//   a step of a task       its name, and when it began       written when a step begins, and when a run of steps ends
+//   a called function      its message's slot in the inbox   one number, written when it begins; cleared once a turn
+//   a handler of HTTP      where the request's head lies     the same number
 //
 // The number also counts, so it stays the same only as long as one function or handler runs. Nothing has a name before
 // another shard finds that it hangs: describeRun() reads function and request from the memory of the shard that does.
@@ -11,7 +11,7 @@
 // only when another task comes, and then under a sequence number that is odd meanwhile: a reader that meets one looks
 // again. The start is one word of 8 bytes, written on each step, 0 between steps.
 
-import { CALL_BYTES, type Header, HostControl, MESSAGE_OFFSET, STEP_NAME_BYTES, STEP_OFFSET } from '../layout.js';
+import { type Header, HostControl, MESSAGE_BYTES, STEP_NAME_BYTES, STEP_OFFSET } from '../layout.js';
 
 const SEQUENCE = 0; // i32
 const NAME_BYTES = 4; // i32
@@ -25,8 +25,8 @@ const RUN = 2 ** 34;
 const RUNS = 2 ** 19;
 const CALL = 1;
 const REQUEST = 2;
-const METHOD = MESSAGE_OFFSET >> 2; // words of a call's slot
-const PEER = 4;
+const READY_BYTES = 16; // of an entry of the ready ring (assembly/layout.ts)
+const PEER = 1; // word in it
 const HEAD_BYTES = 256; // of a request's head are read
 
 export interface RunningStep {
@@ -74,7 +74,7 @@ export class StepMark {
     this.nudge();
   }
 
-  /** The function of this call slot begins. */
+  /** The function begins that this message of the inbox asks for. */
   markCall(slot: number): void {
     this.#mark(CALL, slot);
   }
@@ -147,7 +147,9 @@ export function describeRun(
     const [, method, path] = /^(\S+) ([^\s?]*)/.exec(head.toString('latin1')) ?? [];
     return `the HTTP handler of ${JSON.stringify(`${method} ${path}`).slice(1, -1)}`;
   }
-  const slot = (header.shardsOffset + shard * header.shardBytes + header.callsOffset + which * CALL_BYTES) >>> 2;
   const words = new Uint32Array(memory.buffer);
-  return `${nameOf(words[slot + METHOD] >>> 16)}, called by shard ${words[slot + PEER]},`;
+  const base = header.shardsOffset + shard * header.shardBytes;
+  const head = words[(base + header.inboxOffset + which * MESSAGE_BYTES) >>> 2];
+  const peer = words[((base + header.readyOffset + which * READY_BYTES) >>> 2) + PEER];
+  return `${nameOf(head >>> 16)}, called by shard ${peer},`;
 }

@@ -70,24 +70,22 @@ for (const host of hosts()) {
   });
 
   check('a call that waits for credit leaves the line when it is aborted', [2], { creditCount: 1 }, async (_, peer) => {
-    const holder = new AbortController();
-    const first = rejection(peer.call('untilAborted', holder.signal));
+    const spin = peer.call('spin', 100); // until it returns, that shard begins nothing else
     const controls = Array.from({ length: 50 }, () => new AbortController());
     const calls = controls.map(({ signal }) => rejection(peer.call('untilAborted', signal)));
     const after = peer.call('echo', 'after');
     for (const [i, control] of [...controls.entries()].reverse()) control.abort(i);
     assert.equal(await Promise.all(calls), [...controls.keys()]);
-    holder.abort('first');
-    assert.is(await first, 'first');
+    await spin;
     assert.is(await after, 'after');
-    assert.is(await peer.call('begun'), 1);
+    assert.is(await peer.call('begun'), 0);
   });
 
-  check('an abort gets through when its own call holds the only credit', [2, 4], TIGHT, async (_, peer) => {
+  check('an abort gets through with one slot and one credit', [2, 4], TIGHT, async (_, peer) => {
     for (let i = 0; i < 20; i++) {
       const control = new AbortController();
       const call = rejection(peer.call('untilAborted', control.signal));
-      const next = peer.call('echo', i); // has no credit before that has ended
+      const next = peer.call('echo', i);
       setImmediate(() => control.abort(i));
       assert.is(await call, i);
       assert.is(await next, i);
@@ -99,7 +97,7 @@ for (const host of hosts()) {
     const shared = new AbortController();
     const controls = Array.from({ length: 1000 }, (_, i) => (i % 5 === 0 ? shared : new AbortController()));
     const calls = controls.map(({ signal }) => rejection(peer.call('untilAborted', signal)));
-    await until(() => holdings().calls === 256, 'all credits are out');
+    await until(async () => (await peer.call('waiting')) === 1000, 'all have begun');
     for (const control of controls) control.abort('now');
     assert.equal(new Set(await Promise.all(calls)), new Set(['now']));
     await until(async () => (await peer.call('waiting')) === 0, 'all have ended');
@@ -292,34 +290,32 @@ for (const host of hosts()) {
     assert.equal(new Set(rounds), new Set([40]));
   });
 
-  check(
-    'calls inside each other that need more credits than there are end by their time-out',
-    [2],
-    TIGHT,
-    async (_, peer) => {
-      assert.is(await peer.call('around', 1), 1);
-      const error = await rejection(peer.submit('aroundInTime', [4, 50]));
-      assert.is(error.code, 'FEATHERSTAR_TIMEOUT');
-      assert.is(await peer.call('aroundInTime', 1, 60_000), 1);
-    },
-  );
-
   check('a hundred thousand calls at once', [2], {}, async (here, peer) => {
     let sum = 0;
     const calls = Array.from({ length: 100_000 }, (_, i) => peer.call('echo', i).then((value) => (sum += value)));
     await Promise.all(calls);
     assert.is(sum, (100_000 * 99_999) / 2);
-    assert.is(here.stats()[0].creditRefused, 100_000 - 256);
+    assert.ok(here.stats()[0].creditRefused > 0);
   });
 
   check(
-    'a slow shard slows its callers: never more at a time than credits',
+    'a shard that takes no turns has no more requests than credits',
     [2],
     { creditCount: 8 },
-    async (_, peer) => {
-      const calls = Array.from({ length: 200 }, (_, i) => peer.call('slow', i));
-      assert.equal(await Promise.all(calls), [...Array(200).keys()]);
-      assert.is(await peer.call('mostBusy'), 8);
+    async (here, peer) => {
+      const spin = peer.call('spin', 100);
+      const calls = Array.from({ length: 200 }, (_, i) => peer.call('echo', i));
+      let isOver = false;
+      const all = Promise.all([spin, ...calls]).finally(() => {
+        isOver = true;
+      });
+      while (!isOver) {
+        const [own, other] = here.stats();
+        assert.ok(own.requestsSent - other.requestsReceived <= 8);
+        await new Promise(setImmediate);
+      }
+      assert.equal((await all).slice(1), [...Array(200).keys()]);
+      assert.ok(here.stats()[0].creditRefused > 0);
     },
   );
 

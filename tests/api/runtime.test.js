@@ -339,7 +339,6 @@ for (const host of hosts()) {
     await here.shard(3).call('echo', 0);
     const dying = rejection(here.shard(1).call('exit'));
     waiting.push(dying);
-    // All credits are taken by calls that never end, so exit() itself waits: the other shard's call does it.
     here.shard(3).call('outcome', 1, 'exit');
     const errors = await within(Promise.all(waiting), 'the callers are told');
     assert.equal(new Set(errors.map((error) => error.code)), new Set(['FEATHERSTAR_PEER_DOWN']));

@@ -20,7 +20,7 @@ test('a ring, and who sleeps and has mail', () => {
   assert.equal(watch.ring(0, 1), { head: 0, tail: 0, staged: 0, slots: 8 });
   assert.is(to.core.trySleep(0), 1);
   assert.equal([watch.sleeping(0), watch.sleeping(1), watch.isDirty(1)], [0, 1, false]);
-  from.core.callSend(from.core.callBegin(1), 0, 0, 0);
+  assert.is(from.post(1), 0);
   assert.equal(watch.ring(0, 1), { head: 0, tail: 0, staged: 1, slots: 8 });
   from.core.flush();
   assert.equal(watch.ring(0, 1), { head: 0, tail: 1, staged: 1, slots: 8 });

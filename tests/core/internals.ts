@@ -14,7 +14,20 @@ import { wake } from '../../assembly/task';
 
 export * from '../../assembly/index';
 export { slabGive, slabInit, slabLive, slabTake, slabUsed } from '../../assembly/slab';
-export { available, claim, publish, release, stage, take, waitForRoom } from '../../assembly/spsc';
+export {
+  available,
+  claim,
+  countBegun,
+  giveCredit,
+  hasCredit,
+  publish,
+  release,
+  setWaiting,
+  stage,
+  take,
+  takeCredit,
+  takeWaiting,
+} from '../../assembly/spsc';
 
 export function pushAt(list: usize, table: usize, stride: u32, index: u32): void {
   push(changetype<List>(list), table, stride, index);

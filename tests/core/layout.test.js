@@ -10,7 +10,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { coreModule, DEFAULT_LIMITS, instantiateCore, makeMemory } from '../../dist/host/core.js';
 import * as layout from '../../dist/host/layout.js';
-import { Cluster, Code, MoreWork, oneShard, SMALL } from '../support/core.js';
+import { Cluster, Code, Kind, MoreWork, oneShard, SMALL } from '../support/core.js';
 import { FULL, forSeeds } from '../support/seeds.js';
 
 const { Control, HEADER, HEADER_SCRATCH, HEADER_STATES, ReadyKind, SHARDS_MAX, ShardState } = layout;
@@ -19,7 +19,6 @@ const MESH = 8192;
 
 /** Regions of a shard in the order of the drawing: name of the header's field, bytes, alignment. */
 function regions(h) {
-  const callSlots = 2 * h.creditCount * (h.shardCount - 1) + 1;
   return [
     ['sqeOffset', h.sqeSlots * 64, 64],
     ['cqeOffset', h.cqeSlots * 16, 64],
@@ -31,8 +30,8 @@ function regions(h) {
     ['wheelOffset', 8192, 64],
     ['tasksOffset', (h.taskSlots + 1) * 32, 64],
     ['groupsOffset', 16 * 64, 64],
-    ['callsOffset', (callSlots + 1) * layout.CALL_BYTES, 64],
-    ['peersOffset', SHARDS_MAX * 32, 64],
+    ['inboxOffset', h.readySlots * layout.MESSAGE_BYTES, 64],
+    ['outgoingOffset', layout.MESSAGE_BYTES, 64],
     ['connectionsOffset', h.connectionSlots * layout.CONNECTION_BYTES, 64],
     ['scratchOffset', h.scratchBytes, 64],
     ['arenaOffset', h.arenaBytes, 64],
@@ -107,7 +106,7 @@ test('more than 4 GiB is refused, also where 32 bits would wrap round to little'
   };
   for (const name of Object.keys(SMALL)) tooMuch(2, { [name]: 2 ** 32 - 1 });
   for (const power of [25, 26, 27, 30, 31]) {
-    for (const name of ['ringSlots', 'creditCount', 'opSlots', 'timerSlots', 'sqeSlots', 'sendBufferBytes']) {
+    for (const name of ['ringSlots', 'opSlots', 'timerSlots', 'sqeSlots', 'sendBufferBytes']) {
       tooMuch(64, { [name]: 2 ** power });
     }
   }
@@ -185,7 +184,7 @@ test('every word that the core writes is where the host reads it', () => {
   writes(['sleeping'], () => assert.is(core.trySleep(0), 1));
   assert.is(shard.word('sleeping'), 1);
 
-  peer.core.callSend(peer.core.callBegin(0), 1, 0, 0);
+  assert.is(peer.post(0), 0);
   writes(['dirty', 'sleeping'], () => peer.core.flush());
   assert.is(shard.word('sleeping'), 2, 'a doorbell is on its way');
   assert.is(shard.u64[Control.dirty / 8], 2n, "the peer's bit");
@@ -276,7 +275,6 @@ function raised(shard, action) {
 
 test('every counter counts what its name says', () => {
   const [a, b] = new Cluster(2, { creditCount: 2, ringSlots: 1 }).shards;
-  const send = () => a.core.callSend(a.core.callBegin(1), 0, 0, 0);
   const seen = new Set();
   const check = (shard, expected, action) => {
     assert.equal(raised(shard, action), expected);
@@ -292,29 +290,25 @@ test('every counter counts what its name says', () => {
   check(a, { turns: 1, timersFired: 1 }, () => a.turn());
   a.core.spawnHost(0, 1);
   check(a, { tasksRun: 1 }, () => a.core.firstTask());
-  check(a, { requestsSent: 1 }, send);
-  check(a, { ringFull: 1 }, send);
-  check(a, { creditRefused: 1 }, () => assert.is(a.core.callBegin(1), Code.NO_CREDIT));
+  check(a, { requestsSent: 1 }, () => assert.is(a.post(1), 0));
+  check(a, { ringFull: 1 }, () => assert.is(a.post(1), Code.FULL));
   b.core.trySleep(0);
   check(a, { doorbells: 1, submissions: 1 }, () => a.core.flush());
-  let request;
-  check(b, { turns: 1, requestsReceived: 1 }, () => {
-    [request] = b.turn();
-  });
-  check(b, { repliesSent: 1 }, () => b.core.callReply(request.index, 0, 0, 0));
+  check(b, { turns: 1, requestsReceived: 1 }, () => b.core.turn());
+  a.core.turn();
+  a.drain();
+  check(a, { requestsSent: 1 }, () => assert.is(a.post(1), 0));
+  check(a, { creditRefused: 1 }, () => assert.is(a.post(1), Code.NO_CREDIT));
+  b.drain();
+  check(b, { repliesSent: 1 }, () => assert.is(b.post(0, { kind: Kind.REPLY }), 0));
   b.core.flush();
-  check(a, { turns: 1, repliesReceived: 1, requestsSent: 1 }, () => a.turn());
-  [request] = b.turn();
-  b.core.callReply(request.index, 0, 0, 0);
-  b.core.flush();
-  for (const index of [1, 2]) a.core.callFree(index); // one of them is not answered yet
-  check(a, { turns: 1, staleReplies: 1 }, () => a.turn());
+  check(a, { turns: 1, repliesReceived: 1 }, () => a.core.turn());
   assert.equal([...seen].sort(), [...layout.COUNTER_NAMES].sort(), 'none is left out');
 });
 
 // --- tables that the host reaches into ------------------------------------------------------------------------------
 
-test('generations lie at the head of their slots, and a message in its call slot', () => {
+test('generations lie at the head of their slots, and a message in the inbox', () => {
   const [a, b] = new Cluster(2).shards;
   const op = a.core.submit(22, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0);
   const timer = a.core.armTimer(2e9, 0, 1);
@@ -322,17 +316,17 @@ test('generations lie at the head of their slots, and a message in its call slot
   assert.equal([a.opGeneration(op), a.timerGeneration(timer), a.taskGeneration(task)], [1, 1, 1]);
   assert.equal([a.core.cancelOp(op, 1), a.core.cancelTimer(timer, 1), a.core.dropTask(task, 1)], [0, 0, 0]);
 
-  const call = a.core.callBegin(1);
-  const at = (shard, index) => shard.slotWord(shard.header.callsOffset, layout.CALL_BYTES, index);
-  const message = layout.MESSAGE_OFFSET / 4;
-  const inline = Array.from({ length: layout.MESSAGE_BYTES / 4 }, (_, i) => 1000 + i);
-  a.u32.set(inline, at(a, call) + message + 6);
-  a.core.callSend(call, 0xabcd, layout.MESSAGE_BYTES, 0);
+  const inline = Array.from({ length: layout.INLINE_BYTES / 4 }, (_, i) => 1000 + i);
+  const outgoing = a.slotWord(a.header.outgoingOffset, 64, 0);
+  a.u32.set([0xabcd_03_01, 5, 7, layout.INLINE_BYTES, 0, 9, ...inline], outgoing);
+  assert.is(a.core.post(1), 0);
   a.core.flush();
-  const [{ kind, index }] = b.turn();
-  assert.is(kind, ReadyKind.REQUEST);
-  const received = [...b.u32.subarray(at(b, index) + message, at(b, index) + message + 16)];
-  assert.equal(received, [0xabcd0001, call, 1, layout.MESSAGE_BYTES, 0, 0, ...inline]);
+  b.core.turn();
+  const at = b.slotWord(b.header.inboxOffset, layout.MESSAGE_BYTES, 0);
+  assert.equal([...b.u32.subarray(at, at + 16)], [0xabcd_03_01, 5, 7, layout.INLINE_BYTES, 0, 9, ...inline]);
+  const [{ kind, index, message }] = b.drain();
+  assert.equal([kind, index], [ReadyKind.MAIL, 0]);
+  assert.equal(message, { kind: 1, status: 3, method: 0xabcd, caller: 5, number: 7, words: inline, payload: 0 });
   assert.is(b.word('moreWork') & MoreWork.MAIL, 0);
 });
 

@@ -1,156 +1,156 @@
-// Calls between shards: 2, 3 and 5 of them in one thread, turns in random order, more than a million steps in all.
+// Messages between shards: 2, 3 and 5 of them in one thread, turns in random order, more than a million steps in all.
 //
 // What is checked at every step: requests of a pair arrive in the order in which they were sent; each call is answered
-// once, with the payload that its number foretells; no shard has more calls open at a peer than it has credits; what
-// was refused for want of credit is told by a CREDIT entry. At the end: everything is answered within a bound of
-// rounds (no deadlock, whatever the capacity), no call slot is taken and no byte of the arenas used.
+// once, with the payload that its number foretells; no peer has more requests that it has not begun than there are
+// credits, and none is refused while there is one; after a refusal a ROOM entry comes as soon as there is room. Hosts
+// keep requests without answering them, in any number, and now and then cannot begin one yet. At the end: everything is
+// answered within a bound of rounds (no deadlock, whatever the capacity), and no byte of the arenas is used.
 //
 // Next: park.test.js.
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { ReadyKind, ShardState } from '../../dist/host/layout.js';
-import { Cluster, Code, MESSAGE, PAYLOAD } from '../support/core.js';
+import { INLINE_BYTES, ReadyKind, ShardState } from '../../dist/host/layout.js';
+import { Cluster, Code, Kind } from '../support/core.js';
 import { FULL, forSeeds } from '../support/seeds.js';
 
-const CALL_BYTES = 128;
-const INLINE_BYTES = 40;
 const hash = (n, salt) => Math.imul(n ^ (salt * 0x9e3779b9), 0x85ebca6b) >>> 0;
+const ROOM_NEEDED = [Code.FULL, Code.NO_CREDIT];
 
-/** One shard's host: makes calls, keeps requests for a while, answers them. */
+/** One shard's host: makes calls, holds requests or runs them for a while, answers them. */
 class Peer {
   constructor(net, shard) {
     this.net = net;
     this.shard = shard;
     this.index = shard.index;
-    this.held = []; // requests not answered yet
-    this.replies = new Map(); // call slot -> call
-    this.open = net.cluster.shards.map(() => 0);
-    this.sent = net.cluster.shards.map(() => 0);
-    this.seen = net.cluster.shards.map(() => 0);
-    this.refused = net.cluster.shards.map(() => false); // since the last call that was freed
-    this.promised = net.cluster.shards.map(() => 0); // CREDIT entries that have to come
+    const each = (value) => net.cluster.shards.map(() => value);
+    this.running = []; // calls that were begun and are not answered yet
+    this.held = []; // calls that were not begun yet
+    this.calls = new Map(); // number -> call, of those that this shard has open
+    this.out = each(0); // requests to each peer of which it has not published that they have begun
+    this.drained = each(0); // requests of each peer that have begun since the last flush()
+    this.sent = each(0);
+    this.seen = each(0);
+    this.waits = each(false); // something for that peer was refused: a ROOM entry will come
+    this.arenaWaits = false;
+    this.refusals = each(0); // each leads to one ROOM entry at most
   }
 
-  words(index) {
-    return this.shard.slotWord(this.shard.header.callsOffset, CALL_BYTES, index);
+  /** `bytes` bytes that `number` foretells. */
+  words(number, bytes) {
+    return Array.from({ length: bytes >>> 2 }, (_, i) => (i === 0 ? number : hash(number, i)));
   }
 
-  /** Writes `bytes` bytes that `number` foretells. Answers their address, 0 for inline, -1 if the arena is full. */
-  write(index, number, bytes) {
-    const { u32, core } = this.shard;
-    let to = this.words(index) + (PAYLOAD >> 2);
-    let address = 0;
-    if (bytes > INLINE_BYTES) {
-      address = core.arenaTake(bytes) >>> 0;
-      if (address === 0) return -1;
-      to = address >>> 2;
+  read({ words }) {
+    const [number] = words;
+    words.forEach((word, i) => {
+      if (i > 0 && word !== hash(number, i)) assert.unreachable(`word ${i} of ${number}`);
+    });
+    return number;
+  }
+
+  /** Posts a message. False if it has to wait. */
+  post(peer, message) {
+    const result = this.shard.post(peer, message);
+    if (result === 0) return true;
+    assert.ok(ROOM_NEEDED.includes(result), `post() returns ${result}`);
+    const { creditCount } = this.shard.header;
+    if (result === Code.NO_CREDIT) assert.is(this.out[peer], creditCount, 'refused although there is credit');
+    const isArena = result === Code.FULL && this.shard.core.mayPost(peer, message.kind) === 0;
+    if (isArena) {
+      this.arenaWaits = true;
+      this.refusals[this.index]++;
+      this.net.arenaFull++;
+    } else {
+      this.waits[peer] = true;
+      this.refusals[peer]++;
     }
-    u32[to] = number;
-    for (let i = 1; i < bytes >>> 2; i++) u32[to + i] = hash(number, i);
-    return address;
-  }
-
-  /** Reads what write() wrote in the other shard, and checks it. */
-  read(index) {
-    const { u32, core } = this.shard;
-    const message = this.words(index) + (MESSAGE >> 2);
-    const bytes = u32[message + 3];
-    const address = u32[message + 4];
-    assert.is(address === 0, bytes <= INLINE_BYTES);
-    const from = address === 0 ? message + 6 : address >>> 2;
-    const number = u32[from];
-    for (let i = 1; i < bytes >>> 2; i++)
-      if (u32[from + i] !== hash(number, i)) assert.unreachable(`word ${i} of ${number}`);
-    if (address !== 0) core.arenaRelease(address);
-    return { number, kind: u32[message] & 0xff, status: (u32[message] >>> 8) & 0xff, method: u32[message] >>> 16 };
+    return false;
   }
 
   call(peer, depth = 0) {
     const { net, shard } = this;
-    const { creditCount } = shard.header;
-    const index = shard.core.callBegin(peer);
-    if (index === Code.NO_CREDIT) {
-      assert.is(this.open[peer], creditCount, 'refused although there is credit');
-      this.refused[peer] = true;
-      return;
-    }
-    assert.ok(index > 0, `callBegin answered ${index}`);
-    assert.ok(this.open[peer] < creditCount, 'credits exceeded');
     const number = net.number + 1;
-    const payload = this.write(index, number, net.size());
-    if (payload < 0) {
-      net.arenaFull++;
-      assert.is(shard.core.callFree(index), 0);
-      return;
-    }
+    const words = this.words(number, net.size());
+    const message = { kind: Kind.REQUEST, method: number & 0xffff, caller: this.index, number, words };
+    if (!this.post(peer, message)) return;
     net.number = number;
-    const bytes = net.lastSize;
-    shard.core.callSend(index, number & 0xffff, bytes, payload);
-    this.open[peer]++;
-    const call = { number, peer, depth, order: ++this.sent[peer], abandoned: false };
+    assert.ok(++this.out[peer] <= shard.header.creditCount, 'credits exceeded');
+    const call = { number, from: this.index, peer, depth, order: ++this.sent[peer], isBegun: false };
     net.calls.set(number, call);
-    this.replies.set(index, call);
-    if (net.random(50) === 0) {
-      shard.core.callAbandon(index);
-      call.abandoned = true;
-    }
+    this.calls.set(number, call);
   }
 
-  onRequest(index) {
+  onRequest(from, message) {
     const { net } = this;
-    const { number, kind, method } = this.read(index);
+    const number = this.read(message);
     const call = net.calls.get(number);
-    assert.is(kind, 1);
-    assert.is(method, number & 0xffff);
-    const from = this.shard.u32[this.words(index) + 4];
+    assert.equal([message.method, message.number, message.caller], [number & 0xffff, number, from]);
     assert.is(call.peer, this.index, 'at the right shard');
     assert.is(call.order, ++this.seen[from], `order of requests ${from} > ${this.index}`);
-    this.held.push({ index, number });
-    // calls back while it is called
-    if (!net.closing && call.depth < 3 && net.random(4) === 0) this.call(from, call.depth + 1);
+    if (!net.closing && net.random(10) === 0) {
+      this.shard.core.holdRequest(from);
+      this.held.push(call);
+    } else this.begin(call);
   }
 
-  onReply(index, abandoned) {
+  begin(call) {
     const { net } = this;
-    const { number, kind, status } = this.read(index);
-    const call = this.replies.get(index);
-    assert.is(kind, 2);
-    assert.is(call?.number, number, 'the reply is for the call in this slot');
-    assert.is(status, number & 1);
-    assert.is(abandoned, call.abandoned ? 1 : 0);
-    this.replies.delete(index);
+    this.drained[call.from]++;
+    this.running.push(call);
+    // calls back while it is called
+    if (!net.closing && call.depth < 3 && net.random(4) === 0) this.call(call.from, call.depth + 1);
+  }
+
+  onReply(from, message) {
+    const { net } = this;
+    const number = this.read(message);
+    const call = this.calls.get(message.number);
+    assert.is(call?.peer, from);
+    assert.equal([number, message.status], [message.number, number & 1]);
+    this.calls.delete(number);
     net.calls.delete(number); // so a second answer would find nothing
-    assert.is(this.shard.core.callFree(index), 0);
-    assert.is(this.shard.core.callFree(index), Code.STALE);
-    this.open[call.peer]--;
-    if (this.refused[call.peer]) this.promised[call.peer]++;
-    this.refused[call.peer] = false;
     net.answered++;
   }
 
-  onEntry({ kind, index, result }) {
-    if (kind === ReadyKind.REQUEST) this.onRequest(index);
-    else if (kind === ReadyKind.REPLY) this.onReply(index, result);
-    else {
-      assert.is(kind, ReadyKind.CREDIT);
-      assert.ok(this.promised[index]-- > 0, 'CREDIT for a peer that refused nothing');
-      this.net.credits++;
-      if (!this.net.closing) this.call(index);
-    }
-  }
-
-  /** Answers one of the requests that it keeps. */
-  reply(which) {
-    const [{ index, number }] = this.held.splice(which, 1);
-    const payload = this.write(index, number, this.net.size());
-    if (payload < 0) {
-      this.net.arenaFull++;
-      this.held.push({ index, number });
+  onEntry({ kind, index, message }) {
+    if (kind === ReadyKind.ROOM) {
+      assert.ok(this.refusals[index]-- > 0, 'room where nothing was refused');
+      if (index === this.index) this.arenaWaits = false;
+      else {
+        this.waits[index] = false;
+        if (!this.net.closing) this.call(index);
+      }
+      this.net.rooms++;
       return;
     }
-    assert.is(this.shard.core.callReply(index, number & 1, this.net.lastSize, payload), 0);
-    assert.is(this.shard.core.callReply(index, 0, 0, 0), Code.STALE, 'a second reply');
+    assert.is(kind, ReadyKind.MAIL);
+    if (message.kind === Kind.REQUEST) this.onRequest(index, message);
+    else this.onReply(index, message);
+  }
+
+  /** Answers one of the calls that run. */
+  reply(which) {
+    const [call] = this.running.splice(which, 1);
+    const { number, from } = call;
+    const words = this.words(number, this.net.size());
+    if (!this.post(from, { kind: Kind.REPLY, status: number & 1, number, words })) this.running.push(call);
+  }
+
+  beginHeld() {
+    const call = this.held.shift();
+    this.shard.core.beginRequest(call.from);
+    this.begin(call);
+  }
+
+  flush() {
+    const isDrained = this.shard.word('readyHead') === this.shard.word('readyTail'); // else the next turn is due
+    this.shard.core.flush();
+    if (!isDrained) return;
+    this.drained.forEach((count, from) => {
+      this.net.peers[from].out[this.index] -= count;
+      this.drained[from] = 0;
+    });
   }
 
   turn() {
@@ -158,6 +158,7 @@ class Peer {
     this.shard.enter();
     this.shard.core.turn();
     for (let [entry] = this.shard.drain(1); entry !== undefined; [entry] = this.shard.drain(1)) this.onEntry(entry);
+    this.flush();
   }
 }
 
@@ -166,7 +167,7 @@ class Net {
     this.random = random;
     this.cluster = new Cluster(shardCount, { arenaBytes: 2048, ...limits });
     this.calls = new Map();
-    Object.assign(this, { number: 0, answered: 0, credits: 0, arenaFull: 0, lastSize: 0, closing: false });
+    Object.assign(this, { number: 0, answered: 0, rooms: 0, arenaFull: 0, closing: false });
     this.peers = this.cluster.shards.map((shard) => new Peer(this, shard));
   }
 
@@ -174,8 +175,7 @@ class Net {
   size() {
     const kind = this.random(10);
     const limit = kind < 6 ? INLINE_BYTES : kind < 9 ? 300 : 2048 - 16;
-    this.lastSize = 4 + 4 * this.random(limit / 4);
-    return this.lastSize;
+    return 4 + 4 * this.random(limit / 4);
   }
 
   step() {
@@ -184,11 +184,12 @@ class Net {
     const what = random(16);
     if (what < 6) peer.call((peer.index + 1 + random(peers.length - 1)) % peers.length);
     else if (what < 10) peer.turn();
-    else if (what < 15 && peer.held.length > 0) peer.reply(random(peer.held.length));
-    else peer.shard.core.flush();
+    else if (what < 14 && peer.running.length > 0) peer.reply(random(peer.running.length));
+    else if (what === 14 && peer.held.length > 0) peer.beginHeld();
+    else peer.flush();
   }
 
-  /** Nobody calls any more: everything comes to an end. */
+  /** No new calls: everything comes to an end. */
   settle() {
     this.closing = true;
     const bound = 40 * (this.calls.size + 10) * this.peers.length;
@@ -196,17 +197,16 @@ class Net {
       if (round > bound) assert.unreachable(`deadlock: ${this.calls.size} calls are not answered; ${this.dump()}`);
       for (const peer of this.peers) {
         if (peer.shard.core.hasWork() === 1) peer.turn(); // a host without work sleeps: what is due must have woken it
-        while (peer.held.length > 0 && this.random(3) > 0) peer.reply(0);
+        while (peer.held.length > 0 && this.random(3) > 0) peer.beginHeld();
+        for (let left = peer.running.length; left > 0 && this.random(3) > 0; left--) peer.reply(0);
       }
     }
-    for (const peer of [...this.peers, ...this.peers]) peer.turn();
-    for (const { shard, open, refused, promised } of this.peers) {
-      assert.is(shard.core.openCalls(), 0);
+    for (const peer of [...this.peers, ...this.peers, ...this.peers]) peer.turn();
+    for (const { shard, out, waits, arenaWaits } of this.peers) {
       assert.is(shard.core.arenaUsed(), 0);
       assert.is(shard.core.hasWork(), 0);
-      for (const count of [...open, ...promised]) assert.is(count, 0);
-      assert.ok(refused.every((each) => !each));
-      assert.is(shard.counters().staleReplies, 0);
+      assert.ok(out.every((count) => count === 0));
+      assert.ok(!arenaWaits && waits.every((each) => !each), 'a refusal was followed by no ROOM');
     }
     const sum = (name) => this.peers.reduce((total, { shard }) => total + shard.counters()[name], 0);
     for (const name of ['requestsSent', 'requestsReceived', 'repliesSent', 'repliesReceived']) {
@@ -218,14 +218,19 @@ class Net {
 
   dump() {
     return JSON.stringify(
-      this.peers.map(({ shard, held, open }) => ({ held: held.length, open, ...shard.counters() })),
+      this.peers.map(({ shard, held, running, out }) => ({
+        held: held.length,
+        running: running.length,
+        out,
+        ...shard.counters(),
+      })),
     );
   }
 }
 
 test('every call is answered once and in order, and nothing deadlocks: a million random steps', () => {
   const steps = FULL ? 60_000 : 20_000;
-  const seen = { ringFull: 0, creditRefused: 0, credits: 0, arenaFull: 0, steps: 0 };
+  const seen = { ringFull: 0, creditRefused: 0, rooms: 0, arenaFull: 0, steps: 0 };
   forSeeds(2, (random) => {
     for (const shardCount of [2, 3, 5]) {
       for (const [ringSlots, creditCount] of [
@@ -244,7 +249,7 @@ test('every call is answered once and in order, and nothing deadlocks: a million
         const { ringFull, creditRefused } = net.settle();
         seen.ringFull += ringFull;
         seen.creditRefused += creditRefused;
-        seen.credits += net.credits;
+        seen.rooms += net.rooms;
         seen.arenaFull += net.arenaFull;
         seen.steps += steps;
       }
@@ -261,77 +266,116 @@ function pair(limits) {
   return { net, shards: net.cluster.shards };
 }
 
-/** A call with an empty payload, sent and published. */
-function send(shard, peer, payload = 0, bytes = 0) {
-  const index = shard.core.callBegin(peer);
-  assert.ok(index > 0, `${index}`);
-  shard.core.callSend(index, 7, bytes, payload);
+/** A request, sent and published. */
+function send(shard, peer, words = []) {
+  assert.is(shard.post(peer, { words }), 0);
   shard.core.flush();
-  return index;
 }
 
-test('who may be called: not oneself, nobody beyond the last, nobody who does not run', () => {
+const kinds = (entries) => entries.map(({ kind, message }) => (kind === ReadyKind.ROOM ? 'room' : message.kind));
+const LARGE = Array(25).fill(7);
+
+test('who may be called: not oneself, none beyond the last, none that does not run', () => {
   const { net, shards } = pair();
-  assert.is(shards[0].core.callBegin(0), Code.RANGE);
-  assert.is(shards[0].core.callBegin(2), Code.RANGE);
-  assert.is(shards[0].core.callBegin(-1), Code.RANGE);
+  for (const peer of [0, 2, -1]) assert.is(shards[0].post(peer), Code.RANGE);
   for (const state of [ShardState.ABSENT, ShardState.STOPPED]) {
     net.cluster.setState(1, state);
-    assert.is(shards[0].core.callBegin(1), Code.PEER_DOWN);
+    assert.is(shards[0].post(1), Code.PEER_DOWN);
   }
   net.cluster.setState(1, ShardState.RUNNING);
   shards[1].core.stop();
-  assert.is(shards[0].core.callBegin(1), Code.PEER_DOWN);
-  assert.is(shards[0].core.openCalls(), 0);
+  assert.is(shards[0].post(1), Code.PEER_DOWN);
+  assert.is(shards[0].post(1, { kind: Kind.REPLY }), Code.PEER_DOWN);
+  assert.is(shards[0].counters().requestsSent, 0);
 });
 
-test('CREDIT comes once, when the host has freed a call', () => {
+test('credit comes back when the host has drained the request, answered or not', () => {
   const { shards } = pair({ creditCount: 2 });
   const [a, b] = shards;
   send(a, 1);
   send(a, 1);
-  for (let i = 0; i < 3; i++) assert.is(a.core.callBegin(1), Code.NO_CREDIT);
+  for (let i = 0; i < 3; i++) assert.is(a.post(1), Code.NO_CREDIT);
   assert.is(a.counters().creditRefused, 3);
-  const requests = b.turn();
-  for (const { index } of requests) b.core.callReply(index, 0, 0, 0);
+  b.enter();
+  b.core.turn();
+  b.core.flush(); // in the middle of the drain, as after a handler that threw
+  assert.equal(a.turn(), []);
+  assert.is(a.post(1), Code.NO_CREDIT, 'the host has not drained');
+  assert.is(b.drain().length, 2);
   b.core.flush();
-  const replies = a.turn();
-  assert.equal(
-    replies.map(({ kind }) => kind),
-    [ReadyKind.REPLY, ReadyKind.REPLY],
-  );
-  assert.is(a.core.callBegin(1), Code.NO_CREDIT, 'a reply that is not read yet still holds its slot');
-  for (const { index } of replies) a.core.callFree(index);
-  assert.equal(a.drain(), [{ kind: ReadyKind.CREDIT, tag: 0, index: 1, result: 0, extra: 0 }]);
-  assert.ok(a.core.callBegin(1) > 0);
+  assert.equal(a.turn(), [{ kind: ReadyKind.ROOM, tag: 0, index: 1, result: 0, extra: 0 }]);
+  assert.is(a.post(1), 0);
+  assert.is(a.post(1), 0);
+  assert.is(a.post(1), Code.NO_CREDIT);
 });
 
-test('replies that nobody has read do not take the slots of requests that may come', () => {
-  const { shards } = pair({ creditCount: 2, ringSlots: 8 });
+test('a request that is held keeps its credit, and replies pass it', () => {
+  const { shards } = pair({ creditCount: 1, ringSlots: 1 });
   const [a, b] = shards;
-  for (let i = 0; i < 2; i++) send(a, 1);
-  for (const { index } of b.turn()) b.core.callReply(index, 0, 0, 0);
+  send(a, 1);
+  b.enter();
+  b.core.turn();
+  assert.is(b.drain().length, 1);
+  b.core.holdRequest(0);
   b.core.flush();
-  a.enter();
-  a.core.turn(); // and its host does not drain
-  assert.is(a.core.callBegin(1), Code.NO_CREDIT);
-  for (let i = 0; i < 2; i++) send(b, 0);
-  a.core.turn();
+  assert.is(a.post(1), Code.NO_CREDIT);
+  assert.is(a.post(1, { kind: Kind.REPLY }), 0, 'no credit is needed for a reply');
+  a.core.flush();
+  assert.equal(kinds(b.turn()), [Kind.REPLY]);
+  assert.equal(a.turn(), [], 'still held');
+  b.core.beginRequest(0);
+  assert.is(b.core.hasWork(), 1, 'so that flush() comes');
+  b.core.flush();
+  assert.equal(kinds(a.turn()), ['room']);
+});
+
+test('a hundred calls are open at a peer that has one credit for them', () => {
+  const { shards } = pair({ creditCount: 1, ringSlots: 1 });
+  const [a, b] = shards;
+  for (let i = 0; i < 100; i++) {
+    send(a, 1);
+    assert.equal(kinds(b.turn()), [Kind.REQUEST]);
+    send(b, 0); // calls back
+    assert.equal(kinds(a.turn()), [Kind.REQUEST]);
+  }
+});
+
+test('ROOM is told once, also of a ring and of the arena', () => {
+  const { shards } = pair({ ringSlots: 1, arenaBytes: 256 });
+  const [a, b] = shards;
+  send(a, 1, LARGE);
+  assert.is(a.post(1), Code.FULL);
+  assert.is(a.core.payloadTake(200), 0);
+  a.core.flush();
+  b.turn();
   assert.equal(
-    a.drain().map(({ kind, index }) => [kind, index > 0]),
+    a.turn().map(({ kind, index }) => [kind, index]),
     [
-      [ReadyKind.REPLY, true],
-      [ReadyKind.REPLY, true],
-      [ReadyKind.REQUEST, true],
-      [ReadyKind.REQUEST, true],
+      [ReadyKind.ROOM, 1],
+      [ReadyKind.ROOM, 0], // its own index: the arena
     ],
   );
+  assert.equal(a.turn(), []);
+});
+
+test('a refusal is not forgotten while the ready ring is full', () => {
+  const { shards } = pair({ ringSlots: 1, readySlots: 32 });
+  const [a, b] = shards;
+  send(a, 1);
+  assert.is(a.post(1), Code.FULL);
+  for (let i = 0; i < 32; i++) a.core.armTimer(0, 0, 1);
+  b.turn();
+  a.core.turn();
+  assert.is(a.word('readyTail'), 32, 'timers alone');
+  assert.is(a.drain().length, 32);
+  assert.is(a.core.hasWork(), 1);
+  assert.equal(kinds(a.turn()), ['room']);
 });
 
 test('messages written between turns ask for a turn, and flush() is enough to show them', () => {
   const { shards } = pair();
   const [a, b] = shards;
-  a.core.callSend(a.core.callBegin(1), 1, 0, 0);
+  a.post(1);
   assert.is(b.core.hasWork(), 0, 'not published yet');
   assert.is(a.core.hasWork(), 1);
   a.core.flush();
@@ -342,60 +386,40 @@ test('messages written between turns ask for a turn, and flush() is enough to sh
 
 test('a batch is published in mid-turn, before flush()', () => {
   const { shards } = pair({ ringSlots: 64, creditCount: 64 });
-  for (let i = 0; i < 15; i++) shards[0].core.callSend(shards[0].core.callBegin(1), i, 0, 0);
+  for (let i = 0; i < 15; i++) shards[0].post(1);
   assert.is(shards[1].turn().length, 0);
-  shards[0].core.callSend(shards[0].core.callBegin(1), 15, 0, 0);
+  shards[0].post(1);
   assert.is(shards[1].turn().length, 16);
 });
 
 test('a full ready ring leaves mail in the ring, and a later turn takes it', () => {
   const { shards } = pair({ readySlots: 32, creditCount: 64, ringSlots: 64 });
   const [a, b] = shards;
-  for (let i = 0; i < 50; i++) send(a, 1);
+  for (let i = 0; i < 50; i++) send(a, 1, [i]);
   b.enter();
   b.core.turn();
   assert.is(b.word('readyTail'), 32);
   assert.is(b.core.hasWork(), 1);
-  assert.is(b.drain().length, 32);
-  assert.is(b.turn().length, 18);
+  const first = b.drain();
+  b.core.flush();
+  const numbers = [...first, ...b.turn()].map(({ message }) => message.words[0]);
+  assert.equal(numbers, [...Array(50).keys()]);
   assert.is(b.core.hasWork(), 0);
 });
 
-test('a peer that is down: what waits for room is dropped, late replies are counted, the arena is free again', () => {
-  const { net, shards } = pair({ ringSlots: 1, creditCount: 4 });
+test('a peer that is down: nothing waits for it, and the arena is free again', () => {
+  const { shards } = pair({ ringSlots: 1, creditCount: 4 });
   const [a, b] = shards;
-  const calls = [0, 1, 2].map(() => send(a, 1, a.core.arenaTake(100) >>> 0, 100)); // one in the ring, two wait for room
-  send(b, 0, b.core.arenaTake(60) >>> 0, 60);
-  const [request] = a.turn();
-  assert.is(b.turn().length, 1, 'one request has reached it');
+  send(a, 1, LARGE);
+  assert.is(a.post(1, { words: LARGE }), Code.FULL);
+  send(b, 0, LARGE);
+  assert.equal(kinds(a.turn()), [Kind.REQUEST]);
   assert.ok(a.core.arenaUsed() > 0);
-
-  b.core.callReply(1 + (b.core.openCalls() > 1 ? 1 : 0), 0, 0, 0); // answers at the last moment
-  b.core.flush();
   b.core.stop();
   a.core.peerDown(1);
-  for (const index of calls) assert.is(a.core.callFree(index), 0);
-  assert.is(a.core.callReply(request.index, 0, 64, a.core.arenaTake(64) >>> 0), Code.PEER_DOWN, 'its slot is free');
-  assert.is(a.core.callReply(request.index, 0, 0, 0), Code.STALE);
-  assert.is(a.core.openCalls(), 0);
-  assert.is(a.core.arenaUsed(), 0, 'nobody reads those blocks, and they do not hold up others');
-  assert.equal(a.turn(), []);
-  assert.is(a.counters().staleReplies, 1);
-  assert.is(a.core.hasWork(), 0);
-  assert.is(net.cluster.shards.length, 2);
-});
-
-test("a stale reply's payload is given back to whoever sent it", () => {
-  const { shards } = pair();
-  const [a, b] = shards;
-  const index = send(a, 1);
-  const [request] = b.turn();
-  b.core.callReply(request.index, 0, 500, b.core.arenaTake(500) >>> 0);
-  b.core.flush();
-  a.core.callFree(index); // as after peerDown()
-  assert.equal(a.turn(), []);
-  assert.is(a.counters().staleReplies, 1);
-  assert.is(b.core.arenaUsed(), 0);
+  assert.is(a.post(1, { kind: Kind.REPLY, words: LARGE }), Code.PEER_DOWN);
+  assert.is(a.core.arenaUsed(), 0, 'no peer reads those blocks, and they do not hold up others');
+  assert.equal(a.turn(), [], 'no ROOM at a peer that is gone');
 });
 
 test('doorbells ring only for a peer that sleeps, and once', () => {
@@ -425,7 +449,7 @@ test('the arena against a model: random sizes, read in any order, never overlapp
     for (let step = 0; step < (FULL ? 300_000 : 60_000); step++) {
       if (random(5) < 3) {
         const bytes = random(20) === 0 ? random(arenaBytes) : random(400);
-        const at = core.arenaTake(bytes) >>> 0;
+        const at = core.payloadTake(bytes) >>> 0;
         if (at === 0) {
           full++;
           assert.ok(live.length > 0 || bytes > arenaBytes - 16, `${bytes} bytes refused by an empty arena`);
@@ -437,7 +461,7 @@ test('the arena against a model: random sizes, read in any order, never overlapp
         for (let i = 0; i < bytes >>> 2; i++) u32[(at >>> 2) + i] = step;
         live.push({ at, bytes, step });
       } else if (live.length > 0) {
-        const [{ at, bytes, step: written }] = live.splice(random(Math.min(live.length, 3)), 1);
+        const [{ at, bytes, step: written }] = live.splice(random(live.length), 1);
         for (let i = 0; i < bytes >>> 2; i++) if (u32[(at >>> 2) + i] !== written) assert.unreachable('overwritten');
         core.arenaRelease(at);
       }
@@ -450,14 +474,14 @@ test('the arena against a model: random sizes, read in any order, never overlapp
 
 test('the largest payload fits an empty arena exactly, and what can never fit is refused', () => {
   const { core } = pair({ arenaBytes: 1024 }).shards[0];
-  for (const bytes of [1009, 1024, 2 ** 31, 2 ** 32 - 1]) assert.is(core.arenaTake(bytes), 0);
+  for (const bytes of [1009, 1024, 2 ** 31, 2 ** 32 - 1]) assert.is(core.payloadTake(bytes), 0);
   for (let i = 0; i < 5; i++) {
-    const at = core.arenaTake(1008) >>> 0;
+    const at = core.payloadTake(1008) >>> 0;
     assert.ok(at !== 0);
     assert.is(core.arenaUsed(), 1024);
-    assert.is(core.arenaTake(0), 0, 'full');
+    assert.is(core.payloadTake(0), 0, 'full');
     core.arenaRelease(at);
-    const small = core.arenaTake(0) >>> 0; // moves the head on
+    const small = core.payloadTake(0) >>> 0; // moves the head on
     core.arenaRelease(small);
   }
   assert.is(core.arenaUsed(), 0);

@@ -26,17 +26,20 @@ const TAIL = at(0);
 const WAITING = at(64);
 const HEAD = at(128);
 const INDICES = [TAIL, HEAD, at(256), at(260), at(384), at(388)];
+const BEGUN = at(132);
+const CREDIT_COUNTS = [BEGUN, at(264), at(268), at(392)];
 
 /** An empty ring whose indices stand at `start`. */
 function makeRing(slots, start) {
   words.fill(0, at(0), at(512 + slots * 64));
-  for (const index of INDICES) words[index] = start;
+  for (const index of [...INDICES, ...CREDIT_COUNTS]) words[index] = start;
 }
 
 class Drive {
   constructor(random, slots, start) {
     Object.assign(this, { random, slots, start, written: 0, published: 0, taken: 0, released: 0 });
-    this.waits = false; // the producer was told to wait, and not yet of room
+    Object.assign(this, { credits: 1 + random(8), asked: 0, begun: 0, given: 0 });
+    this.waits = false; // the producer waits, and was not told yet
     this.told = 0;
     makeRing(slots, start);
   }
@@ -61,11 +64,31 @@ class Drive {
     this.published = this.written;
   }
 
+  /** A request needs credit beside its slot. */
+  ask() {
+    const isFree = this.asked - this.given < this.credits;
+    assert.is(
+      core.hasCredit(RING, this.credits),
+      isFree ? 1 : 0,
+      `${this.asked - this.given} of ${this.credits} are out`,
+    );
+    if (!isFree) return;
+    core.takeCredit(RING);
+    this.asked++;
+  }
+
+  /** The consumer's host begins a request, or finds that it cannot yet. */
+  begin() {
+    const count = this.begun > this.given && this.random(3) === 0 ? -1 : 1;
+    if (count === 1 && this.begun === this.asked) return;
+    core.countBegun(RING, count);
+    this.begun += count;
+  }
+
   wait() {
-    const room = this.written - this.released < this.slots;
-    assert.is(core.waitForRoom(RING, this.slots), room ? 1 : 0);
-    assert.is(words[WAITING], room ? 0 : 1);
-    this.waits = !room;
+    core.setWaiting(RING);
+    assert.is(words[WAITING], 1);
+    this.waits = true;
   }
 
   consume() {
@@ -83,11 +106,14 @@ class Drive {
   }
 
   release() {
-    const tell = core.release(RING);
-    assert.is(tell, this.waits ? 1 : 0, 'a producer that waits is told, once');
-    if (tell) this.told++;
+    core.release(RING);
+    core.giveCredit(RING);
+    assert.is(words[BEGUN], (this.start + this.begun) >>> 0);
+    assert.is(core.takeWaiting(RING), this.waits ? 1 : 0, 'a producer that waits is told, once');
+    if (this.waits) this.told++;
     this.waits = false;
     this.released = this.taken;
+    this.given = this.begun;
   }
 
   run(steps) {
@@ -97,7 +123,9 @@ class Drive {
       if (what < (flood ? 8 : 4)) this.produce();
       else if (what < 9) this.publish();
       else if (what < 10) this.wait();
-      else if (what < (flood ? 13 : 15)) this.consume();
+      else if (what < 11) this.ask();
+      else if (what < 12) this.begin();
+      else if (what < (flood ? 14 : 15)) this.consume();
       else this.release();
     }
     this.publish();

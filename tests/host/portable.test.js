@@ -9,7 +9,7 @@ import { coreModule, instantiateCore, makeMemory } from '../../dist/host/core.js
 import { FeatherstarError } from '../../dist/host/errors.js';
 import { monotonicNs } from '../../dist/host/hosts/host.js';
 import { PortableHost } from '../../dist/host/hosts/portable.js';
-import { Control } from '../../dist/host/layout.js';
+import { Control, ReadyKind } from '../../dist/host/layout.js';
 import {
   closeAll,
   F_MORE,
@@ -393,7 +393,7 @@ test('two cores in one thread call each other over doorbells', async () => {
     core.boot(shard, monotonicNs());
     const control = new Uint32Array(memory.buffer, base, 128);
     const ready = new Int32Array(memory.buffer, base + header.readyOffset, header.readySlots * 4);
-    return { host, core, control, ready, onReady: undefined };
+    return { host, core, control, ready, base, header, memory, onReady: undefined };
   });
   for (const shard of shards) {
     shard.host.start(() => {
@@ -409,20 +409,23 @@ test('two cores in one thread call each other over doorbells', async () => {
   }
   shards[0].host.setPeer(1, shards[1].host.doorbell(0));
   shards[1].host.setPeer(0, shards[0].host.doorbell(1));
-  const [REQUEST, REPLY] = [3, 4];
-  shards[1].onReady = (kind, index) => {
-    assert.is(kind, REQUEST);
-    shards[1].core.callReply(index, 0, 0, 0);
+  const [REQUEST, REPLY] = [1, 2];
+  const post = (shard, peer, kind) => {
+    const outgoing = (shard.base + shard.header.outgoingOffset) >>> 2;
+    new Int32Array(shard.memory.buffer).set([kind, 0, 0, 0, 0], outgoing);
+    assert.is(shard.core.post(peer), 0);
+  };
+  shards[1].onReady = (kind, peer) => {
+    assert.equal([kind, peer], [ReadyKind.MAIL, 0]);
+    post(shards[1], 0, REPLY);
   };
   for (let i = 0; i < 50; i++) {
     const reply = new Promise((resolve) => {
-      shards[0].onReady = (kind, index) => resolve([kind, index]);
+      shards[0].onReady = (kind, peer) => resolve([kind, peer]);
     });
-    const call = shards[0].core.callBegin(1);
-    shards[0].core.callSend(call, 0, 0, 0);
+    post(shards[0], 1, REQUEST);
     shards[0].host.poke();
-    assert.equal(await reply, [REPLY, call]);
-    shards[0].core.callFree(call);
+    assert.equal(await reply, [ReadyKind.MAIL, 1]);
     if (i % 10 === 9) await sleep(5); // let both fall asleep
   }
   for (const { host } of shards) host.close();

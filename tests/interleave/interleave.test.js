@@ -18,21 +18,25 @@ const STEPS_MAX = 100_000;
 
 /** Calls there and back between two instances of `module`; answers all bytes of their memory. */
 function bytesAfterCalls(module, point) {
-  const { memory } = makeMemory(2, { ...SMALL, ringSlots: 1 });
+  const { memory, header } = makeMemory(2, { ...SMALL, ringSlots: 1 });
   const imports = { env: { memory }, uring: { enter() {} }, wasi: { 'thread-spawn': () => -1 }, inter: { point } };
   const [a, b] = [0, 1].map((shard) => {
     const core = new WebAssembly.Instance(module, imports).exports;
     core.boot(shard, 1e9);
     return core;
   });
-  const mine = [a.callBegin(1), a.callBegin(1)];
-  for (const index of mine) a.callSend(index, 7, 8, 0);
+  const post = (core, from, peer, kind) => {
+    const base = header.shardsOffset + from * header.shardBytes;
+    new Uint32Array(memory.buffer, base + header.outgoingOffset, 16).set([kind, 0, 0, 8, 0, 0, from, kind]);
+    return core.post(peer);
+  };
+  assert.is(post(a, 0, 1, 1), 0);
+  assert.ok(post(a, 0, 1, 1) < 0, 'one slot, one request');
   a.flush();
-  assert.is(b.turn(), 1, 'one slot, one request');
-  assert.is(b.callReply(1, 0, 8, 0), 0);
+  assert.is(b.turn(), 1);
+  assert.is(post(b, 1, 0, 2), 0);
   b.trySleep(0);
   for (let i = 0; i < 3; i++) for (const core of [a, b]) core.turn();
-  assert.is(a.callFree(mine[0]), 0);
   return Buffer.from(new Uint8Array(memory.buffer));
 }
 

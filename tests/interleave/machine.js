@@ -24,6 +24,7 @@ const STACK_BYTES = 32768; // each; Asyncify traps if a stack of calls needs mor
 const OP_MSG_RING = 40;
 
 const LIMITS = {
+  callSlots: 1,
   sqeSlots: 8,
   cqeSlots: 2,
   readySlots: 32,

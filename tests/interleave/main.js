@@ -35,9 +35,10 @@ export const BOUNDS = [
   ['dirty', 2, 3],
   ['sleep', 1, 2],
   ['sleep', 2, 3],
+  ['credit', 1, 2],
+  ['credit', 2, 3],
   ['call', 1, 1],
-  ['call', 1, 2],
-  ['call', 2, 2],
+  ['call', 2, 1],
 ];
 export const BOUNDS_FULL = [
   ['ring', 1, 6],
@@ -47,8 +48,10 @@ export const BOUNDS_FULL = [
   ['sleep', 1, 3],
   ['sleep', 1, 4],
   ['sleep', 2, 4],
-  ['call', 1, 3],
-  ['call', 2, 3],
+  ['credit', 1, 4],
+  ['credit', 2, 4],
+  ['call', 1, 2],
+  ['call', 2, 2],
   ['cross', 1, 1],
   ['cross', 2, 1],
 ];

@@ -38,7 +38,24 @@ export const MUTANTS = {
   'no-room-look': {
     what: 'a producer that asks to be told of room does not look again whether there is some',
     scenario: 'sleep',
-    changes: [['spsc.ts', '  mine.headSeen = atomic.load<u32>(ring + HEAD); // after the store above', '  // after']],
+    changes: [['mesh.ts', 'setWaiting(ringTo(peer)); // and then', 'setWaiting(ringTo(peer)); return; // and not']],
+  },
+  'credit-last': {
+    what: 'the consumer looks whether the producer waits, and gives the credit back afterwards',
+    scenario: 'credit',
+    changes: [
+      ['mesh.ts', '      giveCredit(ringFrom(peer));\n', ''],
+      [
+        'mesh.ts',
+        'if (takeWaiting(ringFrom(peer))) wake(peer);',
+        'if (takeWaiting(ringFrom(peer))) wake(peer); giveCredit(ringFrom(peer));',
+      ],
+    ],
+  },
+  'credit-quiet': {
+    what: 'the credit is given back and the producer that waits for it is not told',
+    scenario: 'credit',
+    changes: [['mesh.ts', 'if (takeWaiting(ringFrom(peer))) wake(peer);', 'takeWaiting(ringFrom(peer));']],
   },
 };
 

@@ -1,53 +1,60 @@
 // What the two shards do while their steps are interleaved: a host's loop as small as it can be, and what must hold.
 //
-//   ring    shard 0 sends `messages` requests, shard 1 takes them; both poll, nobody sleeps
+//   ring    shard 0 sends `messages` requests, shard 1 takes them; both poll, neither sleeps
 //   dirty   the same, but the only thing that makes a shard take a turn is a dirty bit or work of its own
 //   sleep   the same, but both sleep whenever trySleep() lets them
-//   call    as sleep, and shard 1 answers each request; credit for one call less than there are messages
+//   credit  as sleep, and there is one credit: each request waits until the one before it has begun
+//   call    as sleep, and shard 1 answers each request; credit for one request less than there are
 //   cross   as call, and shard 1 calls shard 0 as well
 //
-// A host is a table of places: `next()` is asked when its last act has ended, looks at where it is, and answers what
+// The loop is that of host/shard.ts: turn, drain the ready ring, post, flush. What post() refuses is tried again only
+// when a ROOM entry has come: so a notice of room or credit that is lost ends in a shard that sleeps for ever.
+//
+// A host is a table of places: `next()` is asked when its last act has ended, looks at where it is, and returns what
 // to do: a call of the core (an array: name and arguments) or Act.ENTER, SLEEP, DONE. Its variables are words in
 // machine.vars, as they are part of the state.
 //
 // Next: explore.js.
 
-import { Control } from '../../dist/host/layout.js';
+import { Control, ReadyKind } from '../../dist/host/layout.js';
 import { Act, Var } from './machine.js';
 
 const PAYLOAD_WORDS = 10;
+const FULL = -5001;
 const NO_CREDIT = -5004;
-const READY = { REQUEST: 3, REPLY: 4, CREDIT: 5 };
+const Kind = { REQUEST: 1, REPLY: 2 };
 
 const Place = {
-  SEND: 0,
-  BEGUN: 1,
-  SENT: 2,
-  ENTER: 3,
-  TURN: 4,
-  TURNED: 5,
-  TRY: 6,
+  POST: 0,
+  POSTED: 1,
+  FLUSHED: 2,
+  TURN: 3,
+  TURNED: 4,
+  TRY: 5,
+  ASKED: 6,
   TRIED: 7,
-  WOKEN: 8,
-  END: 9,
-  ASK: 10,
-  DOZE: 11,
+  DOZE: 8,
+  WOKEN: 9,
+  END: 10,
 };
 const AT = Var.FIRST_FREE; // Place
 const CALL = AT + 1; // index in CALLS of the export that runs
-const SENT = AT + 2;
+const SENT = AT + 2; // requests
 const GOT = AT + 3; // requests that were taken
-const ANSWERED = AT + 4; // replies that were taken
-const LAST = AT + 5; // 1: the other side had nothing more to tell when this turn began
-const OVER = AT + 6; // 1: all is sent, published and told
-const CALLS = ['callBegin', 'callSend', 'turn', 'callReply', 'callFree', 'trySleep', 'awake', 'hasWork', 'flush'];
+const REPLIED = AT + 4; // replies that were sent
+const ANSWERED = AT + 5; // replies that were taken
+const WAITS = AT + 6; // 1: post() was refused, and no ROOM entry has come since
+const LAST = AT + 7; // 1: the other side had nothing more to tell when this turn began
+const OVER = AT + 8; // 1: all is sent, published and told
+const CALLS = ['post', 'flush', 'turn', 'hasWork', 'trySleep', 'awake'];
 
 export const SCENARIOS = {
-  ring: { sleeps: false, asks: false, replies: false, both: false, flushes: true },
-  dirty: { sleeps: false, asks: true, replies: false, both: false, flushes: true },
-  sleep: { sleeps: true, asks: false, replies: false, both: false, flushes: false },
-  call: { sleeps: true, asks: false, replies: true, both: false, flushes: true },
-  cross: { sleeps: true, asks: false, replies: true, both: true, flushes: true },
+  ring: { sleeps: false, asks: false, replies: false, both: false },
+  dirty: { sleeps: false, asks: true, replies: false, both: false },
+  sleep: { sleeps: true, asks: false, replies: false, both: false },
+  credit: { sleeps: true, asks: false, replies: false, both: false },
+  call: { sleeps: true, asks: false, replies: true, both: false },
+  cross: { sleeps: true, asks: false, replies: true, both: true },
 };
 
 /** What was broken, as a sentence. */
@@ -63,7 +70,7 @@ export class Scenario {
   constructor(name, capacity, messages) {
     Object.assign(this, SCENARIOS[name], { name, capacity });
     this.messages = [messages, this.both ? messages : 0];
-    this.credit = this.replies ? Math.max(1, messages - 1) : messages; // one less: a call waits for credit
+    this.credit = name === 'credit' ? 1 : this.replies ? Math.max(1, messages - 1) : messages;
   }
 
   callOf(machine, shard) {
@@ -76,59 +83,61 @@ export class Scenario {
     return [name, ...args];
   }
 
-  #slot(machine, shard, index) {
-    return (machine.bases[shard] + machine.header.callsOffset + index * 128 + 32) >>> 2;
+  /** Writes message `n` of shard `from`, a request, or its reply to request `n` of the other. */
+  #post(machine, shard, kind, n) {
+    const at = (machine.bases[shard] + machine.header.outgoingOffset) >>> 2;
+    machine.u32.set([kind, shard, n, PAYLOAD_WORDS * 4, 0], at);
+    for (let i = 0; i < PAYLOAD_WORDS; i++) machine.u32[at + 6 + i] = wordOf(shard, kind * 1000 + n, i);
+    return this.#call(machine.vars[shard], Place.POSTED, 'post', 1 - shard);
   }
 
-  /** Writes or compares the payload of message `n` of shard `from`, which lies inline in a call slot. */
-  #write(machine, shard, index, from, n) {
-    const at = this.#slot(machine, shard, index) + 6;
-    for (let i = 0; i < PAYLOAD_WORDS; i++) machine.u32[at + i] = wordOf(from, n, i);
-  }
-
-  #read(machine, shard, index, from, n, what) {
-    const at = this.#slot(machine, shard, index) + 6;
-    const text = `${what} ${n} of shard ${from} is lost, doubled, out of order or torn`;
-    for (let i = 0; i < PAYLOAD_WORDS; i++) check(machine.u32[at + i] === wordOf(from, n, i) >>> 0, text);
+  /** Compares the message in a slot of the inbox with message `n` of shard `from`. */
+  #check(machine, shard, slot, kind, n) {
+    const at = (machine.bases[shard] + machine.header.inboxOffset + slot * 64) >>> 2;
+    const what = kind === Kind.REQUEST ? 'request' : 'reply';
+    const text = `${what} ${n} of shard ${1 - shard} is lost, doubled, out of order or torn`;
+    check((machine.u32[at] & 0xff) === kind && machine.u32[at + 2] === n, text);
+    for (let i = 0; i < PAYLOAD_WORDS; i++)
+      check(machine.u32[at + 6 + i] === wordOf(1 - shard, kind * 1000 + n, i) >>> 0, text);
   }
 
   next(machine, shard) {
     const vars = machine.vars[shard];
     const result = vars[Var.RESULT];
     switch (vars[AT]) {
-      case Place.SEND:
-        if (vars[SENT] === this.messages[shard]) return this.#publish(machine, shard, vars);
-        return this.#call(vars, Place.BEGUN, 'callBegin', 1 - shard);
-      case Place.BEGUN:
+      case Place.POST: {
+        const owes = this.replies ? vars[GOT] - vars[REPLIED] : 0;
+        if (vars[WAITS] === 0 && owes > 0) return this.#post(machine, shard, Kind.REPLY, vars[REPLIED]);
+        if (vars[WAITS] === 0 && vars[SENT] < this.messages[shard])
+          return this.#post(machine, shard, Kind.REQUEST, vars[SENT]);
+        return this.#call(vars, Place.FLUSHED, 'flush');
+      }
+      case Place.POSTED:
         if (result < 0) {
-          check(result === NO_CREDIT, `callBegin() answers ${result}`);
-          return this.#publish(machine, shard, vars);
-        }
-        this.#write(machine, shard, result, shard, vars[SENT]);
-        return this.#call(vars, Place.SENT, 'callSend', result, 7, PAYLOAD_WORDS * 4, 0);
-      case Place.SENT:
-        vars[SENT]++;
-        vars[AT] = Place.SEND;
+          check(result === FULL || result === NO_CREDIT, `post() returns ${result}`);
+          vars[WAITS] = 1;
+        } else if (this.replies && vars[REPLIED] < vars[GOT]) vars[REPLIED]++;
+        else vars[SENT]++;
+        vars[AT] = Place.POST;
         return this.next(machine, shard);
-      case Place.ENTER:
+      case Place.FLUSHED:
         this.#note(machine, shard, vars);
-        vars[AT] = Place.TURN;
-        return Act.ENTER;
+        return this.#idle(machine, shard, vars);
       case Place.TURN:
         vars[LAST] = machine.vars[1 - shard][OVER];
         return this.#call(vars, Place.TURNED, 'turn');
       case Place.TURNED:
-        this.#note(machine, shard, vars);
-        return this.#drain(machine, shard, vars) ?? this.#idle(machine, shard, vars);
-      case Place.ASK:
-        vars[AT] = result === 0 && vars[LAST] === 1 && vars[OVER] === 1 ? Place.END : Place.TURN;
-        if (vars[AT] === Place.END) return Act.DONE;
-        if (result !== 0) return this.next(machine, shard);
-        vars[AT] = Place.TRY; // nothing to do: ask again, after the other has had its chance
-        return Act.ENTER;
+        this.#drain(machine, shard, vars);
+        vars[AT] = Place.POST;
+        return this.next(machine, shard);
       case Place.TRY:
         vars[LAST] = machine.vars[1 - shard][OVER];
-        return this.#call(vars, Place.ASK, 'hasWork');
+        return this.#call(vars, Place.ASKED, 'hasWork');
+      case Place.ASKED:
+        if (result !== 0) vars[AT] = Place.TURN;
+        else vars[AT] = vars[LAST] === 1 && vars[OVER] === 1 ? Place.END : Place.TRY;
+        if (vars[AT] === Place.END) return Act.DONE;
+        return result !== 0 ? this.next(machine, shard) : Act.ENTER; // ask again when the other has had its chance
       case Place.TRIED:
         vars[AT] = result !== 0 ? Place.DOZE : Place.TURN;
         return Act.ENTER; // what is staged goes out before the sleep, as the kernel does it in one enter
@@ -136,17 +145,10 @@ export class Scenario {
         vars[AT] = Place.WOKEN;
         return Act.SLEEP;
       case Place.WOKEN:
-        return this.#call(vars, Place.ENTER, 'awake');
+        return this.#call(vars, Place.TURN, 'awake');
       default:
         throw new Error(`no place ${vars[AT]}`);
     }
-  }
-
-  /** At once, or with the turn that follows: then a message that finds no room is tried once before the sleep. */
-  #publish(machine, shard, vars) {
-    if (this.flushes) return this.#call(vars, Place.ENTER, 'flush');
-    vars[AT] = Place.ENTER;
-    return this.next(machine, shard);
   }
 
   /** Between two calls: if all of its messages are published by now, their bits are set as well. */
@@ -156,52 +158,44 @@ export class Scenario {
   }
 
   #idle(machine, shard, vars) {
-    if (vars[SENT] < this.messages[shard]) {
-      const credit = vars[SENT] - vars[ANSWERED] < this.credit;
-      if (credit) {
-        vars[AT] = Place.SEND;
-        return this.next(machine, shard);
-      }
+    vars[AT] = Place.TURN;
+    if (this.sleeps && machine.word(shard, Control.moreWork) === 0 && !this.#isReady(machine, shard))
+      return this.#call(vars, Place.TRIED, 'trySleep', 0);
+    if (this.asks) vars[AT] = Place.TRY;
+    else if (!this.sleeps && vars[LAST] === 1 && vars[OVER] === 1) {
+      vars[AT] = Place.END;
+      return Act.DONE;
     }
-    const busy = machine.word(shard, Control.moreWork) !== 0;
-    if (this.sleeps && busy) {
-      vars[AT] = Place.TURN;
-      return Act.ENTER;
-    }
-    if (this.sleeps) return this.#call(vars, Place.TRIED, 'trySleep', 0);
-    if (this.asks) {
-      vars[AT] = Place.TRY;
-      return Act.ENTER;
-    }
-    vars[AT] = vars[LAST] === 1 && vars[OVER] === 1 ? Place.END : Place.TURN;
-    return vars[AT] === Place.END ? Act.DONE : Act.ENTER;
+    return Act.ENTER;
   }
 
-  /** Takes one entry of the ready ring. Answers the call that it leads to, or null when there is none. */
+  #isReady(machine, shard) {
+    return machine.word(shard, Control.readyHead) !== machine.word(shard, Control.readyTail);
+  }
+
+  /** Takes all entries of the ready ring. */
   #drain(machine, shard, vars) {
     const base = machine.bases[shard];
-    for (;;) {
-      const head = (base + Control.readyHead) >>> 2;
-      if (machine.u32[head] === machine.word(shard, Control.readyTail)) return null;
+    const head = (base + Control.readyHead) >>> 2;
+    const out = machine.vars[1 - shard][SENT] - vars[GOT]; // none of these has begun
+    check(out <= this.credit, `${out} requests are out, with ${this.credit} credits`);
+    for (; this.#isReady(machine, shard); machine.u32[head]++) {
       const slot = machine.u32[head] & (machine.header.readySlots - 1);
-      const at = (base + machine.header.readyOffset + slot * 16) >>> 2;
-      const [kind, index] = [machine.u32[at] & 0xff, machine.u32[at + 1]];
-      machine.u32[head]++;
-      if (kind === READY.REQUEST) {
-        check(vars[GOT] < this.messages[1 - shard], `shard ${shard} got a message that nobody sent`);
-        this.#read(machine, shard, index, 1 - shard, vars[GOT], 'request');
-        if (this.replies) this.#write(machine, shard, index, shard, 1000 + vars[GOT]);
-        vars[GOT]++;
-        if (this.replies) return this.#call(vars, Place.TURNED, 'callReply', index, 0, PAYLOAD_WORDS * 4, 0);
-      } else if (kind === READY.REPLY) {
-        this.#read(machine, shard, index, 1 - shard, 1000 + vars[ANSWERED], 'reply');
-        vars[ANSWERED]++;
-        return this.#call(vars, Place.TURNED, 'callFree', index);
-      } else check(kind === READY.CREDIT, `an entry of kind ${kind} in the ready ring`);
+      const kind = machine.u32[(base + machine.header.readyOffset + slot * 16) >>> 2] & 0xff;
+      if (kind === ReadyKind.ROOM) {
+        vars[WAITS] = 0;
+        continue;
+      }
+      check(kind === ReadyKind.MAIL, `an entry of kind ${kind} in the ready ring`);
+      const message = (base + machine.header.inboxOffset + slot * 64) >>> 2;
+      if ((machine.u32[message] & 0xff) === Kind.REQUEST) {
+        check(vars[GOT] < this.messages[1 - shard], `shard ${shard} got a message that was never sent`);
+        this.#check(machine, shard, slot, Kind.REQUEST, vars[GOT]++);
+      } else this.#check(machine, shard, slot, Kind.REPLY, vars[ANSWERED]++);
     }
   }
 
-  /** Nobody can go on: everything has to have arrived, and nothing may lie about. */
+  /** Neither can go on: everything has to have arrived, and nothing may lie about. */
   end(machine) {
     for (const shard of [0, 1]) {
       const vars = machine.vars[shard];

@@ -95,13 +95,6 @@ export async function around(hops) {
           .call('around', hops - 1));
 }
 
-/** The same with a time-out for each call. */
-export async function aroundInTime(hops, timeoutMs) {
-  const { self: here, shardCount } = runtime();
-  if (hops === 0) return 0;
-  return 1 + (await submitTo((here + 1) % shardCount, 'aroundInTime', [hops - 1, timeoutMs], { timeoutMs }));
-}
-
 /** `count` calls to `peer`, with results of `bytes`; answers how many were right. */
 export async function flood(peer, count, bytes) {
   const value = 'f'.repeat(bytes);
@@ -109,16 +102,11 @@ export async function flood(peer, count, bytes) {
   return (await Promise.all(calls)).filter(([n, text], i) => n === i && text === value).length;
 }
 
-let busy = 0;
-let busiest = 0;
-/** Takes a few turns; mostBusy() says how many of them there were at a time. */
-export async function slow(value) {
-  busiest = Math.max(busiest, ++busy);
-  for (let i = 0; i < 3; i++) await new Promise((resolve) => setImmediate(resolve));
-  busy--;
-  return value;
+/** Keeps its shard from everything else for so long. */
+export function spin(ms) {
+  const end = performance.now() + ms;
+  while (performance.now() < end);
 }
-export const mostBusy = () => busiest;
 
 let marks = 0;
 export const mark = (by) => {

@@ -10,19 +10,19 @@
 // Next: ../core/layout.test.js.
 
 import { coreModule, instantiateCore, makeMemory } from '../../dist/host/core.js';
-import { COUNTER_NAMES, Control, HEADER_STATES } from '../../dist/host/layout.js';
+import { COUNTER_NAMES, Control, HEADER_STATES, INLINE_BYTES, ReadyKind } from '../../dist/host/layout.js';
 
 export const Code = { FULL: -5001, STALE: -5002, RANGE: -5003, NO_CREDIT: -5004, PEER_DOWN: -5005 };
 export const MoreWork = { TASKS: 1, MAIL: 2, BLOCKED: 4 };
 export const OP_MSG_RING = 40;
 export const CQE_BUFFER = 1;
 export const CQE_MORE = 2;
-export const MESSAGE = 32; // in a call slot; its payload 24 further
-export const PAYLOAD = MESSAGE + 24;
+export const Kind = { REQUEST: 1, REPLY: 2, ABORT: 3 }; // of a message
 
 export const SMALL = {
   ringSlots: 8,
   creditCount: 8,
+  callSlots: 64,
   sqeSlots: 16,
   cqeSlots: 16,
   readySlots: 64,
@@ -171,6 +171,32 @@ export class TestShard {
 
   // --- the host ------------------------------------------------------------------------------------------------------
 
+  /** Posts a message. `words`: what it carries; more than 10 go through the arena. Returns what post() does. */
+  post(peer, { kind = Kind.REQUEST, status = 0, method = 0, caller = 0, number = 0, words = [] } = {}) {
+    const at = (this.base + this.header.outgoingOffset) >>> 2;
+    const bytes = words.length * 4;
+    let payload = 0;
+    if (bytes > INLINE_BYTES) {
+      const may = this.core.mayPost(peer, kind);
+      if (may !== 0) return may;
+      payload = this.core.payloadTake(bytes) >>> 0;
+      if (payload === 0) return Code.FULL;
+    }
+    this.u32.set([kind | (status << 8) | (method << 16), caller, number, bytes, payload], at);
+    this.u32.set(words, payload === 0 ? at + 6 : payload >>> 2);
+    return this.core.post(peer);
+  }
+
+  /** The message in a slot of the inbox. Its block of the arena is given back. */
+  #message(slot) {
+    const at = this.slotWord(this.header.inboxOffset, 64, slot);
+    const [head, caller, number, bytes, payload] = this.u32.subarray(at, at + 5);
+    const from = payload === 0 ? at + 6 : payload >>> 2;
+    const words = [...this.u32.subarray(from, from + (bytes >>> 2))];
+    if (payload !== 0) this.core.arenaRelease(payload);
+    return { kind: head & 0xff, status: (head >>> 8) & 0xff, method: head >>> 16, caller, number, words, payload };
+  }
+
   /** All entries of the ready ring, or the first `most`. */
   drain(most = Number.POSITIVE_INFINITY) {
     const entries = [];
@@ -178,18 +204,22 @@ export class TestShard {
       const head = this.word('readyHead');
       const at = (this.base + this.header.readyOffset + (head & (this.header.readySlots - 1)) * 16) >>> 2;
       const [kind, index, result, extra] = this.i32.subarray(at, at + 4);
-      entries.push({ kind: kind & 0xff, tag: kind >>> 8, index, result, extra });
+      const entry = { kind: kind & 0xff, tag: kind >>> 8, index, result, extra };
+      if (entry.kind === ReadyKind.MAIL) entry.message = this.#message(head & (this.header.readySlots - 1));
+      entries.push(entry);
       this.setWord('readyHead', (head + 1) | 0);
     }
     return entries;
   }
 
-  /** Enter, turn, drain. */
+  /** Enter, turn, drain, flush. */
   turn(nowNs = this.now()) {
     this.setClock(nowNs);
     this.enter();
     this.core.turn();
-    return this.drain();
+    const entries = this.drain();
+    this.core.flush();
+    return entries;
   }
 }
 

@@ -25,7 +25,7 @@ export function holdings() {
     operations: core.openOps(),
     timers: core.pendingTimers(),
     tasks: core.liveTasks(),
-    calls: core.openCalls(),
+    calls: shard.calls?.openCount ?? 0,
     arenaBytes: core.arenaUsed(),
     sendBuffers: shard.sendBuffers.used,
   };

@@ -1,0 +1,232 @@
+// What a shard sends to its peers, and what waits here because it cannot go yet. assembly/mesh.ts says why each wait
+// ends: each needs one turn of the peer.
+//
+//   request, reply, abort --fits--> the message at header.outgoingOffset --core.post()--> ring
+//                         --no credit, no room in the ring, no room in the arena--> the peer's lines here
+//   ReadyKind.ROOM --> the peer's lines are tried again
+//
+// A peer has two lines: requests, which need a credit, and control messages (replies and aborts), which do not. Each is
+// sent in order. When there is room they take turns, so neither can keep the other waiting for ever.
+//
+// A payload that finds no room in the arena puts its peer into `arenaLine`. Until the first peer there has been served,
+// no other takes from the arena: otherwise many small payloads could keep a large one out for ever.
+//
+// Next: call.ts, which fills this and is told of what arrives.
+
+import { Code } from '../errors.js';
+import { INLINE_BYTES } from '../layout.js';
+import type { Shard } from '../shard.js';
+import type { Encoder } from './encoder.js';
+import type { OpenCall } from './open-calls.js';
+
+/** Kinds of a message (assembly/mesh.ts). */
+export const Kind = { REQUEST: 1, REPLY: 2, ABORT: 3 } as const;
+
+/** Words of a message. */
+export const Word = { HEAD: 0, CALLER: 1, NUMBER: 2, BYTES: 3, PAYLOAD: 4, INLINE: 6 } as const;
+
+/** A call that is not sent yet. */
+export class WaitingCall {
+  next: WaitingCall | undefined;
+  prev: WaitingCall | undefined;
+
+  /** `bytes`: the arguments as they were when it was called. */
+  constructor(
+    readonly call: OpenCall,
+    readonly bytes: Uint8Array,
+  ) {}
+}
+
+/** A reply or an abort that is not sent yet. */
+class Control {
+  next: Control | undefined;
+
+  constructor(
+    readonly head: number,
+    readonly caller: number,
+    readonly number: number,
+    readonly bytes: Uint8Array,
+  ) {}
+}
+
+/** Linked, because a call that is aborted leaves from the middle, and a hundred thousand may wait. */
+class Lines {
+  firstCall: WaitingCall | undefined;
+  lastCall: WaitingCall | undefined;
+  firstControl: Control | undefined;
+  lastControl: Control | undefined;
+
+  get isEmpty(): boolean {
+    return this.firstCall === undefined && this.firstControl === undefined;
+  }
+}
+
+export class Outbox {
+  readonly #shard: Shard;
+  readonly #encoder: Encoder;
+  readonly #lines: Lines[];
+  readonly #outgoing: number; // word of the message to be sent
+  #arenaLine: number[] = []; // peers, in the order in which the arena refused them
+  #isRefused = false; // the arena had no room for the last payload that was tried
+  #waiting = 0;
+
+  /** What is sent is what `encoder` holds at that moment. */
+  constructor(shard: Shard, shardCount: number, encoder: Encoder) {
+    this.#shard = shard;
+    this.#encoder = encoder;
+    this.#outgoing = (shard.base + shard.header.outgoingOffset) >>> 2;
+    this.#lines = Array.from({ length: shardCount }, () => new Lines());
+  }
+
+  /** Calls that wait to be sent. */
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  /** The call that has waited longest for a peer. */
+  firstWaiting(peer: number): OpenCall | undefined {
+    return this.#lines[peer].firstCall?.call;
+  }
+
+  /** Sends a request, or keeps it until it can be sent. False: that peer does not run. */
+  request(call: OpenCall, length: number): boolean {
+    const lines = this.#lines[call.peer];
+    if (lines.isEmpty) {
+      const result = this.#post(call.peer, Kind.REQUEST | (call.method << 16), call.slot, call.number, length);
+      if (result === Code.OK) return sent(call);
+      if (result === Code.PEER_DOWN) return false;
+    }
+    const waiting = new WaitingCall(call, this.#encoder.copy());
+    call.waiting = waiting;
+    waiting.prev = lines.lastCall;
+    if (lines.lastCall === undefined) lines.firstCall = waiting;
+    else lines.lastCall.next = waiting;
+    lines.lastCall = waiting;
+    this.#waiting++;
+    return true;
+  }
+
+  /** Sends a reply or an abort, or keeps it. To a peer that does not run it is dropped: nobody waits for it there. */
+  control(peer: number, head: number, caller: number, number: number, length: number): void {
+    const lines = this.#lines[peer];
+    if (lines.firstControl === undefined) {
+      const result = this.#post(peer, head, caller, number, length);
+      if (result === Code.OK || result === Code.PEER_DOWN) return;
+    }
+    const control = new Control(head, caller, number, this.#encoder.copy());
+    if (lines.lastControl === undefined) lines.firstControl = control;
+    else lines.lastControl.next = control;
+    lines.lastControl = control;
+  }
+
+  /** Something may go that was refused. `peer`: whose ring has room; this shard itself: the arena has. */
+  onRoom(peer: number): void {
+    if (peer !== this.#shard.index) this.#flush(peer);
+    this.#flushArena();
+  }
+
+  /** A call that waits was aborted: the peer has not heard of it. */
+  remove(call: OpenCall): void {
+    this.#unlink(call);
+    if (this.#arenaLine.length !== 0) this.#flushArena(); // it may have been what the others wait behind
+  }
+
+  /** That peer is gone: nothing waits for it any more. */
+  forget(peer: number): void {
+    const lines = this.#lines[peer];
+    while (lines.firstCall !== undefined) this.#unlink(lines.firstCall.call);
+    lines.firstControl = undefined;
+    lines.lastControl = undefined;
+    this.#arenaLine = this.#arenaLine.filter((each) => each !== peer);
+    this.#flushArena();
+  }
+
+  #unlink(call: OpenCall): void {
+    const lines = this.#lines[call.peer];
+    const { prev, next } = call.waiting as WaitingCall;
+    if (prev === undefined) lines.firstCall = next;
+    else prev.next = next;
+    if (next === undefined) lines.lastCall = prev;
+    else next.prev = prev;
+    call.waiting = undefined;
+    this.#waiting--;
+  }
+
+  /** Sends what waits for a peer, as far as it goes. */
+  #flush(peer: number): void {
+    const lines = this.#lines[peer];
+    for (;;) {
+      const sentControl = lines.firstControl !== undefined && this.#sendControl(peer, lines, lines.firstControl);
+      const sentCall = lines.firstCall !== undefined && this.#sendCall(lines.firstCall);
+      if (!sentControl && !sentCall) return;
+    }
+  }
+
+  #sendControl(peer: number, lines: Lines, { head, caller, number, bytes, next }: Control): boolean {
+    this.#encoder.restore(bytes);
+    const result = this.#post(peer, head, caller, number, bytes.length);
+    if (result !== Code.OK) return false; // a peer that does not run: forget() comes
+    lines.firstControl = next;
+    if (next === undefined) lines.lastControl = undefined;
+    return true;
+  }
+
+  #sendCall({ call, bytes }: WaitingCall): boolean {
+    this.#encoder.restore(bytes);
+    const head = Kind.REQUEST | (call.method << 16);
+    if (this.#post(call.peer, head, call.slot, call.number, bytes.length) !== Code.OK) return false;
+    this.#unlink(call);
+    return sent(call);
+  }
+
+  #flushArena(): void {
+    while (this.#arenaLine.length !== 0) {
+      const peer = this.#arenaLine[0];
+      this.#isRefused = false;
+      this.#flush(peer);
+      if (this.#isRefused) return;
+      this.#arenaLine.shift(); // it waits for something else now, or for nothing
+    }
+  }
+
+  /** Sends the message that the encoder holds: OK, or why not (assembly/mesh.ts#mayPost). */
+  #post(peer: number, head: number, caller: number, number: number, length: number): number {
+    const { words, core, host } = this.#shard;
+    const at = this.#outgoing;
+    let payload = 0;
+    host.poke(); // it is published, or the refusal is looked at again, at the end of a turn
+    if (length <= INLINE_BYTES) {
+      const from = this.#encoder.words;
+      const count = (length + 3) >> 2;
+      for (let i = 0; i < count; i++) words[at + Word.INLINE + i] = from[i];
+    } else {
+      const result = core.mayPost(peer, head & 0xff);
+      if (result !== Code.OK) return result;
+      payload = this.#payload(peer, length);
+      if (payload === 0) return Code.FULL;
+    }
+    words[at + Word.HEAD] = head;
+    words[at + Word.CALLER] = caller;
+    words[at + Word.NUMBER] = number;
+    words[at + Word.BYTES] = length;
+    words[at + Word.PAYLOAD] = payload;
+    return core.post(peer);
+  }
+
+  /** Copies what the encoder holds into the arena. Returns its address, or 0: the peer is in `arenaLine` then. */
+  #payload(peer: number, length: number): number {
+    const { core, bytes } = this.#shard;
+    const isNext = this.#arenaLine.length === 0 || this.#arenaLine[0] === peer;
+    const payload = isNext ? core.payloadTake(length) >>> 0 : 0; // an address: Wasm's i32 reads as signed
+    this.#isRefused = payload === 0;
+    if (payload !== 0) this.#encoder.copyTo(bytes, payload);
+    else if (!this.#arenaLine.includes(peer)) this.#arenaLine.push(peer);
+    return payload;
+  }
+}
+
+/** From now on the peer has what the call moves. */
+function sent(call: OpenCall): true {
+  if (call.watch !== undefined) call.watch.ifNotSent = undefined;
+  return true;
+}
