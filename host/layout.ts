@@ -144,7 +144,8 @@ export const HostControl = {
 export const STEP_OFFSET = 384;
 export const STEP_NAME_BYTES = 112;
 
-/** Offset in the head of a table of the core (assembly/slab.ts): how many slots are taken. */
+/** Offsets in the head of a table of the core (assembly/slab.ts): the first slot never taken; how many are taken. */
+export const SLAB_FRESH = 12;
 export const SLAB_USED = 16;
 
 /** Words of 8 bytes at countersOffset. */

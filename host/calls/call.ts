@@ -378,9 +378,14 @@ export class Calls {
     return this.#open.count;
   }
 
-  /** Calls that wait to be sent. */
-  get waitingCount(): number {
-    return this.#outbox.waiting;
+  /** Calls of peers that run here. */
+  get servedCount(): number {
+    return this.#shard.words[this.#served];
+  }
+
+  /** The calls that are open, for reports. */
+  get open(): Iterable<OpenCall> {
+    return this.#open;
   }
 
   /** Signals that functions called by peers have at the moment. */

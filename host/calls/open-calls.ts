@@ -92,6 +92,10 @@ export class OpenCalls {
     return this.#slots.filter((call) => call.isOpen && call.peer === peer);
   }
 
+  *[Symbol.iterator](): Generator<OpenCall> {
+    for (const call of this.#slots) if (call.isOpen) yield call;
+  }
+
   get count(): number {
     return this.#words[this.#countWord];
   }

@@ -23,6 +23,7 @@ const SEED_MAX = 2 ** 53 - 1;
 const TIGHT_LIMITS: { [K in keyof Limits]: readonly number[] } = {
   ringSlots: [1, 2, 4, 8],
   creditCount: [1, 2, 3, 8],
+  callSlots: [16_384], // what is full is an error, not a wait
   sqeSlots: [1, 2, 4, 16],
   cqeSlots: [1, 2, 4, 16],
   readySlots: [2, 4, 16],

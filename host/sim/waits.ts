@@ -4,16 +4,12 @@
 // Next: world.ts.
 
 import { FeatherstarError } from '../errors.js';
-import { CALL_BYTES, OP_BYTES, SLAB_FRESH } from '../layout.js';
+import { OP_BYTES, SLAB_FRESH } from '../layout.js';
 import type { Shard } from '../shard.js';
 import type { Place, World } from './world.js';
 
 const OP_OPCODE = 2; // words of a slot of the operations' table (assembly/op.ts)
 const OP_OWNER = 3;
-const CALL_STATE = 3; // of the calls' table (assembly/mesh.ts)
-const CALL_PEER = 4;
-const CALL_MESSAGE = 8;
-const CALL_STATES = ['', 'asked of', 'given up, asked of', 'answered by', 'runs for'];
 const SHOWN_MAX = 40;
 const OPCODES: Readonly<Record<number, string>> = {
   0: 'NOP',
@@ -98,8 +94,9 @@ export class Waits {
 function openOf({ index, isDead, isFrozen, shard }: Place): string {
   if (isDead || shard.closed) return `shard ${index} ${isDead ? 'died' : 'stopped'}`;
   const { core } = shard;
-  const calls = `${core.openOps()} operations and ${core.openCalls()} calls open`;
+  const calls = `${core.openOps()} operations and ${shard.calls?.openCount ?? 0} calls open`;
   const more = [
+    `${shard.calls?.servedCount ?? 0} calls of peers running`,
     `${core.pendingTimers()} timers`,
     `${core.liveTasks()} tasks`,
     `${shard.sendBuffers.used} of ${shard.header.sendBufferCount} send buffers in use`,
@@ -135,11 +132,10 @@ function* operationsOf(shard: Shard): Generator<string> {
 }
 
 function* callsOf({ shard, functions }: Place): Generator<string> {
-  const { words } = shard;
-  for (const at of takenOf(shard, shard.header.callsOffset, CALL_BYTES)) {
-    const method = words[at + CALL_MESSAGE] >>> 16;
+  for (const { method, peer, waiting, resolve } of shard.calls?.open ?? []) {
     const name = functions[method] === undefined ? `function ${method} of the library` : `${functions[method]}()`;
-    yield `${name} ${CALL_STATES[words[at + CALL_STATE]] ?? 'with'} shard ${words[at + CALL_PEER]}`;
+    const state = waiting !== undefined ? 'waits to be sent to' : resolve === undefined ? 'given up, sent to' : 'sent to';
+    yield `${name} ${state} shard ${peer}`;
   }
 }
 
