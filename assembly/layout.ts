@@ -68,7 +68,6 @@ export class Header {
   shardCount: u32;
   ringSlots: u32; // power of two, per ordered pair
   creditCount: u32; // requests of one shard to one peer that the peer has not begun
-  callSlots: u32; // calls that one shard may have open; the host counts them
   sqeSlots: u32; // power of two
   cqeSlots: u32; // power of two
   readySlots: u32; // power of two, more than cqeSlots
@@ -105,6 +104,7 @@ export class Header {
   arenaOffset: u32;
   recvOffset: u32;
   sendOffset: u32;
+  callSlots: u32; // a limit of the host's: calls that one shard may have open
 }
 
 export function header(): Header {

@@ -8,7 +8,6 @@ const HEADER_FIELDS = [
   'shardCount',
   'ringSlots',
   'creditCount',
-  'callSlots',
   'sqeSlots',
   'cqeSlots',
   'readySlots',
@@ -43,6 +42,7 @@ const HEADER_FIELDS = [
   'arenaOffset',
   'recvOffset',
   'sendOffset',
+  'callSlots',
 ] as const;
 
 export type HeaderField = (typeof HEADER_FIELDS)[number];

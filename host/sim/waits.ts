@@ -134,7 +134,8 @@ function* operationsOf(shard: Shard): Generator<string> {
 function* callsOf({ shard, functions }: Place): Generator<string> {
   for (const { method, peer, waiting, resolve } of shard.calls?.open ?? []) {
     const name = functions[method] === undefined ? `function ${method} of the library` : `${functions[method]}()`;
-    const state = waiting !== undefined ? 'waits to be sent to' : resolve === undefined ? 'given up, sent to' : 'sent to';
+    const sent = resolve === undefined ? 'given up, sent to' : 'sent to';
+    const state = waiting === undefined ? sent : 'waits to be sent to';
     yield `${name} ${state} shard ${peer}`;
   }
 }
