@@ -104,7 +104,8 @@ test('more than 4 GiB is refused, also where 32 bits would wrap round to little'
     assert.is(plan(shardCount, { ...SMALL, ...change }).pages, 0, JSON.stringify(change));
     assert.throws(() => makeMemory(shardCount, { ...SMALL, ...change }), /4 GiB/);
   };
-  for (const name of Object.keys(SMALL)) tooMuch(2, { [name]: 2 ** 32 - 1 });
+  const takesMemory = Object.keys(SMALL).filter((name) => name !== 'callSlots'); // that one is the host's
+  for (const name of takesMemory) tooMuch(2, { [name]: 2 ** 32 - 1 });
   for (const power of [25, 26, 27, 30, 31]) {
     for (const name of ['ringSlots', 'opSlots', 'timerSlots', 'sqeSlots', 'sendBufferBytes']) {
       tooMuch(64, { [name]: 2 ** power });
