@@ -84,6 +84,7 @@ export class Calls {
   setModule(exports: Record<string, unknown>): void {
     this.#functions.set(exports);
     const early = this.#early;
+    if (early.length === 0) return;
     this.#early = [];
     for (const { peer, life, head, caller, number, payload } of early) {
       if (life !== this.peers.life(peer)) continue; // its caller has died

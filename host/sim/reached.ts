@@ -40,7 +40,7 @@ export class Reached {
       };
     };
     for (const [name, limit] of Object.entries(TABLES)) wrap(name, limit, (result) => result === Code.FULL);
-    wrap('arenaTake', 'arenaBytes', (result) => result === 0);
+    wrap('payloadTake', 'arenaBytes', (result) => result === 0);
   }
 
   /** This shard counts no more: it has died, or the world ends. */

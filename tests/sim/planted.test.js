@@ -18,7 +18,7 @@ const BUGS = {
   'missing backpressure': /bytes unsent/,
   'forgotten abort': /somebody still waits/,
   'reply after reset': /the socket is closed|ECONNRESET|EPIPE/,
-  'full rings': /nothing is left to happen/,
+  'locks in a circle': /nothing is left to happen/,
   'non-atomic replace': /JSON|was saved as/,
 };
 

@@ -6,12 +6,11 @@
 // Verbs: GET, SET (on every shard), WAIT (until the key is there), DUMP (many lines), SAVE (the owner's keys are on the
 // disk when it is answered; a server that starts again has them).
 
-import { runtime, sleep, spawn, yieldNow } from 'featherstar';
+import { Mutex, runtime, sleep, spawn, yieldNow } from 'featherstar';
 import { openDirectory } from 'featherstar/fs';
 import { listen } from 'featherstar/net';
 
 const LATE_MS = 5;
-const ROUNDS = 12;
 const DUMP_PARTS = 48;
 const DUMP_BYTES = 4096;
 
@@ -19,6 +18,7 @@ let bug;
 const store = new Map();
 const waiters = new Map();
 const sessions = [];
+const order = new Mutex(); // used by a bug only
 let unsentBytes = 0;
 let mostUnsentBytes = 0;
 let folder;
@@ -137,8 +137,8 @@ export const get = (key) => store.get(key) ?? 'NONE';
 
 export async function set(key, value) {
   const { shardCount, self } = runtime();
-  // BUG full rings: each waits for the next one, round and round, so credit runs out in a circle
-  if (bug === 'full rings') return pass(key, value, ROUNDS * shardCount);
+  // BUG locks in a circle: each shard holds its lock while it waits for that of the next one
+  if (bug === 'locks in a circle') return pass(key, value, shardCount - 1);
   const others = Array.from({ length: shardCount }, (_, i) => i).filter((i) => i !== self);
   put(key, value);
   await Promise.all(others.map((i) => runtime().shard(i).call('put', key, value)));
@@ -150,13 +150,14 @@ export function put(key, value) {
   waiters.delete(key);
 }
 
-export async function pass(key, value, hops) {
-  put(key, value);
-  if (hops === 0) return;
-  const { shardCount, self } = runtime();
-  await runtime()
-    .shard((self + 1) % shardCount)
-    .call('pass', key, value, hops - 1);
+export function pass(key, value, hops) {
+  return order.withLock(async () => {
+    put(key, value);
+    if (hops === 0) return;
+    const { shardCount, self } = runtime();
+    const next = runtime().shard((self + 1) % shardCount);
+    await next.call('pass', key, value, hops - 1);
+  });
 }
 
 export async function wait(key, signal) {

@@ -44,7 +44,7 @@ export const answerSignal = () => new AbortController().signal;
 export const givenSignals = () => currentShard().calls.givenSignals;
 
 let open;
-/** Ends when let() is called: by then it holds its caller's credit. */
+/** Ends when letGo() is called. */
 export const held = () => new Promise((resolve) => (open = resolve));
 export const letGo = () => open();
 
