@@ -4,7 +4,7 @@
 //                 head -->
 //
 // Array.shift() moves every entry that is left. With thousands of entries each shift() is a memmove of them all, so a
-// queue that a peer can make long must not use it. Here each operation is O(1), except remove().
+// queue that a peer can make long must not use it. Here each operation is O(1), except takeAll() and takeWhere().
 //
 // Next: byte-queue.ts.
 
@@ -59,11 +59,14 @@ export class Queue<T> {
     return all;
   }
 
-  /** Takes one entry out from wherever it stands. False: it is not there. */
-  remove(entry: T): boolean {
-    const before = this.#length;
-    for (const other of this.takeAll()) if (other !== entry) this.push(other);
-    return this.#length !== before;
+  /** Takes the entries that `isWanted` picks out, from wherever they stand. */
+  takeWhere(isWanted: (entry: T) => boolean): T[] {
+    const taken: T[] = [];
+    for (const entry of this.takeAll()) {
+      if (isWanted(entry)) taken.push(entry);
+      else this.push(entry);
+    }
+    return taken;
   }
 
   clear(): void {

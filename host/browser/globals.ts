@@ -3,6 +3,8 @@
 //
 // Must be imported before anything else of the host.
 
+import { Queue } from '../queue.js';
+
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true }); // Buffer keeps U+FEFF
 const latin1 = new TextDecoder('latin1');
 const encoder = new TextEncoder();
@@ -83,7 +85,7 @@ Object.defineProperties(PageBuffer, {
   byteLength: { value: (text: string) => encoder.encode(text).length },
 });
 
-const soon: (() => void)[] = [];
+const soon = new Queue<() => void>();
 let bell: MessagePort | undefined;
 
 function openBell(): MessagePort {

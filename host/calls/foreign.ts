@@ -15,6 +15,7 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { type AbortOptions, checkSignal } from '../abort.js';
 import { listen, unlisten } from '../abort-listener.js';
 import { type ErrorCode, FeatherstarError, optionError } from '../errors.js';
+import { Queue } from '../queue.js';
 import { runtime } from '../runtime/runtime.js';
 import { currentShard, type Owner, type Shard } from '../shard.js';
 import type { ArgumentsOf, FunctionName, ResultOf, UntypedModule } from './call-api.js';
@@ -245,7 +246,7 @@ export class ForeignRuntime<M extends object = UntypedModule> {
   readonly #port: MessagePort;
   readonly #maxOpen: number;
   readonly #open = new Map<number, Waiting>();
-  #waiting: Waiting[] = [];
+  readonly #waiting = new Queue<Waiting>();
   #next = 1;
   #closed = false;
 
@@ -280,7 +281,7 @@ export class ForeignRuntime<M extends object = UntypedModule> {
         if (this.#open.size < this.#maxOpen) this.#send(waiting);
         else this.#waiting.push({ ...waiting, request: cloned(waiting.request) });
         onAbort = () => {
-          this.#waiting = this.#waiting.filter((other) => other.request.id !== waiting.request.id);
+          this.#waiting.takeWhere((other) => other.request.id === waiting.request.id);
           const isSent = this.#open.has(waiting.request.id); // then it is answered, and counts until then
           if (isSent) this.#port.postMessage({ type: 'abort', id: waiting.request.id } satisfies FromForeign);
           reject(signal?.reason);
@@ -314,7 +315,7 @@ export class ForeignRuntime<M extends object = UntypedModule> {
 
   #onClosed(): void {
     this.#closed = true;
-    for (const waiting of [...this.#open.values(), ...this.#waiting.splice(0)]) waiting.reject(closedError());
+    for (const waiting of [...this.#open.values(), ...this.#waiting.takeAll()]) waiting.reject(closedError());
     this.#open.clear();
   }
 

@@ -9,6 +9,7 @@
 import { type AbortOptions, checkSignal, unlessAborted } from '../abort.js';
 import { listen, unlisten } from '../abort-listener.js';
 import { FeatherstarError, optionError } from '../errors.js';
+import { Queue } from '../queue.js';
 import { currentShard, type Owner, type Shard } from '../shard.js';
 import { ask } from './ask.js';
 import { type Calls, downError } from './call.js';
@@ -76,10 +77,10 @@ export class ShardChannel<T> implements Owner {
   readonly #shard: Shard;
   readonly #number: number;
   readonly #owner: number;
-  readonly #buffer: Entry[] = [];
+  readonly #buffer = new Queue<Entry>();
   readonly #senders = new Map<string, number>(); // those that are open, and their shards
-  #sends: WaitingSend[] = [];
-  #receives: WaitingReceive[] = [];
+  readonly #sends = new Queue<WaitingSend>();
+  readonly #receives = new Queue<WaitingReceive>();
   #toClose: number; // senders that have not closed yet, also those that have not come yet
   #closed = false;
 
@@ -132,7 +133,7 @@ export class ShardChannel<T> implements Owner {
         this.#receives.push(receive);
         if (signal === undefined) return;
         onAbort = () => {
-          this.#receives = this.#receives.filter((other) => other !== receive); // at once: no value may go to it
+          this.#receives.takeWhere((other) => other === receive); // at once: no value may go to it
           reject(signal.reason);
         };
         listen(signal, onAbort);
@@ -166,9 +167,9 @@ export class ShardChannel<T> implements Owner {
     this.#closed = true;
     homes(this.#shard).channels.delete(this.#number);
     this.#shard.unregister(this.#owner);
-    this.#buffer.length = 0;
-    for (const send of this.#sends.splice(0)) send.reject(closedError());
-    for (const receive of this.#receives.splice(0)) receive.resolve(undefined);
+    this.#buffer.clear();
+    for (const send of this.#sends.takeAll()) send.reject(closedError());
+    for (const receive of this.#receives.takeAll()) receive.resolve(undefined);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -205,8 +206,8 @@ export class ShardChannel<T> implements Owner {
 
   /** @internal */
   cancel(sender: string, ticket: number): void {
-    const at = this.#sends.findIndex((send) => send.sender === sender && send.ticket === ticket);
-    if (at >= 0) this.#sends.splice(at, 1)[0].resolve(); // nobody waits, but the request has to end
+    const cancelled = this.#sends.takeWhere((send) => send.sender === sender && send.ticket === ticket);
+    for (const send of cancelled) send.resolve(); // nobody waits, but the request has to end
   }
 
   /** @internal */
@@ -224,7 +225,7 @@ export class ShardChannel<T> implements Owner {
     const lost = [...this.#senders].filter(([, shard]) => shard === peer).map(([sender]) => sender);
     if (lost.length === 0) return;
     for (const sender of lost) this.#senders.delete(sender);
-    this.#sends = this.#sends.filter((send) => !lost.includes(send.sender)); // nobody knows whether it was accepted
+    this.#sends.takeWhere((send) => lost.includes(send.sender)); // nobody knows whether it was accepted
     const entry = { error: downError(peer) };
     const receive = this.#receives.shift();
     if (receive !== undefined) receive.resolve(entry);

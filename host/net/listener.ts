@@ -7,6 +7,7 @@ import type { Calls } from '../calls/call.js';
 import { checkNames, FeatherstarError, optionError } from '../errors.js';
 import type { Bound } from '../hosts/host.js';
 import { accept, MORE, operationError } from '../ops.js';
+import { Queue } from '../queue.js';
 import { runtime } from '../runtime/runtime.js';
 import { currentShard, type Owner, type Shard } from '../shard.js';
 import { Connection } from './connection.js';
@@ -42,8 +43,8 @@ export class Listener implements Owner {
   readonly #id: number;
   #op = 0;
   #generation = 0;
-  #arrived: Socket[] = [];
-  #waiting: Waiter[] = [];
+  readonly #arrived = new Queue<Socket>();
+  readonly #waiting = new Queue<Waiter>();
   #closed = false;
 
   /** @internal */
@@ -92,7 +93,7 @@ export class Listener implements Owner {
         this.#waiting.push(waiter);
         if (signal === undefined) return;
         onAbort = () => {
-          this.#waiting = this.#waiting.filter((other) => other !== waiter);
+          this.#waiting.takeWhere((other) => other === waiter);
           reject(signal.reason);
         };
         whenAborted(signal, onAbort);
@@ -137,8 +138,8 @@ export class Listener implements Owner {
     this.#unlink?.();
     if (!this.#shard.closed) this.#shard.closeFile(this.#file);
     if (this.#op === 0) this.#shard.unregister(this.#id);
-    for (const socket of this.#arrived.splice(0)) socket.close();
-    for (const waiter of this.#waiting.splice(0)) waiter.resolve(null);
+    for (const socket of this.#arrived.takeAll()) socket.close();
+    for (const waiter of this.#waiting.takeAll()) waiter.resolve(null);
   }
 
   onShutdown(): void {

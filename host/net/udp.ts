@@ -199,7 +199,7 @@ export class UdpSocket implements Owner {
     try {
       return await unlessAborted(arriving, signal);
     } catch (error) {
-      this.#waiting.remove(waiter as Waiter);
+      this.#waiting.takeWhere((other) => other === waiter);
       throw error;
     }
   }

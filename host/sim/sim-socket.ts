@@ -19,6 +19,7 @@ import {
   POLLOUT,
   type PortableWindow,
 } from '../hosts/portable-window.js';
+import { Queue } from '../queue.js';
 import { NOWHERE } from './sim-machines.js';
 import type { SimListener } from './sim-net.js';
 import type { World } from './world.js';
@@ -72,9 +73,9 @@ export class SimSocket implements OpOwner {
   readonly #isPath: boolean;
   #state: 'idle' | 'connecting' | 'open' | 'closed' = 'idle';
   #peer: SimSocket | undefined;
-  #inbox: Buffer[] = [];
+  readonly #inbox = new Queue<Buffer>();
   #inboxBytes = 0;
-  #wire: (() => void)[] = [];
+  readonly #wire = new Queue<() => void>();
   #onWire = 0;
   #lastArrivalNs = 0;
   #isHeld = false; // at a cut
@@ -416,7 +417,7 @@ export class SimSocket implements OpOwner {
       gate.finish(op, Errno.ENOBUFS);
       return true;
     }
-    const first = this.#inbox[0];
+    const first = this.#inbox.shift() as Buffer;
     let count = Math.min(first.length, op.picksBuffer ? window.bufferBytes : op.len);
     if (count > 1 && this.#world.fault('partial', host.shard, OP_RECV, 0)) {
       count = this.#world.random.between(1, count - 1);
@@ -424,8 +425,7 @@ export class SimSocket implements OpOwner {
     if (op.picksBuffer) first.copy(window.bytes, window.bufferAt(buffer), 0, count);
     else first.copy(op.memory, op.ptr, 0, count);
     this.#inboxBytes -= count;
-    if (count === first.length) this.#inbox.shift();
-    else this.#inbox[0] = first.subarray(count);
+    if (count < first.length) this.#inbox.unshift(first.subarray(count));
     const flags = op.picksBuffer ? CQE_BUFFER | (buffer << CQE_BUFFER_SHIFT) : 0;
     if (!op.isMultishot) gate.finish(op, count, flags);
     else {

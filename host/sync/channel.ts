@@ -4,35 +4,9 @@
 // sender into the buffer in the frame in which room comes free, and to a waiting receiver in the frame of the send. So
 // senders wait only while the buffer is full, and receivers only while it is empty.
 
+import { Queue } from '../queue.js';
 import type { WaitOptions } from './wait-queue.js';
 import { checkInteger, checkWait, closedError, type QueueOptions, WAITERS_MAX, WaitQueue } from './wait-queue.js';
-
-/** A ring that doubles as it fills: a large capacity costs nothing until it is used. */
-class Fifo<T> {
-  #slots: (T | undefined)[] = new Array(8);
-  #head = 0;
-  length = 0;
-
-  push(value: T): void {
-    if (this.length === this.#slots.length) this.#grow();
-    this.#slots[(this.#head + this.length++) & (this.#slots.length - 1)] = value;
-  }
-
-  /** Takes the first one; there must be one. */
-  shift(): T {
-    const value = this.#slots[this.#head] as T;
-    this.#slots[this.#head] = undefined;
-    this.#head = (this.#head + 1) & (this.#slots.length - 1);
-    this.length--;
-    return value;
-  }
-
-  #grow(): void {
-    const old = this.#slots;
-    this.#slots = [...old.slice(this.#head), ...old.slice(0, this.#head), ...new Array(old.length)];
-    this.#head = 0;
-  }
-}
 
 /** One of the senders of a channel that are counted: the channel closes when the last of them does. */
 export class Sender<T> {
@@ -82,7 +56,7 @@ export class Sender<T> {
 export class Channel<T> implements AsyncIterable<T> {
   readonly capacity: number;
   readonly #what: string;
-  readonly #buffer = new Fifo<T>();
+  readonly #buffer = new Queue<T>();
   readonly #senders: WaitQueue<{ value: T }, void>;
   readonly #receivers: WaitQueue<true, T>;
   #senderCount = 0;
@@ -215,7 +189,7 @@ export class Channel<T> implements AsyncIterable<T> {
   }
 
   #take(): T {
-    const value = this.#buffer.shift();
+    const value = this.#buffer.shift() as T;
     const sender = this.#senders.head;
     if (sender !== undefined) {
       this.#buffer.push(sender.value);

@@ -2,6 +2,7 @@
 
 import { type AbortOptions, checkSignal } from '../abort.js';
 import { listen, unlisten } from '../abort-listener.js';
+import { Queue } from '../queue.js';
 import type { JoinHandle } from './join-handle.js';
 import { type SpawnOptions, spawn, type TaskFunction } from './task.js';
 
@@ -10,7 +11,7 @@ export type Joined<T> = { readonly id: number; readonly name: string } & Promise
 
 export class JoinSet<T> implements AsyncIterable<Joined<T>> {
   readonly #running = new Set<JoinHandle<T>>();
-  readonly #joined: Joined<T>[] = [];
+  readonly #joined = new Queue<Joined<T>>();
   #waiters: (() => void)[] = [];
 
   /** Tasks whose end nobody has taken yet. */
@@ -83,7 +84,7 @@ export class JoinSet<T> implements AsyncIterable<Joined<T>> {
       this.abortAll();
       await this.#change(signal);
     }
-    this.#joined.length = 0;
+    this.#joined.clear();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
