@@ -27,6 +27,7 @@ import type { World } from './world.js';
 const WINDOW_BYTES = 65_536;
 const RETRY_US = 1_000_000; // a SYN that is lost is sent again, each time after twice as long
 const RETRIES = 6;
+const CANCEL_US = 30; // longest time until a poll that is cancelled has ended
 const CONNECT_US = 127_000_000; // all of them
 const GIVE_UP_US = 924_600_000; // what nobody confirms is sent again for this long: tcp_retries2
 const GIVE_UP_MORE_US = 75_400_000;
@@ -484,8 +485,13 @@ export class SimSocket implements OpOwner {
 
   cancel(op: Op): void {
     const all = [...this.#receives, ...this.#sends, ...this.#watches, this.#connect];
-    const open = all.find((each) => each?.op === op) as Open;
-    this.#watches = this.#watches.filter((each) => each.op !== op);
+    const open = all.find((each) => each?.op === op);
+    if (open === undefined) return; // a watch that was cancelled before, and has not ended yet
+    if (this.#watches.includes(open)) {
+      this.#watches = this.#watches.filter((each) => each !== open);
+      this.#world.after(CANCEL_US, () => open.host.gate.finish(op, Errno.ECANCELED)); // by the kernel's task work
+      return;
+    }
     this.#receives = this.#receives.filter((each) => each.op !== op);
     this.#sends = this.#sends.filter((each) => each.op !== op);
     if (open === this.#connect) {

@@ -2,7 +2,7 @@
 // not read, heads and chunks in every cutting, and datagrams of a socket that is full.
 
 import { runtime, sleep } from 'featherstar';
-import { connect, UdpSocket } from 'featherstar/net';
+import { connect, listen, UdpSocket } from 'featherstar/net';
 import { simulate } from 'featherstar/testing';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -86,6 +86,45 @@ test('clients that do not read keep nobody waiting, with a handful of buffers', 
       return [answer?.subarray(0, 15).toString(), large.length > 1_000_000];
     });
     assert.equal(value, ['HTTP/1.1 200 OK', true], `seed ${seed}`);
+  }
+});
+
+test('answers of one turn, and one buffer: the last one does not wait for something else to happen', async () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const { value } = await simulate({ seed, shards: 2, module, limits: { sendBufferCount: 1 } }, async () => {
+      await onServer('start', {});
+      const sockets = await Promise.all(Array.from({ length: 6 }, client));
+      await sleep(20);
+      for (const socket of sockets) socket.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+      const answers = await Promise.race([Promise.all(sockets.map((socket) => socket.read())), sleep(5000)]);
+      for (const socket of sockets) socket.close();
+      return answers?.length;
+    });
+    assert.is(value, 6, `seed ${seed}`);
+  }
+});
+
+test('a writer that is behind, catches up, and is behind again at once', async () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const { value } = await simulate({ seed, faults: { partial: 0.6, latencyUs: 3 } }, async () => {
+      const listener = await listen({ port: 81 });
+      const accepting = listener.accept();
+      const reader = await connect({ port: 81 });
+      const writer = await accepting;
+      for (let i = 0; i < 100; i++) {
+        const text = `${i} ${'x'.repeat(1000 + Math.random() * 1000)};`;
+        const writing = writer.write(text);
+        let came = '';
+        while (!came.endsWith(';')) came += Buffer.from(await reader.read());
+        if (came !== text) return `${came}, not ${text}`;
+        await reader.write('next');
+        for (let bytes = 0; bytes < 4; ) bytes += (await writer.read()).length;
+        await writing;
+      }
+      for (const each of [reader, writer, listener]) each.close();
+      return 'whole';
+    });
+    assert.is(value, 'whole', `seed ${seed}`);
   }
 });
 
