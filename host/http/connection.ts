@@ -252,7 +252,7 @@ export class HttpConnection implements TransportUser, Exchange {
     this.handle(new FeatherRequest(head, this.body, this));
   }
 
-  /** Whether the host is one by the URL standard, which knows less of them than RFC 3986: no 1.2.3.4.5, no xn--a. */
+  /** Whether the host is one by the URL standard, which takes less than RFC 3986: no 1.2.3.4.5, for example. */
   private hasUrl(head: Head): boolean {
     try {
       urlOf(head, this);
