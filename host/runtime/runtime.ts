@@ -77,9 +77,10 @@ export class WorkerRuntime<M extends object = UntypedModule> {
     this.#onClose.push(fn);
   }
 
-  /** Runs what onClose() registered, also meanwhile. All of it, even if some fails; answers the failures. */
+  /** Aborts `signal`, and runs what onClose() registered, also meanwhile. Returns the failures of those that fail. */
   async runOnClose(timeoutMs: number): Promise<unknown[]> {
     const failures: unknown[] = [];
+    this.#tellClosing();
     while (this.#onClose.length !== 0) {
       const hooks = this.#onClose.splice(0).reverse();
       for (const result of await Promise.allSettled(hooks.map(async (fn) => fn(timeoutMs)))) {
@@ -89,9 +90,13 @@ export class WorkerRuntime<M extends object = UntypedModule> {
     return failures;
   }
 
-  /** Aborts `signal`, closes what is open on this shard, and gives its last events some time to come. */
+  #tellClosing(): void {
+    if (!this.signal.aborted) this.#aborter.abort(new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime closes'));
+  }
+
+  /** Closes what is open on this shard, and gives its last events some time to come. */
   async cancel(graceMs: number): Promise<void> {
-    this.#aborter.abort(new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime closes'));
+    this.#tellClosing(); // if the time was over before the drain
     this.own.shutDownOwners();
     await quiet(this.own, graceMs);
   }

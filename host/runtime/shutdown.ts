@@ -1,8 +1,9 @@
 // How a runtime ends: in order, and always.
 //
 //   services   sharded services stop, one after the other                              sharded.ts
-//   drain      every shard runs what onClose() registered; calls that are open end     until `timeoutMs` is over
-//   cancel     every shard aborts runtime.signal and closes what is still open          at most GRACE_MS
+//   drain      every shard aborts runtime.signal and runs what onClose() registered;
+//              calls that are open end                                                 until `timeoutMs` is over
+//   cancel     every shard closes what is still open                                   at most GRACE_MS
 //   stop       every shard gives its memory and its ring back; its thread ends          at most GRACE_MS
 //   terminate  threads that have not ended, because they never came round to listening       at most THREAD_END_MS
 //

@@ -92,8 +92,10 @@ export function noteClose() {
   seen.length = 0; // shard 0's was filled by the test before
   here.onClose(async (timeoutMs) => {
     seen.push(timeoutMs > 0 ? 'hook' : 'hook without time');
-    here.onClose(() => seen.push('hook of the hook'));
-    await here.shard(0).call('tell', here.self, seen);
+    here.onClose(async () => {
+      seen.push('hook of the hook');
+      await here.shard(0).call('tell', here.self, seen);
+    });
   });
   here.signal.addEventListener('abort', async () => {
     seen.push(here.signal.reason.code);
@@ -118,7 +120,10 @@ export const keepAlive = () => {
   setInterval(() => {}, 1e6);
 };
 
-/** Takes `ms`, or until the runtime cancels it. */
+/** Takes `ms`, also while the runtime closes. */
+export const finish = (ms) => sleep(ms).then(() => 'done');
+
+/** Takes `ms`, or until the runtime closes. */
 export const work = (ms) => sleep(ms, { signal: runtime().signal }).then(() => 'done');
 
 /** A listener whose connections are read from and never closed here. Answers its port. */
