@@ -211,8 +211,12 @@ export class Shard {
 
   /** What an owner is, for whoever looks at what is open. */
   ownerName(id: number): string {
-    const owner = this.#owners[id];
-    return owner?.toString === Object.prototype.toString ? owner.constructor.name : String(owner);
+    return nameOf(this.#owners[id]);
+  }
+
+  /** All owners: connections, listeners, waits, and whatever else has events. */
+  ownerNames(): string[] {
+    return this.#owners.filter((owner) => owner !== undefined).map(nameOf);
   }
 
   /** Everybody closes what he has. */
@@ -318,6 +322,10 @@ export class Shard {
     this.core.stop();
     this.host.close();
   }
+}
+
+function nameOf(owner: Owner | undefined): string {
+  return owner?.toString === Object.prototype.toString ? owner.constructor.name : String(owner);
 }
 
 let here: Shard | undefined;

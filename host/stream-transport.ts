@@ -35,6 +35,7 @@ const OPEN = 0; // states
 const FINISHING = 1;
 const LINGERING = 2;
 const CLOSED = 3;
+const STATES = ['open', 'finishing', 'lingering', 'closed'];
 
 const LINGER_SILENCE_NS = 2e9;
 const LINGER_NS = 30e9;
@@ -101,6 +102,11 @@ export class StreamTransport implements Owner {
     this.user = user;
     this.id = shard.register(this);
     this.out = new SendQueue(shard, file, this.id, SENT, ROOM);
+  }
+
+  /** For whoever looks at what a shard has open. */
+  toString(): string {
+    return `${this.user}, ${STATES[this.state]}`;
   }
 
   /** Whether the user still decides. */

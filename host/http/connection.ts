@@ -46,6 +46,7 @@ const METHOD_CONNECT = 6;
 const HEAD = 0; // phases
 const HANDLING = 1;
 const OVER = 2;
+const PHASES = ['before or in a head', 'handling a request', 'over'];
 
 const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n', 'latin1');
 
@@ -92,6 +93,11 @@ export class HttpConnection implements TransportUser, Exchange {
     this.inbox = new Inbox(server, this, this.transport);
     this.transport.receive();
     this.transport.setDeadline(limits.headerTimeoutNs);
+  }
+
+  /** For whoever looks at what a shard has open. */
+  toString(): string {
+    return `HTTP connection, ${PHASES[this.phase]}`;
   }
 
   // --- coming in -----------------------------------------------------------------------------------------------------

@@ -109,7 +109,8 @@ function detailsOf(place: Place): string[] {
   if (place.isDead || place.shard.closed) return [];
   const { shard, host, index } = place;
   const files = countOf(host.gate.filesInUse()).map((text) => `${text} in the ${host.fileSlots} file slots`);
-  const lines = [...countOf(operationsOf(shard)), ...files, ...countOf(callsOf(place))];
+  const owners = countOf(shard.ownerNames());
+  const lines = [...owners, ...countOf(operationsOf(shard)), ...files, ...countOf(callsOf(place))];
   return shorten(lines).map((text) => `shard ${index}: ${text}`);
 }
 
