@@ -20,6 +20,7 @@ const { values } = parseArgs({
     live: { type: 'boolean' },
     jobs: { type: 'string' },
     mutant: { type: 'string' },
+    mutants: { type: 'boolean' },
     only: { type: 'string' },
     all: { type: 'boolean' },
     counts: { type: 'boolean' },

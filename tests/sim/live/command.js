@@ -2,6 +2,7 @@
 // npm run sim -- --live --seed K     one of them, with what it drew and the hash of its trace
 // --from A --jobs J                  seeds from A on, in J processes
 // --mutant NAME     the same with a bug on purpose (mutants.js)
+// --mutants         looks for all of those, one by one: which seed finds each, and what it says
 // --only http,locks a part of the work (plan.js)
 // --all             goes on behind a failure, and tells them all, a line each
 // --stacks          errors of this --seed with their stacks; its trace may be another one then
@@ -14,6 +15,8 @@ import { MUTANTS, makeMutant } from './mutants.js';
 import { PARTS, planOf } from './plan.js';
 import { runSeeds } from './run.js';
 import { missing } from './states.js';
+
+const SEARCH = 100; // seeds at a time
 
 function fail(text) {
   console.error(text);
@@ -72,6 +75,20 @@ async function many(from, count, options) {
   if (result.failures.length !== 0 || never.length !== 0) process.exitCode = 1;
 }
 
+/** The first seed that finds each mutant. */
+async function searchAll(from, count) {
+  for (const name of Object.keys(MUTANTS)) {
+    let [seed, failure] = [from, undefined];
+    const root = makeMutant(name);
+    for (; seed < from + count && failure === undefined; seed += SEARCH) {
+      const { failures } = await runSeeds({ root, from: seed, count: SEARCH });
+      failure = failures[0]; // with one job the first is the lowest
+    }
+    console.log(failure === undefined ? `${name}: not found` : `${name}: ${firstLine(failure)}`);
+    if (failure === undefined || !MUTANTS[name].text.test(failure.failure)) process.exitCode = 1;
+  }
+}
+
 /** `values`: what the command line says. */
 export async function live(values, whole) {
   const { mutant, all = false, counts = false, stacks = false } = values;
@@ -82,7 +99,8 @@ export async function live(values, whole) {
   for (const part of only ?? []) if (!PARTS.includes(part)) fail(`--only takes ${PARTS.join(',')}, not ${part}`);
   const jobs = values.jobs === undefined ? Math.min(2, availableParallelism()) : whole('jobs');
   const options = { mutant, only, all, jobs, counts, stacks };
-  if (values.seed !== undefined && mutant === undefined) await one(whole('seed'), options);
+  if (values.mutants) await searchAll(whole('from'), whole('seeds'));
+  else if (values.seed !== undefined && mutant === undefined) await one(whole('seed'), options);
   else if (values.seed !== undefined) await many(whole('seed'), 1, options);
   else await many(whole('from'), whole('seeds'), options);
 }
