@@ -22,6 +22,7 @@ export type ErrorCode =
   | 'FEATHERSTAR_ABORTED' // it was aborted, without a reason of its own
   | 'FEATHERSTAR_TIMEOUT' // it took longer than it was given
   | 'FEATHERSTAR_CODEC' // a value cannot be sent to another shard
+  | 'FEATHERSTAR_NETWORK' // the program has not allowed this address
   | 'FEATHERSTAR_SYSTEM' // the kernel said no; errno and syscall are set
   | 'FEATHERSTAR_DNS' // a hostname has no address, or the resolver does not say
   | 'FEATHERSTAR_BODY' // a request's body broke off or is too large

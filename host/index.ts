@@ -11,6 +11,7 @@ export { type ErrorCode, FeatherstarError } from './errors.js';
 export type { HostName } from './hosts/host.js';
 export { pick } from './hosts/pick.js';
 export type { Limits } from './layout.js';
+export type { NetworkOptions } from './network-rules.js';
 export type { ShardDown } from './runtime/death.js';
 export { type ProgramOptions, RUNTIME_HELP, runtimeOptions } from './runtime/flags.js';
 export type { RuntimeOptions } from './runtime/options.js';

@@ -14,6 +14,7 @@ import { Code, FeatherstarError, fullError } from './errors.js';
 import { type HostFactory, monotonicNs, type ShardHost, type Windows } from './hosts/host.js';
 import { Control, type Header, HostControl, OP_BYTES, ReadyKind, TIMER_BYTES } from './layout.js';
 import { MemoryChecks } from './memory-checks.js';
+import type { NetworkRules } from './network-rules.js';
 import { SendBuffers } from './send-buffers.js';
 import { StepMark } from './tasks/stall.js';
 import { Steps, type TaskName } from './tasks/steps.js';
@@ -42,6 +43,7 @@ export interface ShardOptions {
   /** What becomes of a failed task that nobody awaits. */
   unhandled: 'warn' | 'throw';
   checkMemory: boolean;
+  network?: NetworkRules | undefined;
   threadSpawn: CoreImports['threadSpawn'];
 }
 
@@ -81,6 +83,8 @@ export class Shard {
   /** What goes out goes through these. */
   readonly sendBuffers: SendBuffers;
   readonly unhandled: 'warn' | 'throw';
+  /** What of the network this shard may reach; undefined: all. */
+  readonly network: NetworkRules | undefined;
   /** Numbers by which others know something of this shard's begin here, and higher each time that it is started. */
   readonly numbersFrom: number;
   /** Set by the runtime when it has peers; undefined on a runtime of one shard. */
@@ -116,7 +120,9 @@ export class Shard {
     this.sendBuffers = new SendBuffers(this.words, this.#control, this.base, header, () => this.hurry());
     this.#clock[Control.idlePollNs >> 3] = options.idlePollNs;
     this.#clock[Control.quotaNs >> 3] = Math.max(options.quotaNs, QUOTA_MIN_NS);
-    const windows: Windows = { memory, blocks, header, base: this.base, shard };
+    const { network } = options;
+    this.network = network;
+    const windows: Windows = { memory, blocks, header, base: this.base, shard, network };
     this.host = factory.open(windows);
     try {
       this.core = instantiateCore(module, memory, { enter: this.host.enter, threadSpawn: options.threadSpawn });

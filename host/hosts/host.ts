@@ -7,6 +7,7 @@
 
 import { FeatherstarError } from '../errors.js';
 import type { Header } from '../layout.js';
+import type { NetworkRules } from '../network-rules.js';
 
 export type HostName = 'uring' | 'portable' | 'sim' | 'browser';
 
@@ -19,6 +20,8 @@ export interface Windows {
   /** The shard's base; offsets in `header` count from it. */
   readonly base: number;
   readonly shard: number;
+  /** What of the network it may reach; undefined: all. */
+  readonly network?: NetworkRules | undefined;
 }
 
 export interface ListenOptions {

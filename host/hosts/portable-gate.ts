@@ -12,6 +12,7 @@
 
 import type { Socket as DatagramSocket } from 'node:dgram';
 import { Control } from '../layout.js';
+import { allowsAddress, type Rule } from '../network-rules.js';
 import type { MessagePortLike, Windows } from './host.js';
 import { type Place, PortableDatagrams } from './portable-datagrams.js';
 import { isPathOp, PortableFiles, PortableOpenFile } from './portable-files.js';
@@ -82,6 +83,7 @@ export class PortableGate {
   readonly #lingering = new Set<Stream>();
   readonly #peers: (MessagePortLike | undefined)[];
   readonly #streams: Streams;
+  readonly #rules: readonly Rule[] | undefined;
   /** Where a CONNECT that names an index goes. */
   readonly socketPaths: (string | undefined)[] = [];
   /** Directories, and what is asked of them. */
@@ -94,6 +96,7 @@ export class PortableGate {
     this.fileSlots = header.connectionSlots;
     this.#window = window;
     this.#streams = streams;
+    this.#rules = windows.network?.connect;
     this.#words = new Int32Array(memory.buffer);
     this.#control = new Uint32Array(memory.buffer, base, 128);
     this.#at = (base + header.sqeOffset) >>> 2;
@@ -449,6 +452,7 @@ export class PortableGate {
     const copy = Buffer.from(memory.subarray(at, at + bytes)); // the memory is shared
     const family = copy.readUInt16LE(0);
     if (family !== (bytes === IN_BYTES ? AF_INET : AF_INET6)) return Errno.EPERM;
+    if (!allowsAddress(this.#rules, copy)) return Errno.EACCES;
     const port = copy.readUInt16BE(2);
     if (family === AF_INET) return { host: copy.subarray(4, 8).join('.'), port };
     const groups = Array.from({ length: 8 }, (_, i) => copy.readUInt16BE(8 + 2 * i).toString(16));

@@ -21,6 +21,7 @@ export const Errno = {
   EBADF: -9,
   EAGAIN: -11,
   EFAULT: -14,
+  EACCES: -13,
   EXDEV: -18,
   EINVAL: -22,
   ENFILE: -23,

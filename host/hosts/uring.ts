@@ -4,6 +4,7 @@
 
 import { createRequire } from 'node:module';
 import { FeatherstarError, systemError } from '../errors.js';
+import { encodeRules } from '../network-rules.js';
 import {
   alignClock,
   type Bound,
@@ -49,7 +50,7 @@ interface NativeRing {
 
 interface NativeAddon {
   probe(): number;
-  open(memory: Uint8Array, blocks: Uint8Array, options: Record<string, number>): NativeRing;
+  open(memory: Uint8Array, blocks: Uint8Array, options: Record<string, number>, rules?: Uint8Array): NativeRing;
   monotonicNs(): number;
   pin(cpus: number | readonly number[]): number;
   affinity(): number[];
@@ -94,7 +95,8 @@ export class UringHost implements ShardHost {
     const { memory, blocks, header, base } = windows;
     this.#windows = windows;
     try {
-      this.#ring = loadAddon().open(new Uint8Array(memory.buffer), new Uint8Array(blocks), {
+      const rules = windows.network?.connect && encodeRules(windows.network.connect);
+      const limits = {
         shardBase: base,
         sqeOffset: header.sqeOffset,
         sqeSlots: header.sqeSlots,
@@ -106,7 +108,8 @@ export class UringHost implements ShardHost {
         recvBufferBytes: header.recvBufferBytes,
         fileSlots: header.connectionSlots,
         grantSlots: GRANT_SLOTS,
-      });
+      };
+      this.#ring = loadAddon().open(new Uint8Array(memory.buffer), new Uint8Array(blocks), limits, rules);
     } catch (cause) {
       const { errno, syscall } = cause as { errno?: number; syscall?: string };
       if (errno === undefined) throw cause;

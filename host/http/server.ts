@@ -6,6 +6,7 @@ import { checkAddress, resolveAddress } from '../address.js';
 import { checkNames, optionError } from '../errors.js';
 import type { Bound } from '../hosts/host.js';
 import type { Header } from '../layout.js';
+import { checkReach } from '../network-rules.js';
 import { accept, MORE } from '../ops.js';
 import { Runtime, runtime } from '../runtime/runtime.js';
 import { currentShard, findShard, type Owner, type Shard } from '../shard.js';
@@ -372,6 +373,7 @@ export async function serve(options: ServeOptions): Promise<Server> {
     const address = await resolveAddress(hostname);
     const unreachableMs = options.limits?.unreachableTimeoutMs ?? DEFAULTS.unreachableTimeoutMs;
     const isFirst = shard.index === 0;
+    checkReach(shard.network, 'listen', address, port);
     bound = await shard.host.listen({ address, port, backlog, reusePort, isFirst, unreachableMs });
     server = new ServerShard(shard, bound, urlOf(hostname, bound.port), options);
   } catch (error) {

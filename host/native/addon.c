@@ -487,11 +487,30 @@ static bool read_region(napi_env env, napi_value value, struct region *region)
 	return (uintptr_t)at % 64 == 0 && bytes <= REGION_MAX;
 }
 
-// open(memory, blocks, options) -> ring. `memory`, `blocks`: Uint8Arrays; `blocks` may be empty.
+// Rules for addresses, as a Uint8Array of struct address_rule, or undefined. False: they are none.
+static bool read_rules(napi_env env, napi_value value, struct ring_options *options)
+{
+	napi_typedarray_type type;
+	napi_valuetype kind;
+	size_t bytes = 0;
+	void *rules = NULL;
+	static const struct address_rule none;
+
+	if (napi_typeof(env, value, &kind) != napi_ok || kind == napi_undefined)
+		return true;
+	if (napi_get_typedarray_info(env, value, &type, &bytes, &rules, NULL, NULL) != napi_ok || type != napi_uint8_array ||
+	    bytes % sizeof(none) || bytes / sizeof(none) > RULES_MAX)
+		return false;
+	options->rules = bytes ? rules : &none;
+	options->rule_count = (uint32_t)(bytes / sizeof(none));
+	return true;
+}
+
+// open(memory, blocks, options, rules) -> ring. `memory`, `blocks`: Uint8Arrays; `blocks` may be empty.
 static napi_value Open(napi_env env, napi_callback_info info)
 {
-	size_t argc = 3;
-	napi_value argv[3], object;
+	size_t argc = 4;
+	napi_value argv[4], object;
 	struct ring_options options = { 0 };
 	struct binding *binding;
 	const char *what = "";
@@ -502,6 +521,8 @@ static napi_value Open(napi_env env, napi_callback_info info)
 		return napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "open(memory, blocks: Uint8Array, options)"), NULL;
 	if (!read_options(env, argv[2], &options))
 		return NULL;
+	if (!read_rules(env, argv[3], &options))
+		return napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "rules: a Uint8Array, or undefined"), NULL;
 	binding = calloc(1, sizeof(*binding));
 	if (!binding)
 		return throw_system(env, "calloc", -ENOMEM);

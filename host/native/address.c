@@ -7,6 +7,8 @@
 //   CONNECT off=16 addr=sockaddr_in      SEND addr_len=16 addr2=sockaddr_in      copied, checked
 //   CONNECT off=0  addr=index            a path that JavaScript has put there    copied from the table
 //
+// JavaScript may narrow what addresses a ring reaches when it opens the ring. Nothing changes these rules later.
+//
 // Next: directory.c.
 #include <netinet/in.h>
 #include <string.h>
@@ -28,6 +30,40 @@ int address_set_path(struct ring *ring, unsigned index, const char *path)
 		memcpy(address->sun_path, path, bytes);
 	}
 	return 0;
+}
+
+// --- the rules -------------------------------------------------------------------------------------------------------
+
+static bool has_prefix(const uint8_t *address, const struct address_rule *rule)
+{
+	unsigned bits = rule->is_v4 ? rule->bits + 96u : rule->bits, bytes = bits / 8;
+
+	if (bits > 128 || memcmp(address, rule->address, bytes))
+		return false;
+	return bits % 8 == 0 || !((address[bytes] ^ rule->address[bytes]) & (0xff00 >> bits % 8) & 0xff);
+}
+
+// Whether JavaScript lets this ring reach an address: 0 or -EACCES. `copy`: a whole sockaddr, of one of two families.
+static int check_rules(const struct ring *ring, const uint8_t *copy, sa_family_t family)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	unsigned port = (unsigned)copy[2] << 8 | copy[3];
+	uint8_t address[16];
+	bool is_v4;
+
+	memcpy(address, mapped, sizeof(mapped));
+	if (family == AF_INET)
+		memcpy(address + sizeof(mapped), copy + offsetof(struct sockaddr_in, sin_addr), 4);
+	else
+		memcpy(address, copy + offsetof(struct sockaddr_in6, sin6_addr), sizeof(address));
+	is_v4 = !memcmp(address, mapped, sizeof(mapped)); // also of an IPv6 socket
+	for (unsigned i = 0; i < ring->rule_count; i++) {
+		const struct address_rule *rule = &ring->rules[i];
+
+		if ((rule->is_v4 != 0) == is_v4 && port >= rule->first_port && port <= rule->last_port && has_prefix(address, rule))
+			return 0;
+	}
+	return -EACCES;
 }
 
 // --- the gate --------------------------------------------------------------------------------------------------------
@@ -57,5 +93,9 @@ int address_use_internet(const struct ring *ring, uint64_t at, uint64_t bytes, u
 	memcpy(copy, from, bytes);
 	__asm__ volatile("" ::: "memory"); // private: what is checked is the copy, not what lies there by now
 	memcpy(&family, copy, sizeof(family));
-	return family == (bytes == sizeof(struct sockaddr_in) ? AF_INET : AF_INET6) ? (int)bytes : -EPERM;
+	if (family != (bytes == sizeof(struct sockaddr_in) ? AF_INET : AF_INET6))
+		return -EPERM;
+	if (ring->is_narrowed && check_rules(ring, copy, family))
+		return -EACCES;
+	return (int)bytes;
 }

@@ -364,6 +364,8 @@ static bool set_up(struct fuzz *fuzz)
 		.buffer_bytes = BUFFER_BYTES,
 		.file_slots = FILE_SLOTS,
 		.grant_slots = GRANT_SLOTS,
+		.rules = fuzz_rules,
+		.rule_count = FUZZ_RULES,
 	};
 
 	fuzz->map = mmap(NULL, MAP_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

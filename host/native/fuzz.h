@@ -28,6 +28,7 @@
 #define SWEEP_BATCHES 64 /* between two looks at descriptors, and two cancellations of what blocks */
 #define CANARIES 7
 #define DIRECTORIES 2 /* that are granted */
+#define FUZZ_RULES 3
 #define DOOR_INDEX 5 /* of the one path of the table */
 #define TEXT_BYTES 1200 /* at most, of what fuzz_files_text() writes */
 
@@ -78,6 +79,7 @@ bool fuzz_files_renew(struct fuzz *fuzz);
 bool fuzz_files_open(struct fuzz *fuzz);
 void fuzz_files_close(struct fuzz *fuzz);
 /* fuzz_audit.c: NULL, or what is wrong */
+extern const struct address_rule fuzz_rules[FUZZ_RULES];
 const char *fuzz_audit(const struct fuzz *fuzz, const struct io_uring_sqe *sqe, const uint8_t *address,
 		       const struct path_copies *copies);
 bool fuzz_is_path(const struct fuzz *fuzz, const uint8_t *address, const char *name);

@@ -31,6 +31,32 @@ static const char *audit_datagrams(const struct fuzz *fuzz, const struct io_urin
 	return NULL;
 }
 
+// Written out once more in may_reach(), in other words.
+const struct address_rule fuzz_rules[FUZZ_RULES] = {
+	{ { [10] = 0xff, 0xff, 127, 0, 0, 1 }, 0, 65535, 32, 1, { 0 } }, // 127.0.0.1:*
+	{ { [10] = 0xff, 0xff, 10, 32, 0, 0 }, 80, 443, 11, 1, { 0 } }, // 10.32.0.0/11:80-443
+	{ { 0 }, 53, 53, 1, 0, { 0 } }, // [::/1]:53, which is no IPv4 address's
+};
+
+static bool may_reach_v4(const uint8_t *a, unsigned port)
+{
+	if (a[0] == 127)
+		return a[1] == 0 && a[2] == 0 && a[3] == 1;
+	return a[0] == 10 && a[1] >= 32 && a[1] <= 63 && port >= 80 && port <= 443;
+}
+
+static bool may_reach(const uint8_t *address, sa_family_t family)
+{
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
+	unsigned port = ntohs(v6->sin6_port); // where it is in both
+
+	if (family == AF_INET)
+		return may_reach_v4(address + 4, port);
+	if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+		return may_reach_v4(v6->sin6_addr.s6_addr + 12, port);
+	return port == 53 && v6->sin6_addr.s6_addr[0] < 0x80;
+}
+
 // None, or the copy that is ours, of the one or the other family.
 static bool is_destination(const struct io_uring_sqe *sqe, const uint8_t *address)
 {
@@ -39,7 +65,7 @@ static bool is_destination(const struct io_uring_sqe *sqe, const uint8_t *addres
 	if (!sqe->addr2 && !sqe->file_index)
 		return true;
 	memcpy(&family, address, sizeof(family));
-	if (sqe->addr2 != (uint64_t)(uintptr_t)address)
+	if (sqe->addr2 != (uint64_t)(uintptr_t)address || !may_reach(address, family))
 		return false;
 	return (sqe->file_index == 16 && family == AF_INET) || (sqe->file_index == 28 && family == AF_INET6);
 }
@@ -62,7 +88,7 @@ static bool is_peer(const struct fuzz *fuzz, const struct io_uring_sqe *sqe, con
 	if (sqe->addr != (uint64_t)(uintptr_t)address)
 		return false;
 	if ((sqe->off == 16 && family == AF_INET) || (sqe->off == 28 && family == AF_INET6))
-		return true;
+		return may_reach(address, family);
 	return sqe->off <= sizeof(struct sockaddr_un) && fuzz_is_path(fuzz, address, "door");
 }
 

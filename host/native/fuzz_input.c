@@ -4,6 +4,7 @@
 // and a thread that rewrites them while they are read. Everything follows from one seed, but for the thread's timing.
 //
 // Next: fuzz.c.
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -107,16 +108,29 @@ static uint8_t *place_for(const struct fuzz *fuzz, uint64_t address, uint64_t by
 	return address >= DATA_AT && address <= ARENA_BYTES - bytes ? fuzz->arena + address : NULL;
 }
 
-// Most destinations in the data have the family that goes with their length. Values, not the submission: another thread
-// may be rewriting that.
-static void plant_family(const struct fuzz *fuzz, uint64_t *r, uint64_t address, uint32_t bytes)
+// Most destinations in the data have the family that goes with their length, and an address that a rule is about.
+// Values, not the submission: another thread may be rewriting that.
+static void plant_address(const struct fuzz *fuzz, uint64_t *r, uint64_t address, uint32_t bytes)
 {
-	uint8_t *at = place_for(fuzz, address, 2);
+	static const uint8_t v4[][4] = { { 127, 0, 0, 1 }, { 127, 0, 0, 2 }, { 10, 32, 0, 0 }, { 10, 63, 255, 255 },
+					 { 10, 64, 0, 0 }, { 0, 0, 0, 0 } };
+	static const uint16_t ports[] = { 53, 79, 80, 443, 444, 8080 };
+	uint8_t *at = place_for(fuzz, address, 28), *ip = bytes == 28 ? at + 20 : at + 4;
+	uint16_t port = htons(ports[below(r, 6)]);
 
 	if (!at || !below(r, 8))
 		return;
 	at[0] = bytes == 28 ? AF_INET6 : AF_INET;
 	at[1] = 0;
+	if (!below(r, 8))
+		return;
+	memcpy(at + 2, &port, sizeof(port));
+	memset(at + 8, 0, bytes == 28 ? 16 : 0);
+	memcpy(ip, v4[below(r, 6)], 4);
+	if (bytes == 28 && below(r, 2))
+		at[18] = at[19] = 0xff; // an IPv4 address, as an IPv6 socket has it
+	else if (bytes == 28)
+		at[8] = below(r, 2) ? 0x7f : 0x80;
 }
 
 // To an address, to a path of the table, or to a path that nobody has put there.
@@ -139,7 +153,7 @@ static void make_connect(const struct fuzz *fuzz, uint64_t *r, struct io_uring_s
 		break;
 	default:
 		sqe->off = below(r, 4) ? 16 : below(r, 2) ? 28 : some_length(r);
-		plant_family(fuzz, r, sqe->addr, (uint32_t)sqe->off);
+		plant_address(fuzz, r, sqe->addr, (uint32_t)sqe->off);
 	}
 }
 
@@ -278,7 +292,7 @@ void fuzz_make(const struct fuzz *fuzz, uint64_t *r, struct io_uring_sqe *sqe)
 			sqe->file_index = below(r, 8) ? (below(r, 4) ? 16 : 28) : below(r, 2) ? below(r, 200) : (uint32_t)next(r);
 		else if (below(r, 8))
 			sqe->file_index = 0;
-		plant_family(fuzz, r, sqe->addr2, sqe->file_index);
+		plant_address(fuzz, r, sqe->addr2, sqe->file_index);
 		break;
 	case IORING_OP_RECVMSG:
 		sqe->flags = below(r, 6) ? IOSQE_BUFFER_SELECT : (uint8_t)(next(r) & (1 | 32 | 64));

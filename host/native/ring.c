@@ -195,6 +195,11 @@ int ring_open(struct ring *ring, const struct ring_options *options, const char 
 	ring->buffer_count = options->buffer_count;
 	ring->buffer_bytes = options->buffer_bytes;
 	ring->grant_slots = options->grant_slots;
+	if (options->rules) {
+		ring->is_narrowed = true;
+		ring->rule_count = options->rule_count;
+		memcpy(ring->rules, options->rules, options->rule_count * sizeof(*options->rules));
+	}
 	*what = "io_uring_setup";
 	ring->fd = setup(options->sqe_slots, options->cqe_slots, &params);
 	if (ring->fd < 0)

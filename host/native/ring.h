@@ -27,6 +27,7 @@
 #define GRANTS_MAX 64
 #define ADDRESS_BYTES 128 /* largest sockaddr */
 #define SOCKET_PATHS_MAX 64
+#define RULES_MAX 64
 #define DIRECTORIES_MAX 64
 #define PATH_BYTES 1024 /* with the zero at its end */
 #define REGION_MAX 0xffffffffu /* bytes: a region's number is the upper half of an address */
@@ -36,6 +37,13 @@ enum { LINEAR, BLOCKS, REGIONS };
 struct region {
 	uint8_t *at;
 	uint64_t bytes; /* 0: there is none */
+};
+
+/* Of the addresses that JavaScript allows. An IPv4 address is the last four bytes, as in an IPv6 socket. */
+struct address_rule {
+	uint8_t address[16];
+	uint16_t first_port, last_port;
+	uint8_t bits, is_v4, unused[2];
 };
 
 struct refusal {
@@ -55,6 +63,8 @@ struct ring_options {
 	uint32_t control, sqes, sqe_slots, cqes, cqe_slots, recycle;
 	uint32_t buffers, buffer_count, buffer_bytes;
 	uint32_t file_slots, grant_slots;
+	const struct address_rule *rules; /* NULL: it may connect and send to all */
+	uint32_t rule_count;
 };
 
 struct ring {
@@ -86,6 +96,9 @@ struct ring {
 	uint8_t granted[GRANTS_MAX];
 	int peers[PEERS_MAX]; /* duplicates of peers' ring descriptors, -1 = none */
 	struct sockaddr_un socket_paths[SOCKET_PATHS_MAX]; /* address.c; AF_UNIX: one is there */
+	struct address_rule rules[RULES_MAX]; /* if is_narrowed: where it may connect and send to; set when it opens */
+	unsigned rule_count;
+	bool is_narrowed;
 	uint8_t *addresses; /* a sockaddr for each SQ entry, while it is staged */
 	struct path_copies *paths; /* for each SQ entry */
 	int directories[DIRECTORIES_MAX]; /* directory.c; -1: none was there yet */

@@ -4,6 +4,7 @@
 import { type AbortOptions, checkSignal, unlessAborted } from '../abort.js';
 import { checkTarget, encodeAddress, resolveAddress } from '../address.js';
 import { checkNames, FeatherstarError, optionError, systemError } from '../errors.js';
+import { checkReach } from '../network-rules.js';
 import { connectFile, openSocket, sendAtOnce } from '../ops.js';
 import { currentShard, type Owner, type Shard } from '../shard.js';
 import { Connection } from './connection.js';
@@ -147,6 +148,7 @@ export async function connect(options: ConnectOptions, { signal }: AbortOptions 
   const shard = currentShard();
   checkSignal(signal)?.throwIfAborted();
   const numeric = await unlessAborted(resolveAddress(hostname), signal);
+  checkReach(shard.network, 'connect', numeric, port);
   const address = numeric.startsWith('unix:') ? numeric.slice('unix:'.length) : encodeAddress(numeric, port);
   if (shard.closed) throw new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed');
   const what = hostname.startsWith('unix:') ? hostname : `${hostname}:${port}`;

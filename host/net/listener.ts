@@ -6,6 +6,7 @@ import { checkAddress, resolveAddress } from '../address.js';
 import type { Calls } from '../calls/call.js';
 import { checkNames, FeatherstarError, optionError } from '../errors.js';
 import type { Bound } from '../hosts/host.js';
+import { checkReach } from '../network-rules.js';
 import { accept, MORE, operationError } from '../ops.js';
 import { Queue } from '../queue.js';
 import { runtime } from '../runtime/runtime.js';
@@ -162,6 +163,7 @@ export async function listen(options: ListenOptions = {}): Promise<Listener> {
   const { reusePort = runtime().shardCount > 1 } = options;
   if (typeof reusePort !== 'boolean') throw optionError('reusePort', reusePort, 'true or false');
   const address = await resolveAddress(hostname);
+  checkReach(shard.network, 'listen', address, port);
   const bound = await shard.host.listen({ address, port, backlog, reusePort, isFirst: shard.index === 0 });
   const path = hostname.startsWith('unix:') ? hostname.slice('unix:'.length) : undefined;
   const listener = new Listener(shard, bound, path);

@@ -5,6 +5,7 @@ import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { encodeAddress } from '../address.js';
 import { optionError, resolveError } from '../errors.js';
+import { checkReach } from '../network-rules.js';
 import { currentShard } from '../shard.js';
 
 const AF_INET = 2;
@@ -63,6 +64,7 @@ export class Targets {
     const address = isMapped ? `${MAPPED}${host}` : host;
     if (isIP(address) !== this.#family)
       throw optionError('hostname', host, `an IPv${this.#family} address, as the socket's`);
+    checkReach(currentShard().network, 'connect', address, port);
     const what = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
     return { bytes: encodeAddress(address, port), address, port, what };
   }

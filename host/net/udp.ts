@@ -15,6 +15,7 @@
 import { type AbortOptions, checkSignal, unlessAborted } from '../abort.js';
 import { checkNames, errnoName, FeatherstarError, optionError, systemError } from '../errors.js';
 import type { Bound } from '../hosts/host.js';
+import { checkReach } from '../network-rules.js';
 import { BUFFER_SHIFT, connectFile, MORE, operationError, receiveDatagrams, sendDatagram, whenRoom } from '../ops.js';
 import { Queue } from '../queue.js';
 import { currentShard, type Owner, type Shard } from '../shard.js';
@@ -147,6 +148,7 @@ export class UdpSocket implements Owner {
     }
     const address = await unlessAborted(bindTarget(hostname), signal);
     if (shard.closed) throw new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed');
+    checkReach(shard.network, 'listen', address, port);
     const bound = await bindDatagrams.call(shard.host, { address, port, reusePort, isFirst: shard.index === 0 });
     if (shard.closed) throw new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed');
     if (signal?.aborted) {

@@ -8,6 +8,7 @@ import type { HostFactory, HostName } from '../hosts/host.js';
 import { pick } from '../hosts/pick.js';
 import { type Limits, SEND_STAGGER, SHARDS_MAX } from '../layout.js';
 import { checkLimits, HIGHEST_LIMITS, LIMIT_MAX } from '../limits.js';
+import { checkNetwork, type NetworkOptions, type NetworkRules } from '../network-rules.js';
 import { parseCpuList, usableProcessors } from './cpus.js';
 import { withEnvironment } from './flags.js';
 
@@ -49,6 +50,8 @@ export interface RuntimeOptions {
   /** For debugging, and slower: late writes to blocks are found, and writes between shards' parts of memory. */
   checkMemory?: boolean | undefined;
   limits?: Partial<Limits> | undefined;
+  /** Narrows what of the network shards can reach. Default: all of it. */
+  network?: NetworkOptions | undefined;
   /** Gives up starting. What has begun is stopped, and start() rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
 }
@@ -66,6 +69,7 @@ export interface Checked {
   limits: Limits;
   sharedBytes: number;
   checkMemory: boolean;
+  network: NetworkRules | undefined;
 }
 
 export const IDLE_POLL_US = 100;
@@ -178,6 +182,7 @@ const NAMES = {
   shutdownTimeoutMs: 1,
   checkMemory: 1,
   limits: 1,
+  network: 1,
   signal: 1,
 } satisfies Record<keyof RuntimeOptions, 1>;
 
@@ -223,6 +228,7 @@ export function checkOptions(given: RuntimeOptions): Checked {
     ),
     limits,
     checkMemory: checkSwitch('checkMemory', options.checkMemory),
+    network: checkNetwork(options.network),
     sharedBytes: checkSharedBytes(options.sharedBytes, shards, limits),
   };
 }

@@ -3,6 +3,7 @@
 
 import type { ErrorCode } from '../errors.js';
 import type { DoorbellToken, HostName } from '../hosts/host.js';
+import type { NetworkRules } from '../network-rules.js';
 import type { SignalName } from './signal-board.js';
 import type { Holdings } from './stats.js';
 
@@ -16,6 +17,7 @@ export interface ShardData {
   /** The processor that it is kept on, or undefined: any. */
   cpu: number | undefined;
   host: HostName;
+  network: NetworkRules | undefined;
   idlePollNs: number;
   quotaNs: number;
   stallMs: number;

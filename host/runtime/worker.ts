@@ -47,6 +47,7 @@ handleThread(
       header: readHeader(memory),
       shard: data.shard,
       factory: pick(data.host),
+      network: data.network,
       idlePollNs: data.idlePollNs,
       quotaNs: data.quotaNs,
       stallMs: data.stallMs,

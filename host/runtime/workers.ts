@@ -32,6 +32,7 @@ export function makeWorker(shard: number, options: Checked, blocks: ArrayBufferL
     module: options.module,
     cpu,
     host: options.factory.name,
+    network: options.network,
     idlePollNs: options.idlePollNs,
     quotaNs: options.quotaNs,
     stallMs: options.stallMs,

@@ -9,6 +9,7 @@
 import type { Bound, DatagramOptions, ListenOptions, Windows } from '../hosts/host.js';
 import { Errno, Op, POLLOUT } from '../hosts/portable-window.js';
 import { Control } from '../layout.js';
+import { allowsAddress, type Rule } from '../network-rules.js';
 import { addressOf, isAny, loopbackOf } from './sim-addresses.js';
 import { type DatagramPlace, SimDatagrams } from './sim-datagrams.js';
 import { FILE_ERRNOS, isFileOp, SimOpenFile } from './sim-files.js';
@@ -65,10 +66,12 @@ export class SimGate {
   readonly #control: Uint32Array;
   readonly #at: number;
   readonly #files: (SimFile | undefined)[];
+  readonly #rules: readonly Rule[] | undefined;
   /** Where a CONNECT that names an index goes. */
   readonly socketPaths: (string | undefined)[] = [];
 
-  constructor(host: SimHost, { memory, header, base }: Windows) {
+  constructor(host: SimHost, { memory, header, base, network }: Windows) {
+    this.#rules = network?.connect;
     this.#host = host;
     this.fileSlots = header.connectionSlots;
     this.#words = new Int32Array(memory.buffer);
@@ -162,8 +165,7 @@ export class SimGate {
           this.#onDisk(op, opcode, fd, at);
           break;
         }
-        this.#control[Control.refusedCount >> 2]++;
-        this.finish(op, Errno.EOPNOTSUPP);
+        this.#refuse(op, Errno.EOPNOTSUPP);
     }
   }
 
@@ -185,16 +187,20 @@ export class SimGate {
     const words = this.#words;
     const file = this.#files[fd];
     const isNow = (words[at + 7] & MSG_DONTWAIT) !== 0;
-    if (file instanceof SimDatagrams) {
-      const memory = this.#host.window.region(words[at + 3]);
-      file.send(op, this.#destination(memory, words[at + 2] >>> 0, words[at + 11]), isNow);
-    } else this.#socket(op, fd)?.send(op, this.#host, isNow);
+    if (!(file instanceof SimDatagrams)) {
+      this.#socket(op, fd)?.send(op, this.#host, isNow);
+      return;
+    }
+    const memory = this.#host.window.region(words[at + 3]);
+    const [address, bytes] = [words[at + 2] >>> 0, words[at + 11]]; // of 0 bytes: where the socket is connected
+    const errno = bytes === 0 ? 0 : this.#refusal(memory, address, bytes);
+    if (errno !== 0) this.#refuse(op, errno);
+    else file.send(op, bytes === 0 ? undefined : targetOf(memory, address, bytes), isNow);
   }
 
-  /** Of `bytes` bytes of sockaddr; 0: where the socket is connected. */
-  #destination(memory: Buffer, at: number, bytes: number): DatagramPlace | undefined {
-    if (bytes === 0) return undefined;
-    return targetOf(memory, at, bytes);
+  #refuse(op: Op, errno: number): void {
+    this.#control[Control.refusedCount >> 2]++;
+    this.finish(op, errno);
   }
 
   #onDisk(op: Op, opcode: number, fd: number, at: number): void {
@@ -323,25 +329,34 @@ export class SimGate {
   }
 
   #connect(op: Op, slot: number, bytes: number): void {
+    const path = bytes === 0 ? this.socketPaths[op.ptr] : undefined;
+    const errno = bytes === 0 ? (path === undefined ? Errno.EBADF : 0) : this.#refusal(op.memory, op.ptr, bytes);
+    if (errno !== 0) {
+      this.#refuse(op, errno);
+      return;
+    }
     const file = this.#files[slot];
     if (file instanceof SimDatagrams) {
-      file.connect(op, this.#destination(op.memory, op.ptr, bytes) as DatagramPlace);
+      if (path === undefined) file.connect(op, targetOf(op.memory, op.ptr, bytes));
+      else this.finish(op, Errno.EINVAL);
       return;
     }
     const socket = this.#socket(op, slot);
     if (socket === undefined) return;
     const { world, shard } = this.#host;
-    const path = bytes === 0 ? this.socketPaths[op.ptr] : undefined;
-    const refusal = bytes === 0 ? Errno.EBADF : Errno.EPERM;
-    if (path === undefined && !isInternet(op.memory, op.ptr, bytes)) {
-      this.#control[Control.refusedCount >> 2]++;
-      this.finish(op, refusal);
-      return;
-    }
     const place = path !== undefined ? { address: `unix:${path}`, port: 0 } : targetOf(op.memory, op.ptr, bytes);
     const { address, port } = place;
     const machine = world.machines.at(address, world.machines.of(shard));
     socket.connect(op, this.#host, { machine, find: () => world.net.find(machine, address, port) });
+  }
+
+  /** Why a sockaddr in memory is refused, or 0 (host/native/address.c). */
+  #refusal(memory: Buffer, at: number, length: number): number {
+    const sockaddr = memory.subarray(at, at + length);
+    const family = sockaddr.readUInt16LE(0);
+    const isInternet = (family === AF_INET && length === 16) || (family === AF_INET6 && length === 28);
+    if (!isInternet) return Errno.EPERM;
+    return allowsAddress(this.#rules, sockaddr) ? 0 : Errno.EACCES;
   }
 
   /** The kernel closes what a ring had open. */
@@ -349,12 +364,6 @@ export class SimGate {
     for (const file of this.#files) if (file !== undefined && --file.refs === 0) file.close();
     this.#files.fill(undefined);
   }
-}
-
-/** Whether a sockaddr is one that CONNECT takes from memory: a path is granted (host/native/address.c). */
-function isInternet(memory: Buffer, at: number, length: number): boolean {
-  const family = memory.readUInt16LE(at);
-  return (family === AF_INET && length === 16) || (family === AF_INET6 && length === 28);
 }
 
 /** Whom a sockaddr means: who asks for any address gets the loopback one. */

@@ -17,6 +17,7 @@ import { checkNames, FeatherstarError, optionError } from '../errors.js';
 import { useClock } from '../hosts/host.js';
 import { type Limits, SHARDS_MAX } from '../layout.js';
 import { checkLimits } from '../limits.js';
+import { checkNetwork, type NetworkOptions, type NetworkRules } from '../network-rules.js';
 import { checkModule } from '../runtime/options.js';
 import { clearShard } from '../runtime/restart.js';
 import { setRuntime, WorkerRuntime } from '../runtime/runtime.js';
@@ -45,6 +46,8 @@ export interface SimOptions {
   disk?: SimDisk | undefined;
   /** Of the tables, as in RuntimeOptions; the defaults are small here, so that they are reached. */
   limits?: Partial<Limits> | undefined;
+  /** Narrows what of the network shards can reach, as in RuntimeOptions. */
+  network?: NetworkOptions | undefined;
   /** How long everything may take to close by itself when the program is done, ms of the world's time. Default 4500. */
   shutdownTimeoutMs?: number | undefined;
   /** The program has failed when it takes more turns. Default 10,000,000. */
@@ -116,7 +119,7 @@ const LOOK_MS = 2;
 const SEED_MAX = 2 ** 53 - 1;
 const QUIET_NEVER_MS = 8.64e9; // no run is as long
 
-interface Checked extends Required<Omit<SimOptions, 'faults' | 'hosts' | 'limits' | 'module' | 'disk'>> {
+interface Checked extends Required<Omit<SimOptions, 'faults' | 'hosts' | 'limits' | 'module' | 'disk' | 'network'>> {
   module: string | undefined;
   limits: Limits;
 }
@@ -129,6 +132,7 @@ const NAMES = {
   hosts: 1,
   disk: 1,
   limits: 1,
+  network: 1,
   shutdownTimeoutMs: 1,
   maxTurns: 1,
   maxMs: 1,
@@ -194,6 +198,7 @@ export async function simulate<T>(
   const faults = checkFaults(options.faults);
   const machines = new Machines(checkHosts(options.hosts), checked.shards);
   const disk = checkDisk(options.disk);
+  const network = checkNetwork(options.network);
   if (running || findShard() !== undefined) {
     throw new FeatherstarError('FEATHERSTAR_OPTION', 'this thread is a shard already, or simulates one: one at a time');
   }
@@ -212,7 +217,7 @@ export async function simulate<T>(
   process.on('unhandledRejection', onRejection);
   try {
     const memories = makeMemory(checked.shards, checked.limits, SHARED_BYTES);
-    const matter = { world, ...memories, module: checked.module, run: ++runs };
+    const matter = { world, ...memories, module: checked.module, network, run: ++runs };
     for (let index = 0; index < checked.shards; index++) makeShard(matter, index);
     for (const place of world.places) await loadModule(matter, place);
     const outcome: { value?: T; left?: (Holdings | undefined)[] } = {};
@@ -254,10 +259,11 @@ export async function simulate<T>(
 interface Matter extends Memories {
   readonly world: World;
   readonly module: string | undefined;
+  readonly network: NetworkRules | undefined;
   readonly run: number;
 }
 
-function makeShard({ world, memory, blocks, header }: Matter, index: number): Place {
+function makeShard({ world, memory, blocks, header, network }: Matter, index: number): Place {
   const link = { want() {}, waited() {}, done() {} }; // no signal of the process comes in
   const shard = new Shard({
     module: coreModule(),
@@ -269,6 +275,7 @@ function makeShard({ world, memory, blocks, header }: Matter, index: number): Pl
     idlePollNs: 0,
     quotaNs: QUOTA_NS,
     stallMs: 0,
+    network,
     unhandled: 'throw',
     checkMemory: false,
     threadSpawn: () => -1,

@@ -146,9 +146,23 @@ const AUDITED_ONLY = [
   {
     name: 'any-family',
     file: 'address.c',
-    from: 'return family == (bytes == sizeof(struct sockaddr_in) ? AF_INET : AF_INET6) ?',
-    to: 'return family != 3 ?',
+    from: 'if (family != (bytes == sizeof(struct sockaddr_in) ? AF_INET : AF_INET6))',
+    to: 'if (family == 3)',
   },
+  {
+    name: 'rules-for-one-family',
+    file: 'address.c',
+    from: 'if (ring->is_narrowed && check_rules(ring, copy, family))',
+    to: 'if (ring->is_narrowed && family == AF_INET && check_rules(ring, copy, family))',
+  },
+  {
+    name: 'a-second-way-to-write-it',
+    file: 'address.c',
+    from: '(rule->is_v4 != 0) == is_v4 && port',
+    to: '(rule->is_v4 <= 1 || is_v4) && port',
+  },
+  { name: 'bits-beyond-bytes', file: 'address.c', from: 'return bits % 8 == 0 || ', to: 'return true || ' },
+  { name: 'any-port', file: 'address.c', from: 'port <= rule->last_port', to: 'true' },
   {
     name: 'paths-without-end',
     file: 'address.c',
