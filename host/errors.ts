@@ -21,6 +21,7 @@ export type ErrorCode =
   | 'FEATHERSTAR_SERVICE' // a sharded service could not start or stop on every shard
   | 'FEATHERSTAR_ABORTED' // it was aborted, without a reason of its own
   | 'FEATHERSTAR_TIMEOUT' // it took longer than it was given
+  | 'FEATHERSTAR_DEADLOCK' // calls wait for each other; should never be
   | 'FEATHERSTAR_CODEC' // a value cannot be sent to another shard
   | 'FEATHERSTAR_NETWORK' // the program has not allowed this address
   | 'FEATHERSTAR_SYSTEM' // the kernel said no; errno and syscall are set

@@ -123,7 +123,7 @@ export const Control = {
  * What the host keeps in the control block, behind the core's words (which end at 264): on lines of its own.
  * `openCalls`: calls of this shard that are not settled; a shard that rang a peer and has some expects to be rung soon
  * (host/native/loop.c). `running`: 8 bytes, which function or handler runs (tasks/stall.ts). `servedCalls`: calls of
- * peers that run here.
+ * peers that run here. `isLoaded`: 1 when the shard module is.
  */
 export const HostControl = {
   sendBuffersUsed: 320,
@@ -134,6 +134,7 @@ export const HostControl = {
   running: 344,
   servedCalls: 352,
   exits: 356,
+  isLoaded: 360,
 } as const;
 
 // The two lines behind that are the host's too: which step of a task the shard is in (stall.ts). Written by the shard,

@@ -21,6 +21,7 @@ import { type OpenCall, OpenCalls, type Reject, type Resolve } from './open-call
 import { Kind, Outbox, Word } from './outbox.js';
 import { Peers } from './peers.js';
 import { arrived, endOfCallHere, handOverAll, moveAll, type SharedBytes } from './shared-bytes.js';
+import { Standstill } from './standstill.js';
 
 const OK = 0; // status of a reply
 const THREW = 1;
@@ -71,7 +72,11 @@ export class Calls {
     this.#inbox = (shard.base + header.inboxOffset) >>> 2;
     this.#served = (shard.base + HostControl.servedCalls) >>> 2;
     this.#open = new OpenCalls(shard);
-    this.#outbox = new Outbox(shard, shardCount, this.#encoder);
+    const standstill = new Standstill(shard, shardCount, {
+      first: (peer) => this.#outbox.first(peer),
+      fail: (peer, error) => this.#failWaiting(peer, error),
+    });
+    this.#outbox = new Outbox(shard, shardCount, this.#encoder, () => standstill.begin());
     this.peers = new Peers(shard, shardCount, (peer) => this.#forget(peer));
   }
 
@@ -83,6 +88,7 @@ export class Calls {
   /** The shard module is loaded. Requests that have come before it are begun now. */
   setModule(exports: Record<string, unknown>): void {
     this.#functions.set(exports);
+    this.#shard.words[(this.#shard.base + HostControl.isLoaded) >>> 2] = 1;
     const early = this.#early;
     if (early.length === 0) return;
     this.#early = [];
@@ -364,14 +370,23 @@ export class Calls {
   /** That peer is gone: its callers here are told. */
   #forget(peer: number): void {
     this.#outbox.forget(peer);
-    for (const call of this.#open.at(peer)) {
-      const { reject, watch } = call;
-      this.#open.free(call);
-      watch?.stop();
-      reject?.(downError(peer));
-    }
+    for (const call of this.#open.at(peer)) this.#fail(call, downError(peer));
     this.#early = this.#early.filter((each) => each.peer !== peer);
     this.#given.peerDown(peer, downError(peer));
+  }
+
+  #failWaiting(peer: number, error: FeatherstarError): void {
+    for (const call of this.#outbox.waitingAt(peer)) {
+      this.#outbox.remove(call);
+      this.#fail(call, error);
+    }
+  }
+
+  #fail(call: OpenCall, error: FeatherstarError): void {
+    const { reject, watch } = call;
+    this.#open.free(call);
+    watch?.stop();
+    reject?.(error);
   }
 
   /** Calls that are not settled, waiting or sent. */

@@ -65,27 +65,31 @@ export class Outbox {
   readonly #shard: Shard;
   readonly #encoder: Encoder;
   readonly #lines: Lines[];
+  readonly #onWait: () => void;
   readonly #outgoing: number; // word of the message to be sent
   #arenaLine: number[] = []; // peers, in the order in which the arena refused them
   #isRefused = false; // the arena had no room for the last payload that was tried
-  #waiting = 0;
 
-  /** What is sent is what `encoder` holds at that moment. */
-  constructor(shard: Shard, shardCount: number, encoder: Encoder) {
+  /** What is sent is what `encoder` holds at that moment. `onWait`: something was refused, and waits. */
+  constructor(shard: Shard, shardCount: number, encoder: Encoder, onWait: () => void) {
     this.#shard = shard;
+    this.#onWait = onWait;
     this.#encoder = encoder;
     this.#outgoing = (shard.base + shard.header.outgoingOffset) >>> 2;
     this.#lines = Array.from({ length: shardCount }, () => new Lines());
   }
 
-  /** Calls that wait to be sent. */
-  get waiting(): number {
-    return this.#waiting;
+  /** What has waited longest for a peer, unless it waits for room in the arena, which any peer may hold. */
+  first(peer: number): WaitingCall | Control | undefined {
+    if (this.#arenaLine.includes(peer)) return undefined;
+    return this.#lines[peer].firstControl ?? this.#lines[peer].firstCall;
   }
 
-  /** The call that has waited longest for a peer. */
-  firstWaiting(peer: number): OpenCall | undefined {
-    return this.#lines[peer].firstCall?.call;
+  /** The calls that wait for a peer. */
+  waitingAt(peer: number): OpenCall[] {
+    const calls: OpenCall[] = [];
+    for (let each = this.#lines[peer].firstCall; each !== undefined; each = each.next) calls.push(each.call);
+    return calls;
   }
 
   /** Sends a request, or keeps it until it can be sent. False: that peer does not run. */
@@ -102,7 +106,7 @@ export class Outbox {
     if (lines.lastCall === undefined) lines.firstCall = waiting;
     else lines.lastCall.next = waiting;
     lines.lastCall = waiting;
-    this.#waiting++;
+    this.#onWait();
     return true;
   }
 
@@ -117,6 +121,7 @@ export class Outbox {
     if (lines.lastControl === undefined) lines.firstControl = control;
     else lines.lastControl.next = control;
     lines.lastControl = control;
+    this.#onWait();
   }
 
   /** Something may go that was refused. `peer`: whose ring has room; this shard itself: the arena has. */
@@ -149,7 +154,6 @@ export class Outbox {
     if (next === undefined) lines.lastCall = prev;
     else next.prev = prev;
     call.waiting = undefined;
-    this.#waiting--;
   }
 
   /** Sends what waits for a peer, as far as it goes. */
