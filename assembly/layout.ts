@@ -39,7 +39,7 @@
 // Next: check.ts, then list.ts and slab.ts.
 
 export const MAGIC: u32 = 0x52545346; // "FSTR"
-export const ABI_VERSION: u32 = 1;
+export const ABI_VERSION: u32 = 2;
 
 export const SHARDS_MAX: u32 = 64; // one bit each in a dirty mask
 export const GROUPS_MAX: u32 = 16;

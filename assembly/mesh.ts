@@ -200,14 +200,14 @@ export function flushMesh(): void {
  * held each request and copied each payload: what peers may wait for is theirs again.
  */
 export function flush(): void {
-  if (control().readyHead == control().readyTail) {
-    for (; owed != 0; owed &= owed - 1) {
-      const peer = <u32>ctz<u64>(owed);
-      giveCredit(ringFrom(peer));
-      if (takeWaiting(ringFrom(peer))) wake(peer);
-    }
+  const isDrained = control().readyHead == control().readyTail;
+  flushMesh(); // first, as a peer may wait for a reply
+  if (!isDrained) return;
+  for (; owed != 0; owed &= owed - 1) {
+    const peer = <u32>ctz<u64>(owed);
+    giveCredit(ringFrom(peer));
+    if (takeWaiting(ringFrom(peer))) wake(peer);
   }
-  flushMesh();
 }
 
 // --- receiving ------------------------------------------------------------------------------------------------------

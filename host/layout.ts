@@ -69,7 +69,7 @@ export type Limits = Pick<
   | 'scratchBytes'
 >;
 
-export const ABI_VERSION = 1;
+export const ABI_VERSION = 2;
 export const SHARDS_MAX = 64;
 export const HEADER = 4096;
 export const HEADER_STATES = HEADER + 512;

@@ -44,7 +44,7 @@ export const MUTANTS = {
     what: 'the consumer looks whether the producer waits, and gives the credit back afterwards',
     scenario: 'credit',
     changes: [
-      ['mesh.ts', '      giveCredit(ringFrom(peer));\n', ''],
+      ['mesh.ts', '    giveCredit(ringFrom(peer));\n', ''],
       [
         'mesh.ts',
         'if (takeWaiting(ringFrom(peer))) wake(peer);',
