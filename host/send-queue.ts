@@ -137,6 +137,21 @@ export class SendQueue {
     return true;
   }
 
+  /** Whether it waits for room in the socket. */
+  get waitsForRoom(): boolean {
+    return this.isFull;
+  }
+
+  /**
+   * Sends at once what there is room for. The poll tells of room only when a third of the kernel's buffer is free, which
+   * can be a mebibyte: a slow peer takes less than that for minutes.
+   */
+  tryRoom(): void {
+    if (!this.isFull) return;
+    this.isFull = false;
+    this.advance();
+  }
+
   /** Nothing more is sent. Buffers in the kernel's hands come back with its event. */
   break(): void {
     this.broken = true;

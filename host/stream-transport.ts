@@ -94,6 +94,7 @@ export class StreamTransport implements Owner {
   private deadlineNs = Number.POSITIVE_INFINITY;
   private paceDueNs = Number.POSITIVE_INFINITY; // until then ...
   private paceGoalBytes = 0; // ... the peer must have taken this many of all bytes
+  private isPaceOver = false; // it is over: what there is room for goes out once more
 
   constructor(shard: Shard, file: number, pace: Pace, user: TransportUser) {
     this.shard = shard;
@@ -210,11 +211,20 @@ export class StreamTransport implements Owner {
     if (!out.isBehind) {
       this.paceDueNs = Number.POSITIVE_INFINITY;
       this.paceGoalBytes = 0;
+      this.isPaceOver = false;
     } else if (out.sentBytes >= this.paceGoalBytes) {
       this.paceGoalBytes = out.sentBytes + pace.bytes;
       this.paceDueNs = this.shard.nowNs + pace.ns;
+      this.isPaceOver = false;
       if (this.paceDueNs < this.firesNs) this.armTimer(pace.ns);
-    }
+    } else if (this.isPaceOver && out.waitsForRoom) this.destroy();
+  }
+
+  /** The peer may have taken enough though the poll has not told: a send tells. */
+  private onPaceOver(): void {
+    if (this.isPaceOver) return;
+    this.isPaceOver = true;
+    this.out.tryRoom();
   }
 
   // --- the end -------------------------------------------------------------------------------------------------------
@@ -315,8 +325,16 @@ export class StreamTransport implements Owner {
     }
     const { nowNs } = this.shard;
     const leftNs = Math.min(this.deadlineNs, this.paceDueNs) - nowNs;
-    if (leftNs > 0) this.armTimer(Math.min(leftNs, this.pace.ns));
-    else if (this.state === OPEN && this.paceDueNs > nowNs) this.user.onDeadline();
-    else this.destroy(); // it does not read, or does not close
+    if (leftNs > 0) {
+      this.armTimer(Math.min(leftNs, this.pace.ns));
+      return;
+    }
+    if (this.paceDueNs <= nowNs) {
+      this.armTimer(this.pace.ns); // for the deadline: the pace ends with a send
+      this.onPaceOver();
+    }
+    if (this.deadlineNs > nowNs) return;
+    if (this.state === OPEN) this.user.onDeadline();
+    else this.destroy(); // it does not close
   }
 }

@@ -25,6 +25,7 @@ import type { SimListener } from './sim-net.js';
 import type { World } from './world.js';
 
 const WINDOW_BYTES = 65_536;
+const TOLD_ROOM_BYTES = WINDOW_BYTES / 3; // less room is there for a send, but no poll tells of it
 const RETRY_US = 1_000_000; // a SYN that is lost is sent again, each time after twice as long
 const RETRIES = 6;
 const CANCEL_US = 30; // longest time until a poll that is cancelled has ended
@@ -218,7 +219,7 @@ export class SimSocket implements OpOwner {
   }
 
   get #isWritable(): boolean {
-    return this.#hasEnded || (this.#sends.length === 0 && this.#room > 0);
+    return this.#hasEnded || (this.#sends.length === 0 && this.#room >= TOLD_ROOM_BYTES);
   }
 
   /** Puts on the wire what fits. */
