@@ -68,7 +68,7 @@ test('minSendBytesPerSecond and idleTimeoutMs say how slow it may be', async () 
 test('what a client takes counts, though no poll has told of room yet', async () => {
   const limits = { minSendBytesPerSecond: 1000, idleTimeoutMs: 5000 };
   const { value } = await simulate({ seed: 1, ...TWO }, () => minutesServed(1000, limits)); // a third takes it longer
-  assert.ok(value > 5, `${value} minutes`);
+  assert.ok(value > 4, `${value} minutes`); // until it had all
   const slow = await simulate({ seed: 1, ...TWO }, () => minutesServed(6000, limits));
   assert.ok(slow.value < 1, `${slow.value} minutes`);
 });
