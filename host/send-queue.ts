@@ -143,8 +143,8 @@ export class SendQueue {
   }
 
   /**
-   * Sends at once what there is room for. The poll tells of room only when a third of the kernel's buffer is free, which
-   * can be a mebibyte: a slow peer takes less than that for minutes.
+   * Sends at once what there is room for. The poll tells of room only when a third of the kernel's buffer is free,
+   * which can be a mebibyte: a slow peer takes less than that for minutes.
    */
   tryRoom(): void {
     if (!this.isFull) return;
