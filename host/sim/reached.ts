@@ -31,7 +31,7 @@ export class Reached {
   /** Looks at what the core of this shard answers. */
   watch({ core }: Shard): void {
     const functions = core as unknown as Record<string, Counted>;
-    const wrap = (name: string, limit: keyof Limits, isFull: (result: number) => boolean) => {
+    const wrap = (name: keyof Core, limit: keyof Limits, isFull: (result: number) => boolean) => {
       const run = functions[name];
       functions[name] = (...args) => {
         const result = run(...args);
@@ -39,7 +39,8 @@ export class Reached {
         return result;
       };
     };
-    for (const [name, limit] of Object.entries(TABLES)) wrap(name, limit, (result) => result === Code.FULL);
+    for (const [name, limit] of Object.entries(TABLES))
+      wrap(name as keyof Core, limit, (result) => result === Code.FULL);
     wrap('payloadTake', 'arenaBytes', (result) => result === 0);
   }
 

@@ -13,6 +13,19 @@ const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
  * mutant. `seed`: the first that found it; `text`: what its failure says.
  */
 export const MUTANTS = {
+  'credit-until-reply': {
+    what: 'a call holds its credit until its reply, so calls that call back wait for each other',
+    changes: [
+      ['assembly/mesh.ts', '      countBegun(ring, 1); // true when the host has drained; flush() publishes it\n', ''],
+      [
+        'assembly/mesh.ts',
+        '  } else counters().repliesSent++;\n',
+        '  } else { if (kind == 2) { countBegun(ringFrom(peer), 1); owed |= bit(peer); } counters().repliesSent++; }\n',
+      ],
+    ],
+    seed: 1,
+    text: /nothing is left to happen.*calls open.*nest\(/s,
+  },
   'half-close': {
     what: 'the end of a client whose request is handled is taken for a half-close',
     changes: [['dist/host/http/connection.js', '    onPeerLeft() {\n', '    onPeerLeft() {\n        return;\n']],
@@ -48,22 +61,40 @@ export const MUTANTS = {
     seed: 3,
     text: /pieces of a body wait for their reader/,
   },
+  'room-untold': {
+    what: 'wake-up: a shard that waits for room or credit is not told that there is some',
+    changes: [['assembly/mesh.ts', 'if (takeWaiting(ringFrom(peer))) wake(peer);', 'takeWaiting(ringFrom(peer));']],
+    seed: 16,
+    text: /nothing is left to happen|has not settled/,
+  },
   'mail-left': {
     what: 'wake-up: messages that found the ready ring full are forgotten until others come',
     changes: [['assembly/mesh.ts', '  putDirty(again);', '']],
     seed: 12,
     text: /nothing is left to happen|has not settled/,
   },
+  'reply-lost': {
+    what: 'a reply that finds no room is lost',
+    changes: [
+      [
+        'dist/host/calls/outbox.js',
+        'if (result === Code.OK || result === Code.PEER_DOWN)\n                return;',
+        'return;',
+      ],
+    ],
+    seed: 3,
+    text: /nothing is left to happen|has not settled/,
+  },
   'drain-untold': {
     what: 'wake-up: a handler has read what waited, and receiving does not go on',
     changes: [['dist/host/http/connection.js', 'onDrain() {\n        this.inbox.resume();', 'onDrain() {']],
-    seed: 79,
+    seed: 9,
     text: /the answer to a client that behaves well has not settled/,
   },
   'two-waits': {
     what: 'a connection waits for a send buffer twice, and the second time loses what it has',
     changes: [['dist/host/send-queue.js', 'if (this.waitsForBuffer)\n            return;', '']],
-    seed: 20,
+    seed: 37,
     text: /has not settled|is not done after \d+ turns/,
   },
 };

@@ -28,7 +28,6 @@ export function planOf(seed, only = PARTS) {
   const world = drawWorld(seed);
   const { below, one, chance } = chooser(seed);
   const { shards, limits } = world;
-  limits.creditCount = 1024; // calls that nest wait for each other's credit: item 1 of issue 14, which this mode finds
   const http = {
     connections: one([6, 8, 16, 16_384]),
     headerTimeoutMs: one([50, 500, 10_000]),

@@ -7,7 +7,7 @@ const WAYS = ['FIN', 'half a FIN', 'RST'];
 
 /** Reached within some hundred seeds. */
 const OFTEN = [
-  ...['ringSlots', 'recvBufferCount', 'sendBufferCount', 'arenaBytes', 'connectionSlots'].map(
+  ...['creditCount', 'ringSlots', 'recvBufferCount', 'sendBufferCount', 'arenaBytes', 'connectionSlots'].map(
     (limit) => `${limit} reached`,
   ),
   'nested calls ended',
