@@ -13,6 +13,7 @@ import { FeatherstarError, fullError, textOf } from '../errors.js';
 import { HostControl, MESSAGE_BYTES, ReadyKind } from '../layout.js';
 import type { Shard } from '../shard.js';
 import { type CallOptions, GivenSignals, signalsAmong, Watch } from './call-signals.js';
+import { failCall } from './caller-stack.js';
 import { Decoder } from './decoder.js';
 import { Encoder, tooLarge } from './encoder.js';
 import { Functions, type ShardFunction } from './functions.js';
@@ -355,11 +356,11 @@ export class Calls {
     const call = this.#open.find(slot, number);
     if (call?.resolve === undefined) for (const bytes of this.#decoder.arrived ?? []) bytes.dispose(); // nobody waits
     if (call === undefined) return;
-    const { resolve, reject, watch } = call;
+    const { resolve, watch } = call;
     this.#open.free(call);
     watch?.stop();
     if (((head >>> 8) & 0xff) === OK && failure === undefined) resolve?.(value);
-    else reject?.(failure ?? (value instanceof Error ? value : remoteError(value)));
+    else resolve?.(failCall(failure ?? (value instanceof Error ? value : remoteError(value))));
   }
 
   /** This shard takes no more turns. */

@@ -201,8 +201,7 @@ export class Decoder {
     const errors = this.#value() ? (this.#value() as unknown[]) : undefined;
     const error = makeError(tag, name, message, code, details, errors);
     if (stack !== undefined) {
-      const text = `${stack}\n    --- on another shard; called from:${localFrames(error)}`;
-      Object.defineProperty(error, 'stack', { value: text, writable: true, configurable: true });
+      Object.defineProperty(error, 'stack', { value: stack, writable: true, configurable: true });
     }
     if (hasCause && error.cause === undefined) hide(error, 'cause', details.cause);
     return error;
@@ -230,10 +229,4 @@ function makeError(
 /** As the language itself sets them: not enumerable. */
 function hide(error: Error, key: 'cause' | 'name', value: unknown): void {
   Object.defineProperty(error, key, { value, writable: true, configurable: true });
-}
-
-function localFrames(error: Error): string {
-  const stack = error.stack ?? '';
-  const first = stack.indexOf('\n    at ');
-  return first < 0 ? '' : stack.slice(first);
 }

@@ -165,12 +165,36 @@ for (const host of hosts()) {
 
   // --- errors and results --------------------------------------------------------------------------------------------
 
-  check('errors keep their causes and kinds', [2], {}, async (_, peer) => {
+  check('errors keep their causes and kinds', [2], {}, async (here, peer) => {
     const outer = await rejection(peer.call('failWithCause'));
     assert.ok(outer instanceof TypeError && outer.cause instanceof Error && outer.cause.cause instanceof RangeError);
     assert.equal([outer.message, outer.cause.message, outer.cause.cause.message], ['outer', 'inner', 'deepest']);
     assert.is(outer.cause.cause.code, 'DEEP');
     assert.match(outer.stack, /failWithCause[\s\S]*called from/);
+    const ways = {
+      async theCaller() {
+        await peer.call('failWithCause');
+      },
+      async theSubmitter() {
+        await peer.submit('failWithCause', [], { timeoutMs: 60_000 });
+      },
+      async theOneOfMany() {
+        await Promise.all([peer.call('self'), peer.call('failWithCause')]);
+      },
+      async theBroadcaster() {
+        await here.broadcast('failWithCause');
+      },
+      async theThrower() {
+        await peer.call('throwText');
+      },
+    };
+    for (const [name, run] of Object.entries(ways)) {
+      const { stack } = await rejection(run());
+      const [remote, local] = stack.split('\n    --- on another shard; called from:\n');
+      if (name !== 'theThrower') assert.match(remote, /failWithCause.*call-module\.js/);
+      assert.match(local, new RegExp(`^    at async (.*\\n    at async )*.*${name}.*calls\\.test\\.js:\\d+`), stack);
+      assert.not.match(local, /decoder\.js|onReply/, stack);
+    }
     assert.equal(Object.keys(outer), []);
     const many = await rejection(peer.call('failWithMany'));
     assert.ok(many instanceof AggregateError);

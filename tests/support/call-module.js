@@ -71,6 +71,9 @@ export function failWithCause() {
   const deepest = Object.assign(new RangeError('deepest'), { code: 'DEEP' });
   throw new TypeError('outer', { cause: new Error('inner', { cause: deepest }) });
 }
+export const throwText = () => {
+  throw 'just text';
+};
 export function failWithMany() {
   throw new AggregateError([new Error('one'), 'two', new SyntaxError('three')], 'all of them');
 }
