@@ -6,7 +6,7 @@
 // Next: slow-disk.js, which starts it.
 
 import { spawnSync } from 'node:child_process';
-import { openSync, read, writeSync } from 'node:fs';
+import { openSync, read, rmdirSync, writeSync } from 'node:fs';
 
 const [folder] = process.argv.slice(2);
 const REQUEST_BYTES = 1 << 20;
@@ -125,6 +125,10 @@ process.on('message', () => {
   answers = true;
   for (const request of waiting.splice(0)) answer(request);
 });
-process.on('disconnect', () => process.exit(0)); // what waits fails then
+process.on('disconnect', () => {
+  spawnSync('umount', ['-l', folder]); // the test was killed
+  rmdirSync(folder);
+  process.exit(0); // what waits fails then
+});
 process.send(mount());
 serve();

@@ -18,7 +18,7 @@ const SERVER = fileURLToPath(new URL('./fuse-server.js', import.meta.url));
 export async function slowDisk() {
   if (!existsSync('/dev/fuse')) return { failed: 'no /dev/fuse' };
   const path = mkdtempSync(join(tmpdir(), 'featherstar-disk-'));
-  const server = fork(SERVER, [path], { execArgv: [] });
+  const server = fork(SERVER, [path], { execArgv: [], detached: true }); // it tidies up also if all of us are killed
   let waiting = 0;
   const [said] = await once(server, 'message');
   const close = async () => {
