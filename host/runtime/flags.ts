@@ -55,6 +55,13 @@ const FLAGS: readonly Flag[] = [
     help: 'longest poll before a sleep',
   },
   {
+    flag: 'stall-ms',
+    env: 'FEATHERSTAR_STALL_MS',
+    option: 'stallMs',
+    value: 'ms',
+    help: 'warn of what keeps a shard for longer; 0: never',
+  },
+  {
     flag: 'check-memory',
     env: 'FEATHERSTAR_CHECK_MEMORY',
     option: 'checkMemory',
@@ -95,8 +102,8 @@ export interface ProgramOptions {
 }
 
 /**
- * Takes --shards, --cpuset, --memory, --host, --task-quota-us, --idle-poll-us and --check-memory out of a program's
- * arguments, up to `--`. A flag outranks its twin in the environment (but see RuntimeOptions.host), the last one of
+ * Takes --shards, --cpuset, --memory, --host, --task-quota-us, --idle-poll-us, --stall-ms and --check-memory out of a
+ * program's arguments, up to `--`. A flag outranks its twin in the environment (but see RuntimeOptions.host), the last one of
  * several counts. `own`: flags of this name that the program keeps for itself, such as 'host'. Throws
  * FEATHERSTAR_OPTION for a flag without a value; a value that is wrong is refused by Runtime.start().
  */

@@ -45,8 +45,19 @@ parse('takes its own flags and leaves the rest as it was', () => {
     options: { shards: 2, cpuset: '0-1', memoryPerShard: '64M' },
     rest: ['serve', '-v', '--name', 'x', '--', '--shards', '9'],
   });
-  const all = ['--host', 'portable', '--task-quota-us', '250', '--idle-poll-us=0', '--shards=auto', '--shards', '3'];
-  assert.equal(runtimeOptions(all, {}).options, { host: 'portable', taskQuotaUs: 250, idlePollUs: 0, shards: 3 });
+  const all = [
+    '--host',
+    'portable',
+    '--task-quota-us',
+    '250',
+    '--idle-poll-us=0',
+    '--stall-ms=50',
+    '--shards=auto',
+    '--shards',
+    '3',
+  ];
+  const wanted = { host: 'portable', taskQuotaUs: 250, idlePollUs: 0, stallMs: 50, shards: 3 };
+  assert.equal(runtimeOptions(all, {}).options, wanted);
   assert.equal(runtimeOptions([], {}), { options: {}, rest: [] });
 });
 

@@ -1,3 +1,4 @@
+// deadline: 300 s
 // All interleavings of two shards within BOUNDS, random ones beyond, and the mutants, which must be caught: so the
 // tool can fail. `npm run interleave` prints more, main.js says what.
 //
