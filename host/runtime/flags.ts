@@ -103,8 +103,8 @@ export interface ProgramOptions {
 
 /**
  * Takes --shards, --cpuset, --memory, --host, --task-quota-us, --idle-poll-us, --stall-ms and --check-memory out of a
- * program's arguments, up to `--`. A flag outranks its twin in the environment (but see RuntimeOptions.host), the last one of
- * several counts. `own`: flags of this name that the program keeps for itself, such as 'host'. Throws
+ * program's arguments, up to `--`. A flag outranks its twin in the environment (but see RuntimeOptions.host), the
+ * last one of several counts. `own`: flags of this name that the program keeps for itself, such as 'host'. Throws
  * FEATHERSTAR_OPTION for a flag without a value; a value that is wrong is refused by Runtime.start().
  */
 export function runtimeOptions(
