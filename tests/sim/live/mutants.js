@@ -108,12 +108,11 @@ function change(path, name, old, fresh) {
   );
 }
 
-/** Makes the mutant, and answers the folder of its package. */
-export function makeMutant(name) {
-  const folder = join('dist/mutants', name);
+/** Makes the mutant, with `tests` of this project, and returns the folder of its package. */
+export function makeMutant(name, folder = join('dist/mutants', name), tests = 'tests/sim') {
   const root = join(ROOT, folder);
   rmSync(join(root, 'dist'), { recursive: true, force: true });
-  for (const each of ['dist/host', 'dist/core.wasm', 'tests/sim', 'package.json']) {
+  for (const each of ['dist/host', 'dist/core.wasm', tests, 'package.json']) {
     cpSync(join(ROOT, each), join(root, each), { recursive: true });
   }
   cpSync(join(ROOT, 'assembly'), join(root, 'assembly'), { recursive: true, preserveTimestamps: true });
