@@ -10,7 +10,7 @@
 // Next: outbox.ts, where calls wait that cannot be sent yet.
 
 import { FeatherstarError, fullError, textOf } from '../errors.js';
-import { HostControl, MESSAGE_BYTES, ReadyKind } from '../layout.js';
+import { HostControl, INLINE_BYTES, MESSAGE_BYTES, ReadyKind } from '../layout.js';
 import type { Shard } from '../shard.js';
 import { type CallOptions, GivenSignals, signalsAmong, Watch } from './call-signals.js';
 import { failCall } from './caller-stack.js';
@@ -67,7 +67,7 @@ export class Calls {
   constructor(shard: Shard, shardCount: number) {
     const { header } = shard;
     this.#shard = shard;
-    this.#maxBytes = header.arenaBytes - ARENA_HEADER_BYTES;
+    this.#maxBytes = Math.max(INLINE_BYTES, header.arenaBytes - ARENA_HEADER_BYTES);
     this.#encoder = new Encoder(this.#maxBytes);
     this.#decoder = this.#decoderOf(shard.bytes);
     this.#inbox = (shard.base + header.inboxOffset) >>> 2;
@@ -224,7 +224,8 @@ export class Calls {
     } catch {
       // This reason cannot be sent. The abort itself is what counts.
     }
-    return this.#encoder.args([numbers, abortedError()]);
+    const length = this.#encoder.args([numbers, abortedError()]);
+    return length <= this.#maxBytes ? length : this.#encoder.args([numbers]);
   }
 
   // --- events --------------------------------------------------------------------------------------------------------
@@ -335,13 +336,22 @@ export class Calls {
       if (length > this.#maxBytes) throw tooLarge(length, this.#maxBytes);
     } catch (error) {
       outcome = THREW;
-      length = this.#encoder.value(error);
+      length = this.#encodeBriefly(status === THREW ? value : error);
     }
     const { moves } = this.#encoder;
     if (moves !== undefined && isLate) for (const bytes of moves) bytes.dispose();
     else if (moves !== undefined) moveAll(moves, peer);
     if (guests !== undefined) for (const guest of guests) guest.endOfCall();
     if (!isLate) this.#outbox.control(peer, Kind.REPLY | (outcome << 8), caller, number, length);
+  }
+
+  /** An error that cannot be sent as it is: its text without its stack, and if that does not fit either, nothing. */
+  #encodeBriefly(error: unknown): number {
+    const { message, code } = FeatherstarError.is(error) ? error : remoteError(error);
+    const brief = new FeatherstarError(code, message);
+    brief.stack = undefined;
+    const length = this.#encoder.value(brief);
+    return length <= this.#maxBytes ? length : this.#encoder.value(undefined);
   }
 
   #onReply(head: number, slot: number, number: number, bytesAt: number, payload: number): void {

@@ -72,6 +72,26 @@ for (const host of hosts()) {
     }
   }
 
+  for (const arenaBytes of [16, 64, 512]) {
+    check(
+      `errors that do not fit the arena reject all the same, ${arenaBytes} bytes`,
+      2,
+      { arenaBytes },
+      async (here) => {
+        for (let i = 0; i < 3; i++) {
+          assert.ok((await rejection(here.shard(1).call('fail'))) instanceof Error);
+          assert.is((await rejection(here.shard(1).call('echo', 'x'.repeat(600)))).code, 'FEATHERSTAR_CODEC');
+          assert.ok((await rejection(here.shard(1).call('long'))) instanceof Error);
+          const control = new AbortController();
+          const call = rejection(here.shard(1).call('held', control.signal));
+          control.abort(new Error('a reason'));
+          assert.is((await call).message, 'a reason');
+        }
+        await here.shard(1).call('release');
+      },
+    );
+  }
+
   check('calls that nobody answers do not keep others waiting', 2, {}, async (here) => {
     const held = Array.from({ length: 4 * CREDITS }, () => here.shard(1).call('held'));
     assert.is(await here.shard(1).call('echo', 1), 1);

@@ -38,6 +38,11 @@ export async function tree(depth, text) {
   return sums[0] + sums[1];
 }
 
+export const fail = () => {
+  throw new RangeError('it fails');
+};
+export const long = () => 'x'.repeat(600);
+
 export const forever = () => next().call('forever');
 export const foreverHere = () => runtime().shard(runtime().self).call('foreverHere');
 
