@@ -112,13 +112,19 @@ async function probed(probe, work) {
 
 // --- stalled readers ------------------------------------------------------------------------------------------------
 
-/** Connections that the server has open. */
+/** Connections that the server has open, or that wait to be accepted. */
 function established(port) {
   const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
   const sockets = readFileSync('/proc/net/tcp', 'utf8')
     .split('\n')
     .map((line) => line.trim().split(/\s+/));
   return sockets.filter(([, local, , state]) => state === ESTABLISHED && local.endsWith(suffix)).length;
+}
+
+/** Resolves when the kernel has made all connections: a client's connect() may return before, if the backlog is full. */
+async function settled(port, count) {
+  const endMs = performance.now() + QUIET_MS;
+  while (established(port) < count && performance.now() < endMs) await sleep(200);
 }
 
 async function stalled(contender, { readers, seconds }) {
@@ -128,6 +134,7 @@ async function stalled(contender, { readers, seconds }) {
     await probed(probe, () => sleep(WARM_UP_MS));
     const [without, withoutCpuUs] = await look();
     const { connected } = await start('clients', 'stalled', server.port, readers).next();
+    await settled(server.port, connected);
     await quiet(server);
     const [beside, besideCpuUs] = await look();
     return {
