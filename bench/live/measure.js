@@ -14,7 +14,7 @@ const SERVER_CORE = 0;
 const CLIENT_CORE = 1;
 const ANSWER_MS = 20_000;
 const WORK_MS = 240_000; // the longest piece of work of clients.js
-const WARM_UP_MS = 1000;
+const WARM_UP_MS = 3000;
 const QUIET_MS = 30_000; // the longest wait until a server has nothing to do
 const QUIET_SHARE = 0.05; // of a core: less is nothing
 const WARM_UP_BYTES = 262_144;
@@ -103,11 +103,15 @@ async function quiet(server) {
 }
 
 /** What the probe sees while `work` runs. */
-async function probed(probe, work) {
-  probe.say('begin');
+async function probed(probe, work, command = 'begin') {
+  probe.say(command);
   await work();
   probe.say('end');
   return probe.next();
+}
+
+function warmUp(probe) {
+  return probed(probe, () => sleep(WARM_UP_MS), 'warm');
 }
 
 // --- stalled readers ------------------------------------------------------------------------------------------------
@@ -121,7 +125,7 @@ function established(port) {
   return sockets.filter(([, local, , state]) => state === ESTABLISHED && local.endsWith(suffix)).length;
 }
 
-/** Resolves when the kernel has made all connections: a client's connect() may return before, if the backlog is full. */
+/** Resolves when the kernel has made all connections. If the backlog is full, a client's connect() returns before. */
 async function settled(port, count) {
   const endMs = performance.now() + QUIET_MS;
   while (established(port) < count && performance.now() < endMs) await sleep(200);
@@ -131,7 +135,7 @@ async function stalled(contender, { readers, seconds }) {
   return beside(contender, async (server, start) => {
     const probe = start('probe', server.port);
     const look = () => withCpu(server, () => probed(probe, () => sleep(seconds * 1000)));
-    await probed(probe, () => sleep(WARM_UP_MS));
+    await warmUp(probe);
     const [without, withoutCpuUs] = await look();
     const { connected } = await start('clients', 'stalled', server.port, readers).next();
     await settled(server.port, connected);
@@ -145,8 +149,8 @@ async function stalled(contender, { readers, seconds }) {
       first: beside.firstMs,
       timesP99: beside.p99Ms / without.p99Ms,
       moreP99: beside.p99Ms - without.p99Ms,
-      withoutCpu: withoutCpuUs / without.requests,
-      cpu: besideCpuUs / beside.requests,
+      withoutCpu: withoutCpuUs / without.answers,
+      cpu: besideCpuUs / beside.answers,
       errors: without.errors + beside.errors,
       lost: Math.max(0, connected - established(server.port)), // at least so many has the server closed
     };
@@ -159,7 +163,7 @@ async function chunks(contender, { 'body-bytes': bytes }) {
   return beside(contender, async (server, start) => {
     const probe = start('probe', server.port);
     await start('clients', 'chunks', server.port, 1, Math.min(bytes, WARM_UP_BYTES)).next();
-    await probed(probe, () => sleep(WARM_UP_MS));
+    await warmUp(probe);
     let result;
     const [others, cpuUs] = await withCpu(server, () =>
       probed(probe, async () => {
