@@ -37,7 +37,7 @@ async function withClock(use) {
 }
 
 for (const host of hosts()) {
-  const { check, run } = oneShardSuite('tasks', host);
+  const { check, run } = oneShardSuite('tasks', host, { stallMs: 25 });
 
   // --- spawn ---------------------------------------------------------------------------------------------------------
 
