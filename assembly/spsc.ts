@@ -4,9 +4,9 @@
 // (u32, wrapping); slot = index & (slots - 1); tail - head is what lies in the ring, so all of its slots can be used.
 //
 //   +0    tail     u32   written by the producer (atomic), read by the consumer
-//   +64   waiting  u32   1: the producer waits for room or credit and wants to be told; set by it, cleared by both
 //   +128  head     u32   written by the consumer (atomic), read by the producer
 //   +132  begun    u32   written by the consumer (atomic), read by the producer: requests that its host has begun
+//   +192  waiting  u32   1: the producer waits for room or credit and wants to be told; set by it, cleared by both
 //   +256  staged, headSeen, asked, begunSeen   u32   the producer's own: next index to write; head as last read;
 //                                                    requests sent so far; begun as last read
 //   +384  taken, tailSeen, begun               u32   the consumer's own: next index to read; tail as last read;
@@ -14,10 +14,10 @@
 //   +512  slots, 64 bytes each
 //
 // Two things bound a producer. A message needs a slot: tail - head of them are taken. A request needs a credit as well:
-// asked - begun of them are out. A credit comes back when the consumer's host has begun the request, not when it has
-// been answered: why this matters is told in mesh.ts.
+// asked - begun of them are out. It comes back when the consumer's host has begun the request (mesh.ts says why).
 //
-// Lines are 128 bytes apart where two threads write, because processors fetch lines in pairs.
+// Lines are 128 bytes apart where two threads write, because processors fetch lines in pairs. `waiting` lies beside
+// head: the consumer looks there in each turn, and the producer is about to write the pair of the tail.
 //
 // Order. AssemblyScript's atomics are sequentially consistent; what is needed here is less, release and acquire:
 //   publish() stores tail   -- pairs with -->  available() loads tail: the slot's bytes are seen with the index.
@@ -34,7 +34,7 @@
 import { MESSAGE_BYTES, RING_CONTROL_BYTES } from './layout';
 
 const TAIL: usize = 0;
-const WAITING: usize = 64;
+const WAITING: usize = 192;
 const HEAD: usize = 128;
 const BEGUN: usize = 132;
 

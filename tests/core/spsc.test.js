@@ -23,7 +23,7 @@ const words = new Uint32Array(memory.buffer);
 const RING = 65536;
 const at = (offset) => (RING + offset) >>> 2;
 const TAIL = at(0);
-const WAITING = at(64);
+const WAITING = at(192);
 const HEAD = at(128);
 const INDICES = [TAIL, HEAD, at(256), at(260), at(384), at(388)];
 const BEGUN = at(132);
