@@ -21,8 +21,6 @@ export class OpenCall {
   /** Tells this call from earlier ones in the same slot; u32. */
   number = 0;
   method = 0;
-  /** When it was made, on the clock of the turn. */
-  sinceNs = 0;
   /** undefined: the caller has aborted, and the slot stays taken until the reply comes. */
   resolve: Resolve | undefined;
   reject: Reject | undefined;
@@ -34,7 +32,6 @@ export class OpenCall {
 }
 
 export class OpenCalls {
-  readonly #shard: Shard;
   readonly #limit: number;
   readonly #slots: OpenCall[] = [];
   readonly #free: OpenCall[] = [];
@@ -43,7 +40,6 @@ export class OpenCalls {
   #number: number;
 
   constructor(shard: Shard) {
-    this.#shard = shard;
     this.#limit = shard.header.callSlots;
     this.#words = shard.words;
     this.#countWord = (shard.base + HostControl.openCalls) >>> 2;
@@ -64,7 +60,6 @@ export class OpenCalls {
     call.peer = peer;
     call.number = this.#number;
     call.method = method;
-    call.sinceNs = this.#shard.nowNs;
     call.resolve = resolve;
     call.reject = reject;
     return call;
@@ -89,7 +84,7 @@ export class OpenCalls {
 
   /** Those at one peer, waiting or sent. */
   at(peer: number): OpenCall[] {
-    return this.#slots.filter((call) => call.isOpen && call.peer === peer);
+    return [...this].filter((call) => call.peer === peer);
   }
 
   *[Symbol.iterator](): Generator<OpenCall> {
