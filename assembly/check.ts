@@ -1,5 +1,5 @@
-// Result codes. An export answers >= 0 (a slot, a count) or one of these; host/errors.ts has their names and texts.
-// Kernel errors are -1 ... -4095 (-errno), so ours begin below that.
+// Result codes. An export answers >= 0 (a slot, a count) or one of these; host/base/errors.ts has their names and
+// texts. Kernel errors are -1 ... -4095 (-errno), so ours begin below that.
 //
 // Next: list.ts.
 

@@ -13,7 +13,7 @@
 //        | shard 0             |  control block, windows, tables, buffers; drawn below
 //        +---------------------+  + header.shardBytes
 //        | shard 1 ...         |
-//        +---------------------+  header.totalPages; behind it lies the host's block table (host/block-pool.ts)
+//        +---------------------+  header.totalPages; behind it lies the host's block table (host/shard/block-pool.ts)
 // Blocks of allocate() lie in a second memory, which the core only names: the upper half of an address in a submission
 // is the region's number (0 linear memory, 1 blocks), so no sum of address and length leads from one to the other.
 //
@@ -34,7 +34,7 @@
 //        | arena               | arenaBytes: payloads of messages that do not fit a ring slot
 //        | receive buffers     | the kernel writes here (provided buffers)
 //        | send buffers        | the kernel reads here
-//        | guard           256 | host/memory-checks.ts
+//        | guard           256 | host/shard/memory-checks.ts
 //
 // Next: check.ts, then list.ts and slab.ts.
 

@@ -1,17 +1,13 @@
 // featherstar: shards, tasks, time. Importing it starts nothing.
 
-export type { CallTarget } from './calls/call-all.js';
+export { type ErrorCode, FeatherstarError } from './base/errors.js';
 export { type Caller, type FunctionName, type ShardHandle, submitTo, type UntypedModule } from './calls/call-api.js';
 export type { CallOptions } from './calls/call-signals.js';
-export { connectRuntime, type ForeignPortOptions, ForeignRuntime, ForeignShard, foreignPort } from './calls/foreign.js';
-export { openSender, ShardChannel, type ShardChannelOptions, ShardSender } from './calls/shard-channel.js';
-export { ServiceError, type ServiceFailure, Sharded, type ShardedMethod } from './calls/sharded.js';
 export { allocate, type SharedBytes } from './calls/shared-bytes.js';
-export { type ErrorCode, FeatherstarError } from './errors.js';
+export type { Limits } from './core/layout.js';
 export type { HostName } from './hosts/host.js';
 export { pick } from './hosts/pick.js';
-export type { Limits } from './layout.js';
-export type { NetworkOptions } from './network-rules.js';
+export type { NetworkOptions } from './net/network-rules.js';
 export type { ShardDown } from './runtime/death.js';
 export { type ProgramOptions, RUNTIME_HELP, runtimeOptions } from './runtime/flags.js';
 export type { RuntimeOptions } from './runtime/options.js';
@@ -21,6 +17,16 @@ export type { CloseReport, ShardEnd } from './runtime/shutdown.js';
 export type { SignalName } from './runtime/signal-board.js';
 export { onSignal, waitForSignal } from './runtime/signals.js';
 export type { Holdings, ShardStats } from './runtime/stats.js';
+export type { CallTarget } from './services/call-all.js';
+export {
+  connectRuntime,
+  type ForeignPortOptions,
+  ForeignRuntime,
+  ForeignShard,
+  foreignPort,
+} from './services/foreign.js';
+export { openSender, ShardChannel, type ShardChannelOptions, ShardSender } from './services/shard-channel.js';
+export { ServiceError, type ServiceFailure, Sharded, type ShardedMethod } from './services/sharded.js';
 export * from './sync/index.js';
 export { Gate } from './tasks/gate.js';
 export { type GroupOptions, type SchedulingGroup, schedulingGroup } from './tasks/group.js';

@@ -11,8 +11,8 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { DEFAULT_LIMITS, makeMemory } from '../dist/host/core.js';
-import { errnoName } from '../dist/host/errors.js';
+import { errnoName } from '../dist/host/base/errors.js';
+import { DEFAULT_LIMITS, makeMemory } from '../dist/host/core/core.js';
 import { pick } from '../dist/host/hosts/pick.js';
 
 const ROOT = new URL('../', import.meta.url);
@@ -291,13 +291,13 @@ test('the options of the runtime have the values of their constants', () => {
   );
   const [shards, ...others] = rows;
   complain(wrongConstants(others));
-  assert.is(numberIn(shards[2].replace('1 to', '')), valuesOf(read('host/layout.ts'), 'SHARDS_MAX')[0]);
+  assert.is(numberIn(shards[2].replace('1 to', '')), valuesOf(read('host/core/layout.ts'), 'SHARDS_MAX')[0]);
 });
 
 // --- docs/errors.md -------------------------------------------------------------------------------------------------
 
 test('every error code has a section, and no other has', () => {
-  const type = /export type ErrorCode =([\s\S]*?');/.exec(read('host/errors.ts'))[1];
+  const type = /export type ErrorCode =([\s\S]*?');/.exec(read('host/base/errors.ts'))[1];
   const codes = [...type.matchAll(/'(FEATHERSTAR_\w+)'/g)].map(([, code]) => code);
   assert.ok(codes.length > 10);
   const page = read('docs/errors.md');
@@ -390,12 +390,12 @@ test('every rule can fail', async () => {
   assert.equal(missingPaths(text), [absent, 'host/*.zig', 'nobody.ts']);
   assert.equal(missingPaths('`NOBODY.md`, `docs/`, `package.json`'), ['NOBODY.md']);
 
-  const wrong = ['assembly/op.ts#submits', 'assembly/op.ts#slabTake', `${absent}#submit`, 'host/shard.ts#splice'];
+  const wrong = ['assembly/op.ts#submits', 'assembly/op.ts#slabTake', `${absent}#submit`, 'host/shard/shard.ts#splice'];
   const right = [
     'assembly/op.ts#submit',
-    'host/shard.ts#drain',
-    'host/shard.ts#turn',
-    'host/wait.ts#Wait',
+    'host/shard/shard.ts#drain',
+    'host/shard/shard.ts#turn',
+    'host/shard/wait.ts#Wait',
     'host/native/gate.c#gate_admit',
     'host/native/ring.h#PEERS_MAX',
   ];

@@ -9,7 +9,7 @@
 
 import { readFileSync } from 'node:fs';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
-import { DEFAULT_LIMITS, instantiateCore, makeMemory } from '../../dist/host/core.js';
+import { DEFAULT_LIMITS, instantiateCore, makeMemory } from '../../dist/host/core/core.js';
 import { nowNs, PAIR_RUNS, pin, print, quantile, RUNS, settle } from './threads.js';
 
 const BOOT_NS = 123456789 * 512; // a machine that has been up for a minute

@@ -4,7 +4,7 @@
 //
 // Next: worker.ts.
 
-import { FeatherstarError } from '../errors.js';
+import { FeatherstarError } from '../base/errors.js';
 import type { DoorbellToken, MessagePortLike, ShardHost, Windows } from '../hosts/host.js';
 import { Errno, Op, PortableWindow } from '../hosts/portable-window.js';
 import { TurnLoop } from '../hosts/turn-loop.js';

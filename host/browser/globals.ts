@@ -3,7 +3,7 @@
 //
 // Must be imported before anything else of the host.
 
-import { Queue } from '../queue.js';
+import { Queue } from '../base/queue.js';
 
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true }); // Buffer keeps U+FEFF
 const latin1 = new TextDecoder('latin1');

@@ -5,17 +5,17 @@
 //
 // Next: worker.ts, and shard.ts, which shard modules import.
 
+import { type ErrorCode, FeatherstarError, optionError } from '../base/errors.js';
 import type { ArgumentsOf, FunctionName, ResultOf, UntypedModule } from '../calls/call-api.js';
-import { makeMemory, sharedBytesMost } from '../core-module.js';
-import { type ErrorCode, FeatherstarError, optionError } from '../errors.js';
+import { makeMemory, sharedBytesMost } from '../core/core-module.js';
+import { HEADER_STATES, type Header, type Limits, ShardState } from '../core/layout.js';
+import { checkLimits } from '../core/limits.js';
 import type { DoorbellToken } from '../hosts/host.js';
-import { HEADER_STATES, type Header, type Limits, ShardState } from '../layout.js';
-import { checkLimits } from '../limits.js';
 import { checkIsolation, useModule } from './platform.js';
 import type { ErrorParts, FromShard, ToShard } from './protocol.js';
 
-export { FeatherstarError } from '../errors.js';
-export { Control, type Header, type Limits } from '../layout.js';
+export { FeatherstarError } from '../base/errors.js';
+export { Control, type Header, type Limits } from '../core/layout.js';
 
 export interface BrowserOptions {
   /** 1 to 16. Default 2. */

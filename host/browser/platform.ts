@@ -1,7 +1,7 @@
 // Where core.wasm comes from in a page: the runtime compiles it there, and its workers are given the module.
 
-import { usePlatform } from '../core-module.js';
-import { FeatherstarError } from '../errors.js';
+import { FeatherstarError } from '../base/errors.js';
+import { usePlatform } from '../core/core-module.js';
 
 /** From now on the core is this one. */
 export function useModule(module: WebAssembly.Module): void {

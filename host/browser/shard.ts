@@ -4,13 +4,13 @@
 // Next: browser-host.ts.
 
 import './globals.js';
+import { optionError } from '../base/errors.js';
 import type { Calls } from '../calls/call.js';
 import { ShardHandle, type UntypedModule } from '../calls/call-api.js';
-import { optionError } from '../errors.js';
-import { currentShard } from '../shard.js';
+import { currentShard } from '../shard/shard.js';
 
+export { FeatherstarError } from '../base/errors.js';
 export { allocate, type SharedBytes } from '../calls/shared-bytes.js';
-export { FeatherstarError } from '../errors.js';
 export * from '../sync/index.js';
 export { type Interval, interval } from '../tasks/interval.js';
 export { JoinHandle } from '../tasks/join-handle.js';

@@ -2,11 +2,11 @@
 // peers' doorbells; the shard module is imported; then the shard serves calls, of its peers and of the page.
 
 import './globals.js';
+import { FeatherstarError, textOf } from '../base/errors.js';
 import { Calls, remoteError } from '../calls/call.js';
-import { FeatherstarError, textOf } from '../errors.js';
+import { readHeader } from '../core/layout.js';
 import { alignClock } from '../hosts/host.js';
-import { readHeader } from '../layout.js';
-import { enterShard, Shard } from '../shard.js';
+import { enterShard, Shard } from '../shard/shard.js';
 import { BrowserHost } from './browser-host.js';
 import { useModule } from './platform.js';
 import type { ErrorParts, FromShard, StartMessage, ToShard } from './protocol.js';

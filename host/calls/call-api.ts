@@ -1,13 +1,13 @@
 // What users call other shards by: handles of shards, typed by the functions that the shard module exports.
 //
-//   import type * as module from '../shard.js';
+//   import type * as module from '../shard/shard.js';
 //   runtime<typeof module>().shard(1).call('get', 'key')      name, arguments and result are checked
 //
 // Without the type any name may be called with anything, and the result is unknown.
 
-import { checkSignal } from '../abort.js';
-import { checkNames, optionError } from '../errors.js';
-import { currentShard } from '../shard.js';
+import { checkSignal } from '../base/abort.js';
+import { checkNames, optionError } from '../base/errors.js';
+import { currentShard } from '../shard/shard.js';
 import type { Calls } from './call.js';
 import type { CallOptions } from './call-signals.js';
 

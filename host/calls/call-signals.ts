@@ -7,8 +7,8 @@
 //
 // Invariant: when a call has ended, on either side, nothing of its signals is left there: no listener, no number.
 
-import { type AbortListener, listen, unlisten } from '../abort-listener.js';
-import { FeatherstarError } from '../errors.js';
+import { type AbortListener, listen, unlisten } from '../base/abort-listener.js';
+import { FeatherstarError } from '../base/errors.js';
 import { sleep } from '../tasks/timer.js';
 
 export interface CallOptions {

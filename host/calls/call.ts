@@ -9,9 +9,9 @@
 //
 // Next: outbox.ts, where calls wait that cannot be sent yet.
 
-import { FeatherstarError, fullError, textOf } from '../errors.js';
-import { HostControl, INLINE_BYTES, MESSAGE_BYTES, ReadyKind } from '../layout.js';
-import type { Shard } from '../shard.js';
+import { FeatherstarError, fullError, textOf } from '../base/errors.js';
+import { HostControl, INLINE_BYTES, MESSAGE_BYTES, ReadyKind } from '../core/layout.js';
+import type { Shard } from '../shard/shard.js';
 import { type CallOptions, GivenSignals, signalsAmong, Watch } from './call-signals.js';
 import { failCall } from './caller-stack.js';
 import { Decoder } from './decoder.js';

@@ -16,7 +16,7 @@
 //
 // All numbers are little-endian, as in Wasm.
 
-import { FeatherstarError } from '../errors.js';
+import { FeatherstarError } from '../base/errors.js';
 
 export const Tag = {
   UNDEFINED: 0,

@@ -1,6 +1,6 @@
 // Reads values in the format of codec.ts out of shared memory. Nothing that it answers refers to that memory.
 
-import { type ErrorCode, type ErrorDetails, FeatherstarError } from '../errors.js';
+import { type ErrorCode, type ErrorDetails, FeatherstarError } from '../base/errors.js';
 import { copyBytes, ERRORS, LARGE_BYTES, LONG, Tag, VIEWS } from './codec.js';
 import type { SharedBytes } from './shared-bytes.js';
 

@@ -1,7 +1,7 @@
 // Writes values in the format of codec.ts, into a buffer of its own; call.ts copies from there into shared memory, when
 // it knows how much it is. Large bytes that come last, as they mostly do, go there straight from where they are.
 
-import type { FeatherstarError } from '../errors.js';
+import type { FeatherstarError } from '../base/errors.js';
 import { codecError, copyBytes, DEPTH_MAX, LARGE_BYTES, LONG, Tag, VIEWS } from './codec.js';
 import { SharedBytes } from './shared-bytes.js';
 

@@ -1,7 +1,7 @@
 // What can be called on a shard: the functions of the shard module, by number, and those of the library (internal.ts).
 // Every shard loads the same module, so sorted names give the same numbers, and a call carries 16 bits for a name.
 
-import { FeatherstarError } from '../errors.js';
+import { FeatherstarError } from '../base/errors.js';
 import { INTERNAL_FIRST, internalName, runInternal } from './internal.js';
 
 export type ShardFunction = (...args: never[]) => unknown;

@@ -4,7 +4,7 @@
 // A part is loaded by its first call: a program without sharded services loads nothing of them. Calls that come while
 // it loads wait in order.
 
-import { FeatherstarError } from '../errors.js';
+import { FeatherstarError } from '../base/errors.js';
 
 const NAMES = ['ask', 'channel', 'net', 'sharded'] as const;
 

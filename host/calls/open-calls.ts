@@ -6,8 +6,8 @@
 //
 // A reply names slot and number of its call. A slot is used again, a number is not: so a late reply is found out.
 
-import { HostControl } from '../layout.js';
-import type { Shard } from '../shard.js';
+import { HostControl } from '../core/layout.js';
+import type { Shard } from '../shard/shard.js';
 import type { Watch } from './call-signals.js';
 import type { WaitingCall } from './outbox.js';
 

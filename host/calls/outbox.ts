@@ -13,9 +13,9 @@
 //
 // Next: call.ts, which fills this and is told of what arrives.
 
-import { Code } from '../errors.js';
-import { INLINE_BYTES } from '../layout.js';
-import type { Shard } from '../shard.js';
+import { Code } from '../base/errors.js';
+import { INLINE_BYTES } from '../core/layout.js';
+import type { Shard } from '../shard/shard.js';
 import type { Encoder } from './encoder.js';
 import type { OpenCall } from './open-calls.js';
 

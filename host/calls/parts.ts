@@ -6,9 +6,9 @@ import { useParts } from './internal.js';
 /** From now on other shards may ask this thread for them. */
 export function offerParts(): void {
   useParts({
-    ask: () => import('./ask.js').then((part) => part.internal),
-    channel: () => import('./shard-channel.js').then((part) => part.internal),
+    ask: () => import('../services/ask.js').then((part) => part.internal),
+    channel: () => import('../services/shard-channel.js').then((part) => part.internal),
     net: () => import('../net/remote.js').then((part) => part.internal),
-    sharded: () => import('./sharded.js').then((part) => part.internal),
+    sharded: () => import('../services/sharded.js').then((part) => part.internal),
   });
 }

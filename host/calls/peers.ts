@@ -6,8 +6,8 @@
 //
 // Next: call.ts, whose calls they are.
 
-import { HEADER_STATES, MESH, ShardState } from '../layout.js';
-import type { Shard } from '../shard.js';
+import { HEADER_STATES, MESH, ShardState } from '../core/layout.js';
+import type { Shard } from '../shard/shard.js';
 
 export class Peers {
   readonly #shard: Shard;

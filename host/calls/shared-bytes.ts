@@ -10,11 +10,11 @@
 //
 // FinalizationRegistry is the net under results that no caller disposes of: their blocks go back, with a warning.
 
-import { BLOCK_MAX_BYTES, type BlockPool, blockAddress, blockPool } from '../block-pool.js';
-import { FeatherstarError, optionError } from '../errors.js';
+import { FeatherstarError, optionError } from '../base/errors.js';
+import { WarningLimit } from '../base/warning-limit.js';
 import { monotonicNs } from '../hosts/host.js';
-import { currentShard, findShard, type Shard } from '../shard.js';
-import { WarningLimit } from '../warning-limit.js';
+import { BLOCK_MAX_BYTES, type BlockPool, blockAddress, blockPool } from '../shard/block-pool.js';
+import { currentShard, findShard, type Shard } from '../shard/shard.js';
 
 const GONE = -1;
 

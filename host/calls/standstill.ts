@@ -10,9 +10,9 @@
 //
 // Next: outbox.ts, which says what waits.
 
-import { FeatherstarError } from '../errors.js';
-import { Control, HostControl, MESH } from '../layout.js';
-import type { Shard } from '../shard.js';
+import { FeatherstarError } from '../base/errors.js';
+import { Control, HostControl, MESH } from '../core/layout.js';
+import type { Shard } from '../shard/shard.js';
 
 const LOOK_MS = 1000;
 const LOOKS = 3;

@@ -7,11 +7,11 @@
 // Next: ways.ts, file.ts.
 
 import { constants } from 'node:fs';
-import { type AbortOptions, checkSignal, unlessAborted } from '../abort.js';
+import { type AbortOptions, checkSignal, unlessAborted } from '../base/abort.js';
+import { checkNames, FeatherstarError, optionError, systemError } from '../base/errors.js';
 import type { SharedBytes } from '../calls/shared-bytes.js';
-import { checkNames, FeatherstarError, optionError, systemError } from '../errors.js';
 import type { Directories, DirectoryEntry } from '../hosts/host.js';
-import { currentShard, type Shard } from '../shard.js';
+import { currentShard, type Shard } from '../shard/shard.js';
 import { dataOf, File } from './file.js';
 import {
   checkPath,

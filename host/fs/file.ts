@@ -7,10 +7,10 @@
 //
 // Next: operations.ts.
 
-import { type AbortOptions, checkSignal, unlessAborted } from '../abort.js';
+import { type AbortOptions, checkSignal, unlessAborted } from '../base/abort.js';
+import { optionError, systemError } from '../base/errors.js';
 import { SharedBytes } from '../calls/shared-bytes.js';
-import { optionError, systemError } from '../errors.js';
-import type { Shard } from '../shard.js';
+import type { Shard } from '../shard/shard.js';
 import { readFile, syncFile, truncateFile, writeFile } from './operations.js';
 import { type Block, getBlock, perform, pinnedBlock, Uses } from './perform.js';
 

@@ -4,9 +4,9 @@
 // Next: perform.ts.
 
 import { constants } from 'node:fs';
-import { optionError } from '../errors.js';
+import { optionError } from '../base/errors.js';
 import type { FileKind } from '../hosts/host.js';
-import type { Shard } from '../shard.js';
+import type { Shard } from '../shard/shard.js';
 import type { Block } from './perform.js';
 
 const FIXED_FILE = 1;

@@ -10,13 +10,13 @@
 //
 // Next: directory.ts.
 
-import { type AbortListener, listen, unlisten } from '../abort-listener.js';
-import { blockAddress, blockPool } from '../block-pool.js';
+import { type AbortListener, listen, unlisten } from '../base/abort-listener.js';
+import { Code, FeatherstarError } from '../base/errors.js';
 import type { SharedBytes } from '../calls/shared-bytes.js';
-import { Code, FeatherstarError } from '../errors.js';
-import { BLOCK_SPACE } from '../layout.js';
-import { operationError } from '../ops.js';
-import type { Owner, Shard } from '../shard.js';
+import { BLOCK_SPACE } from '../core/layout.js';
+import { blockAddress, blockPool } from '../shard/block-pool.js';
+import { operationError } from '../shard/ops.js';
+import type { Owner, Shard } from '../shard/shard.js';
 
 /** A part of memory that one operation reads or writes: `bytes` bytes of a region, from `offset` on. */
 export interface Block {

@@ -7,9 +7,9 @@
 //
 // Next: directory.ts.
 
-import { type AbortListener, listen, unlisten } from '../abort-listener.js';
-import { FeatherstarError } from '../errors.js';
-import type { Shard } from '../shard.js';
+import { type AbortListener, listen, unlisten } from '../base/abort-listener.js';
+import { FeatherstarError } from '../base/errors.js';
+import type { Shard } from '../shard/shard.js';
 
 const EMFILE = -24;
 

@@ -5,9 +5,9 @@
 // Hosts: uring.ts (the kernel itself), portable.ts (node:net and friends answer the same submissions), and the
 // simulated one of host/sim/, which tests ask for by simulate() and nobody picks.
 
-import { FeatherstarError } from '../errors.js';
-import type { Header } from '../layout.js';
-import type { NetworkRules } from '../network-rules.js';
+import { FeatherstarError } from '../base/errors.js';
+import type { Header } from '../core/layout.js';
+import type { NetworkRules } from '../net/network-rules.js';
 
 export type HostName = 'uring' | 'portable' | 'sim' | 'browser';
 

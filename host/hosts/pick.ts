@@ -1,8 +1,8 @@
 // Picks the host and says why. The ladder: FEATHERSTAR_HOST or the option, if given, is final (asking for uring where
 // it cannot be had is an error); otherwise uring where it works, else portable.
 
-import { errnoText } from '../errno.js';
-import { FeatherstarError, optionError } from '../errors.js';
+import { errnoText } from '../base/errno.js';
+import { FeatherstarError, optionError } from '../base/errors.js';
 import type { HostFactory, HostName, Windows } from './host.js';
 import { PortableHost } from './portable.js';
 import { loadAddon, UringHost } from './uring.js';

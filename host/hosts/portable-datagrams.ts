@@ -10,7 +10,7 @@
 
 import type { RemoteInfo, Socket } from 'node:dgram';
 import { networkInterfaces } from 'node:os';
-import { encodeAddress } from '../address.js';
+import { encodeAddress } from '../net/address.js';
 import {
   CQE_BUFFER,
   CQE_BUFFER_SHIFT,

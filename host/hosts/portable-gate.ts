@@ -11,8 +11,8 @@
 // Next: portable.ts.
 
 import type { Socket as DatagramSocket } from 'node:dgram';
-import { Control } from '../layout.js';
-import { allowsAddress, type Rule } from '../network-rules.js';
+import { Control } from '../core/layout.js';
+import { allowsAddress, type Rule } from '../net/network-rules.js';
 import type { MessagePortLike, Windows } from './host.js';
 import { type Place, PortableDatagrams } from './portable-datagrams.js';
 import { isPathOp, PortableFiles, PortableOpenFile } from './portable-files.js';

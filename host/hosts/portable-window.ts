@@ -9,8 +9,8 @@
 //
 // Next: portable-sockets.ts.
 
-import { errnoName } from '../errors.js';
-import { Control } from '../layout.js';
+import { errnoName } from '../base/errors.js';
+import { Control } from '../core/layout.js';
 import type { Windows } from './host.js';
 
 /** Results as the kernel has them on Linux, whatever this system calls them. */

@@ -8,7 +8,7 @@
 import { createSocket, type Socket as DatagramSocket, type SocketOptions } from 'node:dgram';
 import { isIP } from 'node:net';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
-import { FeatherstarError, systemError } from '../errors.js';
+import { FeatherstarError, systemError } from '../base/errors.js';
 import { bunStreams } from './bun-streams.js';
 import type { Directories, ShardHost, Windows } from './host.js';
 import {

@@ -2,7 +2,7 @@
 // and takes a turn. While work comes it goes round by setImmediate; when nothing comes it waits in the kernel, longer
 // and longer up to a bound, because the runtime's own timers and ports are deaf for that time.
 
-import { Control } from '../layout.js';
+import { Control } from '../core/layout.js';
 import { monotonicNs, type Windows } from './host.js';
 
 const WAIT_MIN_NS = 50_000;

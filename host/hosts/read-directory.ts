@@ -1,7 +1,7 @@
 // What lies in a directory of this machine: io_uring cannot ask, so every host asks node:fs.
 
 import { readdir } from 'node:fs/promises';
-import { systemError } from '../errors.js';
+import { systemError } from '../base/errors.js';
 import type { DirectoryEntry, FileKind } from './host.js';
 import { errnoOf } from './portable-window.js';
 

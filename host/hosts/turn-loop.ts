@@ -12,7 +12,7 @@
 // Invariants: turn() is called from step() only, so never inside another turn. enter() may be called at any time, also
 // by the core in mid-turn (submitOnly). A deadline is never early: a timer that fires too soon is armed again.
 
-import { Control } from '../layout.js';
+import { Control } from '../core/layout.js';
 import { monotonicNs, type Windows } from './host.js';
 import type { PortableWindow } from './portable-window.js';
 

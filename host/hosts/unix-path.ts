@@ -7,7 +7,7 @@
 
 import { lstatSync, type Stats, unlinkSync } from 'node:fs';
 import { connect } from 'node:net';
-import { FeatherstarError } from '../errors.js';
+import { FeatherstarError } from '../base/errors.js';
 
 const EADDRINUSE = -98;
 

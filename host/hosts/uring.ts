@@ -3,8 +3,8 @@
 // (host/native/loop.c). On Bun and Deno, which have no libuv to offer, an adaptive pump does (pump.ts).
 
 import { createRequire } from 'node:module';
-import { FeatherstarError, systemError } from '../errors.js';
-import { encodeRules } from '../network-rules.js';
+import { FeatherstarError, systemError } from '../base/errors.js';
+import { encodeRules } from '../net/network-rules.js';
 import {
   alignClock,
   type Bound,

@@ -10,7 +10,7 @@
 import { syncBuiltinESMExports } from 'node:module';
 import perfHooks, { type EventLoopUtilityFunction, type EventLoopUtilization, performance } from 'node:perf_hooks';
 import type { Worker } from 'node:worker_threads';
-import { HostControl } from '../layout.js';
+import { HostControl } from '../core/layout.js';
 import { monotonicNs } from './host.js';
 
 /** On Bun and Deno there is nothing to correct: there the wait is not hidden in a callback. */

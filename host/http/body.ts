@@ -1,8 +1,8 @@
 // The body of one request, between the connection that receives it and the handler that reads it, at its own pace:
 // when more than HIGH_WATER bytes wait, the connection stops receiving, and TCP slows the client down.
 
-import { ByteQueue } from '../byte-queue.js';
-import { FeatherstarError } from '../errors.js';
+import { ByteQueue } from '../base/byte-queue.js';
+import { FeatherstarError } from '../base/errors.js';
 
 export const HIGH_WATER_BYTES = 65_536;
 

@@ -9,9 +9,9 @@
 // and a stream that is being sent is cancelled. But it may have half-closed, as `nc -N` does: what the handler returns
 // within halfCloseNs is still sent, unless it is a stream that takes its time.
 
-import { FeatherstarError } from '../errors.js';
-import { CONNECTION_BYTES } from '../layout.js';
-import { StreamTransport, type TransportUser } from '../stream-transport.js';
+import { FeatherstarError } from '../base/errors.js';
+import { CONNECTION_BYTES } from '../core/layout.js';
+import { StreamTransport, type TransportUser } from '../shard/stream-transport.js';
 import { HIGH_WATER_BYTES, RequestBody } from './body.js';
 import { type Head, ODD_HOST, urlOf } from './head.js';
 import { CLOSE } from './heads.js';

@@ -3,7 +3,7 @@
 // somebody asks, so an idle server has no clock tick.
 
 import { STATUS_CODES } from 'node:http';
-import type { Shard } from '../shard.js';
+import type { Shard } from '../shard/shard.js';
 
 const TEMPLATE_BYTES = 512;
 const DATE_BYTES = 29;

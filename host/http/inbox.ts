@@ -13,8 +13,8 @@
 //
 // Beyond HIGH_WATER_BYTES nothing more is received: the client's TCP window fills, and it waits.
 
-import { ByteQueue } from '../byte-queue.js';
-import type { StreamTransport } from '../stream-transport.js';
+import { ByteQueue } from '../base/byte-queue.js';
+import type { StreamTransport } from '../shard/stream-transport.js';
 import { HIGH_WATER_BYTES } from './body.js';
 import type { HttpConnection } from './connection.js';
 import type { ServerShard } from './server.js';

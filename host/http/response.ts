@@ -1,7 +1,7 @@
 // The answer as a handler makes it: the shape of the web's Response at a tenth of its cost. The global Response works
 // as well (hono, Bun and Deno code run unchanged); it takes the slower road in writer.ts.
 
-import { FeatherstarError, optionError } from '../errors.js';
+import { FeatherstarError, optionError } from '../base/errors.js';
 
 export type BodyValue = string | Uint8Array | ArrayBuffer | ReadableStream<Uint8Array> | null | undefined;
 

@@ -2,15 +2,15 @@
 // listener on the same port, and the kernel spreads connections over them (SO_REUSEPORT).
 
 import { setMaxListeners } from 'node:events';
-import { checkAddress, resolveAddress } from '../address.js';
-import { checkNames, optionError } from '../errors.js';
+import { checkNames, optionError } from '../base/errors.js';
+import type { Header } from '../core/layout.js';
 import type { Bound } from '../hosts/host.js';
-import type { Header } from '../layout.js';
-import { checkReach } from '../network-rules.js';
-import { accept, MORE } from '../ops.js';
+import { checkAddress, resolveAddress } from '../net/address.js';
+import { checkReach } from '../net/network-rules.js';
 import { Runtime, runtime } from '../runtime/runtime.js';
-import { currentShard, findShard, type Owner, type Shard } from '../shard.js';
-import type { Pace } from '../stream-transport.js';
+import { accept, MORE } from '../shard/ops.js';
+import { currentShard, findShard, type Owner, type Shard } from '../shard/shard.js';
+import type { Pace } from '../shard/stream-transport.js';
 import { closingError, HttpConnection } from './connection.js';
 import { Heads } from './heads.js';
 import type { FeatherRequest } from './request.js';

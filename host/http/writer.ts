@@ -3,9 +3,9 @@
 // slower one, which awaits.
 
 import { STATUS_CODES } from 'node:http';
-import { FeatherstarError, optionError } from '../errors.js';
-import type { SendQueue } from '../send-queue.js';
-import type { Shard } from '../shard.js';
+import { FeatherstarError, optionError } from '../base/errors.js';
+import type { SendQueue } from '../shard/send-queue.js';
+import type { Shard } from '../shard/shard.js';
 import { CLOSE, type Heads, KEEP_ALIVE_1_0 } from './heads.js';
 import { FeatherResponse } from './response.js';
 

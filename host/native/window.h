@@ -39,7 +39,7 @@ struct control {
 	uint32_t ready_tail;
 	uint32_t ready_head;
 	uint8_t unused3[56];
-	/* line 5: the host's (HostControl in host/layout.ts) */
+	/* line 5: the host's (HostControl in host/core/layout.ts) */
 	uint8_t unused4[12];
 	uint32_t open_calls; /* JavaScript's */
 	double idle_ns; /* written here: see loop.c, count_idle() */

@@ -1,13 +1,13 @@
 // Connecting from this shard: name -> address -> SOCKET -> CONNECT. An abort at any stage rejects at once; what the
 // kernel still brings is closed when it comes.
 
-import { type AbortOptions, checkSignal, unlessAborted } from '../abort.js';
-import { checkTarget, encodeAddress, resolveAddress } from '../address.js';
-import { checkNames, FeatherstarError, optionError, systemError } from '../errors.js';
-import { checkReach } from '../network-rules.js';
-import { connectFile, openSocket, sendAtOnce } from '../ops.js';
-import { currentShard, type Owner, type Shard } from '../shard.js';
+import { type AbortOptions, checkSignal, unlessAborted } from '../base/abort.js';
+import { checkNames, FeatherstarError, optionError, systemError } from '../base/errors.js';
+import { connectFile, openSocket, sendAtOnce } from '../shard/ops.js';
+import { currentShard, type Owner, type Shard } from '../shard/shard.js';
+import { checkTarget, encodeAddress, resolveAddress } from './address.js';
 import { Connection } from './connection.js';
+import { checkReach } from './network-rules.js';
 import { Socket } from './socket.js';
 import { socketPathsOf } from './socket-paths.js';
 

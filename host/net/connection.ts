@@ -8,13 +8,13 @@
 //
 // Next: homes.ts.
 
-import { type AbortOptions, checkSignal } from '../abort.js';
-import { listen, unlisten } from '../abort-listener.js';
+import { type AbortOptions, checkSignal } from '../base/abort.js';
+import { listen, unlisten } from '../base/abort-listener.js';
+import { Code, errnoName, FeatherstarError, optionError } from '../base/errors.js';
 import type { Calls } from '../calls/call.js';
-import { Code, errnoName, FeatherstarError, optionError } from '../errors.js';
-import { BUFFER_SHIFT, handOverFile, operationError, receive, shutdownWrites } from '../ops.js';
-import { SendQueue } from '../send-queue.js';
-import type { Owner, Shard } from '../shard.js';
+import { BUFFER_SHIFT, handOverFile, operationError, receive, shutdownWrites } from '../shard/ops.js';
+import { SendQueue } from '../shard/send-queue.js';
+import type { Owner, Shard } from '../shard/shard.js';
 import { keepFor } from './homes.js';
 import { closedError, type Transport } from './socket.js';
 

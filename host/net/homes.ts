@@ -3,7 +3,7 @@
 // writes is a call to here. When the other shard dies, its connections are closed.
 
 import type { Calls } from '../calls/call.js';
-import type { Shard } from '../shard.js';
+import type { Shard } from '../shard/shard.js';
 import { closedError, type Transport } from './socket.js';
 
 interface Home {

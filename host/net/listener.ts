@@ -1,17 +1,17 @@
 // Listening on this shard.
 
-import { type AbortOptions, checkSignal } from '../abort.js';
-import { unlisten, listen as whenAborted } from '../abort-listener.js';
-import { checkAddress, resolveAddress } from '../address.js';
+import { type AbortOptions, checkSignal } from '../base/abort.js';
+import { unlisten, listen as whenAborted } from '../base/abort-listener.js';
+import { checkNames, FeatherstarError, optionError } from '../base/errors.js';
+import { Queue } from '../base/queue.js';
 import type { Calls } from '../calls/call.js';
-import { checkNames, FeatherstarError, optionError } from '../errors.js';
 import type { Bound } from '../hosts/host.js';
-import { checkReach } from '../network-rules.js';
-import { accept, MORE, operationError } from '../ops.js';
-import { Queue } from '../queue.js';
 import { runtime } from '../runtime/runtime.js';
-import { currentShard, type Owner, type Shard } from '../shard.js';
+import { accept, MORE, operationError } from '../shard/ops.js';
+import { currentShard, type Owner, type Shard } from '../shard/shard.js';
+import { checkAddress, resolveAddress } from './address.js';
 import { Connection } from './connection.js';
+import { checkReach } from './network-rules.js';
 import { Socket } from './socket.js';
 
 const ECANCELED = -125;

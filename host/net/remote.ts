@@ -1,11 +1,11 @@
 // A connection that another shard keeps (homes.ts), and what shards ask of each other about connections. A proxy's read
 // and write are a request each (ask.ts: they may take long); a write longer than PIECE_BYTES is several, in order.
 
-import { type AbortOptions, checkSignal, unlessAborted } from '../abort.js';
-import { ask } from '../calls/ask.js';
+import { type AbortOptions, checkSignal, unlessAborted } from '../base/abort.js';
+import { optionError } from '../base/errors.js';
 import type { Calls } from '../calls/call.js';
-import { optionError } from '../errors.js';
-import { currentShard, type Shard } from '../shard.js';
+import { ask } from '../services/ask.js';
+import { currentShard, type Shard } from '../shard/shard.js';
 import { Connection } from './connection.js';
 import { forget, keepFor, kept } from './homes.js';
 import { closedError, serve, type Transport } from './socket.js';

@@ -5,9 +5,9 @@
 //
 // Attempts at one path share an index.
 
-import { FeatherstarError } from '../errors.js';
+import { FeatherstarError } from '../base/errors.js';
 import { SOCKET_PATHS } from '../hosts/host.js';
-import type { Shard } from '../shard.js';
+import type { Shard } from '../shard/shard.js';
 
 export class SocketPaths {
   readonly #shard: Shard;

@@ -1,10 +1,10 @@
 // A socket as users have it. What it does it does through a Transport: a connection of this shard (connection.ts), or a
 // proxy of one that another shard keeps (remote.ts). After handOver() it has none, and says so.
 
+import { FeatherstarError, optionError } from '../base/errors.js';
 import { type Calls, downError } from '../calls/call.js';
-import { FeatherstarError, optionError } from '../errors.js';
 import { runtime } from '../runtime/runtime.js';
-import { currentShard } from '../shard.js';
+import { currentShard } from '../shard/shard.js';
 import { spawn } from '../tasks/task.js';
 import type { AbortOptions } from '../tasks/timer.js';
 

@@ -3,10 +3,10 @@
 
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
-import { encodeAddress } from '../address.js';
-import { optionError, resolveError } from '../errors.js';
-import { checkReach } from '../network-rules.js';
-import { currentShard } from '../shard.js';
+import { optionError, resolveError } from '../base/errors.js';
+import { currentShard } from '../shard/shard.js';
+import { encodeAddress } from './address.js';
+import { checkReach } from './network-rules.js';
 
 const AF_INET = 2;
 const MAPPED = '::ffff:'; // an IPv4 address as an IPv6 socket has it

@@ -12,13 +12,21 @@
 //
 // Next: udp-address.ts.
 
-import { type AbortOptions, checkSignal, unlessAborted } from '../abort.js';
-import { checkNames, errnoName, FeatherstarError, optionError, systemError } from '../errors.js';
+import { type AbortOptions, checkSignal, unlessAborted } from '../base/abort.js';
+import { checkNames, errnoName, FeatherstarError, optionError, systemError } from '../base/errors.js';
+import { Queue } from '../base/queue.js';
 import type { Bound } from '../hosts/host.js';
-import { checkReach } from '../network-rules.js';
-import { BUFFER_SHIFT, connectFile, MORE, operationError, receiveDatagrams, sendDatagram, whenRoom } from '../ops.js';
-import { Queue } from '../queue.js';
-import { currentShard, type Owner, type Shard } from '../shard.js';
+import {
+  BUFFER_SHIFT,
+  connectFile,
+  MORE,
+  operationError,
+  receiveDatagrams,
+  sendDatagram,
+  whenRoom,
+} from '../shard/ops.js';
+import { currentShard, type Owner, type Shard } from '../shard/shard.js';
+import { checkReach } from './network-rules.js';
 import { closedError } from './socket.js';
 import { bindTarget, SenderNames, type Target, Targets } from './udp-address.js';
 

@@ -7,7 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { availableParallelism, cpus as processorsOfMachine } from 'node:os';
-import { optionError, systemError } from '../errors.js';
+import { optionError, systemError } from '../base/errors.js';
 import { loadAddon } from '../hosts/uring.js';
 
 /** The processor of each shard, undefined where it is not pinned; and a text about it. */

@@ -2,7 +2,7 @@
 // reasons, and nothing at all of a thread that was ended from outside. So a shard notes in its memory that it is
 // ending by itself, and restart() notes what it kills.
 
-import { HostControl } from '../layout.js';
+import { HostControl } from '../core/layout.js';
 
 /** Why a shard does not run any more. */
 export interface ShardDown {

@@ -6,7 +6,7 @@
 // Nothing is checked here but that a flag has its value: options.ts checks what start() is given, wherever it is from.
 
 import { parseArgs } from 'node:util';
-import { optionError } from '../errors.js';
+import { optionError } from '../base/errors.js';
 import type { RuntimeOptions } from './options.js';
 
 interface Flag {

@@ -2,13 +2,13 @@
 //
 //   options, environment --> checkOptions() --> Checked --> runtime.ts, worker.ts
 
-import { planShardBytes, sharedBytesMost } from '../core.js';
-import { checkNames, optionError } from '../errors.js';
+import { checkNames, optionError } from '../base/errors.js';
+import { planShardBytes, sharedBytesMost } from '../core/core.js';
+import { type Limits, SEND_STAGGER, SHARDS_MAX } from '../core/layout.js';
+import { checkLimits, HIGHEST_LIMITS, LIMIT_MAX } from '../core/limits.js';
 import type { HostFactory, HostName } from '../hosts/host.js';
 import { pick } from '../hosts/pick.js';
-import { type Limits, SEND_STAGGER, SHARDS_MAX } from '../layout.js';
-import { checkLimits, HIGHEST_LIMITS, LIMIT_MAX } from '../limits.js';
-import { checkNetwork, type NetworkOptions, type NetworkRules } from '../network-rules.js';
+import { checkNetwork, type NetworkOptions, type NetworkRules } from '../net/network-rules.js';
 import { parseCpuList, usableProcessors } from './cpus.js';
 import { withEnvironment } from './flags.js';
 

@@ -1,9 +1,9 @@
 // What the starting thread and a shard's worker say to each other at birth and death. Everything else goes through
 // the mesh.
 
-import type { ErrorCode } from '../errors.js';
+import type { ErrorCode } from '../base/errors.js';
 import type { DoorbellToken, HostName } from '../hosts/host.js';
-import type { NetworkRules } from '../network-rules.js';
+import type { NetworkRules } from '../net/network-rules.js';
 import type { SignalName } from './signal-board.js';
 import type { Holdings } from './stats.js';
 

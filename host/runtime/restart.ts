@@ -19,10 +19,10 @@
 // Next: worker.ts.
 
 import type { Worker } from 'node:worker_threads';
-import { checkNames, FeatherstarError, optionError } from '../errors.js';
+import { checkNames, FeatherstarError, optionError } from '../base/errors.js';
+import { HEADER_STATES, type Header, HostControl, MESH, ShardState } from '../core/layout.js';
 import type { DoorbellToken } from '../hosts/host.js';
-import { HEADER_STATES, type Header, HostControl, MESH, ShardState } from '../layout.js';
-import type { Shard } from '../shard.js';
+import type { Shard } from '../shard/shard.js';
 import { ask, expect, ports, tell } from './workers.js';
 
 const PEER_TIMEOUT_MS = 5000;

@@ -2,9 +2,9 @@
 
 import { setMaxListeners } from 'node:events';
 import type { Worker } from 'node:worker_threads';
-import { checkSignal, unlessAborted } from '../abort.js';
+import { checkSignal, unlessAborted } from '../base/abort.js';
+import { FeatherstarError, optionError } from '../base/errors.js';
 import { Calls } from '../calls/call.js';
-import { type CallTarget, callAll } from '../calls/call-all.js';
 import {
   type ArgumentsOf,
   type FunctionName,
@@ -13,13 +13,13 @@ import {
   type UntypedModule,
 } from '../calls/call-api.js';
 import { offerParts } from '../calls/parts.js';
-import { coreModule, makeMemory } from '../core.js';
-import { FeatherstarError, optionError } from '../errors.js';
+import { coreModule, makeMemory } from '../core/core.js';
+import { HEADER_STATES, SHARDS_MAX, ShardState } from '../core/layout.js';
 import { type HostName, monotonicNs } from '../hosts/host.js';
 import { countIdleOf } from '../hosts/utilization.js';
-import { HEADER_STATES, SHARDS_MAX, ShardState } from '../layout.js';
-import { brokenGuards, writeGuards } from '../memory-checks.js';
-import { enterShard, findShard, Shard } from '../shard.js';
+import { type CallTarget, callAll } from '../services/call-all.js';
+import { brokenGuards, writeGuards } from '../shard/memory-checks.js';
+import { enterShard, findShard, Shard } from '../shard/shard.js';
 import { type Pinning, pinCaller, planPinning, startThreadPool } from './cpus.js';
 import { Death, type ShardDown } from './death.js';
 import { type Checked, checkOptions, checkTimeout, type RuntimeOptions } from './options.js';

@@ -14,7 +14,7 @@
 // All shards are in the same phase, so what ends in one can still call the others.
 
 import type { Worker } from 'node:worker_threads';
-import type { Shard } from '../shard.js';
+import type { Shard } from '../shard/shard.js';
 import { type Holdings, openFileOperations, readHoldings, unansweredCalls } from './stats.js';
 import { ask, endThread } from './workers.js';
 

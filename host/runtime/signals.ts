@@ -2,9 +2,9 @@
 
 import { constants } from 'node:os';
 import { isMainThread } from 'node:worker_threads';
-import { type AbortOptions, checkSignal } from '../abort.js';
-import { listen, unlisten } from '../abort-listener.js';
-import { FeatherstarError, optionError } from '../errors.js';
+import { type AbortOptions, checkSignal } from '../base/abort.js';
+import { listen, unlisten } from '../base/abort-listener.js';
+import { FeatherstarError, optionError } from '../base/errors.js';
 import { runtime } from './runtime.js';
 import type { SignalBoard, SignalListener, SignalName } from './signal-board.js';
 

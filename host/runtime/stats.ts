@@ -1,8 +1,8 @@
 // What a shard does and holds, read by any shard without disturbing it: the core's counters and the fill of its tables
 // lie in the shared memory. Aligned words do not tear, but each may be a moment old.
 
-import { COUNTER_NAMES, Control, type CounterName, HostControl, OP_BYTES, SLAB_USED } from '../layout.js';
-import type { Shard } from '../shard.js';
+import { COUNTER_NAMES, Control, type CounterName, HostControl, OP_BYTES, SLAB_USED } from '../core/layout.js';
+import type { Shard } from '../shard/shard.js';
 
 /** What a shard holds at the moment. */
 export interface Holdings {

@@ -4,9 +4,9 @@
 
 import { parentPort, type Worker } from 'node:worker_threads';
 import { ThreadMessageHandler, WASIThreads } from '@emnapi/wasi-threads';
-import type { Core } from '../core.js';
-import { FeatherstarError } from '../errors.js';
-import { HEADER_SCRATCH } from '../layout.js';
+import { FeatherstarError } from '../base/errors.js';
+import type { Core } from '../core/core.js';
+import { HEADER_SCRATCH } from '../core/layout.js';
 
 /** The core needs no WASI besides threads; the library wants an object of this shape. */
 class NoWasi {

@@ -13,10 +13,10 @@
 // mark at all: the shard is awake, and no enter comes. Modules and compilers may take that long, so it has more time.
 
 import { writeSync } from 'node:fs';
+import { Control, HostControl } from '../core/layout.js';
 import { monotonicNs } from '../hosts/host.js';
-import { Control, HostControl } from '../layout.js';
-import type { Shard } from '../shard.js';
-import { describeRun, readRun, readStep } from '../tasks/stall.js';
+import type { Shard } from '../shard/shard.js';
+import { describeRun, readRun, readStep } from '../shard/stall.js';
 
 const WARNINGS_MAX = 5; // of one shard in a minute
 const MINUTE_NS = 60e9;

@@ -2,13 +2,13 @@
 // the runtime hands over the peers' doorbells; the shard module is imported; then the shard serves calls.
 
 import { parentPort, workerData } from 'node:worker_threads';
+import { FeatherstarError } from '../base/errors.js';
 import { Calls } from '../calls/call.js';
 import { offerParts } from '../calls/parts.js';
-import { FeatherstarError } from '../errors.js';
+import { readHeader } from '../core/layout.js';
 import type { DoorbellToken } from '../hosts/host.js';
 import { pick } from '../hosts/pick.js';
-import { readHeader } from '../layout.js';
-import { enterShard, Shard } from '../shard.js';
+import { enterShard, Shard } from '../shard/shard.js';
 import { pinThread } from './cpus.js';
 import { noteExit } from './death.js';
 import type { FromWorker, ShardData, ToWorker } from './protocol.js';

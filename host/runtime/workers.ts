@@ -5,9 +5,9 @@
 // Next: worker.ts, the other end.
 
 import { Worker } from 'node:worker_threads';
-import { FeatherstarError } from '../errors.js';
+import { FeatherstarError } from '../base/errors.js';
 import type { DoorbellToken } from '../hosts/host.js';
-import type { Shard } from '../shard.js';
+import type { Shard } from '../shard/shard.js';
 import type { Checked } from './options.js';
 import type { FromWorker, ShardData, ToWorker } from './protocol.js';
 

@@ -6,8 +6,8 @@
 //
 // Next: faults.ts.
 
-import { optionError } from '../errors.js';
-import type { Limits } from '../layout.js';
+import { optionError } from '../base/errors.js';
+import type { Limits } from '../core/layout.js';
 import type { SimFaults } from './faults.js';
 import { Random } from './random.js';
 

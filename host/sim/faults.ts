@@ -1,7 +1,7 @@
 // What may go wrong in a simulated world, and how often. Order is the seed's business in any case; each of these is off
 // unless it is asked for.
 
-import { optionError } from '../errors.js';
+import { optionError } from '../base/errors.js';
 
 /** Shares of all cases, from 0 (never, the default) to 1 (always), unless a unit is given. */
 export interface SimFaults {

@@ -13,7 +13,7 @@ import { syncBuiltinESMExports } from 'node:module';
 import net from 'node:net';
 import timers from 'node:timers';
 import timersPromises from 'node:timers/promises';
-import { FeatherstarError } from '../errors.js';
+import { FeatherstarError } from '../base/errors.js';
 import type { Entry } from './calendar.js';
 import { type Place, START_NS, type World } from './world.js';
 

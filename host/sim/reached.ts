@@ -5,11 +5,11 @@
 //
 // Next: simulate.ts.
 
-import type { Core } from '../core-module.js';
-import { Code } from '../errors.js';
-import type { Limits } from '../layout.js';
+import { Code } from '../base/errors.js';
+import type { Core } from '../core/core-module.js';
+import type { Limits } from '../core/layout.js';
 import { readStats } from '../runtime/stats.js';
-import type { Shard } from '../shard.js';
+import type { Shard } from '../shard/shard.js';
 
 /** Functions of the core that say when a table is full. */
 const TABLES = {

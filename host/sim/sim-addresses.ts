@@ -3,8 +3,8 @@
 //
 // Next: sim-net.ts.
 
-import { encodeAddress } from '../address.js';
 import type { DatagramOptions } from '../hosts/host.js';
+import { encodeAddress } from '../net/address.js';
 import { SenderNames } from '../net/udp-address.js';
 import type { Machines } from './sim-machines.js';
 

@@ -7,7 +7,7 @@
 //
 // Next: sim-socket.ts.
 
-import { systemError } from '../errors.js';
+import { systemError } from '../base/errors.js';
 import { Errno, Op, type OpOwner } from '../hosts/portable-window.js';
 import { SimSocket, type SocketHost, type Target } from './sim-socket.js';
 import type { Place, World } from './world.js';

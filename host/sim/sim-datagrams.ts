@@ -7,9 +7,9 @@
 //
 // Next: sim-net.ts.
 
-import { encodeAddress } from '../address.js';
 import type { DatagramOptions } from '../hosts/host.js';
 import { CQE_BUFFER, CQE_BUFFER_SHIFT, Errno, type Op, type OpOwner, POLLOUT } from '../hosts/portable-window.js';
+import { encodeAddress } from '../net/address.js';
 import { asSeenFrom, isAny, isLoopback, loopbackOf, type Place, Ports } from './sim-addresses.js';
 import type { SimHost } from './sim-host.js';
 import { NOWHERE } from './sim-machines.js';

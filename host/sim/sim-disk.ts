@@ -12,7 +12,7 @@
 //
 // Next: sim-files.ts.
 
-import { optionError } from '../errors.js';
+import { optionError } from '../base/errors.js';
 import type { FileKind } from '../hosts/host.js';
 import type { Random } from './random.js';
 

@@ -1,15 +1,15 @@
 // What a simulated shard submits, answered. The checks of host/native/gate.c are not repeated here: what the core and
-// host/ops.ts submit has passed them elsewhere. An operation that this world does not have is -EOPNOTSUPP.
+// host/shard/ops.ts submit has passed them elsewhere. An operation that this world does not have is -EOPNOTSUPP.
 //
 // An answer that needs no network comes after a time that the seed picks, so answers to different operations overtake
 // each other, as a kernel's do. What a quiet send ends with is known at once, as in the kernel.
 //
 // Next: sim-net.ts.
 
+import { Control } from '../core/layout.js';
 import type { Bound, DatagramOptions, ListenOptions, Windows } from '../hosts/host.js';
 import { Errno, Op, POLLOUT } from '../hosts/portable-window.js';
-import { Control } from '../layout.js';
-import { allowsAddress, type Rule } from '../network-rules.js';
+import { allowsAddress, type Rule } from '../net/network-rules.js';
 import { addressOf, isAny, loopbackOf } from './sim-addresses.js';
 import { type DatagramPlace, SimDatagrams } from './sim-datagrams.js';
 import { FILE_ERRNOS, isFileOp, SimOpenFile } from './sim-files.js';

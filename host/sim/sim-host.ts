@@ -5,7 +5,8 @@
 //
 // Next: sim-gate.ts, which answers what is submitted.
 
-import { FeatherstarError, systemError } from '../errors.js';
+import { FeatherstarError, systemError } from '../base/errors.js';
+import { Control, HostControl } from '../core/layout.js';
 import {
   type Bound,
   type DatagramOptions,
@@ -16,7 +17,6 @@ import {
   type Windows,
 } from '../hosts/host.js';
 import { Errno, PortableWindow } from '../hosts/portable-window.js';
-import { Control, HostControl } from '../layout.js';
 import { SimFiles } from './sim-files.js';
 import { SimGate } from './sim-gate.js';
 import type { World } from './world.js';

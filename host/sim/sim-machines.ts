@@ -1,7 +1,7 @@
 // The machines of a simulated world: which shard is on which, what they are called, and between which of them the cable
 // is cut. Without names everything is one machine, whatever address is asked for.
 
-import { optionError, resolveError } from '../errors.js';
+import { optionError, resolveError } from '../base/errors.js';
 import { isAny, isLoopback } from './sim-addresses.js';
 
 /** Nobody has this address. */

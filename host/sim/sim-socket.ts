@@ -10,6 +10,7 @@
 //
 // Next: sim-net.ts.
 
+import { Queue } from '../base/queue.js';
 import {
   CQE_BUFFER,
   CQE_BUFFER_SHIFT,
@@ -19,7 +20,6 @@ import {
   POLLOUT,
   type PortableWindow,
 } from '../hosts/portable-window.js';
-import { Queue } from '../queue.js';
 import { NOWHERE } from './sim-machines.js';
 import type { SimListener } from './sim-net.js';
 import type { World } from './world.js';

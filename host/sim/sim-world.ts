@@ -2,7 +2,7 @@
 //
 // Next: world.ts.
 
-import { FeatherstarError, optionError } from '../errors.js';
+import { FeatherstarError, optionError } from '../base/errors.js';
 import { checkForce, type RestartOptions } from '../runtime/restart.js';
 import { checkFaults, type SimFaults } from './faults.js';
 import { SimClient } from './sim-client.js';

@@ -3,9 +3,9 @@
 //
 // Next: world.ts.
 
-import { FeatherstarError } from '../errors.js';
-import { OP_BYTES, SLAB_FRESH } from '../layout.js';
-import type { Shard } from '../shard.js';
+import { FeatherstarError } from '../base/errors.js';
+import { OP_BYTES, SLAB_FRESH } from '../core/layout.js';
+import type { Shard } from '../shard/shard.js';
 import type { Place, World } from './world.js';
 
 const OP_OPCODE = 2; // words of a slot of the operations' table (assembly/op.ts)

@@ -15,9 +15,9 @@
 //
 // Next: simulate.ts.
 
-import { FeatherstarError } from '../errors.js';
+import { FeatherstarError } from '../base/errors.js';
 import { setRuntime, type WorkerRuntime } from '../runtime/runtime.js';
-import { enterShard, type Shard } from '../shard.js';
+import { enterShard, type Shard } from '../shard/shard.js';
 import { Calendar, type Entry } from './calendar.js';
 import type { Faults } from './faults.js';
 import { Random } from './random.js';

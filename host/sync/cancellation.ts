@@ -1,7 +1,7 @@
 // The seed's CancellationToken: an AbortController with parents and children, for whoever prefers that to signals.
 
-import { listen, unlisten } from '../abort-listener.js';
-import { FeatherstarError } from '../errors.js';
+import { listen, unlisten } from '../base/abort-listener.js';
+import { FeatherstarError } from '../base/errors.js';
 import { checkFunction } from './wait-queue.js';
 
 export class CancellationToken {

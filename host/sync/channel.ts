@@ -4,7 +4,7 @@
 // sender into the buffer in the frame in which room comes free, and to a waiting receiver in the frame of the send. So
 // senders wait only while the buffer is full, and receivers only while it is empty.
 
-import { Queue } from '../queue.js';
+import { Queue } from '../base/queue.js';
 import type { WaitOptions } from './wait-queue.js';
 import { checkInteger, checkWait, closedError, type QueueOptions, WAITERS_MAX, WaitQueue } from './wait-queue.js';
 

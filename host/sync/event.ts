@@ -1,6 +1,6 @@
 // Waiting for something to happen: an Event is a state (it is set, or it is not), a Condvar is a moment.
 
-import { optionError } from '../errors.js';
+import { optionError } from '../base/errors.js';
 import { Guard, retake } from './semaphore.js';
 import type { WaitOptions } from './wait-queue.js';
 import { checkWait, closedError, type QueueOptions, WaitQueue } from './wait-queue.js';

@@ -1,9 +1,9 @@
 // Loops whose bodies run at the same time. Both end only when every body that has begun has ended; the first error is
 // what they reject with.
 
-import { checkSignal } from '../abort.js';
-import { listen, unlisten } from '../abort-listener.js';
-import { optionError } from '../errors.js';
+import { checkSignal } from '../base/abort.js';
+import { listen, unlisten } from '../base/abort-listener.js';
+import { optionError } from '../base/errors.js';
 import { checkFunction, checkInteger } from './wait-queue.js';
 
 /** The highest limit of maxConcurrent(). */

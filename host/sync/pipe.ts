@@ -1,7 +1,7 @@
 // A bounded stream of bytes within a shard. The bytes are copied in and out of one circular buffer, so a chunk is its
 // owner's again as soon as write() resolves. A full pipe makes its writers wait, an empty one its readers, in order.
 
-import { FeatherstarError, optionError } from '../errors.js';
+import { FeatherstarError, optionError } from '../base/errors.js';
 import type { WaitOptions } from './wait-queue.js';
 import { checkInteger, checkWait, closedError, type QueueOptions, WaitQueue } from './wait-queue.js';
 

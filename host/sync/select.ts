@@ -1,9 +1,9 @@
 // The first of several waits. The others are aborted, and select() waits until they have really ended: afterwards
 // nothing of it runs in the background, and what a loser came to nevertheless is in `others`, not lost.
 
-import { checkSignal } from '../abort.js';
-import { listen, unlisten } from '../abort-listener.js';
-import { FeatherstarError, optionError } from '../errors.js';
+import { checkSignal } from '../base/abort.js';
+import { listen, unlisten } from '../base/abort-listener.js';
+import { FeatherstarError, optionError } from '../base/errors.js';
 import { checkFunction } from './wait-queue.js';
 
 export type SelectBranches = Record<string, (signal: AbortSignal) => unknown>;

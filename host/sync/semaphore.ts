@@ -4,7 +4,7 @@
 // the frame of the release: the units belong to the waiter before its promise's continuation runs, and nobody can take
 // them in between.
 
-import { optionError } from '../errors.js';
+import { optionError } from '../base/errors.js';
 import type { WaitOptions } from './wait-queue.js';
 import { checkFunction, checkInteger, checkWait, closedError, type QueueOptions, WaitQueue } from './wait-queue.js';
 

@@ -4,10 +4,10 @@
 // exactly one way: it is granted, its signal aborts, its time is over (on the shard's wheel), or the queue is closed;
 // each of them removes its listener and its timer. Without `timeoutMs` no shard is needed.
 
-import { checkSignal } from '../abort.js';
-import { type AbortListener, listen, unlisten } from '../abort-listener.js';
-import { checkNames, FeatherstarError, optionError } from '../errors.js';
-import { currentShard, type Owner, type Shard } from '../shard.js';
+import { checkSignal } from '../base/abort.js';
+import { type AbortListener, listen, unlisten } from '../base/abort-listener.js';
+import { checkNames, FeatherstarError, optionError } from '../base/errors.js';
+import { currentShard, type Owner, type Shard } from '../shard/shard.js';
 
 /** How many may wait at once in one queue, unless `maxWaiters` says otherwise. */
 export const WAITERS_DEFAULT = 65_536;

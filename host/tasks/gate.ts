@@ -1,9 +1,9 @@
 // A gate: work goes in as long as it is open, and close() waits until all of it has come out. What Seastar's services
 // use to stop in order.
 
-import { type AbortOptions, checkSignal } from '../abort.js';
-import { listen, unlisten } from '../abort-listener.js';
-import { FeatherstarError, optionError } from '../errors.js';
+import { type AbortOptions, checkSignal } from '../base/abort.js';
+import { listen, unlisten } from '../base/abort-listener.js';
+import { FeatherstarError, optionError } from '../base/errors.js';
 
 export class Gate {
   readonly name: string;

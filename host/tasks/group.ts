@@ -1,8 +1,8 @@
 // Scheduling groups: who gets how much of the processor when there is not enough for all. The core keeps the accounts
 // (assembly/group.ts); here groups have names. A group belongs to one shard.
 
-import { FeatherstarError, optionError } from '../errors.js';
-import { currentShard, type Shard } from '../shard.js';
+import { FeatherstarError, optionError } from '../base/errors.js';
+import { currentShard, type Shard } from '../shard/shard.js';
 
 const GROUPS_MAX = 16;
 const SHARES_MAX = 1000;

@@ -8,12 +8,12 @@
 //
 // A timer is on the wheel only while somebody waits for a tick.
 
-import { type AbortOptions, checkSignal } from '../abort.js';
-import { listen, unlisten } from '../abort-listener.js';
-import { FeatherstarError, optionError } from '../errors.js';
+import { type AbortOptions, checkSignal } from '../base/abort.js';
+import { listen, unlisten } from '../base/abort-listener.js';
+import { FeatherstarError, optionError } from '../base/errors.js';
 import { monotonicNs } from '../hosts/host.js';
-import { currentShard, type Shard } from '../shard.js';
-import { checkDelay, Wait } from '../wait.js';
+import { currentShard, type Shard } from '../shard/shard.js';
+import { checkDelay, Wait } from '../shard/wait.js';
 
 export type MissedTicks = 'burst' | 'delay' | 'skip';
 

@@ -3,9 +3,9 @@
 // Two things end separately. The result is there when the task has its value, has failed or is aborted; the task itself
 // has ended when its function is through, which after an abort may be later. `ended` and isFinished tell that.
 
-import { type AbortOptions, abortedError, isEcho, LazyAbort } from '../abort.js';
-import { listen, unlisten } from '../abort-listener.js';
-import { currentShard } from '../shard.js';
+import { type AbortOptions, abortedError, isEcho, LazyAbort } from '../base/abort.js';
+import { listen, unlisten } from '../base/abort-listener.js';
+import { currentShard } from '../shard/shard.js';
 import { reportUnhandled } from './unhandled.js';
 
 let lastId = 0;

@@ -1,8 +1,8 @@
 // A set of tasks: take their results as they end, or end them all.
 
-import { type AbortOptions, checkSignal } from '../abort.js';
-import { listen, unlisten } from '../abort-listener.js';
-import { Queue } from '../queue.js';
+import { type AbortOptions, checkSignal } from '../base/abort.js';
+import { listen, unlisten } from '../base/abort-listener.js';
+import { Queue } from '../base/queue.js';
 import type { JoinHandle } from './join-handle.js';
 import { type SpawnOptions, spawn, type TaskFunction } from './task.js';
 

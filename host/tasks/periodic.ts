@@ -1,6 +1,6 @@
 // A task that runs a function every period.
 
-import { currentShard } from '../shard.js';
+import { currentShard } from '../shard/shard.js';
 import { Interval, type IntervalOptions } from './interval.js';
 import { JoinHandle } from './join-handle.js';
 import { beginTask, type SpawnOptions, type TaskFunction, taskOptions } from './task.js';

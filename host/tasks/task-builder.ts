@@ -1,8 +1,8 @@
 // Tasks with more to say about them than spawn() takes, also on another shard.
 
-import type { AbortOptions } from '../abort.js';
+import type { AbortOptions } from '../base/abort.js';
+import { optionError } from '../base/errors.js';
 import type { ArgumentsOf, FunctionName, ResultOf, UntypedModule } from '../calls/call-api.js';
-import { optionError } from '../errors.js';
 import { runtime } from '../runtime/runtime.js';
 import type { SchedulingGroup } from './group.js';
 import { JoinHandle } from './join-handle.js';

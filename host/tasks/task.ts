@@ -1,12 +1,12 @@
 // Tasks for users: spawn, and how a task lets others run. A task starts when the core's scheduler picks it, and its
 // later steps are ordinary continuations of its promise, so the contexts of AsyncLocalStorage stay with it.
 
-import { type AbortOptions, checkSignal, type LazyAbort } from '../abort.js';
-import { optionError } from '../errors.js';
-import { currentShard, type Shard } from '../shard.js';
+import { type AbortOptions, checkSignal, type LazyAbort } from '../base/abort.js';
+import { optionError } from '../base/errors.js';
+import { currentShard, type Shard } from '../shard/shard.js';
+import type { TaskName } from '../shard/steps.js';
 import { SchedulingGroup as Group, type SchedulingGroup } from './group.js';
 import { JoinHandle } from './join-handle.js';
-import type { TaskName } from './steps.js';
 
 export interface SpawnOptions extends AbortOptions {
   /** What schedulingGroup() made, or its number, 0 to 15; default 0. */

@@ -1,14 +1,14 @@
 // Time for users: sleep, timeout, scheduled callbacks, and the coarse clock. All of it lies on the shard's wheel.
 // Intervals are in interval.ts.
 
-import { type AbortOptions, checkSignal, isEcho } from '../abort.js';
-import { listen, unlisten } from '../abort-listener.js';
-import { FeatherstarError, optionError } from '../errors.js';
-import { currentShard, type Owner, type Shard } from '../shard.js';
-import { checkDelay, Wait } from '../wait.js';
+import { type AbortOptions, checkSignal, isEcho } from '../base/abort.js';
+import { listen, unlisten } from '../base/abort-listener.js';
+import { FeatherstarError, optionError } from '../base/errors.js';
+import { currentShard, type Owner, type Shard } from '../shard/shard.js';
+import { checkDelay, Wait } from '../shard/wait.js';
 import { reportUnhandled } from './unhandled.js';
 
-export type { AbortOptions } from '../abort.js';
+export type { AbortOptions } from '../base/abort.js';
 
 /** Resolves after `ms` milliseconds, never earlier. Rejects with the signal's reason when that aborts. */
 export function sleep(ms: number, options: AbortOptions = {}): Promise<void> {

@@ -1,6 +1,6 @@
 // Failures that nobody awaits: reported always, and fatal only where the runtime's option `unhandled` says so.
 
-import { textOf } from '../errors.js';
+import { textOf } from '../base/errors.js';
 
 /**
  * Reports the failure of `what` when the current turn is over, unless `isSeen()` by then: a handle may be awaited a

@@ -12,7 +12,7 @@ import { interval, JoinSet, Runtime, runtime, sleep, spawn, timeout, waitForSign
 import { connect, listen, UdpSocket } from 'featherstar/net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { currentShard } from '../../dist/host/shard.js';
+import { currentShard } from '../../dist/host/shard/shard.js';
 import { back, holdings, hosts } from '../support/hosts.js';
 import { until, within } from '../support/http.js';
 

@@ -6,9 +6,9 @@ import { runInNewContext } from 'node:vm';
 import { allocate, Runtime, sleep } from 'featherstar';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { sharedBlocks } from '../../dist/host/block-pool.js';
-import { GUARD_BYTES, HEADER } from '../../dist/host/layout.js';
-import { currentShard } from '../../dist/host/shard.js';
+import { GUARD_BYTES, HEADER } from '../../dist/host/core/layout.js';
+import { sharedBlocks } from '../../dist/host/shard/block-pool.js';
+import { currentShard } from '../../dist/host/shard/shard.js';
 import { hosts, rejection, warnings } from '../support/hosts.js';
 import { until, within } from '../support/http.js';
 

@@ -12,7 +12,7 @@ import { connect, listen, UdpSocket } from 'featherstar/net';
 import { simulate } from 'featherstar/testing';
 import { suite, test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { currentShard } from '../../dist/host/shard.js';
+import { currentShard } from '../../dist/host/shard/shard.js';
 import { hosts, rejection } from '../support/hosts.js';
 import { within } from '../support/http.js';
 

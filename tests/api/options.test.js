@@ -12,7 +12,7 @@ import * as assert from 'uvu/assert';
 import { uringObstacle } from '../../dist/host/hosts/pick.js';
 import { loadAddon } from '../../dist/host/hosts/uring.js';
 import { pinByItself, planPinning, quotaOfGroup } from '../../dist/host/runtime/cpus.js';
-import { currentShard } from '../../dist/host/shard.js';
+import { currentShard } from '../../dist/host/shard/shard.js';
 import { Program } from '../support/child.js';
 import { hosts, rejection } from '../support/hosts.js';
 

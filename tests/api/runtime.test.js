@@ -216,7 +216,9 @@ for (const host of hosts()) {
       assert.is((await rejection(here.shard(1).call('echo', [{ value }]))).code, 'FEATHERSTAR_CODEC');
     }
     assert.is((await rejection(here.shard(1).call('answerFunction'))).code, 'FEATHERSTAR_CODEC');
-    assert.is((await rejection(here.shard(1).call('fail', 'function'))).code, 'FEATHERSTAR_CODEC');
+    const thrown = await rejection(here.shard(1).call('fail', 'function')); // it was thrown: its text is sent instead
+    assert.is(thrown.code, 'FEATHERSTAR_REMOTE');
+    assert.match(thrown.message, /^the called function threw /);
     assert.is(await here.shard(1).call('echo', 'goes on'), 'goes on');
   });
 

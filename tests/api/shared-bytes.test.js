@@ -3,8 +3,8 @@
 import { allocate, Runtime } from 'featherstar';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { sharedBlocks } from '../../dist/host/block-pool.js';
-import { currentShard } from '../../dist/host/shard.js';
+import { sharedBlocks } from '../../dist/host/shard/block-pool.js';
+import { currentShard } from '../../dist/host/shard/shard.js';
 import { hosts, rejection } from '../support/hosts.js';
 import { until, within } from '../support/http.js';
 

@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { JoinHandle, maybeYield, Runtime, schedulingGroup, sleep, spawn, TaskBuilder, yieldNow } from 'featherstar';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { currentShard } from '../../dist/host/shard.js';
-import { readStep } from '../../dist/host/tasks/stall.js';
+import { currentShard } from '../../dist/host/shard/shard.js';
+import { readStep } from '../../dist/host/shard/stall.js';
 import { back, holdings, hosts, oneShardSuite, rejection, warnings } from '../support/hosts.js';
 import { until, within } from '../support/http.js';
 
@@ -149,7 +149,7 @@ for (const host of hosts()) {
   });
 
   check('more tasks than fit are refused, and those that fit run', async () => {
-    const { taskSlots } = (await import('../../dist/host/core.js')).DEFAULT_LIMITS;
+    const { taskSlots } = (await import('../../dist/host/core/core.js')).DEFAULT_LIMITS;
     const tasks = Array.from({ length: taskSlots + 10 }, () =>
       spawn(() => 'ran').then(
         (value) => value,

@@ -3,7 +3,7 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { COUNTER_NAMES } from '../../dist/host/layout.js';
+import { COUNTER_NAMES } from '../../dist/host/core/layout.js';
 import { Watch } from '../../examples/browser/memory.js';
 import { Cluster } from '../support/core.js';
 

@@ -6,7 +6,7 @@ import { allocate, interval, onSignal, runtime, sleep, spawn, timeout, waitForSi
 import { openDirectory } from 'featherstar/fs';
 import { Response, serve } from 'featherstar/http';
 import { connect, listen, UdpSocket } from 'featherstar/net';
-import { currentShard } from '../../dist/host/shard.js';
+import { currentShard } from '../../dist/host/shard/shard.js';
 import { blockCalls, blockFiles } from './blocks.js';
 
 const HERE = '127.0.0.1';

@@ -1,4 +1,4 @@
-// The map of memory: host/layout.ts against the core, whose assembly/layout.ts is the original.
+// The map of memory: host/core/layout.ts against the core, whose assembly/layout.ts is the original.
 //
 // The core exports no offsets, so each of the host's is shown to be right by effect: somebody writes there, and the
 // core does what it should, or the other way round. And plan()'s arithmetic is done again here, in numbers that
@@ -8,8 +8,8 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { coreModule, DEFAULT_LIMITS, instantiateCore, makeMemory } from '../../dist/host/core.js';
-import * as layout from '../../dist/host/layout.js';
+import { coreModule, DEFAULT_LIMITS, instantiateCore, makeMemory } from '../../dist/host/core/core.js';
+import * as layout from '../../dist/host/core/layout.js';
 import { Cluster, Code, Kind, MoreWork, oneShard, SMALL } from '../support/core.js';
 import { FULL, forSeeds } from '../support/seeds.js';
 

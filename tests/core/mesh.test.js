@@ -10,7 +10,7 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { INLINE_BYTES, ReadyKind, ShardState } from '../../dist/host/layout.js';
+import { INLINE_BYTES, ReadyKind, ShardState } from '../../dist/host/core/layout.js';
 import { Cluster, Code, Kind } from '../support/core.js';
 import { FULL, forSeeds } from '../support/seeds.js';
 

@@ -7,7 +7,7 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { ReadyKind } from '../../dist/host/layout.js';
+import { ReadyKind } from '../../dist/host/core/layout.js';
 import { Code, CQE_BUFFER, CQE_MORE, MoreWork, oneShard } from '../support/core.js';
 import { FULL, forSeeds } from '../support/seeds.js';
 

@@ -14,8 +14,8 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { makeMemory } from '../../dist/host/core.js';
-import { Control, ReadyKind } from '../../dist/host/layout.js';
+import { makeMemory } from '../../dist/host/core/core.js';
+import { Control, ReadyKind } from '../../dist/host/core/layout.js';
 import { SEED } from '../http/random.js';
 import { Cluster, Code, SMALL } from '../support/core.js';
 

@@ -4,7 +4,7 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { instantiateCore } from '../../dist/host/core.js';
+import { instantiateCore } from '../../dist/host/core/core.js';
 import { buildWasm } from '../support/asc.js';
 import { FULL, forSeeds } from '../support/seeds.js';
 

@@ -10,7 +10,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { instantiateCore } from '../../dist/host/core.js';
+import { instantiateCore } from '../../dist/host/core/core.js';
 import { buildWasm } from '../support/asc.js';
 import { FULL, forSeeds } from '../support/seeds.js';
 
@@ -223,7 +223,7 @@ for (const slots of [1, 2, 1024]) {
   const count = Math.min(200_000 * slots, 2_000_000); // a handover costs much where there is only one processor
   test(`two threads pass ${count} messages through ${slots} slots, whole and in order`, async () => {
     makeRing(slots, 2 ** 32 - 1000);
-    const host = new URL('../../dist/host/core.js', import.meta.url).href;
+    const host = new URL('../../dist/host/core/core.js', import.meta.url).href;
     const url = new URL(`data:text/javascript,${encodeURIComponent(THREAD)}`);
     const workers = [true, false].map((producer) => {
       return new Worker(url, { workerData: { module, memory, host, producer, slots, count, RING } });

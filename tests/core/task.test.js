@@ -6,7 +6,7 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Control } from '../../dist/host/layout.js';
+import { Control } from '../../dist/host/core/layout.js';
 import { buildWasm } from '../support/asc.js';
 import { Code, MoreWork, oneShard } from '../support/core.js';
 import { FULL, forSeeds } from '../support/seeds.js';

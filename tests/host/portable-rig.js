@@ -5,9 +5,9 @@
 
 import { once } from 'node:events';
 import net from 'node:net';
-import { DEFAULT_LIMITS, makeMemory } from '../../dist/host/core.js';
+import { DEFAULT_LIMITS, makeMemory } from '../../dist/host/core/core.js';
+import { Control } from '../../dist/host/core/layout.js';
 import { PortableHost } from '../../dist/host/hosts/portable.js';
-import { Control } from '../../dist/host/layout.js';
 
 export const LIMITS = {
   ...DEFAULT_LIMITS,

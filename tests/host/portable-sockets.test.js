@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Control } from '../../dist/host/layout.js';
+import { Control } from '../../dist/host/core/layout.js';
 import {
   closeAll,
   DONTWAIT,

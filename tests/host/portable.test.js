@@ -5,11 +5,11 @@ import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { coreModule, instantiateCore, makeMemory } from '../../dist/host/core.js';
-import { FeatherstarError } from '../../dist/host/errors.js';
+import { FeatherstarError } from '../../dist/host/base/errors.js';
+import { coreModule, instantiateCore, makeMemory } from '../../dist/host/core/core.js';
+import { Control, ReadyKind } from '../../dist/host/core/layout.js';
 import { monotonicNs } from '../../dist/host/hosts/host.js';
 import { PortableHost } from '../../dist/host/hosts/portable.js';
-import { Control, ReadyKind } from '../../dist/host/layout.js';
 import {
   closeAll,
   F_MORE,

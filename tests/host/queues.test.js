@@ -1,9 +1,9 @@
-// host/queue.ts and host/byte-queue.ts against the plainest models: an array, and one long string of bytes.
+// host/base/queue.ts and host/base/byte-queue.ts against the plainest models: an array, and one long string of bytes.
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { ByteQueue, JOINED_BYTES } from '../../dist/host/byte-queue.js';
-import { Queue } from '../../dist/host/queue.js';
+import { ByteQueue, JOINED_BYTES } from '../../dist/host/base/byte-queue.js';
+import { Queue } from '../../dist/host/base/queue.js';
 import { randomFrom, SEED } from '../http/random.js';
 
 test('a queue is an array, whatever is done to it', () => {

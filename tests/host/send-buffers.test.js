@@ -1,9 +1,9 @@
-// host/send-buffers.ts alone: who gets a buffer, and when.
+// host/shard/send-buffers.ts alone: who gets a buffer, and when.
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { HostControl } from '../../dist/host/layout.js';
-import { reserveOf, SendBuffers } from '../../dist/host/send-buffers.js';
+import { HostControl } from '../../dist/host/core/layout.js';
+import { reserveOf, SendBuffers } from '../../dist/host/shard/send-buffers.js';
 
 function make(count) {
   const words = new Int32Array(4096);

@@ -8,7 +8,7 @@ import { Response as FeatherResponse, serve } from 'featherstar/http';
 import { listen, UdpSocket } from 'featherstar/net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { currentShard } from '../../dist/host/shard.js';
+import { currentShard } from '../../dist/host/shard/shard.js';
 import { back, holdings, hosts } from '../support/hosts.js';
 import { ask, Client, get, post, until } from '../support/http.js';
 import { later, MEBIBYTE, pattern } from './server-rig.js';

@@ -319,7 +319,7 @@ for (const host of hosts()) {
   });
 
   rig.check('bodies around the size of a send buffer', async () => {
-    const { sendBufferBytes } = (await import('../../dist/host/core.js')).DEFAULT_LIMITS;
+    const { sendBufferBytes } = (await import('../../dist/host/core/core.js')).DEFAULT_LIMITS;
     const client = await Client.open(rig.server.port);
     for (let length = sendBufferBytes - 200; length < sendBufferBytes + 20; length += 3) {
       const body = pattern(length);

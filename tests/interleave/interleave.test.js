@@ -7,7 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { makeMemory } from '../../dist/host/core.js';
+import { makeMemory } from '../../dist/host/core/core.js';
 import { SMALL } from '../support/core.js';
 import { FULL, forSeeds } from '../support/seeds.js';
 import { decode, encode, exhaust, follow, wander } from './explore.js';

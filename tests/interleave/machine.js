@@ -13,7 +13,7 @@
 //
 // Next: scenario.js, explore.js.
 
-import { makeMemory } from '../../dist/host/core.js';
+import { makeMemory } from '../../dist/host/core/core.js';
 import { Kind } from './transform.js';
 
 export const MESH = 8192;

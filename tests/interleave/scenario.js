@@ -7,8 +7,8 @@
 //   call    as sleep, and shard 1 answers each request; credit for one request less than there are
 //   cross   as call, and shard 1 calls shard 0 as well
 //
-// The loop is that of host/shard.ts: turn, drain the ready ring, post, flush. What post() refuses is tried again only
-// when a ROOM entry has come: so a notice of room or credit that is lost ends in a shard that sleeps for ever.
+// The loop is that of host/shard/shard.ts: turn, drain the ready ring, post, flush. What post() refuses is tried again
+// only when a ROOM entry has come: so a notice of room or credit that is lost ends in a shard that sleeps for ever.
 //
 // A host is a table of places: `next()` is asked when its last act has ended, looks at where it is, and returns what
 // to do: a call of the core (an array: name and arguments) or Act.ENTER, SLEEP, DONE. Its variables are words in
@@ -16,7 +16,7 @@
 //
 // Next: explore.js.
 
-import { Control, ReadyKind } from '../../dist/host/layout.js';
+import { Control, ReadyKind } from '../../dist/host/core/layout.js';
 import { Act, Var } from './machine.js';
 
 const PAYLOAD_WORDS = 10;

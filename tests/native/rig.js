@@ -11,7 +11,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import * as assert from 'uvu/assert';
-import { Control } from '../../dist/host/layout.js';
+import { Control } from '../../dist/host/core/layout.js';
 
 const VARIANT = process.env.FEATHERSTAR_TEST_VARIANT ? `.${process.env.FEATHERSTAR_TEST_VARIANT}` : '';
 export const ADDON_PATH = fileURLToPath(

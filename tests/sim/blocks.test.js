@@ -7,8 +7,8 @@ import { listen } from 'featherstar/net';
 import { simulate } from 'featherstar/testing';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { sharedBlocks } from '../../dist/host/block-pool.js';
-import { currentShard } from '../../dist/host/shard.js';
+import { sharedBlocks } from '../../dist/host/shard/block-pool.js';
+import { currentShard } from '../../dist/host/shard/shard.js';
 import { connectFromBlock, sendFromBlock } from '../support/block-operations.js';
 
 const module = new URL('../support/call-module.js', import.meta.url);

@@ -5,10 +5,10 @@
 import assert from 'node:assert/strict';
 import { sleep } from 'featherstar';
 import { connect, listen } from 'featherstar/net';
-import { encodeAddress } from '../../dist/host/address.js';
+import { encodeAddress } from '../../dist/host/net/address.js';
 import { socketPathsOf } from '../../dist/host/net/socket-paths.js';
-import { connectFile, openSocket, send, watchRoom } from '../../dist/host/ops.js';
-import { currentShard } from '../../dist/host/shard.js';
+import { connectFile, openSocket, send, watchRoom } from '../../dist/host/shard/ops.js';
+import { currentShard } from '../../dist/host/shard/shard.js';
 
 export const HERE = '127.0.0.1';
 const AF_UNIX = 1;

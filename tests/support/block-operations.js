@@ -1,7 +1,7 @@
 // Submissions that name a block, made by hand as the host's own code makes them; the same on every host.
 
-import { blockAddress } from '../../dist/host/block-pool.js';
-import { connectFile, openSocket, send } from '../../dist/host/ops.js';
+import { blockAddress } from '../../dist/host/shard/block-pool.js';
+import { connectFile, openSocket, send } from '../../dist/host/shard/ops.js';
 
 const AF_INET = 2;
 const SOCKADDR_BYTES = 16;

@@ -1,8 +1,8 @@
 // The shard module of tests/api/calls.test.js: functions that take signals, fail in every way, and call back.
 
 import { allocate, runtime, spawn, submitTo } from 'featherstar';
-import { sharedBlocks } from '../../dist/host/block-pool.js';
-import { currentShard } from '../../dist/host/shard.js';
+import { sharedBlocks } from '../../dist/host/shard/block-pool.js';
+import { currentShard } from '../../dist/host/shard/shard.js';
 
 export const echo = (...values) => (values.length === 1 ? values[0] : values);
 export const self = () => runtime().self;

@@ -9,8 +9,8 @@
 //
 // Next: ../core/layout.test.js.
 
-import { coreModule, instantiateCore, makeMemory } from '../../dist/host/core.js';
-import { COUNTER_NAMES, Control, HEADER_STATES, INLINE_BYTES, ReadyKind } from '../../dist/host/layout.js';
+import { coreModule, instantiateCore, makeMemory } from '../../dist/host/core/core.js';
+import { COUNTER_NAMES, Control, HEADER_STATES, INLINE_BYTES, ReadyKind } from '../../dist/host/core/layout.js';
 
 export const Code = { FULL: -5001, STALE: -5002, RANGE: -5003, NO_CREDIT: -5004, PEER_DOWN: -5005 };
 export const MoreWork = { TASKS: 1, MAIL: 2, BLOCKED: 4 };

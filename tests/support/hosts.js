@@ -4,7 +4,7 @@ import { Runtime } from 'featherstar';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { uringObstacle } from '../../dist/host/hosts/pick.js';
-import { currentShard } from '../../dist/host/shard.js';
+import { currentShard } from '../../dist/host/shard/shard.js';
 import { until } from './http.js';
 
 /** The hosts that can be had here; FEATHERSTAR_HOST narrows it to one. What is left out is said aloud. */

@@ -6,8 +6,8 @@
 // never returns to its event loop before the end.
 
 import { parentPort, workerData } from 'node:worker_threads';
-import { coreModule } from '../../dist/host/core.js';
-import { HEADER_STATES, ReadyKind, ShardState } from '../../dist/host/layout.js';
+import { coreModule } from '../../dist/host/core/core.js';
+import { HEADER_STATES, ReadyKind, ShardState } from '../../dist/host/core/layout.js';
 import { randomFrom } from '../http/random.js';
 import { Code, Kind, TestShard } from './core.js';
 

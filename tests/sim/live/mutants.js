@@ -36,12 +36,12 @@ export const MUTANTS = {
     what: 'a send that waits for room in its socket keeps its send buffer',
     changes: [
       [
-        'dist/host/send-queue.js',
+        'dist/host/shard/send-queue.js',
         '            this.watchRoom();\n        this.giveBack();',
         '            this.watchRoom();',
       ],
       [
-        'dist/host/send-queue.js',
+        'dist/host/shard/send-queue.js',
         '            this.isFull = false;\n',
         '            this.isFull = false;\n            this.giveBack();\n',
       ],
@@ -53,7 +53,7 @@ export const MUTANTS = {
     what: 'small pieces of a body wait one by one, however many they are',
     changes: [
       [
-        'dist/host/byte-queue.js',
+        'dist/host/base/byte-queue.js',
         'else if (this.#tailBytes + count > JOINED_BYTES)',
         'else if (this.#tailBytes + count > 0)',
       ],
@@ -93,7 +93,7 @@ export const MUTANTS = {
   },
   'two-waits': {
     what: 'a connection waits for a send buffer twice, and the second time loses what it has',
-    changes: [['dist/host/send-queue.js', 'if (this.waitsForBuffer)\n            return;', '']],
+    changes: [['dist/host/shard/send-queue.js', 'if (this.waitsForBuffer)\n            return;', '']],
     seed: 37,
     text: /has not settled|is not done after \d+ turns/,
   },

@@ -11,7 +11,7 @@ export const LARGE_BYTES = 12_000;
 const POLL_MS = 200;
 const BEAT_MS = 3;
 const TURN_MS = 0.0009; // a turn takes a microsecond at least
-/** Pieces of a body that wait for their reader. 64 KiB are 33 at most, however they were cut (host/byte-queue.ts). */
+/** Pieces of a body that wait for their reader: 33 at most for 64 KiB, however they were cut (byte-queue.ts). */
 export const PIECES_MAX = 40;
 
 const aborted = (signal) =>

@@ -1,7 +1,7 @@
 // The core as the host sees it: compiled once per process, instantiated once per shard over the shared memory. Where
 // the bytes come from and who instantiates them, the platform says: core.ts on Node, browser/platform.ts in a page.
 
-import { FeatherstarError, optionError } from './errors.js';
+import { FeatherstarError, optionError } from '../base/errors.js';
 import {
   ABI_VERSION,
   BLOCK_ENTRY_BYTES,

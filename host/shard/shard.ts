@@ -7,17 +7,17 @@
 // Owners are objects with an `onEvent`. They are registered here by number, because the core keeps only a number. Each
 // operation, timer and call ends with exactly one last event, so an owner that counts them knows when it may leave.
 
+import { Code, FeatherstarError, fullError } from '../base/errors.js';
+import type { Calls } from '../calls/call.js';
+import { type Core, type CoreImports, instantiateCore } from '../core/core-module.js';
+import { Control, type Header, HostControl, OP_BYTES, ReadyKind, TIMER_BYTES } from '../core/layout.js';
+import { type HostFactory, monotonicNs, type ShardHost, type Windows } from '../hosts/host.js';
+import type { NetworkRules } from '../net/network-rules.js';
 import { blockPool } from './block-pool.js';
-import type { Calls } from './calls/call.js';
-import { type Core, type CoreImports, instantiateCore } from './core-module.js';
-import { Code, FeatherstarError, fullError } from './errors.js';
-import { type HostFactory, monotonicNs, type ShardHost, type Windows } from './hosts/host.js';
-import { Control, type Header, HostControl, OP_BYTES, ReadyKind, TIMER_BYTES } from './layout.js';
 import { MemoryChecks } from './memory-checks.js';
-import type { NetworkRules } from './network-rules.js';
 import { SendBuffers } from './send-buffers.js';
-import { StepMark } from './tasks/stall.js';
-import { Steps, type TaskName } from './tasks/steps.js';
+import { StepMark } from './stall.js';
+import { Steps, type TaskName } from './steps.js';
 
 export interface Owner {
   /** `tag`: what the owner gave when it asked. OP: result and CQE flags; TIMER: zeros. */

@@ -7,10 +7,10 @@
 //
 // Asked of a shard that dies, they reject with FEATHERSTAR_PEER_DOWN; when this shard closes, with FEATHERSTAR_CLOSED.
 
-import { FeatherstarError } from '../errors.js';
-import { currentShard, type Owner, type Shard } from '../shard.js';
-import { type Calls, downError } from './call.js';
-import { internalMethod, type Part, runInternal } from './internal.js';
+import { FeatherstarError } from '../base/errors.js';
+import { type Calls, downError } from '../calls/call.js';
+import { internalMethod, type Part, runInternal } from '../calls/internal.js';
+import { currentShard, type Owner, type Shard } from '../shard/shard.js';
 
 interface Open {
   peer: number;

@@ -11,10 +11,10 @@
 // All of it happens before the host's callback is through, so nothing comes in between; only an exception that somebody
 // let escape puts the rest of a run off, and turns that come meanwhile do not begin another.
 
-import type { Core } from '../core-module.js';
-import { Code, fullError } from '../errors.js';
+import { Code, fullError } from '../base/errors.js';
+import type { Core } from '../core/core-module.js';
+import { Control } from '../core/layout.js';
 import { monotonicNs } from '../hosts/host.js';
-import { Control } from '../layout.js';
 import type { StepMark } from './stall.js';
 
 /** Who a step belongs to. */

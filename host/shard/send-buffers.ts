@@ -9,8 +9,8 @@
 //
 // Next: send-queue.ts.
 
-import { type Header, HostControl, SEND_STAGGER } from './layout.js';
-import { Queue } from './queue.js';
+import { Queue } from '../base/queue.js';
+import { type Header, HostControl, SEND_STAGGER } from '../core/layout.js';
 
 const USED = HostControl.sendBuffersUsed >> 2;
 

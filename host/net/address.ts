@@ -2,8 +2,8 @@
 
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
-import { optionError, resolveError } from './errors.js';
-import { findShard } from './shard.js';
+import { optionError, resolveError } from '../base/errors.js';
+import { findShard } from '../shard/shard.js';
 
 const AF_INET = 2;
 const AF_INET6 = 10;

@@ -9,8 +9,8 @@
 // translated: a rule has to name them.
 
 import { isIP } from 'node:net';
+import { checkNames, FeatherstarError, optionError } from '../base/errors.js';
 import { encodeAddress } from './address.js';
-import { checkNames, FeatherstarError, optionError } from './errors.js';
 
 export interface NetworkOptions {
   /**

@@ -10,12 +10,12 @@
 //
 // Invariant: an instance can be called from the end of its constructor until its stop() begins.
 
-import { FeatherstarError, optionError } from '../errors.js';
+import { FeatherstarError, optionError } from '../base/errors.js';
+import type { Calls } from '../calls/call.js';
+import { checkCallOptions } from '../calls/call-api.js';
+import type { CallOptions } from '../calls/call-signals.js';
 import { runtime } from '../runtime/runtime.js';
-import { currentShard, type Shard } from '../shard.js';
-import type { Calls } from './call.js';
-import { checkCallOptions } from './call-api.js';
-import type { CallOptions } from './call-signals.js';
+import { currentShard, type Shard } from '../shard/shard.js';
 
 export const SERVICE_STOP_TIMEOUT_MS = 4000;
 

@@ -122,7 +122,7 @@ export const Control = {
 /**
  * What the host keeps in the control block, behind the core's words (which end at 264): on lines of its own.
  * `openCalls`: calls of this shard that are not settled; a shard that rang a peer and has some expects to be rung soon
- * (host/native/loop.c). `running`: 8 bytes, which function or handler runs (tasks/stall.ts). `servedCalls`: calls of
+ * (host/native/loop.c). `running`: 8 bytes, which function or handler runs (shard/stall.ts). `servedCalls`: calls of
  * peers that run here. `isLoaded`: 1 when the shard module is.
  */
 export const HostControl = {

@@ -12,13 +12,13 @@
 // and not answered; others wait on the foreign side. When either side closes or dies, what is open there is rejected.
 
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
-import { type AbortOptions, checkSignal } from '../abort.js';
-import { listen, unlisten } from '../abort-listener.js';
-import { type ErrorCode, FeatherstarError, optionError } from '../errors.js';
-import { Queue } from '../queue.js';
+import { type AbortOptions, checkSignal } from '../base/abort.js';
+import { listen, unlisten } from '../base/abort-listener.js';
+import { type ErrorCode, FeatherstarError, optionError } from '../base/errors.js';
+import { Queue } from '../base/queue.js';
+import type { ArgumentsOf, FunctionName, ResultOf, UntypedModule } from '../calls/call-api.js';
 import { runtime } from '../runtime/runtime.js';
-import { currentShard, type Owner, type Shard } from '../shard.js';
-import type { ArgumentsOf, FunctionName, ResultOf, UntypedModule } from './call-api.js';
+import { currentShard, type Owner, type Shard } from '../shard/shard.js';
 
 const MAX_OPEN = 256;
 const MAX_OPEN_MAX = 65_536;

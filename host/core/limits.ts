@@ -1,7 +1,7 @@
 // The `limits` that users give, checked once: sizes that the core's tables and rings can have. On every host.
 
+import { optionError } from '../base/errors.js';
 import { DEFAULT_LIMITS } from './core-module.js';
-import { optionError } from './errors.js';
 import type { Limits } from './layout.js';
 
 const POWERS_OF_TWO = ['ringSlots', 'sqeSlots', 'cqeSlots', 'readySlots', 'recvBufferCount'];

@@ -11,7 +11,7 @@
 // only when another task comes, and then under a sequence number that is odd meanwhile: a reader that meets one looks
 // again. The start is one word of 8 bytes, written on each step, 0 between steps.
 
-import { type Header, HostControl, MESSAGE_BYTES, STEP_NAME_BYTES, STEP_OFFSET } from '../layout.js';
+import { type Header, HostControl, MESSAGE_BYTES, STEP_NAME_BYTES, STEP_OFFSET } from '../core/layout.js';
 
 const SEQUENCE = 0; // i32
 const NAME_BYTES = 4; // i32

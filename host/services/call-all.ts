@@ -2,9 +2,8 @@
 // `{ name, signal, timeoutMs }` in place of a name; then one signal ends all the calls, and the error of a time that is
 // over names the shards that have not answered.
 
-import { listen, unlisten } from '../abort-listener.js';
-import { checkNames, FeatherstarError, optionError } from '../errors.js';
-import { sleep } from '../tasks/timer.js';
+import { listen, unlisten } from '../base/abort-listener.js';
+import { checkNames, FeatherstarError, optionError } from '../base/errors.js';
 import {
   type ArgumentsOf,
   checkCallOptions,
@@ -12,8 +11,9 @@ import {
   type ResultOf,
   type ShardHandle,
   type UntypedModule,
-} from './call-api.js';
-import type { CallOptions } from './call-signals.js';
+} from '../calls/call-api.js';
+import type { CallOptions } from '../calls/call-signals.js';
+import { sleep } from '../tasks/timer.js';
 
 /** What is called on several shards: a name, or a name with a way out. */
 export type CallTarget<K extends string> = K | ({ name: K } & CallOptions);

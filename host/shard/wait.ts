@@ -1,7 +1,7 @@
 // One wait on the wheel, of which everything in this library that takes time is made.
 
-import { type AbortListener, listen, unlisten } from './abort-listener.js';
-import { optionError } from './errors.js';
+import { type AbortListener, listen, unlisten } from '../base/abort-listener.js';
+import { optionError } from '../base/errors.js';
 import type { Owner, Shard } from './shard.js';
 
 const DELAY_MAX_MS = 8.64e9;

@@ -1,7 +1,7 @@
 // Operations by name: what the sockets of net/ and http/ ask the core to stage. Numbers are the kernel's
 // (include/uapi/linux/io_uring.h); the gate and the portable host take no others.
 
-import { Code, type FeatherstarError, fullError, systemError } from './errors.js';
+import { Code, type FeatherstarError, fullError, systemError } from '../base/errors.js';
 import type { Shard } from './shard.js';
 
 const FIXED_FILE = 1;

@@ -6,7 +6,7 @@ import { instantiateSync } from '@assemblyscript/loader';
 import { usePlatform } from './core-module.js';
 
 usePlatform({
-  compile: () => new WebAssembly.Module(readFileSync(new URL('../core.wasm', import.meta.url))),
+  compile: () => new WebAssembly.Module(readFileSync(new URL('../../core.wasm', import.meta.url))),
   instantiate: (module, imports) => instantiateSync<Record<string, unknown>>(module, imports).exports,
 });
 

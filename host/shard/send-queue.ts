@@ -11,7 +11,7 @@
 //
 // Next: byte-queue.ts.
 
-import { ByteQueue } from './byte-queue.js';
+import { ByteQueue } from '../base/byte-queue.js';
 import { MORE, POLLERR, POLLHUP, POLLOUT, sendNow, watchRoom } from './ops.js';
 import type { Shard } from './shard.js';
 

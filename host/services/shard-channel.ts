@@ -6,13 +6,13 @@
 // Invariants: values of one sender are received in the order in which they were sent. A value is accepted once: then it
 // is received, unless the receiver closes. Nothing waits behind a full buffer but its own sender.
 
-import { type AbortOptions, checkSignal, unlessAborted } from '../abort.js';
-import { listen, unlisten } from '../abort-listener.js';
-import { FeatherstarError, optionError } from '../errors.js';
-import { Queue } from '../queue.js';
-import { currentShard, type Owner, type Shard } from '../shard.js';
+import { type AbortOptions, checkSignal, unlessAborted } from '../base/abort.js';
+import { listen, unlisten } from '../base/abort-listener.js';
+import { FeatherstarError, optionError } from '../base/errors.js';
+import { Queue } from '../base/queue.js';
+import { type Calls, downError } from '../calls/call.js';
+import { currentShard, type Owner, type Shard } from '../shard/shard.js';
 import { ask } from './ask.js';
-import { type Calls, downError } from './call.js';
 
 const CAPACITY = 64;
 const CAPACITY_MAX = 1_048_576;

@@ -28,9 +28,9 @@
 //
 // Next: calls/shared-bytes.ts, the handles that programs see.
 
-import type { Calls } from './calls/call.js';
-import { fullError } from './errors.js';
-import { BLOCK_ENTRY_BYTES, BLOCK_SPACE, BLOCK_UNIT } from './layout.js';
+import { fullError } from '../base/errors.js';
+import type { Calls } from '../calls/call.js';
+import { BLOCK_ENTRY_BYTES, BLOCK_SPACE, BLOCK_UNIT } from '../core/layout.js';
 import type { MemoryChecks } from './memory-checks.js';
 import type { Shard } from './shard.js';
 

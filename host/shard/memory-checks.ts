@@ -12,10 +12,10 @@
 //
 // Next: block-pool.ts.
 
-import { FeatherstarError } from './errors.js';
-import { monotonicNs } from './hosts/host.js';
-import { GUARD_BYTES, HEADER, type Header } from './layout.js';
-import { WarningLimit } from './warning-limit.js';
+import { FeatherstarError } from '../base/errors.js';
+import { WarningLimit } from '../base/warning-limit.js';
+import { GUARD_BYTES, HEADER, type Header } from '../core/layout.js';
+import { monotonicNs } from '../hosts/host.js';
 
 const PATTERN = 0xf5;
 const WORD = 0xf5f5f5f5 | 0;
