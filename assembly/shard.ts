@@ -1,16 +1,18 @@
 // === One shard: a turn ===
 //
-// `turn()` is the only place where things happen. It takes what has arrived, decides, stages what is to go out, and
-// returns; it never waits. The host calls it when there is something to do, and may sleep when control.moreWork is 0,
-// the ready ring is drained and no dirty bit is set, until control.nextDeadlineNs.
+// `turn()` handles all that has arrived, stages what is to go out, and returns. It never waits. The host calls it when
+// there is something to do. The host may sleep until control.nextDeadlineNs if control.moreWork is 0, the ready ring is
+// drained, and no dirty bit is set.
 //
 //   1 completions   window > op.ts > ready ring
 //   2 mail          rings of peers whose dirty bit is set > mesh.ts > ready ring
-//   3 timers        wheel.ts > ready ring, or wakes a task
-//   4 tasks         Wasm tasks run here; the host asks next() for JavaScript's, one by one
-//   5 publish       messages to peers, then the deadline
+//   3 timers        wheel.ts > ready ring
+//   4 publish       messages to peers; then the deadline of the next turn
 //
-// Peeking is not polling: hasWork() changes nothing, so it is what may be asked between "I sleep" and sleeping.
+// Then the host drains the ready ring, calls flush(), and asks firstTask() and next() for tasks, one by one.
+// ARCHITECTURE.md ("One turn") has the whole round.
+//
+// hasWork() changes nothing, so it may be called between saying "I sleep" and sleeping.
 
 import { arenaInit } from './arena';
 import { anyReady, groupsInit } from './group';

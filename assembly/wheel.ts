@@ -158,7 +158,7 @@ function findNext(): u64 {
   return u64.MAX_VALUE;
 }
 
-/** When advance() has to be called next, ns; Infinity if no timer is pending. May be early by a level, never late. */
+/** When nextDue() must be called next, ns; Infinity if no timer is pending. May be early by a level, never late. */
 export function nextDeadlineNs(): f64 {
   const tick = findNext();
   return tick == u64.MAX_VALUE ? Infinity : <f64>tick * TICK_NS;

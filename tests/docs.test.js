@@ -157,25 +157,54 @@ test('every function that is named with its file is in that file', () => {
 const BOOK = 'docs/how-it-works/';
 const chapters = pages.filter((path) => path.startsWith(BOOK) && !path.endsWith('/README.md'));
 
-/** Names of files that a page links to, `[text](name.md)`. */
+/** What a page links to, `[text](name.md#heading)`; not addresses of the web. */
 function linksOf(text) {
-  return [...withoutFences(text).matchAll(/\]\(([\w./-]+)\)/g)].map(([, target]) => target);
+  return [...withoutFences(text).matchAll(/\]\(([\w./-]*(?:#[\w-]*)?)\)/g)].map(([, target]) => target);
 }
 
-/** Links of a page that lead nowhere. */
+/** The names by which links reach the headings of a page, as GitHub makes them. */
+function anchorsOf(text) {
+  const headings = [...withoutFences(text).matchAll(/^#+ (.+)$/gm)].map(([, heading]) => heading);
+  return headings.map((heading) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}_ -]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+}
+
+/** Links of a page that lead nowhere: to no file, or to no heading of a page. */
 function deadLinks(path, text) {
-  const isThere = (target) => existsSync(new URL(target, new URL(path, ROOT)));
-  return linksOf(text).filter((target) => !isThere(target));
+  return linksOf(text).filter((target) => {
+    const [file, anchor] = target.split('#');
+    const url = file === '' ? new URL(path, ROOT) : new URL(file, new URL(path, ROOT));
+    if (!existsSync(url)) return true;
+    return anchor !== undefined && !anchorsOf(file === '' ? text : readFileSync(url, 'utf8')).includes(anchor);
+  });
 }
 
-test('every link to a file leads there', () => {
+test('every link to a file, or to a heading in it, leads there', () => {
   complain(documents.flatMap((path) => deadLinks(path, read(path)).map((target) => `${path}: ${target}`)));
+});
+
+/** Pages of docs that its index does not name. */
+function unlinkedPages(index, all) {
+  const listed = linksOf(index).map((name) => `docs/${name}`);
+  return all.filter((path) => path !== 'docs/README.md' && !listed.includes(path));
+}
+
+test('the index of docs has every page', () => {
+  const all = pages.filter((path) => !path.startsWith(BOOK) || path.endsWith('/README.md'));
+  assert.equal(unlinkedPages(read('docs/README.md'), all), []);
 });
 
 test('the book lists its chapters in order, and each points at the source and has exercises', () => {
   assert.ok(chapters.length >= 7);
-  const listed = linksOf(read(`${BOOK}README.md`)).map((name) => BOOK + name);
-  assert.equal([...new Set(listed)], chapters);
+  const listed = linksOf(read(`${BOOK}README.md`)).filter((name) => /^\d/.test(name));
+  assert.equal(
+    [...new Set(listed)].map((name) => BOOK + name),
+    chapters,
+  );
   for (const path of chapters) {
     const text = read(path);
     assert.ok(marksOf(text).length >= 5, `${path} points at the source`);
@@ -402,6 +431,9 @@ test('every rule can fail', async () => {
   assert.equal(wrongMarks([...wrong, ...right].map((mark) => `\`${mark}\``).join(' ')), wrong);
 
   assert.equal(deadLinks('docs/http.md', '[a](errors.md) [b](no-such.md) [c](../README.md)'), ['no-such.md']);
+  const anchors = '# One, two\n[a](#one-two) [b](#three) [c](errors.md#errno) [d](errors.md#no-such)';
+  assert.equal(deadLinks('docs/http.md', anchors), ['#three', 'errors.md#no-such']);
+  assert.equal(unlinkedPages('[a](b.md)', ['docs/b.md', 'docs/c.md', 'docs/README.md']), ['docs/c.md']);
 
   assert.is(wrongLengths([['`a.ts`', '100']], () => 100 + LINES_OFF_MAX).length, 0);
   assert.is(wrongLengths([['`a.ts`', '100']], () => 101 + LINES_OFF_MAX).length, 1);

@@ -87,7 +87,7 @@ export class Shard {
   readonly network: NetworkRules | undefined;
   /** Numbers by which others know something of this shard's begin here, and higher each time that it is started. */
   readonly numbersFrom: number;
-  /** Set by the runtime when it has peers; undefined on a runtime of one shard. */
+  /** Set by the runtime, on every shard, before the shard module is loaded. */
   calls: Calls | undefined;
 
   readonly #control: Int32Array;
