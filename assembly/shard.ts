@@ -9,9 +9,7 @@
 //   3 timers        wheel.ts > ready ring
 //   4 publish       messages to peers; then the deadline of the next turn
 //
-// Then the host drains the ready ring, calls flush(), and asks firstTask() and next() for tasks, one by one.
-// ARCHITECTURE.md ("One turn") has the whole round.
-//
+// Then the host drains the ready ring, calls flush(), and asks next() for tasks. ARCHITECTURE.md has the whole round.
 // hasWork() changes nothing, so it may be called between saying "I sleep" and sleeping.
 
 import { arenaInit } from './arena';
