@@ -37,6 +37,11 @@ const BANNED = [
   { where: CODE, what: /\bTO[D]O\b(?!\(.+\))/, why: 'say why it waits, in brackets, or do it' },
   { where: CODE, what: /\bFIX[M]E\b|\bX[X]X\b|\bHA[C]K\b/, why: 'fix it, or explain it in a sentence' },
   { where: /^host\/.*\.ts$/, what: /\bconsole\.lo[g]\b/, why: 'a library does not print' },
+  {
+    where: /^host\/(?!base\/|sim\/globals\.ts).*\.ts$/,
+    what: /addEventListener\('abor[t]'/,
+    why: 'use abortable() or addAbortListener(): Node warns of many listeners on one signal',
+  },
   { where: /^tests\//, what: /\.onl[y]\(/, why: 'the other tests of the file do not run' },
   { where: TEXT, what: /(?<![\w.)-])\/wor[k]\/|\/tmp\/n2[6]\b/, why: 'a path of one machine' },
 ];
@@ -188,6 +193,9 @@ test('every rule for the source can fail', () => {
     assert.is(longFunctions('a.ts', `${head}${body(FUNCTION_LINES_MAX)}`).length, 1);
   }
 
+  const listens = "signal.addEventListener('abor" + "t', f)";
+  assert.is(bannedWords('host/net/a.ts', listens, rulesFor('host/net/a.ts')).length, 1);
+  assert.is(bannedWords('host/base/a.ts', listens, rulesFor('host/base/a.ts')).length, 0);
   const bad = ['TO' + 'DO: later', 'FIX' + 'ME', 'X' + 'XX', 'HA' + 'CK', 'console.lo' + 'g(1)', 'at /wor' + 'k/main'];
   for (const line of bad) assert.is(bannedWords('host/a.ts', line, rulesFor('host/a.ts')).length, 1, line);
   const fine = ['TO' + 'DO(needs Node 24): use', 'the /worker', 'https://example.org/wor' + 'k/of/art', 'hacker'];

@@ -1,7 +1,6 @@
 // Aborting, as tasks and timers have it: a source that costs nothing until somebody looks at its signal, and the
 // question whether an error only says that one was aborted.
 
-import { listen, unlisten } from './abort-listener.js';
 import { FeatherstarError, optionError } from './errors.js';
 
 export interface AbortOptions {
@@ -58,19 +57,4 @@ export function isEcho(error: unknown, reason: unknown): boolean {
   if (!(error instanceof Error)) return false;
   if (error.name === 'AbortError' || error.cause === reason) return true;
   return FeatherstarError.is(error) && error.code === 'FEATHERSTAR_ABORTED';
-}
-
-/** What `promise` ends with, or the signal's reason if that aborts first; then what it ends with is nobody's. */
-export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
-  let onAbort: (() => void) | undefined;
-  try {
-    const aborted = new Promise<never>((_, reject) => {
-      onAbort = () => reject(signal.reason);
-      listen(signal, onAbort);
-    });
-    return await Promise.race([promise, aborted]);
-  } finally {
-    if (onAbort !== undefined) unlisten(signal, onAbort);
-  }
 }

@@ -7,9 +7,9 @@
 //
 // Invariant: when a call has ended, on either side, nothing of its signals is left there: no listener, no number.
 
-import { type AbortListener, listen, unlisten } from '../base/abort-listener.js';
+import { addAbortListener, removeAbortListener } from '../base/abort-listeners.js';
+import { Abortable } from '../base/abortable.js';
 import { FeatherstarError } from '../base/errors.js';
-import { sleep } from '../tasks/timer.js';
 
 export interface CallOptions {
   /** Ends the call: it rejects with the signal's reason. The called function goes on, unless it got the signal, too. */
@@ -19,16 +19,16 @@ export interface CallOptions {
 }
 
 /** What can end a call from outside, and what has to happen when it ends before it was sent. */
-export class Watch implements AbortListener {
+export class Watch extends Abortable {
   /** Ends the call; call.ts sets it once it knows where the call is. `told`: numbers that the peer must hear of. */
-  onAbort: ((reason: unknown, told: number[]) => void) | undefined;
+  end: ((reason: unknown, told: number[]) => void) | undefined;
   /** Undoes what was done for a call that is not sent yet; call.ts clears it when it is. */
   ifNotSent: (() => void) | undefined;
   readonly #signals = new Map<AbortSignal, number[]>();
-  #timeout: AbortController | undefined;
 
   /** `sent`: the signals among the arguments, numbered from `first`. */
   constructor(sent: readonly AbortSignal[], first: number, signal: AbortSignal | undefined) {
+    super();
     for (let i = 0; i < sent.length; i++) this.#add(sent[i]).push((first + i) >>> 0);
     if (signal !== undefined) this.#add(signal);
   }
@@ -49,38 +49,29 @@ export class Watch implements AbortListener {
   }
 
   start(timeoutMs: number | undefined): void {
-    if (timeoutMs !== undefined) {
-      this.#timeout = new AbortController();
-      const error = new FeatherstarError('FEATHERSTAR_TIMEOUT', `the call took longer than ${timeoutMs} ms`);
-      const late = () => this.#end(error, []);
-      const failed = (reason: unknown) => {
-        if (this.#timeout !== undefined) this.#end(reason, []); // no timer was free
-      };
-      sleep(timeoutMs, { signal: this.#timeout.signal }).then(late, failed);
-    }
-    for (const signal of this.#signals.keys()) listen(signal, this);
+    this.arm({ timeoutMs });
+    for (const signal of this.#signals.keys()) addAbortListener(signal, this);
   }
 
-  onSignal(signal: AbortSignal): void {
-    this.#end(signal.reason, this.#signals.get(signal) as number[]);
+  override timeoutError(timeoutMs: number): FeatherstarError {
+    return new FeatherstarError('FEATHERSTAR_TIMEOUT', `the call took longer than ${timeoutMs} ms`);
   }
 
-  #end(reason: unknown, told: number[]): void {
-    const { onAbort } = this;
+  onAbort(reason: unknown, signal: AbortSignal | undefined): void {
+    const { end } = this;
+    const told = signal === undefined ? [] : (this.#signals.get(signal) as number[]);
     this.stop();
-    onAbort?.(reason, told);
+    end?.(reason, told);
   }
 
   /** The call has ended. */
   stop(): void {
-    this.onAbort = undefined;
+    this.end = undefined;
     this.ifNotSent?.();
     this.ifNotSent = undefined;
-    for (const signal of this.#signals.keys()) unlisten(signal, this);
+    this.disarm();
+    for (const signal of this.#signals.keys()) removeAbortListener(signal, this);
     this.#signals.clear();
-    const timeout = this.#timeout;
-    this.#timeout = undefined;
-    timeout?.abort();
   }
 }
 

@@ -165,7 +165,7 @@ export class Calls {
   #watch(call: OpenCall, watch: Watch, moves: SharedBytes[] | undefined): void {
     call.watch = watch;
     if (moves !== undefined) watch.ifNotSent = moveAll(moves, call.peer);
-    watch.onAbort = (reason, numbers) => {
+    watch.end = (reason, numbers) => {
       const { peer, reject } = call;
       if (call.waiting !== undefined) {
         this.#outbox.remove(call);
@@ -188,7 +188,7 @@ export class Calls {
     if (watch.aborted !== undefined) return Promise.reject(watch.aborted.reason);
     return new Promise((resolve, reject) => {
       let isOver = false;
-      watch.onAbort = (reason) => {
+      watch.end = (reason) => {
         isOver = true;
         reject(reason);
       };

@@ -7,7 +7,8 @@
 // Next: ways.ts, file.ts.
 
 import { constants } from 'node:fs';
-import { type AbortOptions, checkSignal, unlessAborted } from '../base/abort.js';
+import { type AbortOptions, checkSignal } from '../base/abort.js';
+import { abortable } from '../base/abortable.js';
 import { checkNames, FeatherstarError, optionError, systemError } from '../base/errors.js';
 import type { SharedBytes } from '../calls/shared-bytes.js';
 import type { Directories, DirectoryEntry } from '../hosts/host.js';
@@ -220,7 +221,7 @@ export class Directory {
   async list({ signal }: AbortOptions = {}): Promise<DirectoryEntry[]> {
     checkSignal(signal)?.throwIfAborted();
     this.#uses.begin();
-    return unlessAborted(this.#list(), signal);
+    return abortable(this.#list(), { signal });
   }
 
   async #list(): Promise<DirectoryEntry[]> {
@@ -237,7 +238,7 @@ export class Directory {
   /** The names in it are on the disk as they are: what was made, renamed and removed. */
   async sync({ signal }: AbortOptions = {}): Promise<void> {
     checkSignal(signal)?.throwIfAborted();
-    await unlessAborted(this.#sync(signal), signal);
+    await abortable(this.#sync(signal), { signal });
   }
 
   async #sync(signal: AbortSignal | undefined): Promise<void> {
@@ -257,7 +258,7 @@ export class Directory {
       throw optionError('maxBytes', maxBytes, `an integer from 0 to ${READ_MAX_BYTES}`);
     }
     checkSignal(signal)?.throwIfAborted();
-    return unlessAborted(this.#readFile(path, maxBytes, signal), signal);
+    return abortable(this.#readFile(path, maxBytes, signal), { signal });
   }
 
   async #readFile(path: string, maxBytes: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
@@ -314,7 +315,7 @@ export class Directory {
     const replacing = withWays(this.#shard, [() => this.#openDirectory(way)], signal, ([directory]) =>
       directory.#replace(name, data, mode, signal),
     );
-    await unlessAborted(replacing, signal);
+    await abortable(replacing, { signal });
   }
 
   async #replace(name: string, data: Uint8Array | string | SharedBytes, mode: number, signal: AbortSignal | undefined) {

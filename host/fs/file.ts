@@ -7,7 +7,8 @@
 //
 // Next: operations.ts.
 
-import { type AbortOptions, checkSignal, unlessAborted } from '../base/abort.js';
+import { type AbortOptions, checkSignal } from '../base/abort.js';
+import { abortable } from '../base/abortable.js';
 import { optionError, systemError } from '../base/errors.js';
 import { SharedBytes } from '../calls/shared-bytes.js';
 import type { Shard } from '../shard/shard.js';
@@ -217,7 +218,7 @@ export class File {
       return run();
     });
     this.#last = turn.catch(() => this.#late); // who asked is told; the next one goes on
-    return unlessAborted(turn, signal);
+    return abortable(turn, { signal });
   }
 
   /** What was written is on the disk. */

@@ -10,7 +10,7 @@
 //
 // Next: directory.ts.
 
-import { type AbortListener, listen, unlisten } from '../base/abort-listener.js';
+import { Abortable, abortable } from '../base/abortable.js';
 import { Code, FeatherstarError } from '../base/errors.js';
 import type { SharedBytes } from '../calls/shared-bytes.js';
 import { BLOCK_SPACE } from '../core/layout.js';
@@ -68,21 +68,18 @@ export async function getBlock(
 }
 
 function waitForBuffer(shard: Shard, signal: AbortSignal | undefined): Promise<number> {
-  return new Promise((resolve, reject) => {
-    let waits = true;
-    const listener: AbortListener = {
-      onSignal: ({ reason }) => {
+  return abortable<number>(
+    (resolve) => {
+      let waits = true;
+      shard.sendBuffers.whenLastingFree(() => {
+        if (waits) resolve(shard.sendBuffers.takeLasting()); // else it is the next one's
+      });
+      return () => {
         waits = false;
-        reject(reason);
-      },
-    };
-    if (signal !== undefined) listen(signal, listener);
-    shard.sendBuffers.whenLastingFree(() => {
-      if (!waits) return; // then it is the next one's
-      if (signal !== undefined) unlisten(signal, listener);
-      resolve(shard.sendBuffers.takeLasting());
-    });
-  });
+      };
+    },
+    { signal },
+  );
 }
 
 /** What a handle is used by at the moment. It is given back when it was closed and nothing uses it. */
@@ -154,7 +151,7 @@ export interface Job<T> {
   onAbandoned?(ended: Promise<void>): void;
 }
 
-class Operation<T> implements Owner, AbortListener {
+class Operation<T> extends Abortable implements Owner {
   readonly #shard: Shard;
   readonly #job: Job<T>;
   readonly #resolve: (value: T) => void;
@@ -166,6 +163,7 @@ class Operation<T> implements Owner, AbortListener {
   #end: (() => void) | undefined;
 
   constructor(shard: Shard, job: Job<T>, resolve: (value: T) => void, reject: (reason: unknown) => void) {
+    super();
     this.#shard = shard;
     this.#job = job;
     this.#resolve = resolve;
@@ -178,7 +176,7 @@ class Operation<T> implements Owner, AbortListener {
     }
     this.#generation = shard.opGeneration(this.#op);
     job.uses.begin();
-    if (job.signal !== undefined) listen(job.signal, this);
+    if (job.signal !== undefined) this.arm(job);
   }
 
   onEvent(_tag: number, result: number): void {
@@ -200,23 +198,22 @@ class Operation<T> implements Owner, AbortListener {
 
   #settle(): void {
     this.#isSettled = true;
-    if (this.#job.signal !== undefined) unlisten(this.#job.signal, this);
+    this.disarm();
   }
 
-  #give(reason: unknown): void {
+  /** Rejects at once. What was begun goes on in the kernel. */
+  onAbort(reason: unknown, signal: AbortSignal | undefined): void {
     if (this.#isSettled) return;
     this.#settle();
+    if (signal !== undefined) {
+      this.#job.onAbandoned?.(
+        new Promise((resolve) => {
+          this.#end = resolve;
+        }),
+      );
+    }
     this.#reject(reason);
     this.#shard.cancelOp(this.#op, this.#generation);
-  }
-
-  onSignal(signal: AbortSignal): void {
-    this.#job.onAbandoned?.(
-      new Promise((resolve) => {
-        this.#end = resolve;
-      }),
-    );
-    this.#give(signal.reason);
   }
 
   waitsFor(): string {
@@ -225,7 +222,7 @@ class Operation<T> implements Owner, AbortListener {
 
   onShutdown(): void {
     this.#end?.(); // its event may not come any more
-    this.#give(new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime closes'));
+    this.abort(new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime closes'));
   }
 }
 

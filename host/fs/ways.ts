@@ -7,7 +7,7 @@
 //
 // Next: directory.ts.
 
-import { type AbortListener, listen, unlisten } from '../base/abort-listener.js';
+import { abortable } from '../base/abortable.js';
 import { FeatherstarError } from '../base/errors.js';
 import type { Shard } from '../shard/shard.js';
 
@@ -48,27 +48,27 @@ class Ways {
   }
 
   #wait<T extends Closable>(opens: readonly (() => T)[], signal: AbortSignal | undefined): Promise<T[]> {
-    return new Promise((resolve, reject) => {
-      const waiter: Waiter & AbortListener = {
-        attempt: () => {
-          try {
-            const opened = this.#open(opens);
-            if (opened === undefined) return false;
-            resolve(opened);
-          } catch (error) {
-            reject(error);
-          }
-          if (signal !== undefined) unlisten(signal, waiter);
-          return true;
-        },
-        onSignal: ({ reason }) => {
+    return abortable<T[]>(
+      (resolve, reject) => {
+        const waiter: Waiter = {
+          attempt: () => {
+            try {
+              const opened = this.#open(opens);
+              if (opened === undefined) return false;
+              resolve(opened);
+            } catch (error) {
+              reject(error);
+            }
+            return true;
+          },
+        };
+        this.#waiters.push(waiter);
+        return () => {
           this.#waiters = this.#waiters.filter((other) => other !== waiter);
-          reject(reason);
-        },
-      };
-      this.#waiters.push(waiter);
-      if (signal !== undefined) listen(signal, waiter);
-    });
+        };
+      },
+      { signal },
+    );
   }
 
   leave(directories: readonly Closable[]): void {

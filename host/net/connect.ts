@@ -1,7 +1,8 @@
 // Connecting from this shard: name -> address -> SOCKET -> CONNECT. An abort at any stage rejects at once; what the
 // kernel still brings is closed when it comes.
 
-import { type AbortOptions, checkSignal, unlessAborted } from '../base/abort.js';
+import { type AbortOptions, checkSignal } from '../base/abort.js';
+import { abortable } from '../base/abortable.js';
 import { checkNames, FeatherstarError, optionError, systemError } from '../base/errors.js';
 import { connectFile, openSocket, sendAtOnce } from '../shard/ops.js';
 import { currentShard, type Owner, type Shard } from '../shard/shard.js';
@@ -147,7 +148,7 @@ export async function connect(options: ConnectOptions, { signal }: AbortOptions 
   const { hostname, port } = checkTarget(options);
   const shard = currentShard();
   checkSignal(signal)?.throwIfAborted();
-  const numeric = await unlessAborted(resolveAddress(hostname), signal);
+  const numeric = await abortable(resolveAddress(hostname), { signal });
   checkReach(shard.network, 'connect', numeric, port);
   const address = numeric.startsWith('unix:') ? numeric.slice('unix:'.length) : encodeAddress(numeric, port);
   if (shard.closed) throw new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed');
@@ -157,7 +158,7 @@ export async function connect(options: ConnectOptions, { signal }: AbortOptions 
     attempt = new Attempt(shard, address, what, resolve, reject);
   });
   try {
-    return new Socket(await unlessAborted(connecting, signal));
+    return new Socket(await abortable(connecting, { signal }));
   } catch (error) {
     if (signal?.aborted) attempt?.abort();
     throw error;

@@ -9,7 +9,7 @@
 // Next: homes.ts.
 
 import { type AbortOptions, checkSignal } from '../base/abort.js';
-import { listen, unlisten } from '../base/abort-listener.js';
+import { abortable } from '../base/abortable.js';
 import { Code, errnoName, FeatherstarError, optionError } from '../base/errors.js';
 import type { Calls } from '../calls/call.js';
 import { BUFFER_SHIFT, handOverFile, operationError, receive, shutdownWrites } from '../shard/ops.js';
@@ -83,19 +83,15 @@ export class Connection implements Owner, Transport {
     if (this.#ended) return null;
     if (this.#reader !== undefined) throw new FeatherstarError('FEATHERSTAR_OPTION', 'a read is open already');
     if (this.#receiveOp === 0) this.#arm();
-    let onAbort: (() => void) | undefined;
-    try {
-      return await new Promise<Uint8Array | null>((resolve, reject) => {
+    return abortable<Uint8Array | null>(
+      (resolve, reject) => {
         this.#reader = { resolve, reject };
-        onAbort = () => {
+        return () => {
           this.#reader = undefined; // what the receive brings late waits for the next read
-          reject(signal?.reason);
         };
-        listen(signal, onAbort);
-      });
-    } finally {
-      if (onAbort !== undefined) unlisten(signal, onAbort);
-    }
+      },
+      { signal },
+    );
   }
 
   #arm(): void {
@@ -117,23 +113,18 @@ export class Connection implements Owner, Transport {
     await this.#sent(signal);
   }
 
-  async #sent(signal?: AbortSignal): Promise<void> {
+  #sent(signal?: AbortSignal): Promise<void> {
     this.#out.hurry();
-    let onAbort: (() => void) | undefined;
-    try {
-      await new Promise<void>((resolve, reject) => {
+    return abortable<void>(
+      (resolve, reject) => {
         const writer = { resolve, reject };
         this.#writers.push(writer);
-        if (signal === undefined) return;
-        onAbort = () => {
+        return () => {
           this.#writers = this.#writers.filter((other) => other !== writer);
-          reject(signal.reason);
         };
-        listen(signal, onAbort);
-      });
-    } finally {
-      if (onAbort !== undefined) unlisten(signal, onAbort);
-    }
+      },
+      { signal },
+    );
   }
 
   async end(): Promise<void> {

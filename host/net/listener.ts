@@ -1,7 +1,7 @@
 // Listening on this shard.
 
 import { type AbortOptions, checkSignal } from '../base/abort.js';
-import { unlisten, listen as whenAborted } from '../base/abort-listener.js';
+import { abortable } from '../base/abortable.js';
 import { checkNames, FeatherstarError, optionError } from '../base/errors.js';
 import { Queue } from '../base/queue.js';
 import type { Calls } from '../calls/call.js';
@@ -87,21 +87,14 @@ export class Listener implements Owner {
     if (socket !== undefined) return socket;
     if (this.#closed) return null;
     if (this.#op === 0) this.#arm(); // accepting had failed: file slots may be free again
-    let onAbort: (() => void) | undefined;
-    try {
-      return await new Promise((resolve, reject) => {
+    return abortable<Socket | null>(
+      (resolve, reject) => {
         const waiter = { resolve, reject };
         this.#waiting.push(waiter);
-        if (signal === undefined) return;
-        onAbort = () => {
-          this.#waiting.takeWhere((other) => other === waiter);
-          reject(signal.reason);
-        };
-        whenAborted(signal, onAbort);
-      });
-    } finally {
-      if (onAbort !== undefined) unlisten(signal, onAbort);
-    }
+        return () => this.#waiting.takeWhere((other) => other === waiter);
+      },
+      { signal },
+    );
   }
 
   /**

@@ -1,7 +1,8 @@
 // A connection that another shard keeps (homes.ts), and what shards ask of each other about connections. A proxy's read
 // and write are a request each (ask.ts: they may take long); a write longer than PIECE_BYTES is several, in order.
 
-import { type AbortOptions, checkSignal, unlessAborted } from '../base/abort.js';
+import { type AbortOptions, checkSignal } from '../base/abort.js';
+import { abortable } from '../base/abortable.js';
 import { optionError } from '../base/errors.js';
 import type { Calls } from '../calls/call.js';
 import { ask } from '../services/ask.js';
@@ -54,7 +55,7 @@ class RemoteConnection implements Transport {
     this.#reading ??= this.#ask('read') as Promise<Uint8Array | null>;
     const reading = this.#reading;
     try {
-      const bytes = await unlessAborted(Promise.race([reading, this.#whenClosed]), signal);
+      const bytes = await abortable(Promise.race([reading, this.#whenClosed]), { signal });
       this.#reading = undefined;
       return bytes;
     } catch (error) {
@@ -79,7 +80,7 @@ class RemoteConnection implements Transport {
         await this.#ask('write', copy.subarray(at, at + PIECE_BYTES));
     });
     this.#written = sent.catch(() => {}); // who writes next is told by its own call
-    await unlessAborted(Promise.race([sent, this.#whenClosed]), signal);
+    await abortable(Promise.race([sent, this.#whenClosed]), { signal });
   }
 
   async end(): Promise<void> {

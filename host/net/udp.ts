@@ -12,7 +12,8 @@
 //
 // Next: udp-address.ts.
 
-import { type AbortOptions, checkSignal, unlessAborted } from '../base/abort.js';
+import { type AbortOptions, checkSignal } from '../base/abort.js';
+import { abortable } from '../base/abortable.js';
 import { checkNames, errnoName, FeatherstarError, optionError, systemError } from '../base/errors.js';
 import { Queue } from '../base/queue.js';
 import type { Bound } from '../hosts/host.js';
@@ -154,7 +155,7 @@ export class UdpSocket implements Owner {
     if (bindDatagrams === undefined) {
       throw new FeatherstarError('FEATHERSTAR_HOST', `the host ${shard.host.name} has no UDP`);
     }
-    const address = await unlessAborted(bindTarget(hostname), signal);
+    const address = await abortable(bindTarget(hostname), { signal });
     if (shard.closed) throw new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed');
     checkReach(shard.network, 'listen', address, port);
     const bound = await bindDatagrams.call(shard.host, { address, port, reusePort, isFirst: shard.index === 0 });
@@ -201,17 +202,14 @@ export class UdpSocket implements Owner {
       throw error;
     }
     if (this.#op === 0) this.#arm(); // it had failed
-    let waiter: Waiter | undefined;
-    const arriving = new Promise<Datagram | null>((resolve, reject) => {
-      waiter = { resolve, reject };
-      this.#waiting.push(waiter);
-    });
-    try {
-      return await unlessAborted(arriving, signal);
-    } catch (error) {
-      this.#waiting.takeWhere((other) => other === waiter);
-      throw error;
-    }
+    return abortable<Datagram | null>(
+      (resolve, reject) => {
+        const waiter = { resolve, reject };
+        this.#waiting.push(waiter);
+        return () => this.#waiting.takeWhere((other) => other === waiter);
+      },
+      { signal },
+    );
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Datagram, void> {
@@ -282,7 +280,7 @@ export class UdpSocket implements Owner {
     const target = this.#targetOf(options);
     if (target instanceof Promise) {
       const copy = new Uint8Array(data); // callers may use theirs again
-      const resolved = await unlessAborted(target, signal);
+      const resolved = await abortable(target, { signal });
       return this.#begin(copy, resolved, signal, FIRST_SEND);
     }
     return this.#begin(data, target, signal, FIRST_SEND);
@@ -302,7 +300,7 @@ export class UdpSocket implements Owner {
     const { hostname, port, signal } = options;
     checkNames(options, TARGET_NAMES);
     checkSignal(signal)?.throwIfAborted();
-    const target = await unlessAborted(Promise.resolve(this.#targets.find(hostname, port)), signal);
+    const target = await abortable(Promise.resolve(this.#targets.find(hostname, port)), { signal });
     if (this.#remote !== undefined || this.#connecting !== undefined) {
       throw optionError('connect', 'a second one', 'called once');
     }
@@ -314,19 +312,17 @@ export class UdpSocket implements Owner {
     if (this.#closed) throw closedError();
     const what = (target ?? (this.#remote as Target)).what;
     if (data.length > this.maxBytes) throw systemError('sendto', EMSGSIZE, what);
-    let sending: Sending | undefined;
-    const sent = new Promise<void>((resolve, reject) => {
-      const bytes = data.length;
-      sending = { resolve, reject, what, tag, target, data, bytes, isOver: false, buffer: 0, op: 0, generation: 0 };
-      if (this.#held.length === 0 || tag === CONNECTED) this.#submit(sending);
-      else this.#hold(sending, new Uint8Array(data));
-    });
-    try {
-      await unlessAborted(sent, signal);
-    } catch (error) {
-      if (sending !== undefined && signal?.aborted) this.#giveUp(sending);
-      throw error;
-    }
+    await abortable<void>(
+      (resolve, reject) => {
+        const bytes = data.length;
+        const outcome = { resolve, reject, isOver: false };
+        const sending: Sending = { ...outcome, what, tag, target, data, bytes, buffer: 0, op: 0, generation: 0 };
+        if (this.#held.length === 0 || tag === CONNECTED) this.#submit(sending);
+        else this.#hold(sending, new Uint8Array(data));
+        return () => this.#giveUp(sending);
+      },
+      { signal },
+    );
   }
 
   /** What is sent is copied before this returns. */

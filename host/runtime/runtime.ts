@@ -2,7 +2,8 @@
 
 import { setMaxListeners } from 'node:events';
 import type { Worker } from 'node:worker_threads';
-import { checkSignal, unlessAborted } from '../base/abort.js';
+import { checkSignal } from '../base/abort.js';
+import { abortable } from '../base/abortable.js';
 import { FeatherstarError, optionError } from '../base/errors.js';
 import { Calls } from '../calls/call.js';
 import {
@@ -280,7 +281,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
       own.calls = new Calls(own, checked.shards);
       runtime = new Runtime<M>(own, checked, workers, pinning, startThread);
       setRuntime(runtime as unknown as WorkerRuntime); // for the module, as it loads
-      await unlessAborted(introduce(own, workers.slice(1) as Worker[], checked), signal);
+      await abortable(introduce(own, workers.slice(1) as Worker[], checked), { signal });
       runtime.#begin();
       return runtime;
     } catch (error) {

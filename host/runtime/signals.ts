@@ -3,7 +3,7 @@
 import { constants } from 'node:os';
 import { isMainThread } from 'node:worker_threads';
 import { type AbortOptions, checkSignal } from '../base/abort.js';
-import { listen, unlisten } from '../base/abort-listener.js';
+import { abortable } from '../base/abortable.js';
 import { FeatherstarError, optionError } from '../base/errors.js';
 import { runtime } from './runtime.js';
 import type { SignalBoard, SignalListener, SignalName } from './signal-board.js';
@@ -37,22 +37,14 @@ export async function waitForSignal(names: readonly SignalName[], options: Abort
   const board = boardHere();
   const checked = checkNames(names);
   signal?.throwIfAborted();
-  return new Promise((resolve, reject) => {
-    const onAbort = () => {
-      board.remove(listener);
-      reject(signal?.reason);
-    };
-    const listener: SignalListener = {
-      names: checked,
-      once: true,
-      fn: (name) => {
-        unlisten(signal, onAbort);
-        resolve(name);
-      },
-    };
-    listen(signal, onAbort);
-    board.add(listener);
-  });
+  return abortable<SignalName>(
+    (resolve) => {
+      const listener: SignalListener = { names: checked, once: true, fn: resolve };
+      board.add(listener);
+      return () => board.remove(listener);
+    },
+    { signal },
+  );
 }
 
 /**

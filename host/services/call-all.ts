@@ -2,7 +2,7 @@
 // `{ name, signal, timeoutMs }` in place of a name; then one signal ends all the calls, and the error of a time that is
 // over names the shards that have not answered.
 
-import { listen, unlisten } from '../base/abort-listener.js';
+import { Abortable } from '../base/abortable.js';
 import { checkNames, FeatherstarError, optionError } from '../base/errors.js';
 import {
   type ArgumentsOf,
@@ -13,7 +13,6 @@ import {
   type UntypedModule,
 } from '../calls/call-api.js';
 import type { CallOptions } from '../calls/call-signals.js';
-import { sleep } from '../tasks/timer.js';
 
 /** What is called on several shards: a name, or a name with a way out. */
 export type CallTarget<K extends string> = K | ({ name: K } & CallOptions);
@@ -33,33 +32,44 @@ export async function callAll<K extends FunctionName<M>, M extends object = Unty
   if (typeof name !== 'string') throw optionError('name', name, 'the name of a function');
   const { signal, timeoutMs } = checkCallOptions(options);
   signal?.throwIfAborted();
-  const end = new AbortController();
-  const open = new Set(handles.map(({ index }) => index));
+  const ends = new CommonEnd(handles.map(({ index }) => index));
+  ends.arm({ signal, timeoutMs });
   const call = async (handle: ShardHandle<M>) => {
-    const result = await handle.submit(name, args, { signal: end.signal });
-    open.delete(handle.index);
+    const result = await handle.submit(name, args, { signal: ends.signal });
+    ends.open.delete(handle.index);
     return result;
   };
-  const onAbort = () => end.abort(signal?.reason);
-  const over = new AbortController();
-  listen(signal, onAbort);
-  const calls = Promise.all(handles.map(call));
-  if (timeoutMs !== undefined) {
-    sleep(timeoutMs, { signal: over.signal }).then(
-      () => end.abort(lateError(open, timeoutMs)),
-      (reason) => over.signal.aborted || end.abort(reason), // no timer was free
-    );
-  }
   try {
-    return await calls;
+    return await Promise.all(handles.map(call));
   } finally {
-    unlisten(signal, onAbort);
-    over.abort();
+    ends.disarm();
   }
 }
 
-function lateError(open: ReadonlySet<number>, timeoutMs: number): FeatherstarError {
-  const shards = `shard${open.size === 1 ? '' : 's'} ${[...open].join(', ')}`;
-  const text = `${shards} ${open.size === 1 ? 'has' : 'have'} not answered within ${timeoutMs} ms`;
-  return new FeatherstarError('FEATHERSTAR_TIMEOUT', text);
+/** Ends all calls together. */
+class CommonEnd extends Abortable {
+  /** Shards that have not replied. */
+  readonly open: Set<number>;
+  readonly #controller = new AbortController();
+
+  constructor(shards: readonly number[]) {
+    super();
+    this.open = new Set(shards);
+  }
+
+  /** Ends each call. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  onAbort(reason: unknown): void {
+    this.#controller.abort(reason);
+  }
+
+  override timeoutError(timeoutMs: number): FeatherstarError {
+    const isOne = this.open.size === 1;
+    const shards = `shard${isOne ? '' : 's'} ${[...this.open].join(', ')}`;
+    const text = `${shards} ${isOne ? 'has' : 'have'} not answered within ${timeoutMs} ms`;
+    return new FeatherstarError('FEATHERSTAR_TIMEOUT', text);
+  }
 }

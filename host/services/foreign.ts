@@ -13,7 +13,7 @@
 
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { type AbortOptions, checkSignal } from '../base/abort.js';
-import { listen, unlisten } from '../base/abort-listener.js';
+import { abortable } from '../base/abortable.js';
 import { type ErrorCode, FeatherstarError, optionError } from '../base/errors.js';
 import { Queue } from '../base/queue.js';
 import type { ArgumentsOf, FunctionName, ResultOf, UntypedModule } from '../calls/call-api.js';
@@ -274,23 +274,20 @@ export class ForeignRuntime<M extends object = UntypedModule> {
   readonly #submit: Submit = async (shard, name, args, { signal }) => {
     checkSignal(signal)?.throwIfAborted();
     if (this.#closed) throw closedError();
-    let onAbort: (() => void) | undefined;
-    try {
-      return await new Promise((resolve, reject) => {
-        const waiting = { request: { type: 'call', id: this.#next++, shard, name, args } as const, resolve, reject };
+    return abortable(
+      (resolve, reject) => {
+        const id = this.#next++;
+        const waiting = { request: { type: 'call', id, shard, name, args } as const, resolve, reject };
         if (this.#open.size < this.#maxOpen) this.#send(waiting);
         else this.#waiting.push({ ...waiting, request: cloned(waiting.request) });
-        onAbort = () => {
-          this.#waiting.takeWhere((other) => other.request.id === waiting.request.id);
-          const isSent = this.#open.has(waiting.request.id); // then it is answered, and counts until then
-          if (isSent) this.#port.postMessage({ type: 'abort', id: waiting.request.id } satisfies FromForeign);
-          reject(signal?.reason);
+        return () => {
+          this.#waiting.takeWhere((other) => other.request.id === id);
+          const isSent = this.#open.has(id); // then a reply comes, and the call counts as open until it does
+          if (isSent) this.#port.postMessage({ type: 'abort', id } satisfies FromForeign);
         };
-        listen(signal, onAbort);
-      });
-    } finally {
-      if (onAbort !== undefined) unlisten(signal, onAbort);
-    }
+      },
+      { signal },
+    );
   };
 
   #send(waiting: Waiting): void {
@@ -353,25 +350,27 @@ export async function connectRuntime<M extends object = UntypedModule>(
 ): Promise<ForeignRuntime<M>> {
   if (typeof port?.postMessage !== 'function') throw optionError('port', port, 'a MessagePort of foreignPort()');
   checkSignal(signal)?.throwIfAborted();
-  const cleanUp: (() => void)[] = [];
-  try {
-    return await new Promise<ForeignRuntime<M>>((resolve, reject) => {
-      const onHello = (hello: Hello) => resolve(new ForeignRuntime<M>(port, hello)); // listens before the next message
-      const onClose = () => reject(closedError());
-      const onAbort = () => {
-        port.close();
-        reject(signal?.reason);
-      };
-      port.once('message', onHello);
-      port.once('close', onClose);
-      listen(signal, onAbort);
-      cleanUp.push(() => {
+  return abortable<ForeignRuntime<M>>(
+    (resolve, reject) => {
+      const stopListening = () => {
         port.off('message', onHello);
         port.off('close', onClose);
-        unlisten(signal, onAbort);
-      });
-    });
-  } finally {
-    for (const undo of cleanUp) undo();
-  }
+      };
+      const onHello = (hello: Hello) => {
+        stopListening();
+        resolve(new ForeignRuntime<M>(port, hello)); // listens before the next message
+      };
+      const onClose = () => {
+        stopListening();
+        reject(closedError());
+      };
+      port.on('message', onHello);
+      port.on('close', onClose);
+      return () => {
+        stopListening();
+        port.close();
+      };
+    },
+    { signal },
+  );
 }

@@ -6,8 +6,8 @@
 // Invariants: values of one sender are received in the order in which they were sent. A value is accepted once: then it
 // is received, unless the receiver closes. Nothing waits behind a full buffer but its own sender.
 
-import { type AbortOptions, checkSignal, unlessAborted } from '../base/abort.js';
-import { listen, unlisten } from '../base/abort-listener.js';
+import { type AbortOptions, checkSignal } from '../base/abort.js';
+import { abortable } from '../base/abortable.js';
 import { FeatherstarError, optionError } from '../base/errors.js';
 import { Queue } from '../base/queue.js';
 import { type Calls, downError } from '../calls/call.js';
@@ -126,21 +126,14 @@ export class ShardChannel<T> implements Owner {
     }
     if (this.#toClose === 0) this.close(); // all is received
     if (this.#closed) return undefined;
-    let onAbort: (() => void) | undefined;
-    try {
-      return await new Promise<Entry | undefined>((resolve, reject) => {
+    return abortable<Entry | undefined>(
+      (resolve) => {
         const receive = { resolve };
         this.#receives.push(receive);
-        if (signal === undefined) return;
-        onAbort = () => {
-          this.#receives.takeWhere((other) => other === receive); // at once: no value may go to it
-          reject(signal.reason);
-        };
-        listen(signal, onAbort);
-      });
-    } finally {
-      if (onAbort !== undefined) unlisten(signal, onAbort);
-    }
+        return () => this.#receives.takeWhere((other) => other === receive); // at once: no value may go to it
+      },
+      { signal },
+    );
   }
 
   /** Moves what waits into the buffer, as far as there is room. */
@@ -266,7 +259,7 @@ export class ShardSender<T> {
     if (this.#closing !== undefined) throw closedError();
     const ticket = this.#tickets++;
     try {
-      await unlessAborted(this.#ask('send', ticket, value), signal);
+      await abortable(this.#ask('send', ticket, value), { signal });
     } catch (error) {
       if (signal?.aborted) this.#ask('cancel', ticket).catch(() => {}); // a channel that is gone has nothing to cancel
       throw error;

@@ -7,6 +7,7 @@
 // Owners are objects with an `onEvent`. They are registered here by number, because the core keeps only a number. Each
 // operation, timer and call ends with exactly one last event, so an owner that counts them knows when it may leave.
 
+import { useTimeouts } from '../base/abortable.js';
 import { Code, FeatherstarError, fullError } from '../base/errors.js';
 import type { Calls } from '../calls/call.js';
 import { type Core, type CoreImports, instantiateCore } from '../core/core-module.js';
@@ -18,6 +19,7 @@ import { MemoryChecks } from './memory-checks.js';
 import { SendBuffers } from './send-buffers.js';
 import { StepMark } from './stall.js';
 import { Steps, type TaskName } from './steps.js';
+import { Wait } from './wait.js';
 
 export interface Owner {
   /** `tag`: what the owner gave when it asked. OP: result and CQE flags; TIMER: zeros. */
@@ -352,3 +354,5 @@ export function findShard(): Shard | undefined {
 export function enterShard(shard: Shard | undefined): void {
   here = shard;
 }
+
+useTimeouts((timeoutMs, onTimeout) => new Wait(currentShard(), timeoutMs * 1e6, undefined, onTimeout, () => {}));

@@ -1,6 +1,6 @@
 // One wait on the wheel, of which everything in this library that takes time is made.
 
-import { type AbortListener, listen, unlisten } from '../base/abort-listener.js';
+import { Abortable } from '../base/abortable.js';
 import { optionError } from '../base/errors.js';
 import type { Owner, Shard } from './shard.js';
 
@@ -15,12 +15,11 @@ export function checkDelay(name: string, ms: number, least = 0): number {
  * Calls `resolve` after `delayNs`, never earlier, or `reject` when it is aborted or cancelled before. Its registration
  * ends with its event or its cancellation. Throws FULL.
  */
-export class Wait implements Owner, AbortListener {
+export class Wait extends Abortable implements Owner {
   readonly #shard: Shard;
   readonly #id: number;
   readonly #index: number;
   readonly #generation: number;
-  readonly #signal: AbortSignal | undefined;
   readonly #resolve: () => void;
   readonly #reject: (reason: unknown) => void;
   #isSettled = false;
@@ -32,8 +31,8 @@ export class Wait implements Owner, AbortListener {
     resolve: () => void,
     reject: (reason: unknown) => void,
   ) {
+    super();
     this.#shard = shard;
-    this.#signal = signal;
     this.#resolve = resolve;
     this.#reject = reject;
     this.#id = shard.register(this);
@@ -44,26 +43,24 @@ export class Wait implements Owner, AbortListener {
       throw error;
     }
     this.#generation = shard.timerGeneration(this.#index);
-    listen(signal, this);
+    if (signal !== undefined) this.arm({ signal });
   }
 
   onEvent(): void {
     this.#shard.unregister(this.#id);
     if (this.#isSettled) return; // cancelled after it had fired
     this.#isSettled = true;
-    unlisten(this.#signal, this);
+    this.disarm();
     this.#resolve();
-  }
-
-  onSignal(signal: AbortSignal): void {
-    this.cancel(signal.reason);
   }
 
   /** Rejects, and takes the timer off the wheel. No effect once it is over. */
   cancel(reason: unknown): void {
-    if (this.#isSettled) return;
+    if (!this.#isSettled) this.abort(reason);
+  }
+
+  onAbort(reason: unknown): void {
     this.#isSettled = true;
-    unlisten(this.#signal, this);
     if (this.#shard.core.cancelTimer(this.#index, this.#generation) === 0) this.#shard.unregister(this.#id);
     this.#reject(reason);
   }

@@ -1,6 +1,6 @@
 // The seed's CancellationToken: an AbortController with parents and children, for whoever prefers that to signals.
 
-import { listen, unlisten } from '../base/abort-listener.js';
+import { abortable } from '../base/abortable.js';
 import { FeatherstarError } from '../base/errors.js';
 import { checkFunction } from './wait-queue.js';
 
@@ -58,21 +58,9 @@ export class CancellationToken {
   cancellable<T>(work: PromiseLike<T> | ((signal: AbortSignal) => T | PromiseLike<T>)): Promise<T> {
     const { signal } = this;
     if (typeof (work as PromiseLike<T>)?.then !== 'function') checkFunction('work', work);
-    return new Promise<T>((resolve, reject) => {
-      const onAbort = () => reject(signal.reason);
-      const end = (settle: () => void) => {
-        unlisten(signal, onAbort);
-        settle();
-      };
-      if (signal.aborted) onAbort();
-      else listen(signal, onAbort);
-      if (typeof work === 'function' && signal.aborted) return;
-      const start = async () => (typeof work === 'function' ? work(signal) : work);
-      start().then(
-        (value) => end(() => resolve(value)),
-        (error) => end(() => reject(error)),
-      );
-    });
+    if (typeof work === 'function' && signal.aborted) return Promise.reject(signal.reason);
+    const start = async () => (typeof work === 'function' ? work(signal) : work);
+    return abortable(start(), { signal });
   }
 
   /** Its parent forgets it. */

@@ -2,7 +2,7 @@
 // what they reject with.
 
 import { checkSignal } from '../base/abort.js';
-import { listen, unlisten } from '../base/abort-listener.js';
+import { addAbortListener, removeAbortListener } from '../base/abort-listeners.js';
 import { optionError } from '../base/errors.js';
 import { checkFunction, checkInteger } from './wait-queue.js';
 
@@ -80,7 +80,7 @@ class Loop<T> {
 
   async run(items: Items<T>, { signal }: LoopOptions): Promise<void> {
     const onAbort = () => this.#fail(signal?.reason, true);
-    listen(signal, onAbort);
+    addAbortListener(signal, onAbort);
     try {
       if (Symbol.asyncIterator in Object(items))
         await this.#takeAsync((items as AsyncIterable<T>)[Symbol.asyncIterator]());
@@ -89,7 +89,7 @@ class Loop<T> {
       this.#fail(error, true); // the iterable itself failed
     }
     while (this.#running !== 0) await this.#change();
-    unlisten(signal, onAbort);
+    removeAbortListener(signal, onAbort);
     if (this.#failure !== undefined) throw this.#failure.error;
   }
 

@@ -2,7 +2,7 @@
 // nothing of it runs in the background, and what a loser came to nevertheless is in `others`, not lost.
 
 import { checkSignal } from '../base/abort.js';
-import { listen, unlisten } from '../base/abort-listener.js';
+import { addAbortListener, removeAbortListener } from '../base/abort-listeners.js';
 import { FeatherstarError, optionError } from '../base/errors.js';
 import { checkFunction } from './wait-queue.js';
 
@@ -35,7 +35,7 @@ export async function select<B extends SelectBranches>(
   signal?.throwIfAborted();
   const inner = new AbortController();
   const onAbort = () => inner.abort(signal?.reason);
-  listen(signal, onAbort);
+  addAbortListener(signal, onAbort);
   let first: string | undefined;
   const isOver = (key: string) => {
     if (inner.signal.aborted) return;
@@ -50,7 +50,7 @@ export async function select<B extends SelectBranches>(
     }
   };
   const ends = await Promise.allSettled(keys.map(run));
-  unlisten(signal, onAbort);
+  removeAbortListener(signal, onAbort);
   if (first === undefined) throw inner.signal.reason;
   const others = Object.fromEntries(keys.map((key, i) => [key, ends[i]] as const).filter(([key]) => key !== first));
   const end = ends[keys.indexOf(first)];

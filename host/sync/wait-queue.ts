@@ -5,9 +5,10 @@
 // each of them removes its listener and its timer. Without `timeoutMs` no shard is needed.
 
 import { checkSignal } from '../base/abort.js';
-import { type AbortListener, listen, unlisten } from '../base/abort-listener.js';
+import { Abortable, type WaitOptions } from '../base/abortable.js';
 import { checkNames, FeatherstarError, optionError } from '../base/errors.js';
-import { currentShard, type Owner, type Shard } from '../shard/shard.js';
+
+export type { WaitOptions } from '../base/abortable.js';
 
 /** How many may wait at once in one queue, unless `maxWaiters` says otherwise. */
 export const WAITERS_DEFAULT = 65_536;
@@ -15,13 +16,6 @@ export const WAITERS_DEFAULT = 65_536;
 export const WAITERS_MAX = 16_777_216;
 /** The longest `timeoutMs`: 100 days, as for sleep(). */
 export const TIMEOUT_MAX_MS = 8_640_000_000;
-
-export interface WaitOptions {
-  /** Gives up: the wait rejects with the signal's reason. */
-  signal?: AbortSignal | undefined;
-  /** Gives up after so many milliseconds, from 0 on: the wait rejects with FEATHERSTAR_TIMEOUT. Needs a shard. */
-  timeoutMs?: number | undefined;
-}
 
 export interface QueueOptions {
   /** For the texts of errors. */
@@ -56,62 +50,25 @@ export function closedError(what: string): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_CLOSED', `${what} is closed`);
 }
 
-class Waiter<Q, R> implements Owner, AbortListener {
+class Waiter<Q, R> extends Abortable {
   next: Waiter<Q, R> | undefined;
   previous: Waiter<Q, R> | undefined;
-  #signal: AbortSignal | undefined;
-  #shard: Shard | undefined;
-  #owner = 0;
-  #timer = 0;
-  #generation = 0;
-  #timeoutMs = 0;
-  #isSettled = false;
 
   constructor(
     readonly queue: WaitQueue<Q, R>,
     readonly request: Q,
     readonly resolve: (result: R) => void,
     readonly reject: (reason: unknown) => void,
-  ) {}
-
-  /** Throws FEATHERSTAR_FULL or FEATHERSTAR_NO_SHARD, and then has armed nothing. */
-  arm({ signal, timeoutMs }: WaitOptions): void {
-    if (timeoutMs !== undefined) this.#armTimer(currentShard(), timeoutMs);
-    this.#signal = signal;
-    listen(signal, this);
+  ) {
+    super();
   }
 
-  #armTimer(shard: Shard, timeoutMs: number): void {
-    this.#owner = shard.register(this);
-    try {
-      this.#timer = shard.armTimer(timeoutMs * 1e6, this.#owner, 0);
-    } catch (error) {
-      shard.unregister(this.#owner);
-      throw error;
-    }
-    this.#generation = shard.timerGeneration(this.#timer);
-    this.#timeoutMs = timeoutMs;
-    this.#shard = shard;
+  override timeoutError(timeoutMs: number): FeatherstarError {
+    return new FeatherstarError('FEATHERSTAR_TIMEOUT', `${this.queue.what}: waited for longer than ${timeoutMs} ms`);
   }
 
-  /** Nothing of it is left behind but the event of a timer that has fired already. */
-  disarm(): void {
-    this.#isSettled = true;
-    unlisten(this.#signal, this);
-    const shard = this.#shard;
-    if (shard?.core.cancelTimer(this.#timer, this.#generation) === 0) shard.unregister(this.#owner);
-  }
-
-  onEvent(): void {
-    this.#shard?.unregister(this.#owner);
-    this.#shard = undefined;
-    if (this.#isSettled) return; // granted or aborted after it had fired
-    const text = `${this.queue.what}: waited for longer than ${this.#timeoutMs} ms`;
-    this.queue.leave(this, new FeatherstarError('FEATHERSTAR_TIMEOUT', text));
-  }
-
-  onSignal(signal: AbortSignal): void {
-    this.queue.leave(this, signal.reason);
+  onAbort(reason: unknown): void {
+    this.queue.leave(this, reason);
   }
 }
 

@@ -2,7 +2,7 @@
 // use to stop in order.
 
 import { type AbortOptions, checkSignal } from '../base/abort.js';
-import { listen, unlisten } from '../base/abort-listener.js';
+import { abortable } from '../base/abortable.js';
 import { FeatherstarError, optionError } from '../base/errors.js';
 
 export class Gate {
@@ -37,6 +37,7 @@ export class Gate {
     this.#count--;
     if (this.#count !== 0) return;
     for (const wake of this.#waiters) wake();
+    this.#waiters.clear();
   }
 
   /** Runs `fn` inside. Rejects with FEATHERSTAR_CLOSED, without calling it, once close() was called. */
@@ -55,17 +56,13 @@ export class Gate {
     this.#isClosed = true;
     signal?.throwIfAborted();
     if (this.#count === 0) return;
-    await new Promise<void>((resolve, reject) => {
-      const end = (settle: () => void) => {
-        this.#waiters.delete(wake);
-        unlisten(signal, onAbort);
-        settle();
-      };
-      const wake = () => end(resolve);
-      const onAbort = () => end(() => reject(signal?.reason));
-      this.#waiters.add(wake);
-      listen(signal, onAbort);
-    });
+    await abortable<void>(
+      (resolve) => {
+        this.#waiters.add(resolve);
+        return () => this.#waiters.delete(resolve);
+      },
+      { signal },
+    );
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -9,7 +9,7 @@
 // A timer is on the wheel only while somebody waits for a tick.
 
 import { type AbortOptions, checkSignal } from '../base/abort.js';
-import { listen, unlisten } from '../base/abort-listener.js';
+import { addAbortListener, removeAbortListener } from '../base/abort-listeners.js';
 import { FeatherstarError, optionError } from '../base/errors.js';
 import { monotonicNs } from '../hosts/host.js';
 import { currentShard, type Shard } from '../shard/shard.js';
@@ -91,14 +91,14 @@ export class Interval implements AsyncIterable<number> {
 
   async #waitFor(delayNs: number, own: AbortSignal | undefined): Promise<void> {
     const onAbort = () => this.#wait?.cancel(own?.reason);
-    listen(own, onAbort);
+    addAbortListener(own, onAbort);
     try {
       await new Promise<void>((resolve, reject) => {
         this.#wait = new Wait(this.#shard, delayNs, this.#signal, resolve, reject);
       });
     } finally {
       this.#wait = undefined;
-      unlisten(own, onAbort);
+      removeAbortListener(own, onAbort);
     }
   }
 

@@ -4,7 +4,7 @@
 // has ended when its function is through, which after an abort may be later. `ended` and isFinished tell that.
 
 import { type AbortOptions, abortedError, isEcho, LazyAbort } from '../base/abort.js';
-import { listen, unlisten } from '../base/abort-listener.js';
+import { addAbortListener, removeAbortListener } from '../base/abort-listeners.js';
 import { currentShard } from '../shard/shard.js';
 import { reportUnhandled } from './unhandled.js';
 
@@ -62,8 +62,8 @@ export class JoinHandle<T> implements PromiseLike<T> {
 
   #listen(signal: AbortSignal): void {
     const onAbort = () => this.abort(signal.reason);
-    listen(signal, onAbort);
-    this.#stopListening = () => unlisten(signal, onAbort);
+    addAbortListener(signal, onAbort);
+    this.#stopListening = () => removeAbortListener(signal, onAbort);
   }
 
   #finish(): void {

@@ -1,7 +1,7 @@
 // A set of tasks: take their results as they end, or end them all.
 
 import { type AbortOptions, checkSignal } from '../base/abort.js';
-import { listen, unlisten } from '../base/abort-listener.js';
+import { abortable } from '../base/abortable.js';
 import { Queue } from '../base/queue.js';
 import type { JoinHandle } from './join-handle.js';
 import { type SpawnOptions, spawn, type TaskFunction } from './task.js';
@@ -54,18 +54,15 @@ export class JoinSet<T> implements AsyncIterable<Joined<T>> {
 
   /** Until a task has ended. */
   #change(signal: AbortSignal | undefined): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const onAbort = () => {
-        this.#waiters = this.#waiters.filter((waiter) => waiter !== wake);
-        reject(signal?.reason);
-      };
-      const wake = () => {
-        unlisten(signal, onAbort);
-        resolve();
-      };
-      this.#waiters.push(wake);
-      listen(signal, onAbort);
-    });
+    return abortable<void>(
+      (resolve) => {
+        this.#waiters.push(resolve);
+        return () => {
+          this.#waiters = this.#waiters.filter((waiter) => waiter !== resolve);
+        };
+      },
+      { signal },
+    );
   }
 
   /** Aborts every task that has not ended; their ends are results as any other. */

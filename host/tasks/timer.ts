@@ -2,7 +2,7 @@
 // Intervals are in interval.ts.
 
 import { type AbortOptions, checkSignal, isEcho } from '../base/abort.js';
-import { listen, unlisten } from '../base/abort-listener.js';
+import { addAbortListener, removeAbortListener } from '../base/abort-listeners.js';
 import { FeatherstarError, optionError } from '../base/errors.js';
 import { currentShard, type Owner, type Shard } from '../shard/shard.js';
 import { checkDelay, Wait } from '../shard/wait.js';
@@ -104,7 +104,7 @@ export class TimerHandle implements Owner {
       throw error;
     }
     this.#generation = shard.timerGeneration(this.#index);
-    listen(signal, this.cancel);
+    addAbortListener(signal, this.cancel);
     new Promise<void>((resolve) => {
       this.#fire = resolve;
     })
@@ -125,7 +125,7 @@ export class TimerHandle implements Owner {
   #begin(): boolean {
     if (this.#state !== State.PENDING) return false; // cancelled after it had fired
     this.#state = State.OVER;
-    unlisten(this.#signal, this.cancel);
+    removeAbortListener(this.#signal, this.cancel);
     return true;
   }
 
@@ -133,7 +133,7 @@ export class TimerHandle implements Owner {
   readonly cancel = (): boolean => {
     if (this.#state !== State.PENDING) return false;
     this.#state = State.CANCELLED;
-    unlisten(this.#signal, this.cancel);
+    removeAbortListener(this.#signal, this.cancel);
     if (this.#shard.core.cancelTimer(this.#index, this.#generation) === 0) this.#shard.unregister(this.#id);
     return true;
   };
