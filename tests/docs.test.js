@@ -369,7 +369,7 @@ function run(code, host) {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, ['--input-type=module', '-'], {
       cwd: fileURLToPath(ROOT),
-      env: { ...process.env, FEATHERSTAR_HOST: host },
+      env: { ...process.env, FEATHERSTAR_HOST: host, FEATHERSTAR_STALL_MS: '0' },
       timeout: DEADLINE_MS,
       killSignal: 'SIGKILL',
     });
