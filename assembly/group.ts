@@ -5,7 +5,7 @@
 // shares 1 and 3 that always have work get the processor 1 : 3; one alone gets all of it.
 //
 // The core has no clock of its own: the host writes control.nowNs before it asks for the next task, and the time that
-// has gone by since is charged then, split over the groups by the number of tasks that each ran.
+// has gone by since is charged then to the group of the task that ran.
 //
 // Next: task.ts.
 
@@ -15,21 +15,20 @@ import { List } from './list';
 
 export const SHARES_MAX: u32 = 1000;
 const SHARES_DEFAULT: u32 = 100;
+const NONE: u32 = GROUPS_MAX;
 
 @unmanaged
 export class Group {
   head: u32; // ready tasks: List, in place
   tail: u32;
   shares: u32;
-  runs: u32; // tasks run since the last charge
   vruntime: f64; // ns / shares
 }
 
 let readyMask: u32 = 0; // groups with ready tasks
-let ranMask: u32 = 0; // groups that have to be charged
-let runs: u32 = 0;
-let floor: f64 = 0; // virtual runtime of whoever ran last: a group that was idle starts from here
-let chargedNs: f64 = 0;
+let running: u32 = NONE; // the group of the task that runs
+let chargedNs: f64 = 0; // since when
+let floor: f64 = 0; // virtual runtime of the group that ran last: a group that was idle starts from here
 
 export function groupAt(group: u32): Group {
   return changetype<Group>(shardBase() + header().groupsOffset + group * GROUP_BYTES);
@@ -78,27 +77,17 @@ export function leastServed(): u32 {
   return best;
 }
 
+/** A task of this group runs from now on. */
 export function noteRun(group: u32): void {
-  groupAt(group).runs++;
-  ranMask |= 1 << group;
-  runs++;
+  running = group;
 }
 
-/** From here on time belongs to tasks; or from before, if a run broke off with Wasm tasks that are not charged yet. */
-export function startCharging(nowNs: f64): void {
-  if (runs == 0) chargedNs = nowNs;
-}
-
-/** Charges the time since the last charge to the groups that ran. */
+/** The task that ran, if one did, has ended: charges its time to its group. */
 export function charge(nowNs: f64): void {
-  if (runs == 0) return;
-  const perRun = max<f64>(nowNs - chargedNs, 1) / runs;
-  for (let rest = ranMask; rest != 0; rest &= rest - 1) {
-    const g = groupAt(ctz<u32>(rest));
-    g.vruntime += (perRun * g.runs) / g.shares;
-    g.runs = 0;
+  if (running != NONE) {
+    const g = groupAt(running);
+    g.vruntime += max<f64>(nowNs - chargedNs, 1) / g.shares;
+    running = NONE;
   }
-  ranMask = 0;
-  runs = 0;
   chargedNs = nowNs;
 }

@@ -22,14 +22,13 @@ export function wasi_thread_start(_tid: i32, shard: u32): void {
   bootShard(shard, load<f64>(HEADER + HEADER_SCRATCH + 8));
 }
 
-export { firstTask } from './shard';
-export { next as nextTask, spawnHost, spawnWasm, wake, dropTask, liveTasks } from './task';
+export { first as firstTask, next as nextTask, spawnHost } from './task';
 export { setShares } from './group';
 
 export { armTimer } from './shard';
-export { cancel as cancelTimer, pendingTimers } from './wheel';
+export { cancel as cancelTimer } from './wheel';
 
-export { submit, extend, cancelOp, abandon, closeFile, recycle, hurry, openOps } from './op';
+export { submit, extend, cancelOp, closeFile, recycle, hurry, openOps } from './op';
 
 export { mayPost, post, payloadTake, holdRequest, beginRequest, peerDown } from './mesh';
 export { arenaRelease, arenaUsed } from './arena';

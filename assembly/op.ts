@@ -1,13 +1,11 @@
 // === Operations: from submission to completion ===
 //
-// An operation is one request to the kernel. Its slot lives from submit() to its last completion, whoever still waits
-// for it: until then the kernel may read or write its buffer.
+// An operation is one request to the kernel. Its slot lives from submit() to its last completion, also when its owner
+// no longer wants the result: until then the kernel may read or write its buffer. So the owner stays, takes what comes
+// late, and gives it back (a buffer, a file).
 //
 //           submit()               the host submits           last completion
 //   FREE ------------> IN_KERNEL (staged, then submitted) -------------------> FREE
-//                          | abandon(): nobody waits any more               ^
-//                          +-----------> ABANDONED --------------------------+
-//                                        its file is closed, its buffer given back, when it completes late
 //
 // The kernel echoes user_data = slot | generation << 32, so a completion that names a generation which is over is
 // found out. Top bit 0: it marks the host's own completions, which never get here.
@@ -33,28 +31,23 @@ const SQE_BYTES: u32 = 64;
 const CQE_BYTES: u32 = 16;
 
 // include/uapi/linux/io_uring.h
-const IORING_OP_ACCEPT: u32 = 13;
 const IORING_OP_ASYNC_CANCEL: u32 = 14;
 const IORING_OP_CLOSE: u32 = 19;
 const IORING_OP_MSG_RING: u32 = 40;
-const IORING_OP_SOCKET: u32 = 45;
 const IOSQE_CQE_SKIP_SUCCESS: u32 = 64;
-const IORING_CQE_F_BUFFER: u32 = 1;
 const IORING_CQE_F_MORE: u32 = 2;
-const CQE_BUFFER_SHIFT: u32 = 16;
 
-const ABANDONED: u32 = 1;
-const QUIET: u32 = 2;
-const FAILED: u32 = 3; // was quiet, and has completed
+const QUIET: u32 = 1;
+const FAILED: u32 = 2; // was quiet, and has completed
 
 @unmanaged
 class Op {
   generation: u32;
   next: u32;
   opcode: u32;
-  owner: u32; // comes back in the ready entry
+  owner: u32; // comes back in the ready entry; 0: no owner waits
   tag: u32; // so does this
-  state: u32; // 0, or ABANDONED, or QUIET
+  state: u32; // 0, QUIET or FAILED
   sqe: u32; // index in the window, true only while it is staged
   len: u32; // what a quiet success stands for
 }
@@ -126,7 +119,7 @@ function nextSqe(): Sqe {
 /**
  * Stages an operation on a file slot. The words go into the SQE as they are; `off` is whole and not negative (an f64,
  * as JavaScript has no cheap u64), and so is `ptr`, an address of either region (layout.ts). `owner` 0: no owner waits,
- * what it brings is given back. Returns the op's slot, or FULL: then nothing is staged.
+ * so the operation must bring neither a buffer nor a file. Returns the op's slot, or FULL: then nothing is staged.
  */
 export function submit(
   opcode: u32,
@@ -148,7 +141,7 @@ export function submit(
   op.opcode = opcode;
   op.owner = owner;
   op.tag = tag;
-  op.state = owner == 0 ? ABANDONED : 0;
+  op.state = 0;
   op.sqe = control().submitCount - 1;
   op.len = len;
   if ((sqeFlags & IOSQE_CQE_SKIP_SUCCESS) != 0 && owner != 0) {
@@ -200,16 +193,6 @@ export function cancelOp(index: u32, generation: u32): i32 {
   sqe.flags = <u8>IOSQE_CQE_SKIP_SUCCESS;
   sqe.addr = userData(index, generation);
   return OK;
-}
-
-/** Nobody waits any more. What it brings late is given back: a buffer to the kernel, a new file to its slot. */
-export function abandon(index: u32, generation: u32): i32 {
-  if (!slabLive(ops(), OP_BYTES, index, generation)) return STALE;
-  const op = opAt(index);
-  if (op.state == QUIET)
-    op.owner = 0; // settleQuiet() gives its slot back
-  else op.state = ABANDONED;
-  return cancelOp(index, generation);
 }
 
 /** Closes a file slot. Nobody waits, so it can do without an op slot: no file is lost to a full table. */
@@ -277,8 +260,7 @@ function apply(cqe: Cqe): void {
   const op = opAt(index);
   const last = (cqe.flags & IORING_CQE_F_MORE) == 0 && op.state != QUIET; // a quiet op's slot is settleQuiet()'s
   if (op.state == QUIET) op.state = FAILED;
-  if (op.state == ABANDONED) giveBack(op, cqe);
-  else pushReady(ReadyKind.OP | (op.tag << 8), op.owner, cqe.result, cqe.flags);
+  if (op.owner != 0) pushReady(ReadyKind.OP | (op.tag << 8), op.owner, cqe.result, cqe.flags);
   if (last) slabGive(ops(), OP_BYTES, index);
 }
 
@@ -304,11 +286,4 @@ export function settleQuiet(all: bool): void {
     index = next;
   }
   c.moreWork &= ~MoreWork.QUIET;
-}
-
-/** A late completion: nobody wants what it brings. */
-function giveBack(op: Op, cqe: Cqe): void {
-  if ((cqe.flags & IORING_CQE_F_BUFFER) != 0) recycle(cqe.flags >> CQE_BUFFER_SHIFT);
-  const opensFile = op.opcode == IORING_OP_ACCEPT || op.opcode == IORING_OP_SOCKET;
-  if (opensFile && cqe.result >= 0) closeFile(<u32>cqe.result);
 }

@@ -9,21 +9,18 @@
 //   3 timers        wheel.ts > ready ring
 //   4 publish       messages to peers; then the deadline of the next turn
 //
-// Then the host drains the ready ring, calls flush(), and asks next() for tasks. ARCHITECTURE.md has the whole round.
+// Then the host drains the ready ring, calls flush(), and asks task.ts for tasks. ARCHITECTURE.md has the whole round.
 // hasWork() changes nothing, so it may be called between saying "I sleep" and sleeping.
 
 import { arenaInit } from './arena';
-import { anyReady, groupsInit } from './group';
+import { groupsInit } from './group';
 import { bind, control, header, MoreWork, ReadyKind, ShardState, shardIndex, stateAddress } from './layout';
 import { flushMesh, takeMail } from './mesh';
 import { opsInit, pushReady, readyRoom, settleQuiet, takeCompletions } from './op';
 import { isDirty } from './park';
 import { counters } from './stats';
-import { beginRun, next, tasksInit, wake } from './task';
+import { tasksInit } from './task';
 import { expire, insert, nextDeadlineNs, nextDue, timerAt, wheelInit } from './wheel';
-
-/** A timer of a kind with this bit wakes the Wasm task `owner`, of the generation in the other bits. */
-export const TIMER_WAKES_TASK: u32 = 0x80000000;
 
 /** Makes this instance shard `shard`. Its block of memory is zero, and header and clock are set. */
 export function boot(shard: u32, nowNs: f64): void {
@@ -47,16 +44,12 @@ function fireTimers(nowNs: f64): void {
   for (;;) {
     const index = nextDue(nowNs);
     if (index == 0) return;
-    const timer = timerAt(index);
-    if ((timer.kind & TIMER_WAKES_TASK) != 0) {
-      wake(timer.owner, timer.kind & ~TIMER_WAKES_TASK);
-    } else {
-      if (readyRoom() == 0) {
-        control().moreWork |= MoreWork.BLOCKED;
-        return;
-      }
-      pushReady(ReadyKind.TIMER | (timer.kind << 8), timer.owner, 0, 0);
+    if (readyRoom() == 0) {
+      control().moreWork |= MoreWork.BLOCKED;
+      return;
     }
+    const timer = timerAt(index);
+    pushReady(ReadyKind.TIMER | (timer.kind << 8), timer.owner, 0, 0);
     expire(index);
     counters().timersFired++;
   }
@@ -81,13 +74,6 @@ export function turn(): u32 {
   flushMesh();
   c.nextDeadlineNs = nextDeadlineNs();
   return c.readyTail - c.readyHead;
-}
-
-/** The host has drained the ready ring and runs tasks now: this one, 0 for none, and next() until that answers 0. */
-export function firstTask(): u32 {
-  if (!anyReady()) return 0;
-  beginRun(control().nowNs);
-  return next();
 }
 
 /** Arms a timer. Answers its slot, or FULL, RANGE; see wheel.ts. */

@@ -30,7 +30,7 @@
 import { FULL, OK, RANGE, STALE } from './check';
 import { header, shardBase, TIMER_BYTES } from './layout';
 import { List, push, remove } from './list';
-import { slabGive, slabInit, slabLive, slabTake, slabUsed } from './slab';
+import { slabGive, slabInit, slabLive, slabTake } from './slab';
 
 export const TICK_NS: f64 = 512;
 const DEADLINE_MAX_NS: f64 = <f64>((<u64>1) << 60); // 36 years: the clock may count from the machine's start
@@ -193,8 +193,4 @@ export function nextDue(nowNs: f64): u32 {
   }
   if (now > wheel().elapsed) wheel().elapsed = now;
   return 0;
-}
-
-export function pendingTimers(): u32 {
-  return slabUsed(timers);
 }

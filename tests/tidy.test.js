@@ -46,6 +46,9 @@ const BANNED = [
   { where: TEXT, what: /(?<![\w.)-])\/wor[k]\/|\/tmp\/n2[6]\b/, why: 'a path of one machine' },
 ];
 
+/** The receiver's half of the sleep protocol (assembly/park.ts), which hosts do in their own code so far. */
+const UNCALLED = ['awake', 'hasWork', 'trySleep'];
+
 /** The same for the core, and without its comments and its import clauses: see ARCHITECTURE.md, rules of the core. */
 const BANNED_IN_CORE = [
   { what: /\batomic\.fenc[e]\b/, why: 'is broken in this compiler; use atomic.load and atomic.store' },
@@ -294,6 +297,14 @@ function memoryLimits(sections) {
   throw new assert.Assertion({ message: 'no memory is imported' });
 }
 
+/** Exports that none of these sources calls. The interface that lists all of them is no caller. */
+function uncalled(names, sources) {
+  const code = sources.map((text) => withoutComments(text.replace(/^export interface Core \{[^}]*\}/m, ''))).join('\n');
+  return names
+    .filter((name) => !new RegExp(`(?:\\b(?:core|exports)|#core|Core\\(.*\\))\\.${name}\\b`).test(code))
+    .sort();
+}
+
 function abiOf(module) {
   return WebAssembly.Module.exports(module)
     .map(({ kind, name }) => `${kind} ${name}`)
@@ -338,6 +349,15 @@ test('the module exports the ABI, as tidy.exports.txt has it', () => {
   assert.equal(abiOf(module), linesOf(readFileSync(EXPORTS, 'utf8')), 'FEATHERSTAR_UPDATE=1 accepts a change');
 });
 
+test('every export has a caller in host/', () => {
+  const { module } = built();
+  const names = WebAssembly.Module.exports(module)
+    .filter(({ kind }) => kind === 'function')
+    .map(({ name }) => name);
+  const unused = uncalled(names, files.filter((path) => /^host\/.*\.ts$/.test(path)).map(read));
+  assert.equal(unused, UNCALLED, 'an export that no host calls goes, or is used');
+});
+
 test('the module, built for release, carries neither names nor a source map', () => {
   const { module } = built();
   assert.is(WebAssembly.Module.customSections(module, 'name').length, 0, 'the release build carries names');
@@ -352,6 +372,10 @@ test('every rule for the module can fail', () => {
     ...[12, 1, 1],
     ...[11, 4, 1, 1, 1, 0x78],
   ]);
+  assert.equal(
+    uncalled(['a', 'b', 'c', 'd'], ['export interface Core {\n  core.a();\n}', 'x.core.b(); core.cc; c(); #core.d(']),
+    ['a', 'c'],
+  );
   assert.ok(WebAssembly.validate(bytes));
   const sections = sectionsOf(bytes);
   assert.is(countIn(sections, SECTION.DATA), 1);

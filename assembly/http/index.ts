@@ -8,4 +8,4 @@
 export { http_body } from './body';
 export { http_reset } from './connection';
 export { http_limits, http_parse } from './parser';
-export { http_chunk, http_date, http_head } from './response';
+export { http_date, http_head } from './response';

@@ -1,11 +1,10 @@
 // === What goes into a response ===
 //
-// Writes the parts of a response head that change: the length behind a template that the host made once, the date once
-// a second, the size line of a chunk. Answers are the bytes written. Names of days and months are constants in the
-// code, four letters to a word, for the module has no static data.
+// Writes the parts of a response head that change: the length behind a template that the host made once, and the date
+// once a second. Results are the bytes written. Names of days and months are constants in the code, four letters to a
+// word, because the module has no static data.
 //
-// Stores are wide and may run over: http_head() needs room for templateBytes + 16 bytes, http_date() for 32,
-// http_chunk() for 16.
+// Stores are wide and may run over: http_head() needs room for templateBytes + 16 bytes, http_date() for 32.
 //
 // Next: ../mesh.ts.
 
@@ -43,17 +42,6 @@ export function http_head(out: usize, template: usize, templateBytes: u32, conte
   const bytes = decimal(end, contentLength);
   store<u32>(end + bytes, CRLF_CRLF);
   return templateBytes + bytes + 4;
-}
-
-/** Writes the size line of a chunk, in hex. A size of 0 is the last chunk: an empty line must follow it. */
-export function http_chunk(out: usize, bytes: u32): u32 {
-  const digits: u32 = (35 - clz(bytes | 1)) >> 2;
-  for (let i: u32 = 0; i < digits; i++) {
-    const digit = (bytes >> ((digits - 1 - i) << 2)) & 15;
-    store<u8>(out + i, digit + (digit < 10 ? 0x30 : 0x57));
-  }
-  store<u16>(out + digits, 0x0a0d);
-  return digits + 2;
 }
 
 // --- dates ----------------------------------------------------------------------------------------------------------

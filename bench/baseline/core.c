@@ -3,7 +3,7 @@
 //
 //   core wheel N          N pending timers, 10 ms to 60 s ahead: insert one and cancel a random one; then fire all
 //   core slab             give back the oldest of 64 handles and take a new one, generation checked
-//   core task             wake 64 idle tasks and run each through a function pointer
+//   core task             queue 64 tasks and take one after the other
 //   core spsc B           64-byte messages from one core to another, published every B; ns per message
 //   core pingpong         one message there and back through two rings, both sides spinning
 //   core pingpong-sleep   the same, each side asleep in a futex until its message comes
@@ -57,11 +57,11 @@ static inline uint32_t random_u32(void) {
 
 struct slot { // 32 bytes, the head of a timer or a task
   uint32_t generation, next, prev;
-  uint32_t where; // timer: level * 64 + slot; task: state
+  uint32_t where; // timer: level * 64 + slot
   uint64_t tick;  // timer: when it is due
   union {
     struct { uint32_t owner, kind; }; // timer: the maker's words
-    struct { uint32_t fn, word; };    // task: function index, the maker's word
+    uint32_t word;                    // task: the maker's word
   };
 };
 
@@ -315,36 +315,20 @@ static void run_slab(void) {
   printf("slab.give-take %.2f\n", median_of(times));
 }
 
-enum { IDLE, READY, RUNNING, WOKEN };
-enum { POLL_IDLE, POLL_DONE };
-typedef uint32_t (*task_fn)(uint32_t word, uint32_t index);
-
-static uint64_t task_runs;
-static uint32_t count_run(uint32_t word, uint32_t index) {
-  task_runs += word;
-  return index == 0 ? POLL_DONE : POLL_IDLE; // index 0 does not exist
-}
-static task_fn volatile const task_table[] = {count_run}; // volatile: the call stays indirect, as call_indirect is
-
-static inline void wake(struct slab *tasks, struct list *ready, uint32_t index, uint32_t generation) {
-  if (!slab_live(tasks, index, generation)) fail("a live task was stale");
-  if (tasks->slots[index].where == IDLE) {
-    tasks->slots[index].where = READY;
-    push(ready, tasks->slots, index);
-  } else if (tasks->slots[index].where == RUNNING) {
-    tasks->slots[index].where = WOKEN;
-  }
+static inline void spawn_task(struct slab *tasks, struct list *ready, uint32_t owner) {
+  uint32_t index = slab_take(tasks);
+  if (index == 0) fail("the table of tasks is full");
+  tasks->slots[index].word = owner;
+  push(ready, tasks->slots, index);
 }
 
-static inline void run_ready(struct slab *tasks, struct list *ready) {
-  for (uint32_t index; (index = ready->head) != 0;) {
-    struct slot *task = &tasks->slots[index];
-    unlink_slot(ready, tasks->slots, index);
-    task->where = RUNNING;
-    if (task_table[task->fn](task->word, index) == POLL_DONE) slab_give(tasks, index);
-    else if (task->where == WOKEN) push(ready, tasks->slots, index);
-    else task->where = IDLE;
-  }
+static inline uint32_t next_task(struct slab *tasks, struct list *ready) {
+  uint32_t index = ready->head;
+  if (index == 0) return 0;
+  unlink_slot(ready, tasks->slots, index);
+  uint32_t owner = tasks->slots[index].word;
+  slab_give(tasks, index);
+  return owner;
 }
 
 static void run_task(void) {
@@ -353,19 +337,19 @@ static void run_task(void) {
     struct slab tasks;
     struct list ready = {0};
     slab_init(&tasks, 64);
-    for (uint32_t i = 1; i <= 64; i++) tasks.slots[slab_take(&tasks)].word = 1;
     const uint32_t operations = 64 * 200000;
-    task_runs = 0;
     double start = now_ns();
     for (uint32_t done = 0; done < operations; done += 64) {
-      for (uint32_t index = 1; index <= 64; index++) wake(&tasks, &ready, index, 1);
-      run_ready(&tasks, &ready);
+      for (uint32_t owner = 1; owner <= 64; owner++) spawn_task(&tasks, &ready, owner);
+      uint32_t expected = 1;
+      for (uint32_t owner; (owner = next_task(&tasks, &ready)) != 0;)
+        if (owner != expected++) fail("a task ran out of turn");
+      if (expected != 65) fail("a task was lost");
     }
     times[run] = (now_ns() - start) / operations;
-    if (task_runs != operations) fail("a wake-up was lost");
     slab_destroy(&tasks);
   }
-  printf("task.wake-run %.2f\n", median_of(times));
+  printf("task.queue-run %.2f\n", median_of(times));
 }
 
 // --- two cores ------------------------------------------------------------------------------------------------------

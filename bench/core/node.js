@@ -49,7 +49,7 @@ async function runTimers(count) {
 
 /** 64 async functions take turns: what it costs to go on with the next one. */
 async function runTasks() {
-  await measure('task.wake-run', async () => {
+  await measure('task.queue-run', async () => {
     const rounds = 20_000;
     const start = nowNs();
     const task = async () => {

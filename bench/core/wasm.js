@@ -90,8 +90,7 @@ function runSlab(module) {
 function runTask(module) {
   return (part) => {
     const core = freshShard(module);
-    core.tasksFill();
-    return { 'task.wake-run': timeNs(() => core.tasksRun(200_000 * part)) / (64 * 200_000 * part) };
+    return { 'task.queue-run': timeNs(() => core.tasksRun(200_000 * part)) / (64 * 200_000 * part) };
   };
 }
 

@@ -3,9 +3,7 @@
 const INK = '#2b2d42';
 const FAINT = '#e3e5ee';
 const WARM = '#e07a3f';
-const COOL = '#3f7ae0';
 const LEVEL_NAMES = ['512 ns', '33 µs', '2 ms', '134 ms', '8.6 s', '9 min', '10 h', '26 d'];
-const TASK_COLOURS = [COOL, WARM, INK, WARM];
 export const TASKS = 256;
 
 function prepare(canvas) {
@@ -41,9 +39,9 @@ export function drawWheel(canvas, { elapsed, occupied, pending }) {
   context.fillText(`${pending} timers`, 52, 8 + 8 * 13 + 8);
 }
 
-export function drawTasks(canvas, states, live) {
+export function drawTasks(canvas, isTaken, live) {
   const context = prepare(canvas);
-  cells(context, 0, 0, TASKS, 64, 7, (i) => (states[i] === undefined ? FAINT : TASK_COLOURS[states[i]]));
+  cells(context, 0, 0, TASKS, 64, 7, (i) => (isTaken[i] ? WARM : FAINT));
   context.fillStyle = INK;
   context.fillText(`${live} in the table`, 0, 42);
 }

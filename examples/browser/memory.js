@@ -64,12 +64,11 @@ export class Watch {
     };
   }
 
-  /** The first slots of the task table: undefined is free; 0 idle, 1 ready, 2 running, 3 woken while it ran. */
+  /** Which of the first slots of the task table are taken: a task lies there from spawn() until it runs. */
   tasks(shard, count) {
     const at = this.#base(shard) + this.#header.tasksOffset;
     return Array.from({ length: count }, (_, i) => {
-      const slot = at + (i + 1) * TASK_BYTES;
-      return this.#word(slot) % 2 === 1 ? this.#word(slot + 12) : undefined; // odd generations are taken
+      return this.#word(at + (i + 1) * TASK_BYTES) % 2 === 1; // odd generations are taken
     });
   }
 

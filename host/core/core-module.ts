@@ -27,14 +27,9 @@ export interface Core {
   firstTask(): number;
   nextTask(): number;
   spawnHost(group: number, owner: number): number;
-  spawnWasm(group: number, fn: number, arg: number): number;
-  wake(index: number, generation: number): number;
-  dropTask(index: number, generation: number): number;
-  liveTasks(): number;
   setShares(group: number, shares: number): number;
   armTimer(deadlineNs: number, kind: number, owner: number): number;
   cancelTimer(index: number, generation: number): number;
-  pendingTimers(): number;
   submit(
     opcode: number,
     sqeFlags: number,
@@ -50,7 +45,6 @@ export interface Core {
   ): number;
   extend(index: number, generation: number, bytes: number): number;
   cancelOp(index: number, generation: number): number;
-  abandon(index: number, generation: number): number;
   closeFile(file: number): number;
   recycle(buffer: number): void;
   hurry(): void;
@@ -69,7 +63,6 @@ export interface Core {
   http_body(connection: number, ptr: number, len: number): number;
   http_head(out: number, template: number, templateBytes: number, contentLength: number): number;
   http_date(out: number, epochSeconds: number): number;
-  http_chunk(out: number, bytes: number): number;
 }
 
 export interface CoreImports {

@@ -10,7 +10,7 @@ export interface Holdings {
   openOperations: number;
   /** Timers that are armed. */
   pendingTimers: number;
-  /** Tasks that are queued, or wait in Wasm. What a task awaits is not counted. */
+  /** Tasks that are queued. What a task awaits is not counted. */
   liveTasks: number;
   /** Calls that the shard has open or answers at the moment. */
   openCalls: number;

@@ -16,7 +16,6 @@ const TABLES = {
   submit: 'opSlots',
   armTimer: 'timerSlots',
   spawnHost: 'taskSlots',
-  spawnWasm: 'taskSlots',
 } as const satisfies Partial<Record<keyof Core, keyof Limits>>;
 
 type Counted = (...args: number[]) => number;

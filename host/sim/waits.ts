@@ -5,6 +5,7 @@
 
 import { FeatherstarError } from '../base/errors.js';
 import { OP_BYTES, SLAB_FRESH } from '../core/layout.js';
+import { readHoldings } from '../runtime/stats.js';
 import type { Shard } from '../shard/shard.js';
 import type { Place, World } from './world.js';
 
@@ -93,14 +94,14 @@ export class Waits {
 
 function openOf({ index, isDead, isFrozen, shard }: Place): string {
   if (isDead || shard.closed) return `shard ${index} ${isDead ? 'died' : 'stopped'}`;
-  const { core } = shard;
-  const calls = `${core.openOps()} operations and ${shard.calls?.openCount ?? 0} calls open`;
+  const { openOperations, pendingTimers, liveTasks } = readHoldings(shard, index);
+  const calls = `${openOperations} operations and ${shard.calls?.openCount ?? 0} calls open`;
   const more = [
     `${shard.calls?.servedCount ?? 0} calls of peers running`,
-    `${core.pendingTimers()} timers`,
-    `${core.liveTasks()} tasks`,
+    `${pendingTimers} timers`,
+    `${liveTasks} tasks`,
     `${shard.sendBuffers.used} of ${shard.header.sendBufferCount} send buffers in use`,
-    `${core.arenaUsed()} of ${shard.header.arenaBytes} bytes of the arena in use`,
+    `${shard.core.arenaUsed()} of ${shard.header.arenaBytes} bytes of the arena in use`,
   ];
   return `shard ${index} has ${calls}, ${more.join(', ')}${isFrozen ? ', and is frozen' : ''}`;
 }

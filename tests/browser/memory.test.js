@@ -66,15 +66,15 @@ test('the wheel: its time, its timers, and the level that a timer lies on', () =
 test('the task table', () => {
   const { shards, watch } = begin();
   const { core } = shards[0];
-  const free = [undefined, undefined, undefined];
+  const free = [false, false, false];
   assert.equal([watch.tasks(0, 3), watch.liveTasks(0)], [free, 0]);
   core.spawnHost(0, 1);
   core.spawnHost(0, 2);
-  assert.equal([watch.tasks(0, 3), watch.liveTasks(0)], [[1, 1, undefined], 2]);
+  assert.equal([watch.tasks(0, 3), watch.liveTasks(0)], [[true, true, false], 2]);
   assert.equal([watch.tasks(1, 3), watch.liveTasks(1)], [free, 0]);
   shards[0].turn();
   core.firstTask(); // its slot is free as soon as its owner has it
-  assert.equal([watch.tasks(0, 3), watch.liveTasks(0)], [[undefined, 1, undefined], 1]);
+  assert.equal([watch.tasks(0, 3), watch.liveTasks(0)], [[false, true, false], 1]);
 });
 
 test.run();

@@ -16,7 +16,6 @@ import { anyMagnitude, FULL, forSeeds } from '../support/seeds.js';
 const TICK_NS = 512;
 const TIMER = 2; // ReadyKind
 const MAX_NS = 2 ** 60;
-const WAKES_TASK = 0x80000000;
 
 const S = 1e9;
 const SPANS = [
@@ -83,7 +82,7 @@ class Drive {
     if (what < busy) this.arm();
     else if (what < 70) this.cancel();
     else this.turn(this.shard.now() + this.advance());
-    assert.is(this.shard.core.pendingTimers(), this.model.pending.length);
+    assert.is(this.shard.pendingTimers(), this.model.pending.length);
     this.checkDeadline();
   }
 
@@ -180,7 +179,7 @@ class Drive {
       assert.ok(idle <= 8, 'more turns in vain than there are levels');
     }
     assert.is(shard.deadline(), Number.POSITIVE_INFINITY);
-    assert.is(shard.core.pendingTimers(), 0);
+    assert.is(shard.pendingTimers(), 0);
   }
 }
 
@@ -229,7 +228,7 @@ test('what is no deadline is refused, and changes nothing', () => {
   ]) {
     assert.is(shard.core.armTimer(bad, 0, 1), Code.RANGE, `${bad}`);
   }
-  assert.is(shard.core.pendingTimers(), 0);
+  assert.is(shard.pendingTimers(), 0);
   assert.is(shard.deadline(), Number.POSITIVE_INFINITY);
   assert.ok(shard.core.armTimer(MAX_NS, 0, 1) > 0);
   assert.ok(shard.core.armTimer(0, 0, 2) > 0);
@@ -271,15 +270,6 @@ test('more timers than the ready ring holds: the rest follows when it is drained
     Array.from({ length: 200 }, (_, i) => i + 1),
   );
   assert.is(shard.counters().timersFired, 200);
-});
-
-test('a timer can wake a Wasm task instead; a stale task is not woken', () => {
-  const shard = oneShard();
-  shard.core.armTimer(shard.now() + 1000, WAKES_TASK | 1, 1); // no such task
-  assert.equal(shard.turn(shard.now() + 5000), []);
-  assert.is(shard.core.pendingTimers(), 0);
-  assert.is(shard.counters().timersFired, 1);
-  assert.is(shard.word('moreWork'), 0);
 });
 
 test('a host whose clock goes back gets no timer early and loses none', () => {

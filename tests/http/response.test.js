@@ -58,18 +58,6 @@ test('a template may have any length', () => {
   }
 });
 
-test('a chunk begins with its size', () => {
-  const random = randomFrom(SEED);
-  const values = [0, 1, 9, 10, 15, 16, 255, 256, 4095, 4096, 65535, 65536, 2 ** 28 - 1, 2 ** 28, 2 ** 31, 2 ** 32 - 1];
-  for (let i = 0; i < 10_000; i++) values.push(random(2 ** (1 + random(32))));
-  for (const value of values) {
-    assert.is(
-      written((out) => core.http_chunk(out, value), 16),
-      `${value.toString(16)}\r\n`,
-    );
-  }
-});
-
 test('a date is what RFC 9110 5.6.7 says, in every year from 0 to 9999', () => {
   assert.is(date(784111777), 'Sun, 06 Nov 1994 08:49:37 GMT');
   const check = (epochSeconds) => {

@@ -10,7 +10,14 @@
 // Next: ../core/layout.test.js.
 
 import { coreModule, instantiateCore, makeMemory } from '../../dist/host/core/core.js';
-import { COUNTER_NAMES, Control, HEADER_STATES, INLINE_BYTES, ReadyKind } from '../../dist/host/core/layout.js';
+import {
+  COUNTER_NAMES,
+  Control,
+  HEADER_STATES,
+  INLINE_BYTES,
+  ReadyKind,
+  SLAB_USED,
+} from '../../dist/host/core/layout.js';
 
 export const Code = { FULL: -5001, STALE: -5002, RANGE: -5003, NO_CREDIT: -5004, PEER_DOWN: -5005 };
 export const MoreWork = { TASKS: 1, MAIL: 2, BLOCKED: 4 };
@@ -104,6 +111,14 @@ export class TestShard {
 
   taskGeneration(index) {
     return this.u32[this.slotWord(this.header.tasksOffset, 32, index)];
+  }
+
+  pendingTimers() {
+    return this.u32[this.slotWord(this.header.timersOffset + SLAB_USED, 0, 0)];
+  }
+
+  liveTasks() {
+    return this.u32[this.slotWord(this.header.tasksOffset + SLAB_USED, 0, 0)];
   }
 
   counters() {

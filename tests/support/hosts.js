@@ -4,6 +4,7 @@ import { Runtime } from 'featherstar';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { uringObstacle } from '../../dist/host/hosts/pick.js';
+import { readHoldings } from '../../dist/host/runtime/stats.js';
 import { currentShard } from '../../dist/host/shard/shard.js';
 import { until } from './http.js';
 
@@ -20,13 +21,13 @@ export function hosts() {
 /** What the shard of this thread holds at the moment. */
 export function holdings() {
   const shard = currentShard();
-  const { core } = shard;
+  const { openOperations, pendingTimers, liveTasks } = readHoldings(shard, shard.index);
   return {
-    operations: core.openOps(),
-    timers: core.pendingTimers(),
-    tasks: core.liveTasks(),
+    operations: openOperations,
+    timers: pendingTimers,
+    tasks: liveTasks,
     calls: shard.calls?.openCount ?? 0,
-    arenaBytes: core.arenaUsed(),
+    arenaBytes: shard.core.arenaUsed(),
     sendBuffers: shard.sendBuffers.used,
   };
 }
