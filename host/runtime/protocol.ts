@@ -1,7 +1,15 @@
-// What the starting thread and a shard's worker say to each other at birth and death. Everything else goes through
-// the mesh.
+// What shard 0 and a shard's worker say to each other at birth and death, and what carries it. Everything else goes
+// through the mesh.
+//
+//   shard 0    Workers.start() --> ShardWorker    tell() ------->  WorkerShard.onMessage()    (worker-shard.ts)
+//                                  onMessage() <----------- say()  WorkerPort                 the worker's thread
+//
+// Two platforms implement the three interfaces at the end: Node's worker threads (node-workers.ts, worker.ts), and the
+// threads of a simulated world (host/sim/sim-workers.ts). Both deliver the messages of one worker in order, and its
+// exit behind all that it said.
 
 import type { ErrorCode } from '../base/errors.js';
+import type { Core } from '../core/core.js';
 import type { DoorbellToken, HostName } from '../hosts/host.js';
 import type { NetworkRules } from '../net/network-rules.js';
 import type { SignalName } from './signal-board.js';
@@ -49,3 +57,46 @@ export type ToWorker =
   | { type: 'drain'; timeoutMs: number }
   | { type: 'cancel'; graceMs: number }
   | { type: 'stop' };
+
+/** A shard's worker, as shard 0 sees it. The functions that add a listener return a function that removes it. */
+export interface ShardWorker {
+  /** `transfer`: what is moved, not copied. */
+  tell(message: ToWorker, transfer?: readonly unknown[]): void;
+  onMessage(listener: (message: FromWorker) => void): () => void;
+  /** The thread ends, because no code caught this error. */
+  onError(listener: (error: Error) => void): () => void;
+  /** The thread has ended. */
+  onExit(listener: (exitCode: number) => void): () => void;
+  /**
+   * Ends the thread in the middle of whatever it does. Resolves when it has ended. That can take for ever: while the
+   * kernel works for a thread, the thread cannot end.
+   */
+  terminate(): Promise<unknown>;
+  /** Whether the worker keeps the process alive. */
+  ref(): void;
+  unref(): void;
+}
+
+/** Starts workers for shard 0. */
+export interface Workers {
+  /** The import `wasi.thread-spawn` of shard 0's core. */
+  readonly threadSpawn: (shard: number) => number;
+  /** Shard 0's core runs. */
+  initialize(core: Core, module: WebAssembly.Module): void;
+  /** Throws FEATHERSTAR_INTERNAL if no thread can be started. */
+  start(shard: number): ShardWorker;
+  /** Loads the shard module for shard 0. Rejects with FEATHERSTAR_MODULE. */
+  importModule(url: string | undefined): Promise<ShardModule>;
+}
+
+/** A worker's own side of it, in its thread. */
+export interface WorkerPort {
+  say(message: FromWorker, transfer?: readonly unknown[]): void;
+  /** Loads the shard module. Rejects with FEATHERSTAR_MODULE. */
+  importModule(url: string | undefined): Promise<ShardModule>;
+  /** Ends the thread when all that it does now is done. */
+  leave(): void;
+}
+
+/** What a shard module exports. */
+export type ShardModule = Record<string, unknown>;

@@ -16,14 +16,14 @@
 // What may come late from or for an earlier life is found out by numbers that are never given twice: they begin with
 // Shard.numbersFrom.
 //
-// Next: worker.ts.
+// Next: worker-shard.ts.
 
-import type { Worker } from 'node:worker_threads';
 import { checkNames, FeatherstarError, optionError } from '../base/errors.js';
 import { HEADER_STATES, type Header, HostControl, MESH, ShardState } from '../core/layout.js';
 import type { DoorbellToken } from '../hosts/host.js';
 import type { Shard } from '../shard/shard.js';
-import { ask, expect, ports, tell } from './workers.js';
+import type { ShardWorker } from './protocol.js';
+import { ask, expect, ports } from './workers.js';
 
 const PEER_TIMEOUT_MS = 5000;
 const KILL_TIMEOUT_MS = 5000;
@@ -44,7 +44,7 @@ export function checkForce(options: RestartOptions): boolean {
 }
 
 /** Ends a thread in the middle of whatever it does. Resolves when it has ended, and its ring and listeners with it. */
-export async function kill(shard: number, worker: Worker): Promise<void> {
+export async function kill(shard: number, worker: ShardWorker): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     const what = `the thread of shard ${shard}`;
@@ -79,9 +79,9 @@ export function clearShard(memory: WebAssembly.Memory, header: Header, shard: nu
 export interface Restart {
   readonly own: Shard;
   /** In shard order; undefined: dead, and shard 0. */
-  readonly workers: readonly (Worker | undefined)[];
+  readonly workers: readonly (ShardWorker | undefined)[];
   /** Starts the thread. */
-  start(shard: number): Worker;
+  start(shard: number): ShardWorker;
   /** Throws when the runtime closes. */
   check(): void;
 }
@@ -89,13 +89,13 @@ export interface Restart {
 let asked = 0;
 
 /** Tells a shard that a peer runs. Rejects if that peer has died just now, and its token with it. */
-function introduce(worker: Worker, peer: number, token: DoorbellToken): Promise<unknown> {
+function introduce(worker: ShardWorker, peer: number, token: DoorbellToken): Promise<unknown> {
   const message = { type: 'peerUp', shard: peer, token, number: ++asked } as const;
   return ask(worker, message, 'welcomed', PEER_TIMEOUT_MS, ports([token]));
 }
 
 /** Resolves with its worker when the shard runs and has loaded its module. */
-export async function restart(shard: number, { own, workers, start, check }: Restart): Promise<Worker> {
+export async function restart(shard: number, { own, workers, start, check }: Restart): Promise<ShardWorker> {
   const late = (peer: number, answer: unknown) => {
     check();
     if (answer !== undefined || workers[peer] === undefined) return;
@@ -103,7 +103,7 @@ export async function restart(shard: number, { own, workers, start, check }: Res
     throw new FeatherstarError('FEATHERSTAR_TIMEOUT', text);
   };
   /** Asks each peer that lives. */
-  const all = (run: (peer: number, worker: Worker) => Promise<void>) =>
+  const all = (run: (peer: number, worker: ShardWorker) => Promise<void>) =>
     Promise.all(workers.map((worker, peer) => worker && run(peer, worker)));
 
   const number = ++asked; // an answer that comes too late is not one to the next restart()
@@ -132,7 +132,7 @@ export async function restart(shard: number, { own, workers, start, check }: Res
     for (const [peer, token] of tokens.entries()) {
       if (token !== undefined) await introduce(newborn, peer, token).catch(() => undefined); // 'peerDown' comes as well
     }
-    tell(newborn, { type: 'peers', tokens: [] });
+    newborn.tell({ type: 'peers', tokens: [] });
     await running;
     check();
   } catch (error) {

@@ -1,7 +1,6 @@
 // The runtime: shards up, shards down. The calling thread is shard 0; the others are workers.
 
 import { setMaxListeners } from 'node:events';
-import type { Worker } from 'node:worker_threads';
 import { checkSignal } from '../base/abort.js';
 import { abortable } from '../base/abortable.js';
 import { FeatherstarError, optionError } from '../base/errors.js';
@@ -14,23 +13,23 @@ import {
   type UntypedModule,
 } from '../calls/call-api.js';
 import { offerParts } from '../calls/parts.js';
-import { coreModule, makeMemory } from '../core/core.js';
+import { coreModule, type Memories, makeMemory } from '../core/core.js';
 import { HEADER_STATES, SHARDS_MAX, ShardState } from '../core/layout.js';
 import { type HostName, monotonicNs } from '../hosts/host.js';
-import { countIdleOf } from '../hosts/utilization.js';
 import { type CallTarget, callAll } from '../services/call-all.js';
 import { brokenGuards, writeGuards } from '../shard/memory-checks.js';
 import { enterShard, findShard, Shard } from '../shard/shard.js';
 import { type Pinning, pinCaller, planPinning, startThreadPool } from './cpus.js';
 import { Death, type ShardDown } from './death.js';
+import { NodeWorkers } from './node-workers.js';
 import { type Checked, checkOptions, checkTimeout, type RuntimeOptions } from './options.js';
+import type { ShardWorker, Workers } from './protocol.js';
 import { checkForce, kill, type RestartOptions, restart } from './restart.js';
 import { type CloseReport, quiet, shutDown } from './shutdown.js';
 import { SignalBoard, SignalHub, type SignalLink } from './signal-board.js';
 import { readStats, type ShardStats } from './stats.js';
-import { Threads } from './threads.js';
 import { Watcher } from './watch.js';
-import { endThread, introduce, makeWorker, onMessage, tell } from './workers.js';
+import { endThread, introduce } from './workers.js';
 
 /** Ends something. `timeoutMs`: how long close() waits for all of it. */
 export type CloseHook = (timeoutMs: number) => Promise<void> | void;
@@ -170,14 +169,14 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
   readonly #hub: SignalHub;
   readonly #watcher: Watcher;
   readonly #isWatched: boolean;
-  readonly #workers: (Worker | undefined)[];
+  readonly #workers: (ShardWorker | undefined)[];
   readonly #states: Int32Array;
   readonly #shutdownTimeoutMs: number;
-  readonly #startThread: (shard: number) => Worker;
+  readonly #startWorker: (shard: number) => ShardWorker;
   readonly #onShardDown: ((shard: number, why: ShardDown) => unknown)[] = [];
   readonly #deaths: Death[] = [];
   #restarting: Promise<unknown> = Promise.resolve();
-  #newborn: Worker | undefined;
+  #newborn: ShardWorker | undefined;
   #closing: Promise<CloseReport> | undefined;
   readonly #saysPinning: boolean;
   #unpin: (() => void) | undefined;
@@ -185,13 +184,13 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
   private constructor(
     own: Shard,
     options: Checked,
-    workers: (Worker | undefined)[],
+    workers: (ShardWorker | undefined)[],
     pinning: Pinning,
-    startThread: (shard: number) => Worker,
+    startWorker: (shard: number) => ShardWorker,
   ) {
     const hub = new SignalHub((shard, name) => {
       const worker = workers[shard];
-      if (worker !== undefined) tell(worker, { type: 'signal', name });
+      if (worker !== undefined) worker.tell({ type: 'signal', name });
       else if (shard === 0) this.signals.deliver(name);
     });
     super(own, options.shards, options.factory.name, hub.link(0));
@@ -204,16 +203,16 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     this.#saysPinning = options.cpuset !== 'auto' || pinning.cpus.some((cpu) => cpu !== undefined);
     this.#workers = workers;
     this.#shutdownTimeoutMs = options.shutdownTimeoutMs;
-    this.#startThread = startThread;
+    this.#startWorker = startWorker;
     this.#states = new Int32Array(own.memory.buffer, HEADER_STATES, SHARDS_MAX);
     workers.forEach((worker, shard) => {
       if (worker !== undefined) this.#listenTo(worker, shard);
     });
   }
 
-  #listenTo(worker: Worker, shard: number): void {
+  #listenTo(worker: ShardWorker, shard: number): void {
     const link = this.#hub.link(shard);
-    onMessage(worker, (message) => {
+    worker.onMessage((message) => {
       if (message.type === 'busy') this.#watcher.begin(shard);
       if (message.type === 'signalWanted') link.want(message.name, message.isWanted);
       else if (message.type === 'signalWaited') link.waited(message.names);
@@ -224,7 +223,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
   /** The first worker that lives watches this shard. */
   #askForWatch(): void {
     const worker = this.#workers.find((each) => each !== undefined);
-    if (worker !== undefined) tell(worker, { type: 'busy' });
+    worker?.tell({ type: 'busy' });
   }
 
   /** All shards run: from here on one that ends is told of, not an error of start(). */
@@ -236,12 +235,12 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     });
   }
 
-  #mourn(worker: Worker, shard: number): void {
+  #mourn(worker: ShardWorker, shard: number): void {
     const death = new Death();
     this.#deaths[shard] = death;
     const base = this.own.header.shardsOffset + shard * this.own.header.shardBytes;
-    worker.on('exit', (code) => this.#onExit(worker, shard, death.why(code, this.own.memory, base)));
-    worker.on('error', (error) => {
+    worker.onExit((code) => this.#onExit(worker, shard, death.why(code, this.own.memory, base)));
+    worker.onError((error) => {
       death.onError(error);
       if (worker === this.#newborn) return; // restart() rejects with it
       process.emitWarning(`shard ${shard} died: ${error?.message ?? error}`, 'Featherstar');
@@ -257,31 +256,37 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     const signal = checkSignal(options.signal);
     signal?.throwIfAborted();
     const pinning = planPinning(checked.cpuset, checked.shards);
-    const { memory, header, blocks } = makeMemory(checked.shards, checked.limits, checked.sharedBytes);
-    if (checked.checkMemory) writeGuards(memory, header);
+    const memories = makeMemory(checked.shards, checked.limits, checked.sharedBytes);
+    if (checked.checkMemory) writeGuards(memories.memory, memories.header);
+    return Runtime.launch<M>(checked, memories, new NodeWorkers(checked, memories, pinning.cpus), pinning, signal);
+  }
+
+  /** @internal Starts shards in workers of any platform. The calling thread becomes shard 0. */
+  static async launch<M extends object>(
+    options: Checked,
+    memories: Memories,
+    workersOf: Workers,
+    pinning: Pinning,
+    signal?: AbortSignal,
+  ): Promise<Runtime<M>> {
+    const { threadSpawn } = workersOf;
     const module = coreModule();
-    const threads = new Threads(memory, (shard) => {
-      const worker = makeWorker(shard, checked, blocks, pinning.cpus[shard]);
-      if (checked.factory.name === 'uring')
-        countIdleOf(worker, memory, header.shardsOffset + shard * header.shardBytes);
-      return worker;
-    });
-    const own = new Shard({ ...checked, module, memory, blocks, header, shard: 0, threadSpawn: threads.threadSpawn });
-    const workers: (Worker | undefined)[] = [undefined];
+    const own = new Shard({ ...options, ...memories, module, shard: 0, threadSpawn });
+    const workers: (ShardWorker | undefined)[] = [undefined];
     let runtime: Runtime<M> | undefined;
     try {
       own.core.boot(0, monotonicNs());
       enterShard(own);
       own.start();
       if (pinning.cpus.some((cpu) => cpu !== undefined)) await startThreadPool();
-      threads.initialize(own.core, module);
-      const startThread = (shard: number) => threads.start(own.core, shard, monotonicNs());
-      for (let i = 1; i < checked.shards; i++) workers.push(startThread(i));
+      workersOf.initialize(own.core, module);
+      for (let i = 1; i < options.shards; i++) workers.push(workersOf.start(i));
       offerParts();
-      own.calls = new Calls(own, checked.shards);
-      runtime = new Runtime<M>(own, checked, workers, pinning, startThread);
+      own.calls = new Calls(own, options.shards);
+      runtime = new Runtime<M>(own, options, workers, pinning, (shard) => workersOf.start(shard));
       setRuntime(runtime as unknown as WorkerRuntime); // for the module, as it loads
-      await abortable(introduce(own, workers.slice(1) as Worker[], checked), { signal });
+      const others = workers.slice(1) as ShardWorker[];
+      await abortable(introduce(own, others, options, workersOf.importModule), { signal });
       runtime.#begin();
       return runtime;
     } catch (error) {
@@ -302,7 +307,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
   }
 
   /** A worker ended: in order, or because it died. Whoever waits for it is told. */
-  #onExit(worker: Worker, shard: number, why: ShardDown): void {
+  #onExit(worker: ShardWorker, shard: number, why: ShardDown): void {
     const ran = worker === this.#workers[shard];
     this.#workers[shard] = undefined;
     if (this.own.closed) return; // it was stuck when the runtime closed
@@ -312,8 +317,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     this.own.stepMark.unwatch();
     this.own.calls?.peers.down(shard);
     this.own.host.setPeer(shard, undefined);
-    for (const each of [...this.#workers, this.#newborn])
-      if (each !== undefined) tell(each, { type: 'peerDown', shard });
+    for (const each of [...this.#workers, this.#newborn]) each?.tell({ type: 'peerDown', shard });
     if (!ran || this.#closing !== undefined) return;
     for (const fn of this.#onShardDown) {
       (async () => fn(shard, why))().catch((error) =>
@@ -350,7 +354,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
       if (this.#closing !== undefined) throw new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime closes');
     };
     const start = () => {
-      const worker = this.#startThread(shard);
+      const worker = this.#startWorker(shard);
       this.#newborn = worker;
       this.#listenTo(worker, shard);
       this.#mourn(worker, shard);

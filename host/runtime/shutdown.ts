@@ -13,8 +13,8 @@
 //
 // All shards are in the same phase, so what ends in one can still call the others.
 
-import type { Worker } from 'node:worker_threads';
 import type { Shard } from '../shard/shard.js';
+import type { ShardWorker } from './protocol.js';
 import { type Holdings, openFileOperations, readHoldings, unansweredCalls } from './stats.js';
 import { ask, endThread } from './workers.js';
 
@@ -76,7 +76,7 @@ export async function quiet(shard: Shard, graceMs: number): Promise<void> {
 }
 
 /** Waits until no shard that lives has a call open. Nobody tells shard 0 of the others' calls, so it looks. */
-async function callsEnd(own: Shard, workers: readonly (Worker | undefined)[], deadline: number): Promise<boolean> {
+async function callsEnd(own: Shard, workers: readonly (ShardWorker | undefined)[], deadline: number): Promise<boolean> {
   const isOpen = (shard: number) => (shard === 0 || workers[shard] !== undefined) && unansweredCalls(own, shard) !== 0;
   while (workers.some((_, shard) => isOpen(shard))) {
     if (performance.now() >= deadline) return false;
@@ -89,14 +89,14 @@ async function callsEnd(own: Shard, workers: readonly (Worker | undefined)[], de
 export async function shutDown(
   runtime: Closing,
   own: Shard,
-  workers: readonly (Worker | undefined)[],
+  workers: readonly (ShardWorker | undefined)[],
   timeoutMs: number,
 ): Promise<{ report: CloseReport; failures: unknown[] }> {
   const deadline = performance.now() + timeoutMs;
   const left = () => Math.max(0, deadline - performance.now());
   const wasThere = workers.map((worker) => worker !== undefined);
   /** `each` of every worker that is still there; in shard order. */
-  const all = <T>(each: (worker: Worker) => Promise<T | undefined>) =>
+  const all = <T>(each: (worker: ShardWorker) => Promise<T | undefined>) =>
     Promise.all(workers.map((worker) => (worker === undefined ? undefined : each(worker))));
 
   const stopping = runtime.stopServices?.(timeoutMs).catch((error) => [error]); // one more failure, no reason to stay
@@ -119,7 +119,7 @@ export async function shutDown(
   await cancelling;
 
   const isGone = workers.map((worker) => worker === undefined);
-  const exits = workers.map((worker) => worker && new Promise((resolve) => worker.once('exit', resolve)));
+  const exits = workers.map((worker) => worker && new Promise((resolve) => worker.onExit(resolve)));
   const stops = await all((worker) => ask(worker, { type: 'stop' }, 'stopped', GRACE_MS));
   const waits = stops.map((stopped) => stopped?.waitsFor ?? []);
   const ending = exits.filter((_, shard) => waits[shard].length === 0);

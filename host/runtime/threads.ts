@@ -7,6 +7,7 @@ import { ThreadMessageHandler, WASIThreads } from '@emnapi/wasi-threads';
 import { FeatherstarError } from '../base/errors.js';
 import type { Core } from '../core/core.js';
 import { HEADER_SCRATCH } from '../core/layout.js';
+import { monotonicNs } from '../hosts/host.js';
 
 /** The core needs no WASI besides threads; the library wants an object of this shape. */
 class NoWasi {
@@ -17,16 +18,26 @@ class NoWasi {
   }
 }
 
-export type Spawn = (shard: number) => Worker;
+/**
+ * Starts the thread of a shard through its core, whose import `wasi.thread-spawn` makes the thread. Throws
+ * FEATHERSTAR_INTERNAL if that fails.
+ */
+export function startThread(core: Core, memory: WebAssembly.Memory, shard: number): void {
+  new Float64Array(memory.buffer, HEADER_SCRATCH + 8, 1)[0] = monotonicNs(); // for wasi_thread_start()
+  const tid = core.startShard(shard);
+  if (tid >= 0) return;
+  throw new FeatherstarError('FEATHERSTAR_INTERNAL', `shard ${shard}: no thread could be started (${tid})`);
+}
 
 /** The starting thread's side. Workers are made by `spawn`, one for each shard that the core starts. */
 export class Threads {
   readonly #wasi: WASIThreads;
   readonly #memory: WebAssembly.Memory;
+  #core: Core | undefined;
   #worker: Worker | undefined;
   #shard = 0;
 
-  constructor(memory: WebAssembly.Memory, spawn: Spawn) {
+  constructor(memory: WebAssembly.Memory, spawn: (shard: number) => Worker) {
     this.#memory = memory;
     this.#wasi = new WASIThreads({
       wasi: new NoWasi() as never,
@@ -48,20 +59,15 @@ export class Threads {
   };
 
   initialize(core: Core, module: WebAssembly.Module): void {
+    this.#core = core;
     const instance = { exports: { ...core, memory: this.#memory } } as unknown as WebAssembly.Instance;
     this.#wasi.initialize(instance, module, this.#memory);
   }
 
-  /** Starts a shard's thread through the core. */
-  start(core: Core, shard: number, nowNs: number): Worker {
-    new Float64Array(this.#memory.buffer, HEADER_SCRATCH + 8, 1)[0] = nowNs;
+  start(shard: number): Worker {
     this.#shard = shard;
-    this.#worker = undefined;
-    const tid = core.startShard(shard);
-    const worker = this.#worker as Worker | undefined;
-    if (tid < 0 || worker === undefined) {
-      throw new FeatherstarError('FEATHERSTAR_INTERNAL', `shard ${shard}: no thread could be started (${tid})`);
-    }
+    startThread(this.#core as Core, this.#memory, shard);
+    const worker = this.#worker as Worker;
     // The library takes the end of one thread for the end of the program; here it is the end of one shard.
     const manager = this.#wasi.PThread as unknown as { expectedTerminations: WeakSet<Worker> };
     manager.expectedTerminations.add(worker);

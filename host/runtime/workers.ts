@@ -1,31 +1,27 @@
-// The workers of shards 1, 2, ... as shard 0 sees them: made, introduced to each other, asked to do something.
+// What shard 0 does with the workers of shards 1, 2, ...: it introduces them to each other, asks them to do something,
+// ends them.
 //
-//   makeWorker --> booted (its ring is there) --> peers (how to wake each other) --> running (its module is loaded)
+//   start --> booted (its ring is there) --> peers (how to wake each other) --> running (its module is loaded)
 //
-// Next: worker.ts, the other end.
+// Next: worker-shard.ts, the other end.
 
-import { Worker } from 'node:worker_threads';
 import { FeatherstarError } from '../base/errors.js';
 import type { DoorbellToken } from '../hosts/host.js';
 import type { Shard } from '../shard/shard.js';
 import type { Checked } from './options.js';
-import type { FromWorker, ShardData, ToWorker } from './protocol.js';
+import type { FromWorker, ShardData, ShardModule, ShardWorker, ToWorker } from './protocol.js';
 
 const SLOW_IMPORT_MS = 5000;
 const THREAD_END_MS = 1000;
 
-export async function importModule(url: string | undefined): Promise<Record<string, unknown>> {
-  if (url === undefined) return {};
-  try {
-    return (await import(url)) as Record<string, unknown>;
-  } catch (cause) {
-    const text = cause instanceof Error ? cause.message : String(cause);
-    throw new FeatherstarError('FEATHERSTAR_MODULE', `the shard module ${url} cannot be loaded: ${text}`, { cause });
-  }
-}
-
-export function makeWorker(shard: number, options: Checked, blocks: ArrayBufferLike, cpu: number | undefined): Worker {
-  const data: ShardData = {
+/** What a worker needs to know to become a shard. `cpu`: the processor that it is kept on. */
+export function shardData(
+  shard: number,
+  options: Checked,
+  blocks: ArrayBufferLike,
+  cpu: number | undefined,
+): ShardData {
+  return {
     shard,
     blocks,
     shardCount: options.shards,
@@ -39,56 +35,25 @@ export function makeWorker(shard: number, options: Checked, blocks: ArrayBufferL
     unhandled: options.unhandled,
     checkMemory: options.checkMemory,
   };
-  return new Worker(new URL('./worker.js', import.meta.url), {
-    workerData: data,
-    name: `featherstar shard ${shard}`,
-    ...execArgv(),
-  });
-}
-
-/** A worker inherits Node's flags; of those for a program that is no file (`--input-type`, `-e`) it would die. */
-function execArgv(): { execArgv?: string[] } {
-  const given = process.execArgv;
-  if (!given.some((flag) => flag.startsWith('--input-type'))) return {};
-  const isCode = (flag: string | undefined) => flag === '-e' || flag === '--eval';
-  return {
-    execArgv: given.filter((flag, i) => !flag.startsWith('--input-type') && !isCode(flag) && !isCode(given[i - 1])),
-  };
-}
-
-export function tell(worker: Worker, message: ToWorker, transfer: readonly unknown[] = []): void {
-  worker.postMessage({ featherstar: message }, transfer as never);
-}
-
-/** What a worker says, other than to the thread library. */
-export function onMessage(worker: Worker, listener: (message: FromWorker) => void): () => void {
-  const onAny = ({ featherstar: message }: { featherstar?: FromWorker }) => {
-    if (message !== undefined) listener(message);
-  };
-  worker.on('message', onAny);
-  return () => worker.off('message', onAny);
 }
 
 type Answer<T extends FromWorker['type']> = Extract<FromWorker, { type: T }>;
 
 /** The next message of a worker of this type; rejects when it fails or ends first. */
-export function expect<T extends FromWorker['type']>(worker: Worker, type: T): Promise<Answer<T>> {
+export function expect<T extends FromWorker['type']>(worker: ShardWorker, type: T): Promise<Answer<T>> {
   return new Promise((resolve, reject) => {
     const finish = (settle: () => void) => {
-      off();
-      worker.off('error', reject);
-      worker.off('exit', onExit);
+      for (const off of offs) off();
       settle();
     };
     const onExit = (code: number) => {
       finish(() => reject(new FeatherstarError('FEATHERSTAR_MODULE', `a shard exited with code ${code} at start`)));
     };
-    const off = onMessage(worker, (message) => {
+    const onMessage = (message: FromWorker) => {
       if (message.type === type) finish(() => resolve(message as Answer<T>));
       else if (message.type === 'failed') finish(() => reject(startError(message)));
-    });
-    worker.on('error', reject);
-    worker.on('exit', onExit);
+    };
+    const offs = [worker.onMessage(onMessage), worker.onError(reject), worker.onExit(onExit)];
   });
 }
 
@@ -96,7 +61,7 @@ export function expect<T extends FromWorker['type']>(worker: Worker, type: T): P
  * Ends a worker's thread. False: it has not ended in time, because it waits for something that cannot be interrupted.
  * Then it ends by itself when that does, and keeps no program alive (but for the process, which waits for its threads).
  */
-export async function endThread(worker: Worker): Promise<boolean> {
+export async function endThread(worker: ShardWorker): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<boolean>((resolve) => {
     timer = setTimeout(resolve, THREAD_END_MS, false);
@@ -119,7 +84,7 @@ function numberOf(message: FromWorker | ToWorker): number | undefined {
 
 /** Tells a worker to do something and waits for its word that it has; undefined if it ends first, or is too late. */
 export function ask<T extends FromWorker['type']>(
-  worker: Worker,
+  worker: ShardWorker,
   message: ToWorker,
   type: T,
   timeoutMs: number,
@@ -127,18 +92,17 @@ export function ask<T extends FromWorker['type']>(
 ): Promise<Answer<T> | undefined> {
   return new Promise((resolve) => {
     const finish = (answer?: Answer<T>) => {
-      off();
-      worker.off('exit', onEnd);
+      for (const off of offs) off();
       clearTimeout(timer);
       resolve(answer);
     };
     const onEnd = () => finish();
-    const off = onMessage(worker, (answer) => {
+    const onMessage = (answer: FromWorker) => {
       if (answer.type === type && numberOf(answer) === numberOf(message)) finish(answer as Answer<T>);
-    });
-    worker.once('exit', onEnd);
+    };
+    const offs = [worker.onMessage(onMessage), worker.onExit(onEnd)];
     const timer = setTimeout(onEnd, timeoutMs);
-    tell(worker, message, transfer);
+    worker.tell(message, transfer);
   });
 }
 
@@ -153,7 +117,12 @@ export function ports(tokens: readonly unknown[]): unknown[] {
 }
 
 /** Gives every shard what it needs to wake the others, then lets all load their module. */
-export async function introduce(own: Shard, workers: readonly Worker[], options: Checked): Promise<void> {
+export async function introduce(
+  own: Shard,
+  workers: readonly ShardWorker[],
+  options: Checked,
+  importModule: (url: string | undefined) => Promise<ShardModule>,
+): Promise<void> {
   for (const worker of workers) worker.ref();
   const booted = await Promise.all(workers.map((worker) => expect(worker, 'booted')));
   const tokens: DoorbellToken[][] = [doorbells(own, options.shards), ...booted.map((message) => message.tokens)];
@@ -161,7 +130,7 @@ export async function introduce(own: Shard, workers: readonly Worker[], options:
   const running = workers.map((worker) => expect(worker, 'running'));
   workers.forEach((worker, i) => {
     const mine = tokens.map((row, peer) => (peer === i + 1 ? undefined : row[i + 1]));
-    tell(worker, { type: 'peers', tokens: mine }, ports(mine));
+    worker.tell({ type: 'peers', tokens: mine }, ports(mine));
   });
   const module = importModule(options.module).then((exports) => own.calls?.setModule(exports));
   await loaded([module, ...running], options.module);

@@ -1,0 +1,105 @@
+// Workers on Node, Bun and Deno: worker threads. worker.ts is what runs in them.
+//
+// Next: threads.ts, which starts a thread when the core asks for it.
+
+import { Worker } from 'node:worker_threads';
+import { FeatherstarError } from '../base/errors.js';
+import type { Core, Memories } from '../core/core.js';
+import { countIdleOf } from '../hosts/utilization.js';
+import type { Checked } from './options.js';
+import type { FromWorker, ShardModule, ShardWorker, ToWorker, Workers } from './protocol.js';
+import { Threads } from './threads.js';
+import { shardData } from './workers.js';
+
+export async function importModule(url: string | undefined): Promise<ShardModule> {
+  if (url === undefined) return {};
+  try {
+    return (await import(url)) as ShardModule;
+  } catch (cause) {
+    const text = cause instanceof Error ? cause.message : String(cause);
+    throw new FeatherstarError('FEATHERSTAR_MODULE', `the shard module ${url} cannot be loaded: ${text}`, { cause });
+  }
+}
+
+export class NodeWorkers implements Workers {
+  readonly importModule = importModule;
+  readonly threadSpawn: (shard: number) => number;
+  readonly #threads: Threads;
+
+  /** `cpus`: the processor that each shard is kept on, in shard order. */
+  constructor(options: Checked, { memory, header, blocks }: Memories, cpus: readonly (number | undefined)[]) {
+    this.#threads = new Threads(memory, (shard) => {
+      const worker = new Worker(new URL('./worker.js', import.meta.url), {
+        workerData: shardData(shard, options, blocks, cpus[shard]),
+        name: `featherstar shard ${shard}`,
+        ...execArgv(),
+      });
+      const base = header.shardsOffset + shard * header.shardBytes;
+      if (options.factory.name === 'uring') countIdleOf(worker, memory, base);
+      return worker;
+    });
+    this.threadSpawn = this.#threads.threadSpawn;
+  }
+
+  initialize(core: Core, module: WebAssembly.Module): void {
+    this.#threads.initialize(core, module);
+  }
+
+  start(shard: number): ShardWorker {
+    return new NodeWorker(this.#threads.start(shard));
+  }
+}
+
+/** A worker inherits Node's flags; of those for a program that is no file (`--input-type`, `-e`) it would die. */
+function execArgv(): { execArgv?: string[] } {
+  const given = process.execArgv;
+  if (!given.some((flag) => flag.startsWith('--input-type'))) return {};
+  const isCode = (flag: string | undefined) => flag === '-e' || flag === '--eval';
+  return {
+    execArgv: given.filter((flag, i) => !flag.startsWith('--input-type') && !isCode(flag) && !isCode(given[i - 1])),
+  };
+}
+
+class NodeWorker implements ShardWorker {
+  readonly #worker: Worker;
+
+  constructor(worker: Worker) {
+    this.#worker = worker;
+  }
+
+  tell(message: ToWorker, transfer: readonly unknown[] = []): void {
+    this.#worker.postMessage({ featherstar: message }, transfer as never);
+  }
+
+  /** The thread library's messages go through the same port. */
+  onMessage(listener: (message: FromWorker) => void): () => void {
+    return this.#on('message', ({ featherstar: message }: { featherstar?: FromWorker }) => {
+      if (message !== undefined) listener(message);
+    });
+  }
+
+  onError(listener: (error: Error) => void): () => void {
+    return this.#on('error', listener);
+  }
+
+  onExit(listener: (exitCode: number) => void): () => void {
+    return this.#on('exit', listener);
+  }
+
+  #on<T>(event: string, listener: (value: T) => void): () => void {
+    this.#worker.on(event, listener);
+    return () => this.#worker.off(event, listener);
+  }
+
+  terminate(): Promise<unknown> {
+    return this.#worker.terminate();
+  }
+
+  ref(): void {
+    this.#worker.ref();
+  }
+
+  unref(): void {
+    this.#worker.unref();
+  }
+}
