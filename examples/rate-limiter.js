@@ -15,7 +15,7 @@ class RateLimiter {
 
   /** Takes { signal, timeoutMs } as everything that waits does: who gives up leaves the queue. */
   async pass(options) {
-    this.#taken.push(await this.#passes.acquire(1, options));
+    this.#taken.push(await this.#passes.acquire(options));
   }
 
   #begin() {

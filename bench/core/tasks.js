@@ -64,7 +64,7 @@ const plainTask = async (i) => {
 const start = { ours: (i) => spawn(() => i), plain: plainTask }[who];
 const turn = { ours: yieldNow, plain: () => new Promise(setImmediate) }[who];
 const makeSemaphore = { ours: () => new Semaphore(1), plain: () => new PlainSemaphore() }[who];
-const makeChannel = { ours: () => new Channel(64), plain: () => new PlainChannel(64) }[who];
+const makeChannel = { ours: () => new Channel({ capacity: 64 }), plain: () => new PlainChannel(64) }[who];
 
 const LOOPS = { spawn: 64, yield: 10, 'semaphore-contended': 64 };
 

@@ -4,26 +4,34 @@ import { abortable } from '../base/abortable.js';
 import { FeatherstarError } from '../base/errors.js';
 import { checkFunction } from './wait-queue.js';
 
+/**
+ * An AbortController with parents and children.
+ *
+ * @example
+ * using token = parent.child();
+ * await sleep(1000, { signal: token.signal }); // elsewhere: parent.cancel()
+ */
 export class CancellationToken {
   readonly #controller = new AbortController();
   readonly #children = new Set<CancellationToken>();
   #parent: CancellationToken | undefined;
 
-  /** For everything that takes `{ signal }`. */
+  /** The signal that aborts when the token is cancelled. Give it to everything that takes `{ signal }`. */
   get signal(): AbortSignal {
     return this.#controller.signal;
   }
 
+  /** Whether the token was cancelled. */
   get isCancelled(): boolean {
     return this.signal.aborted;
   }
 
-  /** What it was cancelled with; undefined before. */
+  /** The reason given to `cancel()`; undefined before. */
   get reason(): unknown {
     return this.signal.reason;
   }
 
-  /** Cancels it and its children. The first call counts. */
+  /** Cancels the token and its children. The second call does nothing. Default reason: FEATHERSTAR_ABORTED. */
   cancel(reason: unknown = new FeatherstarError('FEATHERSTAR_ABORTED', 'the token was cancelled')): void {
     if (this.isCancelled) return;
     this.#detach();
@@ -32,8 +40,8 @@ export class CancellationToken {
   }
 
   /**
-   * A token that is cancelled with this one, or alone. The parent keeps it until one of the two is cancelled or the
-   * child is disposed of (`using child = token.child()`).
+   * Makes a token that is cancelled when this one is, or on its own. The parent keeps it until one of the two is
+   * cancelled or the child is disposed of (`using child = token.child()`).
    */
   child(): CancellationToken {
     const child = new CancellationToken();
@@ -46,14 +54,14 @@ export class CancellationToken {
     return child;
   }
 
-  /** Throws the reason if it was cancelled. */
+  /** Throws the reason if the token was cancelled. */
   throwIfCancelled(): void {
     this.signal.throwIfAborted();
   }
 
   /**
-   * What `work` comes to, or a rejection with the reason as soon as the token is cancelled. A function gets the signal,
-   * and is not called if it was cancelled before. What `work` comes to after that is dropped.
+   * Resolves or rejects as `work` does, or rejects with the reason as soon as the token is cancelled. A function is
+   * called with the signal, and is not called if the token is cancelled already. A later result of `work` is dropped.
    */
   cancellable<T>(work: PromiseLike<T> | ((signal: AbortSignal) => T | PromiseLike<T>)): Promise<T> {
     const { signal } = this;
@@ -63,7 +71,7 @@ export class CancellationToken {
     return abortable(start(), { signal });
   }
 
-  /** Its parent forgets it. */
+  /** Takes the token away from its parent. It is not cancelled by this. */
   [Symbol.dispose](): void {
     this.#detach();
   }

@@ -4,56 +4,79 @@
 // sender into the buffer in the frame in which room comes free, and to a waiting receiver in the frame of the send. So
 // senders wait only while the buffer is full, and receivers only while it is empty.
 
+import { checkNames } from '../base/errors.js';
 import { Queue } from '../base/queue.js';
 import type { WaitOptions } from './wait-queue.js';
 import { checkInteger, checkWait, closedError, type QueueOptions, WAITERS_MAX, WaitQueue } from './wait-queue.js';
 
-/** One of the senders of a channel that are counted: the channel closes when the last of them does. */
+/** How many values a channel holds, unless `capacity` says otherwise. */
+export const CHANNEL_CAPACITY = 64;
+
+const CHANNEL_NAMES = { capacity: 1, name: 1, maxWaiters: 1 } satisfies Record<keyof ChannelOptions, 1>;
+
+/** A counted sender of a channel, made by `channel.sender()`. The channel closes when its last sender has closed. */
 export class Sender<T> {
   readonly #channel: Channel<T>;
   readonly #onClose: () => void;
   #isClosed = false;
 
-  /** Channel.sender() makes senders. */
+  /** @internal `Channel.sender()` makes senders. */
   constructor(channel: Channel<T>, onClose: () => void) {
     this.#channel = channel;
     this.#onClose = onClose;
   }
 
+  /** Whether this sender, or the channel, is closed. */
   get isClosed(): boolean {
     return this.#isClosed || this.#channel.isClosed;
   }
 
-  /** As Channel.send(). */
+  /** Sends a value. It waits and rejects like `Channel.send()`, and with FEATHERSTAR_CLOSED after `close()`. */
   send(value: T, options: WaitOptions = {}): Promise<void> {
     return this.#isClosed ? Promise.reject(closedError('the sender')) : this.#channel.send(value, options);
   }
 
-  /** As Channel.trySend(). */
+  /** Sends a value if the channel has room now. False: it is full. Throws FEATHERSTAR_CLOSED after `close()`. */
   trySend(value: T): boolean {
     if (this.#isClosed) throw closedError('the sender');
     return this.#channel.trySend(value);
   }
 
-  /** One more, which is closed on its own. */
+  /** Makes another counted sender, which is closed on its own. Throws FEATHERSTAR_CLOSED after `close()`. */
   clone(): Sender<T> {
     if (this.#isClosed) throw closedError('the sender');
     return this.#channel.sender();
   }
 
-  /** What it has sent, and is sending, still arrives. */
+  /** Closes this sender. Values that it has sent, or is sending, still arrive. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#onClose();
   }
 
+  /** Calls `close()`. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
   }
 }
 
+/** Options of a channel. */
+export interface ChannelOptions extends QueueOptions {
+  /** How many values the channel holds, 1 to 16,777,216; default 64. */
+  capacity?: number | undefined;
+}
+
+/**
+ * A bounded queue of values between tasks of one shard. `send()` waits while it is full, `receive()` while it is empty.
+ *
+ * @example
+ * const jobs = new Channel<string>({ capacity: 16 });
+ * await jobs.send('resize 1.png');
+ * for await (const job of jobs) await run(job); // ends when the channel is closed and empty
+ */
 export class Channel<T> implements AsyncIterable<T> {
+  /** How many values the channel holds at most. */
   readonly capacity: number;
   readonly #what: string;
   readonly #buffer = new Queue<T>();
@@ -64,36 +87,39 @@ export class Channel<T> implements AsyncIterable<T> {
   #isQuiet = false; // closed without an error
   #error: { reason: unknown } | undefined;
 
-  /** `capacity`: how many values it holds, 1 to 16,777,216. FEATHERSTAR_OPTION. */
-  constructor(capacity: number, options: QueueOptions = {}) {
-    this.capacity = checkInteger('capacity', capacity, 1, WAITERS_MAX);
+  /** Throws FEATHERSTAR_OPTION if an option is out of its range. */
+  constructor(options: ChannelOptions = {}) {
+    checkNames(options, CHANNEL_NAMES);
+    this.capacity = checkInteger('capacity', options.capacity ?? CHANNEL_CAPACITY, 1, WAITERS_MAX);
     this.#what = options.name ?? 'the channel';
     this.#senders = new WaitQueue(this.#what, options.maxWaiters, () => this.#endIfLast());
     this.#receivers = new WaitQueue(this.#what, options.maxWaiters);
   }
 
-  /** Values that it holds. */
+  /** How many values the channel holds now. */
   get size(): number {
     return this.#buffer.length;
   }
 
+  /** How many callers of `send()` wait for room. */
   get waitingSenders(): number {
     return this.#senders.length;
   }
 
+  /** How many callers of `receive()` wait for a value. */
   get waitingReceivers(): number {
     return this.#receivers.length;
   }
 
-  /** True when nothing can be sent any more. */
+  /** Whether no more values can be sent. Values that the channel still holds can be received. */
   get isClosed(): boolean {
     return this.#error !== undefined || this.#isEnding;
   }
 
   /**
-   * Resolves when the channel has taken the value; waits while it is full. Rejects with FEATHERSTAR_CLOSED (or what
-   * close() was given), FEATHERSTAR_TIMEOUT, FEATHERSTAR_FULL (maxWaiters), or the signal's reason: then the value is
-   * not in it.
+   * Sends a value: resolves when the channel has taken it, and waits while the channel is full. If it rejects, the
+   * value was not taken: with FEATHERSTAR_CLOSED (or the error given to `close()`), FEATHERSTAR_TIMEOUT,
+   * FEATHERSTAR_FULL (`maxWaiters`), or the signal's reason.
    */
   send(value: T, options: WaitOptions = {}): Promise<void> {
     checkWait(options);
@@ -102,15 +128,16 @@ export class Channel<T> implements AsyncIterable<T> {
     return this.#put(value) ? Promise.resolve() : this.#senders.wait({ value }, options);
   }
 
-  /** Sends if there is room at once; false: there is none. Throws FEATHERSTAR_CLOSED. */
+  /** Sends a value if there is room now. False: it is full. Throws FEATHERSTAR_CLOSED, or the error of `close()`. */
   trySend(value: T): boolean {
     if (this.isClosed) throw this.#reason();
     return this.#put(value);
   }
 
   /**
-   * The next value. When the channel is closed and empty it rejects with FEATHERSTAR_CLOSED, or what close() was given;
-   * before, with FEATHERSTAR_TIMEOUT, FEATHERSTAR_FULL (maxWaiters), or the signal's reason.
+   * Resolves to the next value; waits while the channel is empty. If the channel is closed and empty, it rejects with
+   * FEATHERSTAR_CLOSED, or the error given to `close()`. It also rejects with FEATHERSTAR_TIMEOUT, FEATHERSTAR_FULL
+   * (`maxWaiters`), or the signal's reason.
    */
   receive(options: WaitOptions = {}): Promise<T> {
     checkWait(options);
@@ -119,19 +146,22 @@ export class Channel<T> implements AsyncIterable<T> {
     return this.#error === undefined ? this.#receivers.wait(true, options) : Promise.reject(this.#error.reason);
   }
 
-  /** The next value if there is one at once, else undefined. */
+  /** The next value, or undefined if the channel is empty. */
   tryReceive(): T | undefined {
     return this.#buffer.length === 0 ? undefined : this.#take();
   }
 
-  /** Takes everything that is there, also from the senders that wait. */
+  /** Takes all values that the channel holds, and those of senders that wait. */
   drain(): T[] {
     const values: T[] = [];
     while (this.#buffer.length !== 0) values.push(this.#take());
     return values;
   }
 
-  /** A sender that is counted. */
+  /**
+   * Makes a counted sender. The channel closes when the last counted sender has closed. Throws FEATHERSTAR_CLOSED, or
+   * the error given to `close()`.
+   */
   sender(): Sender<T> {
     if (this.isClosed) throw this.#reason();
     this.#senderCount++;
@@ -143,8 +173,9 @@ export class Channel<T> implements AsyncIterable<T> {
   }
 
   /**
-   * Nothing can be sent any more: senders that wait are rejected with `error`, and so is who receives when what the
-   * channel holds has been received. Without an error that is FEATHERSTAR_CLOSED, and loops over the channel just end.
+   * Closes the channel: no more values can be sent, and senders that wait reject with `error`. Receivers get the values
+   * that the channel holds, and then `error`. Without an `error` that is FEATHERSTAR_CLOSED, and loops over the channel
+   * simply end.
    */
   close(error?: unknown): void {
     if (this.#error !== undefined) return;
@@ -154,15 +185,17 @@ export class Channel<T> implements AsyncIterable<T> {
     this.#receivers.rejectAll(this.#error.reason);
   }
 
+  /** Calls `close()`. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
   }
 
+  /** The values, until the channel is closed and empty. Leaving the loop leaves the channel open. */
   [Symbol.asyncIterator](): AsyncGenerator<T, void, undefined> {
     return this.values();
   }
 
-  /** Values until the channel is closed and empty. Leaving the loop leaves the channel open. */
+  /** The values, until the channel is closed and empty; each wait for one can be ended by `options`. */
   async *values(options: WaitOptions = {}): AsyncGenerator<T, void, undefined> {
     for (;;) {
       let value: T;

@@ -4,11 +4,11 @@
 // first, then semaphore.ts.
 
 export { CancellationToken } from './cancellation.js';
-export { Channel, type Sender } from './channel.js';
+export { Channel, type ChannelOptions, type Sender } from './channel.js';
 export { Condvar, Event } from './event.js';
 export { Mutex, RwLock } from './lock.js';
 export { maxConcurrent, parallelForEach } from './loops.js';
-export { Pipe, type PipeOptions } from './pipe.js';
+export { Pipe, type PipeOptions, type PipeReadOptions } from './pipe.js';
 export { type SelectBranches, type Selected, select } from './select.js';
-export { type Guard, Semaphore, type UseOptions } from './semaphore.js';
+export { type AcquireOptions, type Guard, Semaphore } from './semaphore.js';
 export type { QueueOptions, WaitOptions } from './wait-queue.js';

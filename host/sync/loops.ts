@@ -1,7 +1,7 @@
 // Loops whose bodies run at the same time. Both end only when every body that has begun has ended; the first error is
 // what they reject with.
 
-import { checkSignal } from '../base/abort.js';
+import { type AbortOptions, checkSignal } from '../base/abort.js';
 import { addAbortListener, removeAbortListener } from '../base/abort-listeners.js';
 import { optionError } from '../base/errors.js';
 import { checkFunction, checkInteger } from './wait-queue.js';
@@ -11,9 +11,6 @@ export const CONCURRENT_MAX = 1_073_741_824;
 
 type Items<T> = Iterable<T> | AsyncIterable<T>;
 type Body<T> = (item: T, signal: AbortSignal) => unknown;
-interface LoopOptions {
-  signal?: AbortSignal | undefined;
-}
 
 function checkItems(items: unknown): void {
   const value = Object(items ?? 0);
@@ -78,7 +75,7 @@ class Loop<T> {
     });
   }
 
-  async run(items: Items<T>, { signal }: LoopOptions): Promise<void> {
+  async run(items: Items<T>, { signal }: AbortOptions): Promise<void> {
     const onAbort = () => this.#fail(signal?.reason, true);
     addAbortListener(signal, onAbort);
     try {
@@ -125,7 +122,7 @@ function runLoop<T>(
   fn: Body<T>,
   limit: number,
   stopsAtError: boolean,
-  options: LoopOptions,
+  options: AbortOptions,
 ): Promise<void> {
   checkItems(items);
   checkFunction('fn', fn);
@@ -135,25 +132,35 @@ function runLoop<T>(
 }
 
 /**
- * Calls `fn` for every item, without waiting for one before the next, and resolves when all have ended. An error does
- * not stop the others; the first one is what it rejects with, after all have ended. Their number has no limit but the
- * number of items: for many, or for an endless iterable, use maxConcurrent(). When `signal` aborts no more items are
- * taken, the signal that `fn` gets aborts, and it rejects with the reason when all that run have ended.
+ * Calls `fn` for every item, without waiting for one before the next, and resolves when all calls have ended. If some
+ * fail, it rejects with the first error, after all have ended. The number of calls at once is not limited: for many
+ * items use `maxConcurrent()`. If `signal` aborts, no more items are taken, the signal given to `fn` aborts, and this
+ * rejects with the reason when all calls have ended.
+ *
+ * @example
+ * await parallelForEach(urls, (url, signal) => fetch(url, { signal }));
  */
-export async function parallelForEach<T>(items: Items<T>, fn: Body<T>, options: LoopOptions = {}): Promise<void> {
+export async function parallelForEach<T>(
+  items: Iterable<T> | AsyncIterable<T>,
+  fn: (item: T, signal: AbortSignal) => unknown,
+  options: AbortOptions = {},
+): Promise<void> {
   return runLoop(items, fn, Number.POSITIVE_INFINITY, false, options);
 }
 
 /**
- * Calls `fn` for every item, at most `limit` (1 to 1,073,741,824) at a time, and takes the next item when one has
- * ended. The first error, or `signal`, ends it: no more items are taken, the signal that `fn` gets aborts with that
- * error or reason, and it rejects with it when all that run have ended.
+ * Calls `fn` for every item, at most `limit` (1 to 1,073,741,824) calls at a time, and resolves when all have ended. At
+ * the first error, or if `signal` aborts, no more items are taken and the signal given to `fn` aborts with that error
+ * or reason. When all calls have ended, this rejects with it.
+ *
+ * @example
+ * await maxConcurrent(files, 4, (file) => directory.readFile(file));
  */
 export async function maxConcurrent<T>(
-  items: Items<T>,
+  items: Iterable<T> | AsyncIterable<T>,
   limit: number,
-  fn: Body<T>,
-  options: LoopOptions = {},
+  fn: (item: T, signal: AbortSignal) => unknown,
+  options: AbortOptions = {},
 ): Promise<void> {
   return runLoop(items, fn, checkInteger('limit', limit, 1, CONCURRENT_MAX), true, options);
 }

@@ -10,9 +10,16 @@ export const PIPE_BYTES = 65_536;
 /** The most bytes that a pipe can hold. */
 export const PIPE_BYTES_MAX = 1_073_741_824;
 
+/** Options of a pipe. */
 export interface PipeOptions extends QueueOptions {
-  /** Bytes that it holds: 1 to 1,073,741,824 (default 65,536). */
+  /** How many bytes the pipe holds, 1 to 1,073,741,824; default 65,536. */
   capacity?: number | undefined;
+}
+
+/** Options of `Pipe.read()`. */
+export interface PipeReadOptions extends WaitOptions {
+  /** At most so many bytes, 1 to 2^53 - 1; default: the capacity. */
+  maxBytes?: number | undefined;
 }
 
 /** A write of which a part waits for room. */
@@ -21,7 +28,17 @@ interface Rest {
   offset: number;
 }
 
+/**
+ * A bounded stream of bytes between tasks of one shard. The bytes are copied in and out, so the caller may reuse an
+ * array when `write()` has resolved.
+ *
+ * @example
+ * const pipe = new Pipe({ capacity: 4096 });
+ * await pipe.write(bytes);
+ * for await (const chunk of pipe) hash.update(chunk);
+ */
 export class Pipe implements AsyncIterable<Uint8Array> {
+  /** How many bytes the pipe holds at most. */
   readonly capacity: number;
   readonly #what: string;
   readonly #ring: Uint8Array;
@@ -33,7 +50,7 @@ export class Pipe implements AsyncIterable<Uint8Array> {
   #aborted: { reason: unknown } | undefined;
   #bytesWritten = 0;
 
-  /** FEATHERSTAR_OPTION. */
+  /** Throws FEATHERSTAR_OPTION if an option is out of its range. */
   constructor(options: PipeOptions = {}) {
     this.capacity = checkInteger('capacity', options.capacity ?? PIPE_BYTES, 1, PIPE_BYTES_MAX);
     this.#what = options.name ?? 'the pipe';
@@ -42,28 +59,30 @@ export class Pipe implements AsyncIterable<Uint8Array> {
     this.#readers = new WaitQueue(this.#what, options.maxWaiters);
   }
 
-  /** Bytes that it holds. */
+  /** How many bytes the pipe holds now. */
   get size(): number {
     return this.#size;
   }
 
-  /** Bytes that it has taken in so far. After a write() that rejected it says how far that one came. */
+  /** How many bytes were written into the pipe so far. If a `write()` rejected, this tells how much of it went in. */
   get bytesWritten(): number {
     return this.#bytesWritten;
   }
 
+  /** How many callers of `read()` wait for bytes. */
   get waitingReaders(): number {
     return this.#readers.length;
   }
 
+  /** How many callers of `write()` wait for room. */
   get waitingWriters(): number {
     return this.#writers.length;
   }
 
   /**
-   * Resolves when all of `bytes` are in the pipe; they may be more than it holds. Rejects with FEATHERSTAR_CLOSED after
-   * end(), the reason after abort(), FEATHERSTAR_TIMEOUT, FEATHERSTAR_FULL (maxWaiters), or the signal's reason. A
-   * write that gave up while it waited may have left a part of its bytes.
+   * Writes all of `bytes`, also more than the pipe holds; resolves when the last of them is in the pipe. Rejects with
+   * FEATHERSTAR_CLOSED after `end()`, the reason after `abort()`, FEATHERSTAR_TIMEOUT, FEATHERSTAR_FULL (`maxWaiters`),
+   * or the signal's reason. A write that rejects may have written some of its bytes.
    */
   write(bytes: Uint8Array, options: WaitOptions = {}): Promise<void> {
     checkWait(options);
@@ -85,12 +104,12 @@ export class Pipe implements AsyncIterable<Uint8Array> {
   }
 
   /**
-   * The next bytes, 1 to `max` of them, as many as are there; null at the end. Rejects with the reason after abort(),
-   * FEATHERSTAR_TIMEOUT, FEATHERSTAR_FULL (maxWaiters), or the signal's reason.
+   * Resolves to the next bytes, 1 to `maxBytes` of them, or to null at the end. Waits while the pipe is empty. Rejects
+   * with the reason after `abort()`, FEATHERSTAR_TIMEOUT, FEATHERSTAR_FULL (`maxWaiters`), or the signal's reason.
    */
-  read(max: number = this.capacity, options: WaitOptions = {}): Promise<Uint8Array | null> {
+  read({ maxBytes: max = this.capacity, ...options }: PipeReadOptions = {}): Promise<Uint8Array | null> {
     checkWait(options);
-    checkInteger('max', max, 1, Number.MAX_SAFE_INTEGER);
+    checkInteger('maxBytes', max, 1, Number.MAX_SAFE_INTEGER);
     if (this.#aborted !== undefined) return Promise.reject(this.#aborted.reason);
     if (options.signal?.aborted) return Promise.reject(options.signal.reason);
     if (this.#size !== 0) {
@@ -101,13 +120,16 @@ export class Pipe implements AsyncIterable<Uint8Array> {
     return this.#isEnded ? Promise.resolve(null) : this.#readers.wait(max, options);
   }
 
-  /** Nothing more will be written. What was written before, also by writers that wait, can be read still. */
+  /** Ends the pipe: no more can be written. The bytes in it, and those of writers that wait, can still be read. */
   end(): void {
     this.#isEnded = true;
     this.#pump();
   }
 
-  /** Drops what it holds; everybody who waits, or asks later, is rejected with `reason` (FEATHERSTAR_ABORTED). */
+  /**
+   * Drops the bytes in the pipe. All callers that wait, and later ones, reject with `reason` (default:
+   * FEATHERSTAR_ABORTED).
+   */
   abort(reason: unknown = new FeatherstarError('FEATHERSTAR_ABORTED', `${this.#what} was aborted`)): void {
     if (this.#aborted !== undefined) return;
     this.#aborted = { reason };
@@ -116,7 +138,7 @@ export class Pipe implements AsyncIterable<Uint8Array> {
     this.#readers.rejectAll(reason);
   }
 
-  /** The bytes in pieces, to the end. Who leaves the loop before aborts the pipe, so that no writer waits for ever. */
+  /** The bytes in pieces, to the end. Leaving the loop earlier aborts the pipe, so that no writer waits for ever. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
     try {
       for (let bytes = await this.read(); bytes !== null; bytes = await this.read()) yield bytes;

@@ -1,32 +1,38 @@
 // The first of several waits. The others are aborted, and select() waits until they have really ended: afterwards
 // nothing of it runs in the background, and what a loser came to nevertheless is in `others`, not lost.
 
-import { checkSignal } from '../base/abort.js';
+import { type AbortOptions, checkSignal } from '../base/abort.js';
 import { addAbortListener, removeAbortListener } from '../base/abort-listeners.js';
 import { FeatherstarError, optionError } from '../base/errors.js';
 import { checkFunction } from './wait-queue.js';
 
+/** Functions by name. `select()` calls each of them with a signal. */
 export type SelectBranches = Record<string, (signal: AbortSignal) => unknown>;
 
-/** The branch that was first: `key` tells the type of `value`. */
+/** The branch that ended first. Testing `key` tells TypeScript the type of `value`. */
 export type Selected<B extends SelectBranches> = {
   [K in keyof B]: {
+    /** The name of the branch. */
     key: K;
+    /** What the branch resolved to. */
     value: Awaited<ReturnType<B[K]>>;
-    /** How each of the others ended: most with the abort, but one may have had its result in the same instant. */
+    /** How the other branches ended. Most were aborted, but one may have had its result at the same moment. */
     others: { [L in Exclude<keyof B, K>]: PromiseSettledResult<Awaited<ReturnType<B[L]>>> };
   };
 }[keyof B];
 
 /**
- * Starts every branch with a signal, in order. The first that ends decides: its value, or its error, is the result.
- * Then the signal aborts (FEATHERSTAR_ABORTED) and the others are waited for. A branch that ignores its signal delays
- * it all. `options.signal` aborts all branches, and rejects with its reason when they have ended.
+ * Runs several functions and takes the first that ends: resolves to its name and value, or rejects with its error. Then
+ * the signal of the others aborts (FEATHERSTAR_ABORTED), and `select()` waits until they have ended. If
+ * `options.signal` aborts, all branches are aborted, and `select()` rejects with the reason when they have ended.
+ *
+ * @example
+ * const { key, value } = await select({
+ *   reply: (signal) => socket.read({ signal }),
+ *   late: (signal) => sleep(1000, { signal }),
+ * });
  */
-export async function select<B extends SelectBranches>(
-  branches: B,
-  options: { signal?: AbortSignal | undefined } = {},
-): Promise<Selected<B>> {
+export async function select<B extends SelectBranches>(branches: B, options: AbortOptions = {}): Promise<Selected<B>> {
   const { signal } = options;
   checkSignal(signal);
   const keys = Object.keys(branches ?? {});

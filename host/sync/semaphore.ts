@@ -18,9 +18,10 @@ let giveBack: (home: Semaphore, units: number) => void;
 /** Takes the units of a guard again that was released. For Condvar. */
 export let retake: (guard: Guard, options: WaitOptions) => Promise<Guard>;
 
-/** What acquire() answers: as long as it is held, so are its units. */
+/** Units of a semaphore, or a lock, that are held until `release()`: `using guard = await mutex.lock()`. */
 export class Guard {
   readonly #home: Semaphore;
+  /** How many units the guard stands for. */
   readonly units: number;
   #isHeld = false;
 
@@ -31,34 +32,46 @@ export class Guard {
     homeOf = (guard) => guard.#home;
   }
 
-  /** Semaphores make guards. */
+  /** @internal Semaphores make guards. */
   constructor(home: Semaphore, units: number) {
     this.#home = home;
     this.units = units;
   }
 
+  /** Whether the units are still held. */
   get isHeld(): boolean {
     return this.#isHeld;
   }
 
-  /** Gives the units back. Once is enough, twice does no harm. */
+  /** Gives the units back. The second call does nothing. */
   release(): void {
     if (!this.#isHeld) return;
     this.#isHeld = false;
     giveBack(this.#home, this.units);
   }
 
+  /** Calls `release()`. */
   [Symbol.dispose](): void {
     this.release();
   }
 }
 
-export interface UseOptions extends WaitOptions {
-  /** How many units (default 1). */
+/** How many units are acquired, and what can end the wait for them. */
+export interface AcquireOptions extends WaitOptions {
+  /** How many units, 1 to the capacity; default 1. */
   units?: number | undefined;
 }
 
+/**
+ * A number of units that callers acquire and release, in the order of the calls. A call for many units is not overtaken
+ * by later calls for few.
+ *
+ * @example
+ * const connections = new Semaphore(10);
+ * const rows = await connections.use(() => query('select 1'), { timeoutMs: 500 });
+ */
 export class Semaphore {
+  /** How many units there are. */
   readonly capacity: number;
   readonly #queue: WaitQueue<Guard, Guard>;
   #available: number;
@@ -72,37 +85,39 @@ export class Semaphore {
     retake = (guard, options) => homeOf(guard).#take(guard, options);
   }
 
-  /** `units`: 1 to 1,073,741,824. FEATHERSTAR_OPTION. */
+  /** `units`: how many there are, 1 to 1,073,741,824. Throws FEATHERSTAR_OPTION if an argument is out of its range. */
   constructor(units: number, options: QueueOptions = {}) {
     this.capacity = checkInteger('units', units, 1, UNITS_MAX);
     this.#available = units;
     this.#queue = new WaitQueue(options.name ?? 'the semaphore', options.maxWaiters, () => this.#pump());
   }
 
-  /** Units that nobody holds. They may be spoken for: see `waiting`. */
+  /** How many units are not held. If callers wait, the next of them has a claim on these. */
   get available(): number {
     return this.#available;
   }
 
-  /** How many wait. */
+  /** How many callers wait. */
   get waiting(): number {
     return this.#queue.length;
   }
 
+  /** Whether `close()` was called. */
   get isClosed(): boolean {
     return this.#error !== undefined;
   }
 
   /**
-   * Resolves to a guard of so many units, in the order of asking. FEATHERSTAR_OPTION for more units than there are;
-   * rejects with FEATHERSTAR_CLOSED, FEATHERSTAR_TIMEOUT, FEATHERSTAR_FULL (maxWaiters), or the signal's reason.
+   * Waits for `units` units (default 1), in the order of the calls, and resolves to their guard. Rejects with
+   * FEATHERSTAR_CLOSED, FEATHERSTAR_TIMEOUT, FEATHERSTAR_FULL (`maxWaiters`), or the signal's reason, and with
+   * FEATHERSTAR_OPTION for more units than there are.
    */
-  acquire(units = 1, options: WaitOptions = {}): Promise<Guard> {
-    return this.#take(this.#guardOf(units), options);
+  acquire(options: AcquireOptions = {}): Promise<Guard> {
+    return this.#take(this.#guardOf(options.units === undefined ? 1 : options.units), options);
   }
 
-  /** A guard, if the units can be had at once and nobody waits; else undefined. Throws FEATHERSTAR_CLOSED. */
-  tryAcquire(units = 1): Guard | undefined {
+  /** The guard of `units` units (default 1), or undefined if they cannot be had now. Throws FEATHERSTAR_CLOSED. */
+  tryAcquire({ units = 1 }: { units?: number | undefined } = {}): Guard | undefined {
     const guard = this.#guardOf(units);
     if (this.#error !== undefined) throw this.#error.reason;
     if (!this.#fits(units)) return undefined;
@@ -110,10 +125,13 @@ export class Semaphore {
     return guard;
   }
 
-  /** Runs `fn` while it holds the units. If the signal aborts before `fn` begins, the units go back and it does not. */
-  async use<T>(fn: () => T | PromiseLike<T>, options: UseOptions = {}): Promise<T> {
+  /**
+   * Runs `fn` while the units are held, and releases them when `fn` has ended. Rejects like `acquire()`, and then `fn`
+   * was not called; or with the error of `fn`.
+   */
+  async use<T>(fn: () => T | PromiseLike<T>, options: AcquireOptions = {}): Promise<T> {
     checkFunction('fn', fn);
-    const guard = await this.acquire(options.units, options);
+    const guard = await this.acquire(options);
     try {
       options.signal?.throwIfAborted();
       return await fn();
@@ -122,13 +140,17 @@ export class Semaphore {
     }
   }
 
-  /** Everybody who waits, or asks later, is rejected with `error` (FEATHERSTAR_CLOSED). Guards stay good. */
+  /**
+   * Closes the semaphore: all callers that wait, and later ones, reject with `error` (default: FEATHERSTAR_CLOSED).
+   * Guards that are held stay valid.
+   */
   close(error: unknown = closedError(this.#queue.what)): void {
     if (this.#error !== undefined) return;
     this.#error = { reason: error };
     this.#queue.rejectAll(error);
   }
 
+  /** Calls `close()`. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
   }

@@ -17,10 +17,11 @@ export const WAITERS_MAX = 16_777_216;
 /** The longest `timeoutMs`: 100 days, as for sleep(). */
 export const TIMEOUT_MAX_MS = 8_640_000_000;
 
+/** Options of everything that callers wait for in a queue: locks, events, channels, pipes. */
 export interface QueueOptions {
-  /** For the texts of errors. */
+  /** Names the object in error messages. Default: its kind, such as 'the mutex'. */
   name?: string | undefined;
-  /** How many may wait at once (default 65,536); one more is rejected with FEATHERSTAR_FULL. */
+  /** How many callers may wait at once, 1 to 16,777,216; default 65,536. One more gets FEATHERSTAR_FULL. */
   maxWaiters?: number | undefined;
 }
 

@@ -57,10 +57,10 @@ for (const host of hosts()) {
     const all = {
       sleep: (options) => sleep(LONG_MS, options),
       timeout: ({ signal }) => timeout(LONG_MS, (own) => sleep(LONG_MS, { signal: own }), { signal }),
-      semaphore: (options) => semaphore.acquire(1, options),
+      semaphore: (options) => semaphore.acquire(options),
       mutex: (options) => mutex.lock(options),
       event: (options) => new Event().wait(options),
-      channel: (options) => new Channel(1).receive(options),
+      channel: (options) => new Channel({ capacity: 1 }).receive(options),
       shardChannel: (options) => new ShardChannel({ capacity: 1 }).receive(options),
       gate: (options) => gate.close(options),
       joinNext: (options) => set.joinNext(options),
@@ -115,16 +115,16 @@ for (const host of hosts()) {
   test('a wait that gives up and so lets the next one in, which has the same signal', async () => {
     const controller = new AbortController();
     const semaphore = new Semaphore(2);
-    const held = await semaphore.acquire(1);
-    const large = rejection(semaphore.acquire(2, { signal: controller.signal }));
-    const small = semaphore.acquire(1, { signal: controller.signal });
+    const held = await semaphore.acquire();
+    const large = rejection(semaphore.acquire({ units: 2, signal: controller.signal }));
+    const small = semaphore.acquire({ signal: controller.signal });
     controller.abort(new Error('enough'));
     assert.is((await large).message, 'enough');
     const units = await within(small, 'the unit is free, and granted before the abort came to it');
     units.release();
     held.release();
     assert.equal([semaphore.available, semaphore.waiting], [2, 0]);
-    const again = await within(semaphore.acquire(2), 'the queue is whole');
+    const again = await within(semaphore.acquire({ units: 2 }), 'the queue is whole');
     again.release();
   });
 

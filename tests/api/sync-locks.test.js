@@ -33,10 +33,10 @@ const alone = suite('sync in a thread that is no shard');
 alone('works without a shard, but for timeoutMs', async () => {
   const { Semaphore } = await import('featherstar');
   const semaphore = new Semaphore(1);
-  const guard = await semaphore.acquire(1, { timeoutMs: 5 }); // it does not have to wait
+  const guard = await semaphore.acquire({ timeoutMs: 5 }); // it does not have to wait
   const second = semaphore.acquire();
   await semaphore
-    .acquire(1, { timeoutMs: 5 })
+    .acquire({ timeoutMs: 5 })
     .then(assert.unreachable, ({ code }) => assert.is(code, 'FEATHERSTAR_NO_SHARD'));
   assert.is(semaphore.waiting, 1);
   guard.release();

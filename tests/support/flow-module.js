@@ -19,7 +19,7 @@ const collect = async (items) => {
 
 export const scenarios = {
   async 'channel: order, backpressure, limits'() {
-    const channel = new Channel(2, { maxWaiters: 2 });
+    const channel = new Channel({ capacity: 2, maxWaiters: 2 });
     assert.equal([channel.trySend(1), channel.trySend(2), channel.trySend(3)], [true, true, false]);
     const sends = [channel.send(3), channel.send(4)];
     assert.is(await codeOf(channel.send(5)), 'FEATHERSTAR_FULL');
@@ -33,15 +33,15 @@ export const scenarios = {
     assert.is(await codeOf(channel.receive()), 'FEATHERSTAR_FULL');
     assert.ok(channel.trySend('a') && channel.trySend('b'));
     assert.equal([await receives[0], await receives[1], channel.size], ['a', 'b', 0]);
-    for (const capacity of [0, 1.5, 2 ** 25, undefined]) assert.throws(() => new Channel(capacity), isOption);
-    const large = new Channel(100_000);
+    for (const capacity of [0, 1.5, 2 ** 25, '4']) assert.throws(() => new Channel({ capacity }), isOption);
+    const large = new Channel({ capacity: 100_000 });
     for (let i = 0; i < 100_000; i++) assert.ok(large.trySend(i));
     assert.is(large.trySend(0), false);
     assert.equal([large.tryReceive(), large.drain().length], [0, 99_999]);
   },
 
   async 'channel: giving up'() {
-    const channel = new Channel(1);
+    const channel = new Channel({ capacity: 1 });
     const controller = new AbortController();
     const { signal } = controller;
     const receiving = rejection(channel.receive({ signal }));
@@ -58,7 +58,7 @@ export const scenarios = {
   },
 
   async 'channel: closing'() {
-    const channel = new Channel(1);
+    const channel = new Channel({ capacity: 1 });
     channel.trySend('held');
     const waiting = codeOf(channel.send('waits'));
     channel.close();
@@ -67,11 +67,11 @@ export const scenarios = {
     assert.throws(() => channel.trySend(1), /the channel is closed/);
     assert.equal(await collect(channel), ['held']);
     assert.is(await codeOf(channel.receive()), 'FEATHERSTAR_CLOSED');
-    const broken = new Channel(1);
+    const broken = new Channel({ capacity: 1 });
     const received = rejection(broken.receive());
     broken.close(own);
     assert.equal([await received, await rejection(collect(broken))], [own, own]);
-    const counted = new Channel(1);
+    const counted = new Channel({ capacity: 1 });
     const sender = counted.sender();
     const clone = sender.clone();
     const sends = [sender.send(1), sender.send(2)];
@@ -83,7 +83,7 @@ export const scenarios = {
     assert.ok(counted.isClosed, 'nothing can be sent any more');
     assert.equal(await collect(counted), [1, 2], 'but what was being sent arrives');
     await Promise.all(sends);
-    const shy = new Channel(1);
+    const shy = new Channel({ capacity: 1 });
     const only = shy.sender();
     await only.send(1);
     const controller = new AbortController();
@@ -91,7 +91,7 @@ export const scenarios = {
     only.close();
     controller.abort(own);
     assert.equal([await givenUp, await collect(shy)], [own, [1]], 'the last send gave up: that is the end');
-    const open = new Channel(2);
+    const open = new Channel({ capacity: 2 });
     open.trySend(1);
     open.trySend(2);
     for await (const value of open) if (value === 1) break;
@@ -101,7 +101,7 @@ export const scenarios = {
   async 'channel: many senders and receivers, random'() {
     for (let seed = SEED; seed < SEED + 20; seed++) {
       const random = randomFrom(seed);
-      const channel = new Channel(1 + random(4));
+      const channel = new Channel({ capacity: 1 + random(4) });
       const sent = [];
       const got = [];
       const send = async (name) => {
@@ -135,13 +135,13 @@ export const scenarios = {
 
   async 'pipe: parts, end, abort'() {
     const pipe = new Pipe({ capacity: 4 });
-    const reading = pipe.read(3);
+    const reading = pipe.read({ maxBytes: 3 });
     const writing = pipe.write(Buffer.from('abcdefgh'));
     assert.equal([text(await reading), pipe.size, pipe.waitingWriters], ['abc', 4, 1]);
     const second = pipe.write(Buffer.from('ij'));
     pipe.end();
     assert.is(await codeOf(pipe.write(Buffer.from('k'))), 'FEATHERSTAR_CLOSED');
-    assert.equal([text(await pipe.read(1)), text(await pipe.read())], ['d', 'efgh']);
+    assert.equal([text(await pipe.read({ maxBytes: 1 })), text(await pipe.read())], ['d', 'efgh']);
     await writing;
     assert.equal([text(await pipe.read()), await pipe.read(), pipe.bytesWritten], ['ij', null, 10]);
     await second;
@@ -150,7 +150,7 @@ export const scenarios = {
     ended.end();
     assert.equal(await Promise.all(atEnd), [null, null]);
     const small = new Pipe({ capacity: 2, maxWaiters: 1 });
-    assert.is(await codeOf(small.read(1, { timeoutMs: 1 })), 'FEATHERSTAR_TIMEOUT');
+    assert.is(await codeOf(small.read({ maxBytes: 1, timeoutMs: 1 })), 'FEATHERSTAR_TIMEOUT');
     const aborted = rejection(small.write(Buffer.from('xyz')));
     assert.is(await codeOf(small.write(Buffer.from('z'))), 'FEATHERSTAR_FULL');
     small.abort(own);
@@ -166,9 +166,9 @@ export const scenarios = {
     assert.is(await codeOf(late.write(Buffer.from('abc'), { timeoutMs: 1 })), 'FEATHERSTAR_TIMEOUT');
     assert.equal([late.bytesWritten, text(await late.read())], [2, 'ab']);
     await late.write(Buffer.of());
-    assert.is(await rejection(late.read(1, { signal: AbortSignal.abort(own) })), own);
+    assert.is(await rejection(late.read({ maxBytes: 1, signal: AbortSignal.abort(own) })), own);
     for (const capacity of [0, 2 ** 31, '5']) assert.throws(() => new Pipe({ capacity }), isOption);
-    for (const max of [0, -1, 1.5]) assert.throws(() => late.read(max), isOption);
+    for (const maxBytes of [0, -1, 1.5]) assert.throws(() => late.read({ maxBytes }), isOption);
     assert.throws(() => late.write('text'), isOption);
   },
 
@@ -193,11 +193,12 @@ export const scenarios = {
       };
       const pieces = [];
       const read = async () => {
-        for (let max = 1 + random(60), piece = await pipe.read(max); piece !== null; piece = await pipe.read(max)) {
-          assert.ok(piece.length > 0 && piece.length <= max);
+        let maxBytes = 1 + random(60);
+        for (let piece = await pipe.read({ maxBytes }); piece !== null; piece = await pipe.read({ maxBytes })) {
+          assert.ok(piece.length > 0 && piece.length <= maxBytes);
           pieces.push(piece);
           await (random(20) === 0 ? tick() : undefined);
-          max = 1 + random(60);
+          maxBytes = 1 + random(60);
         }
       };
       await Promise.all([write(), read()]);

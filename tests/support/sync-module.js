@@ -72,8 +72,8 @@ export const scenarios = {
   async 'semaphore: units, order, nobody overtakes'() {
     const semaphore = new Semaphore(3);
     const order = [];
-    const first = await semaphore.acquire(2);
-    const take = (name, units) => noting(order, name, semaphore.acquire(units));
+    const first = await semaphore.acquire({ units: 2 });
+    const take = (name, units) => noting(order, name, semaphore.acquire({ units }));
     const big = take('big', 3);
     const small = take('small', 1);
     assert.equal([semaphore.available, semaphore.waiting], [1, 2]);
@@ -87,25 +87,25 @@ export const scenarios = {
     (await small)[Symbol.dispose]();
     assert.equal(order, ['big', 'small']);
     assert.is(semaphore.available, 3);
-    const guard = semaphore.tryAcquire(3);
-    assert.equal([guard.units, guard.isHeld, semaphore.tryAcquire(1)], [3, true, undefined]);
+    const guard = semaphore.tryAcquire({ units: 3 });
+    assert.equal([guard.units, guard.isHeld, semaphore.tryAcquire()], [3, true, undefined]);
     await eachWayToGiveUp(
-      (options) => semaphore.acquire(1, options),
+      (options) => semaphore.acquire(options),
       () => semaphore.waiting,
     );
     guard.release();
-    for (const units of [0, 4, 1.5, '1', null]) assert.throws(() => semaphore.acquire(units), isOption);
+    for (const units of [0, 4, 1.5, '1', null]) assert.throws(() => semaphore.acquire({ units }), isOption);
     for (const units of [0, -1, 2 ** 31, Number.NaN]) assert.throws(() => new Semaphore(units), isOption);
     for (const maxWaiters of [0, 2 ** 30, '5']) assert.throws(() => new Semaphore(1, { maxWaiters }), isOption);
   },
 
   async 'semaphore: a big one that gives up lets the small ones behind it go'() {
     const semaphore = new Semaphore(3);
-    const guard = await semaphore.acquire(1);
+    const guard = await semaphore.acquire();
     const { signal, abort } = counted();
-    const big = rejection(semaphore.acquire(3, { signal }));
-    const late = rejection(semaphore.acquire(3, { timeoutMs: 2 }));
-    const small = semaphore.acquire(2);
+    const big = rejection(semaphore.acquire({ units: 3, signal }));
+    const late = rejection(semaphore.acquire({ units: 3, timeoutMs: 2 }));
+    const small = semaphore.acquire({ units: 2 });
     abort();
     assert.is(await big, own);
     assert.is((await late).code, 'FEATHERSTAR_TIMEOUT');
@@ -116,9 +116,9 @@ export const scenarios = {
 
   async 'semaphore: two times are over in one turn, and the first to go makes room for the second'() {
     const semaphore = new Semaphore(3);
-    const guard = await semaphore.acquire(1);
-    const big = codeOf(semaphore.acquire(3, { timeoutMs: 1 }));
-    const small = semaphore.acquire(2, { timeoutMs: 1 });
+    const guard = await semaphore.acquire();
+    const big = codeOf(semaphore.acquire({ units: 3, timeoutMs: 1 }));
+    const small = semaphore.acquire({ units: 2, timeoutMs: 1 });
     const until = performance.now() + 3;
     while (performance.now() < until);
     assert.is(await big, 'FEATHERSTAR_TIMEOUT');
@@ -134,7 +134,7 @@ export const scenarios = {
     const { signal, abort, listeners } = counted();
     let ran = false;
     const used = rejection(semaphore.use(() => (ran = true), { signal }));
-    const acquired = semaphore.acquire(1, { signal: AbortSignal.any([signal]) });
+    const acquired = semaphore.acquire({ signal: AbortSignal.any([signal]) });
     guard.release();
     abort();
     assert.is(await used, own);
@@ -143,7 +143,7 @@ export const scenarios = {
     assert.is(await rejection(acquired), own);
     assert.is(semaphore.available, 1);
     const held = await semaphore.acquire();
-    const racing = semaphore.acquire(1, { timeoutMs: 1 });
+    const racing = semaphore.acquire({ timeoutMs: 1 });
     const until = performance.now() + 3;
     while (performance.now() < until); // the time is over, but nobody has been told
     held.release();
@@ -164,7 +164,7 @@ export const scenarios = {
     assert.match(full.message, /the pool.*maxWaiters/);
     semaphore.close();
     assert.equal(await Promise.all(waits), ['FEATHERSTAR_CLOSED', 'FEATHERSTAR_CLOSED']);
-    assert.is(await codeOf(semaphore.acquire(1, { signal: AbortSignal.abort() })), 'FEATHERSTAR_CLOSED');
+    assert.is(await codeOf(semaphore.acquire({ signal: AbortSignal.abort() })), 'FEATHERSTAR_CLOSED');
     assert.throws(() => semaphore.tryAcquire(), /the pool is closed/);
     guard.release();
     assert.equal([semaphore.available, semaphore.waiting, semaphore.isClosed], [1, 0, true]);
@@ -355,8 +355,8 @@ export const scenarios = {
     const result = await select({ a: slow('a'), b: () => sleep(1).then(() => 'b'), c: slow('c') });
     assert.equal([result.key, result.value, Object.keys(result.others)], ['b', 'b', ['a', 'c']]);
     assert.equal(ended, ['a', 'FEATHERSTAR_ABORTED', 'c', 'FEATHERSTAR_ABORTED']);
-    const one = new Channel(1);
-    const two = new Channel(1);
+    const one = new Channel({ capacity: 1 });
+    const two = new Channel({ capacity: 1 });
     one.trySend(1);
     two.trySend(2);
     const both = await select({
@@ -491,7 +491,7 @@ async function randomSemaphore(random, seed) {
       const entry = { units, controller: new AbortController(), guard: undefined, error: undefined };
       entries++;
       const options = { signal: entry.controller.signal, ...(random(2) === 0 && { timeoutMs: 100_000 }) };
-      semaphore.acquire(units, options).then(
+      semaphore.acquire({ ...options, units }).then(
         (guard) => (entry.guard = guard),
         (error) => (entry.error = error),
       );

@@ -14,7 +14,7 @@ export async function begin() {
     semaphore: new Semaphore(2),
     mutex: new Mutex(),
     lock: new RwLock(),
-    channel: new Channel(1),
+    channel: new Channel({ capacity: 1 }),
     server: undefined,
     directory: await openDirectory('/'),
   };
@@ -93,7 +93,7 @@ export class Tally {
 }
 
 const LOCKED = {
-  semaphore: (options) => here.semaphore.acquire(1, options),
+  semaphore: (options) => here.semaphore.acquire(options),
   mutex: (options) => here.mutex.lock(options),
   read: (options) => here.lock.read(options),
   write: (options) => here.lock.write(options),

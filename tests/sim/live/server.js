@@ -100,7 +100,7 @@ const HANDLERS = {
     return new Response(await directory.readText(name, { signal: request.signal }));
   },
   '/lock': async (request, { semaphore }) => {
-    const guard = await semaphore.acquire(1, { signal: request.signal });
+    const guard = await semaphore.acquire({ signal: request.signal });
     try {
       await pause(draw(5));
     } finally {
