@@ -8,8 +8,8 @@ import { boot as bootShard } from './shard';
 import { threadSpawn } from './wasi';
 
 export { plan } from './layout';
-export { boot, stop, turn, hasWork } from './shard';
-export { trySleep, awake } from './park';
+export { boot, stop, turn } from './shard';
+export { wantsTurn, trySleep, awake } from './park';
 export { flush } from './mesh';
 
 /** Starts shard `shard` in a thread of its own. Answers the thread's id, or < 0. */

@@ -11,19 +11,16 @@
 //   S3  look at sleeping; if it is 1:       R3  sleep in the kernel
 //       make it 2 and ring the doorbell     R4  sleeping = 0, take a turn
 //
-// Why no wake-up can be lost. All five accesses to `sleeping` and `dirty` are sequentially consistent, so they stand
-// in one order that both sides agree on. If S2 comes before R2, the receiver sees the bit and does not sleep. If R2
-// comes before S2, then R1 (before R2) comes before S3 (after S2): the sender sees `sleeping` and rings. The doorbell
-// is a completion in the receiver's ring, and a ring that holds a completion does not let its owner sleep: ringing
-// between R2 and R3 is not too early. This is Dekker's argument; with release and acquire alone both sides could read
-// the old values, which is why these words, unlike the rings' indices, need the full order.
+// Why no wake-up is lost. All accesses to `sleeping` and `dirty` are sequentially consistent: one order for both sides.
+// If S2 comes before R2, the receiver sees the bit and does not sleep. Otherwise R1, R2, S2, S3 come in this order,
+// and the sender rings. The doorbell is a completion, with which no enter sleeps: it may ring between R2 and R3.
+// This is Dekker's argument. With release and acquire alone both sides could read the old values.
 //
-// A bit that is set already (S2) was not yet taken by the receiver, and whoever takes it reads the ring afterwards: so
-// the sender may skip the read-modify-write. Of several senders only the one that turns 1 into 2 rings.
+// A bit that is set already (S2) was not yet taken by the receiver, which reads the ring after it takes the bit: so the
+// sender may skip the read-modify-write. Of several senders only the one that turns 1 into 2 rings.
 //
-// The uring host does R1-R4 in C, in the same order (host/native/loop.c); hosts without it call trySleep() and awake().
-//
-// Next: op.ts.
+// Hosts call wantsTurn(), trySleep() and awake(): host/hosts/turn.ts and pump.ts. host/native/park.h has the same in C.
+// tests/interleave runs the core's through every order of steps. Next: op.ts.
 
 import { control, shardBaseOf, shardIndex } from './layout';
 import { counters } from './stats';
@@ -53,15 +50,27 @@ export function putDirty(mask: u64): void {
   if (mask != 0) atomic.or<u64>(changetype<usize>(control()) + DIRTY, mask);
 }
 
-export function isDirty(): bool {
+function isDirty(): bool {
   return atomic.load<u64>(changetype<usize>(control()) + DIRTY) != 0;
 }
 
-/** R1 and R2. True: the caller may sleep, and calls awake() afterwards. `busy`: it has work that only it can see. */
+/** Only looks: a bit that is taken between "I sleep" and sleeping would be lost. */
+function hasWork(): bool {
+  const c = control();
+  return c.completionCount != 0 || c.moreWork != 0 || c.readyTail != c.readyHead || isDirty();
+}
+
+/** Whether the host should call turn() now. */
+export function wantsTurn(): bool {
+  return control().nowNs >= control().nextDeadlineNs || hasWork();
+}
+
+/** R1 and R2. True: the host may sleep, and calls awake() afterwards. `busy`: it has work that only it can see. */
 export function trySleep(busy: bool): bool {
+  if (busy || hasWork()) return false; // not R2: it only spares peers a doorbell
   const at = changetype<usize>(control()) + SLEEPING;
   atomic.store<u32>(at, 1);
-  if (!busy && !isDirty()) return true;
+  if (!isDirty()) return true;
   atomic.store<u32>(at, 0);
   return false;
 }

@@ -1,8 +1,7 @@
 // === One shard: a turn ===
 //
 // `turn()` handles all that has arrived, stages what is to go out, and returns. It never waits. The host calls it when
-// there is something to do. The host may sleep until control.nextDeadlineNs if control.moreWork is 0, the ready ring is
-// drained, and no dirty bit is set.
+// wantsTurn() is true, and may sleep when trySleep() is (park.ts).
 //
 //   1 completions   window > op.ts > ready ring
 //   2 mail          rings of peers whose dirty bit is set > mesh.ts > ready ring
@@ -10,14 +9,12 @@
 //   4 publish       messages to peers; then the deadline of the next turn
 //
 // Then the host drains the ready ring, calls flush(), and asks task.ts for tasks. ARCHITECTURE.md has the whole round.
-// hasWork() changes nothing, so it may be called between saying "I sleep" and sleeping.
 
 import { arenaInit } from './arena';
 import { groupsInit } from './group';
 import { bind, control, header, MoreWork, ReadyKind, ShardState, shardIndex, stateAddress } from './layout';
 import { flushMesh, takeMail } from './mesh';
 import { opsInit, pushReady, readyRoom, settleQuiet, takeCompletions } from './op';
-import { isDirty } from './park';
 import { counters } from './stats';
 import { tasksInit } from './task';
 import { expire, insert, nextDeadlineNs, nextDue, timerAt, wheelInit } from './wheel';
@@ -82,9 +79,4 @@ export function armTimer(deadlineNs: f64, kind: u32, owner: u32): i32 {
   const c = control();
   if (index > 0 && deadlineNs < c.nextDeadlineNs) c.nextDeadlineNs = deadlineNs; // the host may be about to sleep
   return index;
-}
-
-export function hasWork(): bool {
-  const c = control();
-  return c.moreWork != 0 || c.readyTail != c.readyHead || isDirty();
 }

@@ -5,7 +5,7 @@
 // Next: worker.ts.
 
 import { FeatherstarError } from '../base/errors.js';
-import type { DoorbellToken, MessagePortLike, ShardHost, Windows } from '../hosts/host.js';
+import type { DoorbellToken, MessagePortLike, Parking, ShardHost, Windows } from '../hosts/host.js';
 import { Errno, Op, PortableWindow } from '../hosts/portable-window.js';
 import { TurnLoop } from '../hosts/turn-loop.js';
 import { runSoon } from './globals.js';
@@ -63,8 +63,8 @@ export class BrowserHost implements ShardHost {
     return port === undefined ? Errno.EBADF : 0;
   }
 
-  start(turn: () => void): void {
-    this.#loop.start(turn);
+  start(turn: () => void, core: Parking): void {
+    this.#loop.start(turn, core);
   }
 
   poke(): void {

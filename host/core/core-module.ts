@@ -18,8 +18,8 @@ export interface Core {
   boot(shard: number, nowNs: number): void;
   stop(): void;
   turn(): number;
-  hasWork(): number;
-  trySleep(busy: number): number;
+  wantsTurn(): number;
+  trySleep(isBusy: number): number;
   awake(): void;
   flush(): void;
   startShard(shard: number): number;

@@ -6,6 +6,7 @@
 // simulated one of host/sim/, which tests ask for by simulate() and nobody picks.
 
 import { FeatherstarError } from '../base/errors.js';
+import type { Core } from '../core/core-module.js';
 import type { Header } from '../core/layout.js';
 import type { NetworkRules } from '../net/network-rules.js';
 
@@ -96,6 +97,9 @@ export interface MessagePortLike {
   postMessage(message: unknown): void;
 }
 
+/** Whether a turn is wanted, and whether the shard may sleep: the core's exports of assembly/park.ts. */
+export type Parking = Pick<Core, 'wantsTurn' | 'trySleep' | 'awake'>;
+
 /** The host's side of one shard, made in the shard's own thread. */
 export interface ShardHost {
   readonly name: HostName;
@@ -107,8 +111,8 @@ export interface ShardHost {
   readonly fileSlots: number;
   /** The import `uring.enter`: takes what is staged, without waiting. */
   enter(): void;
-  /** From now on calls `turn` whenever completions, mail, a deadline or more work are there. */
-  start(turn: () => void): void;
+  /** From now on calls `turn` whenever `core` wants one: for completions, mail, a deadline or more work. */
+  start(turn: () => void, core: Parking): void;
   /** Something was staged between turns: a host that has no other way to notice takes a look soon. */
   poke(): void;
   /** Opens a listening socket. Throws or rejects with a FeatherstarError that names the cause. Callers await. */

@@ -10,7 +10,7 @@ import { isIP } from 'node:net';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { FeatherstarError, systemError } from '../base/errors.js';
 import { bunStreams } from './bun-streams.js';
-import type { Directories, ShardHost, Windows } from './host.js';
+import type { Directories, Parking, ShardHost, Windows } from './host.js';
 import {
   alignClock,
   type Bound,
@@ -74,9 +74,9 @@ export class PortableHost implements ShardHost {
 
   // --- life ----------------------------------------------------------------------------------------------------------
 
-  start(turn: () => void): void {
+  start(turn: () => void, core: Parking): void {
     this.ref();
-    this.#loop.start(turn);
+    this.#loop.start(turn, core);
   }
 
   poke(): void {

@@ -13,6 +13,7 @@ import {
   type DoorbellToken,
   type ListenOptions,
   listenClosedError,
+  type Parking,
   placeOf,
   type ShardHost,
   type Windows,
@@ -121,7 +122,7 @@ export class UringHost implements ShardHost {
     this.enter = () => ring.enter();
   }
 
-  start(turn: () => void): void {
+  start(turn: () => void, core: Parking): void {
     if (isNode) {
       const result = this.#ring.start(turn);
       if (result < 0) throw systemError('uv_prepare_start', result);
@@ -129,7 +130,7 @@ export class UringHost implements ShardHost {
       return;
     }
     const ring = this.#ring;
-    this.#pump = new Pump(this.#windows, turn, { enter: () => ring.enter(), wait: (ns) => ring.wait(ns) });
+    this.#pump = new Pump(this.#windows, turn, core, (ns) => ring.wait(ns));
     this.#pump.start();
   }
 

@@ -6,13 +6,14 @@
 //
 // Public libuv API only, looked up at run time: the same file loads where there is no libuv (Bun, Deno).
 //
-// Sleep and wake: R1-R4 of assembly/park.ts, in C. A sender that sees sleeping == 1 puts a doorbell into our ring.
+// Sleep and wake: park.h. A sender that sees sleeping == 1 puts a doorbell into our ring.
 //
 // Next: addon.c.
 #include <dlfcn.h>
 #include <poll.h>
 #include <stdlib.h>
 #include "loop.h"
+#include "park.h"
 
 static struct {
 	size_t (*handle_size)(int type);
@@ -53,27 +54,6 @@ bool loop_has_libuv(void)
 }
 
 // --- waiting ---------------------------------------------------------------------------------------------------------
-
-static bool is_dirty(struct ring *ring)
-{
-	return __atomic_load_n(&ring->control->dirty, __ATOMIC_SEQ_CST) != 0;
-}
-
-static bool has_work(struct ring *ring)
-{
-	volatile struct control *control = ring->control;
-
-	return control->more_work || control->completion_count || control->ready_head != control->ready_tail ||
-	       is_dirty(ring);
-}
-
-// Whether a turn is wanted after an enter.
-static bool wants_turn(struct ring *ring)
-{
-	volatile struct control *control = ring->control;
-
-	return control->now_ns >= control->next_deadline_ns || has_work(ring);
-}
 
 static int enter(struct ring *ring, unsigned wait, double timeout_ns)
 {
@@ -126,7 +106,8 @@ static bool poll_ring(struct ring *ring, double poll_ns)
 	ring->control->idle_ns = ring->idle_ns - begin;
 	do {
 		for (int i = 0; i < 16; i++) {
-			if (ring_wants_enter(ring) || ring_has_completions(ring) || is_dirty(ring)) {
+			if (ring_wants_enter(ring) || ring_has_completions(ring) ||
+			    park_is_dirty(ring->control)) {
 				count_idle(ring, now - begin); // up to the last look at the clock
 				return true;
 			}
@@ -142,28 +123,26 @@ static bool poll_ring(struct ring *ring, double poll_ns)
 	return false;
 }
 
-// R1-R4 of assembly/park.ts around one enter that may wait. The staged submissions go with it. look_at_clock()
-// has to follow.
+// One enter that waits if there is nothing to do. The staged submissions go with it. look_at_clock() has to follow.
+// What ends the wait: a completion (a doorbell is one, and so is the poll of libuv's descriptor), timeout_ns, a signal.
 static int sleep_in_kernel(struct ring *ring, double timeout_ns)
 {
 	volatile struct control *control = ring->control;
+	bool is_measured;
+	double cpu_ns;
 	int result;
 
-	__atomic_store_n(&control->sleeping, 1, __ATOMIC_SEQ_CST);
-	if (is_dirty(ring)) {
-		result = enter_if_wanted(ring);
-	} else {
-		bool is_measured = ring->sleeps++ % CPU_SAMPLE == 0;
-		double cpu_ns = is_measured ? clock_ns(CLOCK_THREAD_CPUTIME_ID) : 0;
-
-		ring->idle_from_ns = monotonic_ns();
-		control->idle_ns = ring->idle_ns - ring->idle_from_ns;
-		result = enter(ring, 1, timeout_ns);
-		if (is_measured)
-			ring->sleep_cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_ns;
-		control->sleep_count++;
-	}
-	__atomic_store_n(&control->sleeping, 0, __ATOMIC_SEQ_CST);
+	if (!park_try_sleep(control))
+		return enter_if_wanted(ring);
+	is_measured = ring->sleeps++ % CPU_SAMPLE == 0;
+	cpu_ns = is_measured ? clock_ns(CLOCK_THREAD_CPUTIME_ID) : 0;
+	ring->idle_from_ns = monotonic_ns();
+	control->idle_ns = ring->idle_ns - ring->idle_from_ns;
+	result = enter(ring, 1, timeout_ns);
+	park_awake(control);
+	if (is_measured)
+		ring->sleep_cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_ns;
+	control->sleep_count++;
 	return result;
 }
 
@@ -186,7 +165,7 @@ void loop_enter(struct ring *ring)
 void loop_wait(struct ring *ring, double timeout_ns)
 {
 	ring_stage(ring);
-	if (timeout_ns > 0 && !has_work(ring) && !ring_has_completions(ring))
+	if (timeout_ns > 0 && !ring_has_completions(ring))
 		ring->control->enter_result = sleep_in_kernel(ring, timeout_ns);
 	else
 		ring->control->enter_result = enter_if_wanted(ring);
@@ -333,13 +312,13 @@ static void on_prepare(struct uv_handle *handle)
 
 		if (!loop->poll_armed)
 			watch_libuv(loop);
-		enter_once(loop, !leave && !has_work(ring), bound(ring, timeout, monotonic_ns()));
+		enter_once(loop, !leave && !park_has_work(ring->control), bound(ring, timeout, monotonic_ns()));
 		if (ring->uv_poll_fired) {
 			ring->uv_poll_fired = false;
 			loop->poll_armed = false;
 			leave = true;
 		}
-		if (wants_turn(ring) && !call_turn(loop))
+		if (park_wants_turn(ring->control) && !call_turn(loop))
 			break;
 		if (leave || !loop->running || ring->control->completion_count) // a turn that took nothing must not starve libuv
 			break;

@@ -142,7 +142,7 @@ export class Shard {
       this.turn();
       checks?.turn();
     };
-    this.host.start(checks === undefined ? this.turn : checkedTurn);
+    this.host.start(checks === undefined ? this.turn : checkedTurn, this.core);
   }
 
   /** One turn. An arrow: the host keeps it as its callback. */

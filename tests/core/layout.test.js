@@ -192,8 +192,9 @@ test('every word that the core writes is where the host reads it', () => {
   writes(['sleeping'], () => core.awake());
   writes(['dirty', 'readyTail', 'nextDeadlineNs'], () => core.turn());
   assert.is(shard.word('readyTail'), 1);
+  writes([], () => assert.is(core.trySleep(0), 0)); // it has work
 
-  shard.setWord('sleeping', 0);
+  shard.drain();
   writes(['sleeping'], () => assert.is(core.trySleep(0), 1));
   core.awake();
   writes([], () => assert.is(core.trySleep(1), 0)); // busy
@@ -211,9 +212,9 @@ test('every word that the host writes is where the core reads it', () => {
   const before = shard.word('readyTail');
   assert.equal(shard.drain(), [{ kind: ReadyKind.TIMER, tag: 0, index: 5, result: 0, extra: 0 }]); // readyHead
   assert.is(before, 1);
-  assert.is(core.hasWork(), 0);
+  assert.is(core.wantsTurn(), 0);
   shard.setWord('readyHead', 0);
-  assert.is(core.hasWork(), 1);
+  assert.is(core.wantsTurn(), 1);
   shard.setWord('readyHead', 1);
 
   core.submit(22, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0);
@@ -232,11 +233,11 @@ test('every word that the host writes is where the core reads it', () => {
   assert.is(core.firstTask(), 1);
 
   shard.u64[Control.dirty / 8] = 1n;
-  assert.is(core.hasWork(), 1);
+  assert.is(core.wantsTurn(), 1);
   assert.is(core.trySleep(0), 0);
   shard.u64[Control.dirty / 8] = 0n;
   shard.setWord('moreWork', 1);
-  assert.is(core.hasWork(), 1);
+  assert.is(core.wantsTurn(), 1);
 });
 
 test("words of the host alone lie in the host's line, and the core leaves them", () => {

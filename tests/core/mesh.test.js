@@ -196,7 +196,7 @@ class Net {
     for (let round = 0; this.calls.size > 0; round++) {
       if (round > bound) assert.unreachable(`deadlock: ${this.calls.size} calls are not answered; ${this.dump()}`);
       for (const peer of this.peers) {
-        if (peer.shard.core.hasWork() === 1) peer.turn(); // a host without work sleeps: what is due must have woken it
+        if (peer.shard.core.wantsTurn() === 1) peer.turn(); // else its host sleeps: what is due must have woken it
         while (peer.held.length > 0 && this.random(3) > 0) peer.beginHeld();
         for (let left = peer.running.length; left > 0 && this.random(3) > 0; left--) peer.reply(0);
       }
@@ -204,7 +204,7 @@ class Net {
     for (const peer of [...this.peers, ...this.peers, ...this.peers]) peer.turn();
     for (const { shard, out, waits, arenaWaits } of this.peers) {
       assert.is(shard.core.arenaUsed(), 0);
-      assert.is(shard.core.hasWork(), 0);
+      assert.is(shard.core.wantsTurn(), 0);
       assert.ok(out.every((count) => count === 0));
       assert.ok(!arenaWaits && waits.every((each) => !each), 'a refusal was followed by no ROOM');
     }
@@ -324,7 +324,7 @@ test('a request that is held keeps its credit, and replies pass it', () => {
   assert.equal(kinds(b.turn()), [Kind.REPLY]);
   assert.equal(a.turn(), [], 'still held');
   b.core.beginRequest(0);
-  assert.is(b.core.hasWork(), 1, 'so that flush() comes');
+  assert.is(b.core.wantsTurn(), 1, 'so that flush() comes');
   b.core.flush();
   assert.equal(kinds(a.turn()), ['room']);
 });
@@ -368,7 +368,7 @@ test('a refusal is not forgotten while the ready ring is full', () => {
   a.core.turn();
   assert.is(a.word('readyTail'), 32, 'timers alone');
   assert.is(a.drain().length, 32);
-  assert.is(a.core.hasWork(), 1);
+  assert.is(a.core.wantsTurn(), 1);
   assert.equal(kinds(a.turn()), ['room']);
 });
 
@@ -376,11 +376,11 @@ test('messages written between turns ask for a turn, and flush() is enough to sh
   const { shards } = pair();
   const [a, b] = shards;
   a.post(1);
-  assert.is(b.core.hasWork(), 0, 'not published yet');
-  assert.is(a.core.hasWork(), 1);
+  assert.is(b.core.wantsTurn(), 0, 'not published yet');
+  assert.is(a.core.wantsTurn(), 1);
   a.core.flush();
-  assert.is(a.core.hasWork(), 0);
-  assert.is(b.core.hasWork(), 1);
+  assert.is(a.core.wantsTurn(), 0);
+  assert.is(b.core.wantsTurn(), 1);
   assert.is(b.turn().length, 1);
 });
 
@@ -399,12 +399,12 @@ test('a full ready ring leaves mail in the ring, and a later turn takes it', () 
   b.enter();
   b.core.turn();
   assert.is(b.word('readyTail'), 32);
-  assert.is(b.core.hasWork(), 1);
+  assert.is(b.core.wantsTurn(), 1);
   const first = b.drain();
   b.core.flush();
   const numbers = [...first, ...b.turn()].map(({ message }) => message.words[0]);
   assert.equal(numbers, [...Array(50).keys()]);
-  assert.is(b.core.hasWork(), 0);
+  assert.is(b.core.wantsTurn(), 0);
 });
 
 test('a peer that is down: nothing waits for it, and the arena is free again', () => {

@@ -202,7 +202,7 @@ test('a ready ring without room for all completions leaves them in the window', 
     if (i === 3) {
       assert.is(shard.word('submitOnly'), 1);
       assert.ok(shard.word('moreWork') & MoreWork.BLOCKED);
-      assert.is(shard.core.hasWork(), 1);
+      assert.is(shard.core.wantsTurn(), 1);
     }
     if (i >= 3) results.push(...shard.drain(10).map(({ result }) => result));
   }
@@ -393,7 +393,7 @@ class Life {
     assert.is(kernel.buffers.size, 0, 'every buffer came back');
     assert.is(kernel.freeBuffers.length, shard.header.recvBufferCount);
     assert.is(this.staged.length, 0);
-    assert.is(shard.core.hasWork(), 0);
+    assert.is(shard.core.wantsTurn(), 0);
   }
 }
 

@@ -1,12 +1,13 @@
 // Plays the core for a portable host: stages submissions, takes completions out of the window, puts buffers back. So
-// the tests see what the host writes, with nothing between.
+// the tests see what the host writes, with nothing between. Only whether the host may sleep is for a real core to say.
 //
 // Next: portable.test.js.
 
 import { once } from 'node:events';
 import net from 'node:net';
-import { DEFAULT_LIMITS, makeMemory } from '../../dist/host/core/core.js';
+import { coreModule, DEFAULT_LIMITS, instantiateCore, makeMemory } from '../../dist/host/core/core.js';
 import { Control } from '../../dist/host/core/layout.js';
+import { monotonicNs } from '../../dist/host/hosts/host.js';
 import { PortableHost } from '../../dist/host/hosts/portable.js';
 
 export const LIMITS = {
@@ -63,7 +64,6 @@ export class Rig {
     this.sqes = new Uint32Array(memory.buffer, this.base + header.sqeOffset, header.sqeSlots * 16);
     this.cqes = new Int32Array(memory.buffer, this.base + header.cqeOffset, header.cqeSlots * 4);
     this.recycled = new Uint32Array(memory.buffer, this.base + header.recycleOffset, header.recvBufferCount);
-    this.f64[Control.nextDeadlineNs >> 3] = Number.POSITIVE_INFINITY;
     this.taken = []; // completions that nobody has asked for yet
     this.waiting = [];
     this.turns = 0;
@@ -72,7 +72,9 @@ export class Rig {
     this.onTurn = () => {};
     this.clients = [];
     this.host = new PortableHost({ memory, blocks, header, base: this.base, shard });
-    if (start) this.host.start(() => this.turn());
+    this.core = instantiateCore(coreModule(), memory, { enter: this.host.enter, threadSpawn: () => -1 });
+    this.core.boot(shard, monotonicNs());
+    if (start) this.host.start(() => this.turn(), this.core);
     rigs.add(this);
   }
 

@@ -46,7 +46,7 @@ const ANSWERED = AT + 5; // replies that were taken
 const WAITS = AT + 6; // 1: post() was refused, and no ROOM entry has come since
 const LAST = AT + 7; // 1: the other side had nothing more to tell when this turn began
 const OVER = AT + 8; // 1: all is sent, published and told
-const CALLS = ['post', 'flush', 'turn', 'hasWork', 'trySleep', 'awake'];
+const CALLS = ['post', 'flush', 'turn', 'wantsTurn', 'trySleep', 'awake'];
 
 export const SCENARIOS = {
   ring: { sleeps: false, asks: false, replies: false, both: false },
@@ -132,7 +132,7 @@ export class Scenario {
         return this.next(machine, shard);
       case Place.TRY:
         vars[LAST] = machine.vars[1 - shard][OVER];
-        return this.#call(vars, Place.ASKED, 'hasWork');
+        return this.#call(vars, Place.ASKED, 'wantsTurn');
       case Place.ASKED:
         if (result !== 0) vars[AT] = Place.TURN;
         else vars[AT] = vars[LAST] === 1 && vars[OVER] === 1 ? Place.END : Place.TRY;

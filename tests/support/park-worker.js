@@ -77,8 +77,8 @@ function take({ kind, message }) {
 
 /** R1 and R2 of park.ts; without R2 if the test asks for a protocol that loses wake-ups. */
 function maySleep() {
-  if (recheck) return core.trySleep(core.hasWork()) === 1;
-  if (core.hasWork()) return false;
+  if (recheck) return core.trySleep(0) === 1;
+  if (core.wantsTurn()) return false;
   dawdle();
   Atomics.store(shard.control, 128 >> 2, 1);
   return true;
