@@ -1,16 +1,10 @@
 // Aborting, as tasks and timers have it: a source that costs nothing until somebody looks at its signal, and the
 // question whether an error only says that one was aborted.
 
-import { FeatherstarError, optionError } from './errors.js';
+import { FeatherstarError } from './errors.js';
 
 export interface AbortOptions {
   signal?: AbortSignal | undefined;
-}
-
-/** The signal among somebody's options, checked. */
-export function checkSignal(signal: AbortSignal | undefined): AbortSignal | undefined {
-  if (signal === undefined || signal instanceof AbortSignal) return signal;
-  throw optionError('signal', signal, 'an AbortSignal');
 }
 
 /** An AbortController that is made when its signal is asked for: most tasks never do, and it takes a microsecond. */

@@ -80,16 +80,7 @@ export function resolveError(hostname: string, cause?: unknown): FeatherstarErro
 }
 
 export function optionError(name: string, value: unknown, wanted: string): FeatherstarError {
-  return new FeatherstarError('FEATHERSTAR_OPTION', `${name} must be ${wanted}, not ${describe(value)}`);
-}
-
-/** Refuses what is not among `names`: an option that is misspelt would be left out without a word. */
-export function checkNames(options: object, names: Readonly<Record<string, unknown>>): void {
-  for (const name of Object.keys(options)) {
-    if (Object.hasOwn(names, name)) continue;
-    const all = Object.keys(names).join(', ');
-    throw new FeatherstarError('FEATHERSTAR_OPTION', `there is no option ${JSON.stringify(name)}, but ${all}`);
-  }
+  return new FeatherstarError('FEATHERSTAR_OPTION', `${name} must be ${wanted}, got ${describe(value)}`);
 }
 
 function describe(value: unknown): string {

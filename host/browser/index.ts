@@ -6,6 +6,7 @@
 // Next: worker.ts, and shard.ts, which shard modules import.
 
 import { type ErrorCode, FeatherstarError, optionError } from '../base/errors.js';
+import { type Checks, checkedLater, checkOptions, checkShard, integer, number } from '../base/options.js';
 import type { ArgumentsOf, FunctionName, ResultOf, UntypedModule } from '../calls/call-api.js';
 import { makeMemory, sharedBytesMost } from '../core/core-module.js';
 import { HEADER_STATES, type Header, type Limits, ShardState } from '../core/layout.js';
@@ -44,6 +45,19 @@ const PAGE_LIMITS: Partial<Limits> = {
   recvBufferCount: 2,
   sendBufferCount: 2,
   arenaBytes: 1_048_576,
+};
+
+const CHECKS: Checks<BrowserOptions> = {
+  shards: integer(1, SHARDS_MAX),
+  module: checkedLater,
+  sharedBytes: (name, value) => {
+    if (!Number.isInteger(value) || (value as number) < 0 || (value as number) % PAGE_BYTES !== 0) {
+      throw optionError(name, value, `a multiple of ${PAGE_BYTES}`);
+    }
+  },
+  taskQuotaUs: number(0, TASK_QUOTA_US_MAX, 'microseconds'),
+  limits: checkedLater,
+  core: checkedLater,
 };
 
 interface Pending {
@@ -235,16 +249,7 @@ export class BrowserRuntime<M extends object = UntypedModule> {
    * it does not take.
    */
   static async start<M extends object = UntypedModule>(options: BrowserOptions = {}): Promise<BrowserRuntime<M>> {
-    const { shards = 2, module, sharedBytes = 1_048_576, taskQuotaUs = 500 } = options;
-    if (!Number.isInteger(shards) || shards < 1 || shards > SHARDS_MAX) {
-      throw optionError('shards', shards, `an integer from 1 to ${SHARDS_MAX}`);
-    }
-    if (!Number.isInteger(sharedBytes) || sharedBytes < 0 || sharedBytes % PAGE_BYTES !== 0) {
-      throw optionError('sharedBytes', sharedBytes, `a multiple of ${PAGE_BYTES}`);
-    }
-    if (!Number.isFinite(taskQuotaUs) || taskQuotaUs < 0 || taskQuotaUs > TASK_QUOTA_US_MAX) {
-      throw optionError('taskQuotaUs', taskQuotaUs, `a number from 0 to ${TASK_QUOTA_US_MAX}`);
-    }
+    const { shards = 2, module, sharedBytes = 1_048_576, taskQuotaUs = 500 } = checkOptions(options, CHECKS);
     const limits = checkLimits({ ...PAGE_LIMITS, ...options.limits });
     const url = moduleUrl(module);
     checkIsolation();
@@ -266,9 +271,7 @@ export class BrowserRuntime<M extends object = UntypedModule> {
 
   /** Runs an exported function of the shard module on a shard. What goes there and back is cloned as by postMessage. */
   call<K extends FunctionName<M>>(shard: number, name: K, ...args: ArgumentsOf<M[K]>): Promise<ResultOf<M[K]>> {
-    const member = this.#members[shard];
-    if (member === undefined) throw optionError('shard', shard, `an integer from 0 to ${this.shardCount - 1}`);
-    return member.call(name, args) as Promise<ResultOf<M[K]>>;
+    return this.#members[checkShard(shard, this.shardCount)].call(name, args) as Promise<ResultOf<M[K]>>;
   }
 
   /** Ends all shards. Calls that are open reject with FEATHERSTAR_CLOSED. */

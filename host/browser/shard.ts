@@ -4,7 +4,7 @@
 // Next: browser-host.ts.
 
 import './globals.js';
-import { optionError } from '../base/errors.js';
+import { checkShard } from '../base/options.js';
 import type { Calls } from '../calls/call.js';
 import { ShardHandle, type UntypedModule } from '../calls/call-api.js';
 import { currentShard } from '../shard/shard.js';
@@ -30,8 +30,6 @@ export const self = (): number => currentShard().index;
 
 /** Another shard, or this one: `shard(1).call(name, ...args)`, typed as `shard<typeof module>(1)`. */
 export function shard<M extends object = UntypedModule>(index: number): ShardHandle<M> {
-  if (!Number.isInteger(index) || index < 0 || index >= count) {
-    throw optionError('shard', index, `an integer from 0 to ${count - 1}`);
-  }
+  checkShard(index, count);
   return new ShardHandle<M>(index, currentShard().calls as Calls);
 }

@@ -5,15 +5,13 @@
 //
 // Without the type any name may be called with anything, and the result is unknown.
 
-import { checkSignal } from '../base/abort.js';
-import { checkNames, optionError } from '../base/errors.js';
+import { optionError } from '../base/errors.js';
+import { type Checks, checkOptions, checkShard, signal, timeout } from '../base/options.js';
 import { currentShard } from '../shard/shard.js';
 import type { Calls } from './call.js';
 import type { CallOptions } from './call-signals.js';
 
 type AnyFunction = (...args: never[]) => unknown;
-
-const TIMEOUT_MAX_MS = 8.64e9;
 
 /** A module of which nothing is known. */
 export type UntypedModule = Record<string, (...args: unknown[]) => unknown>;
@@ -57,16 +55,10 @@ export class ShardHandle<M extends object = UntypedModule> {
   }
 }
 
-const OPTION_NAMES = { signal: 1, timeoutMs: 1 } satisfies Record<keyof CallOptions, 1>;
+const CALL_CHECKS: Checks<CallOptions> = { signal, timeoutMs: timeout };
 
 export function checkCallOptions(options: CallOptions): CallOptions {
-  const { signal, timeoutMs } = options;
-  checkNames(options, OPTION_NAMES);
-  checkSignal(signal);
-  if (timeoutMs !== undefined && !(typeof timeoutMs === 'number' && timeoutMs >= 0 && timeoutMs <= TIMEOUT_MAX_MS)) {
-    throw optionError('timeoutMs', timeoutMs, 'milliseconds from 0 to 100 days');
-  }
-  return options;
+  return checkOptions(options, CALL_CHECKS);
 }
 
 /**
@@ -80,9 +72,6 @@ export async function submitTo<M extends object = UntypedModule, K extends Funct
   options: CallOptions = {},
 ): Promise<ResultOf<M[K]>> {
   const own = currentShard();
-  const { shardCount } = own.header;
-  if (!Number.isInteger(shard) || shard < 0 || shard >= shardCount) {
-    throw optionError('shard', shard, `an integer from 0 to ${shardCount - 1}`);
-  }
+  checkShard(shard, own.header.shardCount);
   return new ShardHandle<M>(shard, own.calls as Calls).submit(name, args, options);
 }

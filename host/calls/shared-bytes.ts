@@ -10,7 +10,8 @@
 //
 // FinalizationRegistry is the net under results that no caller disposes of: their blocks go back, with a warning.
 
-import { FeatherstarError, optionError } from '../base/errors.js';
+import { FeatherstarError } from '../base/errors.js';
+import { checkInteger } from '../base/options.js';
 import { WarningLimit } from '../base/warning-limit.js';
 import { monotonicNs } from '../hosts/host.js';
 import { BLOCK_MAX_BYTES, type BlockPool, blockAddress, blockPool } from '../shard/block-pool.js';
@@ -131,9 +132,7 @@ export class SharedBytes {
 
 /** Bytes that can be moved between shards without a copy: 1 to 2^28, not cleared. Throws FULL when none are left. */
 export function allocate(length: number): SharedBytes {
-  if (!Number.isInteger(length) || length < 1 || length > BLOCK_MAX_BYTES) {
-    throw optionError('length', length, `an integer from 1 to ${BLOCK_MAX_BYTES}`);
-  }
+  checkInteger('length', length, 1, BLOCK_MAX_BYTES);
   const pool = blockPool(currentShard());
   return new SharedBytes(pool, pool.take(length), length);
 }

@@ -1,6 +1,7 @@
 // The `limits` that users give, checked once: sizes that the core's tables and rings can have. On every host.
 
 import { optionError } from '../base/errors.js';
+import { type Check, type Checks, checkInteger, checkOptions } from '../base/options.js';
 import { DEFAULT_LIMITS } from './core-module.js';
 import type { Limits } from './layout.js';
 
@@ -19,25 +20,28 @@ export const HIGHEST_LIMITS: Partial<Record<keyof Limits, number>> = {
   scratchBytes: 2 ** 31,
 };
 
+const CHECKS = Object.fromEntries(
+  Object.keys(DEFAULT_LIMITS).map((key) => {
+    const least = LOWEST_LIMITS[key as keyof Limits] ?? 1;
+    const most = HIGHEST_LIMITS[key as keyof Limits] ?? LIMIT_MAX;
+    const check: Check = (name, value) => {
+      checkInteger(name, value, least, most);
+      if (POWERS_OF_TWO.includes(key) && !Number.isInteger(Math.log2(value as number))) {
+        throw optionError(name, value, 'a power of two');
+      }
+    };
+    return [key, check];
+  }),
+) as Checks<Partial<Limits>>;
+
 /** The defaults with these in their place. Throws FEATHERSTAR_OPTION. */
 export function checkLimits(partial: Partial<Limits>): Limits {
-  if (typeof partial !== 'object' || partial === null) throw optionError('limits', partial, 'an object');
-  const limits: Record<string, number> = { ...DEFAULT_LIMITS };
-  for (const [name, value] of Object.entries(partial)) {
-    if (!(name in DEFAULT_LIMITS))
-      throw optionError('limits', name, `one of ${Object.keys(DEFAULT_LIMITS).join(', ')}`);
-    const lowest = LOWEST_LIMITS[name as keyof Limits] ?? 1;
-    const highest = HIGHEST_LIMITS[name as keyof Limits] ?? LIMIT_MAX;
-    if (!Number.isInteger(value) || value < lowest || value > highest) {
-      throw optionError(`limits.${name}`, value, `an integer, ${lowest} to ${highest}`);
-    }
-    if (POWERS_OF_TWO.includes(name) && !Number.isInteger(Math.log2(value))) {
-      throw optionError(`limits.${name}`, value, 'a power of two');
-    }
-    limits[name] = value;
+  checkOptions(partial, CHECKS, 'limits');
+  const limits = { ...DEFAULT_LIMITS };
+  for (const name of Object.keys(partial) as (keyof Limits)[]) limits[name] = partial[name] ?? DEFAULT_LIMITS[name];
+  if (limits.readySlots < 2 * limits.cqeSlots) {
+    throw optionError('limits.readySlots', limits.readySlots, 'at least 2 * cqeSlots');
   }
-  if (limits.readySlots < 2 * limits.cqeSlots)
-    throw optionError('limits.readySlots', limits.readySlots, '>= 2 * cqeSlots');
   if (limits.arenaBytes % 16 !== 0) throw optionError('limits.arenaBytes', limits.arenaBytes, 'a multiple of 16');
-  return limits as unknown as Limits;
+  return limits;
 }

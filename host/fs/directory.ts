@@ -7,9 +7,10 @@
 // Next: ways.ts, file.ts.
 
 import { constants } from 'node:fs';
-import { type AbortOptions, checkSignal } from '../base/abort.js';
+import type { AbortOptions } from '../base/abort.js';
 import { abortable } from '../base/abortable.js';
-import { checkNames, FeatherstarError, optionError, systemError } from '../base/errors.js';
+import { FeatherstarError, optionError, systemError } from '../base/errors.js';
+import { type Checks, checkBoolean, checkInteger, checkOptions, checkSignal } from '../base/options.js';
 import type { SharedBytes } from '../calls/shared-bytes.js';
 import type { Directories, DirectoryEntry } from '../hosts/host.js';
 import { currentShard, type Shard } from '../shard/shard.js';
@@ -62,6 +63,8 @@ export interface OpenDirectoryOptions {
   /** Whether the path may lead into another mount. It never leads to procfs, sysfs or the like. Default false. */
   crossMounts?: boolean | undefined;
 }
+
+const OPEN_CHECKS: Checks<OpenDirectoryOptions> = { crossMounts: checkBoolean };
 
 export interface MakeDirectoryOptions extends AbortOptions {
   /** Permission bits, 0 to 0o777; the umask counts. Default 0o777. */
@@ -129,9 +132,7 @@ export class Directory {
    * another mount without `crossMounts`.
    */
   async openDirectory(path: string, options: OpenDirectoryOptions = {}): Promise<Directory> {
-    checkNames(options, { crossMounts: 1 } satisfies Record<keyof OpenDirectoryOptions, 1>);
-    const { crossMounts = false } = options;
-    if (typeof crossMounts !== 'boolean') throw optionError('crossMounts', crossMounts, 'true or false');
+    const { crossMounts = false } = checkOptions(options, OPEN_CHECKS);
     return this.#openDirectory(checkPath('path', path), crossMounts);
   }
 
@@ -254,9 +255,7 @@ export class Directory {
 
   /** All of a file. */
   async readFile(path: string, { maxBytes = READ_MAX_BYTES, signal }: ReadFileOptions = {}): Promise<Uint8Array> {
-    if (!Number.isInteger(maxBytes) || maxBytes < 0 || maxBytes > READ_MAX_BYTES) {
-      throw optionError('maxBytes', maxBytes, `an integer from 0 to ${READ_MAX_BYTES}`);
-    }
+    checkInteger('maxBytes', maxBytes, 0, READ_MAX_BYTES);
     checkSignal(signal)?.throwIfAborted();
     return abortable(this.#readFile(path, maxBytes, signal), { signal });
   }

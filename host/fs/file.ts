@@ -7,9 +7,10 @@
 //
 // Next: operations.ts.
 
-import { type AbortOptions, checkSignal } from '../base/abort.js';
+import type { AbortOptions } from '../base/abort.js';
 import { abortable } from '../base/abortable.js';
 import { optionError, systemError } from '../base/errors.js';
+import { checkInteger, checkSignal } from '../base/options.js';
 import { SharedBytes } from '../calls/shared-bytes.js';
 import type { Shard } from '../shard/shard.js';
 import { readFile, syncFile, truncateFile, writeFile } from './operations.js';
@@ -72,7 +73,7 @@ export class File {
     const { position, signal } = options;
     const part = partOf('into', into, options);
     checkSignal(signal)?.throwIfAborted();
-    if (position !== undefined) return this.#readAt(part, checkPosition(position), signal);
+    if (position !== undefined) return this.#readAt(part, checkInteger('position', position, 0, POSITION_MAX), signal);
     return this.#inOrder(signal, async () => {
       const count = await this.#readAt(part, this.#cursor, signal);
       this.#cursor += count;
@@ -153,7 +154,7 @@ export class File {
     const { position, signal } = options;
     const part = partOf('data', dataOf(data), options);
     checkSignal(signal)?.throwIfAborted();
-    if (position !== undefined) await this.#writeAt(part, checkPosition(position), signal);
+    if (position !== undefined) await this.#writeAt(part, checkInteger('position', position, 0, POSITION_MAX), signal);
     else {
       await this.#inOrder(signal, async () => {
         await this.#writeAt(part, this.#cursor, signal);
@@ -237,7 +238,7 @@ export class File {
 
   /** The file is `size` bytes long from now on: cut off, or with zeros added. On io_uring from Linux 6.9. */
   async truncate(size: number, { signal }: AbortOptions = {}): Promise<void> {
-    if (!Number.isSafeInteger(size) || size < 0) throw optionError('size', size, 'bytes, 0 or more');
+    checkInteger('size', size, 0, POSITION_MAX);
     checkSignal(signal);
     await perform(this.#shard, {
       syscall: 'ftruncate',
@@ -288,18 +289,7 @@ function partOf(name: string, bytes: unknown, { offset = 0, length }: PositionOp
   if (!(bytes instanceof Uint8Array) && !(bytes instanceof SharedBytes)) {
     throw optionError(name, bytes, 'a Uint8Array, or what allocate() returns');
   }
-  const all = bytes.length;
-  if (!Number.isInteger(offset) || offset < 0 || offset > all) {
-    throw optionError('offset', offset, `an integer from 0 to ${all}`);
-  }
-  const rest = all - offset;
-  if (length !== undefined && (!Number.isInteger(length) || length < 0 || length > rest)) {
-    throw optionError('length', length, `an integer from 0 to ${rest}`);
-  }
+  const rest = bytes.length - checkInteger('offset', offset, 0, bytes.length);
+  if (length !== undefined) checkInteger('length', length, 0, rest);
   return { bytes, from: offset, length: length ?? rest };
-}
-
-function checkPosition(position: unknown): number {
-  if (Number.isSafeInteger(position) && (position as number) >= 0) return position as number;
-  throw optionError('position', position, `an integer from 0 to ${POSITION_MAX}`);
 }

@@ -2,10 +2,11 @@
 // listener on the same port, and the kernel spreads connections over them (SO_REUSEPORT).
 
 import { setMaxListeners } from 'node:events';
-import { checkNames, optionError } from '../base/errors.js';
+import { optionError } from '../base/errors.js';
+import { type Checks, checkBoolean, checkFunction, checkOptions, integer } from '../base/options.js';
 import type { Header } from '../core/layout.js';
 import type { Bound } from '../hosts/host.js';
-import { checkAddress, resolveAddress } from '../net/address.js';
+import { ADDRESS_CHECKS, checkAddress, resolveAddress } from '../net/address.js';
 import { checkReach } from '../net/network-rules.js';
 import { Runtime, runtime } from '../runtime/runtime.js';
 import { accept, MORE } from '../shard/ops.js';
@@ -320,40 +321,24 @@ export interface Server {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-const NAMES = {
-  fetch: 1,
-  port: 1,
-  hostname: 1,
-  path: 1,
-  limits: 1,
-  onError: 1,
-  backlog: 1,
-  reusePort: 1,
-} satisfies Record<keyof ServeOptions, 1>;
+const LIMIT_CHECKS = Object.fromEntries(
+  Object.entries(HIGHEST).map(([name, highest]) => [name, integer(1, highest)]),
+) as Checks<HttpLimits>;
 
-function check(options: ServeOptions): void {
-  if (typeof options !== 'object' || options === null) throw optionError('options', options, 'an object');
-  checkNames(options, NAMES);
-  const { fetch, limits = {}, onError, reusePort = false } = options;
-  if (typeof fetch !== 'function') throw optionError('fetch', fetch, 'a function');
-  if (onError !== undefined && typeof onError !== 'function') throw optionError('onError', onError, 'a function');
-  if (typeof reusePort !== 'boolean') throw optionError('reusePort', reusePort, 'true or false');
-  if (typeof limits !== 'object' || limits === null) throw optionError('limits', limits, 'an object');
-  for (const [name, value] of Object.entries(limits)) {
-    const highest = HIGHEST[name as keyof HttpLimits];
-    if (highest === undefined) throw optionError('limits', name, `one of ${Object.keys(HIGHEST).join(', ')}`);
-    if (value !== undefined && !(Number.isInteger(value) && value >= 1 && value <= highest)) {
-      throw optionError(`limits.${name}`, value, `an integer, 1 to ${highest}`);
-    }
-  }
-}
+const SERVE_CHECKS: Checks<ServeOptions> = {
+  ...ADDRESS_CHECKS,
+  fetch: checkFunction,
+  limits: (name, limits) => checkOptions(limits as Partial<HttpLimits>, LIMIT_CHECKS, name),
+  onError: checkFunction,
+  reusePort: checkBoolean,
+};
 
 /** The runtime's limits, as far as this server builds on them. */
 function checkShard({ scratchBytes, recvBufferBytes }: Header): void {
   const scratchWanted = TEMPLATES + TEMPLATES_BYTES;
-  if (scratchBytes < scratchWanted) throw optionError('limits.scratchBytes', scratchBytes, `>= ${scratchWanted}`);
+  if (scratchBytes < scratchWanted) throw optionError('limits.scratchBytes', scratchBytes, `at least ${scratchWanted}`);
   const pieceMax = TEMPLATES - PIECE_SCRATCH;
-  if (recvBufferBytes > pieceMax) throw optionError('limits.recvBufferBytes', recvBufferBytes, `<= ${pieceMax}`);
+  if (recvBufferBytes > pieceMax) throw optionError('limits.recvBufferBytes', recvBufferBytes, `at most ${pieceMax}`);
 }
 
 /**
@@ -361,7 +346,8 @@ function checkShard({ scratchBytes, recvBufferBytes }: Header): void {
  * and `invokeOnAll`). In a thread that is no shard yet it starts a runtime of one shard, which ends with the server.
  */
 export async function serve(options: ServeOptions): Promise<Server> {
-  check(options);
+  checkOptions(options, SERVE_CHECKS);
+  checkFunction('fetch', options.fetch);
   const { port, hostname, backlog } = checkAddress(options);
   const own = findShard() === undefined ? await Runtime.start({ shards: 1 }) : undefined;
   const shard = currentShard();

@@ -3,11 +3,14 @@
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { optionError, resolveError } from '../base/errors.js';
+import { type Checks, checkedLater, checkInteger, integer } from '../base/options.js';
 import { findShard } from '../shard/shard.js';
 
 const AF_INET = 2;
 const AF_INET6 = 10;
 const UNIX_PATH_MAX = 107;
+const BACKLOG_MAX = 2 ** 31 - 1; // the kernel's int; it cuts this down to net.core.somaxconn
+export const PORT_MAX = 65_535;
 
 /** A numeric address or `unix:/path` as it is; a name by the host, if it has its own, or the system. Rejects DNS. */
 export async function resolveAddress(hostname: string): Promise<string> {
@@ -28,6 +31,19 @@ export interface ListenAddress {
   path?: string | undefined;
   backlog?: number | undefined;
 }
+
+export function checkHostname(name: string, value: unknown): string {
+  if (typeof value === 'string' && value !== '') return value;
+  throw optionError(name, value, 'an address or a name');
+}
+
+/** Checks of what `listen()` and `serve()` have in common; checkAddress() looks at the rest of them together. */
+export const ADDRESS_CHECKS: Checks<ListenAddress> = {
+  port: integer(0, PORT_MAX),
+  hostname: checkHostname,
+  path: checkedLater,
+  backlog: integer(1, BACKLOG_MAX),
+};
 
 /** The hostname among somebody's options, or what `path` stands for. */
 function hostnameOf({ hostname, path, port }: ListenAddress, fallback: string): string {
@@ -53,9 +69,9 @@ function checkPath(name: string, given: string, hostname: string): string {
 export function checkAddress(options: ListenAddress): { port: number; hostname: string; backlog: number } {
   const { port = 0, backlog = 1024 } = options;
   const hostname = hostnameOf(options, '0.0.0.0');
-  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw optionError('port', port, 'an integer, 0 to 65535');
-  if (typeof hostname !== 'string' || hostname === '') throw optionError('hostname', hostname, 'an address or a name');
-  if (!Number.isInteger(backlog) || backlog < 1) throw optionError('backlog', backlog, 'a positive integer');
+  checkInteger('port', port, 0, PORT_MAX);
+  checkHostname('hostname', hostname);
+  checkInteger('backlog', backlog, 1, BACKLOG_MAX);
   return { port, hostname, backlog };
 }
 
@@ -63,7 +79,8 @@ export function checkAddress(options: ListenAddress): { port: number; hostname: 
 export function checkTarget(options: ListenAddress): { port: number; hostname: string } {
   const fallback = options.path === undefined ? { hostname: '127.0.0.1' } : {};
   const { port = 0, hostname } = checkAddress({ ...fallback, ...definedOnly(options), backlog: 1 });
-  if (!hostname.startsWith('unix:') && port === 0) throw optionError('port', options.port, 'an integer, 1 to 65535');
+  if (!hostname.startsWith('unix:') && port === 0)
+    throw optionError('port', options.port, `an integer from 1 to ${PORT_MAX}`);
   return { port, hostname };
 }
 

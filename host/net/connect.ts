@@ -1,12 +1,13 @@
 // Connecting from this shard: name -> address -> SOCKET -> CONNECT. An abort at any stage rejects at once; what the
 // kernel still brings is closed when it comes.
 
-import { type AbortOptions, checkSignal } from '../base/abort.js';
+import type { AbortOptions } from '../base/abort.js';
 import { abortable } from '../base/abortable.js';
-import { checkNames, FeatherstarError, optionError, systemError } from '../base/errors.js';
+import { FeatherstarError, systemError } from '../base/errors.js';
+import { type Checks, checkedLater, checkOptions, checkSignal, integer } from '../base/options.js';
 import { connectFile, openSocket, sendAtOnce } from '../shard/ops.js';
 import { currentShard, type Owner, type Shard } from '../shard/shard.js';
-import { checkTarget, encodeAddress, resolveAddress } from './address.js';
+import { checkHostname, checkTarget, encodeAddress, PORT_MAX, resolveAddress } from './address.js';
 import { Connection } from './connection.js';
 import { checkReach } from './network-rules.js';
 import { Socket } from './socket.js';
@@ -136,16 +137,19 @@ class Attempt implements Owner {
   }
 }
 
-const NAMES = { port: 1, hostname: 1, path: 1, signal: 1 } satisfies Record<keyof ConnectOptions, 1>;
+const CONNECT_CHECKS: Checks<ConnectOptions> = {
+  port: integer(0, PORT_MAX),
+  hostname: checkHostname,
+  path: checkedLater,
+  signal: checkedLater, // with the second argument
+};
 
 /**
  * Connects to a server. Rejects with FEATHERSTAR_SYSTEM (`error.errnoName`: ECONNREFUSED, ETIMEDOUT, ENOENT, ...), or
  * with the signal's reason.
  */
 export async function connect(options: ConnectOptions, { signal }: AbortOptions = options ?? {}): Promise<Socket> {
-  if (typeof options !== 'object' || options === null) throw optionError('options', options, 'an object');
-  checkNames(options, NAMES);
-  const { hostname, port } = checkTarget(options);
+  const { hostname, port } = checkTarget(checkOptions(options, CONNECT_CHECKS));
   const shard = currentShard();
   checkSignal(signal)?.throwIfAborted();
   const numeric = await abortable(resolveAddress(hostname), { signal });

@@ -8,9 +8,10 @@
 //
 // Next: homes.ts.
 
-import { type AbortOptions, checkSignal } from '../base/abort.js';
+import type { AbortOptions } from '../base/abort.js';
 import { abortable } from '../base/abortable.js';
 import { Code, errnoName, FeatherstarError, optionError } from '../base/errors.js';
+import { checkSignal } from '../base/options.js';
 import type { Calls } from '../calls/call.js';
 import { BUFFER_SHIFT, handOverFile, operationError, receive, shutdownWrites } from '../shard/ops.js';
 import { SendQueue } from '../shard/send-queue.js';

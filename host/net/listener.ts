@@ -1,15 +1,16 @@
 // Listening on this shard.
 
-import { type AbortOptions, checkSignal } from '../base/abort.js';
+import type { AbortOptions } from '../base/abort.js';
 import { abortable } from '../base/abortable.js';
-import { checkNames, FeatherstarError, optionError } from '../base/errors.js';
+import { FeatherstarError, optionError } from '../base/errors.js';
+import { type Checks, checkBoolean, checkOptions, checkSignal } from '../base/options.js';
 import { Queue } from '../base/queue.js';
 import type { Calls } from '../calls/call.js';
 import type { Bound } from '../hosts/host.js';
 import { runtime } from '../runtime/runtime.js';
 import { accept, MORE, operationError } from '../shard/ops.js';
 import { currentShard, type Owner, type Shard } from '../shard/shard.js';
-import { checkAddress, resolveAddress } from './address.js';
+import { ADDRESS_CHECKS, checkAddress, resolveAddress } from './address.js';
 import { Connection } from './connection.js';
 import { checkReach } from './network-rules.js';
 import { Socket } from './socket.js';
@@ -145,16 +146,14 @@ export class Listener implements Owner {
   }
 }
 
-const NAMES = { port: 1, hostname: 1, path: 1, backlog: 1, reusePort: 1 } satisfies Record<keyof ListenOptions, 1>;
+const LISTEN_CHECKS: Checks<ListenOptions> = { ...ADDRESS_CHECKS, reusePort: checkBoolean };
 
 /** Listens on this shard. */
 export async function listen(options: ListenOptions = {}): Promise<Listener> {
-  if (typeof options !== 'object' || options === null) throw optionError('options', options, 'an object');
-  checkNames(options, NAMES);
+  checkOptions(options, LISTEN_CHECKS);
   const { port, hostname, backlog } = checkAddress(options);
   const shard = currentShard();
   const { reusePort = runtime().shardCount > 1 } = options;
-  if (typeof reusePort !== 'boolean') throw optionError('reusePort', reusePort, 'true or false');
   const address = await resolveAddress(hostname);
   checkReach(shard.network, 'listen', address, port);
   const bound = await shard.host.listen({ address, port, backlog, reusePort, isFirst: shard.index === 0 });

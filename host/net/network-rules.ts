@@ -9,7 +9,8 @@
 // translated: a rule has to name them.
 
 import { isIP } from 'node:net';
-import { checkNames, FeatherstarError, optionError } from '../base/errors.js';
+import { FeatherstarError, optionError } from '../base/errors.js';
+import { type Checks, checkedLater, checkOptions } from '../base/options.js';
 import { encodeAddress } from './address.js';
 
 export interface NetworkOptions {
@@ -128,12 +129,12 @@ function parseRules(name: string, given: unknown): Rule[] | undefined {
   return rules;
 }
 
+const NETWORK_CHECKS: Checks<NetworkOptions> = { connect: checkedLater, listen: checkedLater };
+
 /** Throws OPTION. */
 export function checkNetwork(given: unknown): NetworkRules | undefined {
   if (given === undefined) return undefined;
-  if (typeof given !== 'object' || given === null) throw optionError('network', given, 'an object');
-  checkNames(given, { connect: 1, listen: 1 } satisfies Record<keyof NetworkOptions, 1>);
-  const { connect, listen } = given as NetworkOptions;
+  const { connect, listen } = checkOptions(given as NetworkOptions, NETWORK_CHECKS, 'network');
   return { connect: parseRules('network.connect', connect), listen: parseRules('network.listen', listen) };
 }
 

@@ -1,9 +1,10 @@
 // A connection that another shard keeps (homes.ts), and what shards ask of each other about connections. A proxy's read
 // and write are a request each (ask.ts: they may take long); a write longer than PIECE_BYTES is several, in order.
 
-import { type AbortOptions, checkSignal } from '../base/abort.js';
+import type { AbortOptions } from '../base/abort.js';
 import { abortable } from '../base/abortable.js';
 import { optionError } from '../base/errors.js';
+import { checkSignal } from '../base/options.js';
 import type { Calls } from '../calls/call.js';
 import { ask } from '../services/ask.js';
 import { currentShard, type Shard } from '../shard/shard.js';

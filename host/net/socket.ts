@@ -1,7 +1,8 @@
 // A socket as users have it. What it does it does through a Transport: a connection of this shard (connection.ts), or a
 // proxy of one that another shard keeps (remote.ts). After handOver() it has none, and says so.
 
-import { FeatherstarError, optionError } from '../base/errors.js';
+import { FeatherstarError } from '../base/errors.js';
+import { checkShard } from '../base/options.js';
 import { type Calls, downError } from '../calls/call.js';
 import { runtime } from '../runtime/runtime.js';
 import { currentShard } from '../shard/shard.js';
@@ -81,9 +82,7 @@ export class Socket {
     const via = this.#transport();
     const { shardCount } = runtime();
     const calls = currentShard().calls as Calls;
-    if (!Number.isInteger(shard) || shard < 0 || shard >= shardCount) {
-      throw optionError('shard', shard, `an integer from 0 to ${shardCount - 1}`);
-    }
+    checkShard(shard, shardCount);
     if (typeof name !== 'string' || calls.exported(name) === undefined) {
       throw new FeatherstarError('FEATHERSTAR_MODULE', `the shard module exports no function ${JSON.stringify(name)}`);
     }

@@ -4,8 +4,9 @@
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { optionError, resolveError } from '../base/errors.js';
+import { checkInteger } from '../base/options.js';
 import { currentShard } from '../shard/shard.js';
-import { encodeAddress } from './address.js';
+import { checkHostname, encodeAddress, PORT_MAX } from './address.js';
 import { checkReach } from './network-rules.js';
 
 const AF_INET = 2;
@@ -48,13 +49,11 @@ export class Targets {
   find(host: string | undefined, port: number | undefined): Target | Promise<Target> {
     const last = this.#last;
     if (last !== undefined && host === this.#host && port === last.port) return last;
-    if (typeof host !== 'string' || host === '') throw optionError('hostname', host, 'an address or a name');
-    if (port === undefined || !Number.isInteger(port) || port < 1 || port > 65_535) {
-      throw optionError('port', port, 'an integer, 1 to 65535');
-    }
-    if (isIP(host) === 0) return resolve(host, this.#family).then((address) => this.#encode(address, port));
-    const target = this.#encode(host, port);
-    this.#host = host;
+    const name = checkHostname('hostname', host);
+    const checked = checkInteger('port', port, 1, PORT_MAX);
+    if (isIP(name) === 0) return resolve(name, this.#family).then((address) => this.#encode(address, checked));
+    const target = this.#encode(name, checked);
+    this.#host = name;
     this.#last = target;
     return target;
   }

@@ -12,9 +12,10 @@
 //
 // Next: udp-address.ts.
 
-import { type AbortOptions, checkSignal } from '../base/abort.js';
+import type { AbortOptions } from '../base/abort.js';
 import { abortable } from '../base/abortable.js';
-import { checkNames, errnoName, FeatherstarError, optionError, systemError } from '../base/errors.js';
+import { errnoName, FeatherstarError, optionError, systemError } from '../base/errors.js';
+import { type Checks, checkBoolean, checkOptions, checkSignal, integer, signal } from '../base/options.js';
 import { Queue } from '../base/queue.js';
 import type { Bound } from '../hosts/host.js';
 import {
@@ -27,6 +28,7 @@ import {
   whenRoom,
 } from '../shard/ops.js';
 import { currentShard, type Owner, type Shard } from '../shard/shard.js';
+import { checkHostname, PORT_MAX } from './address.js';
 import { checkReach } from './network-rules.js';
 import { closedError } from './socket.js';
 import { bindTarget, SenderNames, type Target, Targets } from './udp-address.js';
@@ -148,7 +150,8 @@ export class UdpSocket implements Owner {
    * or with the signal's reason.
    */
   static async bind(options: UdpBindOptions = {}): Promise<UdpSocket> {
-    const { hostname, port, reusePort, queue, signal } = checkBind(options);
+    checkOptions(options, BIND_CHECKS);
+    const { hostname = '0.0.0.0', port = 0, reusePort = false, queue = QUEUE_DATAGRAMS, signal } = options;
     const shard = currentShard();
     signal?.throwIfAborted();
     const { bindDatagrams } = shard.host;
@@ -272,9 +275,8 @@ export class UdpSocket implements Owner {
    * what the kernel has is sent all the same.
    */
   async send(bytes: Uint8Array | string, options: UdpTarget = {}): Promise<void> {
-    if (typeof options !== 'object' || options === null) throw optionError('options', options, 'an object');
-    const { signal } = options;
-    checkSignal(signal)?.throwIfAborted();
+    const { signal } = checkOptions(options, TARGET_CHECKS);
+    signal?.throwIfAborted();
     const data = typeof bytes === 'string' ? Buffer.from(bytes, 'utf8') : bytes;
     if (!(data instanceof Uint8Array)) throw optionError('bytes', bytes, 'a string or a Uint8Array');
     const target = this.#targetOf(options);
@@ -288,7 +290,6 @@ export class UdpSocket implements Owner {
 
   #targetOf(options: UdpTarget): Target | Promise<Target> | undefined {
     const { hostname, port } = options;
-    checkNames(options, TARGET_NAMES);
     if (this.#remote === undefined) return this.#targets.find(hostname, port);
     if (hostname === undefined && port === undefined) return undefined;
     throw optionError('hostname', hostname, 'left out: the socket is connected');
@@ -296,10 +297,8 @@ export class UdpSocket implements Owner {
 
   /** From now on it sends to this peer, and receives from it only. Once; then `remote` is set. */
   async connect(options: UdpTarget): Promise<void> {
-    if (typeof options !== 'object' || options === null) throw optionError('options', options, 'an object');
-    const { hostname, port, signal } = options;
-    checkNames(options, TARGET_NAMES);
-    checkSignal(signal)?.throwIfAborted();
+    const { hostname, port, signal } = checkOptions(options, TARGET_CHECKS);
+    signal?.throwIfAborted();
     const target = await abortable(Promise.resolve(this.#targets.find(hostname, port)), { signal });
     if (this.#remote !== undefined || this.#connecting !== undefined) {
       throw optionError('connect', 'a second one', 'called once');
@@ -480,21 +479,11 @@ export class UdpSocket implements Owner {
   }
 }
 
-const BIND_NAMES = { hostname: 1, port: 1, reusePort: 1, queue: 1, signal: 1 } satisfies Record<
-  keyof UdpBindOptions,
-  1
->;
-const TARGET_NAMES = { hostname: 1, port: 1, signal: 1 } satisfies Record<keyof UdpTarget, 1>;
-
-function checkBind(options: UdpBindOptions) {
-  if (typeof options !== 'object' || options === null) throw optionError('options', options, 'an object');
-  checkNames(options, BIND_NAMES);
-  const { hostname = '0.0.0.0', port = 0, reusePort = false, queue = QUEUE_DATAGRAMS, signal } = options;
-  if (typeof hostname !== 'string' || hostname === '') throw optionError('hostname', hostname, 'an address or a name');
-  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw optionError('port', port, 'an integer, 0 to 65535');
-  if (typeof reusePort !== 'boolean') throw optionError('reusePort', reusePort, 'true or false');
-  if (!Number.isInteger(queue) || queue < 1 || queue > QUEUE_MAX) {
-    throw optionError('queue', queue, `an integer, 1 to ${QUEUE_MAX}`);
-  }
-  return { hostname, port, reusePort, queue, signal: checkSignal(signal) };
-}
+const BIND_CHECKS: Checks<UdpBindOptions> = {
+  hostname: checkHostname,
+  port: integer(0, PORT_MAX),
+  reusePort: checkBoolean,
+  queue: integer(1, QUEUE_MAX),
+  signal,
+};
+const TARGET_CHECKS: Checks<UdpTarget> = { hostname: checkHostname, port: integer(1, PORT_MAX), signal };

@@ -2,7 +2,17 @@
 //
 //   options, environment --> checkOptions() --> Checked --> runtime.ts, worker.ts
 
-import { checkNames, optionError } from '../base/errors.js';
+import { optionError } from '../base/errors.js';
+import {
+  type Checks,
+  checkedLater,
+  checkNumber,
+  checkOptions,
+  checkUrl,
+  number,
+  oneOf,
+  signal,
+} from '../base/options.js';
 import { planShardBytes, sharedBytesMost } from '../core/core.js';
 import { type Limits, SEND_STAGGER, SHARDS_MAX } from '../core/layout.js';
 import { checkLimits, HIGHEST_LIMITS, LIMIT_MAX } from '../core/limits.js';
@@ -80,14 +90,8 @@ export const SHARED_BYTES = 67_108_864;
 const TIME_MAX_MS = 3_600_000;
 const CPU_MAX = 1023; // of a cpu_set_t
 
-function inRange(name: string, value: unknown, max: number, unit: string): number {
-  if (typeof value !== 'number' || !(value >= 0 && value <= max))
-    throw optionError(name, value, `${unit}, 0 to ${max}`);
-  return value;
-}
-
-export function checkTimeout(ms: unknown, name = 'timeoutMs'): number {
-  return inRange(name, ms, TIME_MAX_MS, 'ms');
+export function checkCloseTimeout(ms: unknown): number {
+  return checkNumber('timeoutMs', ms, 0, TIME_MAX_MS, 'milliseconds');
 }
 
 // --- memory ----------------------------------------------------------------------------------------------------------
@@ -168,23 +172,23 @@ function checkShards(shards: unknown, cpuset: Checked['cpuset']): number {
   return shards as number;
 }
 
-const NAMES = {
-  shards: 1,
-  module: 1,
-  host: 1,
-  cpuset: 1,
-  memoryPerShard: 1,
-  sharedBytes: 1,
-  idlePollUs: 1,
-  taskQuotaUs: 1,
-  stallMs: 1,
-  unhandled: 1,
-  shutdownTimeoutMs: 1,
-  checkMemory: 1,
-  limits: 1,
-  network: 1,
-  signal: 1,
-} satisfies Record<keyof RuntimeOptions, 1>;
+const CHECKS: Checks<RuntimeOptions> = {
+  shards: checkedLater,
+  module: checkUrl,
+  host: checkedLater,
+  cpuset: checkedLater,
+  memoryPerShard: checkedLater,
+  sharedBytes: checkedLater,
+  idlePollUs: number(0, 1e6, 'microseconds'),
+  taskQuotaUs: number(0, 1e6, 'microseconds'),
+  stallMs: number(0, TIME_MAX_MS, 'milliseconds'),
+  unhandled: oneOf('warn', 'throw'),
+  shutdownTimeoutMs: number(0, TIME_MAX_MS, 'milliseconds'),
+  checkMemory: checkSwitch,
+  limits: checkedLater,
+  network: checkedLater,
+  signal,
+};
 
 /** Also 1 and 0, as the environment has them. */
 function checkSwitch(name: string, value: unknown): boolean {
@@ -193,39 +197,25 @@ function checkSwitch(name: string, value: unknown): boolean {
   throw optionError(name, value, 'true or false (1 or 0)');
 }
 
-/** The text of a module's URL. A path would be one beside this file, to `import()`. */
-export function checkModule(module: unknown): string | undefined {
-  if (module === undefined || module instanceof URL || (typeof module === 'string' && URL.canParse(module))) {
-    return module === undefined ? undefined : String(module);
-  }
-  throw optionError('module', module, "a URL, as new URL('./shard.js', import.meta.url)");
-}
-
-export function checkOptions(given: RuntimeOptions): Checked {
-  if (typeof given !== 'object' || given === null) throw optionError('options', given, 'an object');
-  checkNames(given, NAMES);
-  const options = withEnvironment(given, process.env);
-  const { host, memoryPerShard, unhandled = 'warn', limits: partial = {} } = options;
+export function checkRuntimeOptions(given: RuntimeOptions): Checked {
+  checkOptions(given, CHECKS);
+  const options = checkOptions(withEnvironment(given, process.env), CHECKS);
+  const { host, memoryPerShard, module, unhandled = 'warn', limits: partial = {} } = options;
+  const { idlePollUs = IDLE_POLL_US, taskQuotaUs = TASK_QUOTA_US, stallMs = STALL_MS } = options;
   const cpuset = checkCpuset(options.cpuset ?? 'auto');
   const shards = checkShards(options.shards === undefined ? 'auto' : options.shards, cpuset);
-  if (unhandled !== 'warn' && unhandled !== 'throw') throw optionError('unhandled', unhandled, "'warn' or 'throw'");
   const asked = checkLimits(partial);
   const limits = memoryPerShard === undefined ? asked : fitMemory(checkBytes(memoryPerShard), shards, asked, partial);
   return {
     shards,
-    module: checkModule(options.module),
+    module: module === undefined ? undefined : String(module),
     factory: pick(host),
     cpuset,
-    idlePollNs: inRange('idlePollUs', options.idlePollUs ?? IDLE_POLL_US, 1e6, 'µs') * 1000,
-    quotaNs: inRange('taskQuotaUs', options.taskQuotaUs ?? TASK_QUOTA_US, 1e6, 'µs') * 1000,
-    stallMs: inRange('stallMs', options.stallMs ?? STALL_MS, TIME_MAX_MS, 'ms'),
+    idlePollNs: idlePollUs * 1000,
+    quotaNs: taskQuotaUs * 1000,
+    stallMs,
     unhandled,
-    shutdownTimeoutMs: inRange(
-      'shutdownTimeoutMs',
-      options.shutdownTimeoutMs ?? SHUTDOWN_TIMEOUT_MS,
-      TIME_MAX_MS,
-      'ms',
-    ),
+    shutdownTimeoutMs: options.shutdownTimeoutMs ?? SHUTDOWN_TIMEOUT_MS,
     limits,
     checkMemory: checkSwitch('checkMemory', options.checkMemory),
     network: checkNetwork(options.network),

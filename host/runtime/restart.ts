@@ -18,7 +18,8 @@
 //
 // Next: worker-shard.ts.
 
-import { checkNames, FeatherstarError, optionError } from '../base/errors.js';
+import { FeatherstarError } from '../base/errors.js';
+import { type Checks, checkBoolean, checkOptions } from '../base/options.js';
 import { HEADER_STATES, type Header, HostControl, MESH, ShardState } from '../core/layout.js';
 import type { DoorbellToken } from '../hosts/host.js';
 import type { Shard } from '../shard/shard.js';
@@ -33,14 +34,10 @@ export interface RestartOptions {
   force?: boolean | undefined;
 }
 
-const OPTION_NAMES = { force: 1 } satisfies Record<keyof RestartOptions, 1>;
+const RESTART_CHECKS: Checks<RestartOptions> = { force: checkBoolean };
 
 export function checkForce(options: RestartOptions): boolean {
-  if (typeof options !== 'object' || options === null) throw optionError('options', options, 'an object');
-  checkNames(options, OPTION_NAMES);
-  const { force = false } = options;
-  if (typeof force !== 'boolean') throw optionError('force', force, 'true or false');
-  return force;
+  return checkOptions(options, RESTART_CHECKS).force ?? false;
 }
 
 /** Ends a thread in the middle of whatever it does. Resolves when it has ended, and its ring and listeners with it. */

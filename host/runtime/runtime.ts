@@ -1,9 +1,9 @@
 // The runtime: shards up, shards down. The calling thread is shard 0; the others are workers.
 
 import { setMaxListeners } from 'node:events';
-import { checkSignal } from '../base/abort.js';
 import { abortable } from '../base/abortable.js';
 import { FeatherstarError, optionError } from '../base/errors.js';
+import { checkSignal } from '../base/options.js';
 import { Calls } from '../calls/call.js';
 import {
   type ArgumentsOf,
@@ -22,7 +22,7 @@ import { enterShard, findShard, Shard } from '../shard/shard.js';
 import { type Pinning, pinCaller, planPinning, startThreadPool } from './cpus.js';
 import { Death, type ShardDown } from './death.js';
 import { NodeWorkers } from './node-workers.js';
-import { type Checked, checkOptions, checkTimeout, type RuntimeOptions } from './options.js';
+import { type Checked, checkCloseTimeout, checkRuntimeOptions, type RuntimeOptions } from './options.js';
 import type { ShardWorker, Workers } from './protocol.js';
 import { checkForce, kill, type RestartOptions, restart } from './restart.js';
 import { type CloseReport, quiet, shutDown } from './shutdown.js';
@@ -252,7 +252,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     if (findShard() !== undefined) {
       throw new FeatherstarError('FEATHERSTAR_OPTION', 'this thread is a shard already: one runtime at a time');
     }
-    const checked = checkOptions(options);
+    const checked = checkRuntimeOptions(options);
     const signal = checkSignal(options.signal);
     signal?.throwIfAborted();
     const pinning = planPinning(checked.cpuset, checked.shards);
@@ -381,7 +381,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
    * terminated. Rejects with the first failure of shard 0's onClose(), when all is over. Again: the same promise.
    */
   async close(options: { timeoutMs?: number | undefined } = {}): Promise<CloseReport> {
-    const timeoutMs = checkTimeout(options.timeoutMs ?? this.#shutdownTimeoutMs);
+    const timeoutMs = checkCloseTimeout(options.timeoutMs ?? this.#shutdownTimeoutMs);
     this.#closing ??= this.#close(timeoutMs);
     return this.#closing;
   }

@@ -2,9 +2,10 @@
 
 import { constants } from 'node:os';
 import { isMainThread } from 'node:worker_threads';
-import { type AbortOptions, checkSignal } from '../base/abort.js';
+import type { AbortOptions } from '../base/abort.js';
 import { abortable } from '../base/abortable.js';
 import { FeatherstarError, optionError } from '../base/errors.js';
+import { checkSignal } from '../base/options.js';
 import { runtime } from './runtime.js';
 import type { SignalBoard, SignalListener, SignalName } from './signal-board.js';
 

@@ -3,21 +3,19 @@
 // over names the shards that have not answered.
 
 import { Abortable } from '../base/abortable.js';
-import { checkNames, FeatherstarError, optionError } from '../base/errors.js';
-import {
-  type ArgumentsOf,
-  checkCallOptions,
-  type FunctionName,
-  type ResultOf,
-  type ShardHandle,
-  type UntypedModule,
-} from '../calls/call-api.js';
+import { FeatherstarError, optionError } from '../base/errors.js';
+import { type Checks, checkOptions, signal, timeout } from '../base/options.js';
+import type { ArgumentsOf, FunctionName, ResultOf, ShardHandle, UntypedModule } from '../calls/call-api.js';
 import type { CallOptions } from '../calls/call-signals.js';
 
 /** What is called on several shards: a name, or a name with a way out. */
 export type CallTarget<K extends string> = K | ({ name: K } & CallOptions);
 
-const TARGET_NAMES = { name: 1, signal: 1, timeoutMs: 1 };
+const TARGET_CHECKS: Checks<{ name: string } & CallOptions> = { name: checkName, signal, timeoutMs: timeout };
+
+function checkName(name: string, value: unknown): void {
+  if (typeof value !== 'string') throw optionError(name, value, 'the name of a function');
+}
 
 /** The results in the order of `handles`. Rejects with the first error; the other calls go on. */
 export async function callAll<K extends FunctionName<M>, M extends object = UntypedModule>(
@@ -27,13 +25,12 @@ export async function callAll<K extends FunctionName<M>, M extends object = Unty
 ): Promise<ResultOf<M[K]>[]> {
   if (typeof target === 'string') return Promise.all(handles.map((handle) => handle.call(target, ...args)));
   if (typeof target !== 'object' || target === null) throw optionError('name', target, 'a name, or { name, signal }');
-  checkNames(target, TARGET_NAMES);
+  checkOptions(target, TARGET_CHECKS);
   const { name, ...options } = target;
-  if (typeof name !== 'string') throw optionError('name', name, 'the name of a function');
-  const { signal, timeoutMs } = checkCallOptions(options);
-  signal?.throwIfAborted();
+  checkName('name', name);
+  options.signal?.throwIfAborted();
   const ends = new CommonEnd(handles.map(({ index }) => index));
-  ends.arm({ signal, timeoutMs });
+  ends.arm(options);
   const call = async (handle: ShardHandle<M>) => {
     const result = await handle.submit(name, args, { signal: ends.signal });
     ends.open.delete(handle.index);

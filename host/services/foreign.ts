@@ -12,9 +12,10 @@
 // and not answered; others wait on the foreign side. When either side closes or dies, what is open there is rejected.
 
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
-import { type AbortOptions, checkSignal } from '../base/abort.js';
+import type { AbortOptions } from '../base/abort.js';
 import { abortable } from '../base/abortable.js';
 import { type ErrorCode, FeatherstarError, optionError } from '../base/errors.js';
+import { type Checks, checkOptions, checkShard, checkSignal, integer } from '../base/options.js';
 import { Queue } from '../base/queue.js';
 import type { ArgumentsOf, FunctionName, ResultOf, UntypedModule } from '../calls/call-api.js';
 import { runtime } from '../runtime/runtime.js';
@@ -27,6 +28,8 @@ export interface ForeignPortOptions {
   /** Calls of this port that are open at once, 1 to 65536; default 256. Others wait in their own thread. */
   maxOpen?: number | undefined;
 }
+
+const PORT_CHECKS: Checks<ForeignPortOptions> = { maxOpen: integer(1, MAX_OPEN_MAX) };
 
 interface Hello {
   type: 'hello';
@@ -187,10 +190,7 @@ const gatewaysOf = new WeakMap<Shard, Gateways>();
  * list too), which calls connectRuntime(). This shard forwards its calls. It ends with either thread.
  */
 export function foreignPort(options: ForeignPortOptions = {}): MessagePort {
-  const { maxOpen = MAX_OPEN } = options;
-  if (!Number.isInteger(maxOpen) || maxOpen < 1 || maxOpen > MAX_OPEN_MAX) {
-    throw optionError('maxOpen', maxOpen, `an integer from 1 to ${MAX_OPEN_MAX}`);
-  }
+  const { maxOpen = MAX_OPEN } = checkOptions(options, PORT_CHECKS);
   const shard = currentShard();
   let gateways = gatewaysOf.get(shard);
   if (gateways === undefined) {
@@ -265,9 +265,7 @@ export class ForeignRuntime<M extends object = UntypedModule> {
   }
 
   shard(index: number): ForeignShard<M> {
-    if (!Number.isInteger(index) || index < 0 || index >= this.shardCount) {
-      throw optionError('shard', index, `an integer from 0 to ${this.shardCount - 1}`);
-    }
+    checkShard(index, this.shardCount);
     return new ForeignShard<M>(index, this.#submit);
   }
 

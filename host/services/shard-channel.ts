@@ -6,9 +6,10 @@
 // Invariants: values of one sender are received in the order in which they were sent. A value is accepted once: then it
 // is received, unless the receiver closes. Nothing waits behind a full buffer but its own sender.
 
-import { type AbortOptions, checkSignal } from '../base/abort.js';
+import type { AbortOptions } from '../base/abort.js';
 import { abortable } from '../base/abortable.js';
 import { FeatherstarError, optionError } from '../base/errors.js';
+import { type Checks, checkOptions, checkSignal, integer } from '../base/options.js';
 import { Queue } from '../base/queue.js';
 import { type Calls, downError } from '../calls/call.js';
 import { currentShard, type Owner, type Shard } from '../shard/shard.js';
@@ -64,10 +65,10 @@ function closedError(): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_CLOSED', 'the channel is closed');
 }
 
-function count(name: string, value: unknown, max: number): number {
-  if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= max) return value;
-  throw optionError(name, value, `an integer from 1 to ${max}`);
-}
+const CHANNEL_CHECKS: Checks<ShardChannelOptions> = {
+  capacity: integer(1, CAPACITY_MAX),
+  senders: integer(1, SENDERS_MAX),
+};
 
 /** The receiving end of a channel, on its home shard. */
 export class ShardChannel<T> implements Owner {
@@ -86,9 +87,9 @@ export class ShardChannel<T> implements Owner {
 
   /** Opens a channel whose home is this shard. It closes with its runtime. */
   constructor(options: ShardChannelOptions = {}) {
-    if (typeof options !== 'object' || options === null) throw optionError('options', options, 'an object');
-    this.capacity = count('capacity', options.capacity ?? CAPACITY, CAPACITY_MAX);
-    this.#toClose = count('senders', options.senders ?? 1, SENDERS_MAX);
+    const { capacity = CAPACITY, senders = 1 } = checkOptions(options, CHANNEL_CHECKS);
+    this.capacity = capacity;
+    this.#toClose = senders;
     this.#shard = currentShard();
     const all = homes(this.#shard);
     this.#number = all.next++;

@@ -11,6 +11,7 @@
 // Invariant: an instance can be called from the end of its constructor until its stop() begins.
 
 import { FeatherstarError, optionError } from '../base/errors.js';
+import { checkShard } from '../base/options.js';
 import type { Calls } from '../calls/call.js';
 import { checkCallOptions } from '../calls/call-api.js';
 import type { CallOptions } from '../calls/call-signals.js';
@@ -159,9 +160,7 @@ export class Sharded<T> {
   }
 
   async #invoke<R>(shard: number, method: string, args: unknown[], options?: CallOptions): Promise<R> {
-    if (!Number.isInteger(shard) || shard < 0 || shard >= this.#shardCount) {
-      throw optionError('shard', shard, `an integer from 0 to ${this.#shardCount - 1}`);
-    }
+    checkShard(shard, this.#shardCount);
     if (this.#shard.closed) throw notRunning(this.name);
     const calls = callsOf(this.#shard);
     const message = ['invoke', this.#id, this.name, method, args];

@@ -1,15 +1,7 @@
 // One wait on the wheel, of which everything in this library that takes time is made.
 
 import { Abortable } from '../base/abortable.js';
-import { optionError } from '../base/errors.js';
 import type { Owner, Shard } from './shard.js';
-
-const DELAY_MAX_MS = 8.64e9;
-
-export function checkDelay(name: string, ms: number, least = 0): number {
-  if (typeof ms === 'number' && ms >= least && ms <= DELAY_MAX_MS) return ms;
-  throw optionError(name, ms, `milliseconds from ${least} to 100 days`);
-}
 
 /**
  * Calls `resolve` after `delayNs`, never earlier, or `reject` when it is aborted or cancelled before. Its registration

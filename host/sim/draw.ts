@@ -6,7 +6,7 @@
 //
 // Next: faults.ts.
 
-import { optionError } from '../base/errors.js';
+import { checkInteger } from '../base/options.js';
 import type { Limits } from '../core/layout.js';
 import type { SimFaults } from './faults.js';
 import { Random } from './random.js';
@@ -62,7 +62,7 @@ export interface DrawnWorld {
 
 /** Options for simulate(), drawn from a seed. */
 export function drawWorld(seed: number): DrawnWorld {
-  if (!Number.isSafeInteger(seed) || seed < 0) throw optionError('seed', seed, `an integer from 0 to ${SEED_MAX}`);
+  checkInteger('seed', seed, 0, SEED_MAX);
   const random = new Random(seed, STREAM);
   const shards = random.between(SHARDS_LEAST, SHARDS_MOST);
   const limits: Partial<Record<keyof Limits, number>> = {};

@@ -1,7 +1,7 @@
 // What may go wrong in a simulated world, and how often. Order is the seed's business in any case; each of these is off
 // unless it is asked for.
 
-import { optionError } from '../base/errors.js';
+import { type Checks, checkOptions, number } from '../base/options.js';
 
 /** Shares of all cases, from 0 (never, the default) to 1 (always), unless a unit is given. */
 export interface SimFaults {
@@ -53,17 +53,13 @@ const DEFAULTS: Faults = {
 
 const TIME_MAX_US = 60e6;
 
+const CHECKS = Object.fromEntries(
+  Object.keys(DEFAULTS).map((name) => [name, number(0, name.endsWith('Us') ? TIME_MAX_US : 1)]),
+) as Checks<SimFaults>;
+
 export function checkFaults(given: SimFaults = {}): Faults {
-  if (typeof given !== 'object' || given === null) throw optionError('faults', given, 'an object');
+  checkOptions(given, CHECKS, 'faults');
   const faults = { ...DEFAULTS };
-  for (const [name, value] of Object.entries(given)) {
-    if (!(name in DEFAULTS)) throw optionError('faults', name, `one of ${Object.keys(DEFAULTS).join(', ')}`);
-    if (value === undefined) continue;
-    const most = name.endsWith('Us') ? TIME_MAX_US : 1;
-    if (typeof value !== 'number' || !(value >= 0 && value <= most)) {
-      throw optionError(`faults.${name}`, value, `a number from 0 to ${most}`);
-    }
-    faults[name as keyof Faults] = value;
-  }
+  for (const name of Object.keys(given) as (keyof Faults)[]) faults[name] = given[name] ?? DEFAULTS[name];
   return faults;
 }

@@ -12,7 +12,7 @@
 //
 // Next: sim-files.ts.
 
-import { optionError } from '../base/errors.js';
+import { checkInteger } from '../base/options.js';
 import type { FileKind } from '../hosts/host.js';
 import type { Random } from './random.js';
 
@@ -368,10 +368,7 @@ export class SimDisk {
   readonly #volumes = new Map<number, Volume>();
 
   constructor({ capacityBytes = CAPACITY_BYTES }: SimDiskOptions = {}) {
-    if (!Number.isSafeInteger(capacityBytes) || capacityBytes < 0) {
-      throw optionError('capacityBytes', capacityBytes, 'bytes, 0 or more');
-    }
-    this.#capacityBytes = capacityBytes;
+    this.#capacityBytes = checkInteger('capacityBytes', capacityBytes, 0, Number.MAX_SAFE_INTEGER);
   }
 
   /** @internal */

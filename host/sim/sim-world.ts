@@ -3,12 +3,12 @@
 // Next: world.ts.
 
 import { FeatherstarError, optionError } from '../base/errors.js';
+import { checkNumber, checkShard, checkTimeout } from '../base/options.js';
 import { checkForce, type RestartOptions } from '../runtime/restart.js';
 import { checkFaults, type SimFaults } from './faults.js';
 import { SimClient } from './sim-client.js';
 import { type Place, START_NS, type World } from './world.js';
 
-const WAIT_MAX_MS = 8.64e9;
 const CONNECT_TIMEOUT_MS = 5000;
 
 export interface ClientOptions {
@@ -67,7 +67,7 @@ export class SimWorld {
 
   /** A shard stands still for this long, ms of the world's time. */
   freeze(shard: number, ms: number): void {
-    if (!(ms >= 0 && ms <= 3_600_000)) throw optionError('ms', ms, 'ms, 0 to 3600000');
+    checkNumber('ms', ms, 0, 3_600_000, 'milliseconds');
     this.#world.freeze(this.#place(shard), ms * 1000);
   }
 
@@ -85,7 +85,7 @@ export class SimWorld {
    * failed, and the error says who waits for what, however many timers are pending. Settles as `promise` does.
    */
   within<T>(ms: number, what: string, promise: PromiseLike<T>): Promise<T> {
-    if (!(ms >= 0 && ms <= WAIT_MAX_MS)) throw optionError('ms', ms, `ms, 0 to ${WAIT_MAX_MS}`);
+    checkTimeout('ms', ms);
     return this.#world.waits.within(ms, String(what), promise);
   }
 
@@ -124,9 +124,7 @@ export class SimWorld {
   }
 
   #place(shard: number): Place {
-    const place = this.#world.places[shard];
-    if (place === undefined) throw optionError('shard', shard, `an integer from 0 to ${this.#world.places.length - 1}`);
-    return place;
+    return this.#world.places[checkShard(shard, this.#world.places.length)];
   }
 }
 

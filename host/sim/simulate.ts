@@ -8,7 +8,16 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { checkNames, FeatherstarError, optionError } from '../base/errors.js';
+import { FeatherstarError, optionError } from '../base/errors.js';
+import {
+  type Checks,
+  checkedLater,
+  checkInteger,
+  checkObject,
+  checkOptions,
+  checkUrl,
+  integer,
+} from '../base/options.js';
 import { Calls } from '../calls/call.js';
 import { functionNames } from '../calls/functions.js';
 import { loadParts } from '../calls/internal.js';
@@ -19,7 +28,6 @@ import { checkLimits } from '../core/limits.js';
 import { useClock } from '../hosts/host.js';
 import { checkNetwork, type NetworkOptions, type NetworkRules } from '../net/network-rules.js';
 import { importModule } from '../runtime/node-workers.js';
-import { checkModule } from '../runtime/options.js';
 import { clearShard } from '../runtime/restart.js';
 import { setRuntime, WorkerRuntime } from '../runtime/runtime.js';
 import { type Holdings, readHoldings, unansweredCalls } from '../runtime/stats.js';
@@ -124,48 +132,35 @@ interface Checked extends Required<Omit<SimOptions, 'faults' | 'hosts' | 'limits
   limits: Limits;
 }
 
-const NAMES = {
-  seed: 1,
-  shards: 1,
-  module: 1,
-  faults: 1,
-  hosts: 1,
-  disk: 1,
-  limits: 1,
-  network: 1,
-  shutdownTimeoutMs: 1,
-  maxTurns: 1,
-  maxMs: 1,
-  quietMs: 1,
-  traceEvents: 1,
-} satisfies Record<keyof SimOptions, 1>;
+const CHECKS: Checks<SimOptions> = {
+  seed: integer(0, SEED_MAX),
+  shards: integer(1, SHARDS_MAX),
+  module: checkUrl,
+  faults: checkedLater,
+  hosts: checkObject,
+  disk: checkedLater,
+  limits: checkedLater,
+  network: checkedLater,
+  shutdownTimeoutMs: integer(0, 3_600_000),
+  maxTurns: integer(1, 2 ** 40),
+  maxMs: integer(1, QUIET_NEVER_MS),
+  quietMs: integer(1, QUIET_NEVER_MS),
+  traceEvents: integer(1, 1_000_000),
+};
 
 function check(options: SimOptions): Checked {
-  if (typeof options !== 'object' || options === null) throw optionError('options', options, 'an object');
-  checkNames(options, NAMES);
-  const whole = (name: keyof SimOptions, fallback: number | undefined, least: number, most: number): number => {
-    const value = options[name] ?? fallback;
-    if (!Number.isInteger(value) || (value as number) < least || (value as number) > most) {
-      throw optionError(name, value, `an integer from ${least} to ${most}`);
-    }
-    return value as number;
-  };
+  const { module, limits, ...rest } = checkOptions(options, CHECKS);
   return {
-    seed: whole('seed', undefined, 0, SEED_MAX),
-    shards: whole('shards', 1, 1, SHARDS_MAX),
-    module: checkModule(options.module),
-    limits: checkLimits({ ...SIM_LIMITS, ...options.limits }),
-    shutdownTimeoutMs: whole('shutdownTimeoutMs', 4500, 0, 3_600_000),
-    maxTurns: whole('maxTurns', 10_000_000, 1, 2 ** 40),
-    maxMs: whole('maxMs', 86_400_000, 1, 8.64e9),
-    quietMs: whole('quietMs', QUIET_NEVER_MS, 1, QUIET_NEVER_MS),
-    traceEvents: whole('traceEvents', 200, 1, 1_000_000),
+    seed: checkInteger('seed', rest.seed, 0, SEED_MAX),
+    shards: rest.shards ?? 1,
+    module: module === undefined ? undefined : String(module),
+    limits: checkLimits({ ...SIM_LIMITS, ...limits }),
+    shutdownTimeoutMs: rest.shutdownTimeoutMs ?? 4500,
+    maxTurns: rest.maxTurns ?? 10_000_000,
+    maxMs: rest.maxMs ?? 86_400_000,
+    quietMs: rest.quietMs ?? QUIET_NEVER_MS,
+    traceEvents: rest.traceEvents ?? 200,
   };
-}
-
-function checkHosts(hosts: SimOptions['hosts'] = {}): Readonly<Record<string, readonly number[]>> {
-  if (typeof hosts !== 'object' || hosts === null) throw optionError('hosts', hosts, 'an object');
-  return hosts;
 }
 
 function checkDisk(disk: SimOptions['disk'] = new SimDisk()): SimDisk {
@@ -196,7 +191,7 @@ export async function simulate<T>(
 ): Promise<SimReport<T>> {
   const checked = check(options);
   const faults = checkFaults(options.faults);
-  const machines = new Machines(checkHosts(options.hosts), checked.shards);
+  const machines = new Machines(options.hosts ?? {}, checked.shards);
   const disk = checkDisk(options.disk);
   const network = checkNetwork(options.network);
   if (running || findShard() !== undefined) {

@@ -2,7 +2,7 @@
 
 import { abortable } from '../base/abortable.js';
 import { FeatherstarError } from '../base/errors.js';
-import { checkFunction } from './wait-queue.js';
+import { checkFunction } from '../base/options.js';
 
 /**
  * An AbortController with parents and children.

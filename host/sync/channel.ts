@@ -4,15 +4,15 @@
 // sender into the buffer in the frame in which room comes free, and to a waiting receiver in the frame of the send. So
 // senders wait only while the buffer is full, and receivers only while it is empty.
 
-import { checkNames } from '../base/errors.js';
+import { type Checks, checkOptions, integer } from '../base/options.js';
 import { Queue } from '../base/queue.js';
 import type { WaitOptions } from './wait-queue.js';
-import { checkInteger, checkWait, closedError, type QueueOptions, WAITERS_MAX, WaitQueue } from './wait-queue.js';
+import { checkWait, closedError, QUEUE_CHECKS, type QueueOptions, WAITERS_MAX, WaitQueue } from './wait-queue.js';
 
 /** How many values a channel holds, unless `capacity` says otherwise. */
 export const CHANNEL_CAPACITY = 64;
 
-const CHANNEL_NAMES = { capacity: 1, name: 1, maxWaiters: 1 } satisfies Record<keyof ChannelOptions, 1>;
+const CHANNEL_CHECKS: Checks<ChannelOptions> = { ...QUEUE_CHECKS, capacity: integer(1, WAITERS_MAX) };
 
 /** A counted sender of a channel, made by `channel.sender()`. The channel closes when its last sender has closed. */
 export class Sender<T> {
@@ -89,8 +89,8 @@ export class Channel<T> implements AsyncIterable<T> {
 
   /** Throws FEATHERSTAR_OPTION if an option is out of its range. */
   constructor(options: ChannelOptions = {}) {
-    checkNames(options, CHANNEL_NAMES);
-    this.capacity = checkInteger('capacity', options.capacity ?? CHANNEL_CAPACITY, 1, WAITERS_MAX);
+    checkOptions(options, CHANNEL_CHECKS);
+    this.capacity = options.capacity ?? CHANNEL_CAPACITY;
     this.#what = options.name ?? 'the channel';
     this.#senders = new WaitQueue(this.#what, options.maxWaiters, () => this.#endIfLast());
     this.#receivers = new WaitQueue(this.#what, options.maxWaiters);

@@ -1,10 +1,10 @@
 // Loops whose bodies run at the same time. Both end only when every body that has begun has ended; the first error is
 // what they reject with.
 
-import { type AbortOptions, checkSignal } from '../base/abort.js';
+import type { AbortOptions } from '../base/abort.js';
 import { addAbortListener, removeAbortListener } from '../base/abort-listeners.js';
 import { optionError } from '../base/errors.js';
-import { checkFunction, checkInteger } from './wait-queue.js';
+import { checkFunction, checkInteger, checkSignal } from '../base/options.js';
 
 /** The highest limit of maxConcurrent(). */
 export const CONCURRENT_MAX = 1_073_741_824;

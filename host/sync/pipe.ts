@@ -2,8 +2,9 @@
 // owner's again as soon as write() resolves. A full pipe makes its writers wait, an empty one its readers, in order.
 
 import { FeatherstarError, optionError } from '../base/errors.js';
+import { checkInteger } from '../base/options.js';
 import type { WaitOptions } from './wait-queue.js';
-import { checkInteger, checkWait, closedError, type QueueOptions, WaitQueue } from './wait-queue.js';
+import { checkWait, closedError, type QueueOptions, WaitQueue } from './wait-queue.js';
 
 /** Bytes that a pipe holds, unless it is told otherwise. */
 export const PIPE_BYTES = 65_536;

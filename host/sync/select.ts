@@ -1,10 +1,10 @@
 // The first of several waits. The others are aborted, and select() waits until they have really ended: afterwards
 // nothing of it runs in the background, and what a loser came to nevertheless is in `others`, not lost.
 
-import { type AbortOptions, checkSignal } from '../base/abort.js';
+import type { AbortOptions } from '../base/abort.js';
 import { addAbortListener, removeAbortListener } from '../base/abort-listeners.js';
 import { FeatherstarError, optionError } from '../base/errors.js';
-import { checkFunction } from './wait-queue.js';
+import { checkFunction, checkSignal } from '../base/options.js';
 
 /** Functions by name. `select()` calls each of them with a signal. */
 export type SelectBranches = Record<string, (signal: AbortSignal) => unknown>;

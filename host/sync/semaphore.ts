@@ -4,9 +4,9 @@
 // the frame of the release: the units belong to the waiter before its promise's continuation runs, and nobody can take
 // them in between.
 
-import { optionError } from '../base/errors.js';
+import { checkFunction, checkInteger } from '../base/options.js';
 import type { WaitOptions } from './wait-queue.js';
-import { checkFunction, checkInteger, checkWait, closedError, type QueueOptions, WaitQueue } from './wait-queue.js';
+import { checkWait, closedError, type QueueOptions, WaitQueue } from './wait-queue.js';
 
 /** The most units of a semaphore. */
 export const UNITS_MAX = 1_073_741_824;
@@ -156,9 +156,7 @@ export class Semaphore {
   }
 
   #guardOf(units: number): Guard {
-    if (!Number.isInteger(units) || units < 1 || units > this.capacity) {
-      throw optionError('units', units, `an integer from 1 to ${this.capacity}, all that ${this.#queue.what} has`);
-    }
+    checkInteger('units', units, 1, this.capacity);
     return new Guard(this, units);
   }
 

@@ -4,9 +4,18 @@
 // exactly one way: it is granted, its signal aborts, its time is over (on the shard's wheel), or the queue is closed;
 // each of them removes its listener and its timer. Without `timeoutMs` no shard is needed.
 
-import { checkSignal } from '../base/abort.js';
 import { Abortable, type WaitOptions } from '../base/abortable.js';
-import { checkNames, FeatherstarError, optionError } from '../base/errors.js';
+import { FeatherstarError } from '../base/errors.js';
+import {
+  type Checks,
+  checkedLater,
+  checkInteger,
+  checkOptions,
+  checkString,
+  integer,
+  signal,
+  timeout,
+} from '../base/options.js';
 
 export type { WaitOptions } from '../base/abortable.js';
 
@@ -14,8 +23,6 @@ export type { WaitOptions } from '../base/abortable.js';
 export const WAITERS_DEFAULT = 65_536;
 /** The highest `maxWaiters`, and the highest capacity of a channel. */
 export const WAITERS_MAX = 16_777_216;
-/** The longest `timeoutMs`: 100 days, as for sleep(). */
-export const TIMEOUT_MAX_MS = 8_640_000_000;
 
 /** Options of everything that callers wait for in a queue: locks, events, channels, pipes. */
 export interface QueueOptions {
@@ -25,26 +32,14 @@ export interface QueueOptions {
   maxWaiters?: number | undefined;
 }
 
-/** Throws FEATHERSTAR_OPTION for an integer that is none or is outside. */
-export function checkInteger(name: string, value: number, least: number, most: number): number {
-  if (Number.isInteger(value) && value >= least && value <= most) return value;
-  throw optionError(name, value, `an integer from ${least} to ${most}`);
-}
+export const QUEUE_CHECKS: Checks<QueueOptions> = { name: checkString, maxWaiters: integer(1, WAITERS_MAX) };
 
-export function checkFunction(name: string, value: unknown): void {
-  if (typeof value !== 'function') throw optionError(name, value, 'a function');
-}
+type Wait = WaitOptions & { units?: number | undefined };
+const WAIT_CHECKS: Checks<Wait> = { signal, timeoutMs: timeout, units: checkedLater };
 
-const WAIT_NAMES = { signal: 1, timeoutMs: 1, units: 1 }; // units: of use(), which passes its options on
-
+/** Checks the options of a wait. `units` are a semaphore's, which passes its options on as they are. */
 export function checkWait(options: WaitOptions): void {
-  const { signal, timeoutMs } = options;
-  checkNames(options, WAIT_NAMES);
-  checkSignal(signal);
-  if (timeoutMs === undefined) return;
-  if (typeof timeoutMs !== 'number' || !(timeoutMs >= 0 && timeoutMs <= TIMEOUT_MAX_MS)) {
-    throw optionError('timeoutMs', timeoutMs, 'milliseconds from 0 to 100 days');
-  }
+  checkOptions<Wait>(options, WAIT_CHECKS);
 }
 
 export function closedError(what: string): FeatherstarError {
@@ -100,8 +95,7 @@ export class WaitQueue<Q, R> {
 
   /** Waits at the end of the queue. `options` have been checked. */
   wait(request: Q, options: WaitOptions): Promise<R> {
-    const { signal } = options;
-    if (signal?.aborted) return Promise.reject(signal.reason);
+    if (options.signal?.aborted) return Promise.reject(options.signal.reason);
     if (this.#length >= this.#maxWaiters) {
       const text = `${this.what}: ${this.#length} wait already (maxWaiters)`;
       return Promise.reject(new FeatherstarError('FEATHERSTAR_FULL', text));

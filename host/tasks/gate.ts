@@ -1,9 +1,10 @@
 // A gate: work goes in as long as it is open, and close() waits until all of it has come out. What Seastar's services
 // use to stop in order.
 
-import { type AbortOptions, checkSignal } from '../base/abort.js';
+import type { AbortOptions } from '../base/abort.js';
 import { abortable } from '../base/abortable.js';
-import { FeatherstarError, optionError } from '../base/errors.js';
+import { FeatherstarError } from '../base/errors.js';
+import { checkSignal, checkString } from '../base/options.js';
 
 export class Gate {
   readonly name: string;
@@ -12,8 +13,7 @@ export class Gate {
   readonly #waiters = new Set<() => void>();
 
   constructor(name = 'gate') {
-    if (typeof name !== 'string') throw optionError('name', name, 'a string');
-    this.name = name;
+    this.name = checkString('name', name);
   }
 
   /** How many are inside. */

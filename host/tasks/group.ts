@@ -2,6 +2,7 @@
 // (assembly/group.ts); here groups have names. A group belongs to one shard.
 
 import { FeatherstarError, optionError } from '../base/errors.js';
+import { type Checks, checkInteger, checkOptions, integer } from '../base/options.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 
 const GROUPS_MAX = 16;
@@ -14,6 +15,8 @@ export interface GroupOptions {
   /** 1 to 1000; default 100, as group 0 has, where all tasks are that name no group. */
   shares?: number | undefined;
 }
+
+const GROUP_CHECKS: Checks<GroupOptions> = { shares: integer(1, SHARES_MAX) };
 
 export class SchedulingGroup {
   /** 1 to 15. */
@@ -34,9 +37,7 @@ export class SchedulingGroup {
 
   /** Two groups that always have work get the processor in proportion to their shares, from now on. */
   set shares(shares: number) {
-    if (!Number.isInteger(shares) || shares < 1 || shares > SHARES_MAX) {
-      throw optionError('shares', shares, `an integer from 1 to ${SHARES_MAX}`);
-    }
+    checkInteger('shares', shares, 1, SHARES_MAX);
     this.#shard.core.setShares(this.id, shares);
     this.#shares = shares;
   }
@@ -58,6 +59,7 @@ export class SchedulingGroup {
  */
 export function schedulingGroup(name: string, options: GroupOptions = {}): SchedulingGroup {
   if (typeof name !== 'string' || name === '') throw optionError('name', name, 'a name');
+  checkOptions(options, GROUP_CHECKS);
   const shard = currentShard();
   const groups = groupsOf.get(shard) ?? [];
   groupsOf.set(shard, groups);

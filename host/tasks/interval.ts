@@ -8,12 +8,13 @@
 //
 // A timer is on the wheel only while somebody waits for a tick.
 
-import { type AbortOptions, checkSignal } from '../base/abort.js';
+import type { AbortOptions } from '../base/abort.js';
 import { addAbortListener, removeAbortListener } from '../base/abort-listeners.js';
-import { FeatherstarError, optionError } from '../base/errors.js';
+import { FeatherstarError } from '../base/errors.js';
+import { checkSignal, checkTimeout, oneOf } from '../base/options.js';
 import { monotonicNs } from '../hosts/host.js';
 import { currentShard, type Shard } from '../shard/shard.js';
-import { checkDelay, Wait } from '../shard/wait.js';
+import { Wait } from '../shard/wait.js';
 
 export type MissedTicks = 'burst' | 'delay' | 'skip';
 
@@ -23,6 +24,7 @@ export interface IntervalOptions extends AbortOptions {
 }
 
 const PERIOD_MIN_MS = 0.001;
+const checkMissed = oneOf('burst', 'delay', 'skip');
 
 export class Interval implements AsyncIterable<number> {
   readonly periodMs: number;
@@ -39,10 +41,8 @@ export class Interval implements AsyncIterable<number> {
 
   constructor(periodMs: number, options: IntervalOptions = {}) {
     const { missed = 'burst' } = options;
-    this.periodMs = checkDelay('periodMs', periodMs, PERIOD_MIN_MS);
-    if (missed !== 'burst' && missed !== 'delay' && missed !== 'skip') {
-      throw optionError('missed', missed, "'burst', 'delay' or 'skip'");
-    }
+    this.periodMs = checkTimeout('periodMs', periodMs, PERIOD_MIN_MS);
+    checkMissed('missed', missed);
     this.#signal = checkSignal(options.signal);
     this.#shard = currentShard();
     this.#policy = missed;

@@ -1,7 +1,8 @@
 // A set of tasks: take their results as they end, or end them all.
 
-import { type AbortOptions, checkSignal } from '../base/abort.js';
+import type { AbortOptions } from '../base/abort.js';
 import { abortable } from '../base/abortable.js';
+import { checkSignal } from '../base/options.js';
 import { Queue } from '../base/queue.js';
 import type { JoinHandle } from './join-handle.js';
 import { type SpawnOptions, spawn, type TaskFunction } from './task.js';

@@ -1,8 +1,8 @@
 // Tasks for users: spawn, and how a task lets others run. A task starts when the core's scheduler picks it, and its
 // later steps are ordinary continuations of its promise, so the contexts of AsyncLocalStorage stay with it.
 
-import { type AbortOptions, checkSignal, type LazyAbort } from '../base/abort.js';
-import { optionError } from '../base/errors.js';
+import type { AbortOptions, LazyAbort } from '../base/abort.js';
+import { checkFunction, checkSignal, checkString } from '../base/options.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 import type { TaskName } from '../shard/steps.js';
 import { SchedulingGroup as Group, type SchedulingGroup } from './group.js';
@@ -55,9 +55,9 @@ export type TaskFunction<T> = (context: TaskContext) => T | PromiseLike<T>;
 
 /** A task's options, checked. */
 export function taskOptions(shard: Shard, fn: { name: string }, options: SpawnOptions): TaskName & AbortOptions {
-  if (typeof fn !== 'function') throw optionError('fn', fn, 'a function');
+  checkFunction('fn', fn);
   const { group = 0, name = fn.name || 'task', signal } = options;
-  if (typeof name !== 'string') throw optionError('name', name, 'a string');
+  checkString('name', name);
   return { name, group: Group.idOn(shard, group), signal: checkSignal(signal) };
 }
 

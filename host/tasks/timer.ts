@@ -1,18 +1,19 @@
 // Time for users: sleep, timeout, scheduled callbacks, and the coarse clock. All of it lies on the shard's wheel.
 // Intervals are in interval.ts.
 
-import { type AbortOptions, checkSignal, isEcho } from '../base/abort.js';
+import { type AbortOptions, isEcho } from '../base/abort.js';
 import { addAbortListener, removeAbortListener } from '../base/abort-listeners.js';
 import { FeatherstarError, optionError } from '../base/errors.js';
+import { checkFunction, checkSignal, checkTimeout } from '../base/options.js';
 import { currentShard, type Owner, type Shard } from '../shard/shard.js';
-import { checkDelay, Wait } from '../shard/wait.js';
+import { Wait } from '../shard/wait.js';
 import { reportUnhandled } from './unhandled.js';
 
 export type { AbortOptions } from '../base/abort.js';
 
 /** Resolves after `ms` milliseconds, never earlier. Rejects with the signal's reason when that aborts. */
 export function sleep(ms: number, options: AbortOptions = {}): Promise<void> {
-  checkDelay('ms', ms);
+  checkTimeout('ms', ms);
   const signal = checkSignal(options.signal);
   if (signal?.aborted) return Promise.reject(signal.reason);
   const shard = currentShard();
@@ -38,7 +39,7 @@ export function timeout<T>(
   work: PromiseLike<T> | ((signal: AbortSignal) => T | PromiseLike<T>),
   options: AbortOptions = {},
 ): Promise<T> {
-  checkDelay('ms', ms);
+  checkTimeout('ms', ms);
   const signal = checkSignal(options.signal);
   const isFunction = typeof work === 'function';
   if (!isFunction && typeof work?.then !== 'function') throw optionError('work', work, 'a function or a promise');
@@ -145,8 +146,8 @@ export const timer = {
    * `signal` cancels it. What it throws is reported like the failure of a task that nobody awaits.
    */
   schedule(ms: number, callback: () => unknown, options: AbortOptions = {}): TimerHandle {
-    checkDelay('ms', ms);
-    if (typeof callback !== 'function') throw optionError('callback', callback, 'a function');
+    checkTimeout('ms', ms);
+    checkFunction('callback', callback);
     const signal = checkSignal(options.signal);
     signal?.throwIfAborted();
     return new TimerHandle(currentShard(), ms, callback, signal);
@@ -154,7 +155,7 @@ export const timer = {
 
   /** True if the callback will not run because of this; false if it has run or was cancelled before. O(1). */
   cancel(handle: TimerHandle): boolean {
-    if (!(handle instanceof TimerHandle)) throw optionError('handle', handle, 'what timer.schedule() answered');
+    if (!(handle instanceof TimerHandle)) throw optionError('handle', handle, 'what timer.schedule() returned');
     return handle.cancel();
   },
 } as const;
