@@ -43,6 +43,16 @@ const BANNED = [
     why: 'use abortable() or addAbortListener(): Node warns of many listeners on one signal',
   },
   { where: /^tests\//, what: /\.onl[y]\(/, why: 'the other tests of the file do not run' },
+  {
+    where: /^host\/(?!shard\/operation\.ts$|core\/core-module\.ts$).*\.ts$/,
+    what: /generatio[n]/i,
+    why: 'only host/shard/operation.ts reads it: hold an Operation or a Timer',
+  },
+  {
+    where: /^host\/(?!shard\/(operation|shard)\.ts$).*\.ts$/,
+    what: /\bcore\.(submit|extend|cancelOp|armTimer|cancelTimer)\(/,
+    why: 'use an Operation or a Timer (host/shard/operation.ts)',
+  },
   { where: TEXT, what: /(?<![\w.)-])\/wor[k]\/|\/tmp\/n2[6]\b/, why: 'a path of one machine' },
 ];
 
@@ -197,6 +207,7 @@ test('every rule for the source can fail', () => {
   assert.is(bannedWords('host/net/a.ts', listens, rulesFor('host/net/a.ts')).length, 1);
   assert.is(bannedWords('host/base/a.ts', listens, rulesFor('host/base/a.ts')).length, 0);
   const bad = ['TO' + 'DO: later', 'FIX' + 'ME', 'X' + 'XX', 'HA' + 'CK', 'console.lo' + 'g(1)', 'at /wor' + 'k/main'];
+  bad.push('slot, generatio' + 'n', 'shard.core.submit(', 'core.cancelTimer(slot)');
   for (const line of bad) assert.is(bannedWords('host/a.ts', line, rulesFor('host/a.ts')).length, 1, line);
   const fine = ['TO' + 'DO(needs Node 24): use', 'the /worker', 'https://example.org/wor' + 'k/of/art', 'hacker'];
   for (const line of fine) assert.is(bannedWords('host/a.ts', line, rulesFor('host/a.ts')).length, 0, line);

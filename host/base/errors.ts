@@ -101,6 +101,11 @@ export function textOf(thrown: unknown): string {
 /** Result codes of the core (assembly/check.ts). */
 export const Code = { OK: 0, FULL: -5001, STALE: -5002, RANGE: -5003, NO_CREDIT: -5004, PEER_DOWN: -5005 } as const;
 
+/** A defect of this library. It is thrown where continuing would give one thing to two owners. */
+export function internalError(text: string): FeatherstarError {
+  return new FeatherstarError('FEATHERSTAR_INTERNAL', text);
+}
+
 export function fullError(what: string): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_FULL', `all ${what} are in use`);
 }

@@ -13,6 +13,7 @@ import { FeatherstarError, optionError, systemError } from '../base/errors.js';
 import { type Checks, checkBoolean, checkInteger, checkOptions, checkSignal } from '../base/options.js';
 import type { SharedBytes } from '../calls/shared-bytes.js';
 import type { Directories, DirectoryEntry } from '../hosts/host.js';
+import type { Operation } from '../shard/operation.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 import { dataOf, File } from './file.js';
 import {
@@ -159,7 +160,7 @@ export class Directory {
   #open(path: string, flags: number, mode: number, signal: AbortSignal | undefined): Promise<File> {
     const shard = this.#shard;
     return this.#run('open', path, signal, {
-      stage: (block, owner) => openBeneath(shard, this.#index, path, flags, mode, block, owner),
+      stage: (block, operation) => openBeneath(operation, this.#index, path, flags, mode, block),
       done: (slot) => new File(shard, slot, `${this.path}/${path}`, (flags & O_APPEND) !== 0),
       undo: (slot) => shard.closeFile(slot),
     });
@@ -167,31 +168,28 @@ export class Directory {
 
   /** About a file, a directory or a link; links are not followed. */
   async stat(path: string, { signal }: AbortOptions = {}): Promise<FileStat> {
-    const shard = this.#shard;
     return this.#at(path, signal, ({ directory, name }) =>
       directory.#run('stat', name, signal, {
-        stage: (block, owner) => statName(shard, directory.#index, name, block, owner),
+        stage: (block, operation) => statName(operation, directory.#index, name, block),
         done: (_, block) => readStat(block),
       }),
     );
   }
 
   async makeDirectory(path: string, { mode = DIRECTORY_MODE, signal }: MakeDirectoryOptions = {}): Promise<void> {
-    const shard = this.#shard;
     const bits = checkMode(mode);
     await this.#at(path, signal, ({ directory, name }) =>
       directory.#run('mkdir', name, signal, {
-        stage: (block, owner) => makeName(shard, directory.#index, name, bits, block, owner),
+        stage: (block, operation) => makeName(operation, directory.#index, name, bits, block),
         done: () => undefined,
       }),
     );
   }
 
   async remove(path: string, { directory: isDirectory = false, signal }: RemoveOptions = {}): Promise<void> {
-    const shard = this.#shard;
     await this.#at(path, signal, ({ directory, name }) =>
       directory.#run(isDirectory ? 'rmdir' : 'unlink', name, signal, {
-        stage: (block, owner) => removeName(shard, directory.#index, name, isDirectory, block, owner),
+        stage: (block, operation) => removeName(operation, directory.#index, name, isDirectory, block),
         done: () => undefined,
       }),
     );
@@ -209,7 +207,7 @@ export class Directory {
       try {
         const [a, b] = [source, target].map(({ directory, name }) => ({ directory: directory.#index, name }));
         await source.directory.#run('rename', `${source.name} to ${target.name}`, signal, {
-          stage: (block, owner) => renameName(shard, a, b, replaces, block, owner),
+          stage: (block, operation) => renameName(operation, a, b, replaces, block),
           done: () => undefined,
         });
       } finally {
@@ -385,7 +383,7 @@ export class Directory {
     what: string,
     signal: AbortSignal | undefined,
     job: {
-      stage: (block: Block, owner: number) => number;
+      stage: (block: Block, operation: Operation) => void;
       done: (result: number, block: Block) => T;
       undo?: (result: number) => void;
     },
@@ -398,7 +396,7 @@ export class Directory {
       uses: this.#uses,
       block,
       signal,
-      stage: (owner) => job.stage(block, owner),
+      stage: (operation) => job.stage(block, operation),
       done: (result) => job.done(result, block),
       ...(job.undo === undefined ? {} : { undo: job.undo }),
     });

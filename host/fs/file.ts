@@ -117,7 +117,7 @@ export class File {
       uses: this.#uses,
       block,
       signal,
-      stage: (owner) => readFile(shard, this.#slot, position, block.at, block.bytes, owner),
+      stage: (operation) => readFile(operation, this.#slot, position, block.at, block.bytes),
       done: (count) => count,
     });
   }
@@ -138,7 +138,7 @@ export class File {
       uses: this.#uses,
       block,
       signal,
-      stage: (owner) => readFile(shard, this.#slot, position, block.at, bytes, owner),
+      stage: (operation) => readFile(operation, this.#slot, position, block.at, bytes),
       done: (count) => {
         into.set(block.memory.subarray(block.offset, block.offset + count), at);
         return count;
@@ -196,7 +196,7 @@ export class File {
       uses: this.#uses,
       block,
       signal,
-      stage: (owner) => writeFile(shard, this.#slot, where, block.at, length, owner),
+      stage: (operation) => writeFile(operation, this.#slot, where, block.at, length),
       done: (written) => written,
       onAbandoned: this.#onAbandoned,
     });
@@ -231,7 +231,7 @@ export class File {
       uses: this.#uses,
       block: undefined,
       signal,
-      stage: (owner) => syncFile(this.#shard, this.#slot, dataOnly, owner),
+      stage: (operation) => syncFile(operation, this.#slot, dataOnly),
       done: () => undefined,
     });
   }
@@ -246,7 +246,7 @@ export class File {
       uses: this.#uses,
       block: undefined,
       signal,
-      stage: (owner) => truncateFile(this.#shard, this.#slot, size, owner),
+      stage: (operation) => truncateFile(operation, this.#slot, size),
       done: () => undefined,
     });
   }

@@ -1,29 +1,15 @@
-// What featherstar/fs asks the core to stage, by name. Numbers are the kernel's (include/uapi/linux/io_uring.h). `file`
+// What featherstar/fs asks the kernel for, by name, as shard/ops.ts does for sockets. All of these throw FULL. `file`
 // is a slot; `directory` an index of the host's table (host.directories), never a descriptor.
 //
 // Next: perform.ts.
 
 import { constants } from 'node:fs';
 import { optionError } from '../base/errors.js';
+import * as kernel from '../core/kernel.js';
 import type { FileKind } from '../hosts/host.js';
-import type { Shard } from '../shard/shard.js';
+import { type Operation, prepare } from '../shard/operation.js';
+import { prepareFile } from '../shard/ops.js';
 import type { Block } from './perform.js';
-
-const FIXED_FILE = 1;
-const OP_FSYNC = 3;
-const OP_STATX = 21;
-const OP_READ = 22;
-const OP_WRITE = 23;
-const OP_OPENAT2 = 28;
-const OP_RENAMEAT = 35;
-const OP_UNLINKAT = 36;
-const OP_MKDIRAT = 37;
-const OP_FTRUNCATE = 55;
-const FILE_INDEX_ALLOC = -1;
-const FSYNC_DATASYNC = 1;
-const RENAME_NOREPLACE = 1;
-const AT_REMOVEDIR = 0x200;
-const STATX_BASIC_STATS = 0x7ff;
 
 /** Bytes of a path, its zero included (host/native/ring.h). */
 export const PATH_BYTES = 1024;
@@ -33,8 +19,7 @@ const OTHER_AT = PATH_BYTES;
 const HOW_AT = OTHER_AT + PATH_BYTES;
 const HOW_BYTES = 24;
 const STATX_AT = HOW_AT + 64;
-const STATX_BYTES = 256;
-export const PATH_BLOCK_BYTES = STATX_AT + STATX_BYTES;
+export const PATH_BLOCK_BYTES = STATX_AT + kernel.STATX_BYTES;
 
 /** Writes a path and its zero. Returns how submissions name it. */
 function putPath({ memory, offset, at }: Block, path: string, from = 0): number {
@@ -51,28 +36,32 @@ export function checkPath(name: string, path: unknown): string {
 
 /** The event has the slot. */
 export function openBeneath(
-  shard: Shard,
+  operation: Operation,
   directory: number,
   path: string,
   flags: number,
   mode: number,
   block: Block,
-  owner: number,
-): number {
-  const at = putPath(block, path);
+): void {
   const { memory } = block;
   const how = block.offset + HOW_AT;
   memory.fill(0, how, how + HOW_BYTES);
   memory.writeInt32LE(flags, how);
   memory.writeInt32LE((flags & constants.O_CREAT) === 0 ? 0 : mode, how + 8);
-  shard.host.poke();
-  return shard.core.submit(OP_OPENAT2, 0, 0, directory, at + HOW_AT, at, HOW_BYTES, 0, FILE_INDEX_ALLOC, owner, 0);
+  const what = prepare(kernel.OP_OPENAT2, directory);
+  what.ptr = putPath(block, path);
+  what.off = block.at + HOW_AT;
+  what.len = HOW_BYTES;
+  what.fileIndex = kernel.FILE_INDEX_ALLOC;
+  operation.stageOrThrow(what);
 }
 
-export function statName(shard: Shard, directory: number, name: string, block: Block, owner: number): number {
-  const at = putPath(block, name);
-  shard.host.poke();
-  return shard.core.submit(OP_STATX, 0, 0, directory, at + STATX_AT, at, STATX_BASIC_STATS, 0, 0, owner, 0);
+export function statName(operation: Operation, directory: number, name: string, block: Block): void {
+  const what = prepare(kernel.OP_STATX, directory);
+  what.ptr = putPath(block, name);
+  what.off = block.at + STATX_AT;
+  what.len = kernel.STATX_BASIC_STATS;
+  operation.stageOrThrow(what);
 }
 
 export interface FileStat {
@@ -104,82 +93,66 @@ export function readStat({ memory: bytes, offset }: Block): FileStat {
 }
 
 export function renameName(
-  shard: Shard,
+  operation: Operation,
   from: { directory: number; name: string },
   to: { directory: number; name: string },
   replaces: boolean,
   block: Block,
-  owner: number,
-): number {
-  const at = putPath(block, from.name);
-  const other = putPath(block, to.name, OTHER_AT);
-  const flags = replaces ? 0 : RENAME_NOREPLACE;
-  shard.host.poke();
-  return shard.core.submit(OP_RENAMEAT, 0, 0, from.directory, other, at, to.directory, flags, 0, owner, 0);
+): void {
+  const what = prepare(kernel.OP_RENAMEAT, from.directory);
+  what.ptr = putPath(block, from.name);
+  what.off = putPath(block, to.name, OTHER_AT);
+  what.len = to.directory;
+  what.opFlags = replaces ? 0 : kernel.RENAME_NOREPLACE;
+  operation.stageOrThrow(what);
 }
 
 export function removeName(
-  shard: Shard,
+  operation: Operation,
   directory: number,
   name: string,
   isDirectory: boolean,
   block: Block,
-  owner: number,
-): number {
-  return shard.submit(
-    OP_UNLINKAT,
-    0,
-    0,
-    directory,
-    putPath(block, name),
-    0,
-    isDirectory ? AT_REMOVEDIR : 0,
-    0,
-    owner,
-    0,
-  );
+): void {
+  const what = prepare(kernel.OP_UNLINKAT, directory);
+  what.ptr = putPath(block, name);
+  what.opFlags = isDirectory ? kernel.AT_REMOVEDIR : 0;
+  operation.stageOrThrow(what);
 }
 
-export function makeName(
-  shard: Shard,
-  directory: number,
-  name: string,
-  mode: number,
-  block: Block,
-  owner: number,
-): number {
-  return shard.submit(OP_MKDIRAT, 0, 0, directory, putPath(block, name), mode, 0, 0, owner, 0);
+export function makeName(operation: Operation, directory: number, name: string, mode: number, block: Block): void {
+  const what = prepare(kernel.OP_MKDIRAT, directory);
+  what.ptr = putPath(block, name);
+  what.len = mode;
+  operation.stageOrThrow(what);
 }
 
-export function readFile(
-  shard: Shard,
-  file: number,
-  position: number,
-  at: number,
-  bytes: number,
-  owner: number,
-): number {
-  shard.host.poke();
-  return shard.core.submit(OP_READ, FIXED_FILE, 0, file, position, at, bytes, 0, 0, owner, 0);
+/** Reads `bytes` bytes of the file, from `position` on, to `at`. */
+export function readFile(operation: Operation, file: number, position: number, at: number, bytes: number): void {
+  const what = prepareFile(kernel.OP_READ, file);
+  what.off = position;
+  what.ptr = at;
+  what.len = bytes;
+  operation.stageOrThrow(what);
 }
 
-export function writeFile(
-  shard: Shard,
-  file: number,
-  position: number,
-  at: number,
-  bytes: number,
-  owner: number,
-): number {
-  shard.host.poke();
-  return shard.core.submit(OP_WRITE, FIXED_FILE, 0, file, position, at, bytes, 0, 0, owner, 0);
+/** Writes `bytes` bytes at `at` to the file, from `position` on. */
+export function writeFile(operation: Operation, file: number, position: number, at: number, bytes: number): void {
+  const what = prepareFile(kernel.OP_WRITE, file);
+  what.off = position;
+  what.ptr = at;
+  what.len = bytes;
+  operation.stageOrThrow(what);
 }
 
-export function syncFile(shard: Shard, file: number, dataOnly: boolean, owner: number): number {
-  return shard.submit(OP_FSYNC, FIXED_FILE, 0, file, 0, 0, dataOnly ? FSYNC_DATASYNC : 0, 0, owner, 0);
+export function syncFile(operation: Operation, file: number, dataOnly: boolean): void {
+  const what = prepareFile(kernel.OP_FSYNC, file);
+  what.opFlags = dataOnly ? kernel.FSYNC_DATASYNC : 0;
+  operation.stageOrThrow(what);
 }
 
-export function truncateFile(shard: Shard, file: number, bytes: number, owner: number): number {
-  shard.host.poke();
-  return shard.core.submit(OP_FTRUNCATE, FIXED_FILE, 0, file, bytes, 0, 0, 0, 0, owner, 0);
+export function truncateFile(operation: Operation, file: number, bytes: number): void {
+  const what = prepareFile(kernel.OP_FTRUNCATE, file);
+  what.off = bytes;
+  operation.stageOrThrow(what);
 }

@@ -11,12 +11,14 @@
 // Next: directory.ts.
 
 import { Abortable, abortable } from '../base/abortable.js';
-import { Code, FeatherstarError } from '../base/errors.js';
+import { FeatherstarError } from '../base/errors.js';
 import type { SharedBytes } from '../calls/shared-bytes.js';
 import { BLOCK_SPACE } from '../core/layout.js';
 import { blockAddress, blockPool } from '../shard/block-pool.js';
+import { Operation } from '../shard/operation.js';
 import { operationError } from '../shard/ops.js';
-import type { Owner, Shard } from '../shard/shard.js';
+import type { Owner } from '../shard/owners.js';
+import type { Shard } from '../shard/shard.js';
 
 /** A part of memory that one operation reads or writes: `bytes` bytes of a region, from `offset` on. */
 export interface Block {
@@ -141,8 +143,8 @@ export interface Job<T> {
   uses: Uses;
   block: Block | undefined;
   signal: AbortSignal | undefined;
-  /** Stages it. Answers the op's slot, or Code.FULL. */
-  stage(owner: number): number;
+  /** Stages it; throws FULL (operations.ts). */
+  stage(operation: Operation): void;
   /** What to make of its result, 0 or more. The block still holds. */
   done(result: number): T;
   /** It has succeeded, and whoever asked has gone. */
@@ -151,30 +153,26 @@ export interface Job<T> {
   onAbandoned?(ended: Promise<void>): void;
 }
 
-class Operation<T> extends Abortable implements Owner {
-  readonly #shard: Shard;
+class FileOperation<T> extends Abortable implements Owner {
   readonly #job: Job<T>;
   readonly #resolve: (value: T) => void;
   readonly #reject: (reason: unknown) => void;
-  readonly #id: number;
-  readonly #op: number;
-  readonly #generation: number;
+  readonly #operation: Operation;
   #isSettled = false;
   #end: (() => void) | undefined;
 
   constructor(shard: Shard, job: Job<T>, resolve: (value: T) => void, reject: (reason: unknown) => void) {
     super();
-    this.#shard = shard;
     this.#job = job;
     this.#resolve = resolve;
     this.#reject = reject;
-    this.#id = shard.register(this);
-    this.#op = job.stage(this.#id);
-    if (this.#op < 0) {
-      shard.unregister(this.#id);
-      throw operationError(job.syscall, Code.FULL);
+    const id = shard.register(this);
+    this.#operation = new Operation(shard, id, 0);
+    try {
+      job.stage(this.#operation);
+    } finally {
+      shard.unregister(id); // when the operation is over
     }
-    this.#generation = shard.opGeneration(this.#op);
     job.uses.begin();
     if (job.signal !== undefined) this.arm(job);
   }
@@ -182,7 +180,7 @@ class Operation<T> extends Abortable implements Owner {
   onEvent(_tag: number, result: number): void {
     const job = this.#job;
     const isWanted = !this.#isSettled;
-    this.#shard.unregister(this.#id);
+    this.#operation.ended();
     this.#settle();
     try {
       if (result < 0) this.#reject(operationError(job.syscall, result, job.what));
@@ -213,7 +211,7 @@ class Operation<T> extends Abortable implements Owner {
       );
     }
     this.#reject(reason);
-    this.#shard.cancelOp(this.#op, this.#generation);
+    this.#operation.cancel();
   }
 
   waitsFor(): string {
@@ -233,7 +231,7 @@ export function perform<T>(shard: Shard, job: Job<T>): Promise<T> {
       if (shard.closed) throw new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed');
       job.signal?.throwIfAborted();
       job.uses.check();
-      new Operation(shard, job, resolve, reject);
+      new FileOperation(shard, job, resolve, reject);
     } catch (error) {
       job.block?.free();
       throw error;

@@ -9,8 +9,10 @@ import type { Bound } from '../hosts/host.js';
 import { ADDRESS_CHECKS, checkAddress, resolveAddress } from '../net/address.js';
 import { checkReach } from '../net/network-rules.js';
 import { Runtime, runtime } from '../runtime/runtime.js';
-import { accept, MORE } from '../shard/ops.js';
-import { currentShard, findShard, type Owner, type Shard } from '../shard/shard.js';
+import { Operation, Timer } from '../shard/operation.js';
+import { accept } from '../shard/ops.js';
+import type { Owner } from '../shard/owners.js';
+import { currentShard, findShard, type Shard } from '../shard/shard.js';
 import type { Pace } from '../shard/stream-transport.js';
 import { closingError, HttpConnection } from './connection.js';
 import { Heads } from './heads.js';
@@ -131,11 +133,10 @@ export class ServerShard implements Owner {
   private readonly connections = new Set<HttpConnection>();
   private readonly leavers = new Set<HttpConnection>(); // of these: their clients have left, in this order
   private readonly aborter = new AbortController();
-  private op = 0;
-  private generation = 0;
+  private readonly accepting: Operation;
+  private readonly retrying: Timer; // accepting had failed
+  private nodeRetry: NodeJS.Timeout | undefined; // likewise, when all timers are in use
   private holders: HttpConnection[] = [];
-  private retry = 0; // timer: accepting had failed
-  private retryGeneration = 0;
   private closing: Promise<void> | undefined;
   private onEmpty: (() => void) | undefined;
   private onStopped: (() => void) | undefined;
@@ -167,7 +168,9 @@ export class ServerShard implements Owner {
     shard.core.http_limits(limits.headerBytes, limits.headerCount, limits.targetBytes);
     setMaxListeners(0, this.signal); // each request may listen
     this.id = shard.register(this);
-    this.arm();
+    this.accepting = new Operation(shard, this.id, ACCEPTED);
+    this.retrying = new Timer(shard, this.id, RETRY);
+    accept(this.accepting, this.listener);
   }
 
   /** Aborts when the server begins to close. */
@@ -179,41 +182,39 @@ export class ServerShard implements Owner {
     return this.connections.size;
   }
 
-  private arm(): void {
-    this.op = accept(this.shard, this.listener, this.id, ACCEPTED);
-    this.generation = this.shard.opGeneration(this.op);
+  /** A connection, the end of accepting, or the time to accept again. */
+  onEvent(tag: number, result: number, flags: number): void {
+    if (tag === RETRY) {
+      this.retrying.ended();
+      this.acceptAgain();
+      return;
+    }
+    this.accepting.ended(flags);
+    if (result >= 0) this.take(result);
+    else this.evict(); // it was perhaps for want of a file slot
+    if (this.accepting.isOpen) return;
+    if (this.draining) this.onStopped?.();
+    else if (result >= 0) this.acceptAgain();
+    else this.retryLater();
   }
 
-  /** A connection, or the end of accepting. */
-  onEvent(tag: number, result: number, flags: number): void {
-    if (tag === RETRY) this.retry = 0;
-    else {
-      if ((flags & MORE) === 0) this.op = 0;
-      if (result >= 0) this.take(result);
-      else this.evict(); // it was perhaps for want of a file slot
-    }
-    if (this.op !== 0) return;
-    if (this.draining) this.leaveIfDone();
-    else if (result >= 0) this.arm();
-    else if (this.retry === 0) {
-      // Mostly -ENFILE. A connection that goes frees a slot, see forget(); but sockets of net/ hold slots as well.
-      this.retry = this.shard.tryTimer(RETRY_NS, this.id, RETRY);
-      if (this.retry >= 0) this.retryGeneration = this.shard.timerGeneration(this.retry);
-      else setTimeout(() => this.onEvent(RETRY, 0, 0), RETRY_NS / 1e6); // all timers are in use, but Node has its own
-    }
+  private acceptAgain(): void {
+    if (!this.accepting.isOpen && !this.draining) accept(this.accepting, this.listener);
+  }
+
+  /** Mostly -ENFILE. A connection that goes frees a slot, see forget(); but sockets of net/ hold slots as well. */
+  private retryLater(): void {
+    if (this.retrying.isOpen || this.nodeRetry !== undefined || this.retrying.tryArm(RETRY_NS)) return;
+    this.nodeRetry = setTimeout(() => {
+      this.nodeRetry = undefined;
+      this.acceptAgain();
+    }, RETRY_NS / 1e6);
   }
 
   private take(file: number): void {
     if (this.connections.size >= this.limits.connections) this.evict();
     if (this.draining || this.connections.size >= this.limits.connections) this.turnAway(file);
     else this.connections.add(new HttpConnection(this, file));
-  }
-
-  private leaveIfDone(): void {
-    if (this.op !== 0 || this.retry !== 0 || this.onStopped === undefined) return;
-    this.shard.unregister(this.id);
-    this.onStopped();
-    this.onStopped = undefined;
   }
 
   private turnAway(file: number): void {
@@ -234,7 +235,7 @@ export class ServerShard implements Owner {
   forget(connection: HttpConnection): void {
     this.connections.delete(connection);
     this.leavers.delete(connection);
-    if (this.op === 0 && !this.draining) this.arm();
+    this.acceptAgain();
     if (this.connections.size === 0) this.onEmpty?.();
   }
 
@@ -271,11 +272,13 @@ export class ServerShard implements Owner {
     const stopped = new Promise<void>((resolve) => {
       this.onStopped = resolve; // then nothing refers to the listener any more, and its port is free
     });
-    if (this.op !== 0) this.shard.cancelOp(this.op, this.generation);
-    if (this.retry !== 0 && this.shard.core.cancelTimer(this.retry, this.retryGeneration) === 0) this.retry = 0;
+    this.accepting.cancel();
+    this.retrying.cancel();
+    clearTimeout(this.nodeRetry);
     this.unlink?.();
     this.shard.closeFile(this.listener);
-    this.leaveIfDone();
+    this.shard.unregister(this.id);
+    if (!this.accepting.isOpen) this.onStopped?.();
     for (const connection of this.connections) connection.drain();
     if (this.connections.size !== 0) await this.emptied(timeoutMs);
     await stopped;

@@ -5,17 +5,16 @@ import type { AbortOptions } from '../base/abort.js';
 import { abortable } from '../base/abortable.js';
 import { FeatherstarError, systemError } from '../base/errors.js';
 import { type Checks, checkedLater, checkOptions, checkSignal, integer } from '../base/options.js';
-import { connectFile, openSocket, sendAtOnce } from '../shard/ops.js';
-import { currentShard, type Owner, type Shard } from '../shard/shard.js';
+import { AF_UNIX } from '../core/kernel.js';
+import { Operation } from '../shard/operation.js';
+import { connectFileOrThrow, openSocketOrThrow, sendAtOnceOrThrow } from '../shard/ops.js';
+import type { Owner } from '../shard/owners.js';
+import { currentShard, type Shard } from '../shard/shard.js';
 import { checkHostname, checkTarget, encodeAddress, PORT_MAX, resolveAddress } from './address.js';
 import { Connection } from './connection.js';
 import { checkReach } from './network-rules.js';
 import { Socket } from './socket.js';
 import { socketPathsOf } from './socket-paths.js';
-
-const OPENED = 1; // tags
-const CONNECTED = 2;
-const AF_UNIX = 1;
 
 export interface ConnectOptions extends AbortOptions {
   /** 1 to 65535; not for `unix:/path`. */
@@ -33,8 +32,7 @@ class Attempt implements Owner {
   readonly #resolve: (connection: Connection) => void;
   readonly #reject: (reason: unknown) => void;
   readonly #id: number;
-  #op = 0;
-  #generation = 0;
+  readonly #operation: Operation; // SOCKET, then CONNECT
   #file = -1;
   #path = -1; // the index that names the path until the kernel has answered
   #aborted = false;
@@ -52,30 +50,26 @@ class Attempt implements Owner {
     this.#resolve = resolve;
     this.#reject = reject;
     this.#id = shard.register(this);
+    this.#operation = new Operation(shard, this.#id, 0);
     try {
-      const family = typeof address === 'string' ? AF_UNIX : address[0];
-      this.#note(openSocket(shard, family, this.#id, OPENED));
+      openSocketOrThrow(this.#operation, typeof address === 'string' ? AF_UNIX : address[0]);
     } catch (error) {
       shard.unregister(this.#id);
       throw error;
     }
   }
 
-  #note(op: number): void {
-    this.#op = op;
-    this.#generation = this.#shard.opGeneration(op);
-  }
-
-  onEvent(tag: number, result: number): void {
-    this.#op = 0;
-    if (tag === OPENED && result >= 0) {
+  onEvent(_tag: number, result: number): void {
+    this.#operation.ended();
+    const isOpened = this.#file < 0;
+    if (isOpened && result >= 0) {
       this.#file = result;
       if (this.#aborted) this.#fail(undefined);
       else this.#connect();
-    } else if (tag === CONNECTED && result === 0 && !this.#aborted) {
+    } else if (!isOpened && result === 0 && !this.#aborted) {
       this.#leave();
       this.#resolve(new Connection(this.#shard, this.#file));
-    } else this.#fail(systemError(tag === OPENED ? 'socket' : 'connect', result, this.#what));
+    } else this.#fail(systemError(isOpened ? 'socket' : 'connect', result, this.#what));
   }
 
   #connect(): void {
@@ -87,7 +81,7 @@ class Attempt implements Owner {
   #connectPath(path: string): void {
     try {
       this.#path = socketPathsOf(this.#shard).take(path);
-      this.#note(connectFile(this.#shard, this.#file, this.#path, 0, this.#id, CONNECTED));
+      connectFileOrThrow(this.#operation, this.#file, this.#path, 0);
     } catch (error) {
       this.#fail(error);
     }
@@ -106,8 +100,8 @@ class Attempt implements Owner {
     }
     shard.bytes.set(address, buffer);
     try {
-      sendAtOnce(shard, this.#file);
-      this.#note(connectFile(shard, this.#file, buffer, address.length, this.#id, CONNECTED));
+      sendAtOnceOrThrow(shard, this.#file);
+      connectFileOrThrow(this.#operation, this.#file, buffer, address.length);
     } catch (error) {
       this.#fail(error);
     }
@@ -133,7 +127,7 @@ class Attempt implements Owner {
   /** Whoever waits has been told. */
   abort(): void {
     this.#aborted = true;
-    if (this.#op !== 0) this.#shard.cancelOp(this.#op, this.#generation);
+    this.#operation.cancel();
   }
 }
 

@@ -10,12 +10,15 @@
 
 import type { AbortOptions } from '../base/abort.js';
 import { abortable } from '../base/abortable.js';
-import { Code, errnoName, FeatherstarError, optionError } from '../base/errors.js';
+import { Code, FeatherstarError, optionError } from '../base/errors.js';
 import { checkSignal } from '../base/options.js';
 import type { Calls } from '../calls/call.js';
-import { BUFFER_SHIFT, handOverFile, operationError, receive, shutdownWrites } from '../shard/ops.js';
+import { CQE_BUFFER_SHIFT, ECANCELED, ENOBUFS, EPIPE } from '../core/kernel.js';
+import { Operation } from '../shard/operation.js';
+import { handOverFile, operationError, receive, shutdownWrites } from '../shard/ops.js';
+import type { Owner } from '../shard/owners.js';
 import { SendQueue } from '../shard/send-queue.js';
-import type { Owner, Shard } from '../shard/shard.js';
+import type { Shard } from '../shard/shard.js';
 import { keepFor } from './homes.js';
 import { closedError, type Transport } from './socket.js';
 
@@ -25,7 +28,6 @@ const SHUT = 3;
 const MOVED = 4;
 const ROOM = 5;
 const HIGH_WATER_BYTES = 65_536;
-const ECANCELED = -125;
 
 interface Waiter<T> {
   resolve: (value: T) => void;
@@ -39,18 +41,17 @@ export class Connection implements Owner, Transport {
   readonly #file: number;
   readonly #id: number;
   readonly #out: SendQueue;
-  #receiveOp = 0;
-  #receiveGeneration = 0;
+  readonly #receiving: Operation;
+  readonly #shutting: Operation; // while it is open the file must not be closed
+  readonly #moving: Operation; // MSG_RING: likewise
   #reader: Waiter<Uint8Array | null> | undefined;
   #writers: Waiter<void>[] = [];
   #arrived: Uint8Array | null | undefined; // came for a reader that had gone
   #ended = false;
   #finishing = false;
-  #shutting = false; // SHUTDOWN is open: the file must not be closed
   #closed = false;
-  #left = false;
   #error: unknown;
-  #onMoved: ((result: number) => void) | undefined; // MSG_RING is open: likewise
+  #onMoved: ((result: number) => void) | undefined;
   #onReceiveEnd: (() => void) | undefined;
 
   /** `carried`: what another shard has read of it. */
@@ -60,6 +61,9 @@ export class Connection implements Owner, Transport {
     this.#arrived = carried?.bytes;
     this.#ended = carried?.ended ?? false;
     this.#id = shard.register(this);
+    this.#receiving = new Operation(shard, this.#id, RECEIVED);
+    this.#shutting = new Operation(shard, this.#id, SHUT);
+    this.#moving = new Operation(shard, this.#id, MOVED);
     this.#out = new SendQueue(shard, file, this.#id, SENT, ROOM);
   }
 
@@ -83,7 +87,7 @@ export class Connection implements Owner, Transport {
     if (this.#closed) throw closedError();
     if (this.#ended) return null;
     if (this.#reader !== undefined) throw new FeatherstarError('FEATHERSTAR_OPTION', 'a read is open already');
-    if (this.#receiveOp === 0) this.#arm();
+    if (!this.#receiving.isOpen) receive(this.#receiving, this.#file, false);
     return abortable<Uint8Array | null>(
       (resolve, reject) => {
         this.#reader = { resolve, reject };
@@ -93,11 +97,6 @@ export class Connection implements Owner, Transport {
       },
       { signal },
     );
-  }
-
-  #arm(): void {
-    this.#receiveOp = receive(this.#shard, this.#file, false, this.#id, RECEIVED);
-    this.#receiveGeneration = this.#shard.opGeneration(this.#receiveOp);
   }
 
   async write(bytes: Uint8Array | string, { signal }: AbortOptions = {}): Promise<void> {
@@ -133,30 +132,30 @@ export class Connection implements Owner, Transport {
     this.#finishing = true;
     if (!this.#out.isIdle) await this.#sent();
     if (this.#closed) return;
-    shutdownWrites(this.#shard, this.#file, this.#id, SHUT);
-    this.#shutting = true;
+    shutdownWrites(this.#shutting, this.#file);
   }
 
   onEvent(tag: number, result: number, extra: number): void {
     if (tag === RECEIVED) this.#onReceived(result, extra);
     else if (tag === SENT) this.#afterSending(this.#out.onSent(result), result);
     else if (tag === ROOM) this.#afterSending(this.#out.onRoom(result, extra), result);
-    else if (tag === MOVED) this.#onMoved?.(result);
-    else {
-      this.#shutting = false;
+    else if (tag === MOVED) {
+      this.#moving.ended();
+      this.#onMoved?.(result);
+    } else {
+      this.#shutting.ended();
       if (this.#closed) this.#shard.closeFile(this.#file);
       else if (result === Code.FULL) this.close(); // the peer waits to be told of the end: this tells it, too
-      this.#leaveIfDone();
     }
   }
 
   #onReceived(result: number, flags: number): void {
-    this.#receiveOp = 0;
+    this.#receiving.ended();
     const reader = this.#reader;
     this.#reader = undefined;
     if (result > 0) {
       const { shard, bytes } = { shard: this.#shard, bytes: new Uint8Array(result) };
-      const buffer = flags >>> BUFFER_SHIFT;
+      const buffer = flags >>> CQE_BUFFER_SHIFT;
       const at = shard.base + shard.header.recvOffset + buffer * shard.header.recvBufferBytes;
       bytes.set(shard.bytes.subarray(at, at + result)); // of its own: the kernel gets the buffer back
       shard.core.recycle(buffer);
@@ -166,20 +165,19 @@ export class Connection implements Owner, Transport {
     else if (result === 0) {
       this.#ended = true;
       reader?.resolve(null);
-    } else if (errnoName(result) === 'ENOBUFS') {
+    } else if (result === ENOBUFS) {
       this.#reader = reader; // buffers go back with the same enter that takes the new receive, so this does not spin
-      if (reader !== undefined) this.#arm();
+      if (reader !== undefined) receive(this.#receiving, this.#file, false);
     } else if (result !== ECANCELED || reader !== undefined) {
       this.#error = operationError('recv', result);
       reader?.reject(this.#error);
     }
     this.#onReceiveEnd?.();
-    this.#leaveIfDone();
   }
 
   #afterSending(isWhole: boolean, result: number): void {
     if (!isWhole && !this.#closed) {
-      this.#error = operationError('send', result === 0 ? -32 : result);
+      this.#error = operationError('send', result === 0 ? EPIPE : result);
       this.#out.break();
     }
     const failure = this.#error ?? (this.#closed ? closedError() : undefined);
@@ -187,30 +185,22 @@ export class Connection implements Owner, Transport {
     else if (this.#out.isIdle || (!this.#finishing && this.#out.backlogBytes <= HIGH_WATER_BYTES)) {
       for (const writer of this.#writers.splice(0)) writer.resolve();
     }
-    this.#leaveIfDone();
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    if (this.#receiveOp !== 0) this.#shard.cancelOp(this.#receiveOp, this.#receiveGeneration);
+    this.#receiving.cancel();
     this.#out.break();
-    if (!this.#shutting && this.#onMoved === undefined && !this.#shard.closed) this.#shard.closeFile(this.#file);
+    if (!this.#shutting.isOpen && this.#onMoved === undefined) this.#shard.closeFile(this.#file);
+    this.#shard.unregister(this.#id);
     this.#reader?.reject(closedError());
     this.#reader = undefined;
     for (const writer of this.#writers.splice(0)) writer.reject(closedError());
-    this.#leaveIfDone();
   }
 
   onShutdown(): void {
     this.close();
-  }
-
-  #leaveIfDone(): void {
-    if (this.#left || !this.#closed || this.#shutting || this.#onMoved !== undefined) return;
-    if (this.#receiveOp !== 0 || !this.#out.isIdle) return;
-    this.#left = true;
-    this.#shard.unregister(this.#id);
   }
 
   // --- to another shard ----------------------------------------------------------------------------------------------
@@ -237,11 +227,11 @@ export class Connection implements Owner, Transport {
   /** Nothing of this connection is in the kernel's hands any more. What came meanwhile is kept for who gets it. */
   async #quiesce(): Promise<void> {
     this.#finishing = true;
-    if (this.#receiveOp !== 0) {
+    if (this.#receiving.isOpen) {
       const ended = new Promise<void>((resolve) => {
         this.#onReceiveEnd = resolve;
       });
-      this.#shard.cancelOp(this.#receiveOp, this.#receiveGeneration);
+      this.#receiving.cancel();
       await ended;
     }
     if (!this.#out.isIdle) await this.#sent();
@@ -253,11 +243,10 @@ export class Connection implements Owner, Transport {
     if (this.#closed) throw closedError(); // the slot may be somebody else's by now
     const result = await new Promise<number>((resolve) => {
       this.#onMoved = resolve;
-      handOverFile(this.#shard, peer, this.#file, this.#id, MOVED);
+      handOverFile(this.#moving, peer, this.#file);
     });
     this.#onMoved = undefined;
-    if (this.#closed && !this.#shard.closed) this.#shard.closeFile(this.#file); // close() has left that to us
-    this.#leaveIfDone();
+    if (this.#closed) this.#shard.closeFile(this.#file); // close() has left that to us
     if (result >= 0) return result;
     await calls.callInternal(peer, 'net', 'isThere'); // a ring that is torn down says ENFILE, too: it rejects if so
     throw operationError('msg_ring', result);

@@ -6,16 +6,17 @@ import { FeatherstarError, optionError } from '../base/errors.js';
 import { type Checks, checkBoolean, checkOptions, checkSignal } from '../base/options.js';
 import { Queue } from '../base/queue.js';
 import type { Calls } from '../calls/call.js';
+import { ECANCELED } from '../core/kernel.js';
 import type { Bound } from '../hosts/host.js';
 import { runtime } from '../runtime/runtime.js';
-import { accept, MORE, operationError } from '../shard/ops.js';
-import { currentShard, type Owner, type Shard } from '../shard/shard.js';
+import { Operation } from '../shard/operation.js';
+import { accept, operationError } from '../shard/ops.js';
+import type { Owner } from '../shard/owners.js';
+import { currentShard, type Shard } from '../shard/shard.js';
 import { ADDRESS_CHECKS, checkAddress, resolveAddress } from './address.js';
 import { Connection } from './connection.js';
 import { checkReach } from './network-rules.js';
 import { Socket } from './socket.js';
-
-const ECANCELED = -125;
 
 interface Waiter {
   resolve: (socket: Socket | null) => void;
@@ -43,8 +44,7 @@ export class Listener implements Owner {
   readonly #shard: Shard;
   readonly #file: number;
   readonly #id: number;
-  #op = 0;
-  #generation = 0;
+  readonly #accepting: Operation;
   readonly #arrived = new Queue<Socket>();
   readonly #waiting = new Queue<Waiter>();
   #closed = false;
@@ -57,16 +57,12 @@ export class Listener implements Owner {
     this.port = bound.port;
     this.path = path;
     this.#id = shard.register(this);
-    this.#arm();
-  }
-
-  #arm(): void {
-    this.#op = accept(this.#shard, this.#file, this.#id, 0);
-    this.#generation = this.#shard.opGeneration(this.#op);
+    this.#accepting = new Operation(shard, this.#id, 0);
+    accept(this.#accepting, this.#file);
   }
 
   onEvent(_tag: number, result: number, flags: number): void {
-    if ((flags & MORE) === 0) this.#op = 0;
+    this.#accepting.ended(flags);
     if (result >= 0) {
       if (this.#closed) this.#shard.closeFile(result);
       else {
@@ -76,9 +72,8 @@ export class Listener implements Owner {
         else this.#arrived.push(socket);
       }
     } else if (result !== ECANCELED) this.#waiting.shift()?.reject(operationError('accept', result));
-    if (this.#op !== 0) return;
-    if (this.#closed) this.#shard.unregister(this.#id);
-    else if (result >= 0 || this.#waiting.length !== 0) this.#arm();
+    if (this.#accepting.isOpen || this.#closed) return;
+    if (result >= 0 || this.#waiting.length !== 0) accept(this.#accepting, this.#file);
   }
 
   /** The next connection; null when the listener is closed. */
@@ -87,7 +82,7 @@ export class Listener implements Owner {
     const socket = this.#arrived.shift();
     if (socket !== undefined) return socket;
     if (this.#closed) return null;
-    if (this.#op === 0) this.#arm(); // accepting had failed: file slots may be free again
+    if (!this.#accepting.isOpen) accept(this.#accepting, this.#file); // it had failed: file slots may be free again
     return abortable<Socket | null>(
       (resolve, reject) => {
         const waiter = { resolve, reject };
@@ -129,10 +124,10 @@ export class Listener implements Owner {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    if (this.#op !== 0 && !this.#shard.closed) this.#shard.cancelOp(this.#op, this.#generation);
+    this.#accepting.cancel();
     this.#unlink?.();
-    if (!this.#shard.closed) this.#shard.closeFile(this.#file);
-    if (this.#op === 0) this.#shard.unregister(this.#id);
+    this.#shard.closeFile(this.#file);
+    this.#shard.unregister(this.#id);
     for (const socket of this.#arrived.takeAll()) socket.close();
     for (const waiter of this.#waiting.takeAll()) waiter.resolve(null);
   }

@@ -14,20 +14,15 @@
 
 import type { AbortOptions } from '../base/abort.js';
 import { abortable } from '../base/abortable.js';
-import { errnoName, FeatherstarError, optionError, systemError } from '../base/errors.js';
+import { FeatherstarError, optionError, systemError } from '../base/errors.js';
 import { type Checks, checkBoolean, checkOptions, checkSignal, integer, signal } from '../base/options.js';
 import { Queue } from '../base/queue.js';
+import { CQE_BUFFER_SHIFT, EAGAIN, EMSGSIZE, ENOBUFS, MSG_TRUNC } from '../core/kernel.js';
 import type { Bound } from '../hosts/host.js';
-import {
-  BUFFER_SHIFT,
-  connectFile,
-  MORE,
-  operationError,
-  receiveDatagrams,
-  sendDatagram,
-  whenRoom,
-} from '../shard/ops.js';
-import { currentShard, type Owner, type Shard } from '../shard/shard.js';
+import { Operation } from '../shard/operation.js';
+import { connectFileOrThrow, operationError, receiveDatagrams, sendDatagramOrThrow, whenRoom } from '../shard/ops.js';
+import type { Owner } from '../shard/owners.js';
+import { currentShard, type Shard } from '../shard/shard.js';
 import { checkHostname, PORT_MAX } from './address.js';
 import { checkReach } from './network-rules.js';
 import { closedError } from './socket.js';
@@ -36,13 +31,10 @@ import { bindTarget, SenderNames, type Target, Targets } from './udp-address.js'
 const RECEIVED = 0; // tags
 const CONNECTED = 1;
 const ROOM = 2;
-const FIRST_SEND = 3; // and from here on: which of the open ones
+const FIRST_SEND = 3; // and from here on: which of #sends
 const NAME_BYTES = 28; // sockaddr_in6, the longest one
 const HEADER_BYTES = 16 + NAME_BYTES; // before the bytes of a datagram that came
 const ADDRESS_BYTES = 32; // before the bytes of one that goes
-const TRUNCATED = 0x20; // MSG_TRUNC
-const EAGAIN = -11;
-const EMSGSIZE = -90;
 const NOTHING = new Uint8Array(0);
 const QUEUE_DATAGRAMS = 1024;
 const QUEUE_MAX = 65_536;
@@ -91,14 +83,13 @@ interface Sending {
   readonly resolve: () => void;
   readonly reject: (reason: unknown) => void;
   readonly what: string;
-  readonly tag: number; // CONNECTED or FIRST_SEND
+  readonly isConnect: boolean;
   readonly target: Target | undefined;
   data: Uint8Array; // a copy, while it waits for a buffer or for room
   bytes: number; // of it
   isOver: boolean; // who waited has been told
   buffer: number;
-  op: number;
-  generation: number;
+  operation: Operation | undefined; // while it is in the kernel's hands
 }
 
 /** A UDP socket: iterate over it for what comes. */
@@ -116,20 +107,19 @@ export class UdpSocket implements Owner {
   readonly #targets: Targets;
   readonly #queue = new Queue<Datagram>();
   readonly #stats: UdpStats = { received: 0, sent: 0, dropped: 0, truncated: 0 };
-  readonly #sends: (Sending | undefined)[] = []; // the connect, too
+  readonly #sends: { readonly operation: Operation; sending: Sending | undefined }[] = [];
   readonly #waiting = new Queue<Waiter>();
   readonly #unsubmitted = new Set<Sending>();
   readonly #held = new Queue<Sending>(); // the socket was full
-  #roomOp = 0; // waits until it has room
-  #roomGeneration = 0;
+  readonly #room: Operation; // waits until it has room
   #remote: Target | undefined;
   #connecting: Target | undefined;
-  #op = 0;
-  #generation = 0;
-  #openSends = 0;
+  #connectSending: Sending | undefined;
+  readonly #connectOperation: Operation;
+  readonly #receiving: Operation;
+  #openSends = 0; // the connect, too
   #error: unknown; // of receiving, and nobody has been told
   #closed = false;
-  #left = false;
 
   private constructor(shard: Shard, bound: Bound, address: string, queue: number) {
     const { recvBufferBytes, sendBufferBytes } = shard.header;
@@ -142,7 +132,10 @@ export class UdpSocket implements Owner {
     this.#names = new SenderNames(shard.bytes);
     this.#targets = new Targets(address.includes(':') ? 6 : 4);
     this.#id = shard.register(this);
-    this.#arm();
+    this.#receiving = new Operation(shard, this.#id, RECEIVED);
+    this.#connectOperation = new Operation(shard, this.#id, CONNECTED);
+    this.#room = new Operation(shard, this.#id, ROOM);
+    receiveDatagrams(this.#receiving, this.#file);
   }
 
   /**
@@ -185,11 +178,6 @@ export class UdpSocket implements Owner {
 
   // --- receiving -----------------------------------------------------------------------------------------------------
 
-  #arm(): void {
-    this.#op = receiveDatagrams(this.#shard, this.#file, this.#id, RECEIVED);
-    this.#generation = this.#shard.opGeneration(this.#op);
-  }
-
   /**
    * The next datagram, in the order of coming; null when the socket is closed. A connected socket's peer that is not
    * there is told here: FEATHERSTAR_SYSTEM with ECONNREFUSED.
@@ -204,7 +192,7 @@ export class UdpSocket implements Owner {
       this.#error = undefined;
       throw error;
     }
-    if (this.#op === 0) this.#arm(); // it had failed
+    if (!this.#receiving.isOpen) receiveDatagrams(this.#receiving, this.#file); // it had failed
     return abortable<Datagram | null>(
       (resolve, reject) => {
         const waiter = { resolve, reject };
@@ -222,24 +210,24 @@ export class UdpSocket implements Owner {
   onEvent(tag: number, result: number, flags: number): void {
     if (tag === RECEIVED) this.#onReceived(result, flags);
     else if (tag === ROOM) this.#onRoom(result);
-    else this.#onSent(tag, result);
-    this.#leaveIfDone();
+    else if (tag === CONNECTED) this.#onConnected(result);
+    else this.#onSent(tag - FIRST_SEND, result);
   }
 
   #onReceived(result: number, flags: number): void {
-    if ((flags & MORE) === 0) this.#op = 0;
-    if (result >= 0) this.#take(result, flags >>> BUFFER_SHIFT);
-    if (this.#op !== 0 || this.#closed) return;
+    this.#receiving.ended(flags);
+    if (result >= 0) this.#take(result, flags >>> CQE_BUFFER_SHIFT);
+    if (this.#receiving.isOpen || this.#closed) return;
     // An empty datagram ends a receive of many, and so does a moment without buffers: what is recycled goes back with
     // the same enter that takes the new receive. After any other error the next receive() begins anew.
-    if (result >= 0 || errnoName(result) === 'ENOBUFS') this.#arm();
+    if (result >= 0 || result === ENOBUFS) receiveDatagrams(this.#receiving, this.#file);
     else {
       const error = operationError('recvmsg', result);
       const waiter = this.#waiting.shift();
       if (waiter === undefined) this.#error = error;
       else {
         waiter.reject(error);
-        if (this.#waiting.length !== 0) this.#arm();
+        if (this.#waiting.length !== 0) receiveDatagrams(this.#receiving, this.#file);
       }
     }
   }
@@ -247,7 +235,7 @@ export class UdpSocket implements Owner {
   #take(result: number, buffer: number): void {
     const shard = this.#shard;
     const at = shard.base + shard.header.recvOffset + buffer * shard.header.recvBufferBytes;
-    const isWhole = (shard.bytes[at + 12] & TRUNCATED) === 0;
+    const isWhole = (shard.bytes[at + 12] & MSG_TRUNC) === 0;
     const length = result - HEADER_BYTES;
     if (this.#closed) {
       shard.core.recycle(buffer);
@@ -283,9 +271,9 @@ export class UdpSocket implements Owner {
     if (target instanceof Promise) {
       const copy = new Uint8Array(data); // callers may use theirs again
       const resolved = await abortable(target, { signal });
-      return this.#begin(copy, resolved, signal, FIRST_SEND);
+      return this.#begin(copy, resolved, signal);
     }
-    return this.#begin(data, target, signal, FIRST_SEND);
+    return this.#begin(data, target, signal);
   }
 
   #targetOf(options: UdpTarget): Target | Promise<Target> | undefined {
@@ -304,10 +292,10 @@ export class UdpSocket implements Owner {
       throw optionError('connect', 'a second one', 'called once');
     }
     this.#connecting = target;
-    await this.#begin(new Uint8Array(0), target, signal, CONNECTED);
+    await this.#begin(NOTHING, target, signal, true);
   }
 
-  async #begin(data: Uint8Array, target: Target | undefined, signal: AbortSignal | undefined, tag: number) {
+  async #begin(data: Uint8Array, target: Target | undefined, signal: AbortSignal | undefined, isConnect = false) {
     if (this.#closed) throw closedError();
     const what = (target ?? (this.#remote as Target)).what;
     if (data.length > this.maxBytes) throw systemError('sendto', EMSGSIZE, what);
@@ -315,8 +303,8 @@ export class UdpSocket implements Owner {
       (resolve, reject) => {
         const bytes = data.length;
         const outcome = { resolve, reject, isOver: false };
-        const sending: Sending = { ...outcome, what, tag, target, data, bytes, buffer: 0, op: 0, generation: 0 };
-        if (this.#held.length === 0 || tag === CONNECTED) this.#submit(sending);
+        const sending: Sending = { ...outcome, what, isConnect, target, data, bytes, buffer: 0, operation: undefined };
+        if (this.#held.length === 0 || isConnect) this.#submit(sending);
         else this.#hold(sending, new Uint8Array(data));
         return () => this.#giveUp(sending);
       },
@@ -327,7 +315,7 @@ export class UdpSocket implements Owner {
   /** What is sent is copied before this returns. */
   #submit(sending: Sending): void {
     const shard = this.#shard;
-    const { tag, target, data } = sending;
+    const { isConnect, target, data } = sending;
     const at = shard.sendBuffers.takeLasting();
     if (at === 0) {
       sending.data = new Uint8Array(data);
@@ -338,58 +326,77 @@ export class UdpSocket implements Owner {
       });
       return;
     }
-    const slot = tag === CONNECTED ? 0 : this.#freeSlot();
     const addressBytes = target?.bytes.length ?? 0;
     if (target !== undefined) shard.bytes.set(target.bytes, at);
     shard.bytes.set(data, at + ADDRESS_BYTES);
     sending.data = NOTHING; // it is the caller's again
     try {
-      sending.op =
-        tag === CONNECTED
-          ? connectFile(shard, this.#file, at, addressBytes, this.#id, CONNECTED)
-          : this.#stage(at, addressBytes, data.length, slot);
+      if (isConnect) this.#stageConnect(sending, at, addressBytes);
+      else this.#stageSend(sending, at, addressBytes, data.length);
     } catch (error) {
       shard.sendBuffers.giveLasting(at);
-      if (tag === CONNECTED) this.#connecting = undefined;
+      if (isConnect) this.#connecting = undefined;
       sending.isOver = true;
       sending.reject(error);
       return;
     }
     sending.buffer = at;
-    sending.generation = shard.opGeneration(sending.op);
-    this.#sends[slot] = sending;
     this.#openSends++;
   }
 
-  #stage(at: number, addressBytes: number, bytes: number, slot: number): number {
-    const tag = FIRST_SEND + slot;
-    return sendDatagram(this.#shard, this.#file, at, addressBytes, at + ADDRESS_BYTES, bytes, this.#id, tag);
+  #stageConnect(sending: Sending, at: number, addressBytes: number): void {
+    connectFileOrThrow(this.#connectOperation, this.#file, at, addressBytes);
+    sending.operation = this.#connectOperation;
+    this.#connectSending = sending;
   }
 
-  /** The connect has the first one. */
-  #freeSlot(): number {
-    if (this.#openSends === 0) return 1;
-    for (let slot = 1; slot < this.#sends.length; slot++) if (this.#sends[slot] === undefined) return slot;
-    return Math.max(1, this.#sends.length);
+  #stageSend(sending: Sending, at: number, addressBytes: number, bytes: number): void {
+    let place = this.#openSends === 0 ? this.#sends[0] : this.#sends.find((one) => one.sending === undefined);
+    if (place === undefined) {
+      const operation = new Operation(this.#shard, this.#id, FIRST_SEND + this.#sends.length);
+      place = { operation, sending: undefined };
+      this.#sends.push(place);
+    }
+    sendDatagramOrThrow(place.operation, this.#file, at, addressBytes, at + ADDRESS_BYTES, bytes);
+    sending.operation = place.operation;
+    place.sending = sending;
   }
 
-  #onSent(tag: number, result: number): void {
-    const slot = tag === CONNECTED ? 0 : tag - FIRST_SEND;
-    const shard = this.#shard;
-    const sending = this.#sends[slot] as Sending;
-    const { buffer, bytes, isOver } = sending;
-    this.#sends[slot] = undefined;
+  #onConnected(result: number): void {
+    const sending = this.#connectSending as Sending;
+    this.#connectSending = undefined;
+    this.#afterSending(sending);
+    if (result >= 0) this.#remote = this.#connecting;
+    this.#connecting = undefined;
+    if (!sending.isOver) this.#settle(sending, 'connect', result);
+    this.#submitHeld();
+  }
+
+  /** The kernel is done with its operation and its buffer. */
+  #afterSending(sending: Sending): void {
+    sending.operation?.ended();
+    sending.operation = undefined;
     this.#openSends--;
+    this.#shard.sendBuffers.giveLasting(sending.buffer);
+    sending.buffer = 0;
+  }
+
+  #onSent(index: number, result: number): void {
+    const shard = this.#shard;
+    const place = this.#sends[index];
+    const sending = place.sending as Sending;
+    const { buffer, bytes, isOver } = sending;
+    place.sending = undefined;
     if (result === EAGAIN && !isOver) {
       const from = buffer + ADDRESS_BYTES;
-      this.#hold(sending, new Uint8Array(shard.bytes.subarray(from, from + bytes)));
-      shard.sendBuffers.giveLasting(buffer);
+      const data = new Uint8Array(shard.bytes.subarray(from, from + bytes));
+      this.#afterSending(sending);
+      this.#hold(sending, data);
       return;
     }
-    shard.sendBuffers.giveLasting(buffer);
-    if (tag === CONNECTED) this.#onConnected(result);
-    else if (result >= 0) this.#stats.sent++;
-    if (!isOver) this.#settle(sending, tag === CONNECTED ? 'connect' : 'sendto', result);
+    this.#afterSending(sending);
+    if (result >= 0) this.#stats.sent++;
+    if (!isOver) this.#settle(sending, 'sendto', result);
     this.#submitHeld();
   }
 
@@ -404,40 +411,29 @@ export class UdpSocket implements Owner {
   /** Keeps a send until the socket has room. */
   #hold(sending: Sending, data: Uint8Array): void {
     sending.data = data;
-    sending.buffer = 0;
     this.#held.push(sending);
-    if (this.#roomOp === 0 && this.#openSends === 0) this.#waitForRoom();
-  }
-
-  #waitForRoom(): void {
-    this.#roomOp = whenRoom(this.#shard, this.#file, this.#id, ROOM);
-    this.#roomGeneration = this.#shard.opGeneration(this.#roomOp);
+    if (!this.#room.isOpen && this.#openSends === 0) whenRoom(this.#room, this.#file);
   }
 
   #onRoom(result: number): void {
-    this.#roomOp = 0;
+    this.#room.ended();
     if (result >= 0) this.#submitHeld();
     else for (const sending of this.#held.takeAll()) if (!sending.isOver) this.#settle(sending, 'poll', result);
   }
 
   /** One after the other: each tells whether there is room for the next. */
   #submitHeld(): void {
-    while (this.#held.length !== 0 && this.#openSends === 0 && this.#roomOp === 0) {
+    while (this.#held.length !== 0 && this.#openSends === 0 && !this.#room.isOpen) {
       const sending = this.#held.shift() as Sending;
       if (!sending.isOver) this.#submit(sending);
     }
-  }
-
-  #onConnected(result: number): void {
-    if (result >= 0) this.#remote = this.#connecting;
-    this.#connecting = undefined;
   }
 
   /** Whoever waited has been told. */
   #giveUp(sending: Sending): void {
     if (sending.isOver) return;
     sending.isOver = true;
-    if (sending.buffer !== 0) this.#shard.cancelOp(sending.op, sending.generation);
+    if (sending.operation !== undefined) sending.operation.cancel();
     else if (this.#unsubmitted.has(sending) && this.#connecting?.what === sending.what) this.#connecting = undefined;
   }
 
@@ -447,31 +443,24 @@ export class UdpSocket implements Owner {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    const shard = this.#shard;
     this.#queue.clear();
-    if (!shard.closed) {
-      if (this.#op !== 0) shard.cancelOp(this.#op, this.#generation);
-      if (this.#roomOp !== 0) shard.cancelOp(this.#roomOp, this.#roomGeneration);
-      for (const sending of this.#sends) if (sending !== undefined) shard.cancelOp(sending.op, sending.generation);
-      shard.closeFile(this.#file);
-    }
-    for (const sending of [...this.#sends, ...this.#unsubmitted, ...this.#held.takeAll()]) {
+    this.#receiving.cancel();
+    this.#room.cancel();
+    this.#connectOperation.cancel();
+    for (const { operation } of this.#sends) operation.cancel();
+    this.#shard.closeFile(this.#file);
+    this.#shard.unregister(this.#id);
+    const inKernel = [this.#connectSending, ...this.#sends.map(({ sending }) => sending)];
+    for (const sending of [...inKernel, ...this.#unsubmitted, ...this.#held.takeAll()]) {
       if (sending === undefined || sending.isOver) continue;
       sending.isOver = true;
       sending.reject(closedError());
     }
     for (const waiter of this.#waiting.takeAll()) waiter.resolve(null);
-    this.#leaveIfDone();
   }
 
   onShutdown(): void {
     this.close();
-  }
-
-  #leaveIfDone(): void {
-    if (this.#left || !this.#closed || this.#op !== 0 || this.#roomOp !== 0 || this.#openSends !== 0) return;
-    this.#left = true;
-    this.#shard.unregister(this.#id);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

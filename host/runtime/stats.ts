@@ -1,7 +1,9 @@
 // What a shard does and holds, read by any shard without disturbing it: the core's counters and the fill of its tables
 // lie in the shared memory. Aligned words do not tear, but each may be a moment old.
 
+import * as kernel from '../core/kernel.js';
 import { COUNTER_NAMES, Control, type CounterName, HostControl, OP_BYTES, SLAB_USED } from '../core/layout.js';
+import { OP_OPCODE, takenSlots } from '../shard/operation.js';
 import type { Shard } from '../shard/shard.js';
 
 /** What a shard holds at the moment. */
@@ -53,29 +55,25 @@ export function readHoldings(own: Shard, shard: number): Holdings {
 
 /** Operations that mostly cannot be cancelled, by opcode. */
 const ON_FILES: Record<number, string> = {
-  3: 'fsync',
-  21: 'stat',
-  22: 'read',
-  23: 'write',
-  28: 'open',
-  35: 'rename',
-  36: 'unlink',
-  37: 'mkdir',
-  55: 'ftruncate',
+  [kernel.OP_FSYNC]: 'fsync',
+  [kernel.OP_STATX]: 'stat',
+  [kernel.OP_READ]: 'read',
+  [kernel.OP_WRITE]: 'write',
+  [kernel.OP_OPENAT2]: 'open',
+  [kernel.OP_RENAMEAT]: 'rename',
+  [kernel.OP_UNLINKAT]: 'unlink',
+  [kernel.OP_MKDIRAT]: 'mkdir',
+  [kernel.OP_FTRUNCATE]: 'ftruncate',
 };
-const OP_OPCODE = 8; // class Op of assembly/op.ts
 
 /** What a shard that does not answer has asked of the disk. */
 export function openFileOperations(own: Shard, shard: number): string[] {
-  const { opsOffset, opSlots } = own.header;
-  const words = new Uint32Array(own.memory.buffer);
-  const table = baseOf(own, shard) + opsOffset;
+  const { words, header } = own;
+  const table = baseOf(own, shard) + header.opsOffset;
   const names: string[] = [];
-  for (let slot = 1; slot <= opSlots; slot++) {
-    const at = table + slot * OP_BYTES;
-    const isOpen = (words[at >>> 2] & 1) === 1; // its generation is odd
-    const name = ON_FILES[words[(at + OP_OPCODE) >>> 2]];
-    if (isOpen && name !== undefined) names.push(name);
+  for (const at of takenSlots(words, table, OP_BYTES)) {
+    const name = ON_FILES[words[at + OP_OPCODE]];
+    if (name !== undefined) names.push(name);
   }
   return names;
 }

@@ -10,7 +10,8 @@
 import { FeatherstarError } from '../base/errors.js';
 import { type Calls, downError } from '../calls/call.js';
 import { internalMethod, type Part, runInternal } from '../calls/internal.js';
-import { currentShard, type Owner, type Shard } from '../shard/shard.js';
+import type { Owner } from '../shard/owners.js';
+import { currentShard, type Shard } from '../shard/shard.js';
 
 interface Open {
   peer: number;

@@ -19,7 +19,8 @@ import { type Checks, checkOptions, checkShard, checkSignal, integer } from '../
 import { Queue } from '../base/queue.js';
 import type { ArgumentsOf, FunctionName, ResultOf, UntypedModule } from '../calls/call-api.js';
 import { runtime } from '../runtime/runtime.js';
-import { currentShard, type Owner, type Shard } from '../shard/shard.js';
+import type { Owner } from '../shard/owners.js';
+import { currentShard, type Shard } from '../shard/shard.js';
 
 const MAX_OPEN = 256;
 const MAX_OPEN_MAX = 65_536;

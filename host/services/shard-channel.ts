@@ -12,7 +12,8 @@ import { FeatherstarError, optionError } from '../base/errors.js';
 import { type Checks, checkOptions, checkSignal, integer } from '../base/options.js';
 import { Queue } from '../base/queue.js';
 import { type Calls, downError } from '../calls/call.js';
-import { currentShard, type Owner, type Shard } from '../shard/shard.js';
+import type { Owner } from '../shard/owners.js';
+import { currentShard, type Shard } from '../shard/shard.js';
 import { ask } from './ask.js';
 
 const CAPACITY = 64;

@@ -1,95 +1,66 @@
-// Operations by name: what the sockets of net/ and http/ ask the core to stage. Numbers are the kernel's
-// (include/uapi/linux/io_uring.h); the gate and the portable host take no others.
+// Operations by name: what the sockets of net/ and http/ ask the kernel for, in the manner of liburing's
+// io_uring_prep_*(). Each function fills in a submission and stages it as the Operation that it is given.
+//
+// Those whose name ends in OrThrow throw FULL; the others tell it by an event (operation.ts).
+//
+// Next: stream-transport.ts.
 
 import { Code, type FeatherstarError, fullError, systemError } from '../base/errors.js';
+import * as kernel from '../core/kernel.js';
+import { type Operation, prepare, type Submission } from './operation.js';
 import type { Shard } from './shard.js';
-
-const FIXED_FILE = 1;
-const BUFFER_SELECT = 32;
-const CQE_SKIP_SUCCESS = 64;
-const OP_POLL_ADD = 6;
-const OP_RECVMSG = 10;
-const OP_ACCEPT = 13;
-const OP_SEND = 26;
-const OP_RECV = 27;
-const OP_CONNECT = 16;
-const OP_SHUTDOWN = 34;
-const OP_MSG_RING = 40;
-const OP_SOCKET = 45;
-const OP_URING_CMD = 46;
-const SOCK_STREAM = 1;
-const MSG_SEND_FD = 1;
-const ACCEPT_MULTISHOT = 1;
-const RECV_MULTISHOT = 2;
-const MSG_WAITALL = 0x100;
-const MSG_DONTWAIT = 0x40;
-const POLL_MULTISHOT = 1;
-const FILE_INDEX_ALLOC = -1;
-const SHUT_WR = 1;
-
-/** Bits of a poll's result: room to send; the connection is reset; both sides have ended; the peer has (FIN). */
-export const POLLOUT = 4;
-export const POLLERR = 8;
-export const POLLHUP = 16;
-export const POLLRDHUP = 0x2000;
-
-/** CQE flags of a ready entry. */
-export const MORE = 2;
-export const BUFFER_SHIFT = 16;
-
-/**
- * The slot of the op. One that found none is answered all the same, by the next turn and with Code.FULL, as if the
- * kernel had refused it: who stages in the middle of an event has nobody to throw at.
- */
-function staged(shard: Shard, index: number, owner: number, tag: number): number {
-  if (index >= 0) return index;
-  shard.answerLater(owner, tag, Code.FULL);
-  return shard.header.opSlots + 1; // nobody's: to cancel it does nothing
-}
-
-/** The same for those who can throw: nothing was staged. */
-function checked(index: number): number {
-  if (index < 0) throw fullError('operations');
-  return index;
-}
 
 /** What an operation ended with. */
 export function operationError(syscall: string, result: number, what = ''): FeatherstarError {
   return result === Code.FULL ? fullError('operations') : systemError(syscall, result, what);
 }
 
+/** A submission on a file slot. */
+export function prepareFile(opcode: number, file: number): Submission {
+  const what = prepare(opcode, file);
+  what.flags = kernel.SQE_FIXED_FILE;
+  return what;
+}
+
 /** Accepts connections until cancelled: one event each, with the new file slot as its result. */
-export function accept(shard: Shard, listener: number, owner: number, tag: number): number {
-  const flags = ACCEPT_MULTISHOT;
-  const index = shard.submit(OP_ACCEPT, FIXED_FILE, flags, listener, 0, 0, 0, FILE_INDEX_ALLOC, owner, tag);
-  return staged(shard, index, owner, tag);
+export function accept(operation: Operation, listener: number): void {
+  const what = prepareFile(kernel.OP_ACCEPT, listener);
+  what.ioprio = kernel.ACCEPT_MULTISHOT;
+  what.fileIndex = kernel.FILE_INDEX_ALLOC;
+  operation.stage(what);
 }
 
 /** Receives into buffers that the kernel picks. Multishot: until cancelled, or -ENOBUFS, or the end. */
-export function receive(shard: Shard, file: number, multishot: boolean, owner: number, tag: number): number {
-  const ioprio = multishot ? RECV_MULTISHOT : 0;
-  const index = shard.submit(OP_RECV, FIXED_FILE | BUFFER_SELECT, ioprio, file, 0, 0, 0, 0, owner, tag);
-  return staged(shard, index, owner, tag);
+export function receive(operation: Operation, file: number, multishot: boolean): void {
+  const what = prepareFile(kernel.OP_RECV, file);
+  what.flags |= kernel.SQE_BUFFER_SELECT;
+  what.ioprio = multishot ? kernel.RECV_MULTISHOT : 0;
+  operation.stage(what);
 }
 
 /**
  * Sends [ptr, ptr + len); one event when all of it is out, or an error, or (rarely) less was. The kernel reads the
  * bytes until then, and a peer that does not read makes that long: what others need must not be sent so.
  */
-export function send(shard: Shard, file: number, ptr: number, len: number, owner: number, tag: number): number {
-  const index = shard.submit(OP_SEND, FIXED_FILE, 0, file, ptr, len, MSG_WAITALL, 0, owner, tag);
-  return staged(shard, index, owner, tag);
+export function send(operation: Operation, file: number, ptr: number, len: number): void {
+  const what = prepareFile(kernel.OP_SEND, file);
+  what.ptr = ptr;
+  what.len = len;
+  what.opFlags = kernel.MSG_WAITALL;
+  operation.stage(what);
 }
 
 /**
  * Sends what the socket takes at once: less than `len`, or -EAGAIN, if it is full. A success is told with the next
- * turn, whenever that comes; core.hurry() if somebody waits for it.
+ * turn, whenever that comes; call shard.hurry() if a caller waits for it.
  */
-export function sendNow(shard: Shard, file: number, ptr: number, len: number, owner: number, tag: number): number {
-  const msgFlags = MSG_WAITALL | MSG_DONTWAIT;
-  const flags = FIXED_FILE | CQE_SKIP_SUCCESS;
-  const index = shard.submit(OP_SEND, flags, 0, file, ptr, len, msgFlags, 0, owner, tag);
-  return staged(shard, index, owner, tag);
+export function sendNow(operation: Operation, file: number, ptr: number, len: number): void {
+  const what = prepareFile(kernel.OP_SEND, file);
+  what.flags |= kernel.SQE_CQE_SKIP_SUCCESS;
+  what.ptr = ptr;
+  what.len = len;
+  what.opFlags = kernel.MSG_WAITALL | kernel.MSG_DONTWAIT;
+  operation.stage(what);
 }
 
 /**
@@ -97,10 +68,11 @@ export function sendNow(shard: Shard, file: number, ptr: number, len: number, ow
  * it is cancelled. Multishot, as the kernel adds POLLRDHUP to what any poll waits for: after the peer's end a single
  * poll completes at once, whatever it asked for.
  */
-export function watchEnds(shard: Shard, file: number, owner: number, tag: number): number {
-  const events = POLLERR | POLLHUP | POLLRDHUP;
-  const index = shard.submit(OP_POLL_ADD, FIXED_FILE, 0, file, 0, POLL_MULTISHOT, events, 0, owner, tag);
-  return staged(shard, index, owner, tag);
+export function watchEnds(operation: Operation, file: number): void {
+  const what = prepareFile(kernel.OP_POLL_ADD, file);
+  what.len = kernel.POLL_MULTISHOT;
+  what.opFlags = kernel.POLLERR | kernel.POLLHUP | kernel.POLLRDHUP;
+  operation.stage(what);
 }
 
 /**
@@ -108,30 +80,36 @@ export function watchEnds(shard: Shard, file: number, owner: number, tag: number
  * whenever there is some again after a send has found none. Multishot like watchEnds(), and for the same reason. It
  * touches no memory, so a sender that waits for a slow peer holds no buffer.
  */
-export function watchRoom(shard: Shard, file: number, owner: number, tag: number): number {
-  const index = shard.submit(OP_POLL_ADD, FIXED_FILE, 0, file, 0, POLL_MULTISHOT, POLLOUT, 0, owner, tag);
-  return staged(shard, index, owner, tag);
+export function watchRoom(operation: Operation, file: number): void {
+  const what = prepareFile(kernel.OP_POLL_ADD, file);
+  what.len = kernel.POLL_MULTISHOT;
+  what.opFlags = kernel.POLLOUT;
+  operation.stage(what);
 }
 
 /** Waits until a socket of datagrams has room for one. */
-export function whenRoom(shard: Shard, file: number, owner: number, tag: number): number {
-  const index = shard.submit(OP_POLL_ADD, FIXED_FILE, 0, file, 0, 0, POLLOUT, 0, owner, tag);
-  return staged(shard, index, owner, tag);
+export function whenRoom(operation: Operation, file: number): void {
+  const what = prepareFile(kernel.OP_POLL_ADD, file);
+  what.opFlags = kernel.POLLOUT;
+  operation.stage(what);
 }
 
 /**
  * Tells the peer that no more will come. The kernel does this in a thread of its own, which looks the file up only
  * then: whoever closed the file before the event would shut down the next connection in its slot.
  */
-export function shutdownWrites(shard: Shard, file: number, owner: number, tag: number): void {
-  const index = shard.submit(OP_SHUTDOWN, FIXED_FILE, 0, file, 0, SHUT_WR, 0, 0, owner, tag);
-  staged(shard, index, owner, tag);
+export function shutdownWrites(operation: Operation, file: number): void {
+  const what = prepareFile(kernel.OP_SHUTDOWN, file);
+  what.len = kernel.SHUT_WR;
+  operation.stage(what);
 }
 
-/** Opens a socket: its event has the new file slot. */
-export function openSocket(shard: Shard, family: number, owner: number, tag: number): number {
-  shard.host.poke();
-  return checked(shard.core.submit(OP_SOCKET, 0, 0, family, SOCK_STREAM, 0, 0, 0, FILE_INDEX_ALLOC, owner, tag));
+/** Opens a stream socket of a family (AF_*): its event has the new file slot. */
+export function openSocketOrThrow(operation: Operation, family: number): void {
+  const what = prepare(kernel.OP_SOCKET, family);
+  what.off = kernel.SOCK_STREAM;
+  what.fileIndex = kernel.FILE_INDEX_ALLOC;
+  operation.stageOrThrow(what);
 }
 
 /**
@@ -139,54 +117,54 @@ export function openSocket(shard: Shard, family: number, owner: number, tag: num
  * shard.whenSubmitted(). With 0 bytes, to the path that host.setSocketPath() has put at the index `ptr`, which must
  * stay there until the event.
  */
-export function connectFile(
-  shard: Shard,
-  file: number,
-  ptr: number,
-  bytes: number,
-  owner: number,
-  tag: number,
-): number {
-  shard.host.poke();
-  return checked(shard.core.submit(OP_CONNECT, FIXED_FILE, 0, file, bytes, ptr, 0, 0, 0, owner, tag));
+export function connectFileOrThrow(operation: Operation, file: number, ptr: number, bytes: number): void {
+  const what = prepareFile(kernel.OP_CONNECT, file);
+  what.off = bytes;
+  what.ptr = ptr;
+  operation.stageOrThrow(what);
 }
 
 /**
  * Receives datagrams until cancelled, or -ENOBUFS, or an empty one: each into a buffer that the kernel picks, behind a
  * struct io_uring_recvmsg_out and 28 bytes with the sender's sockaddr.
  */
-export function receiveDatagrams(shard: Shard, file: number, owner: number, tag: number): number {
-  const flags = FIXED_FILE | BUFFER_SELECT;
-  const index = shard.submit(OP_RECVMSG, flags, RECV_MULTISHOT, file, 0, 0, 0, 0, owner, tag);
-  return staged(shard, index, owner, tag);
+export function receiveDatagrams(operation: Operation, file: number): void {
+  const what = prepareFile(kernel.OP_RECVMSG, file);
+  what.flags |= kernel.SQE_BUFFER_SELECT;
+  what.ioprio = kernel.RECV_MULTISHOT;
+  operation.stage(what);
 }
 
 /**
- * Sends one datagram to the sockaddr at `address`; of 0 bytes: to where the socket is connected. -EAGAIN: the socket
- * has no room for it.
+ * Sends one datagram, of `len` bytes at `ptr`, to the sockaddr at `address`; of 0 bytes: to where the socket is
+ * connected. -EAGAIN: the socket has no room for it.
  */
-export function sendDatagram(
-  shard: Shard,
+export function sendDatagramOrThrow(
+  operation: Operation,
   file: number,
   address: number,
   addressBytes: number,
   ptr: number,
   len: number,
-  owner: number,
-  tag: number,
-): number {
-  const at = addressBytes === 0 ? 0 : address;
-  shard.host.poke();
-  return checked(shard.core.submit(OP_SEND, FIXED_FILE, 0, file, at, ptr, len, MSG_DONTWAIT, addressBytes, owner, tag));
+): void {
+  const what = prepareFile(kernel.OP_SEND, file);
+  what.off = addressBytes === 0 ? 0 : address;
+  what.ptr = ptr;
+  what.len = len;
+  what.opFlags = kernel.MSG_DONTWAIT;
+  what.fileIndex = addressBytes;
+  operation.stageOrThrow(what);
 }
 
-/** TCP_NODELAY. Kernels before 6.7 cannot, and nobody waits for it: then small writes may be held back for others. */
-export function sendAtOnce(shard: Shard, file: number): void {
-  checked(shard.submit(OP_URING_CMD, FIXED_FILE, 0, file, 0, 0, 0, 0, 0, 0));
+/** TCP_NODELAY. Kernels before 6.7 cannot, and no event tells: then small writes may be held back for others. */
+export function sendAtOnceOrThrow(shard: Shard, file: number): void {
+  if (shard.submit(prepareFile(kernel.OP_URING_CMD, file), 0, 0) < 0) throw fullError('operations');
 }
 
 /** Puts a file into a slot of a peer's ring, which is the result; it stays in this one, too (host.movesFiles). */
-export function handOverFile(shard: Shard, peer: number, file: number, owner: number, tag: number): void {
-  const index = shard.submit(OP_MSG_RING, 0, 0, peer, MSG_SEND_FD, 0, 0, file + 1, owner, tag);
-  staged(shard, index, owner, tag);
+export function handOverFile(operation: Operation, peer: number, file: number): void {
+  const what = prepare(kernel.OP_MSG_RING, peer);
+  what.ptr = kernel.MSG_SEND_FD;
+  what.fileIndex = file + 1;
+  operation.stage(what);
 }

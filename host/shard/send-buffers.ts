@@ -9,6 +9,7 @@
 //
 // Next: send-queue.ts.
 
+import { internalError } from '../base/errors.js';
 import { Queue } from '../base/queue.js';
 import { type Header, HostControl, SEND_STAGGER } from '../core/layout.js';
 
@@ -31,6 +32,7 @@ export class SendBuffers {
   readonly #lastingWaiters = new Queue<() => void>();
   #lasting = 0; // how many lasting uses hold
   #isLastingNext = false; // whose turn it is
+  readonly #isTaken: Uint8Array;
   #free = 0; // the list of free ones runs through their first words
   #fresh = 0; // so many have been in use
 
@@ -42,6 +44,7 @@ export class SendBuffers {
     this.#stride = header.sendBufferBytes + SEND_STAGGER;
     this.#first = base + header.sendOffset;
     this.#hurry = hurry;
+    this.#isTaken = new Uint8Array(this.#count);
     this.#lastingMost = this.#count - reserveOf(this.#count);
   }
 
@@ -57,15 +60,28 @@ export class SendBuffers {
     if (at !== 0) this.#free = this.#words[at >>> 2] >>> 0;
     else if (this.#fresh < this.#count) at = this.#first + this.#fresh++ * this.#stride;
     else return 0;
+    this.#isTaken[this.#indexOf(at)] = 1;
     this.#control[USED]++;
     return at;
   }
 
+  /** Gives a buffer back. Given back twice it would be two connections', so that throws. */
   give(at: number): void {
+    this.#takeBack(at);
+    this.#serve();
+  }
+
+  #takeBack(at: number): void {
+    const index = this.#indexOf(at);
+    if (this.#isTaken[index] !== 1) throw internalError(`the send buffer at ${at} is not in use`);
+    this.#isTaken[index] = 0;
     this.#words[at >>> 2] = this.#free;
     this.#free = at;
     this.#control[USED]--;
-    if (this.#waiters.length !== 0 || this.#lastingWaiters.length !== 0) this.#serve();
+  }
+
+  #indexOf(at: number): number {
+    return (at - this.#first) / this.#stride;
   }
 
   /** Calls back when a buffer comes free, in the order of asking. The callback takes it, or wants none any more. */
@@ -84,8 +100,9 @@ export class SendBuffers {
   }
 
   giveLasting(at: number): void {
+    this.#takeBack(at);
     this.#lasting--;
-    this.give(at);
+    this.#serve();
   }
 
   whenLastingFree(callback: () => void): void {
@@ -96,6 +113,7 @@ export class SendBuffers {
   // --- who is next ---------------------------------------------------------------------------------------------------
 
   #serve(): void {
+    if (this.#waiters.length === 0 && this.#lastingWaiters.length === 0) return;
     while (this.#free !== 0 || this.#fresh < this.#count) {
       const mayLast = this.#lasting < this.#lastingMost && this.#lastingWaiters.length !== 0;
       if (!mayLast && this.#waiters.length === 0) return;

@@ -12,11 +12,11 @@
 // Next: byte-queue.ts.
 
 import { ByteQueue } from '../base/byte-queue.js';
-import { MORE, POLLERR, POLLHUP, POLLOUT, sendNow, watchRoom } from './ops.js';
+import { EAGAIN, ECANCELED, POLLERR, POLLHUP, POLLOUT } from '../core/kernel.js';
+import { Operation } from './operation.js';
+import { sendNow, watchRoom } from './ops.js';
 import type { Shard } from './shard.js';
 
-const EAGAIN = -11;
-const ECANCELED = -125;
 const WORTH_A_SEND = POLLOUT | POLLERR | POLLHUP;
 
 export class SendQueue {
@@ -27,14 +27,9 @@ export class SendQueue {
 
   private readonly shard: Shard;
   private readonly file: number;
-  private readonly owner: number;
-  private readonly tag: number;
-  private readonly roomTag: number;
   private readonly bufferBytes: number;
-  private op = 0; // slot of the open SEND, 0 = none
-  private generation = 0;
-  private roomOp = 0; // slot of the poll for room: open from the first full socket until nothing waits
-  private roomGeneration = 0;
+  private readonly sending: Operation;
+  private readonly room: Operation; // the poll for it: open from the first full socket until nothing waits
   private isFull = false; // the socket: the next SEND waits for room
   private waitsForBuffer = false;
   private current = 0; // the open SEND's buffer
@@ -49,15 +44,14 @@ export class SendQueue {
   constructor(shard: Shard, file: number, owner: number, tag: number, roomTag: number) {
     this.shard = shard;
     this.file = file;
-    this.owner = owner;
-    this.tag = tag;
-    this.roomTag = roomTag;
     this.bufferBytes = shard.header.sendBufferBytes;
+    this.sending = new Operation(shard, owner, tag);
+    this.room = new Operation(shard, owner, roomTag);
   }
 
   /** Whether all is out. Without a free send buffer bytes may wait though no SEND is open. */
   get isIdle(): boolean {
-    return this.op === 0 && this.roomOp === 0 && this.queue.bytes === 0;
+    return !this.sending.isOpen && !this.room.isOpen && this.queue.bytes === 0;
   }
 
   /** Bytes that are not out yet. */
@@ -68,7 +62,7 @@ export class SendQueue {
   /** An address where exactly `bytes` must be written at once, or 0: then enqueue() them. */
   reserve(bytes: number): number {
     if (this.broken || bytes > this.bufferBytes || this.queue.bytes !== 0) return 0;
-    if (this.op === 0) {
+    if (!this.sending.isOpen) {
       const buffer = this.shard.sendBuffers.take();
       if (buffer === 0) return 0;
       this.stage(buffer, bytes);
@@ -76,7 +70,7 @@ export class SendQueue {
     }
     if (this.next === 0) {
       const at = this.used;
-      if (at + bytes <= this.bufferBytes && this.shard.core.extend(this.op, this.generation, bytes) === 0) {
+      if (at + bytes <= this.bufferBytes && this.sending.extend(bytes)) {
         this.used = at + bytes;
         return this.current + at;
       }
@@ -95,8 +89,8 @@ export class SendQueue {
     if (this.broken || bytes.length === 0) return;
     this.queue.push(bytes);
     if (this.isFull) return;
-    if (this.op === 0) this.advance();
-    else this.shard.hurry();
+    if (this.sending.isOpen) this.shard.hurry();
+    else this.advance();
   }
 
   /** Somebody waits until all is out: this SEND, and those that follow it. */
@@ -107,7 +101,7 @@ export class SendQueue {
 
   /** The SEND's event. False: the connection is broken. */
   onSent(result: number): boolean {
-    this.op = 0;
+    this.sending.ended();
     if (this.broken || (result <= 0 && result !== EAGAIN)) {
       this.giveBack();
       return false;
@@ -127,13 +121,13 @@ export class SendQueue {
 
   /** An event of the poll for room. False: the connection is broken. */
   onRoom(result: number, flags: number): boolean {
-    if ((flags & MORE) === 0) this.roomOp = 0;
+    this.room.ended(flags);
     if (this.broken || (result < 0 && result !== ECANCELED)) return false;
     if (!this.isFull) return true;
     if (result > 0 && (result & WORTH_A_SEND) !== 0) {
       this.isFull = false;
       this.advance();
-    } else if (this.roomOp === 0) this.watchRoom(); // it was cancelled, and then the socket was full again
+    } else if (!this.room.isOpen) watchRoom(this.room, this.file); // cancelled, and then the socket was full again
     return true;
   }
 
@@ -156,9 +150,9 @@ export class SendQueue {
   break(): void {
     this.broken = true;
     this.queue.clear();
-    if (this.op === 0) this.giveBack();
-    else this.shard.cancelOp(this.op, this.generation);
-    if (this.roomOp !== 0) this.shard.cancelOp(this.roomOp, this.roomGeneration);
+    if (this.sending.isOpen) this.sending.cancel();
+    else this.giveBack();
+    this.room.cancel();
   }
 
   private giveBack(): void {
@@ -179,13 +173,8 @@ export class SendQueue {
     this.queue.unshift(rest);
     this.isFull = true;
     this.isBehind = true;
-    if (this.roomOp === 0) this.watchRoom();
+    if (!this.room.isOpen) watchRoom(this.room, this.file);
     this.giveBack();
-  }
-
-  private watchRoom(): void {
-    this.roomOp = watchRoom(this.shard, this.file, this.owner, this.roomTag);
-    this.roomGeneration = this.shard.opGeneration(this.roomOp);
   }
 
   /** With nothing open: stages what is next. */
@@ -214,7 +203,7 @@ export class SendQueue {
   /** All is out that had to wait. */
   private catchUp(): void {
     this.isBehind = false;
-    if (this.roomOp !== 0) this.shard.cancelOp(this.roomOp, this.roomGeneration);
+    this.room.cancel();
   }
 
   private waitForBuffer(): void {
@@ -222,15 +211,14 @@ export class SendQueue {
     this.waitsForBuffer = true;
     this.shard.sendBuffers.whenFree(() => {
       this.waitsForBuffer = false;
-      if (this.op === 0 && !this.isFull && !this.broken) this.advance();
+      if (!this.sending.isOpen && !this.isFull && !this.broken) this.advance();
     });
   }
 
   private stage(buffer: number, bytes: number): void {
     this.current = buffer;
     this.used = bytes;
-    this.op = sendNow(this.shard, this.file, buffer, bytes, this.owner, this.tag);
-    this.generation = this.shard.opGeneration(this.op);
+    sendNow(this.sending, this.file, buffer, bytes);
     if (this.urgent || this.isBehind || this.queue.bytes !== 0) this.shard.hurry();
   }
 }

@@ -4,31 +4,25 @@
 // to peers is published. Microtasks run when the host's callback returns, and behind them JavaScript's tasks, one by
 // one (steps.ts); what they stage goes out with the next enter.
 //
-// Owners are objects with an `onEvent`. They are registered here by number, because the core keeps only a number. Each
-// operation, timer and call ends with exactly one last event, so an owner that counts them knows when it may leave.
+// Owners are objects with an `onEvent`, registered by number (owners.ts). What they have in flight they hold as
+// Operation and Timer (operation.ts).
 
 import { useTimeouts } from '../base/abortable.js';
-import { Code, FeatherstarError, fullError } from '../base/errors.js';
+import { FeatherstarError } from '../base/errors.js';
 import type { Calls } from '../calls/call.js';
 import { type Core, type CoreImports, instantiateCore } from '../core/core-module.js';
-import { Control, type Header, HostControl, OP_BYTES, ReadyKind, TIMER_BYTES } from '../core/layout.js';
+import { CQE_MORE } from '../core/kernel.js';
+import { Control, type Header, HostControl, ReadyKind } from '../core/layout.js';
 import { type HostFactory, monotonicNs, type ShardHost, type Windows } from '../hosts/host.js';
 import type { NetworkRules } from '../net/network-rules.js';
 import { blockPool } from './block-pool.js';
 import { MemoryChecks } from './memory-checks.js';
+import type { Submission } from './operation.js';
+import { type Owner, Owners } from './owners.js';
 import { SendBuffers } from './send-buffers.js';
 import { StepMark } from './stall.js';
 import { Steps, type TaskName } from './steps.js';
 import { Wait } from './wait.js';
-
-export interface Owner {
-  /** `tag`: what the owner gave when it asked. OP: result and CQE flags; TIMER: zeros. */
-  onEvent(tag: number, result: number, extra: number): void;
-  /** The runtime closes and has waited long enough: closes what this owns. Its last events still come. */
-  onShutdown?(): void;
-  /** What it waits for, if that cannot be taken back from the kernel. */
-  waitsFor?(): string;
-}
 
 export interface ShardOptions {
   module: WebAssembly.Module;
@@ -84,6 +78,7 @@ export class Shard {
   readonly doubles: Float64Array;
   /** What goes out goes through these. */
   readonly sendBuffers: SendBuffers;
+  readonly owners = new Owners();
   readonly unhandled: 'warn' | 'throw';
   /** What of the network this shard may reach; undefined: all. */
   readonly network: NetworkRules | undefined;
@@ -96,8 +91,6 @@ export class Shard {
   readonly #clock: Float64Array;
   readonly #ready: Int32Array;
   readonly #readyMask: number;
-  readonly #owners: (Owner | undefined)[] = [undefined];
-  readonly #freeOwners: number[] = [];
   #closed = false;
   #inTurn = false;
   #beforeTurn: (() => void)[] = [];
@@ -167,7 +160,7 @@ export class Shard {
     this.#beforeTurn.push(hook);
     if (!soon) return;
     this.#control[MORE_WORK] |= MORE_WORK_BLOCKED;
-    if (!this.#inTurn) this.host.poke();
+    this.poke();
   }
 
   /** Runs `then` when the host has taken all that is staged now: what it copies may change from then on. */
@@ -193,8 +186,9 @@ export class Shard {
       head = (head + 1) | 0;
       control[READY_HEAD] = head; // before the handler: if it throws, the next turn goes on behind it
       const what = kind & 0xff;
-      if (what <= ReadyKind.TIMER) this.#owners[index]?.onEvent(kind >>> 8, result, extra);
-      else this.calls?.onReady(what, index, slot);
+      if (what <= ReadyKind.TIMER) {
+        this.owners.deliver(index, kind >>> 8, result, extra, (extra & CQE_MORE) === 0);
+      } else this.calls?.onReady(what, index, slot);
     }
     this.stepMark.clearRun();
   }
@@ -206,100 +200,81 @@ export class Shard {
 
   // --- owners --------------------------------------------------------------------------------------------------------
 
+  /** Gives an object a number, to which its events go. */
   register(owner: Owner): number {
-    const id = this.#freeOwners.pop() ?? this.#owners.length;
-    this.#owners[id] = owner;
-    return id;
+    return this.owners.register(owner);
   }
 
+  /** The owner begins nothing more. Events of what is in flight still come; after the last one the number is free. */
   unregister(id: number): void {
-    this.#owners[id] = undefined;
-    this.#freeOwners.push(id);
+    this.owners.release(id);
   }
 
-  /** What an owner is, for whoever looks at what is open. */
+  /** What an owner is, for reports of what is open. */
   ownerName(id: number): string {
-    return nameOf(this.#owners[id]);
+    return nameOf(this.owners.find(id));
   }
 
   /** All owners: connections, listeners, waits, and whatever else has events. */
   ownerNames(): string[] {
-    return this.#owners.filter((owner) => owner !== undefined).map(nameOf);
+    return this.owners.all().map(nameOf);
   }
 
-  /** Everybody closes what he has. */
+  /** Asks every owner to close its resources. */
   shutDownOwners(): void {
-    for (const owner of [...this.#owners]) owner?.onShutdown?.();
+    for (const owner of this.owners.all()) owner.onShutdown?.();
   }
 
   /** What was begun, cannot be cancelled, and has not ended. */
   waitsFor(): string[] {
-    return this.#owners.flatMap((owner) => owner?.waitsFor?.() ?? []);
+    return this.owners.all().flatMap((owner) => owner.waitsFor?.() ?? []);
   }
 
   // --- operations ----------------------------------------------------------------------------------------------------
 
-  /** Stages an operation (ops.ts has them by name). Answers its slot, or Code.FULL. */
-  submit(
-    opcode: number,
-    sqeFlags: number,
-    ioprio: number,
-    file: number,
-    ptr: number,
-    len: number,
-    opFlags: number,
-    fileIndex: number,
-    owner: number,
-    tag: number,
-  ): number {
+  /** What was staged is to be submitted soon: in a turn it will be anyway; else the host is to come round. */
+  poke(): void {
     if (!this.#inTurn) this.host.poke();
-    return this.core.submit(opcode, sqeFlags, ioprio, file, 0, ptr, len, opFlags, fileIndex, owner, tag);
+  }
+
+  /** Stages an operation, for Operation. Owner 0: no event comes. Returns its slot, or Code.FULL. */
+  submit(what: Submission, owner: number, tag: number): number {
+    if (owner !== 0) this.owners.begin(owner);
+    this.poke();
+    const { opcode, flags, ioprio, file, off, ptr, len, opFlags, fileIndex } = what;
+    const slot = this.core.submit(opcode, flags, ioprio, file, off, ptr, len, opFlags, fileIndex, owner, tag);
+    if (slot < 0 && owner !== 0) this.owners.end(owner);
+    return slot;
   }
 
   /** Gives an owner an event that the core does not bring: with the next turn, which comes at once. */
   answerLater(owner: number, tag: number, result: number): void {
-    this.beforeNextTurn(() => this.#owners[owner]?.onEvent(tag, result, 0), true);
-  }
-
-  opGeneration(index: number): number {
-    return this.words[(this.base + this.header.opsOffset + index * OP_BYTES) >>> 2];
-  }
-
-  /** Cancels an operation; it completes as ever. */
-  cancelOp(index: number, generation: number): void {
-    if (!this.#inTurn) this.host.poke();
-    this.core.cancelOp(index, generation);
+    this.owners.begin(owner);
+    this.beforeNextTurn(() => this.owners.deliver(owner, tag, result, 0, true), true);
   }
 
   /** Somebody waits for an operation that completes silently (ops.ts, sendNow). */
   hurry(): void {
-    if (!this.#inTurn) this.host.poke();
+    this.poke();
     this.core.hurry();
   }
 
+  /** Closes a file slot. Without effect on a shard that is closed: its files are. */
   closeFile(file: number): void {
-    if (!this.#inTurn) this.host.poke();
+    if (this.#closed) return;
+    this.poke();
     this.core.closeFile(file);
   }
 
   // --- time ----------------------------------------------------------------------------------------------------------
 
-  /** Arms a timer `delayNs` from now; `owner` gets its event. Answers its slot, or Code.FULL. */
-  tryTimer(delayNs: number, owner: number, tag: number): number {
-    if (!this.#inTurn) this.host.poke();
-    return this.core.armTimer(monotonicNs() + delayNs, tag, owner);
-  }
-
-  /** The same; throws FULL. */
+  /** Arms a timer `delayNs` from now, for Timer; `owner` gets its event. Returns its slot, Code.FULL or Code.RANGE. */
   armTimer(delayNs: number, owner: number, tag: number): number {
-    const index = this.tryTimer(delayNs, owner, tag);
-    if (index < 0) throw index === Code.FULL ? fullError('timers') : new RangeError(`timer of ${delayNs} ns`);
-    return index;
-  }
-
-  /** The generation of a slot that was just taken: with the index it makes the handle. */
-  timerGeneration(index: number): number {
-    return this.words[(this.base + this.header.timersOffset + index * TIMER_BYTES) >>> 2];
+    this.owners.begin(owner);
+    this.poke();
+    const slot = this.core.armTimer(monotonicNs() + delayNs, tag, owner);
+    if (slot < 0) this.owners.end(owner);
+    return slot;
   }
 
   /** The time of this turn, ns; cheap, and at most a turn old. */
@@ -311,7 +286,7 @@ export class Shard {
 
   /** Queues a step of a task in its scheduling group. Throws FULL. `run` must not throw. */
   queueStep(task: TaskName, run: () => void): void {
-    if (!this.#inTurn) this.host.poke();
+    this.poke();
     this.steps.queue(task, run);
   }
 

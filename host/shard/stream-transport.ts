@@ -14,15 +14,18 @@
 //   OPEN       the user; its deadline; a reset. While nothing is received a poll watches for the reset, and the end.
 //   FINISHING  the last byte is out; the peer is slower than its pace; it sends LINGER_BYTES
 //   LINGERING  the peer's end; LINGER_SILENCE_NS without a byte; LINGER_BYTES; LINGER_NS in all
-//   CLOSED     the last event of each operation
+//   CLOSED     the last event of each operation, after which its number is free (owners.ts)
 //
 // After CLOSED only the last events of its operations come in; then nothing refers to the transport any more.
 //
 // Next: send-queue.ts.
 
-import { BUFFER_SHIFT, MORE, POLLERR, POLLHUP, receive, shutdownWrites, watchEnds } from './ops.js';
+import { CQE_BUFFER_SHIFT, ECANCELED, ENOBUFS, POLLERR, POLLHUP } from '../core/kernel.js';
+import { Operation, Timer } from './operation.js';
+import { receive, shutdownWrites, watchEnds } from './ops.js';
+import type { Owner } from './owners.js';
 import { SendQueue } from './send-queue.js';
-import type { Owner, Shard } from './shard.js';
+import type { Shard } from './shard.js';
 
 const RECEIVED = 1; // tags
 const SENT = 2;
@@ -40,8 +43,6 @@ const STATES = ['open', 'finishing', 'lingering', 'closed'];
 const LINGER_SILENCE_NS = 2e9;
 const LINGER_NS = 30e9;
 const LINGER_BYTES = 67_108_864;
-const ENOBUFS = -105;
-const ECANCELED = -125;
 
 /** The user of a transport: it is told what happens while the transport is open. */
 export interface TransportUser {
@@ -80,16 +81,12 @@ export class StreamTransport implements Owner {
   private readonly pace: Pace;
   private readonly id: number;
   private state = OPEN;
-  private receiveOp = 0;
-  private receiveGeneration = 0;
-  private watchOp = 0;
-  private watchGeneration = 0;
+  private readonly receiving: Operation;
+  private readonly watching: Operation;
+  private readonly shutting: Operation; // while it is open the file must not be closed
   private lingerBytes = 0; // came since finish()
   private lingerEndNs = 0;
-  private shutting = false; // SHUTDOWN is open: the file must not be closed
-  private left = false; // its number is given back: no event names it any more
-  private timer = 0;
-  private timerGeneration = 0;
+  private readonly timer: Timer;
   private firesNs = Number.POSITIVE_INFINITY;
   private deadlineNs = Number.POSITIVE_INFINITY;
   private paceDueNs = Number.POSITIVE_INFINITY; // until then ...
@@ -102,6 +99,10 @@ export class StreamTransport implements Owner {
     this.pace = pace;
     this.user = user;
     this.id = shard.register(this);
+    this.receiving = new Operation(shard, this.id, RECEIVED);
+    this.watching = new Operation(shard, this.id, WATCHED);
+    this.shutting = new Operation(shard, this.id, SHUT);
+    this.timer = new Timer(shard, this.id, TIMER);
     this.out = new SendQueue(shard, file, this.id, SENT, ROOM);
   }
 
@@ -132,32 +133,28 @@ export class StreamTransport implements Owner {
 
   /** Receives from now on, if more bytes are welcome. */
   receive(): void {
-    if (this.receiveOp !== 0 || this.peerEnded || this.state === CLOSED) return;
+    if (this.receiving.isOpen || this.peerEnded || this.state === CLOSED) return;
     if (this.state === OPEN && !this.user.mayReceive) return;
-    this.receiveOp = receive(this.shard, this.file, true, this.id, RECEIVED);
-    this.receiveGeneration = this.shard.opGeneration(this.receiveOp);
+    receive(this.receiving, this.file, true);
   }
 
   /** Stops receiving: the peer's window fills. What has come already is still told. */
   pause(): void {
-    if (this.receiveOp !== 0) this.shard.cancelOp(this.receiveOp, this.receiveGeneration);
+    this.receiving.cancel();
   }
 
   private onReceived(result: number, flags: number): void {
-    if ((flags & MORE) === 0) this.receiveOp = 0;
+    this.receiving.ended(flags);
     if (result > 0) {
-      if (this.state === OPEN) this.user.onBuffer(flags >>> BUFFER_SHIFT, result);
-      else this.drop(flags >>> BUFFER_SHIFT, result);
+      if (this.state === OPEN) this.user.onBuffer(flags >>> CQE_BUFFER_SHIFT, result);
+      else this.drop(flags >>> CQE_BUFFER_SHIFT, result);
     }
-    if (this.state === CLOSED) {
-      this.leaveIfDone();
-      return;
-    }
+    if (this.state === CLOSED) return;
     if (result === 0) this.onPeerEnd();
     else if (result < 0 && result !== ENOBUFS && result !== ECANCELED) this.destroy();
     // ENOBUFS: buffers go back with the same enter that takes the new receive, so this does not spin.
-    else if (this.receiveOp === 0) this.receive();
-    if (this.receiveOp === 0) this.watch();
+    else if (!this.receiving.isOpen) this.receive();
+    if (!this.receiving.isOpen) this.watch();
   }
 
   private onPeerEnd(): void {
@@ -177,15 +174,13 @@ export class StreamTransport implements Owner {
 
   // Without an open receive the kernel tells nothing of the peer, so a poll does.
   private watch(): void {
-    if (this.watchOp !== 0 || this.state !== OPEN) return;
-    this.watchOp = watchEnds(this.shard, this.file, this.id, WATCHED);
-    this.watchGeneration = this.shard.opGeneration(this.watchOp);
+    if (!this.watching.isOpen && this.state === OPEN) watchEnds(this.watching, this.file);
   }
 
   private onWatched(result: number, flags: number): void {
-    if ((flags & MORE) === 0) this.watchOp = 0;
-    if (this.state === CLOSED) this.leaveIfDone();
-    else if (result < 0 || (result & (POLLERR | POLLHUP)) !== 0) this.destroy();
+    this.watching.ended(flags);
+    if (this.state === CLOSED) return;
+    if (result < 0 || (result & (POLLERR | POLLHUP)) !== 0) this.destroy();
     else {
       this.peerLeft = true; // of the three ends, this one is left
       if (this.state === OPEN) this.user.onPeerLeft();
@@ -196,8 +191,8 @@ export class StreamTransport implements Owner {
   // --- sending -------------------------------------------------------------------------------------------------------
 
   private afterSending(isWhole: boolean): void {
-    if (this.state === CLOSED) this.leaveIfDone();
-    else if (!isWhole) this.destroy();
+    if (this.state === CLOSED) return;
+    if (!isWhole) this.destroy();
     else {
       this.watchPace();
       if (this.state === OPEN) this.user.onSent();
@@ -248,8 +243,7 @@ export class StreamTransport implements Owner {
       return;
     }
     this.state = LINGERING;
-    shutdownWrites(this.shard, this.file, this.id, SHUT);
-    this.shutting = true;
+    shutdownWrites(this.shutting, this.file);
     this.lingerEndNs = this.shard.nowNs + LINGER_NS;
     this.lingerOn();
   }
@@ -259,35 +253,25 @@ export class StreamTransport implements Owner {
   }
 
   private onShut(): void {
-    this.shutting = false;
-    if (this.state !== CLOSED) return;
-    this.shard.closeFile(this.file);
-    this.leaveIfDone();
+    this.shutting.ended();
+    if (this.state === CLOSED) this.shard.closeFile(this.file);
   }
 
   /** Closes at once; what is queued is lost. */
   destroy(): void {
     if (this.state === CLOSED) return;
     this.state = CLOSED;
-    const { shard } = this;
-    if (this.timer !== 0 && shard.core.cancelTimer(this.timer, this.timerGeneration) === 0) this.timer = 0;
+    this.timer.cancel();
     this.out.break();
     this.pause();
-    if (this.watchOp !== 0) shard.cancelOp(this.watchOp, this.watchGeneration);
-    if (!this.shutting) shard.closeFile(this.file);
+    this.watching.cancel();
+    if (!this.shutting.isOpen) this.shard.closeFile(this.file);
+    this.shard.unregister(this.id); // the last events come all the same
     this.user.onClosed();
-    this.leaveIfDone();
   }
 
   onShutdown(): void {
     this.destroy();
-  }
-
-  private leaveIfDone(): void {
-    if (this.left || this.shutting || this.timer !== 0 || !this.out.isIdle) return;
-    if (this.receiveOp !== 0 || this.watchOp !== 0) return;
-    this.left = true;
-    this.shard.unregister(this.id);
   }
 
   // --- time ----------------------------------------------------------------------------------------------------------
@@ -305,24 +289,19 @@ export class StreamTransport implements Owner {
 
   private armTimer(ns: number): void {
     const { shard } = this;
-    if (this.timer !== 0 && shard.core.cancelTimer(this.timer, this.timerGeneration) !== 0) return; // it fires now
-    this.timer = shard.tryTimer(ns, this.id, TIMER);
-    if (this.timer < 0) {
-      this.timer = 0; // a connection that nothing would ever end is not kept
-      shard.beforeNextTurn(() => this.destroy(), true);
+    if (this.state === CLOSED) return;
+    if (this.timer.isOpen && !this.timer.cancel()) return; // it fires now
+    if (!this.timer.tryArm(ns)) {
+      shard.beforeNextTurn(() => this.destroy(), true); // a connection that nothing would ever end is not kept
       return;
     }
-    this.timerGeneration = shard.timerGeneration(this.timer);
     this.firesNs = shard.nowNs + ns;
   }
 
   private onTimer(): void {
-    this.timer = 0;
+    this.timer.ended();
     this.firesNs = Number.POSITIVE_INFINITY;
-    if (this.state === CLOSED) {
-      this.leaveIfDone();
-      return;
-    }
+    if (this.state === CLOSED) return;
     const { nowNs } = this.shard;
     const leftNs = Math.min(this.deadlineNs, this.paceDueNs) - nowNs;
     if (leftNs > 0) {

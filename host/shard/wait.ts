@@ -1,17 +1,15 @@
 // One wait on the wheel, of which everything in this library that takes time is made.
 
 import { Abortable } from '../base/abortable.js';
-import type { Owner, Shard } from './shard.js';
+import { Timer } from './operation.js';
+import type { Owner } from './owners.js';
+import type { Shard } from './shard.js';
 
 /**
- * Calls `resolve` after `delayNs`, never earlier, or `reject` when it is aborted or cancelled before. Its registration
- * ends with its event or its cancellation. Throws FULL.
+ * Calls `resolve` after `delayNs`, never earlier, or `reject` when it is aborted or cancelled before. Throws FULL.
  */
 export class Wait extends Abortable implements Owner {
-  readonly #shard: Shard;
-  readonly #id: number;
-  readonly #index: number;
-  readonly #generation: number;
+  readonly #timer: Timer;
   readonly #resolve: () => void;
   readonly #reject: (reason: unknown) => void;
   #isSettled = false;
@@ -24,22 +22,20 @@ export class Wait extends Abortable implements Owner {
     reject: (reason: unknown) => void,
   ) {
     super();
-    this.#shard = shard;
     this.#resolve = resolve;
     this.#reject = reject;
-    this.#id = shard.register(this);
+    const id = shard.register(this);
+    this.#timer = new Timer(shard, id, 0);
     try {
-      this.#index = shard.armTimer(Math.max(0, delayNs), this.#id, 0);
-    } catch (error) {
-      shard.unregister(this.#id);
-      throw error;
+      this.#timer.arm(Math.max(0, delayNs));
+    } finally {
+      shard.unregister(id); // when the timer is over
     }
-    this.#generation = shard.timerGeneration(this.#index);
     if (signal !== undefined) this.arm({ signal });
   }
 
   onEvent(): void {
-    this.#shard.unregister(this.#id);
+    this.#timer.ended();
     if (this.#isSettled) return; // cancelled after it had fired
     this.#isSettled = true;
     this.disarm();
@@ -53,7 +49,7 @@ export class Wait extends Abortable implements Owner {
 
   onAbort(reason: unknown): void {
     this.#isSettled = true;
-    if (this.#shard.core.cancelTimer(this.#index, this.#generation) === 0) this.#shard.unregister(this.#id);
+    this.#timer.cancel();
     this.#reject(reason);
   }
 }

@@ -4,37 +4,19 @@
 // Next: world.ts.
 
 import { FeatherstarError } from '../base/errors.js';
-import { OP_BYTES, SLAB_FRESH } from '../core/layout.js';
+import * as kernel from '../core/kernel.js';
+import { OP_BYTES } from '../core/layout.js';
 import { readHoldings } from '../runtime/stats.js';
+import { OP_OPCODE, OP_OWNER, takenSlots } from '../shard/operation.js';
 import type { Shard } from '../shard/shard.js';
 import type { Place, World } from './world.js';
 
-const OP_OPCODE = 2; // words of a slot of the operations' table (assembly/op.ts)
-const OP_OWNER = 3;
 const SHOWN_MAX = 40;
-const OPCODES: Readonly<Record<number, string>> = {
-  0: 'NOP',
-  3: 'FSYNC',
-  6: 'POLL_ADD',
-  10: 'RECVMSG',
-  13: 'ACCEPT',
-  14: 'ASYNC_CANCEL',
-  16: 'CONNECT',
-  19: 'CLOSE',
-  21: 'STATX',
-  22: 'READ',
-  23: 'WRITE',
-  26: 'SEND',
-  27: 'RECV',
-  28: 'OPENAT2',
-  34: 'SHUTDOWN',
-  35: 'RENAMEAT',
-  36: 'UNLINKAT',
-  37: 'MKDIRAT',
-  40: 'MSG_RING',
-  45: 'SOCKET',
-  46: 'URING_CMD',
-};
+const OPCODES: Readonly<Record<number, string>> = Object.fromEntries(
+  Object.entries(kernel)
+    .filter(([name]) => name.startsWith('OP_'))
+    .map(([name, opcode]) => [opcode, name.slice('OP_'.length)]),
+);
 
 interface Expected {
   readonly what: string;
@@ -115,19 +97,8 @@ function detailsOf(place: Place): string[] {
   return shorten(lines).map((text) => `shard ${index}: ${text}`);
 }
 
-/** The taken slots of one of the core's tables, as the index of their first word. */
-function* takenOf(shard: Shard, tableOffset: number, slotBytes: number): Generator<number> {
-  const { words, base } = shard;
-  const table = (base + tableOffset) >>> 2;
-  const fresh = words[table + (SLAB_FRESH >> 2)];
-  for (let slot = 1; slot < fresh; slot++) {
-    const at = table + slot * (slotBytes >> 2);
-    if ((words[at] & 1) !== 0) yield at; // its generation is odd
-  }
-}
-
 function* operationsOf(shard: Shard): Generator<string> {
-  for (const at of takenOf(shard, shard.header.opsOffset, OP_BYTES)) {
+  for (const at of takenSlots(shard.words, shard.base + shard.header.opsOffset, OP_BYTES)) {
     const opcode = shard.words[at + OP_OPCODE];
     yield `${OPCODES[opcode] ?? `opcode ${opcode}`} of ${shard.ownerName(shard.words[at + OP_OWNER])}`;
   }

@@ -5,7 +5,7 @@ import { type AbortOptions, isEcho } from '../base/abort.js';
 import { addAbortListener, removeAbortListener } from '../base/abort-listeners.js';
 import { FeatherstarError, optionError } from '../base/errors.js';
 import { checkFunction, checkSignal, checkTimeout } from '../base/options.js';
-import { currentShard, type Owner, type Shard } from '../shard/shard.js';
+import { currentShard, type Shard } from '../shard/shard.js';
 import { Wait } from '../shard/wait.js';
 import { reportUnhandled } from './unhandled.js';
 
@@ -85,30 +85,18 @@ enum State {
 }
 
 /** A callback on the wheel. */
-export class TimerHandle implements Owner {
-  readonly #shard: Shard;
-  readonly #id: number;
-  readonly #index: number;
-  readonly #generation: number;
+export class TimerHandle {
   readonly #signal: AbortSignal | undefined;
-  #fire!: () => void;
+  #wait!: Wait;
   #state = State.PENDING;
 
   constructor(shard: Shard, ms: number, callback: () => unknown, signal: AbortSignal | undefined) {
-    this.#shard = shard;
     this.#signal = signal;
-    this.#id = shard.register(this);
-    try {
-      this.#index = shard.armTimer(ms * 1e6, this.#id, 0);
-    } catch (error) {
-      shard.unregister(this.#id);
-      throw error;
-    }
-    this.#generation = shard.timerGeneration(this.#index);
+    const waiting = new Promise<void>((resolve) => {
+      this.#wait = new Wait(shard, ms * 1e6, undefined, resolve, () => resolve());
+    });
     addAbortListener(signal, this.cancel);
-    new Promise<void>((resolve) => {
-      this.#fire = resolve;
-    })
+    waiting
       .then(() => this.#begin() && callback())
       .catch((error) => reportUnhandled('a timer callback', error, shard.unhandled));
   }
@@ -116,11 +104,6 @@ export class TimerHandle implements Owner {
   /** True if the callback is still to run. */
   get isPending(): boolean {
     return this.#state === State.PENDING;
-  }
-
-  onEvent(): void {
-    this.#shard.unregister(this.#id);
-    this.#fire();
   }
 
   #begin(): boolean {
@@ -135,7 +118,7 @@ export class TimerHandle implements Owner {
     if (this.#state !== State.PENDING) return false;
     this.#state = State.CANCELLED;
     removeAbortListener(this.#signal, this.cancel);
-    if (this.#shard.core.cancelTimer(this.#index, this.#generation) === 0) this.#shard.unregister(this.#id);
+    this.#wait.cancel(undefined);
     return true;
   };
 }

@@ -15,6 +15,7 @@ import * as assert from 'uvu/assert';
 import { currentShard } from '../../dist/host/shard/shard.js';
 import { hosts, rejection } from '../support/hosts.js';
 import { within } from '../support/http.js';
+import { submitRaw } from '../support/operation.js';
 
 const MODULE = new URL('../support/network-module.js', import.meta.url);
 const HERE = '127.0.0.1';
@@ -22,20 +23,7 @@ const OP = { CONNECT: 16, SEND: 26, SOCKET: 45 };
 
 const codeOf = async (promise) => (await rejection(promise)).code;
 
-/** Submits what no function of featherstar's would. Its result. */
-function submit(opcode, { fd = 0, off = 0, addr = 0, len = 0, fileIndex = 0, flags = 1 }) {
-  const shard = currentShard();
-  return new Promise((resolve) => {
-    const id = shard.register({
-      onEvent(_tag, result) {
-        shard.unregister(id);
-        resolve(result);
-      },
-    });
-    shard.host.poke();
-    shard.core.submit(opcode, flags, 0, fd, off, addr, len, 0, fileIndex, id, 0);
-  });
-}
+const submit = (opcode, fields) => submitRaw(currentShard(), opcode, fields);
 
 function sockaddr(address, port) {
   const bytes = Buffer.alloc(28);
@@ -113,7 +101,7 @@ for (const host of hosts()) {
     families[10].push(none, none.with(15, 1), [0x20, 1, 0xd, 0xb8, 0x80, ...none.slice(5)]);
     let refused = 0;
     for (const [family, addresses] of Object.entries(families)) {
-      const fd = await submit(OP.SOCKET, { fd: Number(family), off: 1, fileIndex: -1, flags: 0 });
+      const fd = await submit(OP.SOCKET, { fd: Number(family), off: 1, fileIndex: -1, fixed: false });
       for (const address of addresses) {
         assert.is(await forged(fd, sockaddr(address, port)), EACCES, `${address}`);
         refused++;
@@ -238,7 +226,7 @@ test('network: a simulated one', async () => {
     const socket = await connect({ port: 80 });
     socket.close();
     const codes = [await codeOf(connect({ port: 81 })), await codeOf(listen({ hostname: HERE, port: 82 }))];
-    const fd = await submit(OP.SOCKET, { fd: 2, off: 1, fileIndex: -1, flags: 0 });
+    const fd = await submit(OP.SOCKET, { fd: 2, off: 1, fileIndex: -1, fixed: false });
     codes.push(await forged(fd, sockaddr(HERE, 81)), await forged(fd, sockaddr(HERE, 80)));
     currentShard().closeFile(fd);
     listener.close();

@@ -6,7 +6,8 @@ import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { extname } from 'node:path';
 
-const ROOTS = { featherstar: '../../dist/', test: './', contract: '../contract/' }; // else the example's
+// any other path: the example's
+const ROOTS = { featherstar: '../../dist/', test: './', contract: '../contract/', support: '../support/' };
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.wasm': 'application/wasm' };
 const ISOLATED = { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' };
 
@@ -14,7 +15,7 @@ function bytesOf(path) {
   const [first, ...rest] = path.slice(1).split('/');
   const url = first in ROOTS ? `${ROOTS[first]}${rest.join('/')}` : `../../examples/browser${path}`;
   const bytes = readFileSync(new URL(url, import.meta.url));
-  if (first !== 'contract') return bytes;
+  if (first !== 'contract' && first !== 'support') return bytes;
   return bytes
     .toString()
     .replaceAll(/from '(featherstar[^']*|node:assert\/strict)'/g, "from '/test/contract-world.js'")

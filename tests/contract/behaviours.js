@@ -7,6 +7,7 @@ import { openDirectory } from 'featherstar/fs';
 import { Response, serve } from 'featherstar/http';
 import { connect, listen, UdpSocket } from 'featherstar/net';
 import { currentShard } from '../../dist/host/shard/shard.js';
+import { submitRaw } from '../support/operation.js';
 import { blockCalls, blockFiles } from './blocks.js';
 
 const HERE = '127.0.0.1';
@@ -49,20 +50,7 @@ async function abortsOf(ask) {
   }
 }
 
-/** Submits what no function of featherstar's would, as a core gone wrong might. Its result. */
-function submit(opcode, { fd = 0, off = 0, addr = 0, len = 0, fileIndex = 0, fixed = true }) {
-  const shard = currentShard();
-  return new Promise((resolve) => {
-    const id = shard.register({
-      onEvent(_tag, result) {
-        shard.unregister(id);
-        resolve(result);
-      },
-    });
-    shard.host.poke();
-    shard.core.submit(opcode, fixed ? 1 : 0, 0, fd, off, addr, len, 0, fileIndex, id, 0);
-  });
-}
+const submit = (opcode, fields) => submitRaw(currentShard(), opcode, fields);
 
 const tcp = {
   'bytes go both ways': async () => {

@@ -5,17 +5,17 @@
 import assert from 'node:assert/strict';
 import { sleep } from 'featherstar';
 import { connect, listen } from 'featherstar/net';
+import { MSG_DONTWAIT, OP_SEND } from '../../dist/host/core/kernel.js';
 import { encodeAddress } from '../../dist/host/net/address.js';
 import { socketPathsOf } from '../../dist/host/net/socket-paths.js';
-import { connectFile, openSocket, send, watchRoom } from '../../dist/host/shard/ops.js';
+import { Operation } from '../../dist/host/shard/operation.js';
+import { connectFileOrThrow, openSocketOrThrow, prepareFile, send, watchRoom } from '../../dist/host/shard/ops.js';
 import { currentShard } from '../../dist/host/shard/shard.js';
+import { operate, start } from '../support/operation.js';
 
 export const HERE = '127.0.0.1';
 const AF_UNIX = 1;
 const AF_INET = 2;
-const OP_SEND = 26;
-const FIXED_FILE = 1;
-const MSG_DONTWAIT = 0x40;
 const FILL_BYTES = 16_384;
 const LONG_MS = 300;
 const A_WHILE_MS = 20; // until what was sent has arrived
@@ -53,16 +53,15 @@ async function pair(where) {
 /** A connection by operations alone, one at a time. */
 class Raw {
   #shard = currentShard();
-  #settle;
-  #id = this.#shard.register({ onEvent: (_tag, result) => this.#settle(result) });
   #file;
 
   /** `where`: a path, or a port. */
   static async connect({ path, port }) {
     const raw = new Raw();
     const shard = raw.#shard;
-    const connected = (at, bytes) => raw.#ask(() => connectFile(shard, raw.#file, at, bytes, raw.#id, 0)).told;
-    raw.#file = await raw.#ask(() => openSocket(shard, path === undefined ? AF_INET : AF_UNIX, raw.#id, 0)).told;
+    const family = path === undefined ? AF_INET : AF_UNIX;
+    raw.#file = await operate(shard, (operation) => openSocketOrThrow(operation, family));
+    const connected = (at, bytes) => operate(shard, (operation) => connectFileOrThrow(operation, raw.#file, at, bytes));
     if (path !== undefined) {
       const index = socketPathsOf(shard).take(path);
       assert.equal(await connected(index, 0), 0);
@@ -77,20 +76,11 @@ class Raw {
     return raw;
   }
 
-  #ask(begin) {
-    const told = new Promise((resolve) => {
-      this.#settle = resolve;
-    });
-    const op = begin();
-    const generation = this.#shard.opGeneration(op);
-    return { told, cancel: () => this.#shard.cancelOp(op, generation) };
-  }
-
   /** All send buffers, as one. */
   send() {
     const { header, base } = this.#shard;
     const bytes = header.sendBufferCount * header.sendBufferBytes;
-    return this.#ask(() => send(this.#shard, this.#file, base + header.sendOffset, bytes, this.#id, 0));
+    return start(this.#shard, (operation) => send(operation, this.#file, base + header.sendOffset, bytes));
   }
 
   /** Sends without waiting until the socket is full. Answers how many bytes it took. */
@@ -100,9 +90,8 @@ class Raw {
     const at = base + header.sendOffset;
     let sent = 0;
     for (;;) {
-      const result = await this.#ask(() =>
-        shard.submit(OP_SEND, FIXED_FILE, 0, this.#file, at, FILL_BYTES, MSG_DONTWAIT, 0, this.#id, 0),
-      ).told;
+      const what = { ...prepareFile(OP_SEND, this.#file), ptr: at, len: FILL_BYTES, opFlags: MSG_DONTWAIT };
+      const result = await operate(shard, (operation) => operation.stageOrThrow(what));
       if (result <= 0) return sent;
       sent += result;
     }
@@ -114,13 +103,15 @@ class Raw {
     let wake;
     const shard = this.#shard;
     const id = shard.register({
-      onEvent: (_tag, result) => {
+      onEvent: (_tag, result, flags) => {
+        operation.ended(flags);
         events.push(result);
         wake?.();
       },
     });
-    const op = watchRoom(shard, this.#file, id, 0);
-    const generation = shard.opGeneration(op);
+    const operation = new Operation(shard, id, 0);
+    watchRoom(operation, this.#file);
+    shard.unregister(id); // when its last event has come
     const next = async () => {
       while (events.length === 0) {
         await new Promise((resolve) => {
@@ -136,12 +127,11 @@ class Raw {
       if (text !== 'waits') told = undefined;
       return text;
     };
-    return { next: nextOrWaits, cancel: () => shard.cancelOp(op, generation) };
+    return { next: nextOrWaits, cancel: () => operation.cancel() };
   }
 
   close() {
     this.#shard.closeFile(this.#file);
-    this.#shard.unregister(this.#id);
   }
 }
 
@@ -319,10 +309,10 @@ const streams = {
       let sent = 0;
       for (let isOpen = true; isOpen; ) {
         const sending = client.send();
-        const result = await Promise.race([sending.told, sleep(50)]);
+        const result = await Promise.race([sending.result, sleep(50)]);
         isOpen = result !== undefined;
         if (!isOpen) sending.cancel();
-        sent += Math.max(0, await sending.told);
+        sent += Math.max(0, await sending.result);
       }
       client.close();
       let read = 0;

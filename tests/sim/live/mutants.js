@@ -37,8 +37,8 @@ export const MUTANTS = {
     changes: [
       [
         'dist/host/shard/send-queue.js',
-        '            this.watchRoom();\n        this.giveBack();',
-        '            this.watchRoom();',
+        '            watchRoom(this.room, this.file);\n        this.giveBack();',
+        '            watchRoom(this.room, this.file);',
       ],
       [
         'dist/host/shard/send-queue.js',
@@ -94,8 +94,8 @@ export const MUTANTS = {
   'two-waits': {
     what: 'a connection waits for a send buffer twice, and the second time loses what it has',
     changes: [['dist/host/shard/send-queue.js', 'if (this.waitsForBuffer)\n            return;', '']],
-    seed: 37,
-    text: /has not settled|is not done after \d+ turns/,
+    seed: 52,
+    text: /the send buffer at 0 is not in use/,
   },
 };
 

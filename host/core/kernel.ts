@@ -1,0 +1,107 @@
+// The kernel's numbers, as far as featherstar submits, answers or compares them. They are those of Linux on x86-64 and
+// arm64: include/uapi/linux/io_uring.h, and asm-generic's errno.h, poll.h, socket.h, fcntl.h. The hosts that emulate
+// io_uring take and return the same numbers on every system.
+//
+// The C addon includes the kernel's own headers, and the core has the few that it needs (assembly/op.ts).
+//
+// Next: host/shard/ops.ts.
+
+// --- io_uring: operations -------------------------------------------------------------------------------------------
+
+export const OP_NOP = 0;
+export const OP_FSYNC = 3;
+export const OP_POLL_ADD = 6;
+export const OP_RECVMSG = 10;
+export const OP_ACCEPT = 13;
+export const OP_ASYNC_CANCEL = 14;
+export const OP_CONNECT = 16;
+export const OP_CLOSE = 19;
+export const OP_STATX = 21;
+export const OP_READ = 22;
+export const OP_WRITE = 23;
+export const OP_SEND = 26;
+export const OP_RECV = 27;
+export const OP_OPENAT2 = 28;
+export const OP_SHUTDOWN = 34;
+export const OP_RENAMEAT = 35;
+export const OP_UNLINKAT = 36;
+export const OP_MKDIRAT = 37;
+export const OP_MSG_RING = 40;
+export const OP_SOCKET = 45;
+export const OP_URING_CMD = 46;
+export const OP_FTRUNCATE = 55;
+
+// --- io_uring: submissions and completions --------------------------------------------------------------------------
+
+/** Words of 32 bits in a submission queue entry (SQE). */
+export const SQE_WORDS = 16;
+/** `flags`: the file is a slot of the ring's table; the kernel picks a buffer; only a failure has a completion. */
+export const SQE_FIXED_FILE = 1;
+export const SQE_BUFFER_SELECT = 32;
+export const SQE_CQE_SKIP_SUCCESS = 64;
+/** `fileIndex`: the kernel picks a free slot for the new file. */
+export const FILE_INDEX_ALLOC = -1;
+/** `ioprio` of ACCEPT, RECV, RECVMSG; `len` of POLL_ADD. */
+export const ACCEPT_MULTISHOT = 1;
+export const RECV_POLL_FIRST = 1;
+export const RECV_MULTISHOT = 2;
+export const POLL_MULTISHOT = 1;
+/** `addr` of MSG_RING: put a file into the other ring. */
+export const MSG_SEND_FD = 1;
+/** `opFlags` of FSYNC. */
+export const FSYNC_DATASYNC = 1;
+
+/** Flags of a completion: its result lies in a buffer, whose number begins at the shift; more completions follow. */
+export const CQE_BUFFER = 1;
+export const CQE_MORE = 2;
+export const CQE_BUFFER_SHIFT = 16;
+
+// --- sockets --------------------------------------------------------------------------------------------------------
+
+export const AF_UNIX = 1;
+export const AF_INET = 2;
+export const AF_INET6 = 10;
+export const SOCK_STREAM = 1;
+export const SOCK_DGRAM = 2;
+export const SHUT_WR = 1;
+
+export const MSG_PEEK = 2;
+export const MSG_TRUNC = 0x20;
+export const MSG_DONTWAIT = 0x40;
+export const MSG_WAITALL = 0x100;
+export const MSG_MORE = 0x8000;
+
+/** Bits of a poll's result: room to send; the connection is reset; both sides have ended; the peer has (FIN). */
+export const POLLOUT = 4;
+export const POLLERR = 8;
+export const POLLHUP = 16;
+export const POLLRDHUP = 0x2000;
+
+// --- files ----------------------------------------------------------------------------------------------------------
+
+export const AT_REMOVEDIR = 0x200;
+export const RENAME_NOREPLACE = 1;
+export const STATX_BASIC_STATS = 0x7ff;
+/** Bytes of a struct statx. */
+export const STATX_BYTES = 256;
+
+// --- errors: the result of an operation that failed -----------------------------------------------------------------
+
+export const ENOENT = -2;
+export const EIO = -5;
+export const EAGAIN = -11;
+export const EEXIST = -17;
+export const ENODEV = -19;
+export const ENOTDIR = -20;
+export const EISDIR = -21;
+export const EINVAL = -22;
+export const EMFILE = -24;
+export const EFBIG = -27;
+export const EPIPE = -32;
+export const EMSGSIZE = -90;
+export const EADDRINUSE = -98;
+export const EADDRNOTAVAIL = -99;
+export const ENOBUFS = -105;
+export const ECONNREFUSED = -111;
+export const EHOSTUNREACH = -113;
+export const ECANCELED = -125;
