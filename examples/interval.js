@@ -19,7 +19,7 @@ await blockOn(async () => {
 
   // ... 'skip' leaves it out and gets in step again; 'delay' also leaves it out, and counts from now on.
   await skip.tick();
-  console.log(`skip: ${skip.ticks} tick, at least two were left out: ${skip.missed >= 2}`);
+  console.log(`skip: ${skip.ticks} tick, at least two were left out: ${skip.missedTicks >= 2}`);
 }, runtimeOptions().options);
 
 // It prints:

@@ -1,6 +1,6 @@
 // Timers: sleep until later, have something done later, change one's mind. All of it is on the shard's timer wheel,
 // where setting and cancelling cost the same however many timers are pending.
-import { blockOn, now, runtimeOptions, sleep, timer } from 'featherstar';
+import { blockOn, now, runtimeOptions, schedule, sleep } from 'featherstar';
 
 await blockOn(async () => {
   const begin = now(); // ms, the same clock on every shard; it stands still while this shard is busy
@@ -14,14 +14,14 @@ await blockOn(async () => {
   console.log(`woken: ${order.join(', ')}`);
 
   // A callback instead of a promise. What it throws is reported, and takes nothing else down.
-  timer.schedule(10, () => console.log('the scheduled callback runs'));
-  const second = timer.schedule(5, () => console.log('this is never seen'));
-  console.log(`cancelled: ${timer.cancel(second)}, and again: ${timer.cancel(second)}`);
+  schedule(10, () => console.log('the scheduled callback runs'));
+  const second = schedule(5, () => console.log('this is never seen'));
+  console.log(`cancelled: ${second.cancel()}, and again: ${second.cancel()}`);
   await sleep(20);
 
   // Everything that waits takes a signal, and rejects with its reason.
   const changeOfMind = new AbortController();
-  timer.schedule(5, () => changeOfMind.abort(new Error('that is long enough')));
+  schedule(5, () => changeOfMind.abort(new Error('that is long enough')));
   try {
     await sleep(60_000, { signal: changeOfMind.signal });
   } catch (error) {

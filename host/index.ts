@@ -28,12 +28,12 @@ export {
 export { openSender, ShardChannel, type ShardChannelOptions, ShardSender } from './services/shard-channel.js';
 export { ServiceError, type ServiceFailure, Sharded, type ShardedMethod } from './services/sharded.js';
 export * from './sync/index.js';
-export { Gate } from './tasks/gate.js';
+export { Gate, type GateOptions } from './tasks/gate.js';
 export { type GroupOptions, type SchedulingGroup, schedulingGroup } from './tasks/group.js';
-export { Interval, type IntervalOptions, interval, type MissedTicks } from './tasks/interval.js';
-export { JoinHandle } from './tasks/join-handle.js';
+export { type Interval, type IntervalOptions, interval, type MissedTicks } from './tasks/interval.js';
+export type { JoinHandle } from './tasks/join-handle.js';
 export { type Joined, JoinSet } from './tasks/join-set.js';
 export { type PeriodicHandle, type PeriodicOptions, spawnPeriodic } from './tasks/periodic.js';
 export { maybeYield, type SpawnOptions, spawn, type TaskContext, type TaskFunction, yieldNow } from './tasks/task.js';
 export { TaskBuilder } from './tasks/task-builder.js';
-export { type AbortOptions, now, sleep, type TimerHandle, timeout, timer } from './tasks/timer.js';
+export { type AbortOptions, now, schedule, sleep, type TimerHandle, timeout } from './tasks/timer.js';

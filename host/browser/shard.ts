@@ -13,7 +13,7 @@ export { FeatherstarError } from '../base/errors.js';
 export { allocate, type SharedBytes } from '../calls/shared-bytes.js';
 export * from '../sync/index.js';
 export { type Interval, interval } from '../tasks/interval.js';
-export { JoinHandle } from '../tasks/join-handle.js';
+export type { JoinHandle } from '../tasks/join-handle.js';
 export { spawn, yieldNow } from '../tasks/task.js';
 export { sleep, timeout } from '../tasks/timer.js';
 

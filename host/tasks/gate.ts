@@ -4,34 +4,54 @@
 import type { AbortOptions } from '../base/abort.js';
 import { abortable } from '../base/abortable.js';
 import { FeatherstarError } from '../base/errors.js';
-import { checkSignal, checkString } from '../base/options.js';
+import { type Checks, checkOptions, checkSignal, checkString } from '../base/options.js';
 
+/** Options of a gate. */
+export interface GateOptions {
+  /** Names the gate in error messages. Default: 'the gate'. */
+  name?: string | undefined;
+}
+
+const GATE_CHECKS: Checks<GateOptions> = { name: checkString };
+
+/**
+ * Lets work in while it is open. `close()` waits until all work has left, so a service can stop in order.
+ *
+ * @example
+ * const requests = new Gate({ name: 'requests' });
+ * const reply = await requests.hold(() => handle(request));
+ * await requests.close({ timeoutMs: 5000 }); // no new ones; those inside may end
+ */
 export class Gate {
+  /** The name in error messages. */
   readonly name: string;
   #count = 0;
   #isClosed = false;
   readonly #waiters = new Set<() => void>();
 
-  constructor(name = 'gate') {
-    this.name = checkString('name', name);
+  /** Throws FEATHERSTAR_OPTION if the name is no string. */
+  constructor(options: GateOptions = {}) {
+    checkOptions(options, GATE_CHECKS);
+    this.name = options.name ?? 'the gate';
   }
 
-  /** How many are inside. */
-  get count(): number {
+  /** How many callers are inside. */
+  get size(): number {
     return this.#count;
   }
 
+  /** Whether `close()` was called. */
   get isClosed(): boolean {
     return this.#isClosed;
   }
 
-  /** Goes in; leave() has to follow. Throws FEATHERSTAR_CLOSED once close() was called. */
+  /** Goes in; the caller must call `leave()` later. Throws FEATHERSTAR_CLOSED after `close()`. */
   enter(): void {
     if (this.#isClosed) throw new FeatherstarError('FEATHERSTAR_CLOSED', `${this.name} is closed`);
     this.#count++;
   }
 
-  /** Comes out. Throws FEATHERSTAR_OPTION where nobody is inside. */
+  /** Comes out. Throws FEATHERSTAR_OPTION if no caller is inside. */
   leave(): void {
     if (this.#count === 0) throw new FeatherstarError('FEATHERSTAR_OPTION', `${this.name}: leave() without an enter()`);
     this.#count--;
@@ -40,7 +60,7 @@ export class Gate {
     this.#waiters.clear();
   }
 
-  /** Runs `fn` inside. Rejects with FEATHERSTAR_CLOSED, without calling it, once close() was called. */
+  /** Runs `fn` inside the gate. After `close()` it rejects with FEATHERSTAR_CLOSED, and `fn` is not called. */
   async hold<T>(fn: () => T | PromiseLike<T>): Promise<T> {
     this.enter();
     try {
@@ -50,7 +70,10 @@ export class Gate {
     }
   }
 
-  /** Lets nobody in any more, and resolves when all are out. `signal` ends the wait; the gate stays closed. */
+  /**
+   * Closes the gate, and resolves when all callers inside have left. `signal` ends the wait, with its reason; the gate
+   * stays closed.
+   */
   async close(options: AbortOptions = {}): Promise<void> {
     const signal = checkSignal(options.signal);
     this.#isClosed = true;
@@ -65,6 +88,7 @@ export class Gate {
     );
   }
 
+  /** Calls `close()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

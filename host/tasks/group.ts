@@ -11,38 +11,43 @@ const SHARES_DEFAULT = 100;
 
 const groupsOf = new WeakMap<Shard, SchedulingGroup[]>();
 
+/** Options of a scheduling group. */
 export interface GroupOptions {
-  /** 1 to 1000; default 100, as group 0 has, where all tasks are that name no group. */
+  /** Share of the processor, 1 to 1000; default 100. Tasks without a group are in group 0, which has 100. */
   shares?: number | undefined;
 }
 
 const GROUP_CHECKS: Checks<GroupOptions> = { shares: integer(1, SHARES_MAX) };
 
+/** A group of tasks of one shard that has a share of the processor. `schedulingGroup()` makes it. */
 export class SchedulingGroup {
-  /** 1 to 15. */
+  /** Its number, 1 to 15. */
   readonly id: number;
+  /** The name that was given to `schedulingGroup()`. */
   readonly name: string;
   readonly #shard: Shard;
   #shares = SHARES_DEFAULT;
 
+  /** @internal */
   constructor(shard: Shard, id: number, name: string) {
     this.#shard = shard;
     this.id = id;
     this.name = name;
   }
 
+  /** The group's share of the processor, 1 to 1000. */
   get shares(): number {
     return this.#shares;
   }
 
-  /** Two groups that always have work get the processor in proportion to their shares, from now on. */
+  /** From now on, groups that always have work get the processor in proportion to their shares. */
   set shares(shares: number) {
     checkInteger('shares', shares, 1, SHARES_MAX);
     this.#shard.core.setShares(this.id, shares);
     this.#shares = shares;
   }
 
-  /** The number that the core has for it, if it is a group of this shard. */
+  /** @internal The number that the core has for a group of this shard. */
   static idOn(shard: Shard, group: number | SchedulingGroup): number {
     if (group instanceof SchedulingGroup) {
       if (group.#shard === shard) return group.id;
@@ -54,8 +59,12 @@ export class SchedulingGroup {
 }
 
 /**
- * The group of that name on this shard; made when it is new. Throws FEATHERSTAR_FULL where there are 15 already: they
- * last as long as the shard.
+ * The scheduling group of that name on this shard. It is made at the first call, and lasts as long as the shard. Throws
+ * FEATHERSTAR_FULL if the shard has 15 already, and FEATHERSTAR_NO_SHARD outside a runtime.
+ *
+ * @example
+ * const background = schedulingGroup('background', { shares: 10 });
+ * spawn(() => sweep(), { group: background });
  */
 export function schedulingGroup(name: string, options: GroupOptions = {}): SchedulingGroup {
   if (typeof name !== 'string' || name === '') throw optionError('name', name, 'a name');

@@ -16,17 +16,21 @@ import { monotonicNs } from '../hosts/host.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 import { Wait } from '../shard/wait.js';
 
+/** What happens to ticks that were not taken in time: all come late, the phase shifts, or they are left out. */
 export type MissedTicks = 'burst' | 'delay' | 'skip';
 
+/** Options of an interval. If `signal` aborts, `tick()` rejects with its reason. */
 export interface IntervalOptions extends AbortOptions {
-  /** What becomes of ticks that are taken a period late or more; default 'burst'. */
+  /** What happens to ticks that are taken a period late or more; default 'burst'. */
   missed?: MissedTicks | undefined;
 }
 
 const PERIOD_MIN_MS = 0.001;
 const checkMissed = oneOf('burst', 'delay', 'skip');
 
+/** A clock that ticks every period. `interval()` makes it. */
 export class Interval implements AsyncIterable<number> {
+  /** The time between two ticks. */
   readonly periodMs: number;
   readonly #shard: Shard;
   readonly #periodNs: number;
@@ -39,6 +43,7 @@ export class Interval implements AsyncIterable<number> {
   #isClosed = false;
   #last: Promise<unknown> | undefined;
 
+  /** @internal `interval()` makes them. */
   constructor(periodMs: number, options: IntervalOptions = {}) {
     const { missed = 'burst' } = options;
     this.periodMs = checkTimeout('periodMs', periodMs, PERIOD_MIN_MS);
@@ -50,20 +55,20 @@ export class Interval implements AsyncIterable<number> {
     this.#dueNs = monotonicNs() + this.#periodNs;
   }
 
-  /** Ticks that were taken. */
+  /** How many ticks were taken. */
   get ticks(): number {
     return this.#ticks;
   }
 
-  /** Ticks that were a whole period late or more: taken late ('burst'), or left out ('delay', 'skip'). */
-  get missed(): number {
+  /** How many ticks were a whole period late or more: taken late ('burst'), or left out ('delay', 'skip'). */
+  get missedTicks(): number {
     return this.#missed;
   }
 
   /**
-   * Resolves at the next tick, with the number of ticks so far: 1 for the first, a period after the interval was made.
-   * Ticks that are asked for together come one after the other. Rejects with the reason of a signal that aborts, with
-   * FEATHERSTAR_CLOSED after close(), with FEATHERSTAR_FULL where no timer is free.
+   * Waits for the next tick, and resolves to the number of ticks so far. The first tick, 1, comes a period after the
+   * interval was made. If several callers wait, each gets a tick of its own, in order. Rejects with the reason of a
+   * signal that aborts, with FEATHERSTAR_CLOSED after `close()`, and with FEATHERSTAR_FULL if no timer is free.
    */
   tick(options: AbortOptions = {}): Promise<number> {
     const before = this.#last;
@@ -115,17 +120,18 @@ export class Interval implements AsyncIterable<number> {
     return ++this.#ticks;
   }
 
-  /** No tick comes any more: those that are waited for reject with FEATHERSTAR_CLOSED, and iterations end. */
+  /** Stops the ticks: callers of `tick()` reject with FEATHERSTAR_CLOSED, and loops end. */
   close(): void {
     this.#isClosed = true;
     this.#wait?.cancel(closedError());
   }
 
+  /** Calls `close()`. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
   }
 
-  /** Ticks as they come, until the interval is closed. Leaving the loop leaves the interval as it is. */
+  /** The ticks, until the interval is closed. Leaving the loop does not close it. */
   async *[Symbol.asyncIterator](): AsyncGenerator<number, void, undefined> {
     while (!this.#isClosed) {
       try {
@@ -142,7 +148,13 @@ function closedError(): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_CLOSED', 'the interval is closed');
 }
 
-/** Ticks every `periodMs` milliseconds (at least 0.001), none of them early. */
+/**
+ * Makes an interval that ticks every `periodMs` milliseconds, 0.001 to 100 days, and never early. Throws
+ * FEATHERSTAR_OPTION, or FEATHERSTAR_NO_SHARD outside a runtime.
+ *
+ * @example
+ * for await (const tick of interval(1000, { missed: 'skip', signal })) report(tick);
+ */
 export function interval(periodMs: number, options: IntervalOptions = {}): Interval {
   return new Interval(periodMs, options);
 }

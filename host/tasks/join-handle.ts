@@ -10,10 +10,17 @@ import { reportUnhandled } from './unhandled.js';
 
 let lastId = 0;
 
-/** A running task: await it for its result. Made by spawn(), TaskBuilder, JoinSet and spawnPeriodic(). */
+/**
+ * A task: await it for its result. `spawn()`, TaskBuilder, JoinSet and `spawnPeriodic()` make it.
+ *
+ * @example
+ * const handle = spawn(async ({ signal }) => download(url, { signal }));
+ * handle.abort(); // or: const file = await handle
+ */
 export class JoinHandle<T> implements PromiseLike<T> {
-  /** Counts up from 1 on each shard. */
+  /** The number of the task on its shard, from 1. */
   readonly id = ++lastId;
+  /** The name that warnings have. */
   readonly name: string;
   readonly #abort = new LazyAbort();
   readonly #work: Promise<T>;
@@ -23,7 +30,7 @@ export class JoinHandle<T> implements PromiseLike<T> {
   #isFinished = false;
   #isAwaited = false;
 
-  /** `begin` starts the task. What it answers ends when the function has. */
+  /** @internal `begin` starts the task. Its promise ends when the function has ended. */
   constructor(name: string, { signal }: AbortOptions, begin: (abort: LazyAbort) => Promise<T>) {
     this.name = name;
     const { unhandled } = currentShard();
@@ -77,12 +84,12 @@ export class JoinHandle<T> implements PromiseLike<T> {
     this.#reject(error);
   }
 
-  /** Whether the function has ended; after an abort that may be later than the handle rejects. */
+  /** Whether the function has ended. After an abort this may be later than the rejection of the handle. */
   get isFinished(): boolean {
     return this.#isFinished;
   }
 
-  /** Resolves when the function has ended, however it did. */
+  /** Resolves when the function has ended, in whatever way. It never rejects. */
   get ended(): Promise<void> {
     return this.#work.then(
       () => undefined,
@@ -91,8 +98,9 @@ export class JoinHandle<T> implements PromiseLike<T> {
   }
 
   /**
-   * Aborts the task's signal, and the handle rejects at once with `reason` (default: FEATHERSTAR_ABORTED). A task that
-   * has not started never runs; one that runs goes on until it heeds its signal. No effect once it has finished.
+   * Aborts the task: the handle rejects at once with `reason` (default: FEATHERSTAR_ABORTED), and the task's signal
+   * aborts. A task that has not started never runs. One that runs goes on until it looks at its signal. Does nothing if
+   * the task has finished.
    */
   abort(reason: unknown = abortedError(this.#what)): void {
     if (this.#isFinished || this.#abort.isAborted) return;
@@ -100,6 +108,7 @@ export class JoinHandle<T> implements PromiseLike<T> {
     this.#abort.abort(reason);
   }
 
+  /** Waits for the result, like `Promise.prototype.then()`; `await handle` calls it. */
   // biome-ignore lint/suspicious/noThenProperty: a handle is awaited, as in the seed
   then<A = T, B = never>(
     onValue?: ((value: T) => A | PromiseLike<A>) | null,
@@ -109,12 +118,12 @@ export class JoinHandle<T> implements PromiseLike<T> {
     return this.#result.then(onValue, onError);
   }
 
-  /** As a promise's. */
+  /** Waits for an error, like `Promise.prototype.catch()`. */
   catch<B = never>(onError?: ((reason: unknown) => B | PromiseLike<B>) | null): Promise<T | B> {
     return this.then(undefined, onError);
   }
 
-  /** As a promise's. */
+  /** Waits for the end, like `Promise.prototype.finally()`. */
   finally(onEnd?: (() => void) | null): Promise<T> {
     return this.then().finally(onEnd);
   }

@@ -7,20 +7,36 @@ import { Queue } from '../base/queue.js';
 import type { JoinHandle } from './join-handle.js';
 import { type SpawnOptions, spawn, type TaskFunction } from './task.js';
 
-/** How a task of a set ended. */
-export type Joined<T> = { readonly id: number; readonly name: string } & PromiseSettledResult<T>;
+/** How a task of a set ended: its handle's `id` and `name`, and a result like those of `Promise.allSettled()`. */
+export type Joined<T> = {
+  /** The `id` of the task's handle. */
+  readonly id: number;
+  /** The name of the task. */
+  readonly name: string;
+} & PromiseSettledResult<T>;
 
+/**
+ * A set of tasks whose results are taken in the order in which the tasks end.
+ *
+ * @example
+ * await using set = new JoinSet<string>(); // the end of the scope aborts what still runs
+ * for (const url of urls) set.spawn(({ signal }) => download(url, { signal }));
+ * for await (const { status, name } of set) report(name, status);
+ */
 export class JoinSet<T> implements AsyncIterable<Joined<T>> {
   readonly #running = new Set<JoinHandle<T>>();
   readonly #joined = new Queue<Joined<T>>();
   #waiters: (() => void)[] = [];
 
-  /** Tasks whose end nobody has taken yet. */
+  /** How many tasks are in the set: those that run, and results that were not taken yet. */
   get size(): number {
     return this.#running.size + this.#joined.length;
   }
 
-  /** As spawn(). The failure of a task is one of the set's results, so nothing else reports it. */
+  /**
+   * Starts a task in the set, like the function `spawn()`. A failure of the task is a result of the set, so it is not
+   * reported in another way.
+   */
   spawn(fn: TaskFunction<T>, options: SpawnOptions = {}): JoinHandle<T> {
     const handle = spawn(fn, options);
     this.#running.add(handle);
@@ -40,8 +56,8 @@ export class JoinSet<T> implements AsyncIterable<Joined<T>> {
   }
 
   /**
-   * The next task that has really ended, in the order of their ends; undefined when the set is empty. Rejects only with
-   * the signal's reason.
+   * Resolves to the next task that has ended, in the order of their ends, or to undefined if the set is empty. Rejects
+   * only with the signal's reason.
    */
   async joinNext(options: AbortOptions = {}): Promise<Joined<T> | undefined> {
     const signal = checkSignal(options.signal);
@@ -66,14 +82,14 @@ export class JoinSet<T> implements AsyncIterable<Joined<T>> {
     );
   }
 
-  /** Aborts every task that has not ended; their ends are results as any other. */
+  /** Aborts all tasks that run, with `reason` (default: FEATHERSTAR_ABORTED). Their ends are results of the set. */
   abortAll(reason?: unknown): void {
     for (const handle of this.#running) handle.abort(reason);
   }
 
   /**
-   * Aborts all tasks, those that are spawned meanwhile too, and resolves when every one has really ended. The results
-   * are dropped. `signal` ends the wait, not the tasks.
+   * Aborts all tasks, also those that are spawned meanwhile, and resolves when all have ended. The results are dropped.
+   * `signal` ends the wait, not the tasks.
    */
   async shutdown(options: AbortOptions = {}): Promise<void> {
     const signal = checkSignal(options.signal);
@@ -85,11 +101,12 @@ export class JoinSet<T> implements AsyncIterable<Joined<T>> {
     this.#joined.clear();
   }
 
+  /** Calls `shutdown()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.shutdown();
   }
 
-  /** The tasks as they end, until the set is empty. */
+  /** The tasks in the order of their ends, until the set is empty. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Joined<T>, void, undefined> {
     for (;;) {
       const joined = await this.joinNext();

@@ -5,31 +5,37 @@ import { Interval, type IntervalOptions } from './interval.js';
 import { JoinHandle } from './join-handle.js';
 import { beginTask, type SpawnOptions, type TaskFunction, taskOptions } from './task.js';
 
+/** Options of `spawnPeriodic()`. */
 export interface PeriodicOptions extends SpawnOptions, IntervalOptions {}
 
-/** The handle of a periodic task. It rejects when the function fails or the task is aborted; else it goes on. */
+/** The handle of a periodic task, which never resolves. It rejects if the function fails or the task is aborted. */
 export class PeriodicHandle extends JoinHandle<never> {
   readonly #interval: Interval;
 
+  /** @internal */
   constructor(interval: Interval, ...rest: ConstructorParameters<typeof JoinHandle<never>>) {
     super(...rest);
     this.#interval = interval;
   }
 
-  /** Times that the function was called, or is about to be. */
+  /** How often the function was called, or is about to be. */
   get ticks(): number {
     return this.#interval.ticks;
   }
 
-  /** As Interval.missed. */
-  get missed(): number {
-    return this.#interval.missed;
+  /** How many calls were a whole period late or more: made late ('burst'), or left out ('delay', 'skip'). */
+  get missedTicks(): number {
+    return this.#interval.missedTicks;
   }
 }
 
 /**
- * Calls `fn` every `periodMs` milliseconds, for the first time after one, and never before the last call has ended.
- * When a call fails, or abort() is called, it ends.
+ * Calls `fn` every `periodMs` milliseconds (0.001 to 100 days), the first time after one period. The calls do not
+ * overlap. The task ends if a call fails, or the handle is aborted. Throws FEATHERSTAR_OPTION, or FEATHERSTAR_NO_SHARD
+ * outside a runtime.
+ *
+ * @example
+ * const sweep = spawnPeriodic(60_000, () => cache.sweep(), { name: 'sweep', missed: 'skip' });
  */
 export function spawnPeriodic(
   periodMs: number,

@@ -16,27 +16,31 @@ export class TaskBuilder<M extends object = UntypedModule> {
   readonly #options: SpawnOptions = {};
   #shard: number | undefined;
 
+  /** Sets the name that warnings have. Default: the name of the function. */
   name(name: string): this {
     this.#options.name = name;
     return this;
   }
 
-  /** A group of this shard; a task on another shard cannot have one from here. */
+  /** Sets the scheduling group, which must be one of this shard. A task on another shard cannot have one. */
   group(group: number | SchedulingGroup): this {
     this.#options.group = group;
     return this;
   }
 
+  /** Sets a signal that aborts the task. */
   signal(signal: AbortSignal): this {
     this.#options.signal = signal;
     return this;
   }
 
+  /** Sets the shard. Without it, the task runs on this shard. */
   shard(index: number): this {
     this.#shard = index;
     return this;
   }
 
+  /** Starts a task on this shard, like the function `spawn()`. */
   spawn<T>(fn: TaskFunction<T>): JoinHandle<T>;
   /**
    * Calls an exported function. An abort rejects the handle at once, and the function goes on, until `ended`: give it a

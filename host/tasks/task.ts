@@ -8,21 +8,24 @@ import type { TaskName } from '../shard/steps.js';
 import { SchedulingGroup as Group, type SchedulingGroup } from './group.js';
 import { JoinHandle } from './join-handle.js';
 
+/** Options of a task. If `signal` aborts, the task is aborted with its reason. */
 export interface SpawnOptions extends AbortOptions {
-  /** What schedulingGroup() made, or its number, 0 to 15; default 0. */
+  /** A scheduling group, or its number, 0 to 15; default 0. */
   group?: number | SchedulingGroup | undefined;
-  /** For warnings; default: the function's name. */
+  /** The name in warnings. Default: the name of the function. */
   name?: string | undefined;
 }
 
-/** What a task's function gets. */
-export class TaskContext implements TaskName {
+/** The argument of a task's function. */
+export class TaskContext {
+  /** The name of the task. */
   readonly name: string;
-  /** Number of the scheduling group. */
+  /** The number of its scheduling group. */
   readonly group: number;
   readonly #shard: Shard;
   readonly #abort: LazyAbort;
 
+  /** @internal */
   constructor(shard: Shard, name: string, group: number, abort: LazyAbort) {
     this.#shard = shard;
     this.name = name;
@@ -30,14 +33,14 @@ export class TaskContext implements TaskName {
     this.#abort = abort;
   }
 
-  /** Aborted by the handle's abort(), and when the signal that was given to spawn() is. */
+  /** Aborts when the handle's `abort()` is called, or when the signal given to `spawn()` aborts. */
   get signal(): AbortSignal {
     return this.#abort.signal;
   }
 
   /**
-   * Lets other tasks and I/O run, and goes on in this task's own group, also after it has waited for I/O. Rejects with
-   * the reason when the task is aborted: a loop that yields here can be ended.
+   * Lets other tasks and I/O run, and resolves when it is this task's turn again, in its own group. Rejects with the
+   * reason if the task is aborted, so a loop that yields can be ended.
    */
   get yieldNow(): () => Promise<void> {
     return () => this.#yield(); // may be taken out of the context; made here, because few tasks ask for it
@@ -51,6 +54,7 @@ export class TaskContext implements TaskName {
   }
 }
 
+/** The function of a task. Its result is the result of the handle. */
 export type TaskFunction<T> = (context: TaskContext) => T | PromiseLike<T>;
 
 /** A task's options, checked. */
@@ -80,8 +84,19 @@ export function beginTask<T>(
 }
 
 /**
- * Queues `fn` on this shard. The handle rejects with FEATHERSTAR_FULL when there are too many tasks (limits.taskSlots).
- * A failure that nobody awaits is reported; see the runtime's option `unhandled`.
+ * Queues `fn` as a task on this shard. The handle rejects with FEATHERSTAR_FULL if there are too many tasks
+ * (`limits.taskSlots`). If the task fails and its handle is not awaited, the failure is reported, as the runtime's
+ * option `unhandled` says. Throws FEATHERSTAR_OPTION, or FEATHERSTAR_NO_SHARD outside a runtime.
+ *
+ * @example
+ * const sum = await spawn(async ({ yieldNow }) => {
+ *   let total = 0;
+ *   for (const part of parts) {
+ *     total += add(part);
+ *     await yieldNow();
+ *   }
+ *   return total;
+ * });
  */
 export function spawn<T>(fn: TaskFunction<T>, options: SpawnOptions = {}): JoinHandle<T> {
   const shard = currentShard();
@@ -90,8 +105,9 @@ export function spawn<T>(fn: TaskFunction<T>, options: SpawnOptions = {}): JoinH
 }
 
 /**
- * Lets other tasks and I/O run first, and goes on in the group of the task whose step this is. After a wait for I/O or
- * time that is group 0, as only the task's own context.yieldNow() knows better. Rejects with the signal's reason.
+ * Lets other tasks and I/O run first, then resolves. It goes on in the group of the task that runs now. After a wait
+ * for I/O or time that is group 0: only the task's own `context.yieldNow()` keeps the group. Rejects with the signal's
+ * reason.
  */
 export function yieldNow(options: AbortOptions = {}): Promise<void> {
   const signal = checkSignal(options.signal);
@@ -103,7 +119,16 @@ export function yieldNow(options: AbortOptions = {}): Promise<void> {
   });
 }
 
-/** As yieldNow(), but answers undefined at once unless the tasks of this turn have used their time (`taskQuotaUs`). */
+/**
+ * Yields only if the tasks of this turn have used up their time (`taskQuotaUs`): returns the promise of `yieldNow()`
+ * then, and undefined before.
+ *
+ * @example
+ * for (const row of rows) {
+ *   index(row);
+ *   await maybeYield();
+ * }
+ */
 export function maybeYield(options: AbortOptions = {}): Promise<void> | undefined {
   return currentShard().steps.isQuotaUsed || options.signal?.aborted ? yieldNow(options) : undefined;
 }

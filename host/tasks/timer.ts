@@ -11,7 +11,10 @@ import { reportUnhandled } from './unhandled.js';
 
 export type { AbortOptions } from '../base/abort.js';
 
-/** Resolves after `ms` milliseconds, never earlier. Rejects with the signal's reason when that aborts. */
+/**
+ * Resolves after `ms` milliseconds, 0 to 100 days, and never earlier. Rejects with the signal's reason if that aborts,
+ * and with FEATHERSTAR_FULL if no timer is free (`limits.timerSlots`). Throws FEATHERSTAR_NO_SHARD outside a runtime.
+ */
 export function sleep(ms: number, options: AbortOptions = {}): Promise<void> {
   checkTimeout('ms', ms);
   const signal = checkSignal(options.signal);
@@ -23,16 +26,19 @@ export function sleep(ms: number, options: AbortOptions = {}): Promise<void> {
 }
 
 /**
- * The time of the shard's turn, ms, from an arbitrary start: monotonic, and the same clock on every shard. It costs a
- * load, and is behind by what has run since the turn or the task's step began (a busy shard: some 10 to 500 µs).
+ * The time when this turn of the shard, or this step of a task, began: milliseconds from an arbitrary start. The clock
+ * is monotonic and the same on every shard. It costs one load of memory, and is 10 to 500 µs behind on a busy shard.
  */
 export function now(): number {
   return currentShard().nowNs / 1e6;
 }
 
 /**
- * What `work` comes to, if that is within `ms`; else rejects with FEATHERSTAR_TIMEOUT. A function is called at once,
- * with a signal that is aborted at the time-out (with that error) and when `signal` is (with its reason).
+ * Resolves or rejects as `work` does, or rejects with FEATHERSTAR_TIMEOUT after `ms` milliseconds (0 to 100 days). If
+ * `work` is a function, it is called at once. Its signal aborts when the time is over, or when `options.signal` aborts.
+ *
+ * @example
+ * const page = await timeout(2000, (signal) => fetch(url, { signal }));
  */
 export function timeout<T>(
   ms: number,
@@ -84,12 +90,13 @@ enum State {
   OVER = 2,
 }
 
-/** A callback on the wheel. */
+/** A callback that `schedule()` has planned. */
 export class TimerHandle {
   readonly #signal: AbortSignal | undefined;
   #wait!: Wait;
   #state = State.PENDING;
 
+  /** @internal */
   constructor(shard: Shard, ms: number, callback: () => unknown, signal: AbortSignal | undefined) {
     this.#signal = signal;
     const waiting = new Promise<void>((resolve) => {
@@ -101,7 +108,7 @@ export class TimerHandle {
       .catch((error) => reportUnhandled('a timer callback', error, shard.unhandled));
   }
 
-  /** True if the callback is still to run. */
+  /** Whether the callback will still run. */
   get isPending(): boolean {
     return this.#state === State.PENDING;
   }
@@ -113,7 +120,7 @@ export class TimerHandle {
     return true;
   }
 
-  /** True if the callback will not run because of this; false if it has run or was cancelled before. */
+  /** Cancels the callback. False: it has run, or was cancelled before. */
   readonly cancel = (): boolean => {
     if (this.#state !== State.PENDING) return false;
     this.#state = State.CANCELLED;
@@ -121,24 +128,26 @@ export class TimerHandle {
     this.#wait.cancel(undefined);
     return true;
   };
+
+  /** Calls `cancel()`. */
+  [Symbol.dispose](): void {
+    this.cancel();
+  }
 }
 
-export const timer = {
-  /**
-   * Runs `callback` after `ms` milliseconds, never earlier, on this shard. Throws FEATHERSTAR_FULL (limits.timerSlots).
-   * `signal` cancels it. What it throws is reported like the failure of a task that nobody awaits.
-   */
-  schedule(ms: number, callback: () => unknown, options: AbortOptions = {}): TimerHandle {
-    checkTimeout('ms', ms);
-    checkFunction('callback', callback);
-    const signal = checkSignal(options.signal);
-    signal?.throwIfAborted();
-    return new TimerHandle(currentShard(), ms, callback, signal);
-  },
-
-  /** True if the callback will not run because of this; false if it has run or was cancelled before. O(1). */
-  cancel(handle: TimerHandle): boolean {
-    if (!(handle instanceof TimerHandle)) throw optionError('handle', handle, 'what timer.schedule() returned');
-    return handle.cancel();
-  },
-} as const;
+/**
+ * Runs `callback` after `ms` milliseconds, 0 to 100 days, on this shard, and never earlier. `signal` cancels it. If the
+ * callback throws, that is reported like the failure of a task. Throws FEATHERSTAR_FULL (`limits.timerSlots`), the
+ * reason of a signal that has aborted already, or FEATHERSTAR_NO_SHARD outside a runtime.
+ *
+ * @example
+ * const handle = schedule(5000, () => connection.close());
+ * handle.cancel();
+ */
+export function schedule(ms: number, callback: () => unknown, options: AbortOptions = {}): TimerHandle {
+  checkTimeout('ms', ms);
+  checkFunction('callback', callback);
+  const signal = checkSignal(options.signal);
+  signal?.throwIfAborted();
+  return new TimerHandle(currentShard(), ms, callback, signal);
+}

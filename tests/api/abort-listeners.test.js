@@ -15,11 +15,11 @@ import {
   runtime,
   Semaphore,
   ShardChannel,
+  schedule,
   select,
   sleep,
   spawn,
   timeout,
-  timer,
   waitForSignal,
 } from 'featherstar';
 import { connect, listen } from 'featherstar/net';
@@ -102,7 +102,7 @@ for (const host of hosts()) {
   test('waits that end by themselves leave none', async () => {
     const { signal } = new AbortController();
     await Promise.all(Array.from({ length: EACH }, () => sleep(1, { signal })));
-    const timers = Array.from({ length: EACH }, () => timer.schedule(1, () => {}, { signal }));
+    const timers = Array.from({ length: EACH }, () => schedule(1, () => {}, { signal }));
     for (const one of timers) one.cancel();
     const semaphore = new Semaphore(1);
     await Promise.all(Array.from({ length: EACH }, () => semaphore.use(() => sleep(1), { signal })));

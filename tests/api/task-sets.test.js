@@ -1,7 +1,8 @@
 // What tasks are kept in and started by: JoinSet, Gate, spawnPeriodic; through the public surface.
 
-import { Gate, JoinHandle, JoinSet, sleep, spawnPeriodic } from 'featherstar';
+import { Gate, JoinSet, sleep, spawnPeriodic } from 'featherstar';
 import * as assert from 'uvu/assert';
+import { JoinHandle } from '../../dist/host/tasks/join-handle.js';
 import { hosts, oneShardSuite, rejection } from '../support/hosts.js';
 import { until } from '../support/http.js';
 
@@ -58,7 +59,7 @@ for (const host of hosts()) {
   });
 
   check('Gate: close waits for those inside, and lets nobody in', async () => {
-    const gate = new Gate('my gate');
+    const gate = new Gate({ name: 'my gate' });
     const order = [];
     const work = gate.hold(async () => {
       await sleep(10);
@@ -66,7 +67,7 @@ for (const host of hosts()) {
       return 5;
     });
     gate.enter();
-    assert.equal([gate.count, gate.isClosed], [2, false]);
+    assert.equal([gate.size, gate.isClosed], [2, false]);
     const closing = Promise.all([gate.close(), gate.close()]).then(() => order.push('closed'));
     const error = await rejection(gate.hold(() => order.push('never')));
     assert.equal([error.code, error.message, gate.isClosed], ['FEATHERSTAR_CLOSED', 'my gate is closed', true]);
@@ -85,8 +86,8 @@ for (const host of hosts()) {
     await gate[Symbol.asyncDispose]();
     const failing = new Gate();
     await rejection(failing.hold(() => Promise.reject('no')));
-    assert.is(failing.count, 0);
-    assert.throws(() => new Gate(5), isOption);
+    assert.is(failing.size, 0);
+    assert.throws(() => new Gate({ name: 5 }), isOption);
   });
 
   // --- periodic tasks ------------------------------------------------------------------------------------------------

@@ -4,11 +4,12 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { JoinHandle, maybeYield, Runtime, schedulingGroup, sleep, spawn, TaskBuilder, yieldNow } from 'featherstar';
+import { maybeYield, Runtime, schedulingGroup, sleep, spawn, TaskBuilder, yieldNow } from 'featherstar';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { currentShard } from '../../dist/host/shard/shard.js';
 import { readStep } from '../../dist/host/shard/stall.js';
+import { JoinHandle } from '../../dist/host/tasks/join-handle.js';
 import { back, holdings, hosts, oneShardSuite, rejection, warnings } from '../support/hosts.js';
 import { until, within } from '../support/http.js';
 

@@ -6,7 +6,7 @@ import {
   connectRuntime,
   FeatherstarError,
   interval,
-  JoinHandle,
+  type JoinHandle,
   JoinSet,
   maybeYield,
   type now,
@@ -18,13 +18,13 @@ import {
   ShardChannel,
   Sharded,
   type ShardStats,
+  schedule,
   schedulingGroup,
   sleep,
   spawn,
   spawnPeriodic,
   TaskBuilder,
   timeout,
-  timer,
   waitForSignal,
   yieldNow,
 } from 'featherstar';
@@ -162,8 +162,6 @@ export async function tasks(signal: AbortSignal): Promise<void> {
   spawnPeriodic(100, () => {}, { missed: 'drop' });
   // @ts-expect-error: an argument of another type, on another shard
   new TaskBuilder<Module>().shard(1).spawn('add', '1', 2);
-  // @ts-expect-error: handles are made by spawn()
-  new JoinHandle();
 }
 
 export async function time(signal: AbortSignal): Promise<void> {
@@ -174,17 +172,17 @@ export async function time(signal: AbortSignal): Promise<void> {
   });
   same<typeof inTime, number>(true);
   for await (const tick of interval(5, { missed: 'burst' })) same<typeof tick, number>(true);
-  const handle = timer.schedule(5, () => {});
-  same<boolean, ReturnType<typeof timer.cancel>>(true);
-  timer.cancel(handle);
+  const handle = schedule(5, () => {});
+  same<boolean, ReturnType<typeof handle.cancel>>(true);
+  handle.cancel();
   same<ReturnType<typeof now>, number>(true);
 
   // @ts-expect-error: milliseconds are a number
   await sleep('10');
   // @ts-expect-error: a signal, not its controller
   await sleep(10, { signal: new AbortController() });
-  // @ts-expect-error: a handle, not a number
-  timer.cancel(5);
+  // @ts-expect-error: a handle is not a listener of the ready ring
+  handle.onEvent();
 }
 
 // --- the runtime -----------------------------------------------------------------------------------------------------
