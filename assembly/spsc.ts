@@ -7,10 +7,10 @@
 //   +128  head     u32   written by the consumer (atomic), read by the producer
 //   +132  begun    u32   written by the consumer (atomic), read by the producer: requests that its host has begun
 //   +192  waiting  u32   1: the producer waits for room or credit and wants to be told; set by it, cleared by both
-//   +256  staged, headSeen, asked, begunSeen   u32   the producer's own: next index to write; head as last read;
-//                                                    requests sent so far; begun as last read
-//   +384  taken, tailSeen, begun               u32   the consumer's own: next index to read; tail as last read;
-//                                                    requests begun so far, published or not
+//   +256  staged, headSeen, asked, begunSeen, shown   u32   the producer's own: next index to write; head as last
+//                                                           read; requests sent so far; begun as last read; tail
+//   +384  taken, tailSeen, begun, given               u32   the consumer's own: next index to read; tail as last
+//                                                           read; requests begun so far; begun as last published
 //   +512  slots, 64 bytes each
 //
 // Two things bound a producer. A message needs a slot: tail - head of them are taken. A request needs a credit as well:
@@ -27,7 +27,8 @@
 // the consumer stores head and begun and then looks at `waiting`. One of the two sees what the other has stored.
 //
 // A store of this kind waits for the other core's line (36-57 ns a message when done for each), so it is done per
-// batch: mesh.ts publishes after 16 messages, at the end of a turn, and always before the shard goes idle.
+// batch: mesh.ts publishes after 16 messages, at the end of a turn, and always before the shard goes idle. A load of
+// a word that the other side has just read waits as long, even of one's own: so each side keeps copies of its words.
 //
 // Next: mesh.ts.
 
@@ -44,6 +45,7 @@ class Producer {
   headSeen: u32;
   asked: u32;
   begunSeen: u32;
+  shown: u32;
 }
 
 @unmanaged
@@ -51,6 +53,7 @@ class Consumer {
   taken: u32;
   tailSeen: u32;
   begun: u32;
+  given: u32;
 }
 
 function producer(ring: usize): Producer {
@@ -79,12 +82,15 @@ export function claim(ring: usize, slots: u32): usize {
 
 /** The claimed slot is written. The consumer does not see it before publish(). Returns how many it does not see. */
 export function stage(ring: usize): u32 {
-  return ++producer(ring).staged - load<u32>(ring + TAIL); // only the producer stores the tail
+  const mine = producer(ring);
+  return ++mine.staged - mine.shown;
 }
 
 /** Shows the consumer all that is staged. */
 export function publish(ring: usize): void {
-  atomic.store<u32>(ring + TAIL, producer(ring).staged); // pairs with available()
+  const mine = producer(ring);
+  mine.shown = mine.staged;
+  atomic.store<u32>(ring + TAIL, mine.staged); // pairs with available()
 }
 
 /** Whether another request may be sent: fewer than `credits` are out that the consumer has not begun. */
@@ -134,8 +140,10 @@ export function countBegun(ring: usize, count: i32): void {
 
 /** Gives back the credit of all requests that have begun. */
 export function giveCredit(ring: usize): void {
-  const begun = consumer(ring).begun;
-  if (load<u32>(ring + BEGUN) != begun) atomic.store<u32>(ring + BEGUN, begun); // pairs with hasCredit()
+  const mine = consumer(ring);
+  if (mine.given == mine.begun) return;
+  mine.given = mine.begun;
+  atomic.store<u32>(ring + BEGUN, mine.begun); // pairs with hasCredit()
 }
 
 /** True if the producer waits and must be told, once. Called after release() and giveCredit(). */

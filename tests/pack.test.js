@@ -29,9 +29,9 @@ import * as assert from 'uvu/assert';
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 const STEP_MS = 120_000;
-const UNPACKED_BYTES_MAX = 1.75 * 1024 * 1024; // with the docs and the book, the simulator, UDP, files and blocks
+const UNPACKED_BYTES_MAX = 4 * 1024 * 1024; // with the docs, and the sources that the source maps lead to
 const TEXTS = ['README.md', 'ARCHITECTURE.md', 'RATIONALE.md', 'CHANGELOG.md', 'LICENSE-MIT', 'LICENSE-APACHE'];
-const TOP = ['dist', 'assembly', 'docs', 'package.json', ...TEXTS];
+const TOP = ['dist', 'assembly', 'host', 'docs', 'package.json', ...TEXTS];
 const NOT_SHIPPED = /(^|\/)(tests?|bench|node_modules|binding\.gyp)(\/|$)|\.test\.|\.(test|asan)\.node$|\.tsbuildinfo$/;
 
 const SERVE = `import { serve } from 'featherstar/http';
@@ -103,6 +103,15 @@ test('ships the built host, the core, the licences, and nothing that is ours alo
   );
   const bytes = files.reduce((sum, path) => sum + statSync(join(installed, path)).size, 0);
   assert.ok(bytes <= UNPACKED_BYTES_MAX, `${bytes} bytes unpacked`);
+});
+
+test('source maps and declaration maps lead to sources that are shipped', () => {
+  const maps = listFiles(installed).filter((path) => path.endsWith('.map'));
+  assert.ok(maps.some((path) => path.endsWith('.d.ts.map')) && maps.some((path) => path.endsWith('.js.map')));
+  for (const path of maps) {
+    const { sources } = JSON.parse(readFileSync(join(installed, path), 'utf8'));
+    for (const source of sources) assert.ok(existsSync(join(installed, path, '..', source)), `${path}: ${source}`);
+  }
 });
 
 test('ships the addon, if it was built', () => {

@@ -1,6 +1,8 @@
 // Builds the addon with nothing but a C compiler: node-api-headers are enough, and libc is resolved when it is loaded,
 // so one file serves glibc and musl.
-//   node host/native/build.mjs [--if-possible] [--sanitize] [--test] [--replace NAME=FILE --output FILE]
+//   node host/native/build.mjs [--if-possible] [--arch x64|arm64] [--sanitize] [--test]
+//                              [--replace NAME=FILE --output FILE]
+// --arch builds for another processor: by CC_ARM64 or CC_X64, or by Debian's cross compiler.
 // --sanitize and --test build files of their own, with the fuzzer in them. --replace takes another file in the place
 // of one source: tests build gates with a hole in them, to see that the fuzzer finds it.
 // --if-possible: what is missing is said in one line, and the exit code is 0; the portable host does without.
@@ -16,7 +18,8 @@ const args = process.argv.slice(2);
 const isOptional = args.includes('--if-possible');
 const variant = args.includes('--sanitize') ? '.asan' : args.includes('--test') ? '.test' : '';
 const optionValue = (name) => (args.includes(name) ? args[args.indexOf(name) + 1] : undefined);
-const output = optionValue('--output') ?? join(here, '../../dist/native', `linux-${process.arch}${variant}.node`);
+const arch = optionValue('--arch') ?? process.arch;
+const output = optionValue('--output') ?? join(here, '../../dist/native', `linux-${arch}${variant}.node`);
 const [replaced, replacement] = (optionValue('--replace') ?? '').split('=');
 const names = [
   'addon.c',
@@ -40,14 +43,21 @@ function giveUp(reason) {
   process.exit(0);
 }
 
+/** The names of compilers that may be there. */
+function candidates() {
+  if (arch === process.arch) return [process.env.CC, 'cc', 'gcc', 'clang'].filter(Boolean);
+  return arch === 'arm64'
+    ? [process.env.CC_ARM64 ?? 'aarch64-linux-gnu-gcc']
+    : [process.env.CC_X64 ?? 'x86_64-linux-gnu-gcc'];
+}
+
 function findCompiler() {
-  const names = [process.env.CC, 'cc', 'gcc', 'clang'].filter(Boolean);
-  return names.find((name) => spawnSync(name, ['--version'], { stdio: 'ignore' }).status === 0);
+  return candidates().find((name) => spawnSync(name, ['--version'], { stdio: 'ignore' }).status === 0);
 }
 
 if (process.platform !== 'linux') giveUp(`io_uring is Linux's, this is ${process.platform}`);
 const compiler = findCompiler();
-if (compiler === undefined) giveUp('no C compiler found (CC, cc, gcc, clang)');
+if (compiler === undefined) giveUp(`no C compiler found for ${arch} (${candidates().join(', ')})`);
 
 const headers = createRequire(import.meta.url).resolve('node-api-headers/package.json');
 const flags = ['-std=gnu11', '-fPIC', '-shared', '-Wall', '-Wextra', '-fvisibility=hidden', '-D_GNU_SOURCE'];
@@ -58,6 +68,7 @@ if (!isOptional) flags.push('-Werror');
 if (variant !== '.asan') {
   flags.push('-O2', '-fstack-protector-strong', '-U_FORTIFY_SOURCE', '-D_FORTIFY_SOURCE=2', '-Wl,-z,relro,-z,now');
 }
+if (arch === 'arm64') flags.push('-mno-outline-atomics'); // these would be calls to libgcc, which is not linked
 if (variant === '') flags.push('-nostdlib');
 if (variant === '.test') flags.push('-DFEATHERSTAR_TEST');
 if (variant === '.asan') {
@@ -67,7 +78,8 @@ if (variant === '.asan') {
 mkdirSync(dirname(output), { recursive: true });
 const part = `${output}.${process.pid}`; // renamed at the end: a process that has the old file loaded keeps it
 try {
-  execFileSync(compiler, [...flags, `-I${join(dirname(headers), 'include')}`, `-I${here}`, '-o', part, ...sources], {
+  const include = [`-I${join(dirname(headers), 'include')}`, `-I${here}`];
+  execFileSync(compiler, [...flags, ...include, '-o', part, ...sources], {
     stdio: isOptional ? 'pipe' : 'inherit',
   });
   renameSync(part, output);
