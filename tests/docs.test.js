@@ -14,6 +14,7 @@ import * as assert from 'uvu/assert';
 import { errnoName } from '../dist/host/base/errors.js';
 import { DEFAULT_LIMITS, makeMemory } from '../dist/host/core/core.js';
 import { pick } from '../dist/host/hosts/pick.js';
+import { trackedFiles } from './support/tracked.js';
 
 const ROOT = new URL('../', import.meta.url);
 const DEADLINE_MS = 20_000;
@@ -29,11 +30,9 @@ function complain(complaints) {
   throw Object.assign(new Error(`${complaints.length} complaints`), { details: complaints.join('\n') });
 }
 
-const pages = readdirSync(new URL('docs/', ROOT), { recursive: true })
-  .filter((name) => name.endsWith('.md'))
-  .map((name) => `docs/${name}`)
-  .sort();
-const documents = [...readdirSync(ROOT).filter((name) => name.endsWith('.md')), ...pages];
+const tracked = trackedFiles(fileURLToPath(ROOT));
+const documents = tracked.filter((path) => /^(?:docs\/.*|[^/]+)\.md$/.test(path));
+const pages = documents.filter((path) => path.startsWith('docs/'));
 
 // --- reading Markdown -----------------------------------------------------------------------------------------------
 
@@ -82,9 +81,9 @@ const ROOT_FILE = /^[\w-]+\.(?:md|json)$/;
 const CODE_FILE = /^[\w-]+(?:\.\w+)*\.(?:ts|c|h|js|mjs)$/;
 
 const fileNames = new Set(
-  ['assembly', 'bench', 'examples', 'host', 'tests'].flatMap((folder) =>
-    readdirSync(new URL(`${folder}/`, ROOT), { recursive: true }).map((path) => path.split('/').at(-1)),
-  ),
+  tracked
+    .filter((path) => /^(?:assembly|bench|examples|host|tests)\//.test(path))
+    .map((path) => path.split('/').at(-1)),
 );
 
 function existsPath(path) {
@@ -228,8 +227,8 @@ function coreRows() {
 
 test('the reading order has every file of the core, in the order that index.ts gives', () => {
   const files = coreRows().map(([file]) => unquoted(file));
-  const all = readdirSync(new URL('assembly/', ROOT), { recursive: true }).filter((path) => path.endsWith('.ts'));
-  assert.equal([...files].sort(), all.map((path) => `assembly/${path}`).sort());
+  const all = tracked.filter((path) => /^assembly\/.*\.ts$/.test(path));
+  assert.equal([...files].sort(), all);
   const order = /Reading order: ([\w, ]+)\./.exec(read('assembly/index.ts'))[1].split(', ');
   assert.equal(
     files.slice(1, 1 + order.length),

@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { findCompiler } from './support/deny.js';
+import { trackedFiles } from './support/tracked.js';
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 const CROSS = 'aarch64-linux-gnu-gcc';
@@ -24,10 +25,9 @@ function release(env, ...args) {
 }
 
 test('a copy of the tracked files, so that nothing is built over what other tests use', () => {
-  const list = spawnSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: ROOT });
   const copied = spawnSync('tar', ['-cf', join(copy, 'all.tar'), '--null', '-T', '-'], {
     cwd: ROOT,
-    input: list.stdout,
+    input: trackedFiles(ROOT).join('\0'),
   });
   assert.is(copied.status, 0, String(copied.stderr));
   assert.is(spawnSync('tar', ['-xf', 'all.tar'], { cwd: copy }).status, 0);

@@ -1,17 +1,20 @@
 // Style as a test: what a reviewer would otherwise have to say twice. Two halves: the source (columns, lengths, banned
 // words, the core's budget, the map of the tree) and the built module (no data, exactly three imports, a known ABI).
 //
-// What flows through: `git ls-files` (tracked, and new but not ignored) -> rules -> one complaint for each line.
+// What flows through: the tracked files -> rules -> one complaint for each line. A new file counts after `git add`.
 // Invariant: every rule is shown a line that breaks it (the last test of each half), so none can rot into silence.
 // A file of what is banned would ban itself: patterns spell a letter as [x] where they need to.
 //
 // Next: tests/tidy.exports.txt, the ABI. `FEATHERSTAR_UPDATE=1 node tests/tidy.test.js` writes it anew.
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { trackedFiles } from './support/tracked.js';
 
 const COLUMNS_MAX = 120;
 const FILE_LINES_MAX = 600;
@@ -28,7 +31,7 @@ const EXPORTS = new URL('tests/tidy.exports.txt', ROOT);
 const CODE = /\.(ts|js|mjs|cjs|c|h)$/;
 const TEXT = /\.(ts|js|mjs|cjs|c|h|json|md|txt|yml|gyp|sh)$|^LICENSE|^\.ci\//;
 const GENERATED = /^package-lock\.json$|^bench\/results\//;
-const TOP_FOLDERS = ['.ci', 'assembly', 'bench', 'docs', 'examples', 'host', 'tests'];
+const TOP_FOLDERS = ['.ci', '.devcontainer', '.github', 'assembly', 'bench', 'docs', 'examples', 'host', 'tests'];
 const TOP_FILES = /^(package(-lock)?\.json|(as|ts)config\.json|biome\.json|\..+|[A-Z-]+\.md|LICENSE-[A-Z]+)$/;
 const DECORATED_FUNCTIONS = 'assembly/wasi.ts'; // its import has a name that no identifier can spell
 
@@ -68,15 +71,6 @@ const BANNED_IN_CORE = [
 
 function read(path) {
   return readFileSync(new URL(path, ROOT), 'utf8');
-}
-
-/** Tracked files and new ones that are not ignored; not those deleted but not yet committed. */
-function listFiles() {
-  const list = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], {
-    cwd: fileURLToPath(ROOT),
-    encoding: 'utf8',
-  });
-  return [...new Set(list.split('\0'))].filter((path) => path !== '' && existsSync(new URL(path, ROOT)));
 }
 
 function linesOf(text) {
@@ -141,7 +135,7 @@ function strayTopNames(paths) {
   );
 }
 
-const files = listFiles();
+const files = trackedFiles(fileURLToPath(ROOT));
 const textFiles = files.filter((path) => TEXT.test(path) && !GENERATED.test(path));
 const coreFiles = files.filter((path) => path.startsWith('assembly/') && path.endsWith('.ts'));
 
@@ -150,6 +144,19 @@ function complain(complaints) {
   if (complaints.length === 0) return;
   throw Object.assign(new Error(`${complaints.length} complaints`), { details: complaints.join('\n') });
 }
+
+test('files that git does not track are left alone', () => {
+  const root = mkdtempSync(join(tmpdir(), 'featherstar-tidy-'));
+  try {
+    for (const name of ['ours.md', 'gone.md', 'notes.txt']) writeFileSync(join(root, name), 'x'.repeat(200));
+    execFileSync('git', ['init', '-q'], { cwd: root });
+    execFileSync('git', ['add', 'ours.md', 'gone.md'], { cwd: root });
+    rmSync(join(root, 'gone.md'));
+    assert.equal(trackedFiles(root), ['ours.md']);
+  } finally {
+    rmSync(root, { recursive: true });
+  }
+});
 
 test('there is something to look at', () => {
   assert.ok(coreFiles.includes('assembly/layout.ts'));
