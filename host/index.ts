@@ -2,7 +2,7 @@
 
 export { type ErrorCode, FeatherstarError } from './base/errors.js';
 export { type Caller, type FunctionName, type ShardHandle, submitTo, type UntypedModule } from './calls/call-api.js';
-export type { CallOptions } from './calls/call-signals.js';
+export type { CallOptions, Remote, RemoteAll, RemoteAllFunction, RemoteFunction } from './calls/remote.js';
 export { allocate, type SharedBytes } from './calls/shared-bytes.js';
 export type { Limits } from './core/layout.js';
 export type { HostName } from './hosts/host.js';

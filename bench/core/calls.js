@@ -73,10 +73,12 @@ async function openShard() {
   const module = new URL('./shard.js', import.meta.url);
   const runtime = await Runtime.start({ shards: 2, module, idlePollUs: KINDS[mode].pollUs });
   pin(0);
-  const peer = runtime.shard(1);
-  await peer.call('pin', 1);
+  const peer = runtime.on(1);
+  await peer.pin(1);
   const echo =
-    mode === 'map-reduce' ? (value) => runtime.mapReduce('echo', [value], sum, 0) : (value) => peer.call('echo', value);
+    mode === 'map-reduce'
+      ? async (value) => (await runtime.onAll().echo(value)).reduce(sum, 0)
+      : (value) => peer.echo(value);
   return { echo, close: () => runtime.close() };
 }
 

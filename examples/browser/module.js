@@ -1,8 +1,8 @@
 // The shard module of the page: what the buttons ask for. It knows nothing of being watched.
 
-import { self, shard, shardCount, sleep, spawn, yieldNow } from './featherstar/host/browser/shard.js';
+import { on, self, shardCount, sleep, spawn, yieldNow } from './featherstar/host/browser/shard.js';
 
-const next = () => shard((self() + 1) % shardCount());
+const next = () => on((self() + 1) % shardCount());
 
 export const add = (a, b) => a + b;
 
@@ -12,7 +12,7 @@ export async function flood(ms) {
   let calls = 0;
   const one = async () => {
     while (performance.now() < end) {
-      await next().call('add', calls++, 1);
+      await next().add(calls++, 1);
     }
   };
   await Promise.all(Array.from({ length: 200 }, one));
@@ -50,7 +50,7 @@ export async function stall(ms) {
 }
 
 /** One call there and back, for journey.js to follow. */
-export const travel = () => shard(1).call('visit');
+export const travel = () => on(1).visit();
 
 export async function visit() {
   await spawn(() => sleep(100));

@@ -50,7 +50,7 @@ async function follow(runtime) {
     observer.postMessage({ memory: runtime.memory, header: runtime.header });
     await heard(); // it looks
     const journey = heard();
-    await runtime.call(0, 'travel');
+    await runtime.on(0).travel();
     const { looks, events } = await journey;
     byId('journey').replaceChildren(
       ...events.map(({ us, text }) => {
@@ -78,7 +78,7 @@ try {
     button.onclick = async () => {
       say(`${name}(${args}) runs on shard ${shard} …`);
       try {
-        const result = await runtime.call(shard, name, ...args);
+        const result = await runtime.on(shard)[name](...args);
         say(`${name}(${args}) on shard ${shard} answered ${result.toLocaleString('en')}`);
       } catch (error) {
         say(`${error.code ?? error.name}: ${error.message}`);

@@ -29,9 +29,9 @@ try {
   const runtime = await Runtime.start({ ...options, module: new URL('./app.js', import.meta.url) });
 
   // Shard 0 first: it finds out whether the port is free, or which one port 0 stands for.
-  const port = await runtime.shard(0).call('listen', values.host, Number(values.port));
+  const port = await runtime.on(0).listen(values.host, Number(values.port));
   const listening = runtime.sharesPorts ? runtime.shardCount : 1;
-  for (let i = 1; i < listening; i++) await runtime.shard(i).call('listen', values.host, port);
+  for (let i = 1; i < listening; i++) await runtime.on(i).listen(values.host, port);
   const alone = listening === runtime.shardCount ? '' : ' · shard 0 listens for all: no reusePort here';
   console.log(`featherstar listening on http://${values.host}:${port} · ${runtime.summary}${alone}`);
 

@@ -39,19 +39,19 @@ export class Frontend {
 
   async #answer(request) {
     const key = request.path.slice(1); // as it was sent: %20 stays %20
-    if (key === '') return Response.json(await this.#store.invokeOnAll('size')); // keys on each shard
+    if (key === '') return Response.json(await this.#store.onAll().size()); // keys on each shard
     const home = homeOf(key);
     const reply = (status, body = null) =>
       new Response(body, { status, headers: { route: `${runtime().self} to ${home}` } });
     if (request.method === 'GET') {
-      const value = await this.#store.invokeOn(home, 'get', key);
+      const value = await this.#store.on(home).get(key);
       return value === undefined ? reply(404) : reply(200, value);
     }
     if (request.method === 'PUT') {
-      const isNew = await this.#store.invokeOn(home, 'put', key, await request.bytes());
+      const isNew = await this.#store.on(home).put(key, await request.bytes());
       return reply(isNew ? 201 : 204);
     }
-    if (request.method === 'DELETE') return reply((await this.#store.invokeOn(home, 'delete', key)) ? 204 : 404);
+    if (request.method === 'DELETE') return reply((await this.#store.on(home).delete(key)) ? 204 : 404);
     return reply(405);
   }
 }

@@ -16,13 +16,13 @@ await Sharded.start('Store');
 const frontend = await Sharded.start('Frontend');
 
 // Shard 0 first: with port 0 it picks the port for all. Where shards cannot share a port it listens for all of them.
-const port = await frontend.invokeOn(0, 'listen', Number(values.port));
+const port = await frontend.on(0).listen(Number(values.port));
 const listening = runtime.sharesPorts ? runtime.shardCount : 1;
-for (let shard = 1; shard < listening; shard++) await frontend.invokeOn(shard, 'listen', port);
+for (let shard = 1; shard < listening; shard++) await frontend.on(shard).listen(port);
 console.log(`key-value listening on http://127.0.0.1:${port} · ${runtime.summary}`);
 
 await waitForSignal(['SIGTERM', 'SIGINT']);
-await frontend.invokeOnAll('close'); // on all shards at once, and while the store is still there
+await frontend.onAll().close(); // on all shards at once, and while the store is still there
 await runtime.close(); // stops the services, then the shards
 console.log('closed');
 

@@ -30,6 +30,6 @@ export async function roundTrip(stations = []) {
   const { self, shardCount } = runtime();
   if (stations.length > 0 && self === stations[0]) return [...stations, self].join(' -> ');
   return runtime()
-    .shard((self + 1) % shardCount)
-    .call('roundTrip', [...stations, self]);
+    .on((self + 1) % shardCount)
+    .roundTrip([...stations, self]);
 }

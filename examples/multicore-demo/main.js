@@ -10,23 +10,23 @@ const last = runtime.shardCount - 1;
 console.log(`${runtime.shardCount} shards; this thread is shard ${runtime.self}`);
 
 // One shard. Arguments and result are copied through shared memory.
-console.log(await runtime.shard(last).call('greet', 'you'));
-console.log(await runtime.shard(last).call('greet', 'again'));
+console.log(await runtime.on(last).greet('you'));
+console.log(await runtime.on(last).greet('again'));
 
 // All of them, at the same time; the results come in shard order.
-for (const line of await runtime.invokeOnAll('greet', 'all')) console.log(line);
+for (const line of await runtime.onAll().greet('all')) console.log(line);
 
 // Divide the work, then add up what comes back.
-const primes = await runtime.mapReduce('countPrimes', [100_000], (sum, count) => sum + count, 0);
+const primes = (await runtime.onAll().countPrimes(100_000)).reduce((sum, count) => sum + count, 0);
 console.log(`primes below 100,000: ${primes}`);
 
-// As a task with a handle: to abort, to await. A function of the module, because closures stay on their shard.
-const task = new TaskBuilder().name('trip').shard(last).spawn('roundTrip');
+// As a task with a handle: to abort, to await.
+const task = new TaskBuilder().name('trip').spawn(() => runtime.on(last).roundTrip());
 console.log(`${task.name}: ${await task}`);
 
 // An error comes back as it was, with its stack from over there.
 try {
-  await runtime.shard(last).call('fail');
+  await runtime.on(last).fail();
 } catch (error) {
   console.log(`${error.name}: ${error.message}; thrown in ${/app\.js/.exec(error.stack)}`);
 }

@@ -10,7 +10,7 @@
 //   abortable(work, options)   the wait is a promise: most waits
 //   class Abortable            the wait is an object, without closures: what waits in a queue, calls, operations
 //
-// This room knows nothing of shards, so a shard says how to start a timer (useTimeouts).
+// This room knows nothing of shards, so a shard says how to start a timer there (useTimeouts).
 
 import { type AbortListener, addAbortListener, removeAbortListener } from './abort-listeners.js';
 import { FeatherstarError } from './errors.js';
@@ -19,7 +19,7 @@ import { FeatherstarError } from './errors.js';
 export interface WaitOptions {
   /** When it aborts, the wait rejects with its reason. */
   signal?: AbortSignal | undefined;
-  /** After this many milliseconds (0 to 100 days) the wait rejects with FEATHERSTAR_TIMEOUT. Only on a shard. */
+  /** After this many milliseconds (0 to 100 days) the wait rejects with FEATHERSTAR_TIMEOUT. */
   timeoutMs?: number | undefined;
 }
 
@@ -28,12 +28,23 @@ export interface Timeout {
   cancel(reason: unknown): void;
 }
 
-/** Starts a timer. Throws FEATHERSTAR_NO_SHARD or FEATHERSTAR_FULL. */
+/** Starts a timer. Throws FEATHERSTAR_FULL. */
 export type StartTimeout = (timeoutMs: number, onTimeout: () => void) => Timeout;
 
-let startTimeout: StartTimeout = () => {
-  throw new FeatherstarError('FEATHERSTAR_NO_SHARD', 'this thread is no shard, and timeoutMs needs one');
+const PLATFORM_MAX_MS = 2 ** 31 - 1; // longer timers of the platform would fire at once
+
+/** Starts a timer in a thread that is no shard. */
+export const platformTimeout: StartTimeout = (timeoutMs, onTimeout) => {
+  let timer: ReturnType<typeof setTimeout>;
+  const start = (leftMs: number) => {
+    const onTimer = () => (leftMs > PLATFORM_MAX_MS ? start(leftMs - PLATFORM_MAX_MS) : onTimeout());
+    timer = setTimeout(onTimer, Math.min(leftMs, PLATFORM_MAX_MS));
+  };
+  start(timeoutMs);
+  return { cancel: () => clearTimeout(timer) };
 };
+
+let startTimeout: StartTimeout = platformTimeout;
 
 export function useTimeouts(start: StartTimeout): void {
   startTimeout = start;

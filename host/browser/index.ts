@@ -5,9 +5,20 @@
 //
 // Next: worker.ts, and shard.ts, which shard modules import.
 
+import { abortable } from '../base/abortable.js';
 import { type ErrorCode, FeatherstarError, optionError } from '../base/errors.js';
+import { homeOf } from '../base/home-of.js';
 import { type Checks, checkedLater, checkOptions, checkShard, integer, number } from '../base/options.js';
-import type { ArgumentsOf, FunctionName, ResultOf, UntypedModule } from '../calls/call-api.js';
+import { callAll } from '../calls/call-all.js';
+import type { ArgumentsOf, FunctionName, ResultOf } from '../calls/call-api.js';
+import {
+  type CallOptions,
+  type Remote,
+  type RemoteAll,
+  type RemoteClass,
+  remoteClass,
+  type UntypedModule,
+} from '../calls/remote.js';
 import { makeMemory, sharedBytesMost } from '../core/core-module.js';
 import { HEADER_STATES, type Header, type Limits, ShardState } from '../core/layout.js';
 import { checkLimits } from '../core/limits.js';
@@ -224,9 +235,16 @@ export class BrowserRuntime<M extends object = UntypedModule> {
   readonly memory: WebAssembly.Memory;
   readonly header: Header;
   readonly #members: readonly Member[];
+  readonly #Remote: RemoteClass<string>;
   #closing: Promise<void> | undefined;
 
-  private constructor(memory: WebAssembly.Memory, header: Header, members: readonly Member[]) {
+  private constructor(
+    memory: WebAssembly.Memory,
+    header: Header,
+    members: readonly Member[],
+    functions: readonly string[],
+  ) {
+    this.#Remote = remoteClass(functions.map((name) => [name, name]));
     this.memory = memory;
     this.header = header;
     this.shardCount = members.length;
@@ -259,14 +277,47 @@ export class BrowserRuntime<M extends object = UntypedModule> {
     if (sharedBytes > most) throw optionError('sharedBytes', sharedBytes, `at most ${most} for ${shards} shards`);
     const { memory, header, blocks } = makeMemory(shards, limits, sharedBytes);
     const members: Member[] = [];
+    let functions: readonly string[];
     try {
       for (let index = 0; index < shards; index++) members.push(new Member(index));
-      await bringUp(members, { core, memory, blocks, module: url, taskQuotaUs });
+      functions = await bringUp(members, { core, memory, blocks, module: url, taskQuotaUs });
     } catch (error) {
       for (const { worker } of members) worker.terminate();
       throw startError(error, url);
     }
-    return new BrowserRuntime<M>(memory, header, members);
+    return new BrowserRuntime<M>(memory, header, members, functions);
+  }
+
+  /**
+   * The functions of the shard module, as they run on one shard: `on(1).get('key')`. Each returns a promise, and what
+   * goes there and back is cloned, as by postMessage(). `on(1).with({ signal, timeoutMs })` ends the wait; the function
+   * goes on. Throws FEATHERSTAR_OPTION if there is no such shard.
+   */
+  on(shard: number): Remote<M> {
+    checkShard(shard, this.shardCount);
+    return new this.#Remote((name, args, options) => this.#call(shard, name, args, options)) as object as Remote<M>;
+  }
+
+  /**
+   * The functions of the shard module, as they run on every shard at once: `onAll().size()` resolves to an array, in
+   * shard order. Rejects with the first error; the other calls go on.
+   */
+  onAll(): RemoteAll<M> {
+    const shards = this.#members.map((_, shard) => shard);
+    return new this.#Remote((name, args, options) =>
+      callAll(shards, (shard, each) => this.#call(shard, name, args, each), options),
+    ) as object as RemoteAll<M>;
+  }
+
+  /** The shard that a key lives on. Every shard has the same answer. Text counts as its UTF-8 bytes. */
+  homeOf(key: string | Uint8Array): number {
+    return homeOf(key, this.shardCount);
+  }
+
+  async #call(shard: number, name: string, args: unknown[], options: CallOptions | undefined): Promise<unknown> {
+    const member = this.#members[shard];
+    options?.signal?.throwIfAborted();
+    return abortable(member.call(name, args), options ?? {});
   }
 
   /** Runs an exported function of the shard module on a shard. What goes there and back is cloned as by postMessage. */
@@ -297,7 +348,8 @@ interface Start {
   taskQuotaUs: number;
 }
 
-async function bringUp(members: readonly Member[], { taskQuotaUs, ...start }: Start): Promise<void> {
+/** Resolves to the names of the functions that the shard module exports. */
+async function bringUp(members: readonly Member[], { taskQuotaUs, ...start }: Start): Promise<readonly string[]> {
   const originMs = performance.timeOrigin;
   const booted = await Promise.all(
     members.map((member, shard) => {
@@ -307,7 +359,7 @@ async function bringUp(members: readonly Member[], { taskQuotaUs, ...start }: St
       return answer;
     }),
   );
-  await Promise.all(
+  const [{ functions }] = await Promise.all(
     members.map((member, shard) => {
       const answer = member.next('running');
       const tokens: (DoorbellToken | undefined)[] = booted.map((peer) => peer.tokens[shard]);
@@ -316,4 +368,5 @@ async function bringUp(members: readonly Member[], { taskQuotaUs, ...start }: St
       return answer;
     }),
   );
+  return functions;
 }

@@ -35,7 +35,7 @@ export type ToShard =
 
 export type FromShard =
   | { type: 'booted'; tokens: DoorbellToken[]; holdsLock: boolean }
-  | { type: 'running' }
+  | { type: 'running'; functions: readonly string[] }
   | { type: 'answer'; id: number; value: unknown }
   | { type: 'threw'; id: number; error: ErrorParts }
   | { type: 'failed'; error: ErrorParts }

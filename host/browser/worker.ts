@@ -90,7 +90,7 @@ async function begin(tokens: readonly unknown[]): Promise<void> {
     if (peer !== shard.index) shard.host.setPeer(peer, token as never);
   });
   shard.calls?.setModule(started.module === undefined ? {} : await import(started.module));
-  say({ type: 'running' });
+  say({ type: 'running', functions: shard.calls?.functionNames ?? [] });
 }
 
 /** A call of the page's, as if this shard's own code had made it. */

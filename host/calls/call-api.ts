@@ -6,15 +6,14 @@
 // Without the type any name may be called with anything, and the result is unknown.
 
 import { optionError } from '../base/errors.js';
-import { type Checks, checkOptions, checkShard, signal, timeout } from '../base/options.js';
+import { checkShard } from '../base/options.js';
 import { currentShard } from '../shard/shard.js';
 import type { Calls } from './call.js';
-import type { CallOptions } from './call-signals.js';
+import { type CallOptions, checkCallOptions, type UntypedModule } from './remote.js';
+
+export type { UntypedModule } from './remote.js';
 
 type AnyFunction = (...args: never[]) => unknown;
-
-/** A module of which nothing is known. */
-export type UntypedModule = Record<string, (...args: unknown[]) => unknown>;
 
 /** Names of the functions that a module exports; its classes and values cannot be called. */
 export type FunctionName<M extends object> = {
@@ -53,12 +52,6 @@ export class ShardHandle<M extends object = UntypedModule> {
     if (!Array.isArray(args)) throw optionError('args', args, 'an array');
     return (await this.#calls.call(this.index, name, args, checkCallOptions(options))) as ResultOf<M[K]>;
   }
-}
-
-const CALL_CHECKS: Checks<CallOptions> = { signal, timeoutMs: timeout };
-
-export function checkCallOptions(options: CallOptions): CallOptions {
-  return checkOptions(options, CALL_CHECKS);
 }
 
 /**

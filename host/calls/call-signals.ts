@@ -11,13 +11,6 @@ import { addAbortListener, removeAbortListener } from '../base/abort-listeners.j
 import { Abortable } from '../base/abortable.js';
 import { FeatherstarError } from '../base/errors.js';
 
-export interface CallOptions {
-  /** Ends the call: it rejects with the signal's reason. The called function goes on, unless it got the signal, too. */
-  signal?: AbortSignal | undefined;
-  /** Ends it after so many milliseconds: it rejects with FEATHERSTAR_TIMEOUT. */
-  timeoutMs?: number | undefined;
-}
-
 /** What can end a call from outside, and what has to happen when it ends before it was sent. */
 export class Watch extends Abortable {
   /** Ends the call; call.ts sets it once it knows where the call is. `told`: numbers that the peer must hear of. */

@@ -12,7 +12,8 @@
 import { FeatherstarError, fullError, textOf } from '../base/errors.js';
 import { HostControl, INLINE_BYTES, MESSAGE_BYTES, ReadyKind } from '../core/layout.js';
 import type { Shard } from '../shard/shard.js';
-import { type CallOptions, GivenSignals, signalsAmong, Watch } from './call-signals.js';
+import { callAll } from './call-all.js';
+import { GivenSignals, signalsAmong, Watch } from './call-signals.js';
 import { failCall } from './caller-stack.js';
 import { Decoder } from './decoder.js';
 import { Encoder, tooLarge } from './encoder.js';
@@ -21,6 +22,7 @@ import { internalMethod, type Part } from './internal.js';
 import { type OpenCall, OpenCalls, type Reject, type Resolve } from './open-calls.js';
 import { Kind, Outbox, Word } from './outbox.js';
 import { Peers } from './peers.js';
+import type { CallOptions } from './remote.js';
 import { arrived, endOfCallHere, handOverAll, moveAll, type SharedBytes } from './shared-bytes.js';
 import { Standstill } from './standstill.js';
 
@@ -64,7 +66,14 @@ export class Calls {
   #early: EarlyRequest[] = [];
   #caller = 0; // whose arguments are being decoded
 
+  /** Resolves when the shard module is loaded. */
+  readonly whenLoaded: Promise<void>;
+  #onLoaded = () => {};
+
   constructor(shard: Shard, shardCount: number) {
+    this.whenLoaded = new Promise((resolve) => {
+      this.#onLoaded = resolve;
+    });
     const { header } = shard;
     this.#shard = shard;
     this.#maxBytes = Math.max(INLINE_BYTES, header.arenaBytes - ARENA_HEADER_BYTES);
@@ -89,6 +98,7 @@ export class Calls {
   /** The shard module is loaded. Requests that have come before it are begun now. */
   setModule(exports: Record<string, unknown>): void {
     this.#functions.set(exports);
+    this.#onLoaded();
     this.#shard.words[(this.#shard.base + HostControl.isLoaded) >>> 2] = 1;
     const early = this.#early;
     if (early.length === 0) return;
@@ -101,6 +111,11 @@ export class Calls {
     this.#shard.host.poke();
   }
 
+  /** The names of the functions and classes that the shard module exports; none until it is loaded. */
+  get functionNames(): string[] {
+    return this.#functions.names;
+  }
+
   /** A function or class that the shard module exports. */
   exported(name: string): ShardFunction | undefined {
     return this.#functions.exported(name);
@@ -110,6 +125,18 @@ export class Calls {
   readonly describe = (method: number): string => this.#functions.describe(method);
 
   // --- calling -------------------------------------------------------------------------------------------------------
+
+  /** An object whose methods run the shard module's functions on `peer`. */
+  remote(peer: number): object {
+    return this.#functions.remote((method, args, options) => this.#begin(peer, method, args, options));
+  }
+
+  /** An object whose methods run the shard module's functions on all of `peers`. */
+  remoteAll(peers: readonly number[]): object {
+    return this.#functions.remote((method, args, options) =>
+      callAll(peers, (peer, each) => this.#begin(peer, method, args, each), options),
+    );
+  }
 
   call(peer: number, name: string, args: readonly unknown[], options?: CallOptions): Promise<unknown> {
     const method = this.#functions.number(name);

@@ -3,6 +3,7 @@
 
 import { FeatherstarError } from '../base/errors.js';
 import { INTERNAL_FIRST, internalName, runInternal } from './internal.js';
+import { type RemoteClass, remoteClass, type Send } from './remote.js';
 
 export type ShardFunction = (...args: never[]) => unknown;
 
@@ -16,11 +17,24 @@ export function functionNames(exports: Record<string, unknown>): string[] {
 export class Functions {
   #functions: ShardFunction[] | undefined;
   #numbers = new Map<string, number>();
+  #Remote: RemoteClass<number> | undefined;
 
   set(exports: Record<string, unknown>): void {
     const names = functionNames(exports);
     this.#numbers = new Map(names.map((name, i) => [name, i]));
     this.#functions = names.map((name) => exports[name] as ShardFunction);
+    this.#Remote = remoteClass(this.#numbers);
+  }
+
+  /** An object with a method for each function. Each call is sent by `send`, which gets the function's number. */
+  remote(send: Send<number>): object {
+    if (this.#Remote !== undefined) return new this.#Remote(send);
+    const text = 'the shard module is not loaded yet: call on() inside a function, not at the top level of the module';
+    throw new FeatherstarError('FEATHERSTAR_MODULE', text);
+  }
+
+  get names(): string[] {
+    return [...this.#numbers.keys()];
   }
 
   get isLoaded(): boolean {

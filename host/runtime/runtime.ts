@@ -3,7 +3,8 @@
 import { setMaxListeners } from 'node:events';
 import { abortable } from '../base/abortable.js';
 import { FeatherstarError, optionError } from '../base/errors.js';
-import { checkSignal } from '../base/options.js';
+import { homeOf } from '../base/home-of.js';
+import { checkShard, checkSignal } from '../base/options.js';
 import { Calls } from '../calls/call.js';
 import {
   type ArgumentsOf,
@@ -13,6 +14,7 @@ import {
   type UntypedModule,
 } from '../calls/call-api.js';
 import { offerParts } from '../calls/parts.js';
+import type { Remote, RemoteAll } from '../calls/remote.js';
 import { coreModule, type Memories, makeMemory } from '../core/core.js';
 import { HEADER_STATES, SHARDS_MAX, ShardState } from '../core/layout.js';
 import { type HostName, monotonicNs } from '../hosts/host.js';
@@ -43,6 +45,8 @@ export class WorkerRuntime<M extends object = UntypedModule> {
   /** Who wants to know of process signals on this shard (signals.ts). */
   readonly signals: SignalBoard;
   protected readonly own: Shard;
+  readonly #calls: Calls;
+  readonly #remotes: Remote<M>[] = []; // by shard, as they are asked for
   readonly #handles: ShardHandle<M>[];
   readonly #onClose: CloseHook[] = [];
   readonly #aborter = new AbortController();
@@ -53,6 +57,7 @@ export class WorkerRuntime<M extends object = UntypedModule> {
     this.shardCount = shardCount;
     this.hostName = hostName;
     const calls = own.calls as Calls;
+    this.#calls = calls;
     this.#handles = Array.from({ length: shardCount }, (_, i) => new ShardHandle<M>(i, calls));
     setMaxListeners(0, this.#aborter.signal); // everything that runs may listen
   }
@@ -108,6 +113,44 @@ export class WorkerRuntime<M extends object = UntypedModule> {
   stats(...args: [] | [shard: number]): ShardStats | ShardStats[] {
     if (args.length === 0) return this.#handles.map(({ index }) => readStats(this.own, index));
     return readStats(this.own, this.shard(args[0]).index);
+  }
+
+  /**
+   * The functions of the shard module, as they run on one shard: `on(1).get('key')`. Each returns a promise.
+   * `on(1).with({ signal, timeoutMs })` ends the wait. Throws FEATHERSTAR_OPTION if there is no such shard, and
+   * FEATHERSTAR_MODULE before the module is loaded.
+   */
+  on(shard: number): Remote<M> {
+    return this.#remotes[shard] ?? this.#makeRemote(shard);
+  }
+
+  #makeRemote(shard: number): Remote<M> {
+    checkShard(shard, this.shardCount);
+    const remote = this.#calls.remote(shard) as Remote<M>;
+    this.#remotes[shard] = remote;
+    return remote;
+  }
+
+  /**
+   * The functions of the shard module, as they run on every shard at once: `onAll().size()` resolves to an array, in
+   * shard order. Rejects with the first error; the other calls go on.
+   */
+  onAll(): RemoteAll<M> {
+    return this.#calls.remoteAll(Array.from({ length: this.shardCount }, (_, shard) => shard)) as RemoteAll<M>;
+  }
+
+  /** The functions of the shard module, as they run on every shard but this one. Otherwise it is like onAll(). */
+  onOthers(): RemoteAll<M> {
+    const all = Array.from({ length: this.shardCount }, (_, shard) => shard);
+    return this.#calls.remoteAll(all.filter((shard) => shard !== this.self)) as RemoteAll<M>;
+  }
+
+  /**
+   * The shard that a key lives on: `on(homeOf(key)).get(key)`. Every shard has the same answer, and so has every later
+   * version of featherstar for the same number of shards. Text counts as its UTF-8 bytes.
+   */
+  homeOf(key: string | Uint8Array): number {
+    return homeOf(key, this.shardCount);
   }
 
   shard(index: number): ShardHandle<M> {

@@ -6,7 +6,7 @@ import { Abortable } from '../base/abortable.js';
 import { FeatherstarError, optionError } from '../base/errors.js';
 import { type Checks, checkOptions, signal, timeout } from '../base/options.js';
 import type { ArgumentsOf, FunctionName, ResultOf, ShardHandle, UntypedModule } from '../calls/call-api.js';
-import type { CallOptions } from '../calls/call-signals.js';
+import type { CallOptions } from '../calls/remote.js';
 
 /** What is called on several shards: a name, or a name with a way out. */
 export type CallTarget<K extends string> = K | ({ name: K } & CallOptions);

@@ -13,11 +13,22 @@
 
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { AbortOptions } from '../base/abort.js';
-import { abortable } from '../base/abortable.js';
+import { abortable, type WaitOptions } from '../base/abortable.js';
 import { type ErrorCode, FeatherstarError, optionError } from '../base/errors.js';
+import { homeOf } from '../base/home-of.js';
 import { type Checks, checkOptions, checkShard, checkSignal, integer } from '../base/options.js';
 import { Queue } from '../base/queue.js';
-import type { ArgumentsOf, FunctionName, ResultOf, UntypedModule } from '../calls/call-api.js';
+import type { Calls } from '../calls/call.js';
+import { callAll } from '../calls/call-all.js';
+import type { ArgumentsOf, FunctionName, ResultOf } from '../calls/call-api.js';
+import {
+  type CallOptions,
+  type Remote,
+  type RemoteAll,
+  type RemoteClass,
+  remoteClass,
+  type UntypedModule,
+} from '../calls/remote.js';
 import { runtime } from '../runtime/runtime.js';
 import type { Owner } from '../shard/owners.js';
 import { currentShard, type Shard } from '../shard/shard.js';
@@ -36,6 +47,8 @@ interface Hello {
   type: 'hello';
   shardCount: number;
   maxOpen: number;
+  /** Names of what can be called. */
+  functions: readonly string[];
 }
 
 interface Request {
@@ -98,8 +111,11 @@ class Gateway {
     this.#port = port;
     this.#maxOpen = maxOpen;
     this.#onGone = onGone;
-    const hello: Hello = { type: 'hello', shardCount: runtime().shardCount, maxOpen };
-    port.postMessage(hello);
+    const calls = currentShard().calls as Calls;
+    const { shardCount } = runtime();
+    calls.whenLoaded.then(() => {
+      port.postMessage({ type: 'hello', shardCount, maxOpen, functions: calls.functionNames } satisfies Hello);
+    });
     port.on('message', (message: FromForeign) => {
       if (message.type === 'call') this.#onRequest(message);
       else this.#open.get(message.id)?.abort();
@@ -213,7 +229,7 @@ interface Waiting {
   reject: (reason: unknown) => void;
 }
 
-type Submit = (shard: number, name: string, args: unknown[], options: AbortOptions) => Promise<unknown>;
+type Submit = (shard: number, name: string, args: unknown[], options: WaitOptions) => Promise<unknown>;
 
 /** One shard, as a foreign thread calls it. */
 export class ForeignShard<M extends object = UntypedModule> {
@@ -246,6 +262,7 @@ export class ForeignRuntime<M extends object = UntypedModule> {
   readonly shardCount: number;
   readonly #port: MessagePort;
   readonly #maxOpen: number;
+  readonly #Remote: RemoteClass<string>;
   readonly #open = new Map<number, Waiting>();
   readonly #waiting = new Queue<Waiting>();
   #next = 1;
@@ -254,6 +271,7 @@ export class ForeignRuntime<M extends object = UntypedModule> {
   /** @internal */
   constructor(port: MessagePort, hello: Hello) {
     this.shardCount = hello.shardCount;
+    this.#Remote = remoteClass(hello.functions.map((name) => [name, name]));
     this.#port = port;
     this.#maxOpen = hello.maxOpen;
     port.on('message', (answer: Answer) => this.#onAnswer(answer));
@@ -265,12 +283,41 @@ export class ForeignRuntime<M extends object = UntypedModule> {
     return this.#closed;
   }
 
+  /**
+   * The functions of the shard module, as they run on one shard: `on(1).get('key')`. Each returns a promise.
+   * `on(1).with({ signal, timeoutMs })` ends the wait. Throws FEATHERSTAR_OPTION if there is no such shard.
+   */
+  on(shard: number): Remote<M> {
+    checkShard(shard, this.shardCount);
+    return new this.#Remote((name, args, options) => this.#call(shard, name, args, options)) as object as Remote<M>;
+  }
+
+  /**
+   * The functions of the shard module, as they run on every shard at once: `onAll().size()` resolves to an array, in
+   * shard order. Rejects with the first error; the other calls go on.
+   */
+  onAll(): RemoteAll<M> {
+    const shards = Array.from({ length: this.shardCount }, (_, shard) => shard);
+    return new this.#Remote((name, args, options) =>
+      callAll(shards, (shard, each) => this.#call(shard, name, args, each), options),
+    ) as object as RemoteAll<M>;
+  }
+
+  /** The shard that a key lives on, as `runtime().homeOf(key)` has it on a shard. */
+  homeOf(key: string | Uint8Array): number {
+    return homeOf(key, this.shardCount);
+  }
+
+  #call(shard: number, name: string, args: unknown[], options: CallOptions | undefined): Promise<unknown> {
+    return this.#submit(shard, name, args, options ?? {});
+  }
+
   shard(index: number): ForeignShard<M> {
     checkShard(index, this.shardCount);
     return new ForeignShard<M>(index, this.#submit);
   }
 
-  readonly #submit: Submit = async (shard, name, args, { signal }) => {
+  readonly #submit: Submit = async (shard, name, args, { signal, timeoutMs }) => {
     checkSignal(signal)?.throwIfAborted();
     if (this.#closed) throw closedError();
     return abortable(
@@ -285,7 +332,7 @@ export class ForeignRuntime<M extends object = UntypedModule> {
           if (isSent) this.#port.postMessage({ type: 'abort', id } satisfies FromForeign);
         };
       },
-      { signal },
+      { signal, timeoutMs },
     );
   };
 

@@ -13,12 +13,21 @@
 import { FeatherstarError, optionError } from '../base/errors.js';
 import { checkShard } from '../base/options.js';
 import type { Calls } from '../calls/call.js';
-import { checkCallOptions } from '../calls/call-api.js';
-import type { CallOptions } from '../calls/call-signals.js';
+import { callAll } from '../calls/call-all.js';
+import {
+  type CallOptions,
+  checkCallOptions,
+  type Remote,
+  type RemoteAll,
+  type RemoteClass,
+  remoteClass,
+  type Send,
+} from '../calls/remote.js';
 import { runtime } from '../runtime/runtime.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 
 export const SERVICE_STOP_TIMEOUT_MS = 4000;
+const OWN_METHODS = ['start', 'stop'];
 
 type Instance<S> = S extends abstract new (...args: never[]) => infer I ? I : S;
 type Arguments<S> = S extends abstract new (...args: infer A) => unknown ? A : unknown[];
@@ -86,11 +95,27 @@ function running(shard: Shard, id: number, name: string): Member {
 }
 
 let makeHandle: (name: string, id: number) => Sharded<object>;
+let setMethods: (handle: Sharded<object>, names: readonly string[]) => void;
+
+/** The methods of an instance, its own and inherited ones; getters are not called. */
+function methodNames(instance: object): string[] {
+  const names = new Set<string>();
+  for (let from = instance; from !== Object.prototype && from !== null; from = Object.getPrototypeOf(from)) {
+    for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(from))) {
+      const isTaken = OWN_METHODS.includes(name) || name in Object.prototype;
+      if (typeof value === 'function' && !isTaken) names.add(name);
+    }
+  }
+  return [...names];
+}
 
 /** A service, as one shard sees it. */
 export class Sharded<T> {
   static {
     makeHandle = (name, id) => new Sharded(name, id);
+    setMethods = (handle, names) => {
+      handle.#Remote = remoteClass(names.map((name) => [name, name]));
+    };
   }
 
   /** The name of its class, as the shard module exports it. */
@@ -98,6 +123,7 @@ export class Sharded<T> {
   readonly #id: number; // the same on every shard
   readonly #shard = currentShard();
   readonly #shardCount = runtime().shardCount;
+  #Remote: RemoteClass<string> | undefined; // there when its constructor has ended
   #stopping: Promise<void> | undefined;
 
   private constructor(name: string, id: number) {
@@ -142,6 +168,40 @@ export class Sharded<T> {
   /** This shard's instance. Throws FEATHERSTAR_CLOSED when it is stopped. */
   get local(): T {
     return running(this.#shard, this.#id, this.name).instance as T;
+  }
+
+  /**
+   * The methods of one shard's instance: `on(1).get('key')`. Each returns a promise, and `on(1).with({ signal,
+   * timeoutMs })` ends the wait. There is no start() and stop(), and nothing before the constructor of this shard's
+   * instance has ended: FEATHERSTAR_CLOSED.
+   */
+  on(shard: number): Remote<Omit<T, 'start' | 'stop'>> {
+    checkShard(shard, this.#shardCount);
+    return this.#remote((method, args, options) => this.#invoke(shard, method, args, options)) as never;
+  }
+
+  /**
+   * The methods of all instances at once: `onAll().size()` resolves to an array, in shard order. Rejects with the first
+   * error; the other calls go on.
+   */
+  onAll(): RemoteAll<Omit<T, 'start' | 'stop'>> {
+    return this.#remoteAll(this.#shards());
+  }
+
+  /** The methods of all instances but this shard's. Otherwise it is like onAll(). */
+  onOthers(): RemoteAll<Omit<T, 'start' | 'stop'>> {
+    return this.#remoteAll(this.#shards().filter((shard) => shard !== this.#shard.index));
+  }
+
+  #remoteAll(shards: readonly number[]): RemoteAll<Omit<T, 'start' | 'stop'>> {
+    return this.#remote((method, args, options) =>
+      callAll(shards, (shard, each) => this.#invoke(shard, method, args, each), options),
+    ) as never;
+  }
+
+  #remote(send: Send<string>): object {
+    if (this.#Remote === undefined) throw notRunning(this.name);
+    return new this.#Remote(send);
   }
 
   /** Runs a method on one shard's instance. */
@@ -304,6 +364,7 @@ function create(id: number, name: string, args: unknown[]): void {
     beingMade = outer;
   }
   handleOf.set(instance, handle);
+  setMethods(handle, methodNames(instance));
   members(shard).set(id, { handle, instance, ending: undefined });
   const here = runtime();
   here.stopServices = (timeoutMs) => stopAll(shard, here.shardCount, timeoutMs);

@@ -7,7 +7,7 @@
 // Owners are objects with an `onEvent`, registered by number (owners.ts). What they have in flight they hold as
 // Operation and Timer (operation.ts).
 
-import { useTimeouts } from '../base/abortable.js';
+import { platformTimeout, useTimeouts } from '../base/abortable.js';
 import { FeatherstarError } from '../base/errors.js';
 import type { Calls } from '../calls/call.js';
 import { type Core, type CoreImports, instantiateCore } from '../core/core-module.js';
@@ -330,4 +330,7 @@ export function enterShard(shard: Shard | undefined): void {
   here = shard;
 }
 
-useTimeouts((timeoutMs, onTimeout) => new Wait(currentShard(), timeoutMs * 1e6, undefined, onTimeout, () => {}));
+useTimeouts((timeoutMs, onTimeout) => {
+  if (here === undefined) return platformTimeout(timeoutMs, onTimeout);
+  return new Wait(here, timeoutMs * 1e6, undefined, onTimeout, () => {});
+});

@@ -68,8 +68,8 @@ for (const host of hosts()) {
       interval: (options) => interval(LONG_MS).tick(options),
       select: (options) => select({ one: (signal) => sleep(LONG_MS, { signal }) }, options),
       forEach: (options) => parallelForEach([1], () => sleep(LONG_MS, { signal: options.signal }), options),
-      submit: ({ signal }) => runtime().shard(1).submit('never', [], { signal }),
-      submitHere: ({ signal }) => runtime().shard(0).submit('never', [], { signal }),
+      submit: ({ signal }) => runtime().on(1).with({ signal }).never(),
+      submitHere: ({ signal }) => runtime().on(0).with({ signal }).never(),
       waitForSignal: (options) => waitForSignal(['SIGUSR2'], options),
       accept: (options) => listener.accept(options),
     };

@@ -32,11 +32,6 @@ let paths = 0;
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 const descriptors = () => readdirSync('/proc/self/fd').length;
 
-const submitTo = (shard, ...rest) =>
-  runtime()
-    .shard(shard)
-    .submit(...rest);
-
 function spin(ms) {
   const end = performance.now() + ms;
   while (performance.now() < end);
@@ -199,12 +194,14 @@ function kinds(peer) {
   };
   if (shards > 1) {
     all.call = () => ({
-      start: (signal) => submitTo(other, 'busy', [DUE_MS, 'answer'], { signal }),
+      start: (signal) => runtime().on(other).with({ signal }).busy(DUE_MS, 'answer'),
       complete: () => spin(3 * BUSY_MS),
     });
-    all['call that never ends'] = () => ({ start: (signal) => submitTo(other, 'untilAborted', [signal], { signal }) });
+    all['call that never ends'] = () => ({
+      start: (signal) => runtime().on(other).with({ signal }).untilAborted(signal),
+    });
     all['call with many bytes'] = () => ({
-      start: (signal) => submitTo(other, 'busy', [DUE_MS, new Uint8Array(100_000)], { signal }),
+      start: (signal) => runtime().on(other).with({ signal }).busy(DUE_MS, new Uint8Array(100_000)),
       complete: () => spin(3 * BUSY_MS),
     });
   }
@@ -291,9 +288,12 @@ for (const host of hosts()) {
     if (shards > 1) {
       test('the callee hears of it', async () => {
         const controller = new AbortController();
-        const counted = () => submitTo(1, 'endedCount', []);
+        const counted = () => runtime().on(1).endedCount();
         const before = await counted();
-        const call = submitTo(1, 'untilAborted', [controller.signal]).catch((error) => error);
+        const call = runtime()
+          .on(1)
+          .untilAborted(controller.signal)
+          .catch((error) => error);
         await sleep(1);
         controller.abort();
         await within(call, 'the call');

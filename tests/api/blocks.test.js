@@ -74,21 +74,21 @@ for (const host of hosts()) {
       const here = await within(Runtime.start({ host, module, shards: 3, sharedBytes: '1M', stallMs: 0 }), 'start');
       try {
         const held = allocate(100_000); // theirs is overwritten, too: that is all the harm
-        const lent = await here.shard(2).call('make', 100_000, 1);
-        await within(here.shard(1).call('scribble', value), 'scribble');
+        const lent = await here.on(2).make(100_000, 1);
+        await within(here.on(1).scribble(value), 'scribble');
         new Float64Array(held.bytes.buffer).fill(value);
         for (let round = 0; round < 20; round++) {
           for (let shard = 0; shard < 3; shard++) {
-            assert.is(await within(here.shard(shard).call('echo', round), 'echo'), round);
-            assert.is(await within(here.shard(shard).call('blocksWork'), 'blocksWork'), 0);
+            assert.is(await within(here.on(shard).echo(round), 'echo'), round);
+            assert.is(await within(here.on(shard).blocksWork(), 'blocksWork'), 0);
           }
-          assert.is((await within(here.shard(1).call('passOn', allocate(100), 5), 'passOn')) > 0, true);
+          assert.is((await within(here.on(1).passOn(allocate(100), 5), 'passOn')) > 0, true);
         }
         held.dispose();
         lent.dispose();
         await until(() => sharedBlocks(currentShard()) === 0, 'all blocks are at home');
         for (let shard = 1; shard < 3; shard++) {
-          await until(async () => (await here.shard(shard).call('blocks')) === 0, `those of shard ${shard}`);
+          await until(async () => (await here.on(shard).blocks()) === 0, `those of shard ${shard}`);
         }
       } finally {
         const { shards } = await within(here.close(), 'close');
@@ -207,11 +207,11 @@ for (const host of hosts()) {
     const file = await dir.open('big');
     const shared = allocate(8 * MIB);
     const reading = file.read(shared, { position: 0 });
-    assert.is((await rejection(runtime.shard(1).call('nothing', shared))).code, 'FEATHERSTAR_BUSY');
-    assert.is((await rejection(runtime.shard(0).call('nothing', shared))).code, 'FEATHERSTAR_BUSY');
+    assert.is((await rejection(runtime.on(1).nothing(shared))).code, 'FEATHERSTAR_BUSY');
+    assert.is((await rejection(runtime.on(0).nothing(shared))).code, 'FEATHERSTAR_BUSY');
     assert.is(shared.isHere, true);
     assert.is(await reading, 8 * MIB);
-    assert.is(await runtime.shard(1).call('echo', shared.length), 8 * MIB);
+    assert.is(await runtime.on(1).echo(shared.length), 8 * MIB);
 
     const late = file.read(shared, { position: 0, length: 100 });
     shared.dispose();

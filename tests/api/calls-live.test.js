@@ -24,7 +24,7 @@ for (const host of hosts()) {
       const base = holdings();
       try {
         await within(use(here), 'the test', 60_000);
-        for (let i = 0; i < shards; i++) assert.is(await within(here.shard(i).call('echo', i), 'an echo'), i);
+        for (let i = 0; i < shards; i++) assert.is(await within(here.on(i).echo(i), 'an echo'), i);
         await back(base);
         for (const { openCalls } of here.stats()) assert.is(openCalls, 0);
       } finally {
@@ -40,8 +40,8 @@ for (const host of hosts()) {
     [4, 300],
   ]) {
     check(`${count} calls from each to the next, each makes a call back`, shards, {}, async (here) => {
-      const all = Array.from({ length: shards }, (_, i) => here.shard(i).call('callBack', count));
-      const innocent = here.shard(1).call('echo', 'innocent');
+      const all = Array.from({ length: shards }, (_, i) => here.on(i).callBack(count));
+      const innocent = here.on(1).echo('innocent');
       assert.equal(await Promise.all(all), Array(shards).fill(count));
       assert.is(await innocent, 'innocent');
     });
@@ -49,24 +49,24 @@ for (const host of hosts()) {
 
   for (const isLate of [false, true]) {
     check(`${CREDITS} times 0>1>0>1 from one side, ${isLate ? 'late' : 'at once'}`, 2, {}, async (here) => {
-      const all = Array.from({ length: CREDITS }, () => here.shard(1).call('around', 3, isLate));
+      const all = Array.from({ length: CREDITS }, () => here.on(1).around(3, isLate));
       assert.equal(new Set(await Promise.all(all)), new Set([3]));
     });
   }
 
   check('10,000 roots, six calls deep, two credits', 4, { creditCount: 2 }, async (here) => {
-    const all = Array.from({ length: 10_000 }, (_, i) => here.shard(1).call('around', 6, i % 2 === 0));
+    const all = Array.from({ length: 10_000 }, (_, i) => here.on(1).around(6, i % 2 === 0));
     assert.equal(new Set(await Promise.all(all)), new Set([6]));
   });
 
   check('a chain far deeper than there are credits', 2, { creditCount: 1 }, async (here) => {
-    assert.is(await here.shard(1).call('around', 500, false), 500);
+    assert.is(await here.on(1).around(500, false), 500);
   });
 
   for (const limits of [{}, TINY]) {
     for (const length of [1, 1000]) {
       check(`trees of calls, ${length} bytes each, ${JSON.stringify(limits)}`, 3, limits, async (here) => {
-        const all = Array.from({ length: 20 }, () => here.shard(1).call('tree', 5, 'x'.repeat(length)));
+        const all = Array.from({ length: 20 }, () => here.on(1).tree(5, 'x'.repeat(length)));
         assert.equal(new Set(await Promise.all(all)), new Set([32 * length]));
       });
     }
@@ -79,29 +79,29 @@ for (const host of hosts()) {
       { arenaBytes },
       async (here) => {
         for (let i = 0; i < 3; i++) {
-          assert.ok((await rejection(here.shard(1).call('fail'))) instanceof Error);
-          assert.is((await rejection(here.shard(1).call('echo', 'x'.repeat(600)))).code, 'FEATHERSTAR_CODEC');
-          assert.ok((await rejection(here.shard(1).call('long'))) instanceof Error);
+          assert.ok((await rejection(here.on(1).fail())) instanceof Error);
+          assert.is((await rejection(here.on(1).echo('x'.repeat(600)))).code, 'FEATHERSTAR_CODEC');
+          assert.ok((await rejection(here.on(1).long())) instanceof Error);
           const control = new AbortController();
-          const call = rejection(here.shard(1).call('held', control.signal));
+          const call = rejection(here.on(1).held(control.signal));
           control.abort(new Error('a reason'));
           assert.is((await call).message, 'a reason');
         }
-        await here.shard(1).call('release');
+        await here.on(1).release();
       },
     );
   }
 
   check('calls that nobody answers do not keep others waiting', 2, {}, async (here) => {
-    const held = Array.from({ length: 4 * CREDITS }, () => here.shard(1).call('held'));
-    assert.is(await here.shard(1).call('echo', 1), 1);
-    await here.shard(1).call('release');
+    const held = Array.from({ length: 4 * CREDITS }, () => here.on(1).held());
+    assert.is(await here.on(1).echo(1), 1);
+    await here.on(1).release();
     await Promise.all(held);
   });
 
   for (const name of ['forever', 'foreverHere']) {
     check(`a recursion without an end: ${name}()`, 2, { callSlots: 500 }, async (here) => {
-      const error = await rejection(here.shard(1).call(name));
+      const error = await rejection(here.on(1)[name]());
       assert.is(error.code, 'FEATHERSTAR_FULL');
       assert.match(error.message, /callSlots/);
       assert.ok(error.stack.length < 10_000, 'the stack does not grow with each shard that it passes');
@@ -110,11 +110,11 @@ for (const host of hosts()) {
 
   check('limits.callSlots: one more is refused, until one has ended', 2, { callSlots: 3 }, async (here) => {
     for (const shard of [1, 0]) {
-      const held = Array.from({ length: 2 }, () => here.shard(shard).call('held'));
-      const release = here.shard(shard).call('echo', 1);
-      assert.is((await rejection(here.shard(shard).call('echo', 1))).code, 'FEATHERSTAR_FULL');
+      const held = Array.from({ length: 2 }, () => here.on(shard).held());
+      const release = here.on(shard).echo(1);
+      assert.is((await rejection(here.on(shard).echo(1))).code, 'FEATHERSTAR_FULL');
       await release;
-      await here.shard(shard).call('release');
+      await here.on(shard).release();
       await Promise.all(held);
     }
   });
@@ -124,7 +124,7 @@ for (const host of hosts()) {
     3,
     { ...TINY, creditCount: 4 },
     async (here) => {
-      const order = await here.shard(1).call('order');
+      const order = await here.on(1).order();
       assert.equal(order, [0, ...Array(50).fill(2)]);
     },
     SLOW_LOAD,
@@ -135,7 +135,7 @@ for (const host of hosts()) {
     try {
       const server = await serve({
         port: 0,
-        fetch: async () => new Response(String(await here.shard(1).call('back', 0))),
+        fetch: async () => new Response(String(await here.on(1).back(0))),
       });
       const { port } = server;
       const clients = await Promise.all(Array.from({ length: 700 }, () => Client.open(port)));

@@ -2,7 +2,7 @@
 // Starting, closing and dying shards are in runtime.test.js, the format itself in tests/host/codec.test.js.
 
 import { getEventListeners } from 'node:events';
-import { Runtime, submitTo } from 'featherstar';
+import { Runtime } from 'featherstar';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { back, holdings, hosts, rejection } from '../support/hosts.js';
@@ -22,7 +22,7 @@ for (const host of hosts()) {
         const here = await within(Runtime.start({ host, module: MODULE, shards, limits }), 'start');
         const base = holdings();
         try {
-          await within(use(here, here.shard(shards - 1)), 'the test');
+          await within(use(here, here.on(shards - 1)), 'the test');
           await back(base);
           if (here.shardCount > 1) await until(async () => (await leftSignals(here)) === 0, 'no signal is left');
         } finally {
@@ -32,7 +32,7 @@ for (const host of hosts()) {
     }
   };
   const leftSignals = async (here) => {
-    const live = Array.from({ length: here.shardCount }, (_, i) => here.shard(i).call('givenSignals'));
+    const live = Array.from({ length: here.shardCount }, (_, i) => here.on(i).givenSignals());
     const settled = await Promise.allSettled(live);
     return settled.reduce((sum, { value = 0 }) => sum + value, 0);
   };
@@ -41,17 +41,17 @@ for (const host of hosts()) {
 
   for (const name of ['untilAborted', 'untilAbortedIn']) {
     check(`an abort ends the call at once, and reaches ${name}()`, [1, 2, 4], {}, async (_, peer) => {
-      await peer.call('ended'); // shard 0's module is the one of the tests before
+      await peer.ended(); // shard 0's module is the one of the tests before
       for (const reason of [new RangeError('enough'), { code: 7 }, undefined]) {
         const control = new AbortController();
         const { signal } = control;
-        const call = peer.call(name, name === 'untilAborted' ? signal : { signal });
-        await until(async () => (await peer.call('waiting')) === 1, 'it waits');
+        const call = peer[name](name === 'untilAborted' ? signal : { signal });
+        await until(async () => (await peer.waiting()) === 1, 'it waits');
         control.abort(reason);
         assert.is(await rejection(call), signal.reason);
         assert.is(listeners(signal), 0);
-        await until(async () => (await peer.call('waiting')) === 0, 'it has ended');
-        const [seen] = await peer.call('ended');
+        await until(async () => (await peer.waiting()) === 0, 'it has ended');
+        const [seen] = await peer.ended();
         if (reason instanceof Error) assert.equal([seen.name, seen.message], ['RangeError', 'enough']);
         else if (reason === undefined) assert.is(seen.name, 'AbortError');
         else assert.equal(seen, reason);
@@ -61,131 +61,141 @@ for (const host of hosts()) {
 
   check('a signal that has aborted already: nothing runs', [1, 2], {}, async (_, peer) => {
     const signal = AbortSignal.abort(new Error('before'));
-    const begun = await peer.call('begun');
-    assert.is(await rejection(peer.call('untilAborted', signal)), signal.reason);
-    assert.is(await rejection(peer.submit('untilAborted', [new AbortController().signal], { signal })), signal.reason);
-    await peer.call('nothing');
-    assert.is(await peer.call('begun'), begun);
+    const begun = await peer.begun();
+    assert.is(await rejection(peer.untilAborted(signal)), signal.reason);
+    assert.is(await rejection(peer.with({ signal }).untilAborted(new AbortController().signal)), signal.reason);
+    await peer.nothing();
+    assert.is(await peer.begun(), begun);
     assert.is(listeners(signal), 0);
   });
 
   check('a call that waits for credit leaves the line when it is aborted', [2], { creditCount: 1 }, async (_, peer) => {
-    const spin = peer.call('spin', 100); // until it returns, that shard begins nothing else
+    const spin = peer.spin(100); // until it returns, that shard begins nothing else
     const controls = Array.from({ length: 50 }, () => new AbortController());
-    const calls = controls.map(({ signal }) => rejection(peer.call('untilAborted', signal)));
-    const after = peer.call('echo', 'after');
+    const calls = controls.map(({ signal }) => rejection(peer.untilAborted(signal)));
+    const after = peer.echo('after');
     for (const [i, control] of [...controls.entries()].reverse()) control.abort(i);
     assert.equal(await Promise.all(calls), [...controls.keys()]);
     await spin;
     assert.is(await after, 'after');
-    assert.is(await peer.call('begun'), 0);
+    assert.is(await peer.begun(), 0);
   });
 
   check('an abort gets through with one slot and one credit', [2, 4], TIGHT, async (_, peer) => {
     for (let i = 0; i < 20; i++) {
       const control = new AbortController();
-      const call = rejection(peer.call('untilAborted', control.signal));
-      const next = peer.call('echo', i);
+      const call = rejection(peer.untilAborted(control.signal));
+      const next = peer.echo(i);
       setImmediate(() => control.abort(i));
       assert.is(await call, i);
       assert.is(await next, i);
     }
-    assert.is((await peer.call('ended')).length, await peer.call('begun'));
+    assert.is((await peer.ended()).length, await peer.begun());
   });
 
   check('a thousand aborts at once', [2], { ringSlots: 2 }, async (_, peer) => {
     const shared = new AbortController();
     const controls = Array.from({ length: 1000 }, (_, i) => (i % 5 === 0 ? shared : new AbortController()));
-    const calls = controls.map(({ signal }) => rejection(peer.call('untilAborted', signal)));
-    await until(async () => (await peer.call('waiting')) === 1000, 'all have begun');
+    const calls = controls.map(({ signal }) => rejection(peer.untilAborted(signal)));
+    await until(async () => (await peer.waiting()) === 1000, 'all have begun');
     for (const control of controls) control.abort('now');
     assert.equal(new Set(await Promise.all(calls)), new Set(['now']));
-    await until(async () => (await peer.call('waiting')) === 0, 'all have ended');
-    assert.equal([...new Set(await peer.call('ended'))], ['now']);
+    await until(async () => (await peer.waiting()) === 0, 'all have ended');
+    assert.equal([...new Set(await peer.ended())], ['now']);
     assert.is(listeners(shared.signal), 0);
   });
 
   check('a late abort, and one of a signal that was kept, do nothing', [2], {}, async (_, peer) => {
     const control = new AbortController();
     const { signal } = control;
-    assert.equal(await peer.call('signalsNow', signal, signal, { deep: signal }.deep), Array(3).fill([true, false]));
-    await peer.call('keep', signal);
+    assert.equal(await peer.signalsNow(signal, signal, { deep: signal }.deep), Array(3).fill([true, false]));
+    await peer.keep(signal);
     assert.is(listeners(signal), 0);
     control.abort();
-    assert.is(await peer.call('keptAborted'), false);
+    assert.is(await peer.keptAborted(), false);
   });
 
   check('a reason that cannot be sent', [2], { arenaBytes: 4096 }, async (_, peer) => {
     for (const reason of [() => 1, new (class Own {})(), 'x'.repeat(10_000), new AbortController().signal]) {
       const control = new AbortController();
-      const call = rejection(peer.call('untilAborted', control.signal));
-      await until(async () => (await peer.call('waiting')) === 1, 'it waits');
+      const call = rejection(peer.untilAborted(control.signal));
+      await until(async () => (await peer.waiting()) === 1, 'it waits');
       control.abort(reason);
       assert.is(await call, reason);
-      await until(async () => (await peer.call('waiting')) === 0, 'it has ended');
-      assert.is((await peer.call('ended'))[0].code, 'FEATHERSTAR_ABORTED');
+      await until(async () => (await peer.waiting()) === 0, 'it has ended');
+      assert.is((await peer.ended())[0].code, 'FEATHERSTAR_ABORTED');
     }
-    assert.is((await rejection(peer.call('answerSignal'))).code, 'FEATHERSTAR_CODEC');
+    assert.is((await rejection(peer.answerSignal())).code, 'FEATHERSTAR_CODEC');
   });
 
   check('the functions that a dead shard called are told', [4], {}, async (here) => {
-    const rest = here.shard(1);
-    await here.shard(2).call('leave', 1);
-    await until(async () => (await rest.call('waiting')) === 1, 'it waits');
-    await rejection(here.shard(2).call('exit'));
-    await until(async () => (await rest.call('waiting')) === 0, 'it has ended');
-    assert.is((await rest.call('ended'))[0].code, 'FEATHERSTAR_PEER_DOWN');
+    const rest = here.on(1);
+    await here.on(2).leave(1);
+    await until(async () => (await rest.waiting()) === 1, 'it waits');
+    await rejection(here.on(2).exit());
+    await until(async () => (await rest.waiting()) === 0, 'it has ended');
+    assert.is((await rest.ended())[0].code, 'FEATHERSTAR_PEER_DOWN');
   });
 
-  check('submitTo: signal and time-out end the call, not the function', [1, 2, 4], {}, async (here, peer) => {
-    assert.is(await submitTo(peer.index, 'echo', ['by function'], { timeoutMs: 60_000 }), 'by function');
-    assert.is(await peer.submit('echo', ['by handle']), 'by handle');
+  check('with(): signal and time-out end the call, not the function', [1, 2, 4], {}, async (here, peer) => {
+    assert.is(await peer.with({ timeoutMs: 60_000 }).echo('in time'), 'in time');
     const control = new AbortController();
     const { signal } = control;
-    const call = rejection(submitTo(peer.index, 'held', [], { signal, timeoutMs: 60_000 }));
-    await peer.call('nothing');
+    const call = rejection(peer.with({ signal }).with({ timeoutMs: 60_000 }).held());
+    await peer.nothing();
     control.abort('own reason');
     assert.is(await call, 'own reason');
-    await peer.call('letGo');
+    await peer.letGo();
     assert.is(listeners(signal), 0);
-    const late = await rejection(peer.submit('held', [], { timeoutMs: 5 }));
+    const late = await rejection(peer.with({ timeoutMs: 5 }).held());
     assert.is(late.code, 'FEATHERSTAR_TIMEOUT');
-    await peer.call('letGo');
+    await peer.letGo();
     const other = new AbortController();
-    assert.is(await peer.submit('echo', [1], { signal: other.signal }), 1);
+    assert.is(await peer.with({ signal: other.signal }).echo(1), 1);
     assert.is(listeners(other.signal), 0);
-    for (const options of [{ signal: 5 }, { timeoutMs: -1 }, { timeoutMs: NaN }, { timeoutMs: '5' }]) {
-      assert.is((await rejection(peer.submit('echo', [1], options))).code, 'FEATHERSTAR_OPTION');
+    const wrong = [
+      { signal: 5 },
+      { timeoutMs: -1 },
+      { timeoutMs: NaN },
+      { timeoutMs: '5' },
+      { timeout: 5 },
+      null,
+      undefined,
+    ];
+    for (const options of wrong) {
+      for (const target of [peer, here.onAll()]) {
+        assert.is((await rejection(() => target.with(options))).code, 'FEATHERSTAR_OPTION');
+      }
     }
-    for (const shard of [-1, here.shardCount, 0.5, '0']) {
-      assert.is((await rejection(submitTo(shard, 'echo', [1]))).code, 'FEATHERSTAR_OPTION');
+    for (const shard of [-1, here.shardCount, 0.5, 'x']) {
+      assert.is((await rejection(() => here.on(shard))).code, 'FEATHERSTAR_OPTION');
     }
-    assert.is((await rejection(submitTo(peer.index, 'absent', []))).code, 'FEATHERSTAR_MODULE');
+    assert.is(peer.absent, undefined);
   });
 
   // --- errors and results --------------------------------------------------------------------------------------------
 
   check('errors keep their causes and kinds', [2], {}, async (here, peer) => {
-    const outer = await rejection(peer.call('failWithCause'));
+    const outer = await rejection(peer.failWithCause());
     assert.ok(outer instanceof TypeError && outer.cause instanceof Error && outer.cause.cause instanceof RangeError);
     assert.equal([outer.message, outer.cause.message, outer.cause.cause.message], ['outer', 'inner', 'deepest']);
     assert.is(outer.cause.cause.code, 'DEEP');
     assert.match(outer.stack, /failWithCause[\s\S]*called from/);
     const ways = {
       async theCaller() {
-        await peer.call('failWithCause');
+        await peer.failWithCause();
       },
       async theSubmitter() {
-        await peer.submit('failWithCause', [], { timeoutMs: 60_000 });
+        await peer.with({ timeoutMs: 60_000 }).failWithCause();
       },
       async theOneOfMany() {
-        await Promise.all([peer.call('self'), peer.call('failWithCause')]);
+        await Promise.all([peer.self(), peer.failWithCause()]);
       },
       async theBroadcaster() {
-        await here.broadcast('failWithCause');
+        await here.onOthers().failWithCause();
       },
       async theThrower() {
-        await peer.call('throwText');
+        await peer.throwText();
       },
     };
     for (const [name, run] of Object.entries(ways)) {
@@ -196,104 +206,97 @@ for (const host of hosts()) {
       assert.not.match(local, /decoder\.js|onReply/, stack);
     }
     assert.equal(Object.keys(outer), []);
-    const many = await rejection(peer.call('failWithMany'));
+    const many = await rejection(peer.failWithMany());
     assert.ok(many instanceof AggregateError);
     assert.equal(
       many.errors.map((error) => error?.message ?? error),
       ['one', 'two', 'three'],
     );
     assert.ok(many.errors[2] instanceof SyntaxError);
-    const odd = await rejection(peer.call('failStrangely'));
+    const odd = await rejection(peer.failStrangely());
     assert.equal([odd.message, odd.cause], ['odd', '() => 1']);
-    const dom = await rejection(peer.call('failWithDom'));
+    const dom = await rejection(peer.failWithDom());
     assert.ok(dom instanceof DOMException);
     assert.equal([dom.name, dom.message], ['NotAllowedError', 'not now']);
   });
 
   check('results that can be awaited are', [1, 2], {}, async (_, peer) => {
-    assert.is(await peer.call('task', 'of a task'), 'of a task');
+    assert.is(await peer.task('of a task'), 'of a task');
   });
 
   check('a getter that makes a call of its own', [2], {}, async (_, peer) => {
     const inner = [];
     const value = {
       get sly() {
-        inner.push(rejection(peer.call('echo', 1)));
+        inner.push(rejection(peer.echo(1)));
         return 2;
       },
     };
-    assert.equal(await peer.call('echo', value), { sly: 2 });
+    assert.equal(await peer.echo(value), { sly: 2 });
     assert.is((await inner[0]).code, 'FEATHERSTAR_CODEC');
     const fails = {
       get sly() {
         throw new Error('the getter');
       },
     };
-    assert.is((await rejection(peer.call('echo', fails))).message, 'the getter');
-    assert.is(await peer.call('echo', 'goes on'), 'goes on');
+    assert.is((await rejection(peer.echo(fails))).message, 'the getter');
+    assert.is(await peer.echo('goes on'), 'goes on');
   });
 
   // --- all shards ----------------------------------------------------------------------------------------------------
 
-  check('invokeOnAll, mapReduce, broadcast', [1, 2, 4], {}, async (here) => {
+  check('onAll, onOthers', [1, 2, 4], {}, async (here) => {
     const all = Array.from({ length: here.shardCount }, (_, i) => i);
-    assert.equal(await here.invokeOnAll('self'), all);
-    assert.equal(await here.mapReduce('self', [], (list, one) => [...list, one], []), all);
-    assert.is(await here.broadcast('mark', 2), undefined);
+    assert.equal(await here.onAll().self(), all);
+    assert.equal(await here.onOthers().mark(2), Array(here.shardCount - 1).fill(undefined));
     assert.equal(
-      await here.invokeOnAll('marked'),
+      await here.onAll().marked(),
       all.map((shard) => (shard === 0 ? 0 : 2)),
     );
     const control = new AbortController();
-    const waiting = rejection(here.invokeOnAll('untilAborted', control.signal));
-    await until(async () => (await here.invokeOnAll('waiting')).every((n) => n === 1), 'all wait');
+    const waiting = rejection(here.onAll().untilAborted(control.signal));
+    await until(async () => (await here.onAll().waiting()).every((n) => n === 1), 'all wait');
     control.abort('all of you');
     assert.is(await waiting, 'all of you');
-    await until(async () => (await here.invokeOnAll('waiting')).every((n) => n === 0), 'none waits');
-    if (here.shardCount > 1) assert.is((await rejection(here.broadcast('failWithCause'))).message, 'outer');
+    await until(async () => (await here.onAll().waiting()).every((n) => n === 0), 'none waits');
+    if (here.shardCount > 1) assert.is((await rejection(here.onOthers().failWithCause())).message, 'outer');
   });
 
-  check('invokeOnAll, mapReduce, broadcast with a signal and a time', [1, 2, 4], {}, async (here) => {
+  check('onAll, onOthers with a signal and a time', [1, 2, 4], {}, async (here) => {
     const all = Array.from({ length: here.shardCount }, (_, i) => i);
     const control = new AbortController();
     const { signal } = control;
     const options = { signal, timeoutMs: 60_000 };
-    assert.equal(await here.invokeOnAll({ name: 'self', ...options }), all);
-    assert.equal(await here.invokeOnAll({ name: 'self' }), all);
-    assert.equal(await here.mapReduce({ name: 'self', ...options }, [], (list, one) => [...list, one], []), all);
-    await here.broadcast({ name: 'mark', ...options }, 3);
+    assert.equal(await here.onAll().with(options).self(), all);
+    assert.equal(await here.onAll().with({}).self(), all);
+    await here.onOthers().with(options).mark(3);
     assert.is(listeners(signal), 0);
 
-    const kinds = [
-      (way) => here.invokeOnAll({ name: 'heldBy', ...way }, 0),
-      (way) => here.mapReduce({ name: 'heldBy', ...way }, [0], (sum) => sum, 0),
-      (way) => here.broadcast({ name: 'heldBy', ...way }, 0),
-    ];
-    for (const ask of here.shardCount === 1 ? kinds.slice(0, 2) : kinds) {
-      const waiting = ask(options);
-      const late = await rejection(ask({ timeoutMs: 5 }));
+    const kinds = [() => here.onAll(), () => here.onOthers()];
+    for (const kind of here.shardCount === 1 ? kinds.slice(0, 1) : kinds) {
+      const waiting = kind().with(options).heldBy(0);
+      const late = await rejection(kind().with({ timeoutMs: 5 }).heldBy(0));
       assert.is(late.code, 'FEATHERSTAR_TIMEOUT');
-      const isBroadcast = ask === kinds[2];
-      const others = all.filter((shard) => !isBroadcast || shard !== 0).join(', ');
+      const others = all.filter((shard) => kind === kinds[0] || shard !== 0).join(', ');
       const [shards, have] = others.includes(',') ? ['shards', 'have'] : ['shard', 'has'];
       assert.is(late.message, `${shards} ${others} ${have} not answered within 5 ms`);
-      await here.invokeOnAll('release');
+      await here.onAll().release();
       await within(waiting, 'the one that has time');
     }
-    const waiting = rejection(here.invokeOnAll({ name: 'heldBy', signal }, 0));
+    const waiting = rejection(here.onAll().with({ signal }).heldBy(0));
     control.abort('all of you');
     assert.is(await waiting, 'all of you');
-    assert.is(await rejection(here.invokeOnAll({ name: 'self', signal })), 'all of you');
-    await here.invokeOnAll('release');
-    const wrong = [
-      { name: 'self', signal: 5 },
-      { name: 'self', timeoutMs: -1 },
-      { name: 'self', timeout: 5 },
-      {},
-      null,
-    ];
-    for (const target of wrong) assert.is((await rejection(here.invokeOnAll(target))).code, 'FEATHERSTAR_OPTION');
-    assert.is((await rejection(here.invokeOnAll({ name: 'noSuchFunction' }))).code, 'FEATHERSTAR_MODULE');
+    assert.is(await rejection(here.onAll().with({ signal }).self()), 'all of you');
+    await here.onAll().release();
+    assert.is(here.onAll().absent, undefined);
+  });
+
+  check('homeOf() is the same on every shard', [1, 2, 4], {}, async (here) => {
+    for (const key of ['key', 'grün', new Uint8Array([1, 2])]) {
+      const home = here.homeOf(key);
+      assert.ok(home >= 0 && home < here.shardCount);
+      assert.equal(new Set(await here.onAll().homeOf(key)), new Set([home]));
+    }
   });
 
   // --- backpressure --------------------------------------------------------------------------------------------------
@@ -303,20 +306,20 @@ for (const host of hosts()) {
     check(`every shard floods every shard, also itself ${text}`, [1, 2, 4], limits, async (here) => {
       const floods = [];
       for (let from = 0; from < here.shardCount; from++) {
-        for (let to = 0; to < here.shardCount; to++) floods.push(here.shard(from).call('flood', to, 100, to * 500));
+        for (let to = 0; to < here.shardCount; to++) floods.push(here.on(from).flood(to, 100, to * 500));
       }
       assert.equal(new Set(await Promise.all(floods)), new Set([100]));
     });
   }
 
   check('round the shards and back, one call inside the other', [1, 2, 4], { ringSlots: 1 }, async (_, peer) => {
-    const rounds = await Promise.all(Array.from({ length: 10 }, () => peer.call('around', 40)));
+    const rounds = await Promise.all(Array.from({ length: 10 }, () => peer.around(40)));
     assert.equal(new Set(rounds), new Set([40]));
   });
 
   check('a hundred thousand calls at once', [2], {}, async (here, peer) => {
     let sum = 0;
-    const calls = Array.from({ length: 100_000 }, (_, i) => peer.call('echo', i).then((value) => (sum += value)));
+    const calls = Array.from({ length: 100_000 }, (_, i) => peer.echo(i).then((value) => (sum += value)));
     await Promise.all(calls);
     assert.is(sum, (100_000 * 99_999) / 2);
     assert.ok(here.stats()[0].creditRefused > 0);
@@ -327,8 +330,8 @@ for (const host of hosts()) {
     [2],
     { creditCount: 8 },
     async (here, peer) => {
-      const spin = peer.call('spin', 100);
-      const calls = Array.from({ length: 200 }, (_, i) => peer.call('echo', i));
+      const spin = peer.spin(100);
+      const calls = Array.from({ length: 200 }, (_, i) => peer.echo(i));
       let isOver = false;
       const all = Promise.all([spin, ...calls]).finally(() => {
         isOver = true;

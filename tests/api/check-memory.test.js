@@ -60,7 +60,7 @@ for (const host of hosts()) {
       const late = shared.bytes;
       late.fill(3);
       const told = warnings(1, async () => {
-        const sum = here.shard(peer).call('increment', shared); // 4 each
+        const sum = here.on(peer).increment(shared); // 4 each
         await undefined;
         late.fill(9);
         assert.is(await sum, 400);
@@ -74,7 +74,7 @@ for (const host of hosts()) {
     for (let i = 0; i < 2000; i++) {
       const shared = allocate(10_000);
       shared.bytes.fill(i);
-      assert.is(await here.shard(1).call('increment', shared).then(Number.isInteger), true);
+      assert.is(await here.on(1).increment(shared).then(Number.isInteger), true);
     }
     await until(() => sharedBlocks(currentShard()) === 0, 'all are at home');
     const all = [];
@@ -91,7 +91,7 @@ for (const host of hosts()) {
   test('a full pool: the block itself is sent', async () => {
     const shared = allocate(2 ** 20);
     shared.bytes.fill(1);
-    assert.is(await here.shard(1).call('increment', shared), 2 ** 21);
+    assert.is(await here.on(1).increment(shared), 2 ** 21);
   });
 
   test('the turn that finds a broken guard throws', async () => {
@@ -102,14 +102,14 @@ for (const host of hosts()) {
     const { code, message } = await within(thrown, 'the exception');
     assert.is(code, 'FEATHERSTAR_OVERWRITTEN');
     assert.is(message, 'the guard before the header was overwritten, from its byte 5 on');
-    assert.is(await here.shard(1).call('echo', 1), 1);
+    assert.is(await here.on(1).echo(1), 1);
   });
 
   test('another shard dies of it, and says why', async () => {
     const { bytes, header } = currentShard();
     const [text] = await warnings(1, async () => {
       bytes[header.shardsOffset + 2 * header.shardBytes - 1] = 0;
-      assert.is((await rejection(here.shard(1).call('held'))).code, 'FEATHERSTAR_PEER_DOWN');
+      assert.is((await rejection(here.on(1).held())).code, 'FEATHERSTAR_PEER_DOWN');
     });
     assert.is(
       text,
@@ -119,7 +119,7 @@ for (const host of hosts()) {
 
   test('close() rejects if a guard is broken that no shard looks at any more', async () => {
     const { bytes, header } = currentShard();
-    await rejection(here.shard(1).call('exit'));
+    await rejection(here.on(1).exit());
     bytes[header.shardsOffset + 2 * header.shardBytes - GUARD_BYTES] = 0;
     assert.is((await rejection(here.close())).code, 'FEATHERSTAR_OVERWRITTEN');
   });

@@ -20,14 +20,14 @@ test('a mutant in which they do: a warning, a typed error, and others are answer
   try {
     let ends;
     const seen = await warnings(1, async () => {
-      const all = [0, 1].map((shard) => here.shard(shard).call('callBack', 2 * CREDITS));
-      const innocent = here.shard(1).call('echo', 'innocent');
+      const all = [0, 1].map((shard) => here.on(shard).callBack(2 * CREDITS));
+      const innocent = here.on(1).echo('innocent');
       ends = await within(Promise.allSettled([...all, innocent]), 'all of them', 60_000);
     });
     assert.match(seen[0], /begun no call of shard \d for 3 s, though it was idle/);
     const codes = ends.slice(0, 2).map(({ reason }) => reason?.code);
     assert.ok(codes.includes('FEATHERSTAR_DEADLOCK'), codes.join());
-    assert.is(await within(here.shard(1).call('echo', 'after'), 'an echo'), 'after');
+    assert.is(await within(here.on(1).echo('after'), 'an echo'), 'after');
   } finally {
     await within(here.close({ timeoutMs: 100 }), 'close');
   }

@@ -40,23 +40,23 @@ for (const host of hosts()) {
       test(`${shards} shards: one dies by ${how}; its callers are told, the others serve, close() ends`, async () => {
         await withWarnings(async (warnings) => {
           const here = await start(shards);
-          const ports = await here.invokeOnAll('serveHttp');
-          const waiting = rejection(here.shard(1).call('never'));
-          await here.shard(1).call('self');
+          const ports = await here.onAll().serveHttp();
+          const waiting = rejection(here.on(1).never());
+          await here.on(1).self();
           here
-            .shard(1)
-            .call(how)
+            .on(1)
+            [how]()
             .catch(() => undefined); // it may be told or not: the shard dies of it
           assert.is((await within(waiting, 'the caller is told')).code, 'FEATHERSTAR_PEER_DOWN');
-          assert.is((await rejection(here.shard(1).call('self'))).code, 'FEATHERSTAR_PEER_DOWN');
+          assert.is((await rejection(here.on(1).self())).code, 'FEATHERSTAR_PEER_DOWN');
           for (let i = 0; i < shards; i++) {
             if (i === 1) continue;
-            assert.is(await here.shard(i).call('echo', i), i);
+            assert.is(await here.on(i).echo(i), i);
             const client = await Client.open(ports[i]);
             assert.is((await client.ask(get())).text, `shard ${i}`);
             client.destroy();
           }
-          if (shards > 2) assert.is(await here.shard(2).call('outcome', 1, 'echo'), 'FEATHERSTAR_PEER_DOWN');
+          if (shards > 2) assert.is(await here.on(2).outcome(1, 'echo'), 'FEATHERSTAR_PEER_DOWN');
           if (how !== 'exit') {
             await until(() => warnings.length !== 0, 'the warning');
             assert.match(warnings[0], /^shard 1 died: nobody catches this/);
@@ -78,16 +78,16 @@ for (const host of hosts()) {
         assert.match(error.message, new RegExp(`shard ${bad} does not load`));
       }
       const here = await start(shards);
-      assert.is(await here.shard(shards - 1).call('echo', 1), 1);
+      assert.is(await here.on(shards - 1).echo(1), 1);
       await close(here);
     });
 
     test(`${shards} shards: a handler and a hook that throw kill nobody`, async () => {
       await withWarnings(async (warnings) => {
         const here = await start(shards);
-        assert.is((await rejection(here.shard(1).call('throwHere'))).message, 'thrown in a handler');
-        await here.shard(1).call('hookThrows');
-        assert.is(await here.shard(1).call('self'), 1);
+        assert.is((await rejection(here.on(1).throwHere())).message, 'thrown in a handler');
+        await here.on(1).hookThrows();
+        assert.is(await here.on(1).self(), 1);
         const report = await close(here);
         assert.ok(report.shards.every(({ how }) => how === 'stopped'));
         await until(() => warnings.length !== 0, 'the warning');
@@ -237,10 +237,10 @@ for (const host of hosts()) {
       const here = await start(shards, { limits });
       const base = holdings();
       const text = 'x'.repeat(20_000);
-      const calls = Array.from({ length: 60 }, (_, i) => here.shard(i % shards).call('echo', text + i));
+      const calls = Array.from({ length: 60 }, (_, i) => here.on(i % shards).echo(text + i));
       const answers = await within(Promise.all(calls), 'the calls');
       assert.ok(answers.every((answer, i) => answer === text + i));
-      assert.is((await rejection(here.shard(1).call('echo', 'x'.repeat(70_000)))).code, 'FEATHERSTAR_CODEC');
+      assert.is((await rejection(here.on(1).echo('x'.repeat(70_000)))).code, 'FEATHERSTAR_CODEC');
       await back(base);
       await close(here);
     });

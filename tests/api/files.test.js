@@ -488,7 +488,7 @@ for (const host of hosts()) {
 
     several('each shard has handles of its own', async () => {
       const own = await Runtime.start({ shards, host, module: FILES_MODULE });
-      const calls = Array.from({ length: shards }, (_, shard) => own.shard(shard).call('append', folder, 25));
+      const calls = Array.from({ length: shards }, (_, shard) => own.on(shard).append(folder, 25));
       await Promise.all(calls);
       const lines = readFileSync(join(folder, 'log'), 'utf8').trimEnd().split('\n');
       for (let shard = 0; shard < shards; shard++) {

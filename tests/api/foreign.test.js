@@ -85,13 +85,14 @@ for (const host of hosts()) {
           assert.equal(error, ['OwnError', 'OWN_CODE', 'failed so']);
           assert.match(stack, /shard-module\.js/);
         }
-        const missing = await foreign.run('call', shard, 'nothing');
-        assert.equal(missing.error.slice(0, 2), ['FeatherstarError', 'FEATHERSTAR_MODULE']);
         assert.is((await foreign.run('unclonable', shard)).error[1], 'FEATHERSTAR_CODEC');
         assert.is((await foreign.run('call', shard, 'answerFunction')).error[1], 'FEATHERSTAR_CODEC');
         const system = await foreign.run('call', shard, 'fail', 'system');
         assert.is(system.error[1], 'EPERM');
       }
+      assert.equal([await foreign.run('has', 'echo'), await foreign.run('has', 'nothing')], [true, false]);
+      assert.equal((await foreign.run('all', 'self')).value, [...Array(shards).keys()]);
+      assert.is(await foreign.run('homeOf', 'key'), runtime.homeOf('key'));
       for (const shard of [-1, shards, 0.5, '0']) {
         assert.is((await foreign.run('wrongShard', shard)).error[1], 'FEATHERSTAR_OPTION');
       }
@@ -118,6 +119,8 @@ for (const host of hosts()) {
         assert.equal((await foreign.run('abort', last, how)).error, ['Error', undefined, 'own reason']);
       }
       assert.equal(await foreign.run('abort', last, 'not at all'), { value: 'late' });
+      assert.equal(await foreign.run('inTime', last, 5000, 'later', 1, 'in time'), { value: 'in time' });
+      assert.is((await foreign.run('inTime', last, 5, 'later', 50, 'late')).error[1], 'FEATHERSTAR_TIMEOUT');
     });
 
     check(

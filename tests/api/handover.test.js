@@ -38,16 +38,15 @@ for (const host of hosts()) {
             return [client, await within(accepted, 'accept')];
           };
           await (await pair())[0].destroy(); // whatever the first connection makes
-          await runtime.invokeOnAll('here');
+          await runtime.onAll().here();
           await sleep(20);
           const files = openFiles();
           const base = holdings();
-          const elsewhere = await runtime.shard(last).call('here');
+          const elsewhere = await runtime.on(last).here();
           await within(use(runtime, pair, listener), 'the test');
           if (runtime.dead === undefined) {
             await back(base);
-            const same = async () =>
-              JSON.stringify(await runtime.shard(last).call('here')) === JSON.stringify(elsewhere);
+            const same = async () => JSON.stringify(await runtime.on(last).here()) === JSON.stringify(elsewhere);
             await until(same, 'the other shard holds what it held');
             await until(() => openFiles() <= files, 'no descriptor is left');
           }
@@ -120,7 +119,7 @@ for (const host of hosts()) {
       gone.reset();
       await sleep(20);
       await other.handOver(last, 'keep', round).catch((error) => assert.ok(error.code.startsWith('FEATHERSTAR_')));
-      await _runtime.shard(last).call('closeKept', round);
+      await _runtime.on(last).closeKept(round);
     });
 
     check('from shard to shard to shard', async (_runtime, pair) => {
@@ -162,7 +161,7 @@ for (const host of hosts()) {
     });
 
     check('a function that fails leaves no connection open', async (runtime, pair) => {
-      await runtime.invokeOnAll('quiet');
+      await runtime.onAll().quiet();
       const [client, socket] = await pair();
       await socket.handOver(last, 'fail');
       await client.rest().catch(() => {});
@@ -175,12 +174,12 @@ for (const host of hosts()) {
       const other = await accepted;
       await other.handOver(last, 'keep', round);
       await socket.handOver(0, 'serve', 'both');
-      await until(async () => (await runtime.shard(last).call('keptCount')) === 1, 'it is kept');
-      assert.is(await runtime.shard(last).call('readKept'), 'both@0\n'.length);
+      await until(async () => (await runtime.on(last).keptCount()) === 1, 'it is kept');
+      assert.is(await runtime.on(last).readKept(), 'both@0\n'.length);
       const proxied = host === 'portable' && shards > 1;
-      assert.equal(await runtime.shard(last).call('kindOfKept'), [proxied, false]);
-      assert.is(await runtime.shard(last).call('readKeptAborted'), 'aborted there');
-      await runtime.shard(last).call('closeKept', round);
+      assert.equal(await runtime.on(last).kindOfKept(), [proxied, false]);
+      assert.is(await runtime.on(last).readKeptAborted(), 'aborted there');
+      await runtime.on(last).closeKept(round);
     });
 
     check('a client that does not read holds it up; close() ends that', async (_runtime, pair) => {
@@ -204,7 +203,7 @@ for (const host of hosts()) {
         await handing;
         client.destroy();
       }
-      await runtime.shard(last).call('closeKept', round);
+      await runtime.on(last).closeKept(round);
     });
 
     if (shards === 2) {
@@ -216,7 +215,7 @@ for (const host of hosts()) {
           clients.push(client);
         }
         for (const client of clients) await client.take('hello@1\n'.length);
-        assert.is(typeof (await within(here.shard(last).call('keptCount'), 'a call')), 'number');
+        assert.is(typeof (await within(here.on(last).keptCount(), 'a call')), 'number');
         here.dead = last; // nothing is to be counted there: it closes with all of them
         const report = await within(here.close(), 'close');
         assert.is(report.drained, true);
@@ -241,7 +240,7 @@ for (const host of hosts()) {
           clients.push(client);
         }
         await within(clients[3].rest(), 'the end of the last one');
-        await runtime.shard(1).call('closeKept', round);
+        await runtime.on(1).closeKept(round);
         for (const client of clients) {
           await within(client.rest(), 'the end of the others');
           client.destroy();
@@ -256,7 +255,7 @@ for (const host of hosts()) {
         async (here, pair) => {
           const [kept, socket] = await pair();
           await socket.handOver(last, 'keep', round);
-          const dying = rejection(here.shard(last).call('exit'));
+          const dying = rejection(here.on(last).exit());
           const inBetween = [];
           for (let i = 0; i < 5; i++) {
             const [client, other] = await pair();

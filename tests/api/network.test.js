@@ -89,8 +89,8 @@ for (const host of hosts()) {
     }
     assert.is(await codeOf(connect({ hostname: '10.1.1.1', port: 80 })), 'FEATHERSTAR_NETWORK');
     assert.is(await codeOf(connect({ path: join(tmpdir(), 'any') })), 'FEATHERSTAR_NETWORK');
-    assert.equal(await runtime.shard(1).call('tryConnect', port), 'connected');
-    assert.equal(await runtime.shard(1).call('tryConnect', port - 1), 'FEATHERSTAR_NETWORK');
+    assert.equal(await runtime.on(1).tryConnect(port), 'connected');
+    assert.equal(await runtime.on(1).tryConnect(port - 1), 'FEATHERSTAR_NETWORK');
   });
 
   test('submissions that were forged are refused by the gate', async () => {

@@ -3,7 +3,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus as processorsOfMachine, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { blockOn, FeatherstarError, Mutex, RUNTIME_HELP, Runtime, runtimeOptions, submitTo } from 'featherstar';
+import { blockOn, FeatherstarError, Mutex, RUNTIME_HELP, Runtime, runtime, runtimeOptions } from 'featherstar';
 import { Response, serve } from 'featherstar/http';
 import { connect, listen, UdpSocket } from 'featherstar/net';
 import { simulate } from 'featherstar/testing';
@@ -164,7 +164,7 @@ if (uringObstacle() === undefined) {
     const module = new URL('../support/shard-module.js', import.meta.url);
     const both = await Runtime.start({ cpuset: `${all[1]},${all[0]}`, module });
     assert.equal(both.cpus, [all[1], all[0]]);
-    assert.equal(await both.invokeOnAll('affinity'), [[all[1]], [all[0]]]);
+    assert.equal(await both.onAll().affinity(), [[all[1]], [all[0]]]);
     await both.close();
     assert.equal(loadAddon().affinity(), all);
     assert.match(await refused({ shards: 1, cpuset: [1023] }), /^cpuset must be among the processors of this process/);
@@ -213,8 +213,8 @@ for (const host of hosts()) {
           () => connect({ host: '127.0.0.1', port: 80 }),
           () => connect({ port: 80, signal: 5 }),
           () => UdpSocket.bind({ address: '127.0.0.1' }),
-          () => submitTo(0, 'f', [], { timeout: 5 }),
-          () => submitTo(0, 'f', 'text'),
+          async () => runtime().on(0).with({ timeout: 5 }),
+          async () => runtime().on(1),
           async () => new Mutex().lock({ timeout: 5 }),
           () => simulate({ seed: 1, shrads: 2 }, () => {}),
           () => simulate({ seed: 1, module: './module.js' }, () => {}),

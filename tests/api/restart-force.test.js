@@ -38,14 +38,14 @@ for (const host of hosts()) {
     await within(here.close({ timeoutMs: 0 }), 'close');
   });
 
-  const call = (shard, name, ...args) => within(here.shard(shard).call(name, ...args), name);
+  const call = (shard, name, ...args) => within(here.on(shard)[name](...args), name);
   const force = (shard) => within(here.restart(shard, { force: true }), 'restart', 30_000);
 
   test('a shard in an endless loop: what is open at it is told, it runs again, and nothing is left', async () => {
     const files = openFiles();
     for (let round = 0; round < 3; round++) {
       assert.is(await call(1, 'add'), 1, 'the module is new');
-      const calls = ['spin', 'echo', 'echo'].map((name) => rejection(here.shard(1).call(name)));
+      const calls = ['spin', 'echo', 'echo'].map((name) => rejection(here.on(1)[name]()));
       const fromPeer = call(2, 'outcome', 1, 'echo');
       const isOver = { is: false };
       Promise.all([...calls, fromPeer]).then(() => {
@@ -70,10 +70,10 @@ for (const host of hosts()) {
     await call(1, 'add');
     await force(1);
     assert.is(await call(1, 'add'), 1);
-    const told = rejection(here.shard(1).call('never'));
+    const told = rejection(here.on(1).never());
     here
-      .shard(1)
-      .call('exit')
+      .on(1)
+      .exit()
       .catch(() => undefined);
     await within(told, 'its death');
     await force(1);
@@ -100,8 +100,8 @@ for (const host of hosts()) {
 
   test('close() while it is killed', async () => {
     here
-      .shard(1)
-      .call('spin')
+      .on(1)
+      .spin()
       .catch(() => undefined);
     const forced = here.restart(1, { force: true }).then(
       () => 'done',
@@ -115,7 +115,7 @@ for (const host of hosts()) {
     const folder = mkdtempSync(join(tmpdir(), 'featherstar-'));
     const pipe = join(folder, 'pipe');
     execFileSync('mkfifo', [pipe]);
-    const told = rejection(here.shard(1).call('openPipe', pipe));
+    const told = rejection(here.on(1).openPipe(pipe));
     await until(() => existsSync(`${pipe}.soon`), 'it is about to open the pipe');
     await new Promise((resolve) => setTimeout(resolve, 100));
     const late = await rejection(force(1));
@@ -173,8 +173,8 @@ for (const host of hosts()) {
   ]) {
     test(`onShardDown() says why: ${how}`, async () => {
       here
-        .shard(1)
-        .call(name)
+        .on(1)
+        [name]()
         .catch(() => undefined);
       await until(() => ends.length !== 0, 'its end', 60_000);
       const [end] = ends;

@@ -29,12 +29,12 @@ for (const host of hosts()) {
   });
   test.after.each(() => within(here.close({ timeoutMs: 0 }), 'close'));
 
-  const call = (shard, name, ...args) => within(here.shard(shard).call(name, ...args), name);
+  const call = (shard, name, ...args) => within(here.on(shard)[name](...args), name);
   const die = async (shard) => {
-    const told = rejection(here.shard(shard).call('never'));
+    const told = rejection(here.on(shard).never());
     here
-      .shard(shard)
-      .call('exit')
+      .on(shard)
+      .exit()
       .catch(() => undefined);
     assert.is((await within(told, 'its death is told')).code, 'FEATHERSTAR_PEER_DOWN');
   };
@@ -84,8 +84,8 @@ for (const host of hosts()) {
     const load = async () => {
       for (let i = 0; !isOver; i++) {
         const answer = await here
-          .shard(1)
-          .call('echo', i)
+          .on(1)
+          .echo(i)
           .catch(({ code }) => code);
         if (answer !== i) {
           assert.is(answer, 'FEATHERSTAR_PEER_DOWN');
@@ -121,15 +121,15 @@ for (const host of hosts()) {
 
   test('calls that it had not taken are not run by its next life', async () => {
     here
-      .shard(1)
-      .call('block', 300)
+      .on(1)
+      .block(300)
       .catch(() => undefined);
     here
-      .shard(1)
-      .call('exit')
+      .on(1)
+      .exit()
       .catch(() => undefined);
     await new Promise((resolve) => setTimeout(resolve, 50)); // it has begun to block: these stay in the ring
-    const calls = Array.from({ length: 5 }, () => rejection(here.shard(1).call('add')));
+    const calls = Array.from({ length: 5 }, () => rejection(here.on(1).add()));
     for (const { code } of await within(Promise.all(calls), 'they are told')) assert.is(code, 'FEATHERSTAR_PEER_DOWN');
     await restart(1);
     assert.is(await call(1, 'add'), 1);
@@ -163,8 +163,8 @@ for (const host of hosts()) {
   test('what its last life waited for is not answered to its next one', async () => {
     const name = await call(2, 'receiver', 2);
     here
-      .shard(1)
-      .call('sendMany', name, ['a', 'b', 'c'])
+      .on(1)
+      .sendMany(name, ['a', 'b', 'c'])
       .catch(() => undefined);
     await until(() => here.stats(2).requestsReceived >= 4, 'it sends');
     await die(1);
@@ -181,13 +181,19 @@ for (const host of hosts()) {
 
   test('a service has no instance there, one that is started has; both stop', async () => {
     const first = await Sharded.start('Counter');
-    assert.equal(await first.invokeOnAll('add'), [1, 1, 1]);
+    assert.equal(await first.onAll().add(), [1, 1, 1]);
     assert.equal(await call(1, 'startCounter'), [1, 1, 1]);
     await die(1);
     await restart(1);
-    assert.is((await rejection(first.invokeOn(1, 'add'))).code, 'FEATHERSTAR_CLOSED');
-    assert.equal(await first.invokeOnOthers('add').catch(({ code }) => code), 'FEATHERSTAR_CLOSED');
-    assert.is(await first.invokeOn(2, 'add'), 3);
+    assert.is((await rejection(first.on(1).add())).code, 'FEATHERSTAR_CLOSED');
+    assert.equal(
+      await first
+        .onOthers()
+        .add()
+        .catch(({ code }) => code),
+      'FEATHERSTAR_CLOSED',
+    );
+    assert.is(await first.on(2).add(), 3);
     assert.equal(await call(1, 'startCounter'), [1, 1, 1], 'not that of its last life');
     await first.stop();
     await here.close(); // stops the others
@@ -276,8 +282,8 @@ for (const host of hosts()) {
     await die(1);
     const starting = here.restart(1);
     here
-      .shard(2)
-      .call('exit')
+      .on(2)
+      .exit()
       .catch(() => undefined);
     await within(starting, 'restart');
     assert.is(await call(1, 'echo', 'x'), 'x');

@@ -29,7 +29,7 @@ for (const host of hosts()) {
     check('every shard sends; all of it comes, in the order of each sender, then the channel ends', async (runtime) => {
       for (const capacity of [1, 7, 64]) {
         const channel = new ShardChannel({ capacity, senders: shards });
-        const producing = all.map((shard) => runtime.shard(shard).call('produce', channel.name, 200));
+        const producing = all.map((shard) => runtime.on(shard).produce(channel.name, 200));
         const next = new Array(shards).fill(0);
         let longest = 0;
         for await (const [shard, i] of channel) {
@@ -47,38 +47,38 @@ for (const host of hosts()) {
 
     check('a full channel holds its senders up, however many wait; calls go on', async (runtime) => {
       const channel = new ShardChannel({ capacity: 2 });
-      await runtime.shard(last).call('keep', channel.name);
-      assert.is(await runtime.shard(last).call('sendKept', 0), 'accepted');
-      assert.is(await runtime.shard(last).call('sendKept', 1), 'accepted');
-      for (let i = 2; i < 600; i++) await runtime.shard(last).call('begin', i);
+      await runtime.on(last).keep(channel.name);
+      assert.is(await runtime.on(last).sendKept(0), 'accepted');
+      assert.is(await runtime.on(last).sendKept(1), 'accepted');
+      for (let i = 2; i < 600; i++) await runtime.on(last).begin(i);
       await sleep(5);
       assert.is(channel.length, 2);
       for (let i = 0; i < 600; i++) assert.is(await channel.receive(), i);
       assert.is(channel.length, 0);
       const receiving = channel.receive();
-      assert.is(await runtime.shard(last).call('sendKept', 'at once'), 'accepted');
+      assert.is(await runtime.on(last).sendKept('at once'), 'accepted');
       assert.is(await receiving, 'at once');
-      await runtime.shard(last).call('begin', 'before the end');
-      await runtime.shard(last).call('closeKept');
+      await runtime.on(last).begin('before the end');
+      await runtime.on(last).closeKept();
       assert.is(await channel.receive(), 'before the end');
       assert.is((await rejection(channel.receive())).code, 'FEATHERSTAR_CLOSED');
     });
 
     check('the receiver closes: senders are told', async (runtime) => {
       const channel = new ShardChannel({ capacity: 1 });
-      const burst = runtime.shard(last).call('burst', channel.name, 5);
+      const burst = runtime.on(last).burst(channel.name, 5);
       await until(() => channel.length === 1, 'it is full');
       await sleep(5);
       channel.close();
       channel.close();
       assert.equal(await burst, ['accepted', ...new Array(4).fill('FEATHERSTAR_CLOSED')]);
       const other = new ShardChannel();
-      await runtime.shard(last).call('keep', other.name);
+      await runtime.on(last).keep(other.name);
       const iteration = other[Symbol.asyncIterator]().next();
       await other[Symbol.asyncDispose]();
       assert.is((await iteration).done, true);
-      assert.is(await runtime.shard(last).call('sendKept', 1), 'FEATHERSTAR_CLOSED');
-      await runtime.shard(last).call('closeKept');
+      assert.is(await runtime.on(last).sendKept(1), 'FEATHERSTAR_CLOSED');
+      await runtime.on(last).closeKept();
     });
 
     check('aborts: of a receive, and of a send, which takes its value back', async (runtime) => {
@@ -89,16 +89,16 @@ for (const host of hosts()) {
       const aborted = rejection(channel.receive({ signal: controller.signal }));
       const served = channel.receive();
       controller.abort(reason);
-      await runtime.shard(last).call('keep', channel.name);
-      assert.is(await runtime.shard(last).call('sendKept', 'first'), 'accepted');
+      await runtime.on(last).keep(channel.name);
+      assert.is(await runtime.on(last).sendKept('first'), 'accepted');
       assert.is(await aborted, reason);
       assert.is(await served, 'first');
-      assert.is(await runtime.shard(last).call('sendKept', 'second'), 'accepted');
-      assert.is(await runtime.shard(last).call('sendAborted', 'taken back'), 'aborted there');
-      await runtime.shard(last).call('begin', 'third');
+      assert.is(await runtime.on(last).sendKept('second'), 'accepted');
+      assert.is(await runtime.on(last).sendAborted('taken back'), 'aborted there');
+      await runtime.on(last).begin('third');
       assert.is(await channel.receive(), 'second');
       assert.is(await channel.receive(), 'third');
-      await runtime.shard(last).call('closeKept');
+      await runtime.on(last).closeKept();
       channel.close();
     });
 
@@ -125,8 +125,8 @@ for (const host of hosts()) {
       assert.is((await rejection(channel.receive())).code, 'FEATHERSTAR_CLOSED');
       assert.is(
         await runtime
-          .shard(last)
-          .call('produce', channel.name, 1)
+          .on(last)
+          .produce(channel.name, 1)
           .catch((error) => error.code),
         'FEATHERSTAR_CLOSED',
       );
@@ -136,8 +136,8 @@ for (const host of hosts()) {
       const runtime = await Runtime.start({ host, shards, module });
       const empty = new ShardChannel();
       const full = new ShardChannel({ capacity: 1 });
-      await runtime.shard(last).call('keep', full.name);
-      for (let i = 0; i < 5; i++) await runtime.shard(last).call('begin', i);
+      await runtime.on(last).keep(full.name);
+      for (let i = 0; i < 5; i++) await runtime.on(last).begin(i);
       const receiving = rejection(empty.receive());
       const report = await within(runtime.close(), 'close');
       assert.ok(report.drained);
@@ -150,9 +150,9 @@ for (const host of hosts()) {
         const runtime = await Runtime.start({ host, shards, module });
         const channel = new ShardChannel({ senders: 2 });
         const own = await openSender(channel.name);
-        await runtime.shard(last).call('keep', channel.name);
-        assert.is(await runtime.shard(last).call('sendKept', 'its last words'), 'accepted');
-        await rejection(runtime.shard(last).call('exit'));
+        await runtime.on(last).keep(channel.name);
+        assert.is(await runtime.on(last).sendKept('its last words'), 'accepted');
+        await rejection(runtime.on(last).exit());
         await own.send('from home');
         assert.is(await channel.receive(), 'its last words');
         assert.is((await within(rejection(channel.receive()), 'the error')).code, 'FEATHERSTAR_PEER_DOWN');
@@ -164,11 +164,11 @@ for (const host of hosts()) {
 
       test('a home that dies: its senders are told', async () => {
         const runtime = await Runtime.start({ host, shards, module });
-        const name = await runtime.shard(last).call('openHere', 1);
+        const name = await runtime.on(last).openHere(1);
         const sender = await openSender(name);
         await sender.send(1);
         const waiting = rejection(sender.send(2));
-        await rejection(runtime.shard(last).call('exit'));
+        await rejection(runtime.on(last).exit());
         assert.is((await within(waiting, 'the send')).code, 'FEATHERSTAR_PEER_DOWN');
         assert.is((await rejection(sender.send(3))).code, 'FEATHERSTAR_PEER_DOWN');
         await sender.close();

@@ -33,24 +33,23 @@ for (const host of hosts()) {
     check('one instance on every shard, each reachable from each', async (here) => {
       const store = await Sharded.start('Store', 'key:');
       assert.is(store.name, 'Store');
-      assert.equal(await store.invokeOnAll('self'), all);
+      assert.equal(await store.onAll().self(), all);
       assert.equal(
-        await store.invokeOnOthers('self'),
+        await store.onOthers().self(),
         all.filter((shard) => shard !== here.self),
       );
       for (const shard of all) {
-        assert.is(await store.invokeOn(shard, 'set', 'a', [shard]), shard);
-        assert.equal(await store.invokeOn(shard, 'get', 'a'), [shard], 'it keeps what it is told, on its own shard');
-        assert.equal(await here.shard(shard).call('useNamed', 'a'), [shard]);
+        assert.is(await store.on(shard).set('a', [shard]), shard);
+        assert.equal(await store.on(shard).get('a'), [shard], 'it keeps what it is told, on its own shard');
+        assert.equal(await here.on(shard).useNamed('a'), [shard]);
       }
       assert.equal(store.local.get('a'), [0]);
       assert.is(store.local.prefix, 'key:');
       assert.is(Sharded.of(store.local), store);
       assert.is(Sharded.named('Store'), store);
-      assert.is(await store.mapReduce('size', [], (sum, size) => sum + size, 10), 10 + shards);
-      assert.equal(
-        await store.map('size', [], async (size, shard) => [size, shard]),
-        all.map((i) => [1, i]),
+      assert.is(
+        (await store.onAll().size()).reduce((sum, size) => sum + size, 10),
+        10 + shards,
       );
       await store.stop();
     });
@@ -59,12 +58,15 @@ for (const host of hosts()) {
       const store = await Sharded.start('Store');
       const keys = ['', 'b', 'cc', 'ddd'];
       for (const [i, key] of keys.entries()) {
-        assert.is(await store.invokeOn(i % shards, 'put', key, `value of ${key}`), key.length % shards);
+        assert.is(await store.on(i % shards).put(key, `value of ${key}`), key.length % shards);
       }
       for (const key of keys) {
-        for (const shard of all) assert.is(await store.invokeOn(shard, 'ask', key), `value of ${key}`);
+        for (const shard of all) assert.is(await store.on(shard).ask(key), `value of ${key}`);
       }
-      assert.is(await store.mapReduce('size', [], (sum, size) => sum + size, 0), keys.length);
+      assert.is(
+        (await store.onAll().size()).reduce((sum, size) => sum + size, 0),
+        keys.length,
+      );
       await store.stop();
     });
 
@@ -81,17 +83,17 @@ for (const host of hosts()) {
 
     check('several services of one class; any shard starts and stops', async (here) => {
       const one = await Sharded.start('Store', '1');
-      assert.is(await here.shard(last).call('startHere', 'Store', '2'), 'Store');
+      assert.is(await here.on(last).startHere('Store', '2'), 'Store');
       const two = Sharded.named('Store');
       assert.is.not(one, two);
-      await one.invokeOnAll('set', 'x', 'of one');
-      assert.is(await two.invokeOn(0, 'get', 'x'), undefined);
+      await one.onAll().set('x', 'of one');
+      assert.is(await two.on(0).get('x'), undefined);
       assert.is(two.local.prefix, '2');
-      await here.shard(last).call('stopNamed', 'Store');
+      await here.on(last).stopNamed('Store');
       assert.is(Sharded.named('Store'), one);
-      assert.is((await rejection(two.invokeOn(0, 'size'))).code, 'FEATHERSTAR_CLOSED');
+      assert.is((await rejection(two.on(0).size())).code, 'FEATHERSTAR_CLOSED');
       await two.stop();
-      assert.is(await one.invokeOn(last, 'get', 'x'), 'of one');
+      assert.is(await one.on(last).get('x'), 'of one');
       await one.stop();
     });
 
@@ -134,16 +136,11 @@ for (const host of hosts()) {
       );
     });
 
-    check('a method that fails, on one shard or in fn', async () => {
+    check('a method that fails on one shard', async () => {
       const store = await Sharded.start('Store');
-      const error = await rejection(store.invokeOnAll('fail', last));
+      const error = await rejection(store.onAll().fail(last));
       assert.equal([error.name, error.message], ['TypeError', `shard ${last} fails`]);
-      assert.is(await store.invokeOn(0, 'fail', -1), 'fine');
-      const own = new Error('own');
-      const failing = store.map('self', [], () => {
-        throw own;
-      });
-      assert.is(await rejection(failing), own);
+      assert.is(await store.on(0).fail(-1), 'fine');
       await store.stop();
     });
 
@@ -158,45 +155,53 @@ for (const host of hosts()) {
 
     check('methods and shards that are not there', async () => {
       const store = await Sharded.start('Store');
-      for (const method of ['nothing', 'prefix', 'start', 'stop', 'constructor', 'toString', '__proto__', '#service']) {
-        for (const shard of all) {
-          assert.is((await rejection(store.invokeOn(shard, method))).code, 'FEATHERSTAR_MODULE', method);
-        }
+      const wrong = ['nothing', 'prefix', 'start', 'stop', '#service'];
+      for (const method of wrong) assert.is(store.on(last)[method], undefined, method);
+      for (const method of Object.getOwnPropertyNames(Object.prototype)) {
+        assert.not(Object.hasOwn(Object.getPrototypeOf(store.on(last)), method) && method !== 'constructor', method);
       }
       for (const shard of [-1, shards, 0.5, '0', undefined]) {
-        assert.is((await rejection(store.invokeOn(shard, 'self'))).code, 'FEATHERSTAR_OPTION');
+        assert.is((await rejection(() => store.on(shard))).code, 'FEATHERSTAR_OPTION');
       }
       assert.throws(
         () => Sharded.of({}),
         (error) => error.code === 'FEATHERSTAR_OPTION',
       );
       if (shards > 1) {
-        assert.is((await rejection(store.invokeOn(last, 'set', 'x', () => 1))).code, 'FEATHERSTAR_CODEC');
+        assert.is((await rejection(store.on(last).set('x', () => 1))).code, 'FEATHERSTAR_CODEC');
       }
       await store.stop();
-      assert.is((await rejection(store.invokeOn(0, 'self'))).code, 'FEATHERSTAR_CLOSED');
+      assert.is((await rejection(store.on(0).self())).code, 'FEATHERSTAR_CLOSED');
       assert.throws(
         () => store.local,
         (error) => error.code === 'FEATHERSTAR_CLOSED',
       );
     });
 
-    check('submitTo with a signal or a time: before, during, after', async () => {
+    check('with() a signal or a time: before, during, after', async () => {
       const store = await Sharded.start('Store');
       const reason = new Error('own reason');
-      assert.is(await rejection(store.submitTo(last, 'self', [], { signal: AbortSignal.abort(reason) })), reason);
+      assert.is(
+        await rejection(
+          store
+            .on(last)
+            .with({ signal: AbortSignal.abort(reason) })
+            .self(),
+        ),
+        reason,
+      );
       const controller = new AbortController();
-      assert.is(await store.submitTo(last, 'self', [], { signal: controller.signal }), last);
-      assert.is((await rejection(store.submitTo(0, 'fail', [0], { signal: controller.signal }))).name, 'TypeError');
-      const waiting = rejection(store.submitTo(last, 'later', [50], { signal: controller.signal }));
-      const late = rejection(store.submitTo(last, 'later', [50], { timeoutMs: 5 }));
-      const heard = store.invokeOn(last, 'aborted', controller.signal);
+      assert.is(await store.on(last).with({ signal: controller.signal }).self(), last);
+      assert.is((await rejection(store.on(0).with({ signal: controller.signal }).fail(0))).name, 'TypeError');
+      const waiting = rejection(store.on(last).with({ signal: controller.signal }).later(50));
+      const late = rejection(store.on(last).with({ timeoutMs: 5 }).later(50));
+      const heard = store.on(last).aborted(controller.signal);
       assert.is((await within(late, 'time-out')).code, 'FEATHERSTAR_TIMEOUT');
       controller.abort(reason);
       assert.is(await within(waiting, 'abort'), reason);
       heard.catch(() => {}); // a signal among the arguments ends the call, too, as with call()
-      assert.is(await store.submitTo(last, 'self', []), last);
-      assert.is((await rejection(store.submitTo(last, 'self', [], { timeoutMs: -1 }))).code, 'FEATHERSTAR_OPTION');
+      assert.is(await store.on(last).self(), last);
+      assert.is((await rejection(() => store.on(last).with({ timeoutMs: -1 }))).code, 'FEATHERSTAR_OPTION');
       await store.stop();
     });
 
@@ -205,14 +210,14 @@ for (const host of hosts()) {
       const here = await Runtime.start({ host, shards, module });
       const store = await Sharded.start('Store');
       await Sharded.start('Witness', 'one');
-      await here.shard(last).call('startHere', 'Client');
-      await here.shard(last).call('startHere', 'Witness', 'two');
+      await here.on(last).startHere('Client');
+      await here.on(last).startHere('Witness', 'two');
       takeLog();
       await within(here.close(), 'close');
       const wanted = ['stop two', 'stop client', 'stop one'].flatMap((what) => down.map((i) => `${what}@${i}`));
       assert.equal(takeLog(), wanted);
       await store.stop(); // was stopped
-      assert.is((await rejection(store.invokeOn(0, 'self'))).code, 'FEATHERSTAR_CLOSED');
+      assert.is((await rejection(store.on(0).self())).code, 'FEATHERSTAR_CLOSED');
       assert.is((await rejection(Sharded.start('Store'))).code, 'FEATHERSTAR_NO_SHARD');
     });
 
@@ -242,12 +247,12 @@ for (const host of hosts()) {
       test('a shard that dies: its instance is gone, the others go on, stop() and close() finish', async () => {
         const here = await Runtime.start({ host, shards, module });
         const store = await Sharded.start('Store');
-        const waiting = rejection(store.invokeOn(1, 'wait'));
-        const dying = rejection(store.invokeOn(1, 'exit'));
+        const waiting = rejection(store.on(1).wait());
+        const dying = rejection(store.on(1).exit());
         assert.is((await within(waiting, 'PEER_DOWN')).code, 'FEATHERSTAR_PEER_DOWN');
         assert.is((await dying).code, 'FEATHERSTAR_PEER_DOWN');
-        assert.is((await rejection(store.invokeOnAll('self'))).code, 'FEATHERSTAR_PEER_DOWN');
-        assert.is(await store.invokeOn(0, 'self'), 0);
+        assert.is((await rejection(store.onAll().self())).code, 'FEATHERSTAR_PEER_DOWN');
+        assert.is(await store.on(0).self(), 0);
         assert.is((await rejection(Sharded.start('Store'))).code, 'FEATHERSTAR_SERVICE');
         await within(store.stop(), 'stop');
         await within(here.close(), 'close');

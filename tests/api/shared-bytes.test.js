@@ -46,12 +46,12 @@ for (const host of hosts()) {
       test(`${name}, ${shards} shards`, async () => {
         const here = await within(Runtime.start({ host, module: MODULE, shards, limits }), 'start');
         try {
-          await within(use(here, here.shard(shards - 1)), 'the test');
+          await within(use(here, here.on(shards - 1)), 'the test');
           await until(() => sharedBlocks(currentShard()) === 0, 'all blocks are at home');
           for (let i = 0; i < shards; i++) {
             const left = await here
-              .shard(i)
-              .call('blocks')
+              .on(i)
+              .blocks()
               .catch(() => 0);
             assert.is(left, 0, `blocks of shard ${i}`);
           }
@@ -66,16 +66,16 @@ for (const host of hosts()) {
     for (const length of [1, 4095, 4096, 4097, 65_536, 65_537, 5 * MIB]) {
       const shared = filled(length);
       assert.is(shared.length, length);
-      assert.is(await peer.call('increment', shared), 2 * length);
+      assert.is(await peer.increment(shared), 2 * length);
       isGone(shared);
       shared.dispose(); // nothing happens
-      assert.is((await rejection(peer.call('increment', shared))).code, 'FEATHERSTAR_CLOSED');
+      assert.is((await rejection(peer.increment(shared))).code, 'FEATHERSTAR_CLOSED');
     }
   });
 
   check('there and back: the same block', [1, 2, 4], {}, async (_, peer) => {
     let shared = filled(MIB, 5);
-    for (let i = 0; i < 20; i++) ({ shared } = await peer.call('incremented', shared));
+    for (let i = 0; i < 20; i++) ({ shared } = await peer.incremented(shared));
     assert.ok(shared.bytes.every((byte) => byte === 25));
     assert.is(sharedBlocks(currentShard()), 1);
     shared.dispose();
@@ -83,24 +83,24 @@ for (const host of hosts()) {
   });
 
   check('kept by the function, and given to the next one', [1, 2], {}, async (_, peer) => {
-    await peer.call('shelve', filled(10, 3));
+    await peer.shelve(filled(10, 3));
     assert.is(sharedBlocks(currentShard()), 1);
-    const back = await peer.call('unshelve');
+    const back = await peer.unshelve();
     assert.equal([...back.bytes], Array(10).fill(3));
     back.dispose();
-    for (let i = 0; i < 5; i++) await peer.call('shelve', filled(100));
-    await peer.call('clearShelf');
+    for (let i = 0; i < 5; i++) await peer.shelve(filled(100));
+    await peer.clearShelf();
   });
 
   check('made by the function: the caller disposes of it', [1, 2, 4], {}, async (_, peer) => {
-    const [one, two] = await Promise.all([peer.call('make', MIB, 7), peer.call('make', 100, 9)]);
+    const [one, two] = await Promise.all([peer.make(MIB, 7), peer.make(100, 9)]);
     assert.ok(one.bytes.every((byte) => byte === 7) && two.bytes.every((byte) => byte === 9));
     one.dispose();
     two.dispose();
   });
 
   check('round the shards', [2, 4], {}, async (_, peer) => {
-    const sums = await Promise.all(Array.from({ length: 20 }, (_, i) => peer.call('passOn', filled(1000, i), 9)));
+    const sums = await Promise.all(Array.from({ length: 20 }, (_, i) => peer.passOn(filled(1000, i), 9)));
     assert.equal(
       sums,
       Array.from({ length: 20 }, (_, i) => 1000 * (i + 1)),
@@ -108,32 +108,29 @@ for (const host of hosts()) {
   });
 
   check('whatever becomes of the call', [2], { creditCount: 1 }, async (_, peer) => {
-    assert.is((await rejection(peer.call('refuse', filled(50)))).message, 'not 50');
-    const shared = filled(50);
-    assert.is((await rejection(peer.call('absent', shared))).code, 'FEATHERSTAR_MODULE');
-    shared.dispose();
+    assert.is((await rejection(peer.refuse(filled(50)))).message, 'not 50');
   });
 
   check('an abort, before and after it was sent', [2], { creditCount: 1 }, async (_, peer) => {
     const control = new AbortController();
     const { signal } = control;
-    const first = peer.submit('makeSlowly', [MIB, 20], { signal }); // the result comes when nobody wants it
-    const second = peer.submit('increment', [filled(MIB)], { signal });
+    const first = peer.with({ signal }).makeSlowly(MIB, 20); // the result comes when nobody wants it
+    const second = peer.with({ signal }).increment(filled(MIB));
     control.abort('both');
     assert.is(await rejection(first), 'both');
     assert.is(await rejection(second), 'both');
     const aborted = filled(10);
-    assert.is(await rejection(peer.submit('increment', [aborted], { signal })), 'both');
+    assert.is(await rejection(peer.with({ signal }).increment(aborted)), 'both');
     assert.is(aborted.isHere, true, 'nothing was done');
     aborted.dispose();
-    await peer.call('nothing');
+    await peer.nothing();
   });
 
   check('a shard dies with blocks of another', [4], {}, async (here) => {
-    await here.shard(2).call('shelve', filled(MIB));
-    const never = rejection(here.shard(2).call('exit', filled(MIB)));
+    await here.on(2).shelve(filled(MIB));
+    const never = rejection(here.on(2).exit(filled(MIB)));
     assert.is((await never).code, 'FEATHERSTAR_PEER_DOWN');
-    assert.is((await rejection(here.shard(2).call('increment', filled(MIB)))).code, 'FEATHERSTAR_PEER_DOWN');
+    assert.is((await rejection(here.on(2).increment(filled(MIB)))).code, 'FEATHERSTAR_PEER_DOWN');
   });
 
   check('what cannot be', [2], {}, async (_, peer) => {
@@ -144,8 +141,8 @@ for (const host of hosts()) {
       );
     }
     const shared = filled(10);
-    assert.is((await rejection(peer.call('echo', shared, [shared]))).code, 'FEATHERSTAR_CODEC');
-    assert.is((await rejection(peer.call('echo', shared, () => 1))).code, 'FEATHERSTAR_CODEC');
+    assert.is((await rejection(peer.echo(shared, [shared]))).code, 'FEATHERSTAR_CODEC');
+    assert.is((await rejection(peer.echo(shared, () => 1))).code, 'FEATHERSTAR_CODEC');
     assert.is(shared.isHere, true);
     shared.dispose();
     const all = [];
@@ -166,7 +163,7 @@ for (const host of hosts()) {
         () => allocate(1),
         (error) => error.code === 'FEATHERSTAR_FULL',
       );
-      assert.is(await here.shard(1).call('increment', filledAs(first, 3)), 4 * 65_536);
+      assert.is(await here.on(1).increment(filledAs(first, 3)), 4 * 65_536);
       second.dispose();
     } finally {
       await here.close();

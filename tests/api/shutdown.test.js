@@ -25,7 +25,7 @@ for (const host of hosts()) {
     test(`${shards} shards: the signal first, then the hooks, on all of them, then nothing is left`, async () => {
       toldHere().clear();
       const here = await start(shards);
-      await here.invokeOnAll('noteClose');
+      await here.onAll().noteClose();
       assert.is(here.signal.aborted, false);
       const report = await close(here);
       assert.is(here.signal.aborted, true);
@@ -39,7 +39,7 @@ for (const host of hosts()) {
 
     test(`${shards} shards: open connections are closed, and none of their operations is left`, async () => {
       const here = await start(shards);
-      const ports = await here.invokeOnAll('listenAndRead');
+      const ports = await here.onAll().listenAndRead();
       const clients = await Promise.all(ports.flatMap((port) => [Client.open(port), Client.open(port)]));
       await until(() => here.stats().every((stats) => stats.openOperations >= 3), 'the reads are open');
       const report = await close(here);
@@ -51,7 +51,7 @@ for (const host of hosts()) {
 
   test('a call that ends in time is waited for', async () => {
     const here = await start(2);
-    const call = here.shard(1).call('finish', 30);
+    const call = here.on(1).finish(30);
     const report = await close(here);
     assert.is(await call, 'done');
     assert.is(report.drained, true);
@@ -60,14 +60,14 @@ for (const host of hosts()) {
 
   test('a call that takes long is ended by the signal at once; one that does not listen is rejected', async () => {
     const here = await start(2);
-    const listens = rejection(here.shard(1).call('work', 60_000));
+    const listens = rejection(here.on(1).work(60_000));
     const report = await close(here);
     assert.is((await listens).code, 'FEATHERSTAR_CLOSED');
     assert.is(report.drained, true);
     assertClean(report, 2);
 
     const again = await start(2);
-    const deaf = rejection(again.shard(1).call('never'));
+    const deaf = rejection(again.on(1).never());
     const second = await close(again, SOON);
     assert.is((await within(deaf, 'the caller is told')).code, 'FEATHERSTAR_PEER_DOWN');
     assert.equal([second.drained, second.shards[1].how], [false, 'stopped']);
@@ -76,7 +76,7 @@ for (const host of hosts()) {
   for (const shard of [0, 1]) {
     test(`a hook that never ends, on shard ${shard}`, async () => {
       const here = await start(2);
-      await here.shard(shard).call('hookNever');
+      await here.on(shard).hookNever();
       const report = await close(here, SOON);
       assert.is(report.drained, false);
       assertClean(report, 2);
@@ -86,7 +86,7 @@ for (const host of hosts()) {
   test('a shard that spins is terminated, whether it does so before or in its hook', async () => {
     for (const name of ['spin', 'hookSpins']) {
       const here = await start(3);
-      const call = here.shard(1).call(name);
+      const call = here.on(1)[name]();
       if (name === 'hookSpins') await call;
       const rejected = name === 'spin' && rejection(call);
       const report = await close(here, SOON);
@@ -99,8 +99,8 @@ for (const host of hosts()) {
 
   test('a shard that dies, before close() or in its hook', async () => {
     const here = await start(3);
-    await rejection(here.shard(1).call('exit'));
-    await here.shard(2).call('hookExits');
+    await rejection(here.on(1).exit());
+    await here.on(2).hookExits();
     const report = await close(here);
     const ends = report.shards.map(({ how }) => how);
     assert.equal(ends, ['stopped', 'died', 'died']);
@@ -109,7 +109,7 @@ for (const host of hosts()) {
 
   test('a thread that has something of its own to do is ended all the same', async () => {
     const here = await start(2);
-    await here.shard(1).call('keepAlive');
+    await here.on(1).keepAlive();
     const report = await close(here);
     assert.is(report.drained, true);
     assertClean(report, 2);
@@ -120,7 +120,7 @@ for (const host of hosts()) {
     const onWarning = ({ message }) => warnings.push(message);
     process.on('warning', onWarning);
     const here = await start(2);
-    await here.invokeOnAll('hookThrows');
+    await here.onAll().hookThrows();
     assert.is((await rejection(close(here))).message, 'this hook fails');
     await until(() => warnings.length !== 0, 'the warning');
     process.off('warning', onWarning);
@@ -133,7 +133,7 @@ for (const host of hosts()) {
       const error = await rejection(here.close({ timeoutMs }).then(() => assert.unreachable()));
       assert.is(error.code, 'FEATHERSTAR_OPTION', String(timeoutMs));
     }
-    assert.is(await here.shard(1).call('self'), 1);
+    assert.is(await here.on(1).self(), 1);
     assertClean(await close(here), 2);
   });
 

@@ -36,14 +36,14 @@ for (const host of hosts()) {
   for (const shards of [2, 4]) {
     test(`${shards} shards: one spins for ever and is named; the others serve; close() ends it`, async () => {
       const { report } = await withRuntime({ shards }, async (here, warnings) => {
-        const port = await here.shard(0).call('serveHttp');
-        await here.shard(1).call('spinInTask', 'for ever');
+        const port = await here.on(0).serveHttp();
+        await here.on(1).spinInTask('for ever');
         await until(() => warnings.length !== 0, 'the warning');
         assert.match(warnings[0], /^task "for ever" keeps shard 1 for \d+ ms by now, and does not yield$/);
         const client = await Client.open(port);
         for (let i = 0; i < 20; i++) assert.is((await client.ask(get())).text, 'shard 0');
         client.destroy();
-        if (shards > 2) assert.is(await here.shard(2).call('echo', 5), 5);
+        if (shards > 2) assert.is(await here.on(2).echo(5), 5);
         assert.is(warnings.length, 1);
       });
       assert.equal(
@@ -55,14 +55,14 @@ for (const host of hosts()) {
 
   // What is stuck for ever, by what a program does, and what the others say of it while it is.
   const stuck = {
-    'a called function': [(here) => here.shard(1).call('spin'), 'the function "spin", called by shard 0,'],
+    'a called function': [(here) => here.on(1).spin(), 'the function "spin", called by shard 0,'],
     'a function called by a worker': [
-      (here) => here.shard(2).call('outcome', 1, 'spin'),
+      (here) => here.on(2).outcome(1, 'spin'),
       'the function "spin", called by shard 2,',
     ],
     'an HTTP handler': [
       async (here) => {
-        const port = await here.shard(1).call('serveStuck');
+        const port = await here.on(1).serveStuck();
         const client = await Client.open(port);
         client.write('GET /stuck/%22here%22?secret=1 HTTP/1.1\r\nHost: a\r\n\r\n');
       },
@@ -70,7 +70,7 @@ for (const host of hosts()) {
     ],
     'an HTTP handler, whose head came in pieces': [
       async (here) => {
-        const port = await here.shard(1).call('serveStuck');
+        const port = await here.on(1).serveStuck();
         const client = await Client.open(port);
         for (const piece of ['POST /in', '/pieces HTTP/1.1\r\nHo', 'st: a\r\nContent-Length: 0\r\n\r\n']) {
           client.write(piece);
@@ -81,7 +81,7 @@ for (const host of hosts()) {
     ],
     ...(host === 'uring' && {
       'code after an await': [
-        (here) => here.shard(1).call('spinLater', 5),
+        (here) => here.on(1).spinLater(5),
         "code that goes on after an await, or a callback of Node's,",
       ],
     }),
@@ -93,7 +93,7 @@ for (const host of hosts()) {
         await until(() => warnings.length !== 0, 'the warning');
         const [text] = warnings;
         assert.is(text.replace(/\d+ ms/, 'N ms'), `${said} keeps shard 1 for N ms by now, and does not yield`);
-        assert.is(await here.shard(2).call('echo', 5), 5);
+        assert.is(await here.on(2).echo(5), 5);
         assert.is(warnings.length, 1);
       });
       assert.is(report.shards[1].how, 'terminated');
@@ -103,7 +103,12 @@ for (const host of hosts()) {
   test('a method of a service is named as one', async () => {
     const here = await within(Runtime.start({ host, module, shards: 2 }), 'start');
     const said = new Promise((resolve) => process.once('warning', ({ message }) => resolve(message)));
-    Sharded.start('Spinner').then((all) => all.invokeOn(1, 'spin').catch(() => undefined));
+    Sharded.start('Spinner').then((all) =>
+      all
+        .on(1)
+        .spin()
+        .catch(() => undefined),
+    );
     assert.match(
       await within(said, 'the warning'),
       /^a function for a sharded service, called by shard 0, keeps shard 1/,
@@ -114,10 +119,10 @@ for (const host of hosts()) {
 
   test('functions and handlers that end are not named, however many and however close', async () => {
     const seen = await withRuntime({ shards: 2, stallMs: 1000 }, async (here) => {
-      const port = await here.shard(1).call('serveHttp');
+      const port = await here.on(1).serveHttp();
       const client = await Client.open(port);
       for (const end = performance.now() + 2500; performance.now() < end; ) {
-        await Promise.all(Array.from({ length: 20 }, () => here.shard(1).call('echo', 1)));
+        await Promise.all(Array.from({ length: 20 }, () => here.on(1).echo(1)));
         assert.is((await client.ask(get())).text, 'shard 1');
       }
       client.destroy();
@@ -145,11 +150,11 @@ for (const host of hosts()) {
 
   test('tasks that yield in time are not named, however long they take; nor is anybody with stallMs 0', async () => {
     const polite = await withRuntime({ shards: 2, stallMs: 1000 }, async (here) => {
-      await here.invokeOnAll('burn', 5, 40, 'polite');
+      await here.onAll().burn(5, 40, 'polite');
     });
     assert.equal([...polite], []);
     const off = await withRuntime({ shards: 2, stallMs: 0 }, async (here) => {
-      await here.shard(1).call('burn', 150, 1, 'long');
+      await here.on(1).burn(150, 1, 'long');
     });
     assert.equal([...off], []);
   });
@@ -158,12 +163,12 @@ for (const host of hosts()) {
     await withRuntime({ shards: 2, stallMs: 10 }, async (here, warnings) => {
       const folder = mkdtempSync(join(tmpdir(), 'featherstar-'));
       for (const name of ['first', 'second', 'third']) {
-        const spinning = here.shard(1).call('spinUntil', join(folder, name), name);
+        const spinning = here.on(1).spinUntil(join(folder, name), name);
         const isNamed = (text) => text.startsWith(`task "${name}" keeps shard 1`);
         await until(() => warnings.some(isNamed), `${name} is named`);
         writeFileSync(join(folder, name), '');
         await spinning;
-        await here.shard(0).call('work', 60); // the watch ends, and begins again
+        await here.on(0).work(60); // the watch ends, and begins again
       }
       rmSync(folder, { recursive: true });
     });

@@ -47,7 +47,7 @@ for (const host of hosts()) {
       const { signal } = controller;
       const sleeps = [1, 2, 3].map(() => sleep(60_000, { signal }).catch(() => undefined));
       const task = spawn(() => 5);
-      const port = await here.shard(0).call('listenAndRead');
+      const port = await here.on(0).listenAndRead();
       const client = await Client.open(port);
       await until(() => here.stats(0).openOperations === 2, 'accepting and reading');
       const now = here.stats(0);
@@ -63,8 +63,8 @@ for (const host of hosts()) {
 
     check('every shard sees the same of the others', async (here) => {
       const last = shards - 1;
-      await here.shard(last).call('holdTimers', 7);
-      const seen = await here.invokeOnAll('timersOf', last);
+      await here.on(last).holdTimers(7);
+      const seen = await here.onAll().timersOf(last);
       assert.equal(seen, new Array(shards).fill(7));
     });
   }
@@ -74,7 +74,7 @@ for (const host of hosts()) {
       const here = await within(Runtime.start({ host, shards: 2, module, idlePollUs: 1_000_000 }), 'start');
       const enters = () => here.stats().map((one) => one.enters);
       const talk = async (calls) => {
-        for (let i = 0; i < calls; i++) await here.shard(1).call('timersOf', 0);
+        for (let i = 0; i < calls; i++) await here.on(1).timersOf(0);
       };
       try {
         await talk(100);

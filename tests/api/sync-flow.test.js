@@ -19,7 +19,7 @@ for (const host of hosts()) {
     test.after(() => runtime.close());
     for (const name of Object.keys(scenarios)) {
       test(name, async () => {
-        const runs = Array.from({ length: shards }, (_, i) => runtime.shard(i).call('run', name));
+        const runs = Array.from({ length: shards }, (_, i) => runtime.on(i).run(name));
         await within(Promise.allSettled(runs), name); // all: the next one counts timers, and none may be this one's
         assert.equal(await Promise.all(runs), Array(shards).fill('ran'));
       });

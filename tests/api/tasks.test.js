@@ -4,7 +4,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { maybeYield, Runtime, schedulingGroup, sleep, spawn, TaskBuilder, yieldNow } from 'featherstar';
+import { maybeYield, Runtime, runtime, schedulingGroup, sleep, spawn, TaskBuilder, yieldNow } from 'featherstar';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { currentShard } from '../../dist/host/shard/shard.js';
@@ -468,33 +468,23 @@ for (const host of hosts()) {
     test('every shard has all of it', async () => {
       const sum = (99 * 100) / 2;
       assert.equal(
-        await within(here.invokeOnAll('everything'), 'all shards'),
+        await within(here.onAll().everything(), 'all shards'),
         Array.from({ length: shards }, (_, self) => ({ self, sum, ticks: [1, 2, 3], reason: 'enough' })),
       );
       await back(base);
     });
 
-    test('TaskBuilder, here and there', async () => {
+    test('TaskBuilder', async () => {
       const group = schedulingGroup('built');
       const builder = new TaskBuilder().name('built').group(group);
       const handle = builder.spawn(({ name, group: id }) => [name, id]);
       assert.is(handle.name, 'built');
       assert.equal(await handle, ['built', group.id]);
-      assert.is(await new TaskBuilder().shard(0).spawn(() => 'here'), 'here');
-      const there = new TaskBuilder().shard(last);
-      const remote = there.spawn('add', 1, 2, 3);
-      assert.equal([remote.name, await remote, await there.spawn('self')], ['add', 6, last]);
-      assert.ok(remote.isFinished);
-      assert.is((await rejection(there.name('own').spawn('fails'))).message, 'on the other shard');
       assert.is(await rejection(new TaskBuilder().signal(AbortSignal.abort('no')).spawn(() => 1)), 'no');
-      assert.is(await rejection(new TaskBuilder().shard(last).signal(AbortSignal.abort('no')).spawn('self')), 'no');
-      const unread = there.spawn('self');
-      unread.abort('not any more');
-      assert.is(await rejection(unread), 'not any more');
-      await unread.ended;
-      if (last !== 0) assert.throws(() => there.spawn(() => 1), isOption);
-      assert.throws(() => new TaskBuilder().group(group).shard(last).spawn('self'), isOption);
-      assert.throws(() => new TaskBuilder().shard(shards).spawn('self'), isOption);
+      const remote = builder.spawn(() => runtime().on(last).add(1, 2, 3));
+      assert.equal([remote.name, await remote, remote.isFinished], ['built', 6, true]);
+      assert.is((await rejection(builder.spawn(() => runtime().on(last).fails()))).message, 'on the other shard');
+      assert.throws(() => builder.spawn('add'), isOption);
       await back(base);
     });
 
@@ -506,7 +496,7 @@ for (const host of hosts()) {
         try {
           for (const name of ['hog', `${'ä'.repeat(100)}`]) {
             rmSync(path, { force: true });
-            const held = here.shard(last).call('hold', name, path);
+            const held = here.on(last).hold(name, path);
             await until(() => readStep(memory, header, last) !== undefined, 'it is seen');
             const { name: seen, startNs } = readStep(memory, header, last);
             assert.is(seen, name.slice(0, 56)); // 112 bytes

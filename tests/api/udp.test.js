@@ -275,7 +275,7 @@ for (const host of hosts()) {
       const runtime = await within(Runtime.start({ host, shards, module: MODULE }), 'start');
       const files = openFiles();
       try {
-        const ports = await runtime.invokeOnAll('echo');
+        const ports = await runtime.onAll().echo();
         assert.is(new Set(ports).size, shards);
         const socket = await UdpSocket.bind({ hostname: HERE });
         for (const [i, port] of ports.entries()) {
@@ -294,13 +294,13 @@ for (const host of hosts()) {
     test('one port on all shards, where the host can share one', async () => {
       const runtime = await within(Runtime.start({ host, shards, module: MODULE }), 'start');
       try {
-        const port = await runtime.shard(0).call('share', 0);
+        const port = await runtime.on(0).share(0);
         const others = [];
         for (let i = 1; i < shards; i++)
           others.push(
             await runtime
-              .shard(i)
-              .call('share', port)
+              .on(i)
+              .share(port)
               .catch((error) => error),
           );
         if (others[0] instanceof Error) {

@@ -43,7 +43,7 @@ for (const host of hosts()) {
   for (const shard of [0, 1]) {
     test(`shard ${shard} asks Node about itself, in every way that there is`, async () => {
       await withRuntime(async (here) => {
-        const ask = (what, amount) => within(here.shard(shard).call('measure', what, amount), what);
+        const ask = (what, amount) => within(here.on(shard).measure(what, amount), what);
         check(await ask('idle', IDLE_MS), isIdle);
         check(await ask('busy', WORK_PIECES), isBusy);
         check(await ask('idle', IDLE_MS), isIdle);
@@ -53,12 +53,12 @@ for (const host of hosts()) {
 
   test('the thread that made a worker asks about it: while it sleeps, while it works', async () => {
     await withRuntime(async (here, [worker]) => {
-      await here.shard(1).call('measure', 'idle', 20); // it has begun
+      await here.on(1).measure('idle', 20); // it has begun
       const first = worker.performance.eventLoopUtilization();
       await new Promise((resolve) => setTimeout(resolve, IDLE_MS)); // it sleeps before, and it sleeps now
       const second = worker.performance.eventLoopUtilization();
       isIdle(worker.performance.eventLoopUtilization(second, first).utilization, 'another thread');
-      await here.shard(1).call('work', WORK_PIECES);
+      await here.on(1).work(WORK_PIECES);
       isBusy(worker.performance.eventLoopUtilization(second).utilization, 'another thread');
     });
   });

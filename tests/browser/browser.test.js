@@ -57,27 +57,27 @@ if (command !== undefined) {
 
 it('shards answer the page, and each other', async () => {
   assert.is(await run('return runtime.shardCount'), 2);
-  assert.is(await run("return runtime.call(0, 'add', 2, 3)"), 5);
+  assert.is(await run('return runtime.on(0).add(2, 3)'), 5);
   const before = await run('return watch.counters(0)');
-  assert.ok((await run("return runtime.call(0, 'flood', 200)")) > 100);
+  assert.ok((await run('return runtime.on(0).flood(200)')) > 100);
   const after = await run('return watch.counters(0)');
   assert.ok(after.requestsSent - before.requestsSent > 100, 'they went through the ring');
   assert.ok(after.turns > before.turns);
-  assert.is(await run("return runtime.call(1, 'tasks', 10, 20)"), 200);
-  assert.equal(await runOwn("return await own.call(1, 'where')"), [1, 2]);
+  assert.is(await run('return runtime.on(1).tasks(10, 20)'), 200);
+  assert.equal(await runOwn('return await own.on(1).where()'), [1, 2]);
 });
 
 it('values of all kinds go from shard to shard and back', async () => {
   const text = await runOwn(`
     const values = [1, -1.5, 'text', 'Grüße 🪶', 'é'.repeat(3000), [1, 2], { a: null }, new Uint8Array(9000).fill(7)];
-    const back = await own.call(0, 'relay', values);
+    const back = await own.on(0).relay(values);
     return JSON.stringify([...back.slice(0, 4), back[4].length, back[5], back[6], back[7].length, back[7][8999]]);`);
   assert.is(text, '[1,-1.5,"text","Grüße 🪶",3000,[1,2],{"a":null},9000,7]');
 });
 
 it('timers fire, none early, in order; the wheel is seen turning', async () => {
   const watched = await run(`
-    const sleeping = runtime.call(0, 'sleepers', 200);
+    const sleeping = runtime.on(0).sleepers(200);
     let most = 0;
     for (let i = 0; i < 20; i++) {
       most = Math.max(most, watch.wheel(0).pending);
@@ -90,14 +90,14 @@ it('timers fire, none early, in order; the wheel is seen turning', async () => {
     return { most, turned };`);
   assert.ok(watched.most > 50, `${watched.most} timers were seen`);
   assert.ok(watched.turned);
-  assert.equal(await runOwn("return await own.call(1, 'early')"), [[], [5, 10, 20, 40]]);
+  assert.equal(await runOwn('return await own.on(1).early()'), [[], [5, 10, 20, 40]]);
 });
 
 it('a stalled shard: its ring fills up to the credit, and drains', async () => {
   const most = await run(`
-    const stalling = runtime.call(1, 'stall', 400);
+    const stalling = runtime.on(1).stall(400);
     await new Promise((resolve) => setTimeout(resolve, 50));
-    const flooding = runtime.call(0, 'flood', 500);
+    const flooding = runtime.on(0).flood(500);
     let most = 0;
     for (let i = 0; i < 25; i++) {
       const { head, tail } = watch.ring(0, 1);
@@ -120,14 +120,18 @@ it('errors cross; a call can be given up; what is not there is said', async () =
   const outcomes = await runOwn(`
     const outcome = (promise) => promise.then(() => 'done', (error) => [error.name, error.code ?? error.message]);
     return [
-      await outcome(own.call(0, 'failsThere')),
-      await outcome(own.call(1, 'none')),
-      await outcome(own.call(0, 'givesUp').then((code) => Promise.reject({ name: 'it', code }))),
-      await outcome(Promise.resolve().then(() => own.call(7, 'add'))),
+      await outcome(own.on(0).failsThere()),
+      await outcome(own.on(1).with({ timeoutMs: 20 }).never()),
+      await outcome(own.on(1).with({ signal: AbortSignal.abort(new RangeError('before')) }).never()),
+      [await own.onAll().with({ timeoutMs: 5000 }).add(1, 2), own.homeOf('key'), own.on(1).none === undefined],
+      await outcome(own.on(0).givesUp().then((code) => Promise.reject({ name: 'it', code }))),
+      await outcome(Promise.resolve().then(() => own.on(7).add())),
     ];`);
   assert.equal(outcomes, [
     ['RangeError', 'not that one'],
-    ['FeatherstarError', 'FEATHERSTAR_MODULE'],
+    ['FeatherstarError', 'FEATHERSTAR_TIMEOUT'],
+    ['RangeError', 'before'],
+    [[3, 3], 1, true],
     ['it', 'FEATHERSTAR_TIMEOUT'],
     ['FeatherstarError', 'FEATHERSTAR_OPTION'],
   ]);
@@ -157,9 +161,9 @@ it("a call's journey is followed by a worker that only looks", async () => {
 
 it('close() ends the workers, and calls that are open', async () => {
   const code = await run(`
-    const open = runtime.call(0, 'sleepers', 1000).catch((error) => error.code);
+    const open = runtime.on(0).sleepers(1000).catch((error) => error.code);
     await runtime.close();
-    const late = await runtime.call(0, 'add', 1, 1).catch((error) => error.code);
+    const late = await runtime.on(0).add(1, 1).catch((error) => error.code);
     return [await open, late];`);
   assert.equal(code, ['FEATHERSTAR_CLOSED', 'FEATHERSTAR_CLOSED']);
 });

@@ -1,7 +1,7 @@
 // What behaviours.js imports, as far as a page has it: `featherstar` is featherstar/browser/shard under its other name,
 // and what is not there says so, so that its lack is one. Served in the place of the real modules (contract.test.js).
 
-import { FeatherstarError, self, shard, shardCount } from '../featherstar/host/browser/shard.js';
+import { FeatherstarError, on, onAll, self, shardCount } from '../featherstar/host/browser/shard.js';
 
 export { allocate, interval, sleep, spawn, timeout, yieldNow } from '../featherstar/host/browser/shard.js';
 
@@ -10,11 +10,10 @@ const lacking = (what) => () => {
 };
 
 export const runtime = () => ({
-  shard,
+  on,
+  onAll,
   self: self(),
   shardCount: shardCount(),
-  invokeOnAll: (name, ...args) =>
-    Promise.all(Array.from({ length: shardCount() }, (_, index) => shard(index).call(name, ...args))),
 });
 export const [onSignal, waitForSignal] = [lacking('signals'), lacking('signals')];
 export const [connect, listen, serve] = [lacking('sockets'), lacking('sockets'), lacking('sockets')];

@@ -39,7 +39,7 @@ if (command === undefined) {
       const runtime = await BrowserRuntime.start({ shards: ${shards}, module, limits });
       const late = new Promise((_, reject) => setTimeout(() => reject(new Error('not within 10 s')), 10_000));
       try {
-        await Promise.race([runtime.call(0, 'runBehaviour', ${JSON.stringify(name)}), late]);
+        await Promise.race([runtime.on(0).runBehaviour(${JSON.stringify(name)}), late]);
       } catch (error) {
         return String(error.stack ?? error);
       } finally {

@@ -52,8 +52,8 @@ if (command !== undefined) {
 }
 
 const ENDS = {
-  'an exception that nobody catches': "own.call(1, 'fails')",
-  'its own close()': "own.call(1, 'leaves')",
+  'an exception that nobody catches': 'own.on(1).fails()',
+  'its own close()': 'own.on(1).leaves()',
   'terminate()': 'Promise.resolve(workers[1].terminate())',
 };
 
@@ -61,16 +61,16 @@ for (const [name, end] of Object.entries(ENDS)) {
   it(`peers of a shard that ended by ${name} are told`, async () => {
     const told = await run(`
       const open = [
-        codeOf(own.call(1, 'never')),
-        codeOf(own.call(0, 'outcome', 1, 'never')),
-        codeOf(own.call(2, 'outcomes', 20, 1, 'never')),
+        codeOf(own.on(1).never()),
+        codeOf(own.on(0).outcome(1, 'never')),
+        codeOf(own.on(2).outcomes(20, 1, 'never')),
       ];
-      await codeOf(own.call(2, 'add', 1, 2)); // it has sent what it may
-      await codeOf(own.call(0, 'outcome', 1, 'add', 1, 2));
+      await codeOf(own.on(2).add(1, 2)); // it has sent what it may
+      await codeOf(own.on(0).outcome(1, 'add', 1, 2));
       ${end}.catch(() => {});
       const ended = await Promise.all(open);
-      const late = [codeOf(own.call(1, 'add', 1, 2)), codeOf(own.call(0, 'outcome', 1, 'add', 1, 2))];
-      return [...ended, ...(await Promise.all(late)), await codeOf(own.call(0, 'outcome', 2, 'add', 1, 2))];`);
+      const late = [codeOf(own.on(1).add(1, 2)), codeOf(own.on(0).outcome(1, 'add', 1, 2))];
+      return [...ended, ...(await Promise.all(late)), await codeOf(own.on(0).outcome(2, 'add', 1, 2))];`);
     const down = 'FEATHERSTAR_PEER_DOWN';
     assert.equal(told, [down, down, [20, down], down, down, 3]);
   });
@@ -78,9 +78,9 @@ for (const [name, end] of Object.entries(ENDS)) {
 
 it('close() does not wait for a step that does not end', async () => {
   const ms = await run(`
-    await own.call(1, 'loops');
+    await own.on(1).loops();
     await later(50);
-    const open = codeOf(own.call(1, 'never'));
+    const open = codeOf(own.on(1).never());
     const start = performance.now();
     await within(5000, own.close());
     const ms = performance.now() - start;
@@ -92,9 +92,9 @@ it('nothing that a function throws ends a shard', async () => {
   const codes = await run(`
     const codes = [];
     for (const what of ['bare', 'mute', 'odd']) {
-      codes.push(await codeOf(own.call(1, 'throws', what)), await codeOf(own.call(0, 'outcome', 1, 'throws', what)));
+      codes.push(await codeOf(own.on(1).throws(what)), await codeOf(own.on(0).outcome(1, 'throws', what)));
     }
-    codes.push(await codeOf(own.call(0, 'add', 1, 2)), await codeOf(own.call(1, 'add', 1, 2)));
+    codes.push(await codeOf(own.on(0).add(1, 2)), await codeOf(own.on(1).add(1, 2)));
     return JSON.stringify(codes);`);
   const remote = 'FEATHERSTAR_REMOTE';
   assert.equal(JSON.parse(codes), [remote, remote, remote, remote, null, null, 3, 3]);

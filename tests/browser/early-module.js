@@ -1,6 +1,6 @@
 // A shard module that calls a peer as soon as it is loaded, whether the peer has begun or not (start.test.js).
 
-import { self, shard } from '../featherstar/host/browser/shard.js';
+import { on, self } from '../featherstar/host/browser/shard.js';
 
 let early;
 export const add = (a, b) => a + b;
@@ -8,6 +8,6 @@ export const answered = () => early;
 
 if (self() === 0) {
   setTimeout(() => {
-    early = shard(1).call('add', 1, 2);
+    early = on(1).add(1, 2);
   });
 }

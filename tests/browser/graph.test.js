@@ -12,7 +12,8 @@ const ENTRIES = ['browser/index.js', 'browser/shard.js', 'browser/worker.js'];
 /** Modules that a source imports: what stands behind `from`, `import` or in `import()` as a literal. */
 function importsOf(source) {
   const statements = /^\s*(?:import|export)\s(?:[^'";]*?\sfrom\s)?\s*['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]/gm;
-  return [...source.matchAll(statements)].map(([, named, dynamic]) => named ?? dynamic);
+  const code = source.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, ''); // comments may show an import
+  return [...code.matchAll(statements)].map(([, named, dynamic]) => named ?? dynamic);
 }
 
 /** Every module that an entry needs, and whatever of it is not a file beside it. */

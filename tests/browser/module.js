@@ -1,19 +1,19 @@
 // The shard module of browser.test.js.
 
-import { self, shard, shardCount, sleep } from '../featherstar/host/browser/shard.js';
+import { on, self, shardCount, sleep } from '../featherstar/host/browser/shard.js';
 
 export const add = (a, b) => a + b;
 export const same = (value) => value;
 export const where = () => [self(), shardCount()];
 
 /** A value's way to the next shard and back. */
-export const relay = (values) => shard((self() + 1) % shardCount()).call('same', values);
+export const relay = (values) => on((self() + 1) % shardCount()).same(values);
 
 export function fails() {
   throw new RangeError('not that one');
 }
 
-export const failsThere = () => shard(1 - self()).call('fails');
+export const failsThere = () => on(1 - self()).fails();
 
 /** What fired before its time, or out of order. */
 export async function early() {
@@ -31,7 +31,9 @@ export async function early() {
 
 /** A call that is given up. */
 export async function givesUp() {
-  const waiting = shard(1 - self()).submit('never', [], { timeoutMs: 20 });
+  const waiting = on(1 - self())
+    .with({ timeoutMs: 20 })
+    .never();
   return waiting.catch((error) => error.code);
 }
 

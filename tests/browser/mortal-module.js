@@ -1,14 +1,14 @@
 // The shard module of death.test.js: ways to end, and calls that wait for whoever does.
 
-import { shard } from '../featherstar/host/browser/shard.js';
+import { on } from '../featherstar/host/browser/shard.js';
 
 export const add = (a, b) => a + b;
 export const never = () => new Promise(() => {});
 
 /** How a call to another shard ends. */
 export const outcome = (peer, name, ...args) =>
-  shard(peer)
-    .call(name, ...args)
+  on(peer)
+    [name](...args)
     .then(
       (value) => value,
       (error) => error.code,

@@ -77,7 +77,7 @@ it('a call to a shard that has not begun yet is kept for it', async () => {
     const late = new Promise((resolve) => setTimeout(resolve, 5000, 'it waits'));
     const own = await BrowserRuntime.start({ module: 'early-module.js' });
     try {
-      return await Promise.race([own.call(0, 'answered'), late]);
+      return await Promise.race([own.on(0).answered(), late]);
     } finally {
       Worker.prototype.postMessage = post;
       await own.close();

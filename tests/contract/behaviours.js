@@ -176,7 +176,7 @@ const shared = {
   'several shards listen on one port, and each gets connections': async () => {
     const { shardCount } = runtime();
     let port = 0;
-    for (let i = 0; i < shardCount; i++) port = await runtime().shard(i).call('greet', port);
+    for (let i = 0; i < shardCount; i++) port = await runtime().on(i).greet(port);
     const seen = new Set();
     for (let i = 0; i < 100; i++) {
       const socket = await connect({ port });
@@ -187,7 +187,7 @@ const shared = {
   },
   'one shard listens and gives connections to all, evenly': async () => {
     const { shardCount } = runtime();
-    const before = await runtime().invokeOnAll('acceptedHere');
+    const before = await runtime().onAll().acceptedHere();
     const listener = await listen({ hostname: HERE, reusePort: false });
     const spreading = listener.spread('echo');
     for (let i = 0; i < 10 * shardCount; i++) {
@@ -199,7 +199,7 @@ const shared = {
     }
     listener.close();
     await spreading;
-    const counts = (await runtime().invokeOnAll('acceptedHere')).map((count, i) => count - before[i]);
+    const counts = (await runtime().onAll().acceptedHere()).map((count, i) => count - before[i]);
     for (const count of counts) assert.ok(Math.abs(count - 10) <= 1, String(counts));
   },
   'a connection is handed to another shard with what was read': async () => {
@@ -391,31 +391,31 @@ const tasks = {
 
 const calls = {
   'values and errors cross': async () => {
-    assert.equal(await runtime().shard(1).call('add', 2, 3), 5);
-    assert.deepEqual(await runtime().invokeOnAll('self'), [0, 1]);
+    assert.equal(await runtime().on(1).add(2, 3), 5);
+    assert.deepEqual(await runtime().onAll().self(), [0, 1]);
     const error = await runtime()
-      .shard(1)
-      .call('fail')
+      .on(1)
+      .fail()
       .catch((reason) => reason);
     assert.deepEqual([error.name, error.code, error.message], ['RangeError', 'MINE', 'not that one']);
   },
   'a call wakes a shard that sleeps': async () => {
     for (const ms of [0, 1, 5, 20, 100]) {
       await sleep(ms);
-      assert.equal(await runtime().shard(1).call('add', ms, 1), ms + 1);
+      assert.equal(await runtime().on(1).add(ms, 1), ms + 1);
     }
   },
   'an answer wakes a shard that sleeps': async () => {
-    assert.equal(await runtime().shard(1).call('later', 100, 'value'), 'value');
+    assert.equal(await runtime().on(1).later(100, 'value'), 'value');
   },
   'calls of one shard to one are begun in order': async () => {
     const numbers = Array.from({ length: 1000 }, (_, i) => i);
-    await Promise.all(numbers.map((i) => runtime().shard(1).call('note', i)));
-    assert.deepEqual(await runtime().shard(1).call('noted'), numbers);
+    await Promise.all(numbers.map((i) => runtime().on(1).note(i)));
+    assert.deepEqual(await runtime().on(1).noted(), numbers);
   },
   'bytes move by reference': async () => {
     const bytes = allocate(100_000);
-    const back = await runtime().shard(1).call('fill', bytes);
+    const back = await runtime().on(1).fill(bytes);
     assert.equal(bytes.isHere, false);
     assert.ok(back.length === 100_000 && back.bytes.every((byte) => byte === 7));
     back.dispose();
@@ -447,7 +447,7 @@ const aborts = {
     await abortsOf((signal) => socket.receive({ signal }));
     socket.close();
   },
-  call: () => abortsOf((signal) => runtime().shard(1).submit('wait', [signal], { signal })),
+  call: () => abortsOf((signal) => runtime().on(1).with({ signal }).wait(signal)),
   'file operations': async (t) => {
     const dir = await openDirectory(t.folder);
     await dir.writeFile('f', pattern(500_000));
@@ -509,31 +509,31 @@ const http = {
 
 /** Shard 1 dies; resolves when that is known here. */
 async function die(t) {
-  const waiting = runtime().shard(1).call('wait', new AbortController().signal);
+  const waiting = runtime().on(1).wait(new AbortController().signal);
   t.kill(1);
   await assert.rejects(waiting, (error) => error.code === 'FEATHERSTAR_PEER_DOWN');
 }
 
 const restarts = {
   'a shard that died is started again, with nothing of what it had': async (t) => {
-    const [first, second] = [runtime().shard(1), runtime().shard(2)];
+    const [first, second] = [runtime().on(1), runtime().on(2)];
     for (let i = 0; i < 3; i++) {
-      await first.call('note', i);
+      await first.note(i);
       await die(t);
-      await assert.rejects(first.call('noted'), (error) => error.code === 'FEATHERSTAR_PEER_DOWN');
+      await assert.rejects(first.noted(), (error) => error.code === 'FEATHERSTAR_PEER_DOWN');
       await t.restart(1);
-      assert.deepEqual(await first.call('noted'), []);
-      assert.equal(await second.call('askAdd', 1, 2, i), 2 + i);
-      assert.equal(await first.call('askAdd', 2, 3, i), 3 + i);
+      assert.deepEqual(await first.noted(), []);
+      assert.equal(await second.askAdd(1, 2, i), 2 + i);
+      assert.equal(await first.askAdd(2, 3, i), 3 + i);
     }
   },
   'an answer to its last life is not one to its next': async (t) => {
-    await runtime().shard(1).call('leaveOpen', 2, 10);
+    await runtime().on(1).leaveOpen(2, 10);
     await sleep(20);
     await die(t);
     await t.restart(1);
-    const sums = Array.from({ length: 10 }, (_, i) => runtime().shard(1).call('askAdd', 2, 10, i, 50));
-    await runtime().shard(2).call('endAll');
+    const sums = Array.from({ length: 10 }, (_, i) => runtime().on(1).askAdd(2, 10, i, 50));
+    await runtime().on(2).endAll();
     assert.deepEqual(await Promise.all(sums), [10, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
   },
 };

@@ -27,7 +27,7 @@ export const blockCalls = {
     const mine = allocate(100);
     new Float64Array(mine.bytes.buffer).fill(Number.NaN); // byteOffset is forgotten
     mine.dispose();
-    for (let i = 0; i < 50; i++) assert.equal(await runtime().shard(1).call('add', i, 1), i + 1);
-    (await runtime().shard(1).call('fill', allocate(5000))).dispose();
+    for (let i = 0; i < 50; i++) assert.equal(await runtime().on(1).add(i, 1), i + 1);
+    (await runtime().on(1).fill(allocate(5000))).dispose();
   },
 };

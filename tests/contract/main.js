@@ -40,8 +40,8 @@ async function onRuntime(host, { shards, limits, run }) {
     try {
       const kill = (shard) =>
         void runtime
-          .shard(shard)
-          .call('exit')
+          .on(shard)
+          .exit()
           .catch(() => {});
       const restart = (shard) => runtime.restart(shard);
       await run({ ...helpers, folder, path: (name) => join(folder, name), kill, restart });

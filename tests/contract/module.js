@@ -65,15 +65,15 @@ export async function later(ms, value) {
 /** Asks `peer` for a sum, which takes it `ms`. */
 export const askAdd = (peer, a, b, ms = 0) =>
   runtime()
-    .shard(peer)
-    .call('later', ms, a + b);
+    .on(peer)
+    .later(ms, a + b);
 
 /** Leaves calls open at `peer` that are answered at endAll(). */
 export function leaveOpen(peer, count) {
   for (let i = 0; i < count; i++)
     runtime()
-      .shard(peer)
-      .call('open')
+      .on(peer)
+      .open()
       .catch(() => {});
 }
 

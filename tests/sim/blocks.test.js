@@ -18,17 +18,17 @@ const VALUES = [Number.NaN, -1, 0, 1.7e308];
 
 async function scribble(value) {
   const held = allocate(1000);
-  const lent = await runtime().shard(2).call('make', 1000, 1);
-  await runtime().shard(1).call('scribble', value);
+  const lent = await runtime().on(2).make(1000, 1);
+  await runtime().on(1).scribble(value);
   const shards = [0, 1, 2];
   for (let round = 0; round < 3; round++) {
-    const wrong = await Promise.all(shards.map((shard) => runtime().shard(shard).call('blocksWork')));
+    const wrong = await Promise.all(shards.map((shard) => runtime().on(shard).blocksWork()));
     assert.equal(wrong, [0, 0, 0]);
-    assert.ok((await runtime().shard(1).call('passOn', allocate(100), 5)) > 0);
+    assert.ok((await runtime().on(1).passOn(allocate(100), 5)) > 0);
   }
   held.dispose();
   lent.dispose();
-  const used = await Promise.all(shards.map((shard) => runtime().shard(shard).call('blocks')));
+  const used = await Promise.all(shards.map((shard) => runtime().on(shard).blocks()));
   assert.equal(used, [0, 0, 0]);
 }
 

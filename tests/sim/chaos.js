@@ -28,17 +28,14 @@ const DEEDS = {
   call: async (signal) => {
     const [shard, ms, timeoutMs] = [draw(SHARDS), draw(10), 1 + draw(20)];
     const number = asked++;
-    const sum = await runtime().shard(shard).submit('slowAdd', [number, 2, ms], { signal, timeoutMs });
+    const sum = await runtime().on(shard).with({ signal, timeoutMs }).slowAdd(number, 2, ms);
     assert.equal(sum, number + 2, 'the answer to another call');
   },
-  around: (signal) =>
-    runtime()
-      .shard(draw(SHARDS))
-      .submit('around', [draw(4)], { signal }),
+  around: (signal) => runtime().on(draw(SHARDS)).with({ signal }).around(draw(4)),
   bytes: async (signal) => {
     const bytes = allocate(1 + draw(100_000));
     try {
-      const back = await runtime().shard(draw(SHARDS)).submit('giveBack', [bytes], { signal });
+      const back = await runtime().on(draw(SHARDS)).with({ signal }).giveBack(bytes);
       back.dispose();
     } finally {
       bytes.dispose();
@@ -170,7 +167,7 @@ export async function runChaos(seed, only = undefined) {
   const kills = seed % 4 === 1;
   const options = { seed, shards: SHARDS, module, maxMs: 600_000, maxTurns: 200_000, ...worldOf(seed) };
   const report = await simulate(options, async (world) => {
-    await runtime().shard(0).call('echo', PORT);
+    await runtime().on(0).echo(PORT);
     const everywhere = Array.from({ length: SHARDS }, (_, shard) =>
       world.on(shard, () => Promise.all(Array.from({ length: ACTORS }, () => act(names)))),
     );

@@ -32,7 +32,7 @@ async function endOf(world, leave) {
 
 test('a client writes and reads, in parts, and takes nothing of the shards', async () => {
   await each({ faults: { partial: 0.3 } }, async (world) => {
-    await runtime().shard(1).call('echo', PORT);
+    await runtime().on(1).echo(PORT);
     const client = await world.connect({ port: PORT });
     const writing = client.write('x'.repeat(BYTES)).then(() => client.end());
     let read = 0;
@@ -83,7 +83,7 @@ test('a client that is closed has no open operations; one that nobody listens to
 
 test('setFaults() ends faults, and begins them', async () => {
   await each({ faults: { refuse: 1 } }, async (world) => {
-    await runtime().shard(1).call('echo', PORT);
+    await runtime().on(1).echo(PORT);
     await rejection(world.connect({ port: PORT }));
     world.setFaults({});
     (await world.connect({ port: PORT })).close();

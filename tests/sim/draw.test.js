@@ -30,8 +30,8 @@ test('the report says how often each limit was reached', async () => {
   const module = new URL('./module.js', import.meta.url);
   const limits = { ringSlots: 1, creditCount: 1, arenaBytes: 2048, taskSlots: 4, timerSlots: 2 };
   const { reached } = await simulate({ seed: 1, shards: 2, module, limits }, async () => {
-    const peer = runtime().shard(1);
-    const calls = Array.from({ length: 8 }, () => peer.call('giveBack', 'x'.repeat(1500)));
+    const peer = runtime().on(1);
+    const calls = Array.from({ length: 8 }, () => peer.giveBack('x'.repeat(1500)));
     const sleeps = Array.from({ length: 3 }, () => sleep(1));
     const tasks = Array.from({ length: 6 }, () => spawn(() => 1));
     await Promise.allSettled([...calls, ...sleeps, ...tasks]);

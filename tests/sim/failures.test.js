@@ -60,10 +60,10 @@ test('a pending timer hides no deadlock: what is expected settles in time, or th
   const program = async (world) => {
     setInterval(() => {}, 10);
     setTimeout(() => world.crash(), 3_600_000);
-    const failing = world.within(50, 'a call that fails', runtime().shard(1).call('nothing'));
-    assert.is((await rejection(failing)).code, 'FEATHERSTAR_MODULE');
-    assert.is(await world.within(50, 'a call that ends', runtime().shard(1).call('slowAdd', 1, 2, 20)), 3);
-    await world.within(2000, 'the answer of never()', runtime().shard(1).call('never'));
+    const failing = world.within(50, 'a call that fails', runtime().on(1).fails());
+    assert.is((await rejection(failing)).message, 'as asked');
+    assert.is(await world.within(50, 'a call that ends', runtime().on(1).slowAdd(1, 2, 20)), 3);
+    await world.within(2000, 'the answer of never()', runtime().on(1).never());
   };
   for (let seed = 1; seed <= SEEDS; seed++) {
     const error = await rejection(simulate({ seed, shards: 2, module }, program));
@@ -102,14 +102,14 @@ test('what another shard settles comes as a turn of the shard that expects it', 
 test('quietMs: a program in which only timers happen has failed', async () => {
   const ticks = async () => {
     setInterval(() => {}, 10);
-    await runtime().shard(1).call('never');
+    await runtime().on(1).never();
   };
   const error = await rejection(simulate({ seed: 1, shards: 2, module, quietMs: 5000 }, ticks));
   assert.match(error.message, /nothing but timers has happened for 5000 ms, .*1 calls open/s);
   const busy = async () => {
     for (let i = 0; i < 10; i++) {
       await sleep(4000);
-      await runtime().shard(1).call('add', 1);
+      await runtime().on(1).add(1);
     }
   };
   await simulate({ seed: 1, shards: 2, module, quietMs: 5000 }, busy);

@@ -27,8 +27,8 @@ async function ask(port) {
 
 async function program() {
   const rt = runtime();
-  const port = await rt.shard(0).call('start', 0);
-  for (let i = 1; i < SHARDS; i++) await rt.shard(i).call('start', port);
+  const port = await rt.on(0).start(0);
+  for (let i = 1; i < SHARDS; i++) await rt.on(i).start(port);
   return Promise.allSettled(Array.from({ length: 6 }, () => ask(port)));
 }
 

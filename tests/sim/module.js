@@ -16,6 +16,7 @@ export async function slowAdd(a, b, ms) {
   return a + b;
 }
 
+export const fails = async () => Promise.reject(new RangeError('as asked'));
 export const where = () => runtime().self;
 
 export const never = () => new Promise(() => {});
@@ -28,8 +29,8 @@ export async function around(hops) {
   return [
     runtime().self,
     ...(await runtime()
-      .shard(next)
-      .call('around', hops - 1)),
+      .on(next)
+      .around(hops - 1)),
   ];
 }
 

@@ -40,16 +40,14 @@ function worldOf(seed) {
 
 async function calls() {
   const rt = runtime();
-  const sums = await Promise.all(
-    Array.from({ length: 24 }, (_, i) => rt.shard(i % SHARDS).call('slowAdd', i, 1000, i % 5)),
-  );
+  const sums = await Promise.all(Array.from({ length: 24 }, (_, i) => rt.on(i % SHARDS).slowAdd(i, 1000, i % 5)));
   sums.forEach((sum, i) => {
     assert.equal(sum, i + 1000);
   });
   const hops = 40; // far deeper than there is credit
-  assert.equal((await rt.shard(1).call('around', hops)).length, hops + 1);
-  for (let i = 1; i <= 5; i++) assert.equal(await rt.shard(2).call('add', 1), i);
-  assert.deepEqual(await rt.invokeOnAll('work', 10), new Array(SHARDS).fill(30));
+  assert.equal((await rt.on(1).around(hops)).length, hops + 1);
+  for (let i = 1; i <= 5; i++) assert.equal(await rt.on(2).add(1), i);
+  assert.deepEqual(await rt.onAll().work(10), new Array(SHARDS).fill(30));
 }
 
 async function timers() {
@@ -57,7 +55,7 @@ async function timers() {
   const waits = [30, 10, 20].map((ms) => spawn(() => sleep(ms).then(() => order.push(ms))));
   await Promise.all(waits);
   assert.deepEqual(order, [10, 20, 30]);
-  await assert.rejects(timeout(5, runtime().shard(3).call('slowAdd', 1, 2, 1000)));
+  await assert.rejects(timeout(5, runtime().on(3).slowAdd(1, 2, 1000)));
   const before = Date.now();
   await new Promise((resolve) => setTimeout(resolve, 50));
   assert.ok(Date.now() - before >= 50);
@@ -66,10 +64,10 @@ async function timers() {
 /** `canTell`: a server that gives up, or has no slot, ends a connection as one that is done does. */
 async function connections(hasNoFaults, canTell) {
   const rt = runtime();
-  const port = await rt.shard(0).call('echo', 0);
-  for (let i = 1; i < SHARDS; i++) await rt.shard(i).call('echo', port);
+  const port = await rt.on(0).echo(0);
+  for (let i = 1; i < SHARDS; i++) await rt.on(i).echo(port);
   const sizes = Array.from({ length: EXCHANGES }, (_, i) => 1 + ((i * 7919) % 5000) + (i === 0 ? 100_000 : 0));
-  const results = await Promise.all(sizes.map((bytes, i) => rt.shard(i % SHARDS).call('exchange', port, bytes, i)));
+  const results = await Promise.all(sizes.map((bytes, i) => rt.on(i % SHARDS).exchange(port, bytes, i)));
   results.forEach(({ read, broken }, i) => {
     if (hasNoFaults) assert.equal(broken, false);
     if (!broken && canTell) assert.equal(read, sizes[i]);
@@ -77,7 +75,7 @@ async function connections(hasNoFaults, canTell) {
 }
 
 async function files(hasNoFaults) {
-  const failures = await runtime().invokeOnAll('files', 4);
+  const failures = await runtime().onAll().files(4);
   if (hasNoFaults) assert.deepEqual(failures, new Array(SHARDS).fill(0));
 }
 

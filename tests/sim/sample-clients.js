@@ -83,17 +83,17 @@ function check(line, asked, answered) {
 
 async function program(bug) {
   const rt = runtime();
-  for (let i = 0; i < SHARDS; i++) await rt.shard(i).call('start', bug, PORT);
+  for (let i = 0; i < SHARDS; i++) await rt.on(i).start(bug, PORT);
   const clients = Array.from({ length: CLIENTS }, (_, i) => spawn(() => client(i)));
   await sleep(50); // some who were to set something have lost their connection, or left
   for (let i = 0; i < PAIRS; i++) {
     const key = `w${i}`;
-    const owner = rt.shard(key.charCodeAt(1) % SHARDS);
-    if ((await owner.call('get', key)) === 'NONE') await owner.call('set', key, `${key}=main`);
+    const owner = rt.on(key.charCodeAt(1) % SHARDS);
+    if ((await owner.get(key)) === 'NONE') await owner.set(key, `${key}=main`);
   }
   await Promise.all(clients);
   await sleep(100);
-  const left = await rt.invokeOnAll('leftovers');
+  const left = await rt.onAll().leftovers();
   left.forEach((held, shard) => {
     assert.equal(held.sessions, 0, `shard ${shard} still has sessions`);
     assert.equal(held.waiting, 0, `on shard ${shard} somebody still waits`);

@@ -13,7 +13,7 @@ const CRASH_MS = 60; // at the latest
 const module = new URL('./sample.js', import.meta.url);
 
 async function start(bug) {
-  for (let i = 0; i < SHARDS; i++) await runtime().shard(i).call('start', bug, PORT);
+  for (let i = 0; i < SHARDS; i++) await runtime().on(i).start(bug, PORT);
 }
 
 /** Asks and waits for the answer, again and again. */

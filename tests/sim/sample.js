@@ -57,18 +57,18 @@ async function serveSession(socket) {
 }
 
 async function handle(session, id, verb, key, value) {
-  const owner = runtime().shard(ownerOf(key));
+  const owner = runtime().on(ownerOf(key));
   try {
     if (verb === 'GET') await answerInTime(session, id, owner, key);
     else if (verb === 'SET') {
-      await owner.call('set', key, value);
+      await owner.set(key, value);
       await reply(session, id, 'OK');
     } else if (verb === 'WAIT') {
       // BUG forgotten abort: who waits is not told that the client has left
       const signal = bug === 'forgotten abort' ? undefined : session.aborter.signal;
-      await reply(session, id, await owner.call('wait', key, signal));
+      await reply(session, id, await owner.wait(key, signal));
     } else if (verb === 'SAVE') {
-      await owner.call('save');
+      await owner.save();
       await reply(session, id, 'OK');
     } else await dump(session, id);
   } catch (error) {
@@ -86,16 +86,19 @@ async function answerInTime(session, id, owner, key) {
     // BUG double reply: the one that comes late is sent as well
     const late = sleep(LATE_MS).then(() => isDone || reply(session, id, 'LATE'));
     let isDone = false;
-    const result = await owner.call('get', key);
+    const result = await owner.get(key);
     isDone = true;
     await reply(session, id, result);
     await late;
     return;
   }
-  const result = await owner.submit('get', [key], { timeoutMs: LATE_MS }).catch((error) => {
-    if (error.code !== 'FEATHERSTAR_TIMEOUT') throw error;
-    return 'LATE';
-  });
+  const result = await owner
+    .with({ timeoutMs: LATE_MS })
+    .get(key)
+    .catch((error) => {
+      if (error.code !== 'FEATHERSTAR_TIMEOUT') throw error;
+      return 'LATE';
+    });
   await reply(session, id, result);
 }
 
@@ -141,7 +144,7 @@ export async function set(key, value) {
   if (bug === 'locks in a circle') return pass(key, value, shardCount - 1);
   const others = Array.from({ length: shardCount }, (_, i) => i).filter((i) => i !== self);
   put(key, value);
-  await Promise.all(others.map((i) => runtime().shard(i).call('put', key, value)));
+  await Promise.all(others.map((i) => runtime().on(i).put(key, value)));
 }
 
 export function put(key, value) {
@@ -155,8 +158,8 @@ export function pass(key, value, hops) {
     put(key, value);
     if (hops === 0) return;
     const { shardCount, self } = runtime();
-    const next = runtime().shard((self + 1) % shardCount);
-    await next.call('pass', key, value, hops - 1);
+    const next = runtime().on((self + 1) % shardCount);
+    await next.pass(key, value, hops - 1);
   });
 }
 

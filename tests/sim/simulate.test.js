@@ -25,7 +25,7 @@ const SEEDS = 40;
 const orderOf = (seed) =>
   simulate({ seed, shards: 4, module }, async () => {
     const order = [];
-    const ask = async (shard) => order.push(await runtime().shard(shard).call('where'));
+    const ask = async (shard) => order.push(await runtime().on(shard).where());
     await Promise.all([1, 2, 3].map(ask));
     return order.join();
   });
@@ -49,9 +49,9 @@ test('seeds give different orders, and all of them', async () => {
 test('a call of all shards that takes too long names those that have not answered', async () => {
   for (let seed = 1; seed <= 5; seed++) {
     await simulate({ seed, shards: 4, module }, async () => {
-      const late = await rejection(runtime().invokeOnAll({ name: 'neverOn', timeoutMs: 1000 }, 2));
+      const late = await rejection(runtime().onAll().with({ timeoutMs: 1000 }).neverOn(2));
       assert.equal([late.code, late.message], ['FEATHERSTAR_TIMEOUT', 'shard 2 has not answered within 1000 ms']);
-      const all = await rejection(runtime().broadcast({ name: 'never', timeoutMs: 1000 }));
+      const all = await rejection(runtime().onOthers().with({ timeoutMs: 1000 }).never());
       assert.is(all.message, 'shards 1, 2, 3 have not answered within 1000 ms');
     });
   }
@@ -60,12 +60,12 @@ test('a call of all shards that takes too long names those that have not answere
 test('a shard that lives is killed and started again by force, and what is open at it is told', async () => {
   for (let seed = 1; seed <= 5; seed++) {
     const { value } = await simulate({ seed, shards: 3, module }, async (world) => {
-      await runtime().shard(1).call('add', 5);
-      const open = rejection(runtime().shard(1).call('never'));
+      await runtime().on(1).add(5);
+      const open = rejection(runtime().on(1).never());
       assert.is((await rejection(world.restart(1))).code, 'FEATHERSTAR_OPTION');
       assert.is((await rejection(world.restart(0, { force: true }))).code, 'FEATHERSTAR_OPTION');
       await world.restart(1, { force: true });
-      return [(await open).code, await runtime().shard(1).call('add', 1)];
+      return [(await open).code, await runtime().on(1).add(1)];
     });
     assert.equal(value, ['FEATHERSTAR_PEER_DOWN', 1]);
   }
@@ -124,7 +124,7 @@ test('an interval ticks in the world’s time', async () => {
 });
 
 test('what can never end is told, with what each shard waits for', async () => {
-  const error = await rejection(simulate({ seed: 9, shards: 2, module }, () => runtime().shard(1).call('never')));
+  const error = await rejection(simulate({ seed: 9, shards: 2, module }, () => runtime().on(1).never()));
   assert.is(error.code, 'FEATHERSTAR_SIMULATION');
   assert.is(error.seed, 9);
   assert.match(error.message, /^seed 9: nothing is left to happen, .*shard 0 has 0 operations and 1 calls open/);
@@ -175,12 +175,12 @@ test('a shard that dies takes its calls with it, and nobody else', async () => {
   for (let seed = 1; seed <= SEEDS; seed++) {
     const { value, left } = await simulate({ seed, shards: 3, module }, async (world) => {
       const rt = runtime();
-      const lost = rejection(rt.shard(2).call('slowAdd', 1, 2, 100));
-      const kept = rt.shard(1).call('slowAdd', 1, 2, 100);
+      const lost = rejection(rt.on(2).slowAdd(1, 2, 100));
+      const kept = rt.on(1).slowAdd(1, 2, 100);
       await sleep(1);
       world.kill(2);
       const code = (await lost).code;
-      const later = (await rejection(rt.shard(2).call('where'))).code;
+      const later = (await rejection(rt.on(2).where())).code;
       return [code, later, await kept];
     });
     assert.equal(value, ['FEATHERSTAR_PEER_DOWN', 'FEATHERSTAR_PEER_DOWN', 3]);
@@ -206,7 +206,7 @@ test('a shard that freezes answers when it thaws', async () => {
   const { value } = await simulate({ seed: 1, shards: 2, module }, async (world) => {
     const start = world.elapsedMs;
     world.freeze(1, 5000);
-    await runtime().shard(1).call('where');
+    await runtime().on(1).where();
     return world.elapsedMs - start;
   });
   assert.ok(value >= 5000, `${value}`);
@@ -216,8 +216,8 @@ test('each shard has an instance of the module, and a run has new ones', async (
   for (let i = 0; i < 2; i++) {
     const { value } = await simulate({ seed: 1, shards: 2, module }, async () => {
       const rt = runtime();
-      await rt.shard(1).call('add', 5);
-      return [await rt.shard(0).call('add', 1), await rt.shard(1).call('add', 1)];
+      await rt.on(1).add(5);
+      return [await rt.on(0).add(1), await rt.on(1).add(1)];
     });
     assert.equal(value, [1, 6]);
   }

@@ -15,8 +15,8 @@ const MINUTE_MS = 60_000;
 
 const onServer = (name, ...args) =>
   runtime()
-    .shard(1)
-    .call(name, ...args);
+    .on(1)
+    [name](...args);
 const client = () => connect({ port: 80, hostname: 'server.test' });
 
 async function readAll(socket) {

@@ -1,11 +1,12 @@
 // The shard module of tests/api/calls.test.js: functions that take signals, fail in every way, and call back.
 
-import { allocate, runtime, spawn, submitTo } from 'featherstar';
+import { allocate, runtime, spawn } from 'featherstar';
 import { sharedBlocks } from '../../dist/host/shard/block-pool.js';
 import { currentShard } from '../../dist/host/shard/shard.js';
 
 export const echo = (...values) => (values.length === 1 ? values[0] : values);
 export const self = () => runtime().self;
+export const homeOf = (key) => runtime().homeOf(key);
 export const nothing = () => {};
 
 let waits = 0;
@@ -62,8 +63,8 @@ export const exit = () => process.exit(0);
 /** Calls `peer` with a signal, and does not wait for it. */
 export function leave(peer) {
   runtime()
-    .shard(peer)
-    .call('untilAborted', new AbortController().signal)
+    .on(peer)
+    .untilAborted(new AbortController().signal)
     .catch(() => undefined);
 }
 
@@ -94,14 +95,14 @@ export async function around(hops) {
     ? 0
     : 1 +
         (await runtime()
-          .shard((here + 1) % shardCount)
-          .call('around', hops - 1));
+          .on((here + 1) % shardCount)
+          .around(hops - 1));
 }
 
 /** `count` calls to `peer`, with results of `bytes`; answers how many were right. */
 export async function flood(peer, count, bytes) {
   const value = 'f'.repeat(bytes);
-  const calls = Array.from({ length: count }, (_, i) => submitTo(peer, 'echo', [i, value]));
+  const calls = Array.from({ length: count }, (_, i) => runtime().on(peer).echo(i, value));
   return (await Promise.all(calls)).filter(([n, text], i) => n === i && text === value).length;
 }
 
@@ -154,8 +155,8 @@ export async function passOn(shared, hops) {
   const { self: here, shardCount } = runtime();
   if (hops === 0) return increment(shared);
   return runtime()
-    .shard((here + 1) % shardCount)
-    .call('passOn', shared, hops - 1);
+    .on((here + 1) % shardCount)
+    .passOn(shared, hops - 1);
 }
 
 /** A slip: a view that forgets byteOffset, and is filled from end to end. */

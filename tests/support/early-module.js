@@ -8,6 +8,6 @@ export const answered = () => early;
 
 if (runtime().self === 1) {
   setTimeout(() => {
-    early = runtime().shard(2).call('add', 1, 2);
+    early = runtime().on(2).add(1, 2);
   });
 }

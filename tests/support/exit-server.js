@@ -26,8 +26,8 @@ export function exit() {
 
 async function start(shards) {
   const here = await Runtime.start({ shards, module: import.meta.url });
-  const port = await here.shard(0).call('listen', 0);
-  if (shards > 1 && here.sharesPorts) await here.shard(1).call('listen', port);
+  const port = await here.on(0).listen(0);
+  if (shards > 1 && here.sharesPorts) await here.on(1).listen(port);
   return port;
 }
 
@@ -42,8 +42,8 @@ async function main() {
     else if (how === 'terminate') console.log(`terminated ${await worker.terminate()}`);
     else {
       const error = await runtime()
-        .shard(1)
-        .call('exit')
+        .on(1)
+        .exit()
         .catch((reason) => reason);
       console.log(error.code);
       await runtime().close();

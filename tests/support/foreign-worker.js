@@ -11,33 +11,43 @@ const outcome = (promise) => promise.then((value) => ({ value }), describe);
 
 const commands = {
   shardCount: async () => runtime.shardCount,
-  call: (shard, name, ...args) => outcome(runtime.shard(shard).call(name, ...args)),
-  wrongShard: async (shard) => outcome((async () => runtime.shard(shard))()),
-  unclonable: (shard) => outcome(runtime.shard(shard).call('echo', () => 1)),
+  call: (shard, name, ...args) => outcome(runtime.on(shard)[name](...args)),
+  has: async (name) => name in runtime.on(0),
+  all: (name, ...args) => outcome(runtime.onAll()[name](...args)),
+  inTime: (shard, timeoutMs, name, ...args) =>
+    outcome(
+      runtime
+        .on(shard)
+        .with({ timeoutMs })
+        [name](...args),
+    ),
+  homeOf: async (key) => runtime.homeOf(key),
+  wrongShard: async (shard) => outcome((async () => runtime.on(shard))()),
+  unclonable: (shard) => outcome(runtime.on(shard).echo(() => 1)),
   flood: async (count) => {
-    const calls = Array.from({ length: count }, (_, i) => runtime.shard(i % runtime.shardCount).call('echo', i));
+    const calls = Array.from({ length: count }, (_, i) => runtime.on(i % runtime.shardCount).echo(i));
     return (await Promise.all(calls)).filter((value, i) => value === i).length;
   },
   abort: async (shard, how) => {
     const controller = new AbortController();
     if (how === 'before') controller.abort(new Error('own reason'));
-    const call = outcome(runtime.shard(shard).submit('later', [30, 'late'], { signal: controller.signal }));
+    const call = outcome(runtime.on(shard).with({ signal: controller.signal }).later(30, 'late'));
     if (how === 'during') setTimeout(() => controller.abort(new Error('own reason')), 5);
     return call;
   },
   changed: async () => {
     const bytes = new Uint8Array([1]);
-    const calls = Array.from({ length: 5 }, () => runtime.shard(0).call('echo', bytes));
+    const calls = Array.from({ length: 5 }, () => runtime.on(0).echo(bytes));
     bytes[0] = 2;
     return (await Promise.all(calls)).map(([first]) => first);
   },
   begin: async (shard, name, ...args) => {
-    open.push(outcome(runtime.shard(shard).call(name, ...args)));
+    open.push(outcome(runtime.on(shard)[name](...args)));
   },
   ends: () => Promise.all(open.splice(0)),
   close: async () => {
     runtime.close();
-    return [runtime.closed, await outcome(runtime.shard(0).call('echo', 1))];
+    return [runtime.closed, await outcome(runtime.on(0).echo(1))];
   },
   exit: () => process.exit(0),
 };

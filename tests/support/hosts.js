@@ -77,7 +77,7 @@ export async function warnings(count, act) {
 /** The error that `promise` rejects with. */
 export async function rejection(promise) {
   try {
-    await promise;
+    await (typeof promise === 'function' ? promise() : promise);
   } catch (error) {
     return error;
   }

@@ -16,8 +16,8 @@ export const connections = () => server?.stats.connections ?? 0;
 
 async function main() {
   const runtime = await Runtime.start({ shards: 2, module: import.meta.url });
-  const port = await runtime.shard(0).call('listen', 0);
-  if (runtime.sharesPorts) await runtime.shard(1).call('listen', port);
+  const port = await runtime.on(0).listen(0);
+  if (runtime.sharesPorts) await runtime.on(1).listen(port);
   console.log(`port ${port}`);
   process.stdin.on('data', async (text) => {
     const label = text.toString().trim();
@@ -28,7 +28,7 @@ async function main() {
     }
     const { user, system } = process.cpuUsage();
     const turns = [runtime.stats(0).turns, runtime.stats(1).turns];
-    const open = await runtime.mapReduce('connections', [], (sum, count) => sum + count, 0);
+    const open = (await runtime.onAll().connections()).reduce((sum, count) => sum + count, 0);
     console.log(`${label} ${JSON.stringify({ cpuUs: user + system, ms: performance.now(), turns, open })}`);
   });
 }

@@ -66,8 +66,8 @@ export const rejectAlone = () => {
 /** What a call to `peer` ends with: its value, or its error's code. */
 export const outcome = (peer, name, ...args) =>
   runtime()
-    .shard(peer)
-    .call(name, ...args)
+    .on(peer)
+    [name](...args)
     .catch((error) => error.code);
 
 /** An HTTP server of this shard's own. Answers its port. */
@@ -94,12 +94,12 @@ export function noteClose() {
     seen.push(timeoutMs > 0 ? 'hook' : 'hook without time');
     here.onClose(async () => {
       seen.push('hook of the hook');
-      await here.shard(0).call('tell', here.self, seen);
+      await here.on(0).tell(here.self, seen);
     });
   });
   here.signal.addEventListener('abort', async () => {
     seen.push(here.signal.reason.code);
-    await here.shard(0).call('tell', here.self, seen);
+    await here.on(0).tell(here.self, seen);
   });
 }
 

@@ -4,23 +4,23 @@ import { runtime } from 'featherstar';
 
 const next = () => {
   const { self, shardCount } = runtime();
-  return runtime().shard((self + 1) % shardCount);
+  return runtime().on((self + 1) % shardCount);
 };
 
 export const echo = (value) => value;
-export const back = (from) => runtime().shard(from).call('echo', 1);
+export const back = (from) => runtime().on(from).echo(1);
 
 /** Calls that each make one call back; the number of those that were answered. */
 export async function callBack(count) {
   const { self } = runtime();
-  return (await Promise.all(Array.from({ length: count }, () => next().call('back', self)))).length;
+  return (await Promise.all(Array.from({ length: count }, () => next().back(self)))).length;
 }
 
 /** Goes round the shards, one call inside the other, now at once, now after other work. */
 export async function around(hops, isLate) {
   if (hops === 0) return 0;
   if (isLate) await new Promise(setImmediate);
-  return 1 + (await next().call('around', hops - 1, isLate));
+  return 1 + (await next().around(hops - 1, isLate));
 }
 
 /** Each call makes two, of which one goes back: 2 ** depth leaves. `text`: also through the arena. */
@@ -31,8 +31,8 @@ export async function tree(depth, text) {
   const sums = await Promise.all(
     peers.map((peer) =>
       runtime()
-        .shard(peer)
-        .call('tree', depth - 1, text),
+        .on(peer)
+        .tree(depth - 1, text),
     ),
   );
   return sums[0] + sums[1];
@@ -43,8 +43,8 @@ export const fail = () => {
 };
 export const long = () => 'x'.repeat(600);
 
-export const forever = () => next().call('forever');
-export const foreverHere = () => runtime().shard(runtime().self).call('foreverHere');
+export const forever = () => next().forever();
+export const foreverHere = () => runtime().on(runtime().self).foreverHere();
 
 let letGo;
 const gate = new Promise((resolve) => {

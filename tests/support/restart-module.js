@@ -6,8 +6,8 @@ import { Response, serve } from 'featherstar/http';
 
 const call = (peer, name, ...args) =>
   runtime()
-    .shard(peer)
-    .call(name, ...args);
+    .on(peer)
+    [name](...args);
 
 let count = 0;
 export const add = () => ++count;
@@ -162,7 +162,7 @@ export class Counter {
     return ++this.#count;
   }
 }
-export const startCounter = () => Sharded.start('Counter').then((service) => service.invokeOnAll('add'));
+export const startCounter = () => Sharded.start('Counter').then((service) => service.onAll().add());
 
 export const greet = async (socket) => {
   await socket.write(`shard ${runtime().self}`);

@@ -62,22 +62,22 @@ export async function bounce(peer, depth) {
   return (
     1 +
     (await runtime()
-      .shard(peer)
-      .call('bounce', runtime().self, depth - 1))
+      .on(peer)
+      .bounce(runtime().self, depth - 1))
   );
 }
 
 /** `count` calls to `peer` at once; answers how many were right. */
 export async function flood(peer, count) {
-  const calls = Array.from({ length: count }, (_, i) => runtime().shard(peer).call('echo', i));
+  const calls = Array.from({ length: count }, (_, i) => runtime().on(peer).echo(i));
   return (await Promise.all(calls)).filter((value, i) => value === i).length;
 }
 
 /** What a call to `peer` ends with: its value, or its error's code. */
 export const outcome = (peer, name, ...args) =>
   runtime()
-    .shard(peer)
-    .call(name, ...args)
+    .on(peer)
+    [name](...args)
     .catch((error) => error.code);
 
 export function throwUncaught() {

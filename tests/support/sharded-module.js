@@ -8,7 +8,7 @@ export const note = (text) => {
 };
 export const takeLog = () => log.splice(0);
 
-const tell = (text) => runtime().shard(0).call('note', `${text}@${runtime().self}`);
+const tell = (text) => runtime().on(0).note(`${text}@${runtime().self}`);
 
 export class Store {
   #values = new Map();
@@ -38,11 +38,11 @@ export class Store {
 
   /** Through a sibling, whoever has the key. */
   put(key, value) {
-    return this.#service.invokeOn(this.homeOf(key), 'set', key, value);
+    return this.#service.on(this.homeOf(key)).set(key, value);
   }
 
   ask(key) {
-    return this.#service.invokeOn(this.homeOf(key), 'get', key);
+    return this.#service.on(this.homeOf(key)).get(key);
   }
 
   self() {
@@ -80,7 +80,7 @@ export class Witness {
   }
 
   async start() {
-    const sizes = await Sharded.of(this).invokeOnAll('isThere');
+    const sizes = await Sharded.of(this).onAll().isThere();
     await tell(`start ${this.name} beside ${sizes.length}`);
     if (this.failing.start === runtime().self) throw new RangeError('start failed');
   }
@@ -100,8 +100,11 @@ export class Witness {
 export class Client {
   async stop() {
     const { self } = runtime();
-    await Sharded.named('Store').invokeOn(0, 'set', `last words of ${self}`, self);
-    if (self > 0) await Sharded.of(this).invokeOn(self - 1, 'hear');
+    await Sharded.named('Store').on(0).set(`last words of ${self}`, self);
+    if (self > 0)
+      await Sharded.of(this)
+        .on(self - 1)
+        .hear();
     await tell('stop client');
   }
 

@@ -16,7 +16,7 @@ export async function wait() {
 export async function handle() {
   const here = runtime();
   const fn = async (name) => {
-    await here.shard(0).call('say', `${name} on ${here.self}`);
+    await here.on(0).say(`${name} on ${here.self}`);
     await new Promise((resolve) => name === 'SIGHUP' && resolve());
   };
   for (const name of ['SIGTERM', 'SIGHUP']) onSignal(name, fn); // SIGHUP is heard: so is SIGTERM
@@ -33,9 +33,9 @@ export const say = (text) => console.log(text);
 
 async function main() {
   const here = await Runtime.start({ shards: Number(shards), module: import.meta.url });
-  const last = here.shard(here.shardCount - 1);
+  const last = here.on(here.shardCount - 1);
   if (what === 'wait' || what === 'hang') {
-    const waiting = last.call('wait');
+    const waiting = last.wait();
     while (process.listenerCount('SIGINT') === 0) await sleep(1); // word of the wait is on its way to shard 0
     say('ready');
     const [name, shard] = await waiting;
@@ -45,10 +45,10 @@ async function main() {
       say(`listeners ${process.listenerCount('SIGTERM')} ${process.listenerCount('SIGINT')}`);
     }
   } else if (what === 'handler') {
-    await here.invokeOnAll('handle');
+    await here.onAll().handle();
     say('ready');
   } else {
-    say(await last.call('giveUp'));
+    say(await last.giveUp());
     while (process.listenerCount('SIGTERM') !== 0) await sleep(1); // and word of its end
     say('ready');
   }

@@ -7,8 +7,8 @@ const text = 'x'.repeat(1000);
 const ended = [];
 const call = (shard) =>
   runtime()
-    .shard(shard)
-    .call('length', text)
+    .on(shard)
+    .length(text)
     .then(() => ended.push(shard));
 let calls;
 

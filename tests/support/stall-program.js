@@ -9,9 +9,9 @@ async function main() {
   const here = await Runtime.start({ shards: 2, module: import.meta.url });
   process.stdin.once('data', (word) => {
     if (word.toString().trim() === 'task') spawn(spin, { name: 'for ever' });
-    else here.shard(1).call('outcome', 0, 'spin');
+    else here.on(1).outcome(0, 'spin');
   });
-  console.log(`ready ${await here.shard(1).call('echo', 1)}`);
+  console.log(`ready ${await here.on(1).echo(1)}`);
 }
 
 if (isMainThread) main();

@@ -17,7 +17,7 @@ let calling;
 process.on('warning', ({ message }) => process.send({ warning: message }));
 process.on('message', async (message) => {
   if (message === 'begin') {
-    calling = runtime.shard(shard).call('begin', folder, what);
+    calling = runtime.on(shard).begin(folder, what);
     calling.catch(() => {}); // close() rejects it
     process.send('begun');
   } else if (message === 'close') {
@@ -26,7 +26,7 @@ process.on('message', async (message) => {
   } else if (message === 'ping') process.send('pong');
   else if (message === 'again') {
     const again = await Runtime.start({ shards: 2, host, module: new URL('./stuck-module.js', import.meta.url) });
-    const sum = await again.shard(1).call('add', 1, 2);
+    const sum = await again.on(1).add(1, 2);
     await again.close();
     process.send({ sum });
   } else if (message === 'leave') process.disconnect();

@@ -135,7 +135,7 @@ export async function tasks(signal: AbortSignal): Promise<void> {
 
   const background: SchedulingGroup = schedulingGroup('background', { shares: 10 });
   spawn(() => 1, { group: background, name: 'sweep', signal });
-  const remote = new TaskBuilder<Module>().name('sum').shard(1).spawn('add', 1, 2);
+  const remote = new TaskBuilder().name('sum').spawn(() => runtime<Module>().on(1).add(1, 2));
   same<typeof remote, JoinHandle<number>>(true);
   const local = new TaskBuilder()
     .group(background)
@@ -160,8 +160,6 @@ export async function tasks(signal: AbortSignal): Promise<void> {
   set.spawn(() => 'text');
   // @ts-expect-error: not a policy
   spawnPeriodic(100, () => {}, { missed: 'drop' });
-  // @ts-expect-error: an argument of another type, on another shard
-  new TaskBuilder<Module>().shard(1).spawn('add', '1', 2);
 }
 
 export async function time(signal: AbortSignal): Promise<void> {

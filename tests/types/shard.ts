@@ -24,3 +24,12 @@ export class Store {
     return this.#values.size;
   }
 }
+
+export const pick = async <T extends object, K extends keyof T>(from: T, key: K): Promise<T[K]> => from[key];
+export const first = <T>(list: T[]): T => list[0] as T;
+
+export function double(value: string): string;
+export function double(value: number): number;
+export function double(value: string | number): string | number {
+  return typeof value === 'string' ? value + value : 2 * value;
+}

@@ -32,7 +32,7 @@ async function nested() {
     const width = route.length <= 3 && chance(0.2) ? 2 : 1;
     const what = `nest(${route.length} more) from shard ${runtime().self} to shard ${next}`;
     try {
-      await track(what, runtime().shard(next).call('nest', route, payload(), width));
+      await track(what, runtime().on(next).nest(route, payload(), width));
       sometimes('nested calls ended');
     } catch (error) {
       tolerate(error);
@@ -46,12 +46,12 @@ async function signals() {
     const control = new AbortController();
     const timer = setTimeout(() => control.abort(new GivenUp('given up')), draw(25));
     const [peer, kind] = [other(), draw(4)];
-    const handle = runtime().shard(peer);
+    const handle = runtime().on(peer);
     const deeds = [
-      () => handle.call('hold', control.signal),
-      () => handle.submit('slow', [draw(60), TOOTHLESS], { signal: control.signal }),
-      () => handle.submit('slow', [draw(60), payload()], { timeoutMs: 1 + draw(30) }),
-      () => handle.submit('nest', [routeFrom(peer, 3), payload(), 1], { signal: control.signal }),
+      () => handle.hold(control.signal),
+      () => handle.with({ signal: control.signal }).slow(draw(60), TOOTHLESS),
+      () => handle.with({ timeoutMs: 1 + draw(30) }).slow(draw(60), payload()),
+      () => handle.with({ signal: control.signal }).nest(routeFrom(peer, 3), payload(), 1),
     ];
     try {
       await track(`a call with a way out from shard ${runtime().self} to shard ${peer}`, deeds[kind]());
@@ -66,14 +66,14 @@ async function signals() {
 
 async function blocks() {
   for (let i = draw(5); i >= 0; i--) {
-    const peer = runtime().shard(other());
+    const peer = runtime().on(other());
     let shared;
     try {
-      if (chance(0.3)) shared = await track('fresh()', peer.call('fresh', 1 + draw(20_000)));
+      if (chance(0.3)) shared = await track('fresh()', peer.fresh(1 + draw(20_000)));
       else {
         const own = allocate(1 + draw(20_000));
         own.bytes.fill(i);
-        shared = await track('bump()', peer.call('bump', own, chance(0.5)));
+        shared = await track('bump()', peer.bump(own, chance(0.5)));
         if (own.isHere) own.dispose();
       }
       sometimes('a block came and went');
@@ -89,7 +89,7 @@ async function service() {
   const tally = Sharded.named('Tally');
   const one = async () => {
     try {
-      await track(`add() from shard ${runtime().self}`, tally.invokeOn(other(), 'add', draw(5)));
+      await track(`add() from shard ${runtime().self}`, tally.on(other()).add(draw(5)));
       sometimes('a service answered');
     } catch (error) {
       tolerate(error);
@@ -99,14 +99,14 @@ async function service() {
 }
 
 async function locks() {
-  const peer = runtime().shard(other());
+  const peer = runtime().on(other());
   const names = ['semaphore', 'mutex', 'read', 'write'];
-  const deeds = Array.from({ length: 2 + draw(8) }, () => peer.call('locked', drawn(names), 1 + draw(40), draw(8)));
+  const deeds = Array.from({ length: 2 + draw(8) }, () => peer.locked(drawn(names), 1 + draw(40), draw(8)));
   if (chance(0.5))
     deeds.push(
       runtime()
-        .shard(runtime().self)
-        .call('passOn', 1 + draw(5)),
+        .on(runtime().self)
+        .passOn(1 + draw(5)),
     );
   for (const deed of deeds) {
     try {
@@ -122,8 +122,8 @@ async function files() {
     await track(
       `files() on shard ${runtime().self}`,
       runtime()
-        .shard(runtime().self)
-        .call('files', 1 + draw(5)),
+        .on(runtime().self)
+        .files(1 + draw(5)),
     );
   } catch (error) {
     tolerate(error);

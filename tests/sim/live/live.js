@@ -54,11 +54,11 @@ class Run {
 
   /** On one shard: what must be there before others ask for it. */
   async begin(shard) {
-    await this.world.on(shard, () => runtime().shard(shard).call('begin'));
+    await this.world.on(shard, () => runtime().on(shard).begin());
     if (!this.serves()) return;
     for (let tries = 0; ; tries++) {
       try {
-        await this.world.on(shard, () => runtime().shard(shard).call('serveHere', PORT));
+        await this.world.on(shard, () => runtime().on(shard).serveHere(PORT));
         return;
       } catch (error) {
         if (tries === 3) throw error;
@@ -119,7 +119,7 @@ class Run {
       world.within(
         ANSWER_MS,
         `echo() from shard ${from} to shard ${to}`,
-        world.on(from, () => runtime().shard(to).call('echo', from)),
+        world.on(from, () => runtime().on(to).echo(from)),
       );
     await Promise.all(this.shards.flatMap((from) => this.shards.map((to) => ask(from, to))));
   }
@@ -132,7 +132,7 @@ class Run {
   /** All clients have left: no server has a connection after a while. */
   async emptied() {
     const { world, plan } = this;
-    const isEmpty = async () => (await runtime().invokeOnAll('connections')).every((count) => count === 0);
+    const isEmpty = async () => (await runtime().onAll().connections()).every((count) => count === 0);
     const waiting = (async () => {
       while (!(await isEmpty())) await pause(LOOK_MS);
     })();
@@ -162,7 +162,7 @@ async function program(world, plan) {
   await run.emptied();
   await run.echoes();
   await tally?.stop();
-  await world.within(plan.boundMs, 'the end of all servers', runtime().invokeOnAll('end'));
+  await world.within(plan.boundMs, 'the end of all servers', runtime().onAll().end());
   const idle = (async () => {
     while (!runtime().stats().every(isIdle)) await pause(LOOK_MS);
   })();

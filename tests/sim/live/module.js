@@ -43,7 +43,7 @@ export async function nest(route, payload, width) {
   const ask = () =>
     track(
       `nest(${route.length} more) from shard ${runtime().self} to shard ${next}`,
-      runtime().shard(next).call('nest', rest, payload, 1),
+      runtime().on(next).nest(rest, payload, 1),
     );
   const sums = await Promise.all(Array.from({ length: width }, ask));
   return 1 + sums.reduce((sum, seen) => sum + seen, 0);
@@ -84,7 +84,7 @@ export class Tally {
   add(hops) {
     this.#count++;
     if (hops === 0) return this.#count;
-    return this.#siblings.invokeOn((runtime().self + 1) % runtime().shardCount, 'add', hops - 1);
+    return this.#siblings.on((runtime().self + 1) % runtime().shardCount).add(hops - 1);
   }
 
   read() {

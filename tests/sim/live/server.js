@@ -57,10 +57,7 @@ const HANDLERS = {
     const next = (self + 1) % shardCount;
     const route = Array.from({ length: 1 + draw(4) }, (_, i) => (i % 2 === 0 ? self : next)); // and back
     const payload = request.path.length > 5 ? 'p'.repeat(100) : '';
-    const seen = await track(
-      `nest() of a handler on shard ${self}`,
-      runtime().shard(next).call('nest', route, payload, 1),
-    );
+    const seen = await track(`nest() of a handler on shard ${self}`, runtime().on(next).nest(route, payload, 1));
     return new Response(`seen ${seen === route.length + 1}`);
   },
   '/poll': async (request) => {

@@ -1,0 +1,60 @@
+// A function called on several shards at once: what onAll() and onOthers() return.
+//
+//   onAll().size()                            a plain call to each shard
+//   onAll().with({ timeoutMs: 500 }).size()   one signal ends all the calls; the error names the shards that are late
+
+import { Abortable } from '../base/abortable.js';
+import { FeatherstarError } from '../base/errors.js';
+import type { CallOptions } from './remote.js';
+
+type Call = (shard: number, options: CallOptions | undefined) => Promise<unknown>;
+
+/** Calls each of `shards`. Resolves to the results in their order. Rejects with the first error; other calls go on. */
+export async function callAll(
+  shards: readonly number[],
+  call: Call,
+  options: CallOptions | undefined,
+): Promise<unknown[]> {
+  if (options === undefined) return Promise.all(shards.map((shard) => call(shard, undefined)));
+  options.signal?.throwIfAborted();
+  const end = new CommonEnd(shards);
+  const one = async (shard: number) => {
+    const result = await call(shard, { signal: end.signal });
+    end.open.delete(shard);
+    return result;
+  };
+  end.arm(options);
+  try {
+    return await Promise.all(shards.map(one));
+  } finally {
+    end.disarm();
+  }
+}
+
+/** Ends all calls together. */
+class CommonEnd extends Abortable {
+  /** Shards that have not replied. */
+  readonly open: Set<number>;
+  readonly #controller = new AbortController();
+
+  constructor(shards: readonly number[]) {
+    super();
+    this.open = new Set(shards);
+  }
+
+  /** Ends each call. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  onAbort(reason: unknown): void {
+    this.#controller.abort(reason);
+  }
+
+  override timeoutError(timeoutMs: number): FeatherstarError {
+    const isOne = this.open.size === 1;
+    const shards = `shard${isOne ? '' : 's'} ${[...this.open].join(', ')}`;
+    const text = `${shards} ${isOne ? 'has' : 'have'} not answered within ${timeoutMs} ms`;
+    return new FeatherstarError('FEATHERSTAR_TIMEOUT', text);
+  }
+}
