@@ -35,6 +35,10 @@ const TOP_FOLDERS = ['.ci', '.devcontainer', '.github', 'assembly', 'bench', 'do
 const TOP_FILES = /^(package(-lock)?\.json|(as|ts)config\.json|biome\.json|\..+|[A-Z-]+\.md|LICENSE-[A-Z]+)$/;
 const DECORATED_FUNCTIONS = 'assembly/wasi.ts'; // its import has a name that no identifier can spell
 
+function kernelNames() {
+  return [...read('host/core/kernel.ts').matchAll(/^export const (\w+) = /gm)].map(([, name]) => name);
+}
+
 /** Words that may not stand anywhere in the files that `where` matches. */
 const BANNED = [
   { where: CODE, what: /\bTO[D]O\b(?!\(.+\))/, why: 'say why it waits, in brackets, or do it' },
@@ -55,6 +59,11 @@ const BANNED = [
     where: /^host\/(?!shard\/(operation|shard)\.ts$).*\.ts$/,
     what: /\bcore\.(submit|extend|cancelOp|armTimer|cancelTimer)\(/,
     why: 'use an Operation or a Timer (host/shard/operation.ts)',
+  },
+  {
+    where: /^host\/(?!core\/kernel\.ts$).*\.ts$/,
+    what: new RegExp(`^(export )?const (${kernelNames().join('|')}) = |^const E[A-Z]+ = -\\d`),
+    why: "the kernel's numbers stand in host/core/kernel.ts",
   },
   { where: TEXT, what: /(?<![\w.)-])\/wor[k]\/|\/tmp\/n2[6]\b/, why: 'a path of one machine' },
 ];
@@ -214,7 +223,13 @@ test('every rule for the source can fail', () => {
   assert.is(bannedWords('host/net/a.ts', listens, rulesFor('host/net/a.ts')).length, 1);
   assert.is(bannedWords('host/base/a.ts', listens, rulesFor('host/base/a.ts')).length, 0);
   const bad = ['TO' + 'DO: later', 'FIX' + 'ME', 'X' + 'XX', 'HA' + 'CK', 'console.lo' + 'g(1)', 'at /wor' + 'k/main'];
-  bad.push('slot, generatio' + 'n', 'shard.core.submit(', 'core.cancelTimer(slot)');
+  bad.push(
+    'slot, generatio' + 'n',
+    'shard.core.submit(',
+    'core.cancelTimer(slot)',
+    'const OP_NOP = 0;',
+    'const EIO = -5;',
+  );
   for (const line of bad) assert.is(bannedWords('host/a.ts', line, rulesFor('host/a.ts')).length, 1, line);
   const fine = ['TO' + 'DO(needs Node 24): use', 'the /worker', 'https://example.org/wor' + 'k/of/art', 'hacker'];
   for (const line of fine) assert.is(bannedWords('host/a.ts', line, rulesFor('host/a.ts')).length, 0, line);

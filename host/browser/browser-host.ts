@@ -5,16 +5,11 @@
 // Next: worker.ts.
 
 import { FeatherstarError } from '../base/errors.js';
+import { Errno, OP_ASYNC_CANCEL, OP_MSG_RING, OP_NOP, SQE_CQE_SKIP_SUCCESS, SQE_WORDS } from '../core/kernel.js';
 import type { DoorbellToken, MessagePortLike, Parking, ShardHost, Windows } from '../hosts/host.js';
-import { Errno, Op, PortableWindow } from '../hosts/portable-window.js';
+import { Op, PortableWindow } from '../hosts/portable-window.js';
 import { TurnLoop } from '../hosts/turn-loop.js';
 import { runSoon } from './globals.js';
-
-const SQE_WORDS = 16;
-const OP_NOP = 0;
-const OP_ASYNC_CANCEL = 14;
-const OP_MSG_RING = 40;
-const SQE_CQE_SKIP_SUCCESS = 64;
 
 export class BrowserHost implements ShardHost {
   readonly name = 'browser';

@@ -51,7 +51,9 @@ export const MSG_SEND_FD = 1;
 /** `opFlags` of FSYNC. */
 export const FSYNC_DATASYNC = 1;
 
-/** Flags of a completion: its result lies in a buffer, whose number begins at the shift; more completions follow. */
+/** Words of 32 bits in a completion queue entry (CQE). */
+export const CQE_WORDS = 4;
+/** `flags`: the result lies in a buffer, whose number begins at the shift; more completions follow. */
 export const CQE_BUFFER = 1;
 export const CQE_MORE = 2;
 export const CQE_BUFFER_SHIFT = 16;
@@ -63,7 +65,9 @@ export const AF_INET = 2;
 export const AF_INET6 = 10;
 export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
+export const SHUT_RD = 0;
 export const SHUT_WR = 1;
+export const SHUT_RDWR = 2;
 
 export const MSG_PEEK = 2;
 export const MSG_TRUNC = 0x20;
@@ -76,32 +80,55 @@ export const POLLOUT = 4;
 export const POLLERR = 8;
 export const POLLHUP = 16;
 export const POLLRDHUP = 0x2000;
+/** How a connection ends. */
+export const END_EVENTS = POLLERR | POLLHUP | POLLRDHUP;
 
 // --- files ----------------------------------------------------------------------------------------------------------
 
 export const AT_REMOVEDIR = 0x200;
 export const RENAME_NOREPLACE = 1;
 export const STATX_BASIC_STATS = 0x7ff;
-/** Bytes of a struct statx. */
+/** Bytes of a struct statx, and of a struct open_how. */
 export const STATX_BYTES = 256;
+export const HOW_BYTES = 24;
 
-// --- errors: the result of an operation that failed -----------------------------------------------------------------
+// --- errors ---------------------------------------------------------------------------------------------------------
 
-export const ENOENT = -2;
-export const EIO = -5;
-export const EAGAIN = -11;
-export const EEXIST = -17;
-export const ENODEV = -19;
-export const ENOTDIR = -20;
-export const EISDIR = -21;
-export const EINVAL = -22;
-export const EMFILE = -24;
-export const EFBIG = -27;
-export const EPIPE = -32;
-export const EMSGSIZE = -90;
-export const EADDRINUSE = -98;
-export const EADDRNOTAVAIL = -99;
-export const ENOBUFS = -105;
-export const ECONNREFUSED = -111;
-export const EHOSTUNREACH = -113;
-export const ECANCELED = -125;
+/** Results of operations that failed: Linux's numbers, negative, on every system. */
+export const Errno = {
+  EPERM: -1,
+  ENOENT: -2,
+  EIO: -5,
+  EBADF: -9,
+  EAGAIN: -11,
+  ENOMEM: -12,
+  EACCES: -13,
+  EFAULT: -14,
+  EEXIST: -17,
+  EXDEV: -18,
+  ENODEV: -19,
+  ENOTDIR: -20,
+  EISDIR: -21,
+  EINVAL: -22,
+  ENFILE: -23,
+  EMFILE: -24,
+  EFBIG: -27,
+  ENOSPC: -28,
+  EPIPE: -32,
+  ENAMETOOLONG: -36,
+  ENOTEMPTY: -39,
+  EDESTADDRREQ: -89,
+  EMSGSIZE: -90,
+  EOPNOTSUPP: -95,
+  EADDRINUSE: -98,
+  EADDRNOTAVAIL: -99,
+  ECONNABORTED: -103,
+  ECONNRESET: -104,
+  ENOBUFS: -105,
+  EISCONN: -106,
+  ENOTCONN: -107,
+  ETIMEDOUT: -110,
+  ECONNREFUSED: -111,
+  EHOSTUNREACH: -113,
+  ECANCELED: -125,
+} as const;

@@ -12,6 +12,7 @@ import { abortable } from '../base/abortable.js';
 import { FeatherstarError, optionError, systemError } from '../base/errors.js';
 import { type Checks, checkBoolean, checkInteger, checkOptions, checkSignal } from '../base/options.js';
 import type { SharedBytes } from '../calls/shared-bytes.js';
+import { Errno } from '../core/kernel.js';
 import type { Directories, DirectoryEntry } from '../hosts/host.js';
 import type { Operation } from '../shard/operation.js';
 import { currentShard, type Shard } from '../shard/shard.js';
@@ -46,9 +47,6 @@ const FILE_MODE = 0o666; // the umask takes off what the user does not want
 const DIRECTORY_MODE = 0o777;
 const MODE_MAX = 0o777;
 const READ_MAX_BYTES = 268_435_456;
-const EFBIG = -27;
-const EEXIST = -17;
-const ENODEV = -19;
 const STORES_FILES = 'a directory of a file system that stores files (procfs, sysfs and their like are not granted)';
 
 export type OpenFlags = keyof typeof FLAGS;
@@ -267,7 +265,7 @@ export class Directory {
         const piece = new Uint8Array(Math.min(maxBytes - bytes + 1, bytes === 0 ? 4096 : 65_536));
         const count = await file.read(piece, { signal });
         bytes += count;
-        if (bytes > maxBytes) throw systemError('read', EFBIG, file.path);
+        if (bytes > maxBytes) throw systemError('read', Errno.EFBIG, file.path);
         pieces.push(piece.subarray(0, count));
         if (count < piece.length) return Buffer.concat(pieces);
       }
@@ -338,7 +336,7 @@ export class Directory {
       try {
         return { file: await this.open(temporary, { flags: 'wx', mode }), temporary };
       } catch (error) {
-        if (!FeatherstarError.is(error) || error.errno !== EEXIST) throw error; // another name, then
+        if (!FeatherstarError.is(error) || error.errno !== Errno.EEXIST) throw error; // another name, then
       }
     }
   }
@@ -431,7 +429,7 @@ function open(
 ): Directory {
   checkOpen(shard);
   const index = table.open(path, parent, crossMounts);
-  if (index === ENODEV) throw optionError('path', whole, STORES_FILES);
+  if (index === Errno.ENODEV) throw optionError('path', whole, STORES_FILES);
   if (index < 0) throw systemError('open', index, whole);
   return new Directory(shard, table, index, whole);
 }

@@ -12,6 +12,7 @@ import { abortable } from '../base/abortable.js';
 import { optionError, systemError } from '../base/errors.js';
 import { checkInteger, checkSignal } from '../base/options.js';
 import { SharedBytes } from '../calls/shared-bytes.js';
+import { Errno } from '../core/kernel.js';
 import type { Shard } from '../shard/shard.js';
 import { readFile, syncFile, truncateFile, writeFile } from './operations.js';
 import { type Block, getBlock, perform, pinnedBlock, Uses } from './perform.js';
@@ -21,7 +22,6 @@ export const PIECE_BYTES = 65_536;
 /** The same of shared bytes, which are not copied. */
 export const SHARED_PIECE_BYTES = 1_048_576;
 const POSITION_MAX = Number.MAX_SAFE_INTEGER;
-const EIO = -5;
 
 export interface PositionOptions extends AbortOptions {
   /** Where, in bytes from the start. Default: behind the last read or write that had none. */
@@ -200,7 +200,7 @@ export class File {
       done: (written) => written,
       onAbandoned: this.#onAbandoned,
     });
-    if (count === 0) throw systemError('write', EIO, this.path); // it would never end
+    if (count === 0) throw systemError('write', Errno.EIO, this.path); // it would never end
     return count;
   }
 

@@ -17,7 +17,6 @@ export const PATH_BYTES = 1024;
 // A block of a path's operation: two paths, struct open_how, struct statx.
 const OTHER_AT = PATH_BYTES;
 const HOW_AT = OTHER_AT + PATH_BYTES;
-const HOW_BYTES = 24;
 const STATX_AT = HOW_AT + 64;
 export const PATH_BLOCK_BYTES = STATX_AT + kernel.STATX_BYTES;
 
@@ -45,13 +44,13 @@ export function openBeneath(
 ): void {
   const { memory } = block;
   const how = block.offset + HOW_AT;
-  memory.fill(0, how, how + HOW_BYTES);
+  memory.fill(0, how, how + kernel.HOW_BYTES);
   memory.writeInt32LE(flags, how);
   memory.writeInt32LE((flags & constants.O_CREAT) === 0 ? 0 : mode, how + 8);
   const what = prepare(kernel.OP_OPENAT2, directory);
   what.ptr = putPath(block, path);
   what.off = block.at + HOW_AT;
-  what.len = HOW_BYTES;
+  what.len = kernel.HOW_BYTES;
   what.fileIndex = kernel.FILE_INDEX_ALLOC;
   operation.stageOrThrow(what);
 }

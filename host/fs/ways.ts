@@ -9,9 +9,8 @@
 
 import { abortable } from '../base/abortable.js';
 import { FeatherstarError } from '../base/errors.js';
+import { Errno } from '../core/kernel.js';
 import type { Shard } from '../shard/shard.js';
-
-const EMFILE = -24;
 
 /** Something that was opened; close() resolves when its place in the table is free again. */
 interface Closable {
@@ -36,7 +35,7 @@ class Ways {
       return opened;
     } catch (error) {
       for (const one of opened) void one.close();
-      const isFull = FeatherstarError.is(error) && error.errno === EMFILE;
+      const isFull = FeatherstarError.is(error) && error.errno === Errno.EMFILE;
       if (isFull && this.#count > 0) return undefined;
       throw error;
     }

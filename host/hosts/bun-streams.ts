@@ -3,8 +3,9 @@
 //
 // Bun calls 'close' from inside the call that closed, so what comes during a call is told in a microtask.
 
+import { Errno } from '../core/kernel.js';
 import { listenClosedError } from './host.js';
-import { Errno, errnoOf } from './portable-window.js';
+import { errnoOf } from './portable-window.js';
 import type { Place, Stream, StreamOwner, StreamServer, Streams, Target } from './streams.js';
 
 // What is used of Bun.listen and Bun.connect (bun.com/docs/api/tcp).

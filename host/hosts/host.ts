@@ -12,6 +12,9 @@ import type { NetworkRules } from '../net/network-rules.js';
 
 export type HostName = 'uring' | 'portable' | 'sim' | 'browser';
 
+/** File slots below this are for listeners; accepted and connected sockets take the lowest free one behind them. */
+export const GRANT_SLOTS = 16;
+
 /** One shard's part of linear memory, and the memory of blocks: the two regions that a submission can name. */
 export interface Windows {
   readonly memory: WebAssembly.Memory;

@@ -3,8 +3,9 @@
 // Next: bun-streams.ts.
 
 import { type AddressInfo, Server, Socket } from 'node:net';
+import { Errno } from '../core/kernel.js';
 import { listenClosedError } from './host.js';
-import { Errno, errnoOf } from './portable-window.js';
+import { errnoOf } from './portable-window.js';
 import {
   type Place,
   READ_AHEAD_BYTES,

@@ -10,23 +10,14 @@
 
 import type { RemoteInfo, Socket } from 'node:dgram';
 import { networkInterfaces } from 'node:os';
+import { CQE_BUFFER, CQE_BUFFER_SHIFT, Errno, MSG_TRUNC, POLLOUT } from '../core/kernel.js';
 import { encodeAddress } from '../net/address.js';
-import {
-  CQE_BUFFER,
-  CQE_BUFFER_SHIFT,
-  Errno,
-  errnoOf,
-  type Op,
-  type OpOwner,
-  POLLOUT,
-  type PortableWindow,
-} from './portable-window.js';
+import { errnoOf, type Op, type OpOwner, type PortableWindow } from './portable-window.js';
 
 const WAITING_MAX = 256; // datagrams
 const SENDING_MAX = 64; // sends that Node has and the kernel has not
 const HEADER_BYTES = 16; // struct io_uring_recvmsg_out
 const NAME_BYTES = 28; // sockaddr_in6, the longest one
-const MSG_TRUNC = 0x20;
 
 interface Datagram {
   bytes: Buffer;

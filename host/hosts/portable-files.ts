@@ -34,33 +34,30 @@ import {
   write,
 } from 'node:fs';
 import { basename, dirname, join, sep } from 'node:path';
+import {
+  AT_REMOVEDIR,
+  Errno,
+  FILE_INDEX_ALLOC,
+  HOW_BYTES,
+  OP_MKDIRAT,
+  OP_OPENAT2,
+  OP_RENAMEAT,
+  OP_STATX,
+  OP_UNLINKAT,
+  SQE_CQE_SKIP_SUCCESS,
+  STATX_BYTES,
+} from '../core/kernel.js';
 import { isWithin, makeRoot, type Root } from './file-systems.js';
 import type { Directories, DirectoryEntry } from './host.js';
-import { Errno, errnoOf, type Op, type OpOwner, type PortableWindow } from './portable-window.js';
+import { errnoOf, type Op, type OpOwner, type PortableWindow } from './portable-window.js';
 import { readDirectory } from './read-directory.js';
 
 /** Directories that a shard can have open (host/native/ring.h). */
 export const DIRECTORY_SLOTS = 64;
 
-const OP_STATX = 21;
-const OP_OPENAT2 = 28;
-const OP_RENAMEAT = 35;
-const OP_UNLINKAT = 36;
-const OP_MKDIRAT = 37;
 const PATH_BYTES = 1024;
-const HOW_BYTES = 24;
-const STATX_BYTES = 256;
-const FILE_INDEX_ALLOC = -1;
-const SQE_CQE_SKIP_SUCCESS = 64;
-const AT_REMOVEDIR = 0x200;
 const MODE_MAX = 0o777;
 const SIZE_MAX = 2 ** 52 - 1; // Bun throws beyond it
-const EEXIST = -17;
-const EISDIR = -21;
-const EFBIG = -27;
-const ENODEV = -19;
-const ENOTDIR = -20;
-const ENOENT = -2;
 
 // Windows has none of these.
 const O_NOFOLLOW = constants.O_NOFOLLOW ?? 0;
@@ -166,7 +163,7 @@ export class PortableOpenFile {
 
   truncate(op: Op, size: number): void {
     this.#begin(op);
-    if (size > SIZE_MAX) this.#end(op, EFBIG);
+    if (size > SIZE_MAX) this.#end(op, Errno.EFBIG);
     else ftruncate(this.#fd, size, (error) => this.#end(op, error ? errnoOf(error) : 0));
   }
 
@@ -209,10 +206,10 @@ export class PortableFiles implements Directories {
       const real = realpathSync.native(root === undefined ? path : beneath(root.path, path));
       if (root !== undefined && !isBeneath(root.path, real)) return Errno.EXDEV;
       const stats = statSync(real);
-      if (!stats.isDirectory()) return ENOTDIR;
+      if (!stats.isDirectory()) return Errno.ENOTDIR;
       if (root !== undefined && !crossMounts && stats.dev !== root.device) return Errno.EXDEV;
       const made = makeRoot(real, stats);
-      if (made === undefined) return ENODEV;
+      if (made === undefined) return Errno.ENODEV;
       this.#roots[index] = made;
       return index;
     } catch (error) {
@@ -305,8 +302,8 @@ export class PortableFiles implements Directories {
     };
     realpath.native(whole, (error: Failure, real) => {
       const makes = (flags & O_CREAT) !== 0;
-      if (errnoOf(error) !== ENOENT || !makes) {
-        if (!error && makes && (flags & O_EXCL) !== 0) callback(EEXIST, '');
+      if (errnoOf(error) !== Errno.ENOENT || !makes) {
+        if (!error && makes && (flags & O_EXCL) !== 0) callback(Errno.EEXIST, '');
         else found(error, real);
       } else realpath.native(dirname(whole), (e: Failure, parent) => found(e, parent, basename(whole)));
     });
@@ -379,7 +376,7 @@ export class PortableFiles implements Directories {
   #renameIfFree(op: Op, from: string, to: string, end: (error: Failure) => void): void {
     const look = () =>
       lstat(to, (error) => {
-        if (!error) this.#pending.end(op, EEXIST);
+        if (!error) this.#pending.end(op, Errno.EEXIST);
         else if (this.#pending.isOpen(op)) rename(from, to, end);
       });
     lstat(from, (error, stats) => {
@@ -389,7 +386,7 @@ export class PortableFiles implements Directories {
       else {
         link(from, to, (failure: Failure) => {
           if (!failure) unlink(from, (error: Failure) => (error ? unlink(to, () => end(error)) : end(null)));
-          else if (errnoOf(failure) === EEXIST) end(failure);
+          else if (errnoOf(failure) === Errno.EEXIST) end(failure);
           else look(); // also where there are no hard links, or none to files of others
         });
       }
@@ -404,7 +401,7 @@ export class PortableFiles implements Directories {
     else if (!isDeno) unlink(whole, end);
     else {
       lstat(whole, (error, stats) => {
-        if (!error && stats.isDirectory()) this.#pending.end(op, EISDIR);
+        if (!error && stats.isDirectory()) this.#pending.end(op, Errno.EISDIR);
         else if (this.#pending.isOpen(op)) unlink(whole, end);
       });
     }

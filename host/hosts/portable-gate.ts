@@ -11,65 +11,65 @@
 // Next: portable.ts.
 
 import type { Socket as DatagramSocket } from 'node:dgram';
+import {
+  ACCEPT_MULTISHOT,
+  AF_INET,
+  AF_INET6,
+  AF_UNIX,
+  END_EVENTS,
+  Errno,
+  FSYNC_DATASYNC,
+  MSG_DONTWAIT,
+  MSG_MORE,
+  MSG_PEEK,
+  MSG_SEND_FD,
+  MSG_WAITALL,
+  OP_ACCEPT,
+  OP_ASYNC_CANCEL,
+  OP_CLOSE,
+  OP_CONNECT,
+  OP_FSYNC,
+  OP_FTRUNCATE,
+  OP_MSG_RING,
+  OP_NOP,
+  OP_POLL_ADD,
+  OP_READ,
+  OP_RECV,
+  OP_RECVMSG,
+  OP_SEND,
+  OP_SHUTDOWN,
+  OP_SOCKET,
+  OP_URING_CMD,
+  OP_WRITE,
+  POLL_MULTISHOT,
+  POLLOUT,
+  RECV_MULTISHOT,
+  RECV_POLL_FIRST,
+  SHUT_RDWR,
+  SOCK_DGRAM,
+  SOCK_STREAM,
+  SQE_BUFFER_SELECT,
+  SQE_CQE_SKIP_SUCCESS,
+  SQE_FIXED_FILE,
+  SQE_WORDS,
+} from '../core/kernel.js';
 import { Control } from '../core/layout.js';
 import { allowsAddress, type Rule } from '../net/network-rules.js';
-import type { MessagePortLike, Windows } from './host.js';
+import { GRANT_SLOTS, type MessagePortLike, type Windows } from './host.js';
 import { type Place, PortableDatagrams } from './portable-datagrams.js';
 import { isPathOp, PortableFiles, PortableOpenFile } from './portable-files.js';
-import { END_EVENTS, PortableListener, PortableSocket, SHUT_RDWR } from './portable-sockets.js';
-import { Errno, Op, POLLOUT, type PortableWindow } from './portable-window.js';
+import { PortableListener, PortableSocket } from './portable-sockets.js';
+import { Op, type PortableWindow } from './portable-window.js';
 import type { Stream, Streams, Target } from './streams.js';
 
-/** Slots below this are for listeners; accepted and connected sockets take the lowest free one behind them. */
-export const GRANT_SLOTS = 16;
-
-const SQE_WORDS = 16;
-
-// include/uapi/linux/io_uring.h
-const OP_NOP = 0;
-const OP_FSYNC = 3;
-const OP_POLL_ADD = 6;
-const OP_ACCEPT = 13;
-const OP_ASYNC_CANCEL = 14;
-const OP_CONNECT = 16;
-const OP_CLOSE = 19;
-const OP_READ = 22;
-const OP_WRITE = 23;
-const OP_SEND = 26;
-const OP_RECV = 27;
-const OP_RECVMSG = 10;
-const OP_SHUTDOWN = 34;
-const OP_MSG_RING = 40;
-const OP_SOCKET = 45;
-const OP_URING_CMD = 46;
-const OP_FTRUNCATE = 55;
-const FSYNC_DATASYNC = 1;
-const MSG_SEND_FD = 1;
-
-const SQE_FIXED_FILE = 1;
-const SQE_BUFFER_SELECT = 32;
-const SQE_CQE_SKIP_SUCCESS = 64;
 const SQE_FLAGS = SQE_FIXED_FILE | SQE_BUFFER_SELECT | SQE_CQE_SKIP_SUCCESS; // no links, no drain
-const ACCEPT_MULTISHOT = 1;
-const RECV_POLL_FIRST = 1;
-const RECV_MULTISHOT = 2;
-const POLL_MULTISHOT = 1;
 const POLL_EVENTS = 0xffff;
 const CANCEL_ALL_OR_FD = 3;
 
-const MSG_PEEK = 2;
-const MSG_DONTWAIT = 0x40;
-const MSG_WAITALL = 0x100;
-const MSG_MORE = 0x8000;
 const SEND_FLAGS = MSG_DONTWAIT | MSG_WAITALL | MSG_MORE;
 const RECV_FLAGS = MSG_PEEK | MSG_WAITALL | MSG_DONTWAIT;
-const AF_UNIX = 1;
-const AF_INET = 2;
-const AF_INET6 = 10;
 const IN_BYTES = 16; // sockaddr_in, sockaddr_in6
 const IN6_BYTES = 28;
-const SOCK_STREAM = 1;
-const SOCK_DGRAM = 2;
 
 type PortableFile = PortableSocket | PortableListener | PortableDatagrams | PortableOpenFile;
 

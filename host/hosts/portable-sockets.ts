@@ -17,25 +17,18 @@
 import {
   CQE_BUFFER,
   CQE_BUFFER_SHIFT,
+  END_EVENTS,
   Errno,
-  type Op,
-  type OpOwner,
   POLLOUT,
-  type PortableWindow,
-} from './portable-window.js';
+  POLLRDHUP,
+  SHUT_RD,
+  SHUT_WR,
+} from '../core/kernel.js';
+import type { Op, OpOwner, PortableWindow } from './portable-window.js';
 import type { Stream, StreamOwner, StreamServer, Streams, Target } from './streams.js';
 
 const LINGER_MS = 30_000;
 const PROBE_MS = 500;
-
-const SHUT_RD = 0;
-const SHUT_WR = 1;
-export const SHUT_RDWR = 2;
-
-const POLLERR = 8;
-const POLLHUP = 16;
-const POLLRDHUP = 0x2000;
-export const END_EVENTS = POLLERR | POLLHUP | POLLRDHUP;
 
 type State = 'idle' | 'connecting' | 'open' | 'closed';
 

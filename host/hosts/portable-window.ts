@@ -10,41 +10,10 @@
 // Next: portable-sockets.ts.
 
 import { errnoName } from '../base/errors.js';
+import { CQE_MORE, CQE_WORDS, Errno } from '../core/kernel.js';
 import { Control } from '../core/layout.js';
 import type { Windows } from './host.js';
 
-/** Results as the kernel has them on Linux, whatever this system calls them. */
-export const Errno = {
-  EPERM: -1,
-  ENOENT: -2,
-  EIO: -5,
-  EBADF: -9,
-  EAGAIN: -11,
-  EFAULT: -14,
-  EACCES: -13,
-  EXDEV: -18,
-  EINVAL: -22,
-  ENFILE: -23,
-  EMFILE: -24,
-  EPIPE: -32,
-  ENAMETOOLONG: -36,
-  EOPNOTSUPP: -95,
-  ECONNRESET: -104,
-  ENOBUFS: -105,
-  EISCONN: -106,
-  ENOTCONN: -107,
-  ETIMEDOUT: -110,
-  ECANCELED: -125,
-} as const;
-
-/** A poll's event: there is room to send. */
-export const POLLOUT = 4;
-
-export const CQE_BUFFER = 1;
-export const CQE_MORE = 2;
-export const CQE_BUFFER_SHIFT = 16;
-
-const CQE_WORDS = 4;
 const QUEUE_FIRST = 64; // entries; a power of two
 const QUEUE_MAX = 2 ** 26; // more than there can be open operations: a multiple of every length of the queue
 const SCRATCH_BYTES = 65_536;

@@ -9,6 +9,7 @@ import { createSocket, type Socket as DatagramSocket, type SocketOptions } from 
 import { isIP } from 'node:net';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { FeatherstarError, systemError } from '../base/errors.js';
+import { Errno } from '../core/kernel.js';
 import { bunStreams } from './bun-streams.js';
 import type { Directories, Parking, ShardHost, Windows } from './host.js';
 import {
@@ -23,7 +24,7 @@ import {
 } from './host.js';
 import { nodeStreams } from './node-streams.js';
 import { PortableGate } from './portable-gate.js';
-import { Errno, errnoOf, PortableWindow } from './portable-window.js';
+import { errnoOf, PortableWindow } from './portable-window.js';
 import type { Streams } from './streams.js';
 import { type Platform, TurnLoop } from './turn-loop.js';
 import { bindPath } from './unix-path.js';

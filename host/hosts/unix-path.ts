@@ -8,8 +8,7 @@
 import { lstatSync, type Stats, unlinkSync } from 'node:fs';
 import { connect } from 'node:net';
 import { FeatherstarError } from '../base/errors.js';
-
-const EADDRINUSE = -98;
+import { Errno } from '../core/kernel.js';
 
 function look(path: string): Stats | undefined {
   return lstatSync(path, { throwIfNoEntry: false });
@@ -42,7 +41,7 @@ export async function bindPath<T>(path: string, bind: () => T | Promise<T>): Pro
   try {
     bound = await bind();
   } catch (error) {
-    const inUse = FeatherstarError.is(error) && error.errno === EADDRINUSE;
+    const inUse = FeatherstarError.is(error) && error.errno === Errno.EADDRINUSE;
     if (!inUse || !first?.isSocket() || !(await isStale(path))) throw error;
     if (isSame(first, look(path))) unlinkSync(path);
     bound = await bind();

@@ -11,6 +11,7 @@ import {
   type DatagramOptions,
   type Directories,
   type DoorbellToken,
+  GRANT_SLOTS,
   type ListenOptions,
   listenClosedError,
   type Parking,
@@ -60,7 +61,6 @@ interface NativeAddon {
 const LISTEN_REUSE_PORT = 1;
 const LISTEN_FIRST = 4;
 const LISTEN_DATAGRAMS = 8;
-const GRANT_SLOTS = 16; // listeners; accepted connections take slots behind them
 
 let loaded: NativeAddon | undefined;
 

@@ -4,10 +4,9 @@ import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { optionError, resolveError } from '../base/errors.js';
 import { type Checks, checkedLater, checkInteger, integer } from '../base/options.js';
+import { AF_INET, AF_INET6 } from '../core/kernel.js';
 import { findShard } from '../shard/shard.js';
 
-const AF_INET = 2;
-const AF_INET6 = 10;
 const UNIX_PATH_MAX = 107;
 const BACKLOG_MAX = 2 ** 31 - 1; // the kernel's int; it cuts this down to net.core.somaxconn
 export const PORT_MAX = 65_535;

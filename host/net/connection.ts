@@ -13,7 +13,7 @@ import { abortable } from '../base/abortable.js';
 import { Code, FeatherstarError, optionError } from '../base/errors.js';
 import { checkSignal } from '../base/options.js';
 import type { Calls } from '../calls/call.js';
-import { CQE_BUFFER_SHIFT, ECANCELED, ENOBUFS, EPIPE } from '../core/kernel.js';
+import { CQE_BUFFER_SHIFT, Errno } from '../core/kernel.js';
 import { Operation } from '../shard/operation.js';
 import { handOverFile, operationError, receive, shutdownWrites } from '../shard/ops.js';
 import type { Owner } from '../shard/owners.js';
@@ -165,10 +165,10 @@ export class Connection implements Owner, Transport {
     else if (result === 0) {
       this.#ended = true;
       reader?.resolve(null);
-    } else if (result === ENOBUFS) {
+    } else if (result === Errno.ENOBUFS) {
       this.#reader = reader; // buffers go back with the same enter that takes the new receive, so this does not spin
       if (reader !== undefined) receive(this.#receiving, this.#file, false);
-    } else if (result !== ECANCELED || reader !== undefined) {
+    } else if (result !== Errno.ECANCELED || reader !== undefined) {
       this.#error = operationError('recv', result);
       reader?.reject(this.#error);
     }
@@ -177,7 +177,7 @@ export class Connection implements Owner, Transport {
 
   #afterSending(isWhole: boolean, result: number): void {
     if (!isWhole && !this.#closed) {
-      this.#error = operationError('send', result === 0 ? EPIPE : result);
+      this.#error = operationError('send', result === 0 ? Errno.EPIPE : result);
       this.#out.break();
     }
     const failure = this.#error ?? (this.#closed ? closedError() : undefined);

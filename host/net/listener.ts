@@ -6,7 +6,7 @@ import { FeatherstarError, optionError } from '../base/errors.js';
 import { type Checks, checkBoolean, checkOptions, checkSignal } from '../base/options.js';
 import { Queue } from '../base/queue.js';
 import type { Calls } from '../calls/call.js';
-import { ECANCELED } from '../core/kernel.js';
+import { Errno } from '../core/kernel.js';
 import type { Bound } from '../hosts/host.js';
 import { runtime } from '../runtime/runtime.js';
 import { Operation } from '../shard/operation.js';
@@ -71,7 +71,7 @@ export class Listener implements Owner {
         if (waiter !== undefined) waiter.resolve(socket);
         else this.#arrived.push(socket);
       }
-    } else if (result !== ECANCELED) this.#waiting.shift()?.reject(operationError('accept', result));
+    } else if (result !== Errno.ECANCELED) this.#waiting.shift()?.reject(operationError('accept', result));
     if (this.#accepting.isOpen || this.#closed) return;
     if (result >= 0 || this.#waiting.length !== 0) accept(this.#accepting, this.#file);
   }

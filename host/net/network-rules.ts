@@ -11,6 +11,7 @@
 import { isIP } from 'node:net';
 import { FeatherstarError, optionError } from '../base/errors.js';
 import { type Checks, checkedLater, checkOptions } from '../base/options.js';
+import { AF_INET } from '../core/kernel.js';
 import { encodeAddress } from './address.js';
 
 export interface NetworkOptions {
@@ -55,7 +56,6 @@ const PORT_MAX = 65_535;
 const V4_BITS = 32;
 const V6_BITS = 128;
 const MAPPED = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
-const AF_INET = 2;
 const WANTED =
   "rules like '127.0.0.1:*', '10.0.0.0/8:443', '[2001:db8::/32]:8000-8999', '*:53', 'unix:/run/db.sock' or 'unix:*'";
 

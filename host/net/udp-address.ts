@@ -5,11 +5,11 @@ import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { optionError, resolveError } from '../base/errors.js';
 import { checkInteger } from '../base/options.js';
+import { AF_INET } from '../core/kernel.js';
 import { currentShard } from '../shard/shard.js';
 import { checkHostname, encodeAddress, PORT_MAX } from './address.js';
 import { checkReach } from './network-rules.js';
 
-const AF_INET = 2;
 const MAPPED = '::ffff:'; // an IPv4 address as an IPv6 socket has it
 
 export interface Target {

@@ -17,7 +17,7 @@ import { abortable } from '../base/abortable.js';
 import { FeatherstarError, optionError, systemError } from '../base/errors.js';
 import { type Checks, checkBoolean, checkOptions, checkSignal, integer, signal } from '../base/options.js';
 import { Queue } from '../base/queue.js';
-import { CQE_BUFFER_SHIFT, EAGAIN, EMSGSIZE, ENOBUFS, MSG_TRUNC } from '../core/kernel.js';
+import { CQE_BUFFER_SHIFT, Errno, MSG_TRUNC } from '../core/kernel.js';
 import type { Bound } from '../hosts/host.js';
 import { Operation } from '../shard/operation.js';
 import { connectFileOrThrow, operationError, receiveDatagrams, sendDatagramOrThrow, whenRoom } from '../shard/ops.js';
@@ -220,7 +220,7 @@ export class UdpSocket implements Owner {
     if (this.#receiving.isOpen || this.#closed) return;
     // An empty datagram ends a receive of many, and so does a moment without buffers: what is recycled goes back with
     // the same enter that takes the new receive. After any other error the next receive() begins anew.
-    if (result >= 0 || result === ENOBUFS) receiveDatagrams(this.#receiving, this.#file);
+    if (result >= 0 || result === Errno.ENOBUFS) receiveDatagrams(this.#receiving, this.#file);
     else {
       const error = operationError('recvmsg', result);
       const waiter = this.#waiting.shift();
@@ -298,7 +298,7 @@ export class UdpSocket implements Owner {
   async #begin(data: Uint8Array, target: Target | undefined, signal: AbortSignal | undefined, isConnect = false) {
     if (this.#closed) throw closedError();
     const what = (target ?? (this.#remote as Target)).what;
-    if (data.length > this.maxBytes) throw systemError('sendto', EMSGSIZE, what);
+    if (data.length > this.maxBytes) throw systemError('sendto', Errno.EMSGSIZE, what);
     await abortable<void>(
       (resolve, reject) => {
         const bytes = data.length;
@@ -387,7 +387,7 @@ export class UdpSocket implements Owner {
     const sending = place.sending as Sending;
     const { buffer, bytes, isOver } = sending;
     place.sending = undefined;
-    if (result === EAGAIN && !isOver) {
+    if (result === Errno.EAGAIN && !isOver) {
       const from = buffer + ADDRESS_BYTES;
       const data = new Uint8Array(shard.bytes.subarray(from, from + bytes));
       this.#afterSending(sending);

@@ -12,7 +12,7 @@
 // Next: byte-queue.ts.
 
 import { ByteQueue } from '../base/byte-queue.js';
-import { EAGAIN, ECANCELED, POLLERR, POLLHUP, POLLOUT } from '../core/kernel.js';
+import { Errno, POLLERR, POLLHUP, POLLOUT } from '../core/kernel.js';
 import { Operation } from './operation.js';
 import { sendNow, watchRoom } from './ops.js';
 import type { Shard } from './shard.js';
@@ -102,7 +102,7 @@ export class SendQueue {
   /** The SEND's event. False: the connection is broken. */
   onSent(result: number): boolean {
     this.sending.ended();
-    if (this.broken || (result <= 0 && result !== EAGAIN)) {
+    if (this.broken || (result <= 0 && result !== Errno.EAGAIN)) {
       this.giveBack();
       return false;
     }
@@ -122,7 +122,7 @@ export class SendQueue {
   /** An event of the poll for room. False: the connection is broken. */
   onRoom(result: number, flags: number): boolean {
     this.room.ended(flags);
-    if (this.broken || (result < 0 && result !== ECANCELED)) return false;
+    if (this.broken || (result < 0 && result !== Errno.ECANCELED)) return false;
     if (!this.isFull) return true;
     if (result > 0 && (result & WORTH_A_SEND) !== 0) {
       this.isFull = false;

@@ -20,7 +20,7 @@
 //
 // Next: send-queue.ts.
 
-import { CQE_BUFFER_SHIFT, ECANCELED, ENOBUFS, POLLERR, POLLHUP } from '../core/kernel.js';
+import { CQE_BUFFER_SHIFT, Errno, POLLERR, POLLHUP } from '../core/kernel.js';
 import { Operation, Timer } from './operation.js';
 import { receive, shutdownWrites, watchEnds } from './ops.js';
 import type { Owner } from './owners.js';
@@ -151,7 +151,7 @@ export class StreamTransport implements Owner {
     }
     if (this.state === CLOSED) return;
     if (result === 0) this.onPeerEnd();
-    else if (result < 0 && result !== ENOBUFS && result !== ECANCELED) this.destroy();
+    else if (result < 0 && result !== Errno.ENOBUFS && result !== Errno.ECANCELED) this.destroy();
     // ENOBUFS: buffers go back with the same enter that takes the new receive, so this does not spin.
     else if (!this.receiving.isOpen) this.receive();
     if (!this.receiving.isOpen) this.watch();

@@ -3,13 +3,12 @@
 //
 // Next: sim-net.ts.
 
+import { Errno } from '../core/kernel.js';
 import type { DatagramOptions } from '../hosts/host.js';
 import { encodeAddress } from '../net/address.js';
 import { SenderNames } from '../net/udp-address.js';
 import type { Machines } from './sim-machines.js';
 
-const EADDRINUSE = -98;
-const EADDRNOTAVAIL = -99;
 const MAPPED = '::ffff:'; // an IPv4 address as an IPv6 socket has it
 
 export interface Place {
@@ -71,7 +70,7 @@ export class Ports<T extends { readonly place: Place }> {
   place(machine: number, { address, port, reusePort, isFirst }: DatagramOptions): Place | number {
     const isPath = address.startsWith('unix:');
     const own = isPath ? address : addressOf(Buffer.from(encodeAddress(address, port)));
-    if (!isPath && !this.#machines.isOwn(own, machine)) return EADDRNOTAVAIL;
+    if (!isPath && !this.#machines.isOwn(own, machine)) return Errno.EADDRNOTAVAIL;
     const place = { machine, address: own, port, isShared: reusePort && !isPath };
     if (port === 0 && !isPath) {
       while (this.#at(machine, this.#nextFree).length !== 0) this.#nextFree++;
@@ -79,7 +78,7 @@ export class Ports<T extends { readonly place: Place }> {
     }
     const there = this.#at(machine, port).filter((other) => overlaps(other.place.address, own));
     const isFree = there.length === 0 || (place.isShared && !isFirst && there.every((other) => other.place.isShared));
-    return isFree ? place : EADDRINUSE;
+    return isFree ? place : Errno.EADDRINUSE;
   }
 
   add(one: T): void {

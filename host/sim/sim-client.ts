@@ -8,12 +8,12 @@
 // Next: sim-socket.ts.
 
 import { systemError } from '../base/errors.js';
-import { Errno, Op, type OpOwner } from '../hosts/portable-window.js';
+import { Errno, SHUT_WR } from '../core/kernel.js';
+import { Op, type OpOwner } from '../hosts/portable-window.js';
 import { SimSocket, type SocketHost, type Target } from './sim-socket.js';
 import type { Place, World } from './world.js';
 
 const READ_BYTES = 16_384;
-const SHUT_WR = 1;
 
 /** One operation, which brings its own memory. */
 class ClientOperation implements SocketHost {

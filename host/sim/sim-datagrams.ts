@@ -7,8 +7,9 @@
 //
 // Next: sim-net.ts.
 
+import { CQE_BUFFER, CQE_BUFFER_SHIFT, Errno, MSG_TRUNC, OP_RECVMSG, OP_SEND, POLLOUT } from '../core/kernel.js';
 import type { DatagramOptions } from '../hosts/host.js';
-import { CQE_BUFFER, CQE_BUFFER_SHIFT, Errno, type Op, type OpOwner, POLLOUT } from '../hosts/portable-window.js';
+import type { Op, OpOwner } from '../hosts/portable-window.js';
 import { encodeAddress } from '../net/address.js';
 import { asSeenFrom, isAny, isLoopback, loopbackOf, type Place, Ports } from './sim-addresses.js';
 import type { SimHost } from './sim-host.js';
@@ -19,14 +20,8 @@ import type { World } from './world.js';
 const WAITING_MAX = 64; // datagrams; small, so that it is reached
 const HEADER_BYTES = 16; // struct io_uring_recvmsg_out
 const NAME_BYTES = 28; // sockaddr_in6, the longest one
-const MSG_TRUNC = 0x20;
 const FIRST_FREE_PORT = 40_000;
 const BYTES_MAX = 65_507;
-const EINVAL = -22;
-const EMSGSIZE = -90;
-const ECONNREFUSED = -111;
-const OP_SEND = 26;
-const OP_RECVMSG = 10;
 
 export interface DatagramPlace {
   readonly address: string;
@@ -108,15 +103,14 @@ export class SimDatagrams implements SimFile, OpOwner {
       gate.finish(op, Errno.EAGAIN);
       return;
     }
-    if (to === undefined)
-      gate.finish(op, -89); // EDESTADDRREQ
-    else if (op.len > BYTES_MAX) gate.finish(op, EMSGSIZE);
+    if (to === undefined) gate.finish(op, Errno.EDESTADDRREQ);
+    else if (op.len > BYTES_MAX) gate.finish(op, Errno.EMSGSIZE);
     else if (this.#error !== 0) gate.finish(op, this.#takeError());
     else {
       const { machines, faults, random } = this.#world;
       const machine = machines.at(to.address, machines.of(shard));
       if (machine !== this.place.machine && isLoopback(this.place.address)) {
-        gate.finish(op, EINVAL); // nothing leaves the machine from there
+        gate.finish(op, Errno.EINVAL); // nothing leaves the machine from there
         return;
       }
       const datagram = {
@@ -153,7 +147,7 @@ export class SimDatagrams implements SimFile, OpOwner {
     const socket = this.#world.datagrams.find(machine, to, datagram.from);
     if (socket !== undefined) socket.#take(datagram);
     else if (this.#peer !== undefined) {
-      this.#error = ECONNREFUSED;
+      this.#error = Errno.ECONNREFUSED;
       this.#giveReceived();
     }
   }

@@ -13,23 +13,13 @@
 // Next: sim-files.ts.
 
 import { checkInteger } from '../base/options.js';
+import { Errno } from '../core/kernel.js';
 import type { FileKind } from '../hosts/host.js';
 import type { Random } from './random.js';
 
 const SECTOR_BYTES = 512;
 const NAME_BYTES = 255;
 const CAPACITY_BYTES = 67_108_864;
-export const DiskErrno = {
-  ENOENT: -2,
-  EEXIST: -17,
-  EXDEV: -18,
-  ENOTDIR: -20,
-  EISDIR: -21,
-  EINVAL: -22,
-  ENOSPC: -28,
-  ENAMETOOLONG: -36,
-  ENOTEMPTY: -39,
-} as const;
 
 /** One change of a file's content: bytes at a position, or its length alone. */
 interface Change {
@@ -187,17 +177,17 @@ export class Volume {
 
   /** `beneath`: no way leads out of `from`. */
   find(from: Inode, path: string, beneath: boolean): Found | number {
-    if (beneath && path.startsWith('/')) return DiskErrno.EXDEV;
+    if (beneath && path.startsWith('/')) return Errno.EXDEV;
     let at = path.startsWith('/') ? this.root : from;
     let found: Found = { directory: at, name: '.', inode: at };
     for (const name of path.split('/')) {
       if (name === '' || name === '.') continue;
-      if (found.inode === undefined) return DiskErrno.ENOENT;
-      if (!found.inode.isDirectory) return DiskErrno.ENOTDIR;
-      if (Buffer.byteLength(name) > NAME_BYTES) return DiskErrno.ENAMETOOLONG;
+      if (found.inode === undefined) return Errno.ENOENT;
+      if (!found.inode.isDirectory) return Errno.ENOTDIR;
+      if (Buffer.byteLength(name) > NAME_BYTES) return Errno.ENAMETOOLONG;
       at = found.inode;
       if (name !== '..') found = { directory: at, name, inode: at.names.get(name) };
-      else if (beneath && at === from) return DiskErrno.EXDEV;
+      else if (beneath && at === from) return Errno.EXDEV;
       else {
         const up = at.parent ?? this.root;
         found = { directory: up, name: '.', inode: up };

@@ -6,40 +6,43 @@
 // Next: sim-disk.ts.
 
 import { constants } from 'node:fs';
+import {
+  Errno,
+  OP_FSYNC,
+  OP_FTRUNCATE,
+  OP_MKDIRAT,
+  OP_OPENAT2,
+  OP_READ,
+  OP_RENAMEAT,
+  OP_STATX,
+  OP_UNLINKAT,
+  OP_WRITE,
+  RENAME_NOREPLACE,
+  STATX_BYTES,
+} from '../core/kernel.js';
 import type { Directories, DirectoryEntry } from '../hosts/host.js';
 import { DIRECTORY_SLOTS } from '../hosts/portable-files.js';
-import { Errno, type Op, type OpOwner } from '../hosts/portable-window.js';
+import type { Op, OpOwner } from '../hosts/portable-window.js';
 import type { Entry } from './calendar.js';
-import { DiskErrno, type Inode, type Volume } from './sim-disk.js';
+import type { Inode, Volume } from './sim-disk.js';
 import type { SimHost } from './sim-host.js';
 import { START_NS } from './world.js';
 
-const OP_FSYNC = 3;
-const OP_STATX = 21;
-const OP_READ = 22;
-const OP_OPENAT2 = 28;
-const OP_WRITE = 23;
-const OP_RENAMEAT = 35;
-const OP_UNLINKAT = 36;
-const OP_MKDIRAT = 37;
-const OP_FTRUNCATE = 55;
-const STATX_BYTES = 256;
 const ACCESS = constants.O_RDONLY | constants.O_WRONLY | constants.O_RDWR;
 const O_DIRECTORY = constants.O_DIRECTORY ?? 0;
 const EPOCH_MS = Date.UTC(2026, 0, 1);
 const TOO_LATE = 0.5;
-const RENAME_NOREPLACE = 1;
 
 /** What these may fail with, whoever asks. */
 export const FILE_ERRNOS: Record<number, readonly number[]> = {
-  [OP_OPENAT2]: [-5, -12, -23, -24], // EIO, ENOMEM, ENFILE, EMFILE
-  [OP_STATX]: [-5, -12],
-  [OP_READ]: [-5, -12],
-  [OP_WRITE]: [-5, -12, -28], // ENOSPC
-  [OP_RENAMEAT]: [-5, -28],
-  [OP_UNLINKAT]: [-5],
-  [OP_MKDIRAT]: [-5, -28],
-  [OP_FTRUNCATE]: [-5],
+  [OP_OPENAT2]: [Errno.EIO, Errno.ENOMEM, Errno.ENFILE, Errno.EMFILE],
+  [OP_STATX]: [Errno.EIO, Errno.ENOMEM],
+  [OP_READ]: [Errno.EIO, Errno.ENOMEM],
+  [OP_WRITE]: [Errno.EIO, Errno.ENOMEM, Errno.ENOSPC],
+  [OP_RENAMEAT]: [Errno.EIO, Errno.ENOSPC],
+  [OP_UNLINKAT]: [Errno.EIO],
+  [OP_MKDIRAT]: [Errno.EIO, Errno.ENOSPC],
+  [OP_FTRUNCATE]: [Errno.EIO],
 };
 
 /** Whether an operation is the disk's. */
@@ -94,8 +97,8 @@ export class SimFiles implements Directories, OpOwner {
     if (from === undefined) return Errno.EBADF;
     const found = this.#volume.find(from, path, parent !== undefined);
     if (typeof found === 'number') return found;
-    if (found.inode === undefined) return DiskErrno.ENOENT;
-    if (!found.inode.isDirectory) return DiskErrno.ENOTDIR;
+    if (found.inode === undefined) return Errno.ENOENT;
+    if (!found.inode.isDirectory) return Errno.ENOTDIR;
     this.#directories[index] = found.inode;
     return index;
   }
@@ -166,17 +169,17 @@ export class SimFiles implements Directories, OpOwner {
     const { inode } = found;
     if (opcode === OP_OPENAT2) return this.#open(found, flags, mode);
     if (opcode === OP_MKDIRAT) {
-      if (inode !== undefined) return DiskErrno.EEXIST;
-      if (found.directory.links === 0) return DiskErrno.ENOENT;
+      if (inode !== undefined) return Errno.EEXIST;
+      if (found.directory.links === 0) return Errno.ENOENT;
       volume.make('directory', found, words[6], this.#nowMs);
       return 0;
     }
-    if (inode === undefined) return DiskErrno.ENOENT;
+    if (inode === undefined) return Errno.ENOENT;
     if (opcode === OP_STATX) return this.#stat(inode, this.#host.window.region(words[3]), words[2] >>> 0);
     if (opcode === OP_UNLINKAT) {
       const wantsDirectory = words[7] !== 0;
-      if (inode.isDirectory !== wantsDirectory) return wantsDirectory ? DiskErrno.ENOTDIR : DiskErrno.EISDIR;
-      if (inode.names.size !== 0) return DiskErrno.ENOTEMPTY;
+      if (inode.isDirectory !== wantsDirectory) return wantsDirectory ? Errno.ENOTDIR : Errno.EISDIR;
+      if (inode.names.size !== 0) return Errno.ENOTEMPTY;
       volume.remove(found, this.#nowMs);
       return 0;
     }
@@ -188,16 +191,16 @@ export class SimFiles implements Directories, OpOwner {
     if (into === undefined) return Errno.EBADF;
     const to = this.#volume.find(into, other, true);
     if (typeof to === 'number') return to;
-    if (to.directory.links === 0) return DiskErrno.ENOENT;
-    if (to.inode !== undefined && (words[7] & RENAME_NOREPLACE) !== 0) return DiskErrno.EEXIST; // itself, too
+    if (to.directory.links === 0) return Errno.ENOENT;
+    if (to.inode !== undefined && (words[7] & RENAME_NOREPLACE) !== 0) return Errno.EEXIST; // itself, too
     if (to.inode !== undefined && to.inode !== inode) {
       if (to.inode.isDirectory !== inode.isDirectory) {
-        return inode.isDirectory ? DiskErrno.ENOTDIR : DiskErrno.EISDIR;
+        return inode.isDirectory ? Errno.ENOTDIR : Errno.EISDIR;
       }
-      if (to.inode.names.size !== 0) return DiskErrno.ENOTEMPTY;
+      if (to.inode.names.size !== 0) return Errno.ENOTEMPTY;
     }
     for (let at: Inode | undefined = into; at !== undefined; at = at.parent) {
-      if (at === inode) return DiskErrno.EINVAL; // into itself
+      if (at === inode) return Errno.EINVAL; // into itself
     }
     this.#volume.rename({ ...from, inode }, to, this.#nowMs);
     return 0;
@@ -208,11 +211,11 @@ export class SimFiles implements Directories, OpOwner {
     const writes = (flags & ACCESS) !== constants.O_RDONLY;
     let { inode } = found;
     if (inode === undefined) {
-      if ((flags & constants.O_CREAT) === 0 || found.directory.links === 0) return DiskErrno.ENOENT;
+      if ((flags & constants.O_CREAT) === 0 || found.directory.links === 0) return Errno.ENOENT;
       inode = volume.make('file', found, mode, this.#nowMs);
-    } else if ((flags & constants.O_CREAT) !== 0 && (flags & constants.O_EXCL) !== 0) return DiskErrno.EEXIST;
-    if (inode.isDirectory && writes) return DiskErrno.EISDIR;
-    if (!inode.isDirectory && (flags & O_DIRECTORY) !== 0) return DiskErrno.ENOTDIR;
+    } else if ((flags & constants.O_CREAT) !== 0 && (flags & constants.O_EXCL) !== 0) return Errno.EEXIST;
+    if (inode.isDirectory && writes) return Errno.EISDIR;
+    if (!inode.isDirectory && (flags & O_DIRECTORY) !== 0) return Errno.ENOTDIR;
     const file = new SimOpenFile(volume, inode, flags);
     const slot = this.#host.isClosed ? -1 : this.#host.gate.install(file);
     if (slot < 0) {
@@ -241,7 +244,7 @@ export class SimFiles implements Directories, OpOwner {
     const position = (words[2] >>> 0) + words[3] * 2 ** 32;
     const access = flags & ACCESS;
     if (opcode === OP_FSYNC) return this.#sync(inode);
-    if (inode.isDirectory) return DiskErrno.EISDIR;
+    if (inode.isDirectory) return Errno.EISDIR;
     if (opcode === OP_READ) {
       if (access === constants.O_WRONLY) return Errno.EBADF;
       const bytes = inode.read(position, this.#part(op.len));
@@ -252,7 +255,7 @@ export class SimFiles implements Directories, OpOwner {
     if (opcode === OP_FTRUNCATE) return this.#truncate(inode, position);
     const bytes = (data as Uint8Array).subarray(0, this.#part(op.len));
     const at = (flags & constants.O_APPEND) === 0 ? position : inode.size;
-    if (!this.#volume.grow(inode, at + bytes.length)) return DiskErrno.ENOSPC;
+    if (!this.#volume.grow(inode, at + bytes.length)) return Errno.ENOSPC;
     inode.write(at, bytes);
     inode.mtimeMs = this.#nowMs;
     world.note('disk', this.#host.shard, at, bytes.length);
@@ -266,7 +269,7 @@ export class SimFiles implements Directories, OpOwner {
   }
 
   #truncate(inode: Inode, size: number): number {
-    if (!this.#volume.grow(inode, size)) return DiskErrno.ENOSPC;
+    if (!this.#volume.grow(inode, size)) return Errno.ENOSPC;
     this.#volume.shrink(inode, size);
     inode.truncate(size);
     inode.mtimeMs = this.#nowMs;

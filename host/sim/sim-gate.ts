@@ -6,9 +6,40 @@
 //
 // Next: sim-net.ts.
 
+import {
+  ACCEPT_MULTISHOT,
+  AF_INET,
+  AF_INET6,
+  AF_UNIX,
+  END_EVENTS,
+  Errno,
+  MSG_DONTWAIT,
+  MSG_SEND_FD,
+  OP_ACCEPT,
+  OP_ASYNC_CANCEL,
+  OP_CLOSE,
+  OP_CONNECT,
+  OP_MSG_RING,
+  OP_NOP,
+  OP_POLL_ADD,
+  OP_RECV,
+  OP_RECVMSG,
+  OP_SEND,
+  OP_SHUTDOWN,
+  OP_SOCKET,
+  OP_URING_CMD,
+  POLL_MULTISHOT,
+  POLLOUT,
+  RECV_MULTISHOT,
+  SOCK_STREAM,
+  SQE_BUFFER_SELECT,
+  SQE_CQE_SKIP_SUCCESS,
+  SQE_FIXED_FILE,
+  SQE_WORDS,
+} from '../core/kernel.js';
 import { Control } from '../core/layout.js';
-import type { Bound, DatagramOptions, ListenOptions, Windows } from '../hosts/host.js';
-import { Errno, Op, POLLOUT } from '../hosts/portable-window.js';
+import { type Bound, type DatagramOptions, GRANT_SLOTS, type ListenOptions, type Windows } from '../hosts/host.js';
+import { Op } from '../hosts/portable-window.js';
 import { allowsAddress, type Rule } from '../net/network-rules.js';
 import { addressOf, isAny, loopbackOf } from './sim-addresses.js';
 import { type DatagramPlace, SimDatagrams } from './sim-datagrams.js';
@@ -17,45 +48,21 @@ import type { SimHost } from './sim-host.js';
 import { type SimFile, SimListener } from './sim-net.js';
 import { SimSocket } from './sim-socket.js';
 
-/** Slots below this are for listeners, as with the other hosts. */
-const GRANT_SLOTS = 16;
-const SQE_WORDS = 16;
-
-const OP_NOP = 0;
-const OP_POLL_ADD = 6;
-const OP_RECVMSG = 10;
-const OP_ACCEPT = 13;
-const OP_ASYNC_CANCEL = 14;
-const OP_CONNECT = 16;
-const OP_CLOSE = 19;
-const OP_SEND = 26;
-const OP_RECV = 27;
-const OP_SHUTDOWN = 34;
-const OP_MSG_RING = 40;
-const OP_SOCKET = 45;
-const OP_URING_CMD = 46;
-const MSG_SEND_FD = 1;
-const SQE_FIXED_FILE = 1;
-const SQE_BUFFER_SELECT = 32;
-const SQE_CQE_SKIP_SUCCESS = 64;
-const MULTISHOT = { [OP_ACCEPT]: 1, [OP_RECV]: 2, [OP_RECVMSG]: 2 } as Record<number, number>;
-const POLL_MULTISHOT = 1;
-const END_EVENTS = 0x2018; // POLLERR, POLLHUP, POLLRDHUP
-const MSG_DONTWAIT = 0x40;
-const SOCK_STREAM = 1;
-const AF_UNIX = 1;
-const AF_INET = 2;
-const AF_INET6 = 10;
+const MULTISHOT: Record<number, number> = {
+  [OP_ACCEPT]: ACCEPT_MULTISHOT,
+  [OP_RECV]: RECV_MULTISHOT,
+  [OP_RECVMSG]: RECV_MULTISHOT,
+};
 /** What these may fail with without any fault of the network's: what Linux gives when it is short of something. */
 const ERRNOS: Record<number, readonly number[]> = {
   ...FILE_ERRNOS,
-  [OP_ACCEPT]: [-12, -23, -24, -103, -105], // ENOMEM, ENFILE, EMFILE, ECONNABORTED, ENOBUFS
-  [OP_CONNECT]: [-12, -99, -110, -111, -113], // ENOMEM, EADDRNOTAVAIL, ETIMEDOUT, ECONNREFUSED, EHOSTUNREACH
-  [OP_POLL_ADD]: [-12], // ENOMEM
-  [OP_RECV]: [-12],
-  [OP_RECVMSG]: [-12],
-  [OP_SEND]: [-12, -105], // ENOMEM, ENOBUFS
-  [OP_SOCKET]: [-12, -23, -24, -105], // ENOMEM, ENFILE, EMFILE, ENOBUFS
+  [OP_ACCEPT]: [Errno.ENOMEM, Errno.ENFILE, Errno.EMFILE, Errno.ECONNABORTED, Errno.ENOBUFS],
+  [OP_CONNECT]: [Errno.ENOMEM, Errno.EADDRNOTAVAIL, Errno.ETIMEDOUT, Errno.ECONNREFUSED, Errno.EHOSTUNREACH],
+  [OP_POLL_ADD]: [Errno.ENOMEM],
+  [OP_RECV]: [Errno.ENOMEM],
+  [OP_RECVMSG]: [Errno.ENOMEM],
+  [OP_SEND]: [Errno.ENOMEM, Errno.ENOBUFS],
+  [OP_SOCKET]: [Errno.ENOMEM, Errno.ENFILE, Errno.EMFILE, Errno.ENOBUFS],
 };
 const ANSWER_US = 30; // longest time until an operation without a network is answered
 

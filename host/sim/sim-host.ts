@@ -6,6 +6,7 @@
 // Next: sim-gate.ts, which answers what is submitted.
 
 import { FeatherstarError, systemError } from '../base/errors.js';
+import { Errno } from '../core/kernel.js';
 import { HostControl } from '../core/layout.js';
 import {
   type Bound,
@@ -17,7 +18,7 @@ import {
   type ShardHost,
   type Windows,
 } from '../hosts/host.js';
-import { Errno, PortableWindow } from '../hosts/portable-window.js';
+import { PortableWindow } from '../hosts/portable-window.js';
 import { HostTurn } from '../hosts/turn.js';
 import { SimFiles } from './sim-files.js';
 import { SimGate } from './sim-gate.js';

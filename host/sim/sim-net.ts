@@ -6,17 +6,15 @@
 //
 // Next: sim-socket.ts.
 
+import { Errno, OP_ACCEPT } from '../core/kernel.js';
 import type { DatagramOptions, ListenOptions } from '../hosts/host.js';
-import { Errno, type Op, type OpOwner } from '../hosts/portable-window.js';
+import type { Op, OpOwner } from '../hosts/portable-window.js';
 import { type Place, Ports } from './sim-addresses.js';
 import type { SimHost } from './sim-host.js';
 import type { SimSocket } from './sim-socket.js';
 import type { World } from './world.js';
 
 const FIRST_FREE_PORT = 32_768;
-const ENOENT = -2;
-const ECONNREFUSED = -111;
-const OP_ACCEPT = 13;
 
 /** What lies in a slot. */
 export interface SimFile {
@@ -64,7 +62,7 @@ export class SimNet {
   find(machine: number, address: string, port: number): SimListener | number {
     const there = this.#listeners.find(machine, address, port);
     if (there.length !== 0) return there[this.#world.random.below(there.length)];
-    return address.startsWith('unix:') && !this.#paths.has(`${machine}:${address}`) ? ENOENT : ECONNREFUSED;
+    return address.startsWith('unix:') && !this.#paths.has(`${machine}:${address}`) ? Errno.ENOENT : Errno.ECONNREFUSED;
   }
 }
 

@@ -14,12 +14,17 @@ import { Queue } from '../base/queue.js';
 import {
   CQE_BUFFER,
   CQE_BUFFER_SHIFT,
+  END_EVENTS,
   Errno,
-  type Op,
-  type OpOwner,
+  OP_CONNECT,
+  OP_RECV,
+  OP_SEND,
   POLLOUT,
-  type PortableWindow,
-} from '../hosts/portable-window.js';
+  POLLRDHUP,
+  SHUT_RD,
+  SHUT_WR,
+} from '../core/kernel.js';
+import type { Op, OpOwner, PortableWindow } from '../hosts/portable-window.js';
 import { NOWHERE } from './sim-machines.js';
 import type { SimListener } from './sim-net.js';
 import type { World } from './world.js';
@@ -32,17 +37,6 @@ const CANCEL_US = 30; // longest time until a poll that is cancelled has ended
 const CONNECT_US = 127_000_000; // all of them
 const GIVE_UP_US = 924_600_000; // what nobody confirms is sent again for this long: tcp_retries2
 const GIVE_UP_MORE_US = 75_400_000;
-const ECONNREFUSED = -111;
-const EHOSTUNREACH = -113;
-const SHUT_RD = 0;
-const SHUT_WR = 1;
-const POLLERR = 8;
-const POLLHUP = 16;
-const POLLRDHUP = 0x2000;
-const END_EVENTS = POLLERR | POLLHUP | POLLRDHUP;
-const OP_CONNECT = 16;
-const OP_SEND = 26;
-const OP_RECV = 27;
 
 /** Whose operations they are: a shard's host, or a client that is none (sim-client.ts). */
 export interface SocketHost {
@@ -124,11 +118,11 @@ export class SimSocket implements OpOwner {
     const open = { op, host, sent: 0 };
     this.#connect = open;
     host.window.open(op, this);
-    const isRefused = this.#world.fault('refuse', host.shard, OP_CONNECT, ECONNREFUSED);
+    const isRefused = this.#world.fault('refuse', host.shard, OP_CONNECT, Errno.ECONNREFUSED);
     if (isRefused && this.#world.random.chance(0.25))
       this.#knock(() => this.#refuse(open, Errno.ETIMEDOUT), CONNECT_US);
-    else if (isRefused) this.#knock(() => this.#refuse(open, ECONNREFUSED));
-    else if (target.machine === NOWHERE) this.#knock(() => this.#refuse(open, EHOSTUNREACH));
+    else if (isRefused) this.#knock(() => this.#refuse(open, Errno.ECONNREFUSED));
+    else if (target.machine === NOWHERE) this.#knock(() => this.#refuse(open, Errno.EHOSTUNREACH));
     else this.#knock(() => this.#reach(open, target, 0));
   }
 
