@@ -20,7 +20,7 @@
 // sender may skip the read-modify-write. Of several senders only the one that turns 1 into 2 rings.
 //
 // Hosts call wantsTurn(), trySleep() and awake(): host/hosts/turn.ts and pump.ts. host/native/park.h has the same in C.
-// tests/interleave runs the core's through every order of steps. Next: op.ts.
+// tests/interleave runs both through every order of steps, and with store buffers. Next: op.ts.
 
 import { control, shardBaseOf, shardIndex } from './layout';
 import { counters } from './stats';

@@ -49,6 +49,11 @@ const BANNED = [
     what: /addEventListener\('abor[t]'/,
     why: 'use abortable() or addAbortListener(): Node warns of many listeners on one signal',
   },
+  {
+    where: /^host\/(hosts|sim)\/.*\.ts$|^host\/native\/(?!park\.h).*\.[ch]$/,
+    what: /(Control\.|->)(sleepin[g]|dirt[y])\b/,
+    why: 'assembly/park.ts and host/native/park.h have the sleep protocol, and tests run them',
+  },
   { where: /^tests\//, what: /\.onl[y]\(/, why: 'the other tests of the file do not run' },
   {
     where: /^host\/(?!shard\/operation\.ts$|core\/core-module\.ts$).*\.ts$/,
@@ -233,6 +238,9 @@ test('every rule for the source can fail', () => {
   for (const line of bad) assert.is(bannedWords('host/a.ts', line, rulesFor('host/a.ts')).length, 1, line);
   const fine = ['TO' + 'DO(needs Node 24): use', 'the /worker', 'https://example.org/wor' + 'k/of/art', 'hacker'];
   for (const line of fine) assert.is(bannedWords('host/a.ts', line, rulesFor('host/a.ts')).length, 0, line);
+  for (const path of ['host/hosts/a.ts', 'host/native/loop.c']) {
+    assert.is(bannedWords(path, 'Control.dirty + control->sleeping', rulesFor(path)).length, 1, path);
+  }
   assert.is(bannedWords('tests/a.js', 'test.onl' + 'y(', rulesFor('tests/a.js')).length, 1);
   assert.is(bannedWords('tests/a.js', '/tmp/n2' + '6/node', rulesFor('tests/a.js')).length, 1);
 

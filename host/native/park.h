@@ -2,8 +2,8 @@
 /*
  * Sleeping and waking: the receiver's half of assembly/park.ts, which has the argument, in C.
  *
- * Each function does what the core's export of the same name does, access by access. No other C touches `sleeping` and
- * `dirty`.
+ * Each function makes the accesses of the core's export of the same name. tests/interleave/park.c runs them, stopped
+ * before each access, beside a sender that is the core. No other C touches `sleeping` and `dirty`.
  *
  * Next: loop.c, which sleeps between park_try_sleep() and park_awake().
  */
@@ -31,6 +31,7 @@ static inline bool park_wants_turn(const volatile struct control *control)
 }
 
 /* R1 and R2. True: the caller may sleep in the kernel, and then calls park_awake(). */
+__attribute__((warn_unused_result))
 static inline bool park_try_sleep(volatile struct control *control)
 {
 	if (park_has_work(control))

@@ -2,7 +2,7 @@
 // All interleavings of two shards within BOUNDS, random ones beyond, and the mutants, which must be caught: so the
 // tool can fail. `npm run interleave` prints more, main.js says what.
 //
-// Next: main.js.
+// Next: store-buffers.test.js and c-park.test.js, which do the same with store buffers, and with the receiver in C.
 
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
@@ -10,9 +10,10 @@ import * as assert from 'uvu/assert';
 import { makeMemory } from '../../dist/host/core/core.js';
 import { SMALL } from '../support/core.js';
 import { FULL, forSeeds } from '../support/seeds.js';
-import { decode, encode, exhaust, follow, wander } from './explore.js';
-import { BOUNDS, commandOf, copyOf, explore, machineOf } from './main.js';
-import { MUTANTS } from './mutants.js';
+import { exhaust, wander } from './explore.js';
+import { BOUNDS, commandOf, copyOf, machineOf, nameOf } from './main.js';
+import { Access } from './transform.js';
+import { isHeld, mutantIsCaught, mutantsOf } from './verdicts.js';
 
 const STATES_MAX = 100_000;
 const STEPS_MAX = 100_000;
@@ -45,8 +46,8 @@ test('a copy that is never stopped writes the same bytes as core.wasm', () => {
   const { module, points, hash } = copyOf();
   const shipped = readFileSync(new URL('../../dist/core.wasm', import.meta.url));
   const asked = [0, 0];
-  const copy = bytesAfterCalls(module, (address, _offset, kind) => {
-    asked[kind]++;
+  const copy = bytesAfterCalls(module, (address, _offset, access) => {
+    asked[access & Access.ATOMIC]++;
     return address;
   });
   assert.ok(copy.equals(bytesAfterCalls(new WebAssembly.Module(shipped), undefined)));
@@ -55,51 +56,41 @@ test('a copy that is never stopped writes the same bytes as core.wasm', () => {
   console.log(`core.wasm ${hash}`);
 });
 
-for (const bound of BOUNDS) {
-  test(`every interleaving: ${bound[0]}, ${bound[1]} slots, ${bound[2]} messages`, () => {
-    const { failure, exhausted, ends } = explore(bound);
-    assert.is(failure, null, failure && `${failure.broken}\n${commandOf(bound, '', failure.path)}`);
-    assert.ok(exhausted);
-    assert.ok(ends > 0, 'somebody came to the end');
-  });
-}
+const isHere = ([, , , model, park]) => model === 'sc' && park === 'core';
 
-for (const [mutant, { what, scenario }] of Object.entries(MUTANTS)) {
-  test(`mutant ${mutant} is caught, and its schedule repeats it: ${what}`, () => {
-    const bound = [scenario, 1, 2];
-    const { failure } = explore(bound, mutant);
-    assert.ok(failure, 'nothing found');
-    const again = follow(machineOf(bound, mutant), decode(encode(failure.path)));
-    assert.is(again.broken, failure.broken);
-    assert.is(again.path.length, failure.path.length);
-  });
-}
+for (const bound of BOUNDS.filter(isHere)) test(`every interleaving: ${nameOf(bound)}`, () => isHeld(bound));
+
+for (const mutant of mutantsOf(isHere)) test(`mutant ${mutant} is caught`, () => mutantIsCaught(mutant));
 
 // Whatever a walk without save() and restore() meets, the search has met: else it loses states, and proves nothing.
-test('every state of a random walk is among those that were explored', () => {
-  const bound = ['sleep', 1, 2];
-  const { seen } = exhaust(machineOf(bound), { statesMax: STATES_MAX });
-  const met = new Set();
-  forSeeds(100, (random) => {
-    const machine = machineOf(bound);
-    const stay = 1 + random(20); // steps that a shard does in a row, about
-    let shard = random(2);
-    for (;;) {
-      const able = [0, 1].filter((shard) => machine.enabled(shard));
-      if (able.length === 0) break;
-      if (!able.includes(shard) || random(stay) === 0) shard = able[random(able.length)];
-      machine.step(shard);
-      assert.ok(seen.has(machine.hash()), 'a state that the search has not seen');
-      met.add(machine.hash());
-    }
+for (const bound of [
+  ['sleep', 1, 2, 'sc', 'core'],
+  ['drip', 2, 2, 'tso', 'core'],
+]) {
+  test(`every state of a random walk is among those that were explored: ${nameOf(bound)}`, () => {
+    const { seen } = exhaust(machineOf(bound), { statesMax: STATES_MAX });
+    const met = new Set();
+    forSeeds(100, (random) => {
+      const machine = machineOf(bound);
+      const stay = 1 + random(20); // steps that a shard does in a row, about
+      let choice = random(2);
+      for (;;) {
+        const able = machine.choices();
+        if (able.length === 0) break;
+        if (!able.includes(choice) || random(stay) === 0) choice = able[random(able.length)];
+        machine.step(choice);
+        assert.ok(seen.has(machine.hash()), 'a state that the search has not seen');
+        met.add(machine.hash());
+      }
+    });
+    assert.ok(met.size > 100, String(met.size));
   });
-  assert.ok(met.size > 100, String(met.size));
-});
+}
 
 for (const capacity of [1, 2]) {
   test(`random deep schedules: calls both ways, ${capacity} slots, 12 messages each`, () => {
     forSeeds(FULL ? 2000 : 60, (_random, seed) => {
-      const bound = ['cross', capacity, 12];
+      const bound = ['cross', capacity, 12, 'sc', 'core'];
       const run = wander(machineOf(bound), seed, STEPS_MAX);
       assert.is(run.broken, null, run.broken && `${run.broken}\n${commandOf(bound, '', run.path)}`);
       assert.ok(run.ended, 'it comes to an end');

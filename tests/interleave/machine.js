@@ -1,22 +1,26 @@
 // Two shards over one memory in one thread, stopped before each access to what they share; their state can be put
 // away, taken back and named by a number.
 //
-// What flows through: `step(shard)` lets one shard go on to its next switch point: within a call of the core (the
-// stack lies in memory, by Asyncify), or between two acts of its host (scenario.js says which). Everything a later
+// What flows through: `step(choice)` lets one shard go on to its next switch point: within a call of the core (the
+// stack lies in memory, by Asyncify), within a function of park.h (park.c), or between two acts of its host
+// (scenario.js says which). Or it lets one plain store of a shard become visible (store-buffers.js). Everything a later
 // step can depend on is in `save()`: the header, the rings, both shards' blocks, both stacks, the globals of both
-// instances, and the variables of the hosts.
+// instances, the variables of the hosts, and the stores that are not visible yet.
 //
 // Not in it: the counters, which the core only counts up (stats.ts), so that a poll that finds nothing leads back to
 // the state it began in; and the bytes of a stack that nobody will read again.
 //
-// Switch points: every atomic access, and every plain access to a ring's slots.
+// Switch points: every atomic access, and every plain access to a ring's slots or to a word that two shards share.
 //
-// Next: scenario.js, explore.js.
+// Next: store-buffers.js, scenario.js, explore.js.
 
 import { makeMemory } from '../../dist/host/core/core.js';
-import { Kind } from './transform.js';
+import { Control } from '../../dist/host/core/layout.js';
+import { StoreBuffers } from './store-buffers.js';
+import { Access } from './transform.js';
 
 export const MESH = 8192;
+const RING_OWN = 256; // from here on to the slots: words that only one side reads
 const RING_CONTROL_BYTES = 512;
 const COUNTERS_BYTES = 256;
 const PAGE = 65536;
@@ -41,7 +45,7 @@ const LIMITS = {
 };
 
 /** Words of a host's state, for each shard; scenario.js uses the others. */
-export const Var = { STOPPED_AT: 0, BELL: 1, ACT: 2, RESULT: 3, FIRST_FREE: 4, COUNT: 16 };
+export const Var = { STOPPED_AT: 0, BELL: 1, ACT: 2, RESULT: 3, FIRST_FREE: 4, LOGGED: 15, LOG: 16, COUNT: 24 };
 export const Act = { CALL: 0, ENTER: 1, SLEEP: 2, DONE: 3, STOPPED: 4 };
 
 export class Machine {
@@ -52,13 +56,19 @@ export class Machine {
   #regions;
   #free = false; // points let pass: while a shard boots
 
-  /** `module`: of transform(). `scenario`: of scenario.js. */
-  constructor(module, scenario) {
+  /**
+   * `module`: of transform(). `scenario`: of scenario.js. `model`: of store-buffers.js. `park`: of c-park.js; without
+   * it the shards sleep by the core's own exports.
+   */
+  constructor(module, scenario, model = 'sc', park = undefined) {
     this.scenario = scenario;
+    this.park = park;
     const limits = { ...LIMITS, ringSlots: scenario.capacity, creditCount: Math.max(1, scenario.credit) };
     const { memory, header } = makeMemory(2, limits, 256 * PAGE); // the table of so many blocks is room for stacks
     Object.assign(this, { memory, header });
     this.u32 = new Uint32Array(memory.buffer);
+    this.bytes = new Uint8Array(memory.buffer);
+    this.buffers = new StoreBuffers(this.u32, model);
     this.vars = [0, 1].map(() => new Int32Array(Var.COUNT));
     this.bases = [0, 1].map((shard) => header.shardsOffset + shard * header.shardBytes);
     this.stacks = [0, 1].map((shard) => header.totalPages * PAGE + shard * STACK_BYTES);
@@ -70,7 +80,7 @@ export class Machine {
           env: { memory },
           uring: { enter: () => this.enter(shard) },
           wasi: { 'thread-spawn': () => -1 },
-          inter: { point: (address, offset, kind) => this.#point(address, offset, kind) },
+          inter: { point: (address, offset, access) => this.#point(address, offset, access) },
         }).exports,
     );
     this.#globals = this.cores.map((core) =>
@@ -96,10 +106,10 @@ export class Machine {
 
   // --- switch points -------------------------------------------------------------------------------------------------
 
-  #point(address, offset, kind) {
+  #point(address, offset, access) {
     if (this.#free) return address;
     const at = (address >>> 0) + offset;
-    if (kind === Kind.PLAIN && !this.#inSlot(at)) return address;
+    if ((access & Access.ATOMIC) === 0 && !this.#isShared(at)) return address;
     const shard = this.#running;
     if (this.#resuming) {
       this.#resuming = false;
@@ -108,14 +118,18 @@ export class Machine {
     }
     this.#stopping = true;
     this.vars[shard][Var.STOPPED_AT] = address;
-    this.where[shard] = { at, kind };
+    this.where[shard] = { at, access };
     this.cores[shard].asyncify_start_unwind(this.stacks[shard]);
     return address;
   }
 
-  #inSlot(at) {
-    if (at < MESH || at >= this.slotsEnd) return false;
-    return (at - MESH) % this.header.ringBytes >= RING_CONTROL_BYTES;
+  /** Of a ring all but the words that only its producer or only its consumer has; of a shard the two for sleeping. */
+  #isShared(at) {
+    if (at >= MESH && at < this.slotsEnd) {
+      const offset = (at - MESH) % this.header.ringBytes;
+      return offset < RING_OWN || offset >= RING_CONTROL_BYTES;
+    }
+    return this.bases.some((base) => at === base + Control.sleeping || at === base + Control.dirty);
   }
 
   #rewindStack(shard) {
@@ -132,10 +146,10 @@ export class Machine {
     let next = act;
     while (Array.isArray(next)) {
       const [name, ...args] = next;
-      const result = this.#run(shard, name, args);
+      const result = this.#inC(name) ? this.#runC(shard, name) : this.#run(shard, name, args);
       if (this.#stopping) {
         this.#stopping = false;
-        this.cores[shard].asyncify_stop_unwind();
+        if (!this.#inC(name)) this.cores[shard].asyncify_stop_unwind();
         vars[Var.ACT] = Act.STOPPED;
         return;
       }
@@ -151,29 +165,82 @@ export class Machine {
     return this.cores[shard][name](...args);
   }
 
-  /** The export that a shard is stopped in; its arguments lie on the stack, so any will do. */
+  #inC(name) {
+    return this.park?.has(name) === true;
+  }
+
+  /** A function of park.h, up to the next access that is not in its log. */
+  #runC(shard, name) {
+    const vars = this.vars[shard];
+    const stop = this.park.run(name, this.bytes, this.bases[shard], vars.subarray(Var.LOG), vars[Var.LOGGED]);
+    if (stop.result === undefined) {
+      this.#stopping = true;
+      this.where[shard] = stop;
+      return 0;
+    }
+    vars.fill(0, Var.LOGGED);
+    return stop.result;
+  }
+
+  /** The access before which C stands; its result goes into the log. */
+  #access(shard, { at, access, value }) {
+    const vars = this.vars[shard];
+    const word = at >>> 2;
+    if (access >> Access.BYTES === 8 && this.u32[word + 1] !== 0) throw new Error('more shards than the log has bits');
+    if ((access & Access.STORE) !== 0) this.u32[word] = value;
+    else vars[Var.LOG + vars[Var.LOGGED]] = this.u32[word];
+    vars[Var.LOGGED]++;
+  }
+
+  /** The call that a shard is stopped in; the arguments of an export lie on the stack, so any will do. */
   #resume(shard) {
     const core = this.cores[shard];
-    this.#resuming = true;
-    core.asyncify_start_rewind(this.stacks[shard]);
-    const result = this.#run(shard, this.scenario.callOf(this, shard), [0, 0, 0, 0]);
+    const name = this.scenario.callOf(this, shard);
+    const inC = this.#inC(name);
+    let result;
+    if (inC) {
+      this.#access(shard, this.where[shard]);
+      result = this.#runC(shard, name);
+    } else {
+      this.#resuming = true;
+      core.asyncify_start_rewind(this.stacks[shard]);
+      result = this.#run(shard, name, [0, 0, 0, 0]);
+    }
     if (this.#stopping) {
       this.#stopping = false;
-      core.asyncify_stop_unwind();
+      if (!inC) core.asyncify_stop_unwind();
       return;
     }
     this.vars[shard][Var.RESULT] = result ?? 0;
     this.#begin(shard, this.scenario.next(this, shard));
   }
 
-  /** Whether `step(shard)` can do something: not if it has ended, or sleeps and nobody has rung. */
-  enabled(shard) {
-    const vars = this.vars[shard];
-    if (vars[Var.ACT] === Act.DONE) return false;
-    return vars[Var.ACT] !== Act.SLEEP || vars[Var.BELL] !== 0;
+  /** What may happen next: a shard goes on, by its number, or one of its stores becomes visible. */
+  choices() {
+    return [0, 1].filter((shard) => this.#enabled(shard)).concat(this.buffers.choices());
   }
 
-  step(shard) {
+  /** Not if it has ended, sleeps and nobody has rung, or its next access waits for its stores. */
+  #enabled(shard) {
+    const vars = this.vars[shard];
+    if (vars[Var.ACT] === Act.DONE) return false;
+    if (vars[Var.ACT] === Act.SLEEP) return vars[Var.BELL] !== 0;
+    return vars[Var.ACT] !== Act.STOPPED || !this.buffers.delays(shard, this.where[shard].access);
+  }
+
+  step(choice) {
+    if (this.buffers.drain(choice)) return;
+    const shard = choice;
+    const isStopped = this.vars[shard][Var.ACT] === Act.STOPPED;
+    this.buffers.show(shard, isStopped ? this.where[shard] : undefined);
+    try {
+      this.#go(shard);
+    } finally {
+      this.buffers.hide(shard);
+    }
+  }
+
+  #go(shard) {
     const vars = this.vars[shard];
     if (vars[Var.ACT] === Act.STOPPED) return this.#resume(shard);
     if (vars[Var.ACT] === Act.SLEEP) vars[Var.BELL] = 0;
@@ -215,6 +282,7 @@ export class Machine {
       globals: this.#globals.map((list) => list.map((global) => global.value)),
       vars: this.vars.map((vars) => vars.slice()),
       where: [...this.where],
+      stores: this.buffers.save(),
     };
   }
 
@@ -225,6 +293,7 @@ export class Machine {
     }
     for (const shard of [0, 1]) this.vars[shard].set(state.vars[shard]);
     this.where = [...state.where];
+    this.buffers.restore(state.stores);
   }
 
   /** 53 bits for the state: two sums of 32 bits that mix differently. */
@@ -249,6 +318,7 @@ export class Machine {
       }
     }
     for (const vars of this.vars) for (const word of vars) mix(word);
+    this.buffers.each(mix);
     a = Math.imul(a ^ (a >>> 16), 0x85ebca6b);
     b = Math.imul(b ^ (b >>> 16), 0xc2b2ae35);
     return ((a ^ (a >>> 13)) >>> 0) * 2097152 + ((b ^ (b >>> 13)) >>> 11);

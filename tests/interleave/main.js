@@ -1,4 +1,5 @@
-// npm run interleave: all interleavings of two shards over the shipped core, or one, or random ones.
+// npm run interleave: all interleavings of two shards over the shipped core, or one, or random ones. With --model, also
+// what store buffers add; with --park c, the receiver's half in C.
 //
 // Without arguments it explores every scenario within the bounds of `BOUNDS`, then the mutants, and prints a table.
 // A failure prints what was broken, the last steps, and the command that repeats it.
@@ -8,10 +9,12 @@
 import { readFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
+import { CPark, compilePark, hasCompiler } from './c-park.js';
 import { decode, describe, encode, exhaust, follow, wander } from './explore.js';
 import { Machine } from './machine.js';
 import { MUTANTS, mutantBytes } from './mutants.js';
 import { SCENARIOS, Scenario } from './scenario.js';
+import { MODELS } from './store-buffers.js';
 import { transform } from './transform.js';
 
 const USAGE = `usage: npm run interleave -- [options]
@@ -19,6 +22,8 @@ const USAGE = `usage: npm run interleave -- [options]
   --scenario NAME      one of ${Object.keys(SCENARIOS).join(', ')}
   --capacity N         slots of a ring, 1 or 2; default 1
   --messages N         of each shard that calls; default 2
+  --model NAME         one of ${MODELS.join(', ')}; default sc
+  --park NAME          core: the core's exports; c: host/native/park.h; default core
   --mutant NAME        one of ${Object.keys(MUTANTS).join(', ')}, instead of the core
   --seed N --runs N    random schedules from seed N on, instead of all
   --schedule TEXT      one schedule, step by step`;
@@ -27,33 +32,50 @@ const STATES_MAX = 2_000_000;
 const STEPS_MAX = 100_000; // of a random schedule
 const SHOWN = 24; // last steps of a failure
 
-// scenario, capacity, messages: what is exhausted on every run of the tests, and what only with --full.
+// scenario, capacity, messages, model of memory, park: what is exhausted on every run of the tests, and with --full.
 export const BOUNDS = [
-  ['ring', 1, 3],
-  ['ring', 2, 3],
-  ['dirty', 1, 2],
-  ['dirty', 2, 3],
-  ['sleep', 1, 2],
-  ['sleep', 2, 3],
-  ['credit', 1, 2],
-  ['credit', 2, 3],
-  ['call', 1, 1],
-  ['call', 2, 1],
+  ['ring', 1, 3, 'sc', 'core'],
+  ['ring', 2, 3, 'sc', 'core'],
+  ['dirty', 1, 2, 'sc', 'core'],
+  ['dirty', 2, 3, 'sc', 'core'],
+  ['sleep', 1, 2, 'sc', 'core'],
+  ['sleep', 2, 3, 'sc', 'core'],
+  ['credit', 1, 2, 'sc', 'core'],
+  ['credit', 2, 3, 'sc', 'core'],
+  ['call', 1, 1, 'sc', 'core'],
+  ['call', 2, 1, 'sc', 'core'],
+  ['sleep', 1, 2, 'sc', 'c'],
+  ['sleep', 2, 3, 'sc', 'c'],
+  ['credit', 1, 2, 'sc', 'c'],
+  ['call', 1, 1, 'sc', 'c'],
+  ['ring', 2, 2, 'tso', 'core'],
+  ['sleep', 1, 2, 'tso', 'core'],
+  ['drip', 2, 2, 'tso', 'core'],
+  ['drip', 2, 2, 'tso', 'c'],
+  ['ring', 2, 2, 'relaxed', 'core'],
+  ['drip', 2, 2, 'relaxed', 'core'],
 ];
 export const BOUNDS_FULL = [
-  ['ring', 1, 6],
-  ['ring', 2, 6],
-  ['dirty', 1, 4],
-  ['dirty', 2, 4],
-  ['sleep', 1, 3],
-  ['sleep', 1, 4],
-  ['sleep', 2, 4],
-  ['credit', 1, 4],
-  ['credit', 2, 4],
-  ['call', 1, 2],
-  ['call', 2, 2],
-  ['cross', 1, 1],
-  ['cross', 2, 1],
+  ['ring', 1, 6, 'sc', 'core'],
+  ['ring', 2, 6, 'sc', 'core'],
+  ['dirty', 1, 4, 'sc', 'core'],
+  ['dirty', 2, 4, 'sc', 'core'],
+  ['sleep', 1, 3, 'sc', 'core'],
+  ['sleep', 1, 4, 'sc', 'core'],
+  ['sleep', 2, 4, 'sc', 'core'],
+  ['credit', 1, 4, 'sc', 'core'],
+  ['credit', 2, 4, 'sc', 'core'],
+  ['call', 1, 2, 'sc', 'core'],
+  ['call', 2, 2, 'sc', 'core'],
+  ['cross', 1, 1, 'sc', 'core'],
+  ['cross', 2, 1, 'sc', 'core'],
+  ['sleep', 2, 4, 'sc', 'c'],
+  ['credit', 2, 3, 'sc', 'c'],
+  ['call', 2, 2, 'sc', 'c'],
+  ['sleep', 1, 3, 'tso', 'core'],
+  ['credit', 1, 2, 'tso', 'core'],
+  ['call', 1, 1, 'tso', 'c'],
+  ['sleep', 1, 2, 'relaxed', 'core'],
 ];
 
 const copies = new Map();
@@ -67,19 +89,36 @@ export function copyOf(mutant = '') {
   return copies.get(mutant);
 }
 
-export function machineOf([name, capacity, messages], mutant = '') {
-  return new Machine(copyOf(mutant).module, new Scenario(name, capacity, messages));
+const parks = new Map();
+
+/** park.h, or a mutant of it. */
+function parkOf(mutant = '') {
+  if (!parks.has(mutant)) parks.set(mutant, new CPark(compilePark(mutant || 'park', MUTANTS[mutant]?.park)));
+  return parks.get(mutant);
 }
 
-export function commandOf([name, capacity, messages], mutant, path) {
-  const which = `--scenario ${name} --capacity ${capacity} --messages ${messages}`;
+export function machineOf([name, capacity, messages, model, park], mutant = '') {
+  const isInC = MUTANTS[mutant]?.park !== undefined;
+  const { module } = copyOf(isInC ? '' : mutant);
+  const scenario = new Scenario(name, capacity, messages);
+  return new Machine(module, scenario, model, park === 'c' ? parkOf(isInC ? mutant : '') : undefined);
+}
+
+/** A bound in words. */
+export function nameOf([name, capacity, messages, model, park]) {
+  const memory = model === 'sc' ? '' : `, ${model}`;
+  return `${name}, ${capacity} slots, ${messages} messages${memory}${park === 'c' ? ', park.h' : ''}`;
+}
+
+export function commandOf([name, capacity, messages, model, park], mutant, path) {
+  const which = `--scenario ${name} --capacity ${capacity} --messages ${messages} --model ${model} --park ${park}`;
   return `npm run interleave -- ${which}${mutant ? ` --mutant ${mutant}` : ''} --schedule ${encode(path)}`;
 }
 
 function printFailure(bound, mutant, { broken, path }) {
   const steps = [];
-  follow(machineOf(bound, mutant), path, (machine, shard) => {
-    steps.push(`  ${String(steps.length).padStart(5)}  shard ${shard}  ${describe(machine, shard)}`);
+  follow(machineOf(bound, mutant), path, (machine, choice) => {
+    steps.push(`  ${String(steps.length).padStart(5)}  ${describe(machine, choice)}`);
   });
   console.log(`BROKEN: ${broken}`);
   if (steps.length > SHOWN) console.log(`  ... ${steps.length - SHOWN} steps before these`);
@@ -91,26 +130,32 @@ function printFailure(bound, mutant, { broken, path }) {
 export function explore(bound, mutant = '') {
   const started = performance.now();
   const report = exhaust(machineOf(bound, mutant), { statesMax: STATES_MAX });
-  const [name, capacity, messages] = bound;
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   const end = report.failure ? 'a failure' : report.exhausted ? 'exhausted' : `gave up at ${STATES_MAX} states`;
   console.log(
-    `${mutant || 'core'}: ${name}, capacity ${capacity}, messages ${messages}: ${report.states} states, ` +
+    `${mutant || 'core'}: ${nameOf(bound)}: ${report.states} states, ` +
       `${report.steps} steps, depth ${report.depth}, ${report.ends} ends, ${seconds} s: ${end}`,
   );
   return report;
 }
 
+/** Without a C compiler park.h is skipped, aloud. */
+export function canRun(bound) {
+  const can = bound[4] !== 'c' || hasCompiler();
+  if (!can) console.log(`# skipped: ${nameOf(bound)}: no C compiler`);
+  return can;
+}
+
 function all(full) {
   let failed = 0;
-  for (const bound of full ? [...BOUNDS, ...BOUNDS_FULL] : BOUNDS) {
+  for (const bound of (full ? [...BOUNDS, ...BOUNDS_FULL] : BOUNDS).filter(canRun)) {
     const { failure, exhausted } = explore(bound);
     if (failure) printFailure(bound, '', failure);
     if (!exhausted) failed++;
   }
-  for (const [mutant, { what, scenario }] of Object.entries(MUTANTS)) {
+  for (const [mutant, { what, bound }] of Object.entries(MUTANTS)) {
+    if (!canRun(bound)) continue;
     console.log(`mutant ${mutant}: ${what}`);
-    const bound = [scenario, 1, 2];
     const { failure } = explore(bound, mutant);
     if (failure) printFailure(bound, mutant, failure);
     else failed++;
@@ -136,8 +181,8 @@ function randomly(bound, mutant, seed, runs) {
 
 function one(bound, mutant, schedule) {
   const steps = [];
-  const run = follow(machineOf(bound, mutant), decode(schedule), (machine, shard) => {
-    steps.push(`  ${String(steps.length).padStart(5)}  shard ${shard}  ${describe(machine, shard)}`);
+  const run = follow(machineOf(bound, mutant), decode(schedule), (machine, choice) => {
+    steps.push(`  ${String(steps.length).padStart(5)}  ${describe(machine, choice)}`);
   });
   console.log(steps.join('\n'));
   console.log(run.broken === null ? 'nothing broken' : `BROKEN: ${run.broken}`);
@@ -148,7 +193,7 @@ function main() {
   const text = { type: 'string' };
   const flag = { type: 'boolean', default: false };
   const options = { full: flag, help: flag, scenario: text, mutant: text, schedule: text };
-  for (const name of ['capacity', 'messages', 'seed', 'runs']) options[name] = text;
+  for (const name of ['capacity', 'messages', 'model', 'park', 'seed', 'runs']) options[name] = text;
   const { values } = parseArgs({ options });
   const number = (name, fallback) => {
     const value = Number(values[name] ?? fallback);
@@ -162,9 +207,14 @@ function main() {
   const { mutant = '', scenario } = values;
   if (mutant !== '' && !(mutant in MUTANTS)) throw new TypeError(`--mutant ${mutant}: there is none`);
   if (scenario !== undefined && !(scenario in SCENARIOS)) throw new TypeError(`--scenario ${scenario}: there is none`);
-  const { hash, points } = copyOf(mutant);
+  const usual = MUTANTS[mutant]?.bound ?? ['sleep', 1, 2, 'sc', 'core'];
+  const { model = usual[3], park = usual[4] } = values;
+  if (!MODELS.includes(model)) throw new TypeError(`--model ${model}: there is none`);
+  if (park !== 'core' && park !== 'c') throw new TypeError(`--park ${park}: there is none`);
+  const isInC = MUTANTS[mutant]?.park !== undefined;
+  const { hash, points } = copyOf(isInC ? '' : mutant);
   console.log(`${mutant || 'core.wasm'} ${hash}: ${points.atomic} atomic accesses, ${points.plain} plain ones`);
-  const bound = [scenario ?? MUTANTS[mutant]?.scenario ?? 'sleep', number('capacity', 1), number('messages', 2)];
+  const bound = [scenario ?? usual[0], number('capacity', usual[1]), number('messages', usual[2]), model, park];
   if (values.schedule !== undefined) return one(bound, mutant, values.schedule);
   if (values.seed !== undefined) return randomly(bound, mutant, number('seed'), number('runs', 100));
   if (scenario === undefined && mutant === '') return all(values.full);

@@ -9,16 +9,19 @@ import { buildWasm } from '../support/asc.js';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const SOURCES = join(ROOT, 'assembly');
 
-/** `changes`: the file, what stands there (exactly once), and what stands there in the mutant. */
+/**
+ * `changes`: the file, what stands there (exactly once), and what stands there in the mutant; `park`: the same for
+ * park.h. `bound`: where it shows (main.js, BOUNDS).
+ */
 export const MUTANTS = {
   'no-recheck': {
     what: 'no second look at the dirty word before the sleep',
-    scenario: 'sleep',
+    bound: ['sleep', 1, 2, 'sc', 'core'],
     changes: [['park.ts', 'if (!isDirty()) return true;', 'return true;']],
   },
   'head-first': {
     what: 'the head is published before the slot is read',
-    scenario: 'ring',
+    bound: ['ring', 1, 2, 'sc', 'core'],
     changes: [
       [
         'spsc.ts',
@@ -29,7 +32,7 @@ export const MUTANTS = {
   },
   'late-clear': {
     what: 'the dirty bits are cleared after the rings were drained',
-    scenario: 'sleep',
+    bound: ['sleep', 1, 2, 'sc', 'core'],
     changes: [
       ['mesh.ts', 'let dirty = takeDirty();', 'let dirty = atomic.load<u64>(changetype<usize>(control()) + 192);'],
       ['mesh.ts', '  putDirty(again);', '  takeDirty(); putDirty(again);'],
@@ -37,12 +40,12 @@ export const MUTANTS = {
   },
   'no-room-look': {
     what: 'a producer that asks to be told of room does not look again whether there is some',
-    scenario: 'sleep',
+    bound: ['sleep', 1, 2, 'sc', 'core'],
     changes: [['mesh.ts', 'setWaiting(ringTo(peer)); // and then', 'setWaiting(ringTo(peer)); return; // and not']],
   },
   'credit-last': {
     what: 'the consumer looks whether the producer waits, and gives the credit back afterwards',
-    scenario: 'credit',
+    bound: ['credit', 1, 2, 'sc', 'core'],
     changes: [
       ['mesh.ts', '    giveCredit(ringFrom(peer));\n', ''],
       [
@@ -54,17 +57,53 @@ export const MUTANTS = {
   },
   'credit-quiet': {
     what: 'the credit is given back and the producer that waits for it is not told',
-    scenario: 'credit',
+    bound: ['credit', 1, 2, 'sc', 'core'],
     changes: [['mesh.ts', 'if (takeWaiting(ringFrom(peer))) wake(peer);', 'takeWaiting(ringFrom(peer));']],
+  },
+  'plain-sleeping': {
+    what: 'a plain store says "I sleep"',
+    bound: ['sleep', 1, 2, 'tso', 'core'],
+    changes: [['park.ts', '  atomic.store<u32>(at, 1);', '  store<u32>(at, 1);']],
+  },
+  'plain-tail': {
+    what: 'a plain store publishes messages',
+    bound: ['drip', 2, 2, 'tso', 'core'],
+    changes: [['spsc.ts', 'atomic.store<u32>(ring + TAIL,', 'store<u32>(ring + TAIL,']],
+  },
+  'plain-waiting': {
+    what: 'a plain store says that the producer waits for room',
+    bound: ['sleep', 1, 2, 'tso', 'core'],
+    changes: [['spsc.ts', 'atomic.store<u32>(ring + WAITING, 1);', 'store<u32>(ring + WAITING, 1);']],
+  },
+  'c-no-recheck': {
+    what: 'in C, no second look at the dirty word before the sleep',
+    bound: ['sleep', 1, 2, 'sc', 'c'],
+    park: [['	if (!park_is_dirty(control))\n		return true;', '	return true;']],
+  },
+  'c-look-first': {
+    what: 'in C, the second look comes before "I sleep"',
+    bound: ['sleep', 1, 2, 'sc', 'c'],
+    park: [
+      [
+        '	__atomic_store_n(&control->sleeping, 1, __ATOMIC_SEQ_CST);\n	if (!park_is_dirty(control))\n',
+        '	bool is_dirty = park_is_dirty(control);\n\n' +
+          '	__atomic_store_n(&control->sleeping, 1, __ATOMIC_SEQ_CST);\n	if (!is_dirty)\n',
+      ],
+    ],
+  },
+  'c-plain-sleeping': {
+    what: 'in C, a store with release order says "I sleep"',
+    bound: ['sleep', 1, 2, 'tso', 'c'],
+    park: [['&control->sleeping, 1, __ATOMIC_SEQ_CST', '&control->sleeping, 1, __ATOMIC_RELEASE']],
   },
 };
 
-function writeIfNew(path, text) {
+export function writeIfNew(path, text) {
   if (statSync(path, { throwIfNoEntry: false }) && readFileSync(path, 'utf8') === text) return;
   writeFileSync(path, text);
 }
 
-/** Compiles a mutant, or takes it as it was compiled from the same sources. Answers its bytes. */
+/** Compiles a mutant, or takes it as it was compiled from the same sources. Returns its bytes. */
 export function mutantBytes(name) {
   const folder = `dist/interleave/${name}`;
   mkdirSync(join(ROOT, folder), { recursive: true });

@@ -2,13 +2,19 @@
 //
 //   ring    shard 0 sends `messages` requests, shard 1 takes them; both poll, neither sleeps
 //   dirty   the same, but the only thing that makes a shard take a turn is a dirty bit or work of its own
-//   sleep   the same, but both sleep whenever trySleep() lets them
+//   sleep   the same, but both sleep whenever trySleep() lets them, as hosts do
+//   drip    as sleep, and each message is published before the next one is written
 //   credit  as sleep, and there is one credit: each request waits until the one before it has begun
 //   call    as sleep, and shard 1 answers each request; credit for one request less than there are
 //   cross   as call, and shard 1 calls shard 0 as well
 //
 // The loop is that of host/shard/shard.ts: turn, drain the ready ring, post, flush. What post() refuses is tried again
 // only when a ROOM entry has come: so a notice of room or credit that is lost ends in a shard that sleeps for ever.
+//
+// Around it stands a host's, in one of two orders:
+//
+//   core  host/hosts/turn.ts: enter, trySleep, sleep, awake, wantsTurn, by the core's exports
+//   c     host/native/loop.c: trySleep, enter, which sleeps if it may, awake, wantsTurn, by park.h
 //
 // A host is a table of places: `next()` is asked when its last act has ended, looks at where it is, and returns what
 // to do: a call of the core (an array: name and arguments) or Act.ENTER, SLEEP, DONE. Its variables are words in
@@ -32,10 +38,13 @@ const Place = {
   TURNED: 4,
   TRY: 5,
   ASKED: 6,
-  TRIED: 7,
-  DOZE: 8,
-  WOKEN: 9,
-  END: 10,
+  SETTLE: 7,
+  TRIED: 8,
+  DOZE: 9,
+  WOKEN: 10,
+  LOOK: 11,
+  LOOKED: 12,
+  END: 13,
 };
 const AT = Var.FIRST_FREE; // Place
 const CALL = AT + 1; // index in CALLS of the export that runs
@@ -52,6 +61,7 @@ export const SCENARIOS = {
   ring: { sleeps: false, asks: false, replies: false, both: false },
   dirty: { sleeps: false, asks: true, replies: false, both: false },
   sleep: { sleeps: true, asks: false, replies: false, both: false },
+  drip: { sleeps: true, asks: false, replies: false, both: false },
   credit: { sleeps: true, asks: false, replies: false, both: false },
   call: { sleeps: true, asks: false, replies: true, both: false },
   cross: { sleeps: true, asks: false, replies: true, both: true },
@@ -119,8 +129,12 @@ export class Scenario {
         } else if (this.replies && vars[REPLIED] < vars[GOT]) vars[REPLIED]++;
         else vars[SENT]++;
         vars[AT] = Place.POST;
-        return this.next(machine, shard);
+        return this.name === 'drip' ? this.#call(vars, Place.FLUSHED, 'flush') : this.next(machine, shard);
       case Place.FLUSHED:
+        if (this.name === 'drip' && vars[WAITS] === 0 && vars[SENT] < this.messages[shard]) {
+          vars[AT] = Place.POST;
+          return this.next(machine, shard);
+        }
         this.#note(machine, shard, vars);
         return this.#idle(machine, shard, vars);
       case Place.TURN:
@@ -138,14 +152,26 @@ export class Scenario {
         else vars[AT] = vars[LAST] === 1 && vars[OVER] === 1 ? Place.END : Place.TRY;
         if (vars[AT] === Place.END) return Act.DONE;
         return result !== 0 ? this.next(machine, shard) : Act.ENTER; // ask again when the other has had its chance
+      case Place.SETTLE:
+        return this.#call(vars, Place.TRIED, 'trySleep', 0);
       case Place.TRIED:
-        vars[AT] = result !== 0 ? Place.DOZE : Place.TURN;
+        if (machine.park === undefined) {
+          vars[AT] = Place.WOKEN;
+          return result !== 0 ? Act.SLEEP : this.next(machine, shard);
+        }
+        vars[AT] = result !== 0 ? Place.DOZE : Place.LOOK;
         return Act.ENTER; // what is staged goes out before the sleep, as the kernel does it in one enter
       case Place.DOZE:
         vars[AT] = Place.WOKEN;
         return Act.SLEEP;
       case Place.WOKEN:
-        return this.#call(vars, Place.TURN, 'awake');
+        return this.#call(vars, Place.LOOK, 'awake');
+      case Place.LOOK:
+        return this.#call(vars, Place.LOOKED, 'wantsTurn');
+      case Place.LOOKED:
+        if (result === 0) return this.#idle(machine, shard, vars);
+        vars[AT] = Place.TURN;
+        return this.next(machine, shard);
       default:
         throw new Error(`no place ${vars[AT]}`);
     }
@@ -154,15 +180,17 @@ export class Scenario {
   /** Between two calls: if all of its messages are published by now, their bits are set as well. */
   #note(machine, shard, vars) {
     const all = this.messages[shard];
-    vars[OVER] = Number(vars[SENT] === all && machine.ringWord(shard, 0) === all);
+    const areVisible = vars[SENT] === all && machine.ringWord(shard, 0) === all && machine.buffers.areVisible;
+    vars[OVER] = Number(areVisible);
   }
 
   #idle(machine, shard, vars) {
-    vars[AT] = Place.TURN;
-    if (this.sleeps && machine.word(shard, Control.moreWork) === 0 && !this.#isReady(machine, shard))
-      return this.#call(vars, Place.TRIED, 'trySleep', 0);
-    if (this.asks) vars[AT] = Place.TRY;
-    else if (!this.sleeps && vars[LAST] === 1 && vars[OVER] === 1) {
+    if (this.sleeps) {
+      vars[AT] = Place.SETTLE;
+      return machine.park === undefined ? Act.ENTER : this.next(machine, shard);
+    }
+    vars[AT] = this.asks ? Place.TRY : Place.TURN;
+    if (!this.asks && vars[LAST] === 1 && vars[OVER] === 1) {
       vars[AT] = Place.END;
       return Act.DONE;
     }

@@ -1,7 +1,7 @@
 // A copy of core.wasm that stops before every access to what two shards share.
 //
 // What flows through: the bytes of core.wasm -> Binaryen's text -> the address of each load, store and atomic goes
-// through the import `inter.point(address, offset, kind)`, which answers it unchanged -> Binaryen's pass `asyncify`,
+// through the import `inter.point(address, offset, access)`, which returns it unchanged -> Binaryen's pass `asyncify`,
 // by which that import can put the whole stack of calls away in memory and take it up again later. The private
 // variables of an instance, its globals, become exports: they are part of a state.
 //
@@ -17,9 +17,11 @@
 import { createHash } from 'node:crypto';
 import binaryen from 'assemblyscript/binaryen';
 
-export const Kind = { PLAIN: 0, ATOMIC: 1 };
+/** What an access is: bits, and from bit BYTES on how many bytes it has. A read-modify-write stores as well. */
+export const Access = { ATOMIC: 1, STORE: 2, BYTES: 8 };
 
-const ACCESS = /^(?:[if](?:32|64)|v128)\.(atomic\.)?(?:load|store|rmw)/;
+const ACCESS = /^([if]32|[if]64|v128)\.(atomic\.)?(load|store|rmw)(\d*)/;
+const TYPE_BYTES = { i32: 4, f32: 4, i64: 8, f64: 8, v128: 16 };
 const NOT_KNOWN = /\.atomic\.(?:fence|wait|notify)|^atomic\.|^memory\.atomic/;
 const ATTRIBUTE = /^(?:offset|align)=/;
 const IMPORT = '(import "inter" "point" (func $inter.point (param i32 i32 i32) (result i32)))';
@@ -56,11 +58,13 @@ function instrument(node, counts) {
   const match = ACCESS.exec(head);
   if (match === null) return;
   const at = node.findIndex((part, i) => i > 0 && !(typeof part === 'string' && ATTRIBUTE.test(part)));
-  if (match[1] && node.slice(at).some(hasAtomic)) throw new Error(`${head} with an atomic as its operand`);
-  const kind = match[1] ? Kind.ATOMIC : Kind.PLAIN;
-  counts[kind]++;
+  const [, type, atomic, what, bits] = match;
+  if (atomic && node.slice(at).some(hasAtomic)) throw new Error(`${head} with an atomic as its operand`);
+  const bytes = bits === '' ? TYPE_BYTES[type] : Number(bits) / 8;
+  const access = (atomic ? Access.ATOMIC : 0) | (what === 'load' ? 0 : Access.STORE) | (bytes << Access.BYTES);
+  counts[access & Access.ATOMIC]++;
   const offset = node.find((part) => typeof part === 'string' && part.startsWith('offset='))?.slice(7) ?? '0';
-  node[at] = ['call', '$inter.point', node[at], ['i32.const', offset], ['i32.const', String(kind)]];
+  node[at] = ['call', '$inter.point', node[at], ['i32.const', offset], ['i32.const', String(access)]];
 }
 
 /** Answers { module, hash, points }: the copy, compiled; the hash of the original; how many points of each kind. */
@@ -89,5 +93,5 @@ export function transform(bytes) {
   const module = new WebAssembly.Module(copy.emitBinary());
   copy.dispose();
   const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 16);
-  return { module, hash, points: { plain: counts[Kind.PLAIN], atomic: counts[Kind.ATOMIC] } };
+  return { module, hash, points: { plain: counts[0], atomic: counts[Access.ATOMIC] } };
 }
