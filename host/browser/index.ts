@@ -6,7 +6,8 @@
 // Next: worker.ts, and shard.ts, which shard modules import.
 
 import { abortable } from '../base/abortable.js';
-import { type ErrorCode, FeatherstarError, optionError } from '../base/errors.js';
+import { unpackError } from '../base/error-parts.js';
+import { FeatherstarError, optionError, textOf } from '../base/errors.js';
 import { homeOf } from '../base/home-of.js';
 import { type Checks, checkedLater, checkOptions, checkShard, integer, number } from '../base/options.js';
 import { callAll } from '../calls/call-all.js';
@@ -24,7 +25,7 @@ import { HEADER_STATES, type Header, type Limits, ShardState } from '../core/lay
 import { checkLimits } from '../core/limits.js';
 import type { DoorbellToken } from '../hosts/host.js';
 import { checkIsolation, useModule } from './platform.js';
-import type { ErrorParts, FromShard, ToShard } from './protocol.js';
+import type { FromShard, ToShard } from './protocol.js';
 
 export { FeatherstarError } from '../base/errors.js';
 export { Control, type Header, type Limits } from '../core/layout.js';
@@ -76,13 +77,6 @@ interface Pending {
   reject: (reason: unknown) => void;
 }
 
-function errorOf({ name, message, code, stack, isOwn }: ErrorParts): Error {
-  const error = isOwn ? new FeatherstarError(code as ErrorCode, message) : Object.assign(new Error(message), { name });
-  if (!isOwn && code !== undefined) Object.assign(error, { code });
-  if (stack !== undefined) error.stack = stack;
-  return error;
-}
-
 function hostError(text: string, cause?: unknown): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_HOST', text, { cause });
 }
@@ -117,7 +111,7 @@ function makeWorker(index: number): Worker {
 /** Why start() rejects. Whatever ends a worker before all run, it was in the shard module. */
 function startError(error: unknown, module: string | undefined): FeatherstarError {
   if (FeatherstarError.is(error) && error.code === 'FEATHERSTAR_HOST') return error;
-  const text = error instanceof Error ? error.message : String(error);
+  const text = error instanceof Error ? error.message : textOf(error);
   const what = module === undefined ? 'a shard cannot start' : `the shard module ${module} cannot be loaded`;
   return new FeatherstarError('FEATHERSTAR_MODULE', `${what}: ${text}`, { cause: error });
 }
@@ -172,8 +166,8 @@ class Member {
   #on(message: FromShard): void {
     if (message.type === 'booted' && message.holdsLock) this.#watch();
     if (message.type === 'answer') this.#take(message.id)?.resolve(message.value);
-    else if (message.type === 'threw') this.#take(message.id)?.reject(errorOf(message.error));
-    else if (message.type === 'failed') this.#end(errorOf(message.error));
+    else if (message.type === 'threw') this.#take(message.id)?.reject(unpackError(message.error));
+    else if (message.type === 'failed') this.#end(unpackError(message.error));
     else this.#waiters.get(message.type)?.(message);
   }
 

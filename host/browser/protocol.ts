@@ -1,15 +1,7 @@
 // What the page and its shards tell each other.
 
+import type { PackedError } from '../base/error-parts.js';
 import type { DoorbellToken } from '../hosts/host.js';
-
-/** An error on its way: a clone of one would lose its code. */
-export interface ErrorParts {
-  name: string;
-  message: string;
-  code: unknown;
-  stack: string | undefined;
-  isOwn: boolean;
-}
 
 export interface StartMessage {
   type: 'start';
@@ -37,6 +29,6 @@ export type FromShard =
   | { type: 'booted'; tokens: DoorbellToken[]; holdsLock: boolean }
   | { type: 'running'; functions: readonly string[] }
   | { type: 'answer'; id: number; value: unknown }
-  | { type: 'threw'; id: number; error: ErrorParts }
-  | { type: 'failed'; error: ErrorParts }
+  | { type: 'threw'; id: number; error: PackedError }
+  | { type: 'failed'; error: PackedError }
   | { type: 'stopped' };

@@ -2,14 +2,14 @@
 // peers' doorbells; the shard module is imported; then the shard serves calls, of its peers and of the page.
 
 import './globals.js';
-import { FeatherstarError, textOf } from '../base/errors.js';
+import { packError } from '../base/error-parts.js';
 import { Calls, remoteError } from '../calls/call.js';
 import { readHeader } from '../core/layout.js';
 import { alignClock } from '../hosts/host.js';
 import { enterShard, Shard } from '../shard/shard.js';
 import { BrowserHost } from './browser-host.js';
 import { useModule } from './platform.js';
-import type { ErrorParts, FromShard, StartMessage, ToShard } from './protocol.js';
+import type { FromShard, StartMessage, ToShard } from './protocol.js';
 import { setShardCount } from './shard.js';
 
 const scope = globalThis as unknown as {
@@ -23,19 +23,6 @@ let started: StartMessage;
 
 function say(message: FromShard, transfer: unknown[] = []): void {
   scope.postMessage(message, transfer);
-}
-
-function partsOf(thrown: unknown): ErrorParts {
-  const error: Error & { code?: unknown } = thrown instanceof Error ? thrown : new Error(textOf(thrown));
-  const string = (value: unknown) => (typeof value === 'string' ? value : undefined); // what else it is may not clone
-  const { name, message, code, stack } = error;
-  return {
-    name: string(name) ?? 'Error',
-    message: string(message) ?? '',
-    code: string(code),
-    stack: string(stack),
-    isOwn: FeatherstarError.is(error),
-  };
 }
 
 /**
@@ -98,7 +85,7 @@ async function call(id: number, name: string, args: unknown[]): Promise<void> {
   try {
     say({ type: 'answer', id, value: await shard.calls?.call(shard.index, name, args) });
   } catch (error) {
-    say({ type: 'threw', id, error: partsOf(error instanceof Error ? error : remoteError(error)) });
+    say({ type: 'threw', id, error: packError(error instanceof Error ? error : remoteError(error)) });
   }
 }
 
@@ -116,13 +103,12 @@ function stop(): void {
 }
 
 scope.onmessage = ({ data }) => {
-  const fail = (error: unknown) => say({ type: 'failed', error: partsOf(error) });
+  const fail = (error: unknown) => say({ type: 'failed', error: packError(error) });
   try {
     if (data.type === 'start') boot(data).catch(fail);
     else if (data.type === 'peers') begin(data.tokens).catch(fail);
     else if (data.type === 'peerDown') peerDown(data.shard);
-    else if (data.type === 'call')
-      call(data.id, data.name, data.args).catch(fail); // an error that cannot be read
+    else if (data.type === 'call') void call(data.id, data.name, data.args);
     else stop();
   } catch (error) {
     fail(error);

@@ -63,17 +63,6 @@ export const VIEWS = [
   BigUint64Array,
 ] as const;
 
-/** Errors that arrive as what they were. Others arrive as Error, with their name. */
-export const ERRORS: Readonly<Record<string, new (message: string) => Error>> = {
-  Error,
-  EvalError,
-  RangeError,
-  ReferenceError,
-  SyntaxError,
-  TypeError,
-  URIError,
-};
-
 export function codecError(text: string): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_CODEC', text);
 }

@@ -1,7 +1,8 @@
 // Reads values in the format of codec.ts out of shared memory. Nothing that it answers refers to that memory.
 
-import { type ErrorCode, type ErrorDetails, FeatherstarError } from '../base/errors.js';
-import { copyBytes, ERRORS, LARGE_BYTES, LONG, Tag, VIEWS } from './codec.js';
+import { type ErrorParts, errorOf } from '../base/error-parts.js';
+import { FeatherstarError } from '../base/errors.js';
+import { copyBytes, LARGE_BYTES, LONG, Tag, VIEWS } from './codec.js';
 import type { SharedBytes } from './shared-bytes.js';
 
 export class Decoder {
@@ -194,39 +195,12 @@ export class Decoder {
     const message = this.#value() as string;
     const stack = this.#value() as string | undefined;
     const code = this.#value() as string | number | undefined;
-    const system = this.#value() as ErrorDetails | undefined;
-    const details: ErrorDetails = { ...system };
+    const system = this.#value() as Pick<ErrorParts, 'errno' | 'syscall' | 'errnoName'> | undefined;
     const hasCause = this.#value() as boolean;
-    if (hasCause) details.cause = this.#value();
+    const cause = hasCause ? this.#value() : undefined;
     const errors = this.#value() ? (this.#value() as unknown[]) : undefined;
-    const error = makeError(tag, name, message, code, details, errors);
-    if (stack !== undefined) {
-      Object.defineProperty(error, 'stack', { value: stack, writable: true, configurable: true });
-    }
-    if (hasCause && error.cause === undefined) hide(error, 'cause', details.cause);
-    return error;
+    const { errno, syscall, errnoName } = system ?? {};
+    const isDomException = tag === Tag.DOM_EXCEPTION;
+    return errorOf({ name, message, stack, code, errno, syscall, errnoName, isDomException, hasCause, cause, errors });
   }
-}
-
-function makeError(
-  tag: number,
-  name: string,
-  message: string,
-  code: string | number | undefined,
-  details: ErrorDetails,
-  errors: unknown[] | undefined,
-): Error {
-  if (tag === Tag.DOM_EXCEPTION) return new DOMException(message, name);
-  if (name === 'FeatherstarError') return new FeatherstarError(code as ErrorCode, message, details);
-  const Type = Object.hasOwn(ERRORS, name) ? ERRORS[name] : Error;
-  const error = errors === undefined ? new Type(message) : new AggregateError(errors, message);
-  if (error.name !== name) hide(error, 'name', name);
-  if (code !== undefined) Object.assign(error, { code });
-  const { errno, syscall, errnoName } = details;
-  return errno === undefined ? error : Object.assign(error, { errno, syscall, errnoName });
-}
-
-/** As the language itself sets them: not enumerable. */
-function hide(error: Error, key: 'cause' | 'name', value: unknown): void {
-  Object.defineProperty(error, key, { value, writable: true, configurable: true });
 }

@@ -1,14 +1,14 @@
 // Writes values in the format of codec.ts, into a buffer of its own; call.ts copies from there into shared memory, when
 // it knows how much it is. Large bytes that come last, as they mostly do, go there straight from where they are.
 
-import type { FeatherstarError } from '../base/errors.js';
+import { partsOf } from '../base/error-parts.js';
+import { textOf } from '../base/errors.js';
 import { codecError, copyBytes, DEPTH_MAX, LARGE_BYTES, LONG, Tag, VIEWS } from './codec.js';
 import { SharedBytes } from './shared-bytes.js';
 
 const SHORT = 24; // up to here a loop beats a call into C++
 const SCALAR_BYTES = 16; // more than a tag and its number, or a head with its length, take
 const FIRST_BYTES = 4096;
-const STACK_CHARS = 4096; // each shard that an error passes adds its frames: a thousand of them would be a megabyte
 
 /** What was encoded last is valid until the next encoding. */
 export class Encoder {
@@ -296,17 +296,17 @@ export class Encoder {
   }
 
   #error(error: Error, depth: number): void {
-    const isDom = typeof DOMException === 'function' && error instanceof DOMException;
-    this.#tag(isDom ? Tag.DOM_EXCEPTION : Tag.ERROR);
-    const { code, errno, syscall, errnoName } = error as Partial<FeatherstarError>;
-    this.#string(String(error.name));
-    this.#string(String(error.message));
-    this.#value(typeof error.stack === 'string' ? error.stack.slice(0, STACK_CHARS) : undefined, depth);
-    this.#value(!isDom && (typeof code === 'string' || typeof code === 'number') ? code : undefined, depth);
-    if (typeof errno === 'number') this.#plain({ errno, syscall, errnoName }, depth);
+    const parts = partsOf(error);
+    this.#tag(parts.isDomException ? Tag.DOM_EXCEPTION : Tag.ERROR);
+    this.#string(parts.name);
+    this.#string(parts.message);
+    this.#value(parts.stack, depth);
+    this.#value(parts.code, depth);
+    const { errno, syscall, errnoName } = parts;
+    if (errno !== undefined) this.#plain({ errno, syscall, errnoName }, depth);
     else this.#tag(Tag.UNDEFINED);
-    this.#part('cause' in error, error.cause, depth);
-    this.#part(error instanceof AggregateError, (error as AggregateError).errors, depth);
+    this.#part(parts.hasCause, parts.cause, depth);
+    this.#part(parts.errors !== undefined, parts.errors, depth);
   }
 
   /** A cause is worth less than the error that it explains: one that cannot be sent arrives as its text. */
@@ -319,16 +319,8 @@ export class Encoder {
     } catch {
       this.#at = start;
       this.#tail = undefined;
-      this.#string(describe(value));
+      this.#string(textOf(value));
     }
-  }
-}
-
-function describe(value: unknown): string {
-  try {
-    return String(value);
-  } catch {
-    return typeof value; // it has no text, or its toString() throws
   }
 }
 

@@ -8,7 +8,7 @@
 // threads of a simulated world (host/sim/sim-workers.ts). Both deliver the messages of one worker in order, and its
 // exit behind all that it said.
 
-import type { ErrorCode } from '../base/errors.js';
+import type { PackedError } from '../base/error-parts.js';
 import type { Core } from '../core/core.js';
 import type { DoorbellToken, HostName } from '../hosts/host.js';
 import type { NetworkRules } from '../net/network-rules.js';
@@ -36,7 +36,7 @@ export interface ShardData {
 export type FromWorker =
   | { type: 'booted'; tokens: DoorbellToken[] } // how each peer rings this shard
   | { type: 'running' } // the module is loaded
-  | { type: 'failed'; error: Error; code: ErrorCode | undefined } // it could not be
+  | { type: 'failed'; error: PackedError } // it could not be
   | { type: 'busy' } // a turn has begun: somebody may want to look whether it ends (watch.ts)
   | { type: 'signalWanted'; name: SignalName; isWanted: boolean }
   | { type: 'signalWaited'; names: readonly SignalName[] }

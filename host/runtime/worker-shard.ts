@@ -6,7 +6,7 @@
 //
 // Next: workers.ts, the other end; protocol.ts, the messages.
 
-import { FeatherstarError } from '../base/errors.js';
+import { packError } from '../base/error-parts.js';
 import { Calls } from '../calls/call.js';
 import { offerParts } from '../calls/parts.js';
 import type { Core } from '../core/core.js';
@@ -79,8 +79,7 @@ export class WorkerShard {
   }
 
   readonly #fail = (error: unknown): void => {
-    const code = FeatherstarError.is(error) ? error.code : undefined;
-    this.#port.say({ type: 'failed', error: error instanceof Error ? error : new Error(String(error)), code });
+    this.#port.say({ type: 'failed', error: packError(error) });
   };
 
   async #begin(tokens: readonly (DoorbellToken | undefined)[]): Promise<void> {

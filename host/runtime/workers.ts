@@ -5,7 +5,8 @@
 //
 // Next: worker-shard.ts, the other end.
 
-import { FeatherstarError } from '../base/errors.js';
+import { unpackError } from '../base/error-parts.js';
+import { FeatherstarError, textOf } from '../base/errors.js';
 import type { DoorbellToken } from '../hosts/host.js';
 import type { Shard } from '../shard/shard.js';
 import type { Checked } from './options.js';
@@ -72,9 +73,11 @@ export async function endThread(worker: ShardWorker): Promise<boolean> {
   return ended;
 }
 
-/** What went wrong in a worker: postMessage carries an Error's text and stack, but not its code. */
-function startError({ error, code }: Answer<'failed'>): FeatherstarError {
-  return new FeatherstarError(code ?? 'FEATHERSTAR_MODULE', error.message, { cause: error });
+/** Why a worker has not started. */
+function startError({ error }: Answer<'failed'>): FeatherstarError {
+  const cause = unpackError(error);
+  if (FeatherstarError.is(cause)) return cause;
+  return new FeatherstarError('FEATHERSTAR_MODULE', cause instanceof Error ? cause.message : textOf(cause), { cause });
 }
 
 /** What a message has if its answer could be taken for that to an earlier one. */

@@ -14,7 +14,8 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { AbortOptions } from '../base/abort.js';
 import { abortable, type WaitOptions } from '../base/abortable.js';
-import { type ErrorCode, FeatherstarError, optionError } from '../base/errors.js';
+import { type PackedError, packError, unpackError } from '../base/error-parts.js';
+import { FeatherstarError, optionError } from '../base/errors.js';
 import { homeOf } from '../base/home-of.js';
 import { type Checks, checkOptions, checkShard, checkSignal, integer } from '../base/options.js';
 import { Queue } from '../base/queue.js';
@@ -60,37 +61,7 @@ interface Request {
 }
 
 type FromForeign = Request | { type: 'abort'; id: number };
-type Answer = { type: 'value'; id: number; value: unknown } | { type: 'error'; id: number; error: ErrorParts };
-
-/** What structured clone leaves out of an Error is its code. */
-interface ErrorParts {
-  name: string;
-  message: string;
-  stack: string | undefined;
-  code: unknown;
-  errno: number | undefined;
-  syscall: string | undefined;
-  errnoName: string | undefined;
-}
-
-function partsOf(error: unknown): ErrorParts {
-  const from = (error instanceof Error ? error : new Error(String(error))) as Error & Partial<ErrorParts>;
-  const { name, message, stack, code, errno, syscall, errnoName } = from;
-  return { name, message, stack, code: typeof code === 'string' ? code : undefined, errno, syscall, errnoName };
-}
-
-function errorOf({ name, message, stack, code, errno, syscall, errnoName }: ErrorParts): Error {
-  const details = {
-    ...(errno !== undefined && { errno }),
-    ...(syscall && { syscall }),
-    ...(errnoName && { errnoName }),
-  };
-  const isOurs = name === 'FeatherstarError';
-  const error = isOurs ? new FeatherstarError(code as ErrorCode, message, details) : new Error(message);
-  if (!isOurs) Object.assign(error, { name, ...(code !== undefined && { code }), ...details });
-  if (stack !== undefined) error.stack = stack; // this thread's frames are those of a message's arrival
-  return error;
-}
+type Answer = { type: 'value'; id: number; value: unknown } | { type: 'error'; id: number; error: PackedError };
 
 function codecError(cause: unknown): FeatherstarError {
   const text = `a value cannot be sent to a shard: ${cause instanceof Error ? cause.message : String(cause)}`;
@@ -129,14 +100,14 @@ class Gateway {
     if (this.#open.size === this.#maxOpen || this.#isClosing) {
       const full = new FeatherstarError('FEATHERSTAR_FULL', `all ${this.#maxOpen} calls of this port are in use`);
       const closed = new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime closes');
-      this.#answer({ type: 'error', id, error: partsOf(this.#isClosing ? closed : full) });
+      this.#answer({ type: 'error', id, error: packError(this.#isClosing ? closed : full) });
       return;
     }
     const controller = new AbortController();
     this.#open.set(id, controller);
     this.#run(request, controller.signal).then(
       (value) => this.#end({ type: 'value', id, value }),
-      (error) => this.#end({ type: 'error', id, error: partsOf(error) }),
+      (error) => this.#end({ type: 'error', id, error: packError(error) }),
     );
   }
 
@@ -155,7 +126,7 @@ class Gateway {
     try {
       this.#port.postMessage(answer);
     } catch (cause) {
-      this.#port.postMessage({ type: 'error', id: answer.id, error: partsOf(codecError(cause)) } satisfies Answer);
+      this.#port.postMessage({ type: 'error', id: answer.id, error: packError(codecError(cause)) } satisfies Answer);
     }
   }
 
@@ -350,7 +321,7 @@ export class ForeignRuntime<M extends object = UntypedModule> {
     const waiting = this.#open.get(answer.id);
     this.#open.delete(answer.id);
     if (answer.type === 'value') waiting?.resolve(answer.value);
-    else waiting?.reject(errorOf(answer.error));
+    else waiting?.reject(unpackError(answer.error));
     const next = this.#waiting.shift();
     if (next !== undefined) this.#send(next);
     else if (this.#open.size === 0) this.#port.unref();
