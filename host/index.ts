@@ -1,6 +1,6 @@
 // featherstar: shards, tasks, time. Importing it starts nothing.
 
-export { type ErrorCode, FeatherstarError } from './base/errors.js';
+export { type ErrorCode, type ErrorKind, FeatherstarError } from './base/errors.js';
 export { type Caller, type FunctionName, type ShardHandle, submitTo, type UntypedModule } from './calls/call-api.js';
 export type { CallOptions, Remote, RemoteAll, RemoteAllFunction, RemoteFunction } from './calls/remote.js';
 export { allocate, type SharedBytes } from './calls/shared-bytes.js';

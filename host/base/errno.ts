@@ -112,6 +112,16 @@ const OF_CALL: readonly { errno: number; calls: readonly string[]; onPath?: bool
   { errno: 105, calls: ['recv', 'recvmsg'], text: 'no receive buffer is free' },
 ];
 
+const OF_PEER = ['EPIPE', 'ECONNABORTED', 'ECONNRESET', 'ETIMEDOUT', 'ECONNREFUSED'];
+const OF_LIMIT = ['ENFILE', 'EMFILE', 'ENOBUFS', 'ENOSPC', 'EDQUOT'];
+
+/** Whose fault an errno is, if it is not the system's. */
+export function errnoKind(errno: number): 'peer' | 'limit' | undefined {
+  const name = errnoName(errno);
+  if (OF_PEER.includes(name)) return 'peer';
+  return OF_LIMIT.includes(name) ? 'limit' : undefined;
+}
+
 export function errnoName(errno: number): string {
   return ERRNO[Math.abs(errno)]?.[0] ?? `errno ${Math.abs(errno)}`;
 }

@@ -1,34 +1,48 @@
 // Every error that featherstar makes. Match on `code`; texts may change. docs/errors.md lists them.
 
-import { errnoName, errnoText } from './errno.js';
+import { errnoKind, errnoName, errnoText } from './errno.js';
 
 export { errnoName } from './errno.js';
 
 const brand = Symbol.for('featherstar.error');
 
-export type ErrorCode =
-  | 'FEATHERSTAR_OPTION' // an option is missing, of the wrong type or outside its limits
-  | 'FEATHERSTAR_HOST' // the host that was asked for cannot be had here
-  | 'FEATHERSTAR_MEMORY' // the process may not have the shared memory that the shards need
-  | 'FEATHERSTAR_MODULE' // the shard module cannot be loaded, or has no such function
-  | 'FEATHERSTAR_NO_SHARD' // called in a thread that is no shard
-  | 'FEATHERSTAR_FULL' // a table or pool is full
-  | 'FEATHERSTAR_CLOSED' // the runtime, server or socket is closed
-  | 'FEATHERSTAR_BUSY' // a file operation still uses these shared bytes
-  | 'FEATHERSTAR_OVERWRITTEN' // checkMemory: bytes were written that have no owner
-  | 'FEATHERSTAR_PEER_DOWN' // the shard that was called does not run any more
-  | 'FEATHERSTAR_REMOTE' // the called function threw something that is no Error
-  | 'FEATHERSTAR_SERVICE' // a sharded service could not start or stop on every shard
-  | 'FEATHERSTAR_ABORTED' // it was aborted, without a reason of its own
-  | 'FEATHERSTAR_TIMEOUT' // it took longer than it was given
-  | 'FEATHERSTAR_DEADLOCK' // calls wait for each other; should never be
-  | 'FEATHERSTAR_CODEC' // a value cannot be sent to another shard
-  | 'FEATHERSTAR_NETWORK' // the program has not allowed this address
-  | 'FEATHERSTAR_SYSTEM' // the kernel said no; errno and syscall are set
-  | 'FEATHERSTAR_DNS' // a hostname has no address, or the resolver does not say
-  | 'FEATHERSTAR_BODY' // a request's body broke off or is too large
-  | 'FEATHERSTAR_SIMULATION' // a simulated program failed, or left the simulation
-  | 'FEATHERSTAR_INTERNAL'; // a defect of featherstar: please report it
+/** Whose fault an error is, and so what can be done about it. */
+export type ErrorKind =
+  | 'usage' // the program's: change the code that made the call
+  | 'system' // the machine's: its kernel, its memory, its resolver
+  | 'peer' // the other side's: a client, a server, another shard
+  | 'limit' // something is full: do less at once, or raise the limit
+  | 'ended' // nobody's: it was closed or aborted, or its time was over
+  | 'defect'; // featherstar's: please report it
+
+/** Every code, with its kind. */
+export const ERROR_KINDS = {
+  FEATHERSTAR_OPTION: 'usage', // an option is missing, of the wrong type or outside its limits
+  FEATHERSTAR_STATE: 'usage', // a method was called at a moment at which it may not be
+  FEATHERSTAR_HOST: 'system', // the host that was asked for cannot be had here
+  FEATHERSTAR_MEMORY: 'system', // the process may not have the shared memory that the shards need
+  FEATHERSTAR_MODULE: 'usage', // the shard module cannot be loaded, or has no such function
+  FEATHERSTAR_NO_SHARD: 'usage', // called in a thread that is no shard
+  FEATHERSTAR_FULL: 'limit', // a table or pool is full
+  FEATHERSTAR_CLOSED: 'ended', // the runtime, server or socket is closed
+  FEATHERSTAR_BUSY: 'usage', // a file operation still uses these shared bytes
+  FEATHERSTAR_OVERWRITTEN: 'usage', // checkMemory: bytes were written that have no owner
+  FEATHERSTAR_PEER_DOWN: 'peer', // the shard that was called does not run any more
+  FEATHERSTAR_REMOTE: 'peer', // the called function threw something that is no Error
+  FEATHERSTAR_SERVICE: 'peer', // a sharded service could not start or stop on every shard
+  FEATHERSTAR_ABORTED: 'ended', // it was aborted, without a reason of its own
+  FEATHERSTAR_TIMEOUT: 'ended', // it took longer than it was given
+  FEATHERSTAR_DEADLOCK: 'defect', // calls wait for each other; should never be
+  FEATHERSTAR_CODEC: 'usage', // a value cannot be sent to another shard
+  FEATHERSTAR_NETWORK: 'usage', // the program has not allowed this address
+  FEATHERSTAR_SYSTEM: 'system', // the kernel returned an error; errno and syscall are set
+  FEATHERSTAR_DNS: 'system', // a hostname has no address, or the resolver does not say
+  FEATHERSTAR_BODY: 'peer', // a request's body broke off or is too large
+  FEATHERSTAR_SIMULATION: 'usage', // a simulated program failed, or left the simulation
+  FEATHERSTAR_INTERNAL: 'defect', // a defect of featherstar: please report it
+} as const satisfies Record<string, ErrorKind>;
+
+export type ErrorCode = keyof typeof ERROR_KINDS;
 
 export interface ErrorDetails {
   cause?: unknown;
@@ -52,6 +66,12 @@ export class FeatherstarError extends Error {
     if (details.syscall !== undefined) this.syscall = details.syscall;
     if (details.errnoName !== undefined) this.errnoName = details.errnoName;
     Object.defineProperty(this, brand, { value: true });
+  }
+
+  /** Whose fault it is. It follows from the code; of FEATHERSTAR_SYSTEM from the errno, too: ECONNRESET is a peer's. */
+  get kind(): ErrorKind {
+    const ofErrno = this.errno === undefined ? undefined : errnoKind(this.errno);
+    return ofErrno ?? ERROR_KINDS[this.code];
   }
 
   /** True for errors of any copy of this library. */

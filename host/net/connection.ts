@@ -10,7 +10,7 @@
 
 import type { AbortOptions } from '../base/abort.js';
 import { abortable } from '../base/abortable.js';
-import { Code, FeatherstarError, optionError } from '../base/errors.js';
+import { Code, optionError } from '../base/errors.js';
 import { checkSignal } from '../base/options.js';
 import type { Calls } from '../calls/call.js';
 import { CQE_BUFFER_SHIFT, Errno } from '../core/kernel.js';
@@ -20,7 +20,7 @@ import type { Owner } from '../shard/owners.js';
 import { SendQueue } from '../shard/send-queue.js';
 import type { Shard } from '../shard/shard.js';
 import { keepFor } from './homes.js';
-import { closedError, type Transport } from './socket.js';
+import { closedError, readIsOpen, type Transport } from './socket.js';
 
 const RECEIVED = 1; // tags
 const SENT = 2;
@@ -86,7 +86,7 @@ export class Connection implements Owner, Transport {
     if (this.#error !== undefined) throw this.#error;
     if (this.#closed) throw closedError();
     if (this.#ended) return null;
-    if (this.#reader !== undefined) throw new FeatherstarError('FEATHERSTAR_OPTION', 'a read is open already');
+    if (this.#reader !== undefined) throw readIsOpen();
     if (!this.#receiving.isOpen) receive(this.#receiving, this.#file, false);
     return abortable<Uint8Array | null>(
       (resolve, reject) => {

@@ -10,7 +10,7 @@ import { ask } from '../services/ask.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 import { Connection } from './connection.js';
 import { forget, keepFor, kept } from './homes.js';
-import { closedError, serve, type Transport } from './socket.js';
+import { closedError, readIsOpen, serve, type Transport } from './socket.js';
 
 const PIECE_BYTES = 262_144;
 
@@ -51,7 +51,7 @@ class RemoteConnection implements Transport {
   async read({ signal }: AbortOptions = {}): Promise<Uint8Array | null> {
     checkSignal(signal)?.throwIfAborted();
     if (this.#closed) throw closedError();
-    if (this.#isReading) throw optionError('read', 'a second one', 'the only one that is open');
+    if (this.#isReading) throw readIsOpen();
     this.#isReading = true;
     this.#reading ??= this.#ask('read') as Promise<Uint8Array | null>;
     const reading = this.#reading;
@@ -142,7 +142,7 @@ const close = (id: number) => forget(currentShard(), id)?.close();
 async function forward(id: number, peer: number, name: string, args: unknown[]): Promise<void> {
   const shard = currentShard();
   const via = kept(shard, id);
-  if (via.isReading) throw optionError('handOver', 'a read that was aborted', 'called when no read is open');
+  if (via.isReading) throw readIsOpen();
   forget(shard, id);
   if (peer === shard.index) {
     const refusal = begin(via, name, args);

@@ -25,6 +25,10 @@ export function closedError(text = 'the socket is closed'): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_CLOSED', text);
 }
 
+export function readIsOpen(): FeatherstarError {
+  return new FeatherstarError('FEATHERSTAR_STATE', 'a read is open already');
+}
+
 /** One connection. */
 export class Socket {
   #via: Transport | undefined;
@@ -86,7 +90,7 @@ export class Socket {
     if (typeof name !== 'string' || calls.exported(name) === undefined) {
       throw new FeatherstarError('FEATHERSTAR_MODULE', `the shard module exports no function ${JSON.stringify(name)}`);
     }
-    if (via.isReading) throw new FeatherstarError('FEATHERSTAR_OPTION', 'a read is open');
+    if (via.isReading) throw readIsOpen();
     if (via.closed) throw closedError();
     this.#isLeaving = true;
     try {

@@ -289,7 +289,7 @@ export class UdpSocket implements Owner {
     signal?.throwIfAborted();
     const target = await abortable(Promise.resolve(this.#targets.find(hostname, port)), { signal });
     if (this.#remote !== undefined || this.#connecting !== undefined) {
-      throw optionError('connect', 'a second one', 'called once');
+      throw new FeatherstarError('FEATHERSTAR_STATE', 'the socket is connected already');
     }
     this.#connecting = target;
     await this.#begin(NOTHING, target, signal, true);

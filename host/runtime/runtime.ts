@@ -293,7 +293,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
   /** Starts all shards and loads the module in each. Rejects with what first went wrong, and stops the rest. */
   static async start<M extends object = UntypedModule>(options: RuntimeOptions = {}): Promise<Runtime<M>> {
     if (findShard() !== undefined) {
-      throw new FeatherstarError('FEATHERSTAR_OPTION', 'this thread is a shard already: one runtime at a time');
+      throw new FeatherstarError('FEATHERSTAR_STATE', 'this thread is a shard already: one runtime at a time');
     }
     const checked = checkRuntimeOptions(options);
     const signal = checkSignal(options.signal);

@@ -23,7 +23,7 @@ function checkNames(names: unknown): readonly SignalName[] {
 function boardHere(): SignalBoard {
   const { signals, self } = runtime();
   if (self === 0 && !isMainThread) {
-    throw new FeatherstarError('FEATHERSTAR_OPTION', 'signals come to the main thread, and the runtime is not in it');
+    throw new FeatherstarError('FEATHERSTAR_STATE', 'signals come to the main thread, and the runtime is not in it');
   }
   return signals;
 }
@@ -31,7 +31,8 @@ function boardHere(): SignalBoard {
 /**
  * Resolves to the name of the next of these signals, on any shard. Then the process's default is not back yet: one
  * more SIGINT, SIGTERM or SIGQUIT of them ends the process with 128 + its number, until the runtime has closed or
- * somebody waits again. Rejects with the reason when `signal` aborts; FEATHERSTAR_OPTION, FEATHERSTAR_NO_SHARD.
+ * somebody waits again. Rejects with the reason when `signal` aborts; FEATHERSTAR_OPTION, FEATHERSTAR_STATE,
+ * FEATHERSTAR_NO_SHARD.
  */
 export async function waitForSignal(names: readonly SignalName[], options: AbortOptions = {}): Promise<SignalName> {
   const signal = checkSignal(options.signal);

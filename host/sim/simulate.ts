@@ -195,7 +195,7 @@ export async function simulate<T>(
   const disk = checkDisk(options.disk);
   const network = checkNetwork(options.network);
   if (running || findShard() !== undefined) {
-    throw new FeatherstarError('FEATHERSTAR_OPTION', 'this thread is a shard already, or simulates one: one at a time');
+    throw new FeatherstarError('FEATHERSTAR_STATE', 'this thread is a shard already, or simulates one: one at a time');
   }
   running = true;
   offerParts();

@@ -51,9 +51,9 @@ export class Gate {
     this.#count++;
   }
 
-  /** Comes out. Throws FEATHERSTAR_OPTION if no caller is inside. */
+  /** Comes out. Throws FEATHERSTAR_STATE if no caller is inside. */
   leave(): void {
-    if (this.#count === 0) throw new FeatherstarError('FEATHERSTAR_OPTION', `${this.name}: leave() without an enter()`);
+    if (this.#count === 0) throw new FeatherstarError('FEATHERSTAR_STATE', `${this.name}: leave() without an enter()`);
     this.#count--;
     if (this.#count !== 0) return;
     for (const wake of this.#waiters) wake();

@@ -143,7 +143,7 @@ for (const host of hosts()) {
         assert.is((await rejection(socket.handOver(last, name))).code, 'FEATHERSTAR_MODULE');
       }
       const reading = socket.read();
-      assert.is((await rejection(socket.handOver(last, 'serve'))).code, 'FEATHERSTAR_OPTION');
+      assert.is((await rejection(socket.handOver(last, 'serve'))).code, 'FEATHERSTAR_STATE');
       await client.write('still here');
       assert.is(Buffer.from(await reading).toString(), 'still here');
       socket.close();

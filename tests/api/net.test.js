@@ -183,7 +183,7 @@ for (const host of hosts()) {
   check('one read at a time; only bytes and text are written', async () => {
     const [client, socket] = await pair();
     const first = socket.read();
-    assert.is((await rejection(socket.read())).code, 'FEATHERSTAR_OPTION');
+    assert.is((await rejection(socket.read())).code, 'FEATHERSTAR_STATE');
     await client.write('x');
     assert.is((await first).length, 1);
     for (const bytes of [5, null, undefined, {}, [1]]) {

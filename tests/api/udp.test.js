@@ -116,7 +116,7 @@ for (const host of hosts()) {
     await b.send('back', { hostname: HERE, port });
     assert.is(await text(a), 'back');
     assert.is((await rejection(a.send('x', to))).code, 'FEATHERSTAR_OPTION');
-    assert.is((await rejection(a.connect(to))).code, 'FEATHERSTAR_OPTION');
+    assert.is((await rejection(a.connect(to))).code, 'FEATHERSTAR_STATE');
     b.close();
     stranger.close();
     const receiving = rejection(a.receive());

@@ -4,7 +4,7 @@ import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { packError, unpackError } from '../../dist/host/base/error-parts.js';
-import { FeatherstarError, systemError } from '../../dist/host/base/errors.js';
+import { ERROR_KINDS, FeatherstarError, systemError } from '../../dist/host/base/errors.js';
 
 const test = suite('error parts');
 const STACK_CHARS = 4096;
@@ -36,7 +36,18 @@ test('a FeatherstarError stays one, with its kind', () => {
   const sent = systemError('bind', 98, '127.0.0.1:80');
   const got = across(sent);
   assert.ok(FeatherstarError.is(got));
-  for (const key of ['code', 'errno', 'syscall', 'errnoName', 'message']) assert.is(got[key], sent[key], key);
+  for (const key of ['code', 'kind', 'errno', 'syscall', 'errnoName', 'message']) assert.is(got[key], sent[key], key);
+});
+
+test('a kind follows from the code, and from an errno that the peer or a limit has caused', () => {
+  const kind = (errno) => systemError('x', errno).kind;
+  assert.equal([1, 13, 98].map(kind), ['system', 'system', 'system']);
+  assert.equal([32, 103, 104, 110, 111].map(kind), Array(5).fill('peer'));
+  assert.equal(
+    [23, 24, 28, 105, 122].map((errno) => kind(-errno)),
+    Array(5).fill('limit'),
+  );
+  for (const [code, kind] of Object.entries(ERROR_KINDS)) assert.is(new FeatherstarError(code, 'x').kind, kind);
 });
 
 test('causes arrive as deep as they go, and so do the errors of an AggregateError', () => {

@@ -404,7 +404,7 @@ test('bad options are refused; so is a simulation within one', async () => {
     assert.match(error.message, text);
   }
   const nested = await rejection(simulate({ seed: 1 }, () => simulate({ seed: 1 }, () => undefined)));
-  assert.is(nested.cause.code, 'FEATHERSTAR_OPTION');
+  assert.is(nested.cause.code, 'FEATHERSTAR_STATE');
 });
 
 // --- the command ----------------------------------------------------------------------------------------------------
