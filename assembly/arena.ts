@@ -28,6 +28,8 @@ class Block {
 let cursor: u32 = 0; // where a block begins, below arenaBytes
 
 function at(offset: u32): Block {
+  assert(offset < header().arenaBytes);
+  assert((offset & 15) == 0);
   return changetype<Block>(shardBase() + header().arenaOffset + offset);
 }
 
@@ -36,6 +38,10 @@ function isRead(offset: u32): bool {
 }
 
 function write(offset: u32, bytes: u32, state: u32): void {
+  assert(bytes >= BLOCK_HEADER);
+  assert(offset + bytes <= header().arenaBytes);
+  assert((bytes & 15) == 0);
+  assert(state == LIVE || state == READ);
   const block = at(offset);
   block.bytes = bytes;
   block.peer = 0;
@@ -43,28 +49,35 @@ function write(offset: u32, bytes: u32, state: u32): void {
 }
 
 export function arenaInit(): void {
+  assert(header().arenaBytes > BLOCK_HEADER);
+  assert(cursor == 0);
   write(0, header().arenaBytes, READ);
 }
 
 /** Joins the READ block at `offset` with those behind it until it has `size` bytes. Returns how many it has. */
 function join(offset: u32, size: u32): u32 {
+  assert(size > BLOCK_HEADER || size == BLOCK_HEADER);
   let bytes = at(offset).bytes;
   while (bytes < size && offset + bytes < header().arenaBytes && isRead(offset + bytes)) {
     bytes += at(offset + bytes).bytes;
   }
   at(offset).bytes = bytes;
+  assert(offset + bytes <= header().arenaBytes);
   if (cursor > offset && cursor < offset + bytes) cursor = offset; // no block begins there any more
   return bytes;
 }
 
 /** The offset of a READ block of at least `size` bytes, or -1. Looks at the start first: it is warm in the cache. */
 function find(size: u32): i32 {
+  assert((size & 15) == 0);
+  assert(cursor < header().arenaBytes);
   const end = header().arenaBytes;
   if (isRead(0) && join(0, size) >= size) return 0;
   let offset = cursor;
   for (let searched: u32 = 0; searched < end; ) {
     const read = isRead(offset);
     const bytes = read ? join(offset, size) : at(offset).bytes;
+    assert(bytes >= BLOCK_HEADER);
     if (read && bytes >= size) return offset;
     searched += bytes;
     offset += bytes;
@@ -74,6 +87,7 @@ function find(size: u32): i32 {
 }
 
 function sizeOf(bytes: u32): u32 {
+  assert(bytes <= header().arenaBytes - BLOCK_HEADER);
   return (bytes + BLOCK_HEADER + 15) & ~15;
 }
 
@@ -89,25 +103,37 @@ export function arenaTake(bytes: u32): usize {
   const offset = find(size);
   if (offset < 0) return 0;
   const rest = at(offset).bytes - size;
+  assert(at(offset).bytes >= size);
+  assert((rest & 15) == 0);
   if (rest != 0) write(offset + size, rest, READ);
   write(offset, size, LIVE);
   cursor = rest != 0 ? offset + size : 0;
+  assert(cursor < header().arenaBytes);
   return changetype<usize>(at(offset)) + BLOCK_HEADER;
 }
 
 /** The payload at this address has been read. Called by the receiver. Pairs with isRead(). */
 export function arenaRelease(payload: usize): void {
+  assert(payload >= header().shardsOffset + BLOCK_HEADER);
+  assert((payload & 15) == 0);
+  assert(load<u32>(payload - BLOCK_HEADER + offsetof<Block>('state')) == LIVE);
   atomic.store<u32>(payload - BLOCK_HEADER + offsetof<Block>('state'), READ);
 }
 
 /** The payload is on its way to a peer. */
 export function arenaSend(payload: usize, peer: u32): void {
+  assert(peer < header().shardCount);
+  assert((payload & 15) == 0);
+  assert(changetype<Block>(payload - BLOCK_HEADER).peer == 0);
+  assert(changetype<Block>(payload - BLOCK_HEADER).state == LIVE);
   changetype<Block>(payload - BLOCK_HEADER).peer = peer + 1;
 }
 
 /** That peer will read no more: its blocks count as read. */
 export function arenaPeerDown(peer: u32): void {
+  assert(peer < header().shardCount);
   for (let offset: u32 = 0; offset < header().arenaBytes; offset += at(offset).bytes) {
+    assert(at(offset).bytes >= BLOCK_HEADER);
     if (at(offset).peer == peer + 1) write(offset, at(offset).bytes, READ);
   }
 }
@@ -116,6 +142,7 @@ export function arenaPeerDown(peer: u32): void {
 export function arenaHolders(): u64 {
   let holders: u64 = 0;
   for (let offset: u32 = 0; offset < header().arenaBytes; offset += at(offset).bytes) {
+    assert(at(offset).bytes >= BLOCK_HEADER);
     if (!isRead(offset) && at(offset).peer != 0) holders |= (<u64>1) << (at(offset).peer - 1);
   }
   return holders;
@@ -125,6 +152,7 @@ export function arenaHolders(): u64 {
 export function arenaUsed(): u32 {
   let used: u32 = 0;
   for (let offset: u32 = 0; offset < header().arenaBytes; offset += at(offset).bytes) {
+    assert(at(offset).bytes >= BLOCK_HEADER);
     used += isRead(offset) ? 0 : at(offset).bytes;
   }
   return used;

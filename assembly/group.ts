@@ -31,6 +31,7 @@ let chargedNs: f64 = 0; // since when
 let floor: f64 = 0; // virtual runtime of the group that ran last: a group that was idle starts from here
 
 export function groupAt(group: u32): Group {
+  assert(group < GROUPS_MAX);
   return changetype<Group>(shardBase() + header().groupsOffset + group * GROUP_BYTES);
 }
 
@@ -39,6 +40,8 @@ export function groupList(group: u32): List {
 }
 
 export function groupsInit(): void {
+  assert(readyMask == 0);
+  assert(running == NONE);
   for (let i: u32 = 0; i < GROUPS_MAX; i++) groupAt(i).shares = SHARES_DEFAULT;
 }
 
@@ -51,6 +54,9 @@ export function setShares(group: u32, shares: u32): i32 {
 
 /** The group has a ready task. One that had none catches up: time that it did not want is not saved up. */
 export function activate(group: u32): void {
+  assert(group < GROUPS_MAX);
+  assert(groupAt(group).head != 0);
+  assert(groupAt(group).shares != 0);
   const bit: u32 = 1 << group;
   if ((readyMask & bit) != 0) return;
   readyMask |= bit;
@@ -59,6 +65,8 @@ export function activate(group: u32): void {
 }
 
 export function deactivate(group: u32): void {
+  assert((readyMask & (1 << group)) != 0);
+  assert(groupAt(group).head == 0);
   readyMask &= ~(1 << group);
 }
 
@@ -68,17 +76,22 @@ export function anyReady(): bool {
 
 /** The ready group with the least virtual runtime. There is one. */
 export function leastServed(): u32 {
+  assert(readyMask != 0);
+  assert(readyMask >> GROUPS_MAX == 0);
   let best = ctz<u32>(readyMask);
   for (let rest = readyMask & (readyMask - 1); rest != 0; rest &= rest - 1) {
     const group = ctz<u32>(rest);
     if (groupAt(group).vruntime < groupAt(best).vruntime) best = group;
   }
   floor = groupAt(best).vruntime;
+  assert(groupAt(best).head != 0);
   return best;
 }
 
 /** A task of this group runs from now on. */
 export function noteRun(group: u32): void {
+  assert(group < GROUPS_MAX);
+  assert(running == NONE);
   running = group;
 }
 
@@ -86,6 +99,8 @@ export function noteRun(group: u32): void {
 export function charge(nowNs: f64): void {
   if (running != NONE) {
     const g = groupAt(running);
+    assert(g.shares != 0);
+    assert(g.vruntime >= 0);
     g.vruntime += max<f64>(nowNs - chargedNs, 1) / g.shares;
     running = NONE;
   }

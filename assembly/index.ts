@@ -3,7 +3,7 @@
 //
 // Reading order: layout, check, list, slab, group, task, arena, wheel, spsc, mesh, park, op, stats, shard.
 
-import { HEADER_SCRATCH, HEADER } from './layout';
+import { HEADER_SCRATCH, HEADER, header } from './layout';
 import { boot as bootShard } from './shard';
 import { threadSpawn } from './wasi';
 
@@ -14,11 +14,13 @@ export { flush } from './mesh';
 
 /** Starts shard `shard` in a thread of its own. Answers the thread's id, or < 0. */
 export function startShard(shard: u32): i32 {
+  assert(shard < header().shardCount);
   return threadSpawn(shard);
 }
 
 /** The wasi-threads entry, called in the new thread's own instance. The host has put the clock into the header. */
 export function wasi_thread_start(_tid: i32, shard: u32): void {
+  assert(shard < header().shardCount);
   bootShard(shard, load<f64>(HEADER + HEADER_SCRATCH + 8));
 }
 

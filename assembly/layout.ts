@@ -187,27 +187,43 @@ let self: u32 = 0;
 
 /** Where this shard's block begins. The one place the rest of the core takes it from. */
 export function shardBase(): usize {
+  assert(base != 0);
   return base;
 }
 
 export function shardIndex(): u32 {
+  assert(base != 0);
   return self;
 }
 
 export function control(): Control {
+  assert(base != 0);
   return changetype<Control>(base);
 }
 
 export function shardBaseOf(shard: u32): usize {
+  assert(shard < header().shardCount);
+  assert(header().shardBytes != 0);
   return header().shardsOffset + shard * header().shardBytes;
 }
 
 export function stateAddress(shard: u32): usize {
+  assert(shard < SHARDS_MAX);
   return HEADER + HEADER_STATES + (shard << 2);
 }
 
 /** Binds this instance to a shard. Called once, by boot(). */
 export function bind(shard: u32): void {
+  assert(header().magic == MAGIC);
+  assert(header().abiVersion == ABI_VERSION);
+  assert(shard < header().shardCount);
+  assert(<u32>memory.size() >= header().totalPages);
+  assert(popcnt(header().ringSlots) == 1);
+  assert(popcnt(header().sqeSlots) == 1);
+  assert(popcnt(header().cqeSlots) == 1);
+  assert(popcnt(header().readySlots) == 1);
+  assert(popcnt(header().recvBufferCount) == 1);
+  assert(header().readySlots > header().cqeSlots);
   self = shard;
   base = shardBaseOf(shard);
 }
@@ -230,6 +246,7 @@ const LIMIT_MAX: u32 = 1 << 25; // of each limit before arenaBytes, so that no u
 let cursor: u64 = 0;
 
 function place(bytes: u64, align: u64): u32 {
+  assert(popcnt(align) == 1);
   cursor = (cursor + align - 1) & ~(align - 1);
   const at = cursor;
   cursor += bytes;
@@ -238,6 +255,7 @@ function place(bytes: u64, align: u64): u32 {
 
 /** Distance of two send buffers: no power of two, or their first lines would all fall into the same cache sets. */
 export function sendStride(): u32 {
+  assert(header().sendBufferBytes != 0);
   return header().sendBufferBytes + SEND_STAGGER;
 }
 
@@ -280,5 +298,7 @@ export function plan(): u32 {
   h.shardsOffset = <u32>shardsOffset;
   h.shardBytes = <u32>shardBytes;
   h.totalPages = <u32>(total >> 16);
+  assert((h.shardsOffset & (PAGE - 1)) == 0);
+  assert((h.shardBytes & (PAGE - 1)) == 0);
   return h.totalPages;
 }

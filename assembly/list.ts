@@ -24,11 +24,23 @@ export class List {
 }
 
 function link(table: usize, stride: u32, index: u32): Link {
+  assert(table != 0);
+  assert(index != 0);
   return changetype<Link>(table + index * stride);
+}
+
+/** Whether a slot is on this list: its neighbours, or the list's ends, lead to it. Only asserts ask. */
+function isOn(list: List, table: usize, stride: u32, index: u32): bool {
+  const slot = link(table, stride, index);
+  const before = slot.prev != 0 ? link(table, stride, slot.prev).next : list.head;
+  const behind = slot.next != 0 ? link(table, stride, slot.next).prev : list.tail;
+  return before == index && behind == index;
 }
 
 /** Appends a slot that is on no list. O(1). */
 export function push(list: List, table: usize, stride: u32, index: u32): void {
+  assert(!isOn(list, table, stride, index));
+  assert((list.head == 0) == (list.tail == 0));
   const slot = link(table, stride, index);
   const tail = list.tail; // in a local: to a compiler, any store below may change what is in memory
   slot.next = 0;
@@ -40,6 +52,7 @@ export function push(list: List, table: usize, stride: u32, index: u32): void {
 
 /** Takes a slot out of the list it is on. O(1). */
 export function remove(list: List, table: usize, stride: u32, index: u32): void {
+  assert(isOn(list, table, stride, index));
   const slot = link(table, stride, index);
   const next = slot.next;
   const prev = slot.prev;
@@ -51,6 +64,7 @@ export function remove(list: List, table: usize, stride: u32, index: u32): void 
 
 /** Takes the first slot off, or answers 0 for an empty list. */
 export function shift(list: List, table: usize, stride: u32): u32 {
+  assert((list.head == 0) == (list.tail == 0));
   const index = list.head;
   if (index != 0) remove(list, table, stride, index);
   return index;

@@ -69,10 +69,14 @@ let wantCredit: u64 = 0; // post() was refused for want of credit
 let wantArena: u32 = 0; // bytes for which the arena had no room; 0 = none wait
 
 function bit(peer: u32): u64 {
+  assert(peer < header().shardCount);
   return (<u64>1) << peer;
 }
 
 function ringOf(from: u32, to: u32): usize {
+  assert(from != to);
+  assert(from < header().shardCount);
+  assert(to < header().shardCount);
   return MESH + (from * header().shardCount + to) * header().ringBytes;
 }
 
@@ -84,7 +88,15 @@ function ringFrom(peer: u32): usize {
   return ringOf(peer, shardIndex());
 }
 
+/** Whether a payload lies in this shard's arena. Only asserts ask. */
+function isOwn(payload: usize): bool {
+  const start = shardBase() + header().arenaOffset;
+  return payload > start && payload < start + header().arenaBytes;
+}
+
 function copyMessage(to: usize, from: usize): void {
+  assert(((to | from) & 15) == 0);
+  assert(to != from);
   v128.store(to, v128.load(from));
   v128.store(to, v128.load(from, 16), 16);
   v128.store(to, v128.load(from, 32), 32);
@@ -116,9 +128,12 @@ export function post(peer: u32): i32 {
   const at = shardBase() + header().outgoingOffset;
   const message = changetype<Message>(at);
   const kind = <u32>message.kind;
+  assert(message.payload != 0 || message.payloadBytes <= MESSAGE_BYTES - offsetof<Message>());
+  assert(message.payload == 0 || isOwn(message.payload));
   const may = mayPost(peer, kind);
   if (may != OK) return may;
   const ring = ringTo(peer);
+  assert(claim(ring, header().ringSlots) != 0);
   copyMessage(claim(ring, header().ringSlots), at);
   const unpublished = stage(ring);
   if (message.payload != 0) arenaSend(message.payload, peer);
@@ -142,11 +157,13 @@ export function payloadTake(bytes: u32): usize {
 }
 
 function wake(peer: u32): void {
+  assert(peer != shardIndex());
   if (nudge(peer)) ringDoorbell(peer);
 }
 
 /** Publishes what was written for a peer, and wakes it if it sleeps. */
 function show(peer: u32): void {
+  assert((touched & bit(peer)) != 0);
   touched &= ~bit(peer);
   publish(ringTo(peer));
   wake(peer);
@@ -160,6 +177,7 @@ function mayGo(peer: u32): bool {
 
 /** Tells the host of room at a peer, or sees to it that the peer will wake us. */
 function tellRoom(peer: u32): void {
+  assert(((wantRoom | wantCredit) & bit(peer)) != 0);
   if (!mayGo(peer)) {
     setWaiting(ringTo(peer)); // and then look again: the peer may have made room in between
     if (!mayGo(peer)) return;
@@ -171,6 +189,7 @@ function tellRoom(peer: u32): void {
 
 /** As tellRoom(), for the arena: each peer that has a block of it can make room. */
 function tellArena(): void {
+  assert(wantArena != 0);
   if (!arenaFits(wantArena)) {
     for (let rest = arenaHolders(); rest != 0; rest &= rest - 1) setWaiting(ringTo(<u32>ctz<u64>(rest)));
     if (!arenaFits(wantArena)) return;
@@ -179,6 +198,7 @@ function tellArena(): void {
 }
 
 function pushRoom(peer: u32): bool {
+  assert(peer < header().shardCount);
   if (readyRoom() == 0) {
     control().moreWork |= MoreWork.BLOCKED; // the host does not drain: the next turn tells it
     return false;
@@ -192,6 +212,7 @@ export function flushMesh(): void {
   for (let rest = touched; rest != 0; rest &= rest - 1) show(<u32>ctz<u64>(rest));
   for (let rest = wantRoom | wantCredit; rest != 0; rest &= rest - 1) tellRoom(<u32>ctz<u64>(rest));
   if (wantArena != 0) tellArena();
+  assert(touched == 0);
   control().moreWork &= ~MoreWork.MAIL;
 }
 
@@ -205,6 +226,7 @@ export function flush(): void {
   if (!isDrained) return;
   for (; owed != 0; owed &= owed - 1) {
     const peer = <u32>ctz<u64>(owed);
+    assert(peer < header().shardCount);
     giveCredit(ringFrom(peer));
     if (takeWaiting(ringFrom(peer))) wake(peer);
   }
@@ -218,6 +240,7 @@ export function takeMail(): void {
   let again: u64 = 0;
   for (; dirty != 0; dirty &= dirty - 1) {
     const peer = <u32>ctz<u64>(dirty);
+    assert(peer < header().shardCount);
     if (!drain(peer)) again |= bit(peer);
     // The bit may also mean room in our own ring to that peer: flushMesh() looks at the end of this turn.
   }
@@ -238,6 +261,7 @@ function drain(peer: u32): bool {
     }
     const entry = control().readyTail & (header().readySlots - 1);
     copyMessage(shardBase() + header().inboxOffset + entry * MESSAGE_BYTES, slot);
+    assert(changetype<Message>(slot).kind != 0);
     if (changetype<Message>(slot).kind == REQUEST) {
       countBegun(ring, 1); // true when the host has drained; flush() publishes it
       counters().requestsReceived++;
@@ -254,11 +278,13 @@ function drain(peer: u32): bool {
 
 /** The host has drained a request that it cannot begin yet, and keeps a copy: its credit stays out. */
 export function holdRequest(peer: u32): void {
+  assert((owed & bit(peer)) != 0);
   countBegun(ringFrom(peer), -1);
 }
 
 /** The host begins a request that it held. */
 export function beginRequest(peer: u32): void {
+  assert(peer != shardIndex());
   countBegun(ringFrom(peer), 1);
   owed |= bit(peer);
   control().moreWork |= MoreWork.MAIL;
@@ -266,6 +292,8 @@ export function beginRequest(peer: u32): void {
 
 /** That shard is gone, and will read no more: nobody waits for it, and its blocks of the arena are ours again. */
 export function peerDown(peer: u32): void {
+  assert(peer != shardIndex());
+  assert(load<u32>(stateAddress(peer)) != ShardState.RUNNING);
   const others = ~bit(peer);
   touched &= others;
   owed &= others;

@@ -35,6 +35,7 @@ const IORING_OP_ASYNC_CANCEL: u32 = 14;
 const IORING_OP_CLOSE: u32 = 19;
 const IORING_OP_MSG_RING: u32 = 40;
 const IOSQE_CQE_SKIP_SUCCESS: u32 = 64;
+const IORING_CQE_F_BUFFER: u32 = 1;
 const IORING_CQE_F_MORE: u32 = 2;
 
 const QUIET: u32 = 1;
@@ -82,10 +83,14 @@ function ops(): usize {
 }
 
 function opAt(index: u32): Op {
+  assert(index != 0);
+  assert(index <= header().opSlots);
   return changetype<Op>(ops() + index * OP_BYTES);
 }
 
 export function opsInit(): void {
+  assert(OP_BYTES >= offsetof<Op>());
+  assert(offsetof<Sqe>() == SQE_BYTES);
   quietHead = 0;
   slabInit(ops(), OP_BYTES, header().opSlots);
 }
@@ -101,6 +106,7 @@ export function openOps(): u32 {
 
 /** The next free SQE of the window, zeroed. Empties the window first when it is full. */
 function nextSqe(): Sqe {
+  assert(control().submitCount <= header().sqeSlots);
   const c = control();
   if (c.submitCount == header().sqeSlots) {
     const before = c.submitOnly;
@@ -112,6 +118,7 @@ function nextSqe(): Sqe {
   const at = shardBase() + header().sqeOffset + c.submitCount * SQE_BYTES;
   memory.fill(at, 0, SQE_BYTES);
   c.submitCount++;
+  assert(c.submitCount <= header().sqeSlots);
   counters().submissions++;
   return changetype<Sqe>(at);
 }
@@ -134,6 +141,12 @@ export function submit(
   owner: u32,
   tag: u32,
 ): i32 {
+  assert(off >= 0);
+  assert(floor<f64>(off) == off);
+  assert(floor<f64>(ptr) == ptr);
+  assert(opcode < 256);
+  assert(sqeFlags < 256);
+  assert(tag >> 24 == 0);
   const index = slabTake(ops(), OP_BYTES);
   if (index == 0) return FULL;
   const sqe = nextSqe();
@@ -164,12 +177,16 @@ export function submit(
 }
 
 function userData(index: u32, generation: u32): u64 {
+  assert(index != 0);
+  assert((generation & 1) != 0);
   return ((<u64>generation) << 32) | index;
 }
 
 /** The staged SQE of an op, or null when the host has taken it already. */
 function stagedSqe(index: u32, generation: u32): usize {
+  assert(opAt(index).generation == generation);
   const at = opAt(index).sqe;
+  assert(at < header().sqeSlots);
   if (at >= control().submitCount) return 0;
   const sqe = shardBase() + header().sqeOffset + at * SQE_BYTES;
   return changetype<Sqe>(sqe).userData == userData(index, generation) ? sqe : 0;
@@ -177,9 +194,11 @@ function stagedSqe(index: u32, generation: u32): usize {
 
 /** Makes a staged SEND longer, so that answers of one turn leave in one operation. STALE once it was submitted. */
 export function extend(index: u32, generation: u32, bytes: u32): i32 {
+  assert(bytes != 0);
   if (!slabLive(ops(), OP_BYTES, index, generation)) return STALE;
   const sqe = stagedSqe(index, generation);
   if (sqe == 0) return STALE;
+  assert(changetype<Sqe>(sqe).len == opAt(index).len);
   changetype<Sqe>(sqe).len += bytes;
   opAt(index).len += bytes;
   return OK;
@@ -197,6 +216,7 @@ export function cancelOp(index: u32, generation: u32): i32 {
 
 /** Closes a file slot. Nobody waits, so it can do without an op slot: no file is lost to a full table. */
 export function closeFile(file: u32): i32 {
+  assert(<i32>file >= 0);
   const index = submit(IORING_OP_CLOSE, 0, 0, 0, 0, 0, 0, 0, file + 1, 0, 0);
   if (index != FULL) return index;
   const sqe = nextSqe(); // user_data 0: its completion counts as stale
@@ -207,6 +227,7 @@ export function closeFile(file: u32): i32 {
 
 /** Wakes a sleeping peer: a message from ring to ring. If the peer is gone, the error is a stale completion. */
 export function ringDoorbell(peer: u32): void {
+  assert(peer < header().shardCount);
   const sqe = nextSqe();
   sqe.opcode = <u8>IORING_OP_MSG_RING;
   sqe.flags = <u8>IOSQE_CQE_SKIP_SUCCESS;
@@ -215,6 +236,7 @@ export function ringDoorbell(peer: u32): void {
 
 /** Hands a receive buffer back to the kernel with the next enter. */
 export function recycle(buffer: u32): void {
+  assert(buffer < header().recvBufferCount);
   const c = control();
   if (c.recycleCount == header().recvBufferCount) return; // more than there are: a double recycle; the gate drops those
   store<u32>(shardBase() + header().recycleOffset + (c.recycleCount << 2), buffer);
@@ -222,12 +244,15 @@ export function recycle(buffer: u32): void {
 }
 
 export function readyRoom(): u32 {
+  assert(control().readyTail - control().readyHead <= header().readySlots);
   const c = control();
   return header().readySlots - (c.readyTail - c.readyHead);
 }
 
 /** Tells JavaScript something. The caller has looked at readyRoom(). */
 export function pushReady(kind: u32, index: u32, result: i32, extra: u32): void {
+  assert(readyRoom() != 0);
+  assert((kind & 0xff) != 0);
   const c = control();
   const at = shardBase() + header().readyOffset + ((c.readyTail & (header().readySlots - 1)) << 4);
   const entry = changetype<Ready>(at);
@@ -242,6 +267,8 @@ export function pushReady(kind: u32, index: u32, result: i32, extra: u32): void 
 
 /** Takes all completions out of the window. The caller has seen to it that the ready ring has room for them. */
 export function takeCompletions(): void {
+  assert(control().completionCount <= header().cqeSlots);
+  assert(readyRoom() >= control().completionCount);
   const c = control();
   const count = min<u32>(c.completionCount, header().cqeSlots);
   const window = shardBase() + header().cqeOffset;
@@ -259,6 +286,9 @@ function apply(cqe: Cqe): void {
   }
   const op = opAt(index);
   const last = (cqe.flags & IORING_CQE_F_MORE) == 0 && op.state != QUIET; // a quiet op's slot is settleQuiet()'s
+  assert(op.state != FAILED);
+  assert(op.owner != 0 || op.state == 0);
+  assert(op.owner != 0 || (cqe.flags & IORING_CQE_F_BUFFER) == 0);
   if (op.state == QUIET) op.state = FAILED;
   if (op.owner != 0) pushReady(ReadyKind.OP | (op.tag << 8), op.owner, cqe.result, cqe.flags);
   if (last) slabGive(ops(), OP_BYTES, index);
@@ -266,6 +296,7 @@ function apply(cqe: Cqe): void {
 
 /** Somebody waits for a quiet op: the next turn comes at once, instead of with the next event. */
 export function hurry(): void {
+  assert(quietHead <= header().opSlots);
   if (quietHead != 0) control().moreWork |= MoreWork.QUIET;
 }
 
@@ -278,6 +309,9 @@ export function settleQuiet(all: bool): void {
   if (quietHead == 0 || !all || c.enterCount == quietEnter || c.submitCount != 0) return;
   for (let index = quietHead; index != 0; ) {
     const op = opAt(index);
+    assert(op.owner != 0);
+    assert(op.state != 0);
+    assert((op.generation & 1) != 0);
     if (op.state == QUIET && readyRoom() == 0) return; // JavaScript does not drain: the rest is settled next time
     const next = op.next;
     quietHead = next;

@@ -22,7 +22,7 @@
 // Hosts call wantsTurn(), trySleep() and awake(): host/hosts/turn.ts and pump.ts. host/native/park.h has the same in C.
 // tests/interleave runs both through every order of steps, and with store buffers. Next: op.ts.
 
-import { control, shardBaseOf, shardIndex } from './layout';
+import { Control, control, header, shardBaseOf, shardIndex, SHARDS_MAX } from './layout';
 import { counters } from './stats';
 
 const SLEEPING: usize = 128; // offsetof<Control>('sleeping')
@@ -30,6 +30,8 @@ const DIRTY: usize = 192; // offsetof<Control>('dirty')
 
 /** Tells a peer that there is something for it. True if it sleeps and the caller must ring its doorbell. */
 export function nudge(peer: u32): bool {
+  assert(peer != shardIndex());
+  assert(offsetof<Control>('sleeping') == SLEEPING);
   const at = shardBaseOf(peer);
   const bit = (<u64>1) << shardIndex();
   if ((atomic.load<u64>(at + DIRTY) & bit) == 0) atomic.or<u64>(at + DIRTY, bit); // pairs with takeDirty()
@@ -41,12 +43,15 @@ export function nudge(peer: u32): bool {
 
 /** The peers that have something for us; their bits are taken. */
 export function takeDirty(): u64 {
+  assert(offsetof<Control>('dirty') == DIRTY);
   const at = changetype<usize>(control()) + DIRTY;
   return atomic.load<u64>(at) == 0 ? 0 : atomic.xchg<u64>(at, 0); // pairs with nudge()
 }
 
 /** Sets the bits of peers whose mail could not all be taken, so that the next turn looks again. */
 export function putDirty(mask: u64): void {
+  assert(mask >> header().shardCount == 0 || header().shardCount == SHARDS_MAX);
+  assert((mask & ((<u64>1) << shardIndex())) == 0);
   if (mask != 0) atomic.or<u64>(changetype<usize>(control()) + DIRTY, mask);
 }
 
@@ -57,11 +62,15 @@ function isDirty(): bool {
 /** Only looks: a bit that is taken between "I sleep" and sleeping would be lost. */
 function hasWork(): bool {
   const c = control();
+  assert(c.completionCount <= header().cqeSlots);
+  assert(c.readyTail - c.readyHead <= header().readySlots);
   return c.completionCount != 0 || c.moreWork != 0 || c.readyTail != c.readyHead || isDirty();
 }
 
 /** Whether the host should call turn() now. */
 export function wantsTurn(): bool {
+  assert(control().nextDeadlineNs >= 0);
+  assert(control().nowNs >= 0);
   return control().nowNs >= control().nextDeadlineNs || hasWork();
 }
 

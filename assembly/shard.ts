@@ -17,11 +17,16 @@ import { flushMesh, takeMail } from './mesh';
 import { opsInit, pushReady, readyRoom, settleQuiet, takeCompletions } from './op';
 import { counters } from './stats';
 import { tasksInit } from './task';
-import { expire, insert, nextDeadlineNs, nextDue, timerAt, wheelInit } from './wheel';
+import { expire, insert, nextDeadlineNs, nextDue, TICK_NS, timerAt, wheelInit } from './wheel';
 
 /** Makes this instance shard `shard`. Its block of memory is zero, and header and clock are set. */
 export function boot(shard: u32, nowNs: f64): void {
+  assert(shard < header().shardCount);
+  assert(nowNs >= 0);
+  assert(load<u32>(stateAddress(shard)) != ShardState.RUNNING);
   bind(shard);
+  assert(control().submitCount == 0);
+  assert(control().readyTail == control().readyHead);
   control().nowNs = nowNs;
   control().nextDeadlineNs = Infinity;
   opsInit();
@@ -34,10 +39,12 @@ export function boot(shard: u32, nowNs: f64): void {
 
 /** This shard takes part no more: peers that call it get PEER_DOWN. */
 export function stop(): void {
+  assert(load<u32>(stateAddress(shardIndex())) == ShardState.RUNNING);
   atomic.store<u32>(stateAddress(shardIndex()), ShardState.STOPPED);
 }
 
 function fireTimers(nowNs: f64): void {
+  assert(nowNs >= 0);
   for (;;) {
     const index = nextDue(nowNs);
     if (index == 0) return;
@@ -46,6 +53,7 @@ function fireTimers(nowNs: f64): void {
       return;
     }
     const timer = timerAt(index);
+    assert(<f64>timer.tick * TICK_NS <= nowNs + TICK_NS);
     pushReady(ReadyKind.TIMER | (timer.kind << 8), timer.owner, 0, 0);
     expire(index);
     counters().timersFired++;
@@ -54,6 +62,8 @@ function fireTimers(nowNs: f64): void {
 
 /** Takes one turn. Answers the number of entries in the ready ring. */
 export function turn(): u32 {
+  assert(control().completionCount <= header().cqeSlots);
+  assert(control().readyTail - control().readyHead <= header().readySlots);
   const c = control();
   counters().turns++;
   c.moreWork &= ~MoreWork.BLOCKED;
@@ -70,11 +80,13 @@ export function turn(): u32 {
   fireTimers(c.nowNs);
   flushMesh();
   c.nextDeadlineNs = nextDeadlineNs();
+  assert(c.nextDeadlineNs >= 0);
   return c.readyTail - c.readyHead;
 }
 
 /** Arms a timer. Answers its slot, or FULL, RANGE; see wheel.ts. */
 export function armTimer(deadlineNs: f64, kind: u32, owner: u32): i32 {
+  assert(control().nextDeadlineNs >= 0);
   const index = insert(deadlineNs, kind, owner);
   const c = control();
   if (index > 0 && deadlineNs < c.nextDeadlineNs) c.nextDeadlineNs = deadlineNs; // the host may be about to sleep

@@ -32,6 +32,10 @@ export class Slab {
  * earlier life, if they are even: handles of that life stay stale.
  */
 export function slabInit(table: usize, slotBytes: u32, slotCount: u32): void {
+  assert(slotBytes >= offsetof<Slab>());
+  assert(table != 0);
+  assert(changetype<Slab>(table).used == 0);
+  assert(changetype<Slab>(table).free == 0);
   const slab = changetype<Slab>(table);
   slab.slotBytes = slotBytes;
   slab.limit = slotCount;
@@ -40,6 +44,7 @@ export function slabInit(table: usize, slotBytes: u32, slotCount: u32): void {
 
 /** Takes a slot. Answers its index, or 0 when all are taken. Only generation and next are defined. */
 export function slabTake(table: usize, slotBytes: u32): u32 {
+  assert(changetype<Slab>(table).slotBytes == slotBytes);
   const slab = changetype<Slab>(table);
   const isFresh = slab.free == 0;
   const index = isFresh ? slab.fresh : slab.free;
@@ -49,11 +54,18 @@ export function slabTake(table: usize, slotBytes: u32): u32 {
   else slab.free = slot.next;
   slot.generation = (slot.generation + 1) & GENERATION_MASK;
   slab.used++;
+  assert((slot.generation & 1) != 0);
+  assert(slab.used <= slab.limit);
   return index;
 }
 
 /** Gives a taken slot back. The caller has checked the handle. */
 export function slabGive(table: usize, slotBytes: u32, index: u32): void {
+  assert(changetype<Slab>(table).slotBytes == slotBytes);
+  assert(index != 0);
+  assert(index < changetype<Slab>(table).fresh);
+  assert((changetype<Link>(table + index * slotBytes).generation & 1) != 0);
+  assert(changetype<Slab>(table).used != 0);
   const slab = changetype<Slab>(table);
   const slot = changetype<Link>(table + index * slotBytes);
   slot.generation = (slot.generation + 1) & GENERATION_MASK;
@@ -64,6 +76,7 @@ export function slabGive(table: usize, slotBytes: u32, index: u32): void {
 
 /** Whether a handle still names what it named when it was made. Any index and generation may be asked about. */
 export function slabLive(table: usize, slotBytes: u32, index: u32, generation: u32): bool {
+  assert(changetype<Slab>(table).slotBytes == slotBytes);
   const slab = changetype<Slab>(table);
   if (index > slab.limit) return false;
   // Odd, so it is neither a slot that was never taken (0) nor slot 0, whose first word is slotBytes.
@@ -71,5 +84,6 @@ export function slabLive(table: usize, slotBytes: u32, index: u32, generation: u
 }
 
 export function slabUsed(table: usize): u32 {
+  assert(changetype<Slab>(table).used <= changetype<Slab>(table).limit);
   return changetype<Slab>(table).used;
 }

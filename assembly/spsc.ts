@@ -32,7 +32,7 @@
 //
 // Next: mesh.ts.
 
-import { MESSAGE_BYTES, RING_CONTROL_BYTES } from './layout';
+import { LINE, MESSAGE_BYTES, RING_CONTROL_BYTES } from './layout';
 
 const TAIL: usize = 0;
 const WAITING: usize = 192;
@@ -57,14 +57,17 @@ class Consumer {
 }
 
 function producer(ring: usize): Producer {
+  assert((ring & (LINE - 1)) == 0);
   return changetype<Producer>(ring + 256);
 }
 
 function consumer(ring: usize): Consumer {
+  assert((ring & (LINE - 1)) == 0);
   return changetype<Consumer>(ring + 384);
 }
 
 function slotAt(ring: usize, slots: u32, index: u32): usize {
+  assert(popcnt(slots) == 1);
   return ring + RING_CONTROL_BYTES + (index & (slots - 1)) * MESSAGE_BYTES;
 }
 
@@ -72,6 +75,7 @@ function slotAt(ring: usize, slots: u32, index: u32): usize {
 
 /** The address of the next slot to write, or 0 when the ring is full. Written slots count only after stage(). */
 export function claim(ring: usize, slots: u32): usize {
+  assert(producer(ring).staged - producer(ring).headSeen <= slots);
   const mine = producer(ring);
   if (mine.staged - mine.headSeen == slots) {
     mine.headSeen = atomic.load<u32>(ring + HEAD); // pairs with release()
@@ -83,18 +87,22 @@ export function claim(ring: usize, slots: u32): usize {
 /** The claimed slot is written. The consumer does not see it before publish(). Returns how many it does not see. */
 export function stage(ring: usize): u32 {
   const mine = producer(ring);
+  assert(<i32>(mine.staged - mine.shown) >= 0);
+  assert(mine.shown == load<u32>(ring + TAIL));
   return ++mine.staged - mine.shown;
 }
 
 /** Shows the consumer all that is staged. */
 export function publish(ring: usize): void {
   const mine = producer(ring);
+  assert(<i32>(mine.staged - mine.shown) >= 0);
   mine.shown = mine.staged;
   atomic.store<u32>(ring + TAIL, mine.staged); // pairs with available()
 }
 
 /** Whether another request may be sent: fewer than `credits` are out that the consumer has not begun. */
 export function hasCredit(ring: usize, credits: u32): bool {
+  assert(producer(ring).asked - producer(ring).begunSeen <= credits);
   const mine = producer(ring);
   if (mine.asked - mine.begunSeen < credits) return true;
   mine.begunSeen = atomic.load<u32>(ring + BEGUN); // pairs with giveCredit()
@@ -108,6 +116,7 @@ export function takeCredit(ring: usize): void {
 
 /** Asks the consumer to tell us when head or begun has moved. The caller must then look at both once more. */
 export function setWaiting(ring: usize): void {
+  assert((ring & (LINE - 1)) == 0);
   atomic.store<u32>(ring + WAITING, 1); // pairs with takeWaiting()
 }
 
@@ -115,6 +124,7 @@ export function setWaiting(ring: usize): void {
 
 /** The address of the oldest message, or 0 when there is none. It stays there until taken and released. */
 export function available(ring: usize, slots: u32): usize {
+  assert(consumer(ring).tailSeen - consumer(ring).taken <= slots);
   const mine = consumer(ring);
   if (mine.taken == mine.tailSeen) {
     mine.tailSeen = atomic.load<u32>(ring + TAIL); // pairs with publish()
@@ -125,22 +135,27 @@ export function available(ring: usize, slots: u32): usize {
 
 /** The oldest message has been read. Its slot is not given back before release(). */
 export function take(ring: usize): void {
+  assert(consumer(ring).taken != consumer(ring).tailSeen);
   consumer(ring).taken++;
 }
 
 /** Gives the slots of all that was taken back. */
 export function release(ring: usize): void {
+  assert(<i32>(consumer(ring).taken - load<u32>(ring + HEAD)) >= 0);
   atomic.store<u32>(ring + HEAD, consumer(ring).taken); // pairs with claim()
 }
 
 /** The host has begun `count` requests more; -1: it has not begun one that counted as begun. */
 export function countBegun(ring: usize, count: i32): void {
+  assert(count == 1 || count == -1);
   consumer(ring).begun += <u32>count;
 }
 
 /** Gives back the credit of all requests that have begun. */
 export function giveCredit(ring: usize): void {
   const mine = consumer(ring);
+  assert(<i32>(mine.begun - mine.given) >= 0);
+  assert(mine.given == load<u32>(ring + BEGUN));
   if (mine.given == mine.begun) return;
   mine.given = mine.begun;
   atomic.store<u32>(ring + BEGUN, mine.begun); // pairs with hasCredit()
@@ -148,5 +163,6 @@ export function giveCredit(ring: usize): void {
 
 /** True if the producer waits and must be told, once. Called after release() and giveCredit(). */
 export function takeWaiting(ring: usize): bool {
+  assert((ring & (LINE - 1)) == 0);
   return atomic.load<u32>(ring + WAITING) != 0 && atomic.xchg<u32>(ring + WAITING, 0) != 0; // pairs with setWaiting()
 }

@@ -25,5 +25,6 @@ export class Counters {
 }
 
 export function counters(): Counters {
+  assert(header().countersOffset != 0);
   return changetype<Counters>(shardBase() + header().countersOffset);
 }

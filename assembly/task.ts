@@ -31,11 +31,13 @@ function tasks(): usize {
 }
 
 export function tasksInit(): void {
+  assert(TASK_BYTES >= offsetof<Task>());
   slabInit(tasks(), TASK_BYTES, header().taskSlots);
 }
 
 /** Queues a task; next() returns `owner` when its turn has come. Returns its slot, or FULL, RANGE. */
 export function spawnHost(group: u32, owner: u32): i32 {
+  assert(owner != 0);
   if (group >= GROUPS_MAX) return RANGE;
   const index = slabTake(tasks(), TASK_BYTES);
   if (index == 0) return FULL;
@@ -43,11 +45,13 @@ export function spawnHost(group: u32, owner: u32): i32 {
   push(groupList(group), tasks(), TASK_BYTES, index);
   activate(group);
   control().moreWork |= MoreWork.TASKS;
+  assert(groupList(group).tail == index);
   return <i32>index;
 }
 
 /** The host has drained the ready ring and runs tasks now: begins a run that may last until the quota is used up. */
 export function first(): u32 {
+  assert(control().quotaNs >= 0);
   if (!anyReady()) return 0;
   quotaEndNs = control().nowNs + control().quotaNs;
   return next();
@@ -58,6 +62,7 @@ export function first(): u32 {
  * which). The host writes control.nowNs before each call.
  */
 export function next(): u32 {
+  assert(control().nowNs >= 0);
   const c = control();
   charge(c.nowNs); // now, so that time in which no task runs is not charged to any group
   if (!anyReady()) {
@@ -67,10 +72,12 @@ export function next(): u32 {
   if (c.nowNs >= quotaEndNs) return 0;
   const group = leastServed();
   const index = shift(groupList(group), tasks(), TASK_BYTES);
+  assert(index != 0);
   if (groupList(group).head == 0) deactivate(group);
   noteRun(group);
   counters().tasksRun++;
   const owner = changetype<Task>(tasks() + index * TASK_BYTES).owner;
+  assert(owner != 0);
   slabGive(tasks(), TASK_BYTES, index);
   return owner;
 }

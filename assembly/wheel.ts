@@ -28,7 +28,7 @@
 // Next: spsc.ts.
 
 import { FULL, OK, RANGE, STALE } from './check';
-import { header, shardBase, TIMER_BYTES } from './layout';
+import { header, shardBase, TIMER_BYTES, WHEEL_BYTES } from './layout';
 import { List, push, remove } from './list';
 import { slabGive, slabInit, slabLive, slabTake } from './slab';
 
@@ -55,7 +55,7 @@ export class Timer {
   where: u32; // level * 64 + slot
   tick: u64; // when it is due
   owner: u32; // the maker's word
-  kind: u32; // the maker's word; 0 is not used
+  kind: u32; // the maker's word, 24 bits
 }
 
 // Where they lie in this shard's block. Set once: to look it up each time was an eighth of an insert and a cancel.
@@ -63,14 +63,19 @@ let wheelAt: usize = 0;
 let timers: usize = 0;
 
 function wheel(): Wheel {
+  assert(wheelAt != 0);
   return changetype<Wheel>(wheelAt);
 }
 
 export function timerAt(index: u32): Timer {
+  assert(index != 0);
+  assert(index <= header().timerSlots);
   return changetype<Timer>(timers + index * TIMER_BYTES);
 }
 
 export function wheelInit(nowNs: f64): void {
+  assert(nowNs >= 0);
+  assert(WHEEL_BYTES >= SLOTS + ((LEVELS << LEVEL_BITS) << 3));
   wheelAt = shardBase() + header().wheelOffset;
   timers = shardBase() + header().timersOffset;
   slabInit(timers, TIMER_BYTES, header().timerSlots);
@@ -78,35 +83,50 @@ export function wheelInit(nowNs: f64): void {
 }
 
 function slotList(where: u32): List {
+  assert(where < LEVELS << LEVEL_BITS);
   return changetype<List>(wheelAt + SLOTS + (where << 3));
 }
 
 function occupiedAddress(level: u32): usize {
+  assert(level < LEVELS);
   return wheelAt + OCCUPIED + (level << 3);
+}
+
+/** Only asserts ask: otherwise a slot's bit is read with those of its whole level. */
+function isOccupied(where: u32): bool {
+  return ((load<u64>(occupiedAddress(where >> LEVEL_BITS)) >> (<u64>where & SLOT_MASK)) & 1) != 0;
 }
 
 /** A slot's first timer has come, or its last one has gone. */
 function flipOccupied(where: u32): void {
+  assert(where < LEVELS << LEVEL_BITS);
   const at = occupiedAddress(where >> LEVEL_BITS);
   store<u64>(at, load<u64>(at) ^ ((<u64>1) << (<u64>where & SLOT_MASK)));
 }
 
 /** Puts a timer that is on no list where its tick belongs, as seen from `elapsed`. */
 function file(table: usize, index: u32, tick: u64): void {
+  assert(index != 0);
   const elapsed = wheel().elapsed;
   // Out of range on either side: due at once, or in the furthest slot until that is dealt out, and filed again then.
   if (tick - elapsed > HORIZON) tick = tick < elapsed ? elapsed : elapsed + HORIZON;
+  assert(tick >= elapsed);
+  assert(tick - elapsed <= HORIZON);
   const bit = 63 - <u32>clz<u64>((elapsed ^ tick) | SLOT_MASK);
   const level = min<u32>((bit * 43) >> 8, LEVELS - 1); // bit / LEVEL_BITS; the top turns over
   const where = (level << LEVEL_BITS) | <u32>((tick >> (level * LEVEL_BITS)) & SLOT_MASK);
   changetype<Timer>(table + index * TIMER_BYTES).where = where;
+  assert(where >> LEVEL_BITS == level);
+  assert(isOccupied(where) == (slotList(where).head != 0));
   const list = slotList(where);
   if (list.head == 0) flipOccupied(where);
   push(list, table, TIMER_BYTES, index);
+  assert(isOccupied(where));
 }
 
 /** Arms a timer for `deadlineNs` on the host's clock; a past one is due at once. Answers its slot, or FULL, RANGE. */
 export function insert(deadlineNs: f64, kind: u32, owner: u32): i32 {
+  assert(kind >> 24 == 0);
   if (!(deadlineNs >= 0 && deadlineNs <= DEADLINE_MAX_NS)) return RANGE; // NaN fails too
   const table = timers; // a global is memory to V8, and is read again after each store; a local is a register
   const index = slabTake(table, TIMER_BYTES);
@@ -116,17 +136,20 @@ export function insert(deadlineNs: f64, kind: u32, owner: u32): i32 {
   timer.tick = tick;
   timer.kind = kind;
   timer.owner = owner;
+  assert(<f64>timer.tick * TICK_NS >= deadlineNs);
   file(table, index, tick);
   return <i32>index;
 }
 
 /** Ends a timer: one that nextDue() answered, or one that is cancelled. O(1). */
 export function expire(index: u32): void {
+  assert((timerAt(index).generation & 1) != 0);
   const table = timers;
   const where = changetype<Timer>(table + index * TIMER_BYTES).where;
   const list = slotList(where);
   remove(list, table, TIMER_BYTES, index);
   if (list.head == 0) flipOccupied(where);
+  assert(isOccupied(where) == (list.head != 0));
   slabGive(table, TIMER_BYTES, index);
 }
 
@@ -151,8 +174,10 @@ function findNext(): u64 {
     const ahead = ctz<u64>(rotr<u64>(occupied, here));
     foundLevel = level;
     foundWhere = (level << LEVEL_BITS) | <u32>((here + ahead) & SLOT_MASK);
+    assert(slotList(foundWhere).head != 0);
     // The lowest occupied level is the soonest: whatever lies above begins after this level's last slot.
     const start = ((elapsed >> shift) + ahead) << shift;
+    assert((start >> shift) - (elapsed >> shift) < 64);
     return start > elapsed ? start : elapsed;
   }
   return u64.MAX_VALUE;
@@ -160,12 +185,15 @@ function findNext(): u64 {
 
 /** When nextDue() must be called next, ns; Infinity if no timer is pending. May be early by a level, never late. */
 export function nextDeadlineNs(): f64 {
+  assert(wheel().elapsed < u64.MAX_VALUE >> 1);
   const tick = findNext();
   return tick == u64.MAX_VALUE ? Infinity : <f64>tick * TICK_NS;
 }
 
 /** Deals a slot of a higher level out to the levels below, in order. */
 function dealOut(where: u32): void {
+  assert(where >> LEVEL_BITS != 0);
+  assert(slotList(where).head != 0);
   const list = slotList(where);
   let index = list.head;
   list.head = 0;
@@ -173,6 +201,8 @@ function dealOut(where: u32): void {
   flipOccupied(where);
   while (index != 0) {
     const next = timerAt(index).next;
+    assert(timerAt(index).where == where);
+    assert((timerAt(index).generation & 1) != 0);
     file(timers, index, timerAt(index).tick);
     index = next;
   }
@@ -183,11 +213,14 @@ function dealOut(where: u32): void {
  * when no more are. Call it in a loop; stopping in the middle loses nothing.
  */
 export function nextDue(nowNs: f64): u32 {
+  assert(nowNs >= 0);
   const now = <u64>(nowNs / TICK_NS);
   for (;;) {
     const tick = findNext();
     if (tick > now) break; // also when nothing is pending
+    assert(tick >= wheel().elapsed);
     wheel().elapsed = tick;
+    assert(foundLevel != 0 || timerAt(slotList(foundWhere).head).tick <= now);
     if (foundLevel == 0) return slotList(foundWhere).head;
     dealOut(foundWhere);
   }

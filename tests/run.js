@@ -8,6 +8,9 @@
 // whatever its exit code. No process outlives its file: the whole group is killed when the file is done. A verdict is
 // never better than both uvu's summary and the exit code: uvu alone swallows an error thrown in a `before` hook.
 //
+// A file may say which core it runs on: `// core: debug` among its first lines for the one with asserts, and
+// `// core: both` for the shipped one and then that. FEATHERSTAR_CORE, if it is set, decides for all files.
+//
 // Limits: 120 s for a file (`// deadline: 300 s` among its first 20 lines changes that) and 4 MiB of its output.
 //
 // Next: tests/run.test.js.
@@ -20,7 +23,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs, stripVTControlCharacters } from 'node:util';
 
 const DEADLINE_S = 120;
-const DEADLINE_LINES = 20;
+const HEAD_LINES = 20;
 const OUTPUT_BYTES_MAX = 4 * 1024 * 1024;
 const ORPHAN_GRACE_MS = 2000; // from the child's exit to the end of its output; longer means somebody still holds it
 const HERE = dirname(fileURLToPath(import.meta.url));
@@ -53,17 +56,26 @@ function findFiles(root, full, parts) {
     .map((path) => join(root, path));
 }
 
-function deadlineMs(file) {
-  const head = readFileSync(file, 'utf8').split('\n', DEADLINE_LINES).join('\n');
-  const match = /^\/\/ deadline: (\d+) s$/m.exec(head);
-  return 1000 * (match ? Number(match[1]) : DEADLINE_S);
+/** What a comment among the first lines of a file says. */
+function saidIn(file, pattern) {
+  return pattern.exec(readFileSync(file, 'utf8').split('\n', HEAD_LINES).join('\n'))?.[1];
 }
 
-/** Runs one file to its end, or to ours. Answers how it ended: `ending` is null if it ended by itself. */
-function runFile(file, options) {
+function deadlineMs(file) {
+  return 1000 * Number(saidIn(file, /^\/\/ deadline: (\d+) s$/m) ?? DEADLINE_S);
+}
+
+/** The cores that a file runs on: '' is the one that is shipped. */
+function coresOf(file) {
+  if (process.env.FEATHERSTAR_CORE) return [process.env.FEATHERSTAR_CORE];
+  return { debug: ['debug'], both: ['', 'debug'] }[saidIn(file, /^\/\/ core: (debug|both)$/m)] ?? [''];
+}
+
+/** Runs one file to its end, or to ours. Returns how it ended: `ending` is null if it ended by itself. */
+function runFile({ file, core }, options) {
   // A machine that is busy holds up any shard for longer than 25 ms; tests of the stall watch say what they want.
   const quiet = { FEATHERSTAR_STALL_MS: '0' };
-  const env = { ...quiet, ...process.env, ...(options.full ? { FEATHERSTAR_FULL: '1' } : {}) };
+  const env = { ...quiet, ...process.env, FEATHERSTAR_CORE: core, ...(options.full ? { FEATHERSTAR_FULL: '1' } : {}) };
   const started = performance.now();
   const child = spawn(options.node, [file], { env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
   const end = { code: null, signal: null, ending: null, stdout: '', output: '', seconds: 0 };
@@ -166,13 +178,14 @@ async function main() {
   if (!Number.isInteger(jobs) || jobs < 1) throw new TypeError(`--jobs ${values.jobs}: not a count`);
 
   const root = resolve(values.root);
-  const files = findFiles(root, values.full, positionals);
+  const found = findFiles(root, values.full, positionals);
+  const files = found.flatMap((file) => coresOf(file).map((core) => ({ file, core })));
   const totals = { passed: 0, failed: 0, skipped: 0 };
   const failures = [];
   const queue = files.values(); // the lanes share one iterator, so each file is taken once
   const lane = async () => {
     for (const file of queue) {
-      const name = relative(dirname(root), file);
+      const name = relative(dirname(root), file.file) + (file.core === 'debug' ? ' (debug core)' : '');
       const end = await runFile(file, values);
       const verdict = judge(end);
       for (const key of Object.keys(totals)) totals[key] += verdict[key];

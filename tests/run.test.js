@@ -124,6 +124,19 @@ test.run();
   assert.not(isAlive(Number(readFileSync(join(root, 'pid'), 'utf8'))));
 });
 
+test('a file runs on the core that it names', () => {
+  const root = write({});
+  for (const [name, line] of Object.entries({ none: '', debug: '// core: debug\n', both: '// core: both\n' })) {
+    writeFileSync(join(root, `${name}.test.js`), `${line}${PASS}`);
+  }
+  const env = { ...process.env, FEATHERSTAR_CORE: '' };
+  const { stdout } = spawnSync(process.execPath, [RUNNER, '--root', root], { encoding: 'utf8', env });
+  const ran = [...stdout.matchAll(/(\w+)\.test\.js( \(debug core\))?: 1 passed/g)].map(
+    ([, name, on]) => name + (on ?? ''),
+  );
+  assert.equal(ran, ['both', 'both (debug core)', 'debug (debug core)', 'none']);
+});
+
 test('a file that hangs after its summary fails as well', () => {
   const { code, last } = run({ 'a.test.js': `// deadline: 1 s\n${PASS}setInterval(() => {}, 1e6);\n` });
   assert.is(code, 1);

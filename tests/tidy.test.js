@@ -19,7 +19,8 @@ import { trackedFiles } from './support/tracked.js';
 const COLUMNS_MAX = 120;
 const FILE_LINES_MAX = 600;
 const FUNCTION_LINES_MAX = 70;
-const CORE_LINES_MAX = 2000;
+const CORE_LINES_MAX = 2000; // without asserts, of which there cannot be too many
+const ASSERTS_MIN = 1.5; // for each function
 const WASM_BYTES_MAX = 64 * 1024;
 
 const ROOT = new URL('../', import.meta.url);
@@ -142,6 +143,25 @@ function longFunctions(path, text) {
   return complaints;
 }
 
+const ASSERT = /^ *assert\([^;]*\);\n/gm; // assembly/build.mjs leaves such lines out of the release
+
+/** Lines that have an assert and more, or a part of one: the release build would keep it. */
+function brokenAsserts(path, text) {
+  return bannedWords(path, withoutComments(text).replace(ASSERT, '\n'), [
+    { what: /\bassert\b/, why: 'a line of its own' },
+  ]);
+}
+
+/** Lines of the core that count for its size. */
+function countLines(text) {
+  return linesOf(text.replace(ASSERT, '')).length;
+}
+
+function assertsAFunction(text) {
+  const code = withoutComments(text);
+  return (code.match(ASSERT)?.length ?? 0) / code.match(/^(?:export )?function /gm).length;
+}
+
 function strayTopNames(paths) {
   const top = new Set(paths.map((path) => (path.includes('/') ? `${path.split('/')[0]}/` : path)));
   return [...top].filter((name) =>
@@ -195,12 +215,18 @@ test('the core has no heap, no static data, no closures and no decorated functio
 });
 
 test('the functions of the core are short', () => {
-  complain(coreFiles.flatMap((path) => longFunctions(path, read(path))));
+  complain(coreFiles.flatMap((path) => longFunctions(path, read(path).replace(ASSERT, ''))));
 });
 
-test(`the core, without HTTP, stays within ${CORE_LINES_MAX} lines`, () => {
+test(`the core has ${ASSERTS_MIN} asserts a function, each on a line of its own`, () => {
+  complain(coreFiles.flatMap((path) => brokenAsserts(path, read(path))));
+  const density = assertsAFunction(coreFiles.map(read).join('\n'));
+  assert.ok(density >= ASSERTS_MIN, `${density.toFixed(2)}`);
+});
+
+test(`the core, without HTTP and asserts, stays within ${CORE_LINES_MAX} lines`, () => {
   const counted = coreFiles.filter((path) => !path.startsWith('assembly/http/'));
-  const count = counted.reduce((sum, path) => sum + linesOf(read(path)).length, 0);
+  const count = counted.reduce((sum, path) => sum + countLines(read(path)), 0);
   assert.ok(count <= CORE_LINES_MAX, `${count} lines`);
 });
 
@@ -227,6 +253,12 @@ test('every rule for the source can fail', () => {
   const listens = "signal.addEventListener('abor" + "t', f)";
   assert.is(bannedWords('host/net/a.ts', listens, rulesFor('host/net/a.ts')).length, 1);
   assert.is(bannedWords('host/base/a.ts', listens, rulesFor('host/base/a.ts')).length, 0);
+  const asserts = 'function f(): void {\n  assert(a == (b));\n  a(); // an assert\n}\nfunction g(): void {}\n';
+  assert.equal([countLines(asserts), assertsAFunction(asserts), brokenAsserts('a.ts', asserts)], [4, 0.5, []]);
+  for (const line of ['  if (a) assert(b);\n', '  assert(\n', '  assert(a); b();\n', '  const a = assert(b);\n']) {
+    assert.is(brokenAsserts('a.ts', line).length, 1, line);
+  }
+
   const bad = ['TO' + 'DO: later', 'FIX' + 'ME', 'X' + 'XX', 'HA' + 'CK', 'console.lo' + 'g(1)', 'at /wor' + 'k/main'];
   bad.push(
     'slot, generatio' + 'n',
@@ -385,6 +417,13 @@ test('the module imports the memory, one call to the host, and the start of a th
 test('the module exports the ABI, as tidy.exports.txt has it', () => {
   const { module } = built();
   assert.equal(abiOf(module), linesOf(readFileSync(EXPORTS, 'utf8')), 'FEATHERSTAR_UPDATE=1 accepts a change');
+});
+
+test('the debug build has names, and no data segment either', () => {
+  const debug = readFileSync(new URL('dist/core.debug.wasm', ROOT));
+  assert.is(countIn(sectionsOf(debug), SECTION.DATA), 0);
+  assert.is(WebAssembly.Module.customSections(new WebAssembly.Module(debug), 'name').length, 1);
+  assert.equal(abiOf(new WebAssembly.Module(debug)), abiOf(built().module));
 });
 
 test('every export has a caller in host/', () => {

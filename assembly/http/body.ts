@@ -40,6 +40,9 @@ const SIZE_LIMIT: u64 = 1 << 49; // one more digit would make 2^53 of it
  * before. If data comes before what must be refused, the data is handed out first, and the next call refuses.
  */
 export function http_body(conn: usize, ptr: usize, len: u32): i32 {
+  assert(conn != 0);
+  assert(ptr != 0 || len == 0);
+  assert(changetype<Connection>(conn).state <= <u16>State.FAILED);
   const c = changetype<Connection>(conn);
   c.dataStart = 0;
   c.dataBytes = 0;
@@ -65,6 +68,11 @@ export function http_body(conn: usize, ptr: usize, len: u32): i32 {
 
 /** Adds what is here of the body or chunk to the run. Answers where it ends. */
 function data(c: Connection, ptr: usize, at: usize, end: usize): usize {
+  assert(at < end);
+  assert(ptr <= at);
+  assert(c.progress != 0);
+  assert(c.state == State.LENGTH || c.state == State.DATA);
+  assert(ptr + c.dataStart + c.dataBytes <= at);
   const bytes = <usize>min(<u64>(end - at), c.progress);
   const to = ptr + c.dataStart + c.dataBytes;
   if (c.dataBytes == 0) c.dataStart = <u32>(at - ptr);
@@ -80,6 +88,7 @@ function data(c: Connection, ptr: usize, at: usize, end: usize): usize {
 }
 
 function done(c: Connection): i32 {
+  assert(c.progress == 0 || c.state != State.LENGTH);
   c.state = <u16>State.DONE;
   c.flags |= Flag.DONE;
   return 0;
@@ -87,12 +96,18 @@ function done(c: Connection): i32 {
 
 /** Goes on to a state. A tail call in spirit: its 0 is the answer of framing(). */
 function go(c: Connection, state: u16): i32 {
+  assert(state > <u16>State.LENGTH);
+  assert(state < <u16>State.DONE);
   c.state = state;
   return 0;
 }
 
 /** Takes one byte between runs of data. Answers 0 or a status. */
 function framing(c: Connection, byte: u32): i32 {
+  assert(byte < 256);
+  assert(c.state != <u16>State.DATA);
+  assert(c.state > <u16>State.LENGTH);
+  assert(c.state < <u16>State.DONE);
   switch (<u32>c.state) {
     case State.SIZE_FIRST:
     case State.SIZE:
@@ -116,12 +131,15 @@ function framing(c: Connection, byte: u32): i32 {
 
 /** The value of a hex digit, or -1. */
 function hexValue(byte: u32): i32 {
+  assert(byte < 256);
   if (isDigit(byte)) return byte - 0x30;
   const letter = (byte | 0x20) - 0x61;
   return letter < 6 ? letter + 10 : -1;
 }
 
 function sizeLine(c: Connection, byte: u32): i32 {
+  assert(c.state == State.SIZE_FIRST || c.state == State.SIZE || c.state == State.SIZE_SPACE);
+  assert(c.lineBytes <= EXTENSION_BYTES_MAX);
   const state = c.state;
   if (state == State.SIZE_FIRST || state == State.SIZE) {
     const digit = hexValue(byte);
@@ -139,6 +157,8 @@ function sizeLine(c: Connection, byte: u32): i32 {
 
 /** Behind the size: *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] ), RFC 9112 7.1.1. */
 function extension(c: Connection, byte: u32): i32 {
+  assert(c.state < <u16>State.SIZE_LF);
+  assert(c.lineBytes <= EXTENSION_BYTES_MAX);
   const state = <u32>c.state;
   if (byte == CR) {
     const mayEnd =
@@ -183,6 +203,9 @@ function extension(c: Connection, byte: u32): i32 {
 }
 
 function trailerLine(c: Connection, byte: u32): i32 {
+  assert(c.state >= <u16>State.TRAILER_START);
+  assert(c.state <= <u16>State.TRAILER_LF);
+  assert(c.lineBytes <= TRAILER_BYTES_MAX);
   const state = c.state;
   if (state == State.TRAILER_START && byte == CR) return go(c, <u16>State.LAST_LF);
   if (c.lineBytes++ == TRAILER_BYTES_MAX) return HEAD_TOO_LARGE;

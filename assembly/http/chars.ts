@@ -42,16 +42,19 @@ function outside(bytes: v128, rows: v128): u32 {
 
 /** Bytes that end a token: a method or a field name. */
 export function tokenStops(at: usize): u32 {
+  assert(at != 0);
   return outside(v128.load(at), TOKEN_ROWS);
 }
 
 /** Bytes that end the name of a host. */
 export function regNameStops(at: usize): u32 {
+  assert(at != 0);
   return outside(v128.load(at), REG_NAME_ROWS);
 }
 
 /** Bytes that end what is plain in the name of a host: a hyphen that another follows does, for xn-- may be there. */
 export function plainHostStops(at: usize): u32 {
+  assert(at != 0);
   const hyphen = i8x16.splat(0x2d);
   const bytes = v128.load(at);
   const pairs = v128.and(i8x16.eq(bytes, hyphen), i8x16.eq(v128.load(at + 1), hyphen));
@@ -59,15 +62,18 @@ export function plainHostStops(at: usize): u32 {
 }
 
 export function dots(at: usize): u32 {
+  assert(at != 0);
   return i8x16.bitmask(i8x16.eq(v128.load(at), i8x16.splat(0x2e)));
 }
 
 export function digits(at: usize): u32 {
+  assert(at != 0);
   return i8x16.bitmask(i8x16.lt_u(i8x16.sub(v128.load(at), i8x16.splat(0x30)), i8x16.splat(10)));
 }
 
 /** Bytes that end what is plain in a target: a slash does if a dot follows, or a %, for %2e is a dot in segments. */
 export function plainTargetStops(at: usize): u32 {
+  assert(at != 0);
   const bytes = v128.load(at);
   const next = v128.load(at + 1);
   const dot = v128.or(i8x16.eq(next, i8x16.splat(0x2e)), i8x16.eq(next, i8x16.splat(0x25)));
@@ -77,6 +83,7 @@ export function plainTargetStops(at: usize): u32 {
 
 /** Bytes that may not be in a field value: all controls but HTAB. */
 export function valueStops(at: usize): u32 {
+  assert(at != 0);
   const bytes = v128.load(at);
   const control = v128.andnot(i8x16.le_u(bytes, i8x16.splat(0x1f)), i8x16.eq(bytes, i8x16.splat(<i8>HTAB)));
   return i8x16.bitmask(v128.or(control, i8x16.eq(bytes, i8x16.splat(0x7f))));
@@ -84,6 +91,7 @@ export function valueStops(at: usize): u32 {
 
 /** Bytes that may not be in a request target: all but visible ASCII, and '#', for no client sends a fragment. */
 export function targetStops(at: usize): u32 {
+  assert(at != 0);
   const bytes = v128.load(at);
   const visible = i8x16.gt_s(bytes, i8x16.splat(0x20)); // signed: 0x80 and up are below 0x20
   const refused = v128.or(i8x16.eq(bytes, i8x16.splat(0x7f)), i8x16.eq(bytes, i8x16.splat(0x23)));
@@ -92,24 +100,29 @@ export function targetStops(at: usize): u32 {
 
 /** The question marks, of which the first ends the path. */
 export function queryMarks(at: usize): u32 {
+  assert(at != 0);
   return i8x16.bitmask(i8x16.eq(v128.load(at), i8x16.splat(0x3f)));
 }
 
 /** The 8 bytes at an address with letters in lower case. Exact for letters, and for any byte from 0x20 to 0x3f. */
 export function lower8(at: usize): u64 {
+  assert(at != 0);
   return load<u64>(at) | 0x2020202020202020;
 }
 
 export function lower4(at: usize): u32 {
+  assert(at != 0);
   return load<u32>(at) | 0x20202020;
 }
 
 export function isDigit(byte: u32): bool {
+  assert(byte < 256);
   return byte - 0x30 < 10;
 }
 
 /** tchar, one byte at a time. */
 export function isToken(byte: u32): bool {
+  assert(byte < 256);
   if (byte >= 128) return false;
   const row: u64 = byte < 64 ? 0x03ff6cfa00000000 : 0x57ffffffc7fffffe;
   return ((row >> (byte & 63)) & 1) != 0;
@@ -117,5 +130,6 @@ export function isToken(byte: u32): bool {
 
 /** A byte that may be in a field value, one at a time. */
 export function isValue(byte: u32): bool {
+  assert(byte < 256);
   return byte == HTAB || (byte >= SP && byte != 0x7f);
 }

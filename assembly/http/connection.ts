@@ -111,6 +111,8 @@ export const VERSION_NOT_SUPPORTED: i32 = -505;
 
 /** Makes the connection ready for its next request. */
 export function http_reset(conn: usize): void {
+  assert((conn & 15) == 0);
+  assert(conn != 0);
   const zero = i64x2.splat(0);
   for (let at: usize = 0; at < CONNECTION_BYTES; at += 16) v128.store(conn + at, zero);
 }

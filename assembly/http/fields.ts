@@ -7,47 +7,56 @@
 //
 // Next: body.ts.
 
-import { HTAB, isDigit, isToken, lower4, lower8, SP } from './chars';
+import { COLON, HTAB, isDigit, isToken, lower4, lower8, SP } from './chars';
 import { BAD_REQUEST, Connection, EXPECTATION_FAILED, Flag, NOT_IMPLEMENTED } from './connection';
 import { isAuthority, isPlainAuthority } from './target';
 
 const LENGTH_MAX: u64 = 0x1fffffffffffff; // 2^53 - 1, what a double holds exactly
 
 function isSpace(byte: u32): bool {
+  assert(byte < 256);
   return byte == SP || byte == HTAB;
 }
 
 function skipSpace(start: usize, end: usize): usize {
+  assert(start <= end);
   while (start < end && isSpace(load<u8>(start))) start++;
   return start;
 }
 
 function trimSpace(start: usize, end: usize): usize {
+  assert(start <= end);
   while (end > start && isSpace(load<u8>(end - 1))) end--;
   return end;
 }
 
 function isChunked(start: usize, end: usize): bool {
+  assert(start <= end);
   return end - start == 7 && (lower8(start) & 0xffffffffffffff) == 0x64656b6e756863;
 }
 
 function isKeepAlive(start: usize, end: usize): bool {
+  assert(start <= end);
   return end - start == 10 && lower8(start) == 0x696c612d7065656b && (load<u16>(start + 8) | 0x2020) == 0x6576;
 }
 
 function isClose(start: usize, end: usize): bool {
+  assert(start <= end);
   return end - start == 5 && (lower8(start) & 0xffffffffff) == 0x65736f6c63;
 }
 
 function isUpgrade(start: usize, end: usize): bool {
+  assert(start <= end);
   return end - start == 7 && (lower8(start) & 0xffffffffffffff) == 0x65646172677075;
 }
 
 function isContinue(start: usize, end: usize): bool {
+  assert(start <= end);
   return end - start == 12 && lower8(start) == 0x746e6f632d303031 && lower4(start + 8) == 0x65756e69;
 }
 
 function host(c: Connection, start: usize, end: usize): i32 {
+  assert(start <= end);
   if ((c.flags & Flag.HAS_HOST) != 0) return BAD_REQUEST;
   c.flags |= Flag.HAS_HOST;
   if (isPlainAuthority(start, end)) return 0;
@@ -56,6 +65,7 @@ function host(c: Connection, start: usize, end: usize): i32 {
 }
 
 function expect(c: Connection, start: usize, end: usize): i32 {
+  assert(start <= end);
   if (!isContinue(start, end)) return EXPECTATION_FAILED;
   if ((c.flags & Flag.HTTP_1_0) == 0) c.flags |= Flag.EXPECT_CONTINUE; // RFC 9110 10.1.1: ignored in 1.0
   return 0;
@@ -63,6 +73,7 @@ function expect(c: Connection, start: usize, end: usize): i32 {
 
 /** A list of options; those that are unknown or empty are passed over (RFC 9110 5.6.1). */
 function connection(c: Connection, start: usize, end: usize): i32 {
+  assert(start <= end);
   if (isKeepAlive(start, end)) {
     c.flags |= Flag.KEEP_ALIVE; // nearly always that and nothing else
     return 0;
@@ -71,6 +82,7 @@ function connection(c: Connection, start: usize, end: usize): i32 {
   while (member < end) {
     let stop = member;
     while (stop < end && load<u8>(stop) != 0x2c) stop++;
+    assert(stop <= end);
     const from = skipSpace(member, stop);
     const to = trimSpace(from, stop);
     if (isKeepAlive(from, to)) c.flags |= Flag.KEEP_ALIVE;
@@ -82,6 +94,7 @@ function connection(c: Connection, start: usize, end: usize): i32 {
 }
 
 function contentLength(c: Connection, start: usize, end: usize): i32 {
+  assert(start <= end);
   if ((c.flags & (Flag.HAS_LENGTH | Flag.CHUNKED)) != 0 || start == end) return BAD_REQUEST;
   let value: u64 = 0;
   for (let at = start; at < end; at++) {
@@ -96,6 +109,7 @@ function contentLength(c: Connection, start: usize, end: usize): i32 {
 }
 
 function transferEncoding(c: Connection, start: usize, end: usize): i32 {
+  assert(start <= end);
   if ((c.flags & (Flag.HAS_LENGTH | Flag.CHUNKED | Flag.HTTP_1_0)) != 0) return BAD_REQUEST;
   if (!isChunked(start, end)) return endsInChunked(start, end) ? NOT_IMPLEMENTED : BAD_REQUEST;
   c.flags |= Flag.CHUNKED;
@@ -107,6 +121,7 @@ function transferEncoding(c: Connection, start: usize, end: usize): i32 {
  * here. Without it nobody knows where the body ends (RFC 9112 6.3).
  */
 function endsInChunked(start: usize, end: usize): bool {
+  assert(start <= end);
   let member = start;
   while (member < end) {
     let stop = member;
@@ -122,8 +137,13 @@ function endsInChunked(start: usize, end: usize): bool {
 
 /** Takes in the field with the name [name, name + nameBytes) and the raw value [start, end). Answers 0 or a status. */
 export function applyField(c: Connection, name: usize, nameBytes: usize, start: usize, end: usize): i32 {
+  assert(nameBytes != 0);
+  assert(start <= end);
+  assert(load<u8>(name + nameBytes) == COLON);
   const from = skipSpace(start, end);
   const to = trimSpace(from, end);
+  assert(from <= to);
+  assert(to <= end);
   switch (<u32>nameBytes) {
     case 4: {
       if (lower4(name) == 0x74736f68) return host(c, from, to);

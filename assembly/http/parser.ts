@@ -54,6 +54,8 @@ let targetBytesMax: u32 = 8192;
 
 /** Sets the limits of this shard. headBytes counts empty lines in front and the empty line behind; below 2^31. */
 export function http_limits(headBytes: u32, headerCount: u32, targetBytes: u32): void {
+  assert(<i32>headBytes > 0);
+  assert(targetBytes != 0);
   headBytesMax = headBytes;
   headerCountMax = headerCount;
   targetBytesMax = targetBytes;
@@ -64,6 +66,10 @@ export function http_limits(headBytes: u32, headerCount: u32, targetBytes: u32):
  * that only http_reset() may follow.
  */
 export function http_parse(conn: usize, ptr: usize, len: u32): i32 {
+  assert(conn != 0);
+  assert(ptr != 0);
+  assert(changetype<Connection>(conn).state < <u16>State.LENGTH);
+  assert(changetype<Connection>(conn).progress <= len);
   const c = changetype<Connection>(conn);
   const end = ptr + min(len, headBytesMax);
   if (c.state == State.REQUEST_LINE) {
@@ -77,6 +83,9 @@ export function http_parse(conn: usize, ptr: usize, len: u32): i32 {
 
 /** Parses the request line, and empty lines before it. Answers 1 when it is complete, 0 if not, or -status. */
 function requestLine(c: Connection, ptr: usize, end: usize): i32 {
+  assert(ptr <= end);
+  assert(c.state == State.REQUEST_LINE);
+  assert(c.headerCount == 0);
   let at = ptr + <usize>c.progress;
   while (at < end && load<u8>(at) == CR) {
     if (at + 1 == end) return 0;
@@ -111,10 +120,14 @@ function requestLine(c: Connection, ptr: usize, end: usize): i32 {
   stop = min(stop, end);
   if (stop - target > targetBytesMax) return TARGET_TOO_LONG;
   if (stop == end) return 0;
+  assert(stop < end);
+  assert(stop >= target);
   if (load<u8>(stop) != SP || stop == target || !isTarget(methodId, target, stop)) return BAD_REQUEST;
 
   const status = versionFlags(stop + 1, end);
   if (status <= 0) return status;
+  assert(methodEnd > at);
+  assert(stop > target);
   c.flags = status | oddTarget(target, isPlain);
   c.methodId = methodId;
   c.methodStart = <u32>(at - ptr);
@@ -130,6 +143,7 @@ function requestLine(c: Connection, ptr: usize, end: usize): i32 {
 
 /** What a URL parser has to look at before this target can be a URL. */
 function oddTarget(at: usize, isPlain: bool): u32 {
+  assert(load<u8>(at) > SP);
   const first = load<u8>(at);
   if (first == 0x2f) return isPlain ? 0 : Flag.ODD_TARGET;
   return first == 0x2a ? Flag.ODD_TARGET : Flag.ODD_TARGET | Flag.ODD_HOST; // absolute-form has a host of its own
@@ -137,6 +151,7 @@ function oddTarget(at: usize, isPlain: bool): u32 {
 
 /** The length of the method at `at` if a space follows, 0 if it is not complete, or -status. */
 function methodBytes(at: usize, end: usize): i32 {
+  assert(at < end);
   let stops = tokenStops(at);
   let bytes: usize = ctz(stops); // 32 if there are none
   if (stops == 0 && at + 16 < end) {
@@ -152,6 +167,8 @@ function methodBytes(at: usize, end: usize): i32 {
 
 /** Methods are told apart by case (RFC 9110 9.1). A space follows, so reading on to it is safe. */
 function methodOf(at: usize, bytes: u32): u32 {
+  assert(load<u8>(at + bytes) == SP);
+  assert(bytes != 0);
   const head = load<u32>(at);
   const tail: u32 = load<u32>(at + bytes - 3); // the last three and the space
   switch (bytes) {
@@ -176,6 +193,7 @@ function methodOf(at: usize, bytes: u32): u32 {
 
 /** The flags that the version and its CRLF at `at` stand for, 0 if they are not complete, or -status. */
 function versionFlags(at: usize, end: usize): i32 {
+  assert(at <= end);
   if (at + VERSION_BYTES + 2 <= end && load<u64>(at) == HTTP_1_1 && load<u16>(at + VERSION_BYTES) == CRLF) {
     return Flag.KEEP_ALIVE;
   }
@@ -202,6 +220,8 @@ function lineEnd(at: usize, end: usize): i32 {
 
 /** Parses field lines up to the empty one. Answers the bytes of the head, 0 if it is not complete, or -status. */
 function headers(c: Connection, ptr: usize, end: usize): i32 {
+  assert(c.state == State.HEADERS);
+  assert(ptr <= end);
   let line = ptr + <usize>c.progress;
   let count = c.headerCount;
   let status: i32 = 0;
@@ -237,6 +257,8 @@ function headers(c: Connection, ptr: usize, end: usize): i32 {
     at += ctz(stops);
     status = lineEnd(at, end);
     if (status <= 0) break;
+    assert(colon > line);
+    assert(at < end);
     status = applyField(c, line, colon - line, colon + 1, at);
     if (status < 0) break;
     line = at + 2;
@@ -249,6 +271,9 @@ function headers(c: Connection, ptr: usize, end: usize): i32 {
 
 /** Draws the conclusions from a complete head. */
 function finish(c: Connection, headBytes: u32): i32 {
+  assert(c.state == State.HEADERS);
+  assert(c.contentLength >= 0);
+  assert((c.flags & Flag.CHUNKED) == 0 || (c.flags & Flag.HAS_LENGTH) == 0);
   let flags = c.flags;
   if ((flags & (Flag.HAS_HOST | Flag.HTTP_1_0)) == 0) return BAD_REQUEST; // RFC 9112 3.2
   if ((flags & Flag.CLOSE) != 0) flags &= ~Flag.KEEP_ALIVE;

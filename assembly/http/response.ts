@@ -13,6 +13,7 @@ const ZEROS: u64 = 0x3030303030303030;
 
 /** The 8 decimal digits of a number below 10^8 as bytes 0 to 9, the first digit in the lowest byte. */
 function digits8(value: u32): u64 {
+  assert(value < 100000000);
   // Halve the number of digits in each lane three times; a division is a multiplication by a rounded-up reciprocal.
   const lanes4 = <u64>(value / 10000) | ((<u64>(value % 10000)) << 32);
   const high2 = ((lanes4 * 10486) >> 20) & 0x7f0000007f; // / 100
@@ -23,6 +24,7 @@ function digits8(value: u32): u64 {
 
 /** Writes a number in decimal; touches up to 8 bytes more than it answers. */
 function decimal(out: usize, value: u32): u32 {
+  assert(out != 0);
   let at = out;
   if (value >= 100000000) {
     at += decimal(at, value / 100000000);
@@ -31,15 +33,21 @@ function decimal(out: usize, value: u32): u32 {
   }
   const digits = digits8(value);
   const leading = ctz(digits | (1 << 56)) >> 3; // zeros in front; the last digit always stays
+  assert(leading < 8);
   store<u64>(at, (digits | ZEROS) >> (leading << 3));
   return <u32>(8 - leading);
 }
 
 /** Writes template, contentLength and the empty line. The template ends with "Content-Length: ". */
 export function http_head(out: usize, template: usize, templateBytes: u32, contentLength: u32): u32 {
+  assert(out != 0);
+  assert(template != 0);
+  assert(out + templateBytes <= template || template + templateBytes <= out);
   for (let at: usize = 0; at < templateBytes; at += 16) v128.store(out + at, v128.load(template + at));
   const end = out + templateBytes;
   const bytes = decimal(end, contentLength);
+  assert(bytes != 0);
+  assert(bytes <= 10);
   store<u32>(end + bytes, CRLF_CRLF);
   return templateBytes + bytes + 4;
 }
@@ -54,6 +62,7 @@ const SECONDS_MAX: f64 = 253402300799; // 9999-12-31 23:59:59
 
 /** "Sun," and so on, as a little-endian word; 0 is Sunday. */
 function dayName(day: u32): u32 {
+  assert(day < 7);
   switch (day) {
     case 0:
       return 0x2c6e7553;
@@ -74,6 +83,7 @@ function dayName(day: u32): u32 {
 
 /** "Jan " and so on; 0 is January. */
 function monthName(month: u32): u32 {
+  assert(month < 12);
   switch (month) {
     case 0:
       return 0x206e614a;
@@ -104,11 +114,13 @@ function monthName(month: u32): u32 {
 
 /** Two digits as a little-endian word. */
 function two(value: u32): u32 {
+  assert(value < 100);
   return (0x30 + value / 10) | ((0x30 + (value % 10)) << 8);
 }
 
 /** Writes an IMF-fixdate, 29 bytes; 0 for a time outside the years 0 to 9999, and then nothing is written. */
 export function http_date(out: usize, epochSeconds: f64): u32 {
+  assert(out != 0);
   if (!(epochSeconds >= SECONDS_MIN && epochSeconds <= SECONDS_MAX)) return 0;
   // Count from the 1st of March 400 years before year 0: nothing is negative, and leap days come last in their year.
   const seconds = <i64>Math.floor(epochSeconds) + (EPOCH_DAYS + ERA_DAYS) * DAY_SECONDS;
@@ -120,6 +132,10 @@ export function http_date(out: usize, epochSeconds: f64): u32 {
   const dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100);
   const marchMonth = (5 * dayOfYear + 2) / 153; // 0 is March; the months have 31 30 31 30 31 31 30 31 30 31 31 days
   const day = dayOfYear - (153 * marchMonth + 2) / 5 + 1;
+  assert(dayOfYear < 366);
+  assert(marchMonth < 12);
+  assert(day != 0);
+  assert(day <= 31);
   const month = marchMonth < 10 ? marchMonth + 2 : marchMonth - 10;
   const year = <u32>(era - 1) * 400 + yearOfEra + (month < 2 ? 1 : 0);
 

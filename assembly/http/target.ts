@@ -14,7 +14,7 @@
 //
 // Next: fields.ts.
 
-import { COLON, digits, dots, isDigit, lower4, plainHostStops, regNameStops } from './chars';
+import { COLON, CR, digits, dots, HTAB, isDigit, lower4, plainHostStops, regNameStops, SP } from './chars';
 import { Method } from './connection';
 
 const PORT_MAX: u32 = 65535;
@@ -23,8 +23,16 @@ const QUAD_BYTES_MAX: u32 = 15;
 const PORT_DIGITS_MAX: usize = 5;
 const ADDRESS_BYTES_MAX: usize = 45; // the longest text of an IPv6 address
 
+/** Whether the byte behind a host ends any search for its end. Only asserts ask. */
+function isBound(end: usize): bool {
+  const byte: u32 = load<u8>(end);
+  return byte == SP || byte == HTAB || byte == CR || byte == 0x2f || byte == 0x3f;
+}
+
 /** Where an IPv6 address in brackets ends, behind the bracket; 0 if it is not one. */
 function addressEnd(start: usize, end: usize): usize {
+  assert(start < end);
+  assert(load<u8>(start) == 0x5b);
   let at = start + 1;
   while (at < end) {
     const byte: u32 = load<u8>(at);
@@ -39,6 +47,7 @@ function addressEnd(start: usize, end: usize): usize {
 
 /** The number in [start, end), or -1. No digits at all are port 0, which stands for the default. */
 function port(start: usize, end: usize): i32 {
+  assert(start <= end);
   if (end - start > PORT_DIGITS_MAX) return -1;
   let value: u32 = 0;
   for (let at = start; at < end; at++) {
@@ -51,6 +60,8 @@ function port(start: usize, end: usize): i32 {
 
 /** Whether [start, end) is a host with an optional port; with `needPort`, one with a port above 0. */
 export function isAuthority(start: usize, end: usize, needPort: bool): bool {
+  assert(start <= end);
+  assert(isBound(end));
   let at = start;
   if (start < end && load<u8>(start) == 0x5b) {
     at = addressEnd(start, end);
@@ -62,6 +73,7 @@ export function isAuthority(start: usize, end: usize, needPort: bool): bool {
       stops = regNameStops(at);
     }
     at += ctz(stops);
+    assert(at <= end);
   }
   if (at == start) return false; // RFC 9110 4.2.1: no host
   if (at == end) return !needPort;
@@ -72,6 +84,7 @@ export function isAuthority(start: usize, end: usize, needPort: bool): bool {
 
 /** Whether digits are a number up to 255 without a zero in front. */
 function isOctet(at: usize, bytes: u32): bool {
+  assert(at != 0);
   if (bytes - 1 > 2) return false; // none, or too many
   const first: u32 = load<u8>(at);
   if (bytes == 1) return true;
@@ -82,7 +95,9 @@ function isOctet(at: usize, bytes: u32): bool {
 
 /** Whether [start, end) is four numbers up to 255 with dots between them and no zeros in front. */
 function isQuad(start: usize, end: usize): bool {
+  assert(start <= end);
   const bytes = <u32>(end - start);
+  assert(bytes != 0);
   if (bytes > QUAD_BYTES_MAX) return false;
   const inside: u32 = (1 << bytes) - 1;
   const first = dots(start) & inside;
@@ -102,6 +117,8 @@ function isQuad(start: usize, end: usize): bool {
 
 /** Whether [start, end) is a host with an optional port exactly as the URL standard writes it, and not an odd one. */
 export function isPlainAuthority(start: usize, end: usize): bool {
+  assert(start <= end);
+  assert(isBound(end));
   let at = start;
   let label = start; // the last one
   let stops: u32 = 0;
@@ -111,6 +128,8 @@ export function isPlainAuthority(start: usize, end: usize): bool {
     if (marks != 0) label = at + 32 - clz(marks);
     at += stops == 0 ? 16 : ctz(stops);
   }
+  assert(at <= end);
+  assert(label >= start);
   if (label == at) return false; // nothing, or a dot at its end
   if (isDigit(load<u8>(label)) && !isQuad(start, at)) return false; // 1.2.3.4.5, 0x7f.1, 08
   if (at == end) return true;
@@ -121,6 +140,7 @@ export function isPlainAuthority(start: usize, end: usize): bool {
 
 /** Whether [start, end) is an http or https URI with a host. */
 function isAbsolute(start: usize, end: usize): bool {
+  assert(start < end);
   if (end - start < 8 || lower4(start) != 0x70747468) return false; // "http"
   let at = start + 4;
   if ((load<u8>(at) | 0x20) == 0x73) at++; // "s"
@@ -133,6 +153,8 @@ function isAbsolute(start: usize, end: usize): bool {
 
 /** Whether the target [start, end), which is not empty, has a form that the method may use. */
 export function isTarget(methodId: u32, start: usize, end: usize): bool {
+  assert(start < end);
+  assert(load<u8>(end) == SP);
   if (methodId == Method.CONNECT) return isAuthority(start, end, true);
   const first = load<u8>(start);
   if (first == 0x2f) return true; // origin-form

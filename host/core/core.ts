@@ -5,8 +5,11 @@ import { readFileSync } from 'node:fs';
 import { instantiateSync } from '@assemblyscript/loader';
 import { usePlatform } from './core-module.js';
 
+/** With FEATHERSTAR_CORE=debug the core checks itself (CONTRIBUTING.md). That file is built, but not published. */
+const FILE = process.env.FEATHERSTAR_CORE === 'debug' ? '../../core.debug.wasm' : '../../core.wasm';
+
 usePlatform({
-  compile: () => new WebAssembly.Module(readFileSync(new URL('../../core.wasm', import.meta.url))),
+  compile: () => new WebAssembly.Module(readFileSync(new URL(FILE, import.meta.url))),
   instantiate: (module, imports) => instantiateSync<Record<string, unknown>>(module, imports).exports,
 });
 

@@ -3,7 +3,12 @@
 // biome-ignore lint/style/useImportType: AssemblyScript knows no type imports
 import { List, push, remove, shift } from '../../assembly/list';
 
+export { activate } from '../../assembly/group';
+export { isToken } from '../../assembly/http/chars';
+export { applyField } from '../../assembly/http/fields';
+export { isTarget } from '../../assembly/http/target';
 export * from '../../assembly/index';
+export { nudge } from '../../assembly/park';
 export { slabGive, slabInit, slabLive, slabTake, slabUsed } from '../../assembly/slab';
 export {
   available,

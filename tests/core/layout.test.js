@@ -1,3 +1,4 @@
+// core: both
 // The map of memory: host/core/layout.ts against the core, whose assembly/layout.ts is the original.
 //
 // The core exports no offsets, so each of the host's is shown to be right by effect: somebody writes there, and the

@@ -1,3 +1,4 @@
+// core: both
 // Messages between shards: 2, 3 and 5 of them in one thread, turns in random order, more than a million steps in all.
 //
 // What is checked at every step: requests of a pair arrive in the order in which they were sent; each call is answered

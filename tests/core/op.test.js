@@ -1,3 +1,4 @@
+// core: both
 // Operations, from submit() to the last completion: each rule by itself, then random lives against a fake kernel.
 //
 // The fake kernel (support/core.js takes the SQEs; `Kernel` below answers them) hands out files and buffers. What it
@@ -141,7 +142,7 @@ test('an operation without an owner completes without an event, and its slot is 
 
 test('the recycle list takes as many buffers as there are, and no more', () => {
   const shard = oneShard({ recvBufferCount: 4 });
-  for (let i = 0; i < 6; i++) shard.core.recycle(i);
+  for (let i = 0; i < 6; i++) shard.core.recycle(i % 4); // two of them twice
   assert.is(shard.word('recycleCount'), 4);
   shard.enter();
   assert.equal(shard.recycled, [0, 1, 2, 3]);

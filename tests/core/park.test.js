@@ -1,4 +1,5 @@
 // deadline: 60 s
+// core: both
 //
 // Sleeping and waking: the protocol of park.ts under stress in two real threads, in every order of its steps, and in
 // mutants, which must lose a wake-up: so the tests can fail.

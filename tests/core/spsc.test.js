@@ -1,3 +1,4 @@
+// core: both
 // One ring: producer and consumer interleaved by seed in one thread, against a queue; then in two threads.
 //
 // The interleaving is at the grain of ring functions: all that one of them reads of the other side is one index, so
@@ -25,9 +26,9 @@ const at = (offset) => (RING + offset) >>> 2;
 const TAIL = at(0);
 const WAITING = at(192);
 const HEAD = at(128);
-const INDICES = [TAIL, HEAD, at(256), at(260), at(384), at(388)];
+const INDICES = [TAIL, HEAD, at(256), at(260), at(272), at(384), at(388)];
 const BEGUN = at(132);
-const CREDIT_COUNTS = [BEGUN, at(264), at(268), at(392)];
+const CREDIT_COUNTS = [BEGUN, at(264), at(268), at(392), at(396)];
 
 /** An empty ring whose indices stand at `start`. */
 function makeRing(slots, start) {

@@ -1,3 +1,4 @@
+// core: both
 // Tasks and scheduling groups.
 //
 // Time is virtual: the test moves the clock on by what a task "cost", as the host does between two tasks.

@@ -1,3 +1,4 @@
+// core: both
 // The timer wheel through armTimer(), cancelTimer() and turn(), against a naive sorted list: a million random steps
 // with
 // deadlines of every magnitude, then each limit and each promise by itself.

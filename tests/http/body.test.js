@@ -1,3 +1,4 @@
+// core: both
 // The body of a request: Content-Length and chunked, what is refused, every limit, and random chunkings in random
 // pieces against the bytes that were sent.
 //

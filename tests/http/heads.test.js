@@ -1,3 +1,4 @@
+// core: both
 // The templates of heads: when all places are taken, the oldest goes. (A server's answers look the same with templates
 // and without, so that a cache which is full for ever does not show in them.)
 

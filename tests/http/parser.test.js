@@ -1,3 +1,4 @@
+// core: both
 // The head of a request: tables of what is accepted and refused, every way to cut it, every byte in every place, every
 // limit, and a million random requests against the naive parser in model.js.
 //

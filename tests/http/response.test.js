@@ -1,3 +1,4 @@
+// core: both
 // What the core writes into responses, against what JavaScript says it should be.
 //
 // Next: ../tidy.test.js.

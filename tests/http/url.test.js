@@ -1,3 +1,4 @@
+// core: both
 // What the parser calls plain, a URL parser must leave as it is: then `request.url` and `request.path` are cut out of
 // the head, and no URL is made. Here all of them are made, by the platform's URL, and compared.
 //

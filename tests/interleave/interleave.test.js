@@ -11,7 +11,7 @@ import { makeMemory } from '../../dist/host/core/core.js';
 import { SMALL } from '../support/core.js';
 import { FULL, forSeeds } from '../support/seeds.js';
 import { exhaust, wander } from './explore.js';
-import { BOUNDS, commandOf, copyOf, machineOf, nameOf } from './main.js';
+import { BOUNDS, commandOf, copyOf, DEBUG, machineOf, nameOf } from './main.js';
 import { Access } from './transform.js';
 import { isHeld, mutantIsCaught, mutantsOf } from './verdicts.js';
 
@@ -97,5 +97,15 @@ for (const capacity of [1, 2]) {
     });
   });
 }
+
+test('random schedules break no assert of the debug core', () => {
+  for (const bound of [...BOUNDS.filter(isHere), ['cross', 1, 8, 'sc', 'core']]) {
+    forSeeds(FULL ? 500 : 10, (_random, seed) => {
+      const run = wander(machineOf(bound, DEBUG), seed, STEPS_MAX);
+      assert.is(run.broken, null, run.broken && `${run.broken}\n${commandOf(bound, DEBUG, run.path)}`);
+      assert.ok(run.ended, 'it comes to an end');
+    });
+  }
+});
 
 test.run();

@@ -80,11 +80,14 @@ export const BOUNDS_FULL = [
 
 const copies = new Map();
 
+/** In the place of a mutant: the core with its asserts. They look at shared words too, so it has far more states. */
+export const DEBUG = 'debug';
+
 /** The copy of the core, or of a mutant, with its switch points. */
 export function copyOf(mutant = '') {
   if (!copies.has(mutant)) {
-    const core = new URL('../../dist/core.wasm', import.meta.url);
-    copies.set(mutant, transform(mutant === '' ? readFileSync(core) : mutantBytes(mutant)));
+    const core = new URL(`../../dist/${mutant === DEBUG ? 'core.debug' : 'core'}.wasm`, import.meta.url);
+    copies.set(mutant, transform(mutant === '' || mutant === DEBUG ? readFileSync(core) : mutantBytes(mutant)));
   }
   return copies.get(mutant);
 }

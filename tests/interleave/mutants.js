@@ -120,6 +120,6 @@ export function mutantBytes(name) {
   for (const [file, text] of changed) writeIfNew(join(ROOT, folder, 'assembly', file), text);
   const out = join(folder, 'core.wasm');
   mkdirSync(dirname(join(ROOT, out)), { recursive: true });
-  buildWasm(`${folder}/assembly/index.ts`, out);
+  buildWasm(`${folder}/assembly/index.ts`, out, false);
   return readFileSync(join(ROOT, out));
 }

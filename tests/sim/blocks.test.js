@@ -1,3 +1,4 @@
+// core: debug
 // Blocks in the simulator: all of their memory is scribbled over, files and sends use them where they lie, and a seed
 // gives the same trace again.
 

@@ -1,3 +1,4 @@
+// core: debug
 // world.connect(): clients of the simulated network that are no shards; and faults that end while a world runs.
 
 import { runtime, sleep } from 'featherstar';

@@ -1,3 +1,4 @@
+// core: debug
 // Datagrams of the simulated network: what may happen to them happens, and nothing else does.
 
 import { sleep } from 'featherstar';

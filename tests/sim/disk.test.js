@@ -1,3 +1,4 @@
+// core: debug
 // The simulated disk: against a naive model, full, failing, and after the power has failed.
 
 import { fsync } from 'node:fs';

@@ -1,3 +1,4 @@
+// core: debug
 // drawWorld(): each seed has a world of its own, which simulate() takes, and limits are as low as they can be at times.
 
 import { runtime, sleep, spawn } from 'featherstar';

@@ -1,3 +1,4 @@
+// core: debug
 // How connections of serve() end, in virtual time: what leaves at any state of a connection is noticed soon, and every
 // wait has an end.
 

@@ -1,3 +1,4 @@
+// core: debug
 // How a simulated program fails that does not throw: a rejection without a handler, however late; a wait that never
 // ends, whatever timers are pending.
 

@@ -1,3 +1,4 @@
+// core: debug
 // serve() in the simulator, unchanged: requests in parts, kept alive, on connections that break.
 
 import { runtime } from 'featherstar';

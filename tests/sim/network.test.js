@@ -1,3 +1,4 @@
+// core: debug
 // Streams of the simulated network where there is no kernel to compare with: cuts, what is lost at one, time.
 
 import { sleep, spawn } from 'featherstar';

@@ -1,3 +1,4 @@
+// core: debug
 // Bugs that are planted in a sample server (sample.js), each found by the simulator: a seed within SEEDS_MAX fails, in
 // the way that this bug does, and fails again when it is repeated. Without a bug the same seeds pass.
 

@@ -1,4 +1,5 @@
 // deadline: 300 s
+// core: debug
 // Many seeds of the test programs of `npm run sim`, in two processes: 2,000 of program.js, 1,000 of chaos.js.
 
 import { spawn } from 'node:child_process';

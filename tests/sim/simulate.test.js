@@ -1,3 +1,4 @@
+// core: debug
 // The simulator: one seed decides everything, a run repeats exactly, what goes wrong is told and never hangs.
 //
 // What flows through: a program for simulate() -> its report -> hashes, orders and errors compared.

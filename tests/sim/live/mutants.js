@@ -125,7 +125,7 @@ export function makeMutant(name, folder = join('dist/mutants', name), tests = 't
   }
   if (isCore) {
     rmSync(join(root, 'dist/core.wasm')); // it is newer than the sources
-    buildWasm(join(folder, 'assembly/index.ts'), join(folder, 'dist/core.wasm'));
+    buildWasm(join(folder, 'assembly/index.ts'), join(folder, 'dist/core.wasm'), false);
   }
   return root;
 }
