@@ -22,6 +22,7 @@ export async function importModule(url: string | undefined): Promise<ShardModule
 }
 
 export class NodeWorkers implements Workers {
+  readonly signals = process;
   readonly importModule = importModule;
   readonly threadSpawn: (shard: number) => number;
   readonly #threads: Threads;

@@ -12,7 +12,7 @@ import type { PackedError } from '../base/error-parts.js';
 import type { Core } from '../core/core.js';
 import type { DoorbellToken, HostName } from '../hosts/host.js';
 import type { NetworkRules } from '../net/network-rules.js';
-import type { SignalName } from './signal-board.js';
+import type { SignalName, SignalSource } from './signal-board.js';
 import type { Holdings } from './stats.js';
 
 export interface ShardData {
@@ -77,8 +77,10 @@ export interface ShardWorker {
   unref(): void;
 }
 
-/** Starts workers for shard 0. */
+/** What shard 0 needs of the platform: threads above all. */
 export interface Workers {
+  /** Where the process's signals come from. */
+  readonly signals: SignalSource;
   /** The import `wasi.thread-spawn` of shard 0's core. */
   readonly threadSpawn: (shard: number) => number;
   /** Shard 0's core runs. */

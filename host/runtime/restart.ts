@@ -13,6 +13,10 @@
 //   peers         ------------------------------------------------------->  loads its module
 //                 <-------------------------------------------------------  running
 //
+// What ends each wait: an answer of a peer, its death, or PEER_TIMEOUT_MS; a message of the new thread, or its end. The
+// new thread may take as long as its module does. When the runtime closes, the caller waits no longer (runtime.ts); it
+// ends the new thread, and if that has not ended after THREAD_END_MS, it stays the shard's worker until it has.
+//
 // What may come late from or for an earlier life is found out by numbers that are never given twice: they begin with
 // Shard.numbersFrom.
 //
@@ -79,8 +83,8 @@ export interface Restart {
   readonly workers: readonly (ShardWorker | undefined)[];
   /** Starts the thread. */
   start(shard: number): ShardWorker;
-  /** Throws when the runtime closes. */
-  check(): void;
+  /** Aborts when the runtime closes. */
+  readonly signal: AbortSignal;
 }
 
 let asked = 0;
@@ -91,10 +95,13 @@ function introduce(worker: ShardWorker, peer: number, token: DoorbellToken): Pro
   return ask(worker, message, 'welcomed', PEER_TIMEOUT_MS, ports([token]));
 }
 
-/** Resolves with its worker when the shard runs and has loaded its module. */
-export async function restart(shard: number, { own, workers, start, check }: Restart): Promise<ShardWorker> {
+/**
+ * Resolves with its worker when the shard runs and has loaded its module. If it rejects, the caller ends the worker, if
+ * there is one. Behind an abort of `signal` it does nothing more but to wait for what it waits for at the moment.
+ */
+export async function restart(shard: number, { own, workers, start, signal }: Restart): Promise<ShardWorker> {
   const late = (peer: number, answer: unknown) => {
-    check();
+    signal.throwIfAborted();
     if (answer !== undefined || workers[peer] === undefined) return;
     const text = `shard ${peer} has not let go of shard ${shard} after ${PEER_TIMEOUT_MS} ms`;
     throw new FeatherstarError('FEATHERSTAR_TIMEOUT', text);
@@ -111,31 +118,25 @@ export async function restart(shard: number, { own, workers, start, check }: Res
     tokens[peer] = answer?.token;
   });
   await Promise.all([own.calls?.peers.whenBuried(shard), burials]);
-  check();
+  signal.throwIfAborted();
   clearShard(own.memory, own.header, shard);
   const newborn = start(shard);
   const running = expect(newborn, 'running'); // rejects also if the thread ends before it gets that far
   running.catch(() => {});
-  try {
-    const booted = await expect(newborn, 'booted');
-    check();
-    own.host.setPeer(shard, booted.tokens[0]);
-    own.calls?.peers.up(shard);
-    tokens[0] = own.host.doorbell(shard);
-    const welcomes = all(async (peer, worker) =>
-      late(peer, await introduce(worker, shard, booted.tokens[peer]).catch(() => running)),
-    );
-    await Promise.race([running, welcomes]); // it does not run before 'peers', but it may die
-    for (const [peer, token] of tokens.entries()) {
-      if (token !== undefined) await introduce(newborn, peer, token).catch(() => undefined); // 'peerDown' comes as well
-    }
-    newborn.tell({ type: 'peers', tokens: [] });
-    await running;
-    check();
-  } catch (error) {
-    await newborn.terminate();
-    check(); // then that is the reason
-    throw error;
+  const booted = await expect(newborn, 'booted');
+  signal.throwIfAborted();
+  own.host.setPeer(shard, booted.tokens[0]);
+  own.calls?.peers.up(shard);
+  tokens[0] = own.host.doorbell(shard);
+  const welcomes = all(async (peer, worker) =>
+    late(peer, await introduce(worker, shard, booted.tokens[peer]).catch(() => running)),
+  );
+  await Promise.race([running, welcomes]); // it does not run before 'peers', but it may die
+  for (const [peer, token] of tokens.entries()) {
+    if (peer !== 0 && workers[peer] === undefined) continue; // it has died since: the newborn was told so already
+    if (token !== undefined) await introduce(newborn, peer, token).catch(() => undefined); // 'peerDown' comes as well
   }
+  newborn.tell({ type: 'peers', tokens: [] });
+  await running;
   return newborn;
 }

@@ -194,6 +194,10 @@ export function setRuntime(runtime: WorkerRuntime | undefined): void {
   runtimeHere = runtime;
 }
 
+export function findRuntime(): WorkerRuntime | undefined {
+  return runtimeHere;
+}
+
 /** The runtime that this thread is a shard of. */
 export function runtime<M extends object = UntypedModule>(): WorkerRuntime<M> {
   if (runtimeHere === undefined) {
@@ -215,12 +219,13 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
   readonly #workers: (ShardWorker | undefined)[];
   readonly #states: Int32Array;
   readonly #shutdownTimeoutMs: number;
-  readonly #startWorker: (shard: number) => ShardWorker;
+  readonly #platform: Workers;
   readonly #onShardDown: ((shard: number, why: ShardDown) => unknown)[] = [];
   readonly #deaths: Death[] = [];
   #restarting: Promise<unknown> = Promise.resolve();
   #newborn: ShardWorker | undefined;
   #closing: Promise<CloseReport> | undefined;
+  readonly #closer = new AbortController(); // aborts when #closing is set
   readonly #saysPinning: boolean;
   #unpin: (() => void) | undefined;
 
@@ -229,9 +234,9 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     options: Checked,
     workers: (ShardWorker | undefined)[],
     pinning: Pinning,
-    startWorker: (shard: number) => ShardWorker,
+    platform: Workers,
   ) {
-    const hub = new SignalHub((shard, name) => {
+    const hub = new SignalHub(platform.signals, (shard, name) => {
       const worker = workers[shard];
       if (worker !== undefined) worker.tell({ type: 'signal', name });
       else if (shard === 0) this.signals.deliver(name);
@@ -246,7 +251,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     this.#saysPinning = options.cpuset !== 'auto' || pinning.cpus.some((cpu) => cpu !== undefined);
     this.#workers = workers;
     this.#shutdownTimeoutMs = options.shutdownTimeoutMs;
-    this.#startWorker = startWorker;
+    this.#platform = platform;
     this.#states = new Int32Array(own.memory.buffer, HEADER_STATES, SHARDS_MAX);
     workers.forEach((worker, shard) => {
       if (worker !== undefined) this.#listenTo(worker, shard);
@@ -308,11 +313,11 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
   static async launch<M extends object>(
     options: Checked,
     memories: Memories,
-    workersOf: Workers,
+    platform: Workers,
     pinning: Pinning,
     signal?: AbortSignal,
   ): Promise<Runtime<M>> {
-    const { threadSpawn } = workersOf;
+    const { threadSpawn } = platform;
     const module = coreModule();
     const own = new Shard({ ...options, ...memories, module, shard: 0, threadSpawn });
     const workers: (ShardWorker | undefined)[] = [undefined];
@@ -322,14 +327,14 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
       enterShard(own);
       own.start();
       if (pinning.cpus.some((cpu) => cpu !== undefined)) await startThreadPool();
-      workersOf.initialize(own.core, module);
-      for (let i = 1; i < options.shards; i++) workers.push(workersOf.start(i));
+      platform.initialize(own.core, module);
+      for (let i = 1; i < options.shards; i++) workers.push(platform.start(i));
       offerParts();
       own.calls = new Calls(own, options.shards);
-      runtime = new Runtime<M>(own, options, workers, pinning, (shard) => workersOf.start(shard));
+      runtime = new Runtime<M>(own, options, workers, pinning, platform);
       setRuntime(runtime as unknown as WorkerRuntime); // for the module, as it loads
       const others = workers.slice(1) as ShardWorker[];
-      await abortable(introduce(own, others, options, workersOf.importModule), { signal });
+      await abortable(introduce(own, others, options, platform.importModule), { signal });
       runtime.#begin();
       return runtime;
     } catch (error) {
@@ -376,7 +381,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
 
   /**
    * Starts a shard that has died again, with nothing of what it had: a new thread, which loads the module anew.
-   * Resolves when it can be called. Rejects with FEATHERSTAR_MODULE if it does not start, then it is dead as before,
+   * Resolves when it can be called. Rejects with FEATHERSTAR_MODULE if it does not start, then it is dead again,
    * with FEATHERSTAR_TIMEOUT if another shard is too busy to let go of the dead one, and with FEATHERSTAR_CLOSED.
    * `force`: a shard that lives is killed first, whatever it does. Rejects with FEATHERSTAR_TIMEOUT if its thread does
    * not end, because the kernel does not let go of it. Shard 0 cannot be restarted: FEATHERSTAR_OPTION.
@@ -393,26 +398,28 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     const isThere = Number.isInteger(shard) && shard > 0 && shard < this.shardCount;
     const isDead = isThere && this.#states[shard] === ShardState.STOPPED;
     if (!isDead && !(isThere && force)) throw optionError('shard', shard, 'a shard that has died');
-    const check = () => {
-      if (this.#closing !== undefined) throw new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime closes');
-    };
+    const { signal } = this.#closer;
+    signal.throwIfAborted();
     const start = () => {
-      const worker = this.#startWorker(shard);
+      const worker = this.#platform.start(shard);
       this.#newborn = worker;
       this.#listenTo(worker, shard);
       this.#mourn(worker, shard);
       worker.ref();
       return worker;
     };
-    check();
-    const living = this.#workers[shard];
+    const [own, workers] = [this.own, this.#workers];
+    const living = workers[shard];
     if (living !== undefined) {
       this.#deaths[shard].wasKilled = true;
-      await kill(shard, living);
-      check();
+      await abortable(kill(shard, living), { signal });
     }
     try {
-      this.#workers[shard] = await restart(shard, { own: this.own, workers: this.#workers, start, check });
+      workers[shard] = await abortable(restart(shard, { own, workers, start, signal }), { signal });
+    } catch (error) {
+      const newborn = this.#newborn as ShardWorker | undefined;
+      if (newborn !== undefined && !(await endThread(newborn))) workers[shard] = newborn; // there until it has ended
+      throw error;
     } finally {
       this.#newborn = undefined;
     }
@@ -430,8 +437,8 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
   }
 
   async #close(timeoutMs: number): Promise<CloseReport> {
-    if (this.#newborn !== undefined) await endThread(this.#newborn);
-    await this.#restarting;
+    this.#closer.abort(new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime closes'));
+    await this.#restarting; // it ends a thread, at most
     const { report, failures } = await shutDown(this, this.own, this.#workers, timeoutMs);
     setRuntime(undefined);
     enterShard(undefined);

@@ -22,17 +22,27 @@ export interface SignalLink {
   done(name: SignalName): void;
 }
 
+/** Where signals come from: the process, or a simulated one. */
+export interface SignalSource {
+  on(name: SignalName, listener: (name: SignalName) => void): unknown;
+  off(name: SignalName, listener: (name: SignalName) => void): unknown;
+  /** Ends the process. */
+  exit(code: number): void;
+}
+
 const ENDING: readonly string[] = ['SIGINT', 'SIGTERM', 'SIGQUIT'];
 
 /** Shard 0's part: the process's listeners. */
 export class SignalHub {
+  readonly #source: SignalSource;
   readonly #deliver: (shard: number, name: SignalName) => void;
   readonly #wants = new Map<SignalName, Set<number>>();
   readonly #busy = new Map<SignalName, Set<number>>();
   readonly #waited = new Set<SignalName>();
   readonly #listening = new Set<SignalName>();
 
-  constructor(deliver: (shard: number, name: SignalName) => void) {
+  constructor(source: SignalSource, deliver: (shard: number, name: SignalName) => void) {
+    this.#source = source;
     this.#deliver = deliver;
   }
 
@@ -70,17 +80,17 @@ export class SignalHub {
     const isNeeded = this.#wants.has(name) || this.#busy.has(name) || this.#waited.has(name);
     if (isNeeded === this.#listening.has(name)) return;
     if (isNeeded) {
-      process.on(name, this.#onSignal);
+      this.#source.on(name, this.#onSignal);
       this.#listening.add(name);
     } else {
-      process.off(name, this.#onSignal);
+      this.#source.off(name, this.#onSignal);
       this.#listening.delete(name);
     }
   }
 
   readonly #onSignal = (name: SignalName): void => {
     const isSecond = this.#busy.has(name) || this.#waited.has(name);
-    if (isSecond && ENDING.includes(name)) process.exit(128 + constants.signals[name]);
+    if (isSecond && ENDING.includes(name)) this.#source.exit(128 + constants.signals[name]);
     for (const shard of [...(this.#wants.get(name) ?? [])]) {
       this.#note(this.#busy, name, shard, true);
       this.#deliver(shard, name);
@@ -88,7 +98,7 @@ export class SignalHub {
   };
 
   close(): void {
-    for (const name of this.#listening) process.off(name, this.#onSignal);
+    for (const name of this.#listening) this.#source.off(name, this.#onSignal);
     this.#listening.clear();
     this.#wants.clear();
     this.#busy.clear();

@@ -9,7 +9,7 @@ import { checkSignal } from '../base/options.js';
 import { runtime } from './runtime.js';
 import type { SignalBoard, SignalListener, SignalName } from './signal-board.js';
 
-function checkNames(names: unknown): readonly SignalName[] {
+export function checkSignalNames(names: unknown): readonly SignalName[] {
   const isSignal = (name: unknown) => typeof name === 'string' && name in constants.signals;
   if (!Array.isArray(names) || names.length === 0 || !names.every(isSignal)) {
     throw optionError('names', Array.isArray(names) ? names.join(',') : names, "names of signals, as ['SIGTERM']");
@@ -37,7 +37,7 @@ function boardHere(): SignalBoard {
 export async function waitForSignal(names: readonly SignalName[], options: AbortOptions = {}): Promise<SignalName> {
   const signal = checkSignal(options.signal);
   const board = boardHere();
-  const checked = checkNames(names);
+  const checked = checkSignalNames(names);
   signal?.throwIfAborted();
   return abortable<SignalName>(
     (resolve) => {
@@ -56,7 +56,7 @@ export async function waitForSignal(names: readonly SignalName[], options: Abort
 export function onSignal(name: SignalName, fn: (name: SignalName) => unknown): () => void {
   const board = boardHere();
   if (typeof fn !== 'function') throw optionError('fn', fn, 'a function');
-  const listener: SignalListener = { names: checkNames([name]), once: false, fn };
+  const listener: SignalListener = { names: checkSignalNames([name]), once: false, fn };
   board.add(listener);
   return () => board.remove(listener);
 }

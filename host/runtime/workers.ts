@@ -47,9 +47,7 @@ export function expect<T extends FromWorker['type']>(worker: ShardWorker, type: 
       for (const off of offs) off();
       settle();
     };
-    const onExit = (code: number) => {
-      finish(() => reject(new FeatherstarError('FEATHERSTAR_MODULE', `a shard exited with code ${code} at start`)));
-    };
+    const onExit = (code: number) => finish(() => reject(exitError(code)));
     const onMessage = (message: FromWorker) => {
       if (message.type === type) finish(() => resolve(message as Answer<T>));
       else if (message.type === 'failed') finish(() => reject(startError(message)));
@@ -71,6 +69,10 @@ export async function endThread(worker: ShardWorker): Promise<boolean> {
   clearTimeout(timer);
   if (!ended) worker.unref();
   return ended;
+}
+
+function exitError(code: number): FeatherstarError {
+  return new FeatherstarError('FEATHERSTAR_MODULE', `a shard exited with code ${code} at start`);
 }
 
 /** Why a worker has not started. */
@@ -119,8 +121,32 @@ export function ports(tokens: readonly unknown[]): unknown[] {
   return tokens.filter((token) => typeof token === 'object');
 }
 
-/** Gives every shard what it needs to wake the others, then lets all load their module. */
+/**
+ * Gives every shard what it needs to wake the others, then lets all load their module. Rejects as soon as a worker
+ * ends, also if that one runs already and others do not.
+ */
 export async function introduce(
+  own: Shard,
+  workers: readonly ShardWorker[],
+  options: Checked,
+  importModule: (url: string | undefined) => Promise<ShardModule>,
+): Promise<void> {
+  const offs: (() => void)[] = [];
+  const end = new Promise<never>((_, reject) => {
+    for (const worker of workers)
+      offs.push(
+        worker.onExit((code) => reject(exitError(code))),
+        worker.onError(reject),
+      );
+  });
+  try {
+    await Promise.race([end, bringUp(own, workers, options, importModule)]);
+  } finally {
+    for (const off of offs) off();
+  }
+}
+
+async function bringUp(
   own: Shard,
   workers: readonly ShardWorker[],
   options: Checked,

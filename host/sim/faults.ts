@@ -31,6 +31,12 @@ export interface SimFaults {
   errno?: number | undefined;
   /** A new socket, or a connection that is accepted, finds no file slot (ENFILE). */
   noFiles?: number | undefined;
+  /** A shard other than 0 dies as the runtime tells it something: as shards start, or as all closes. */
+  die?: number | undefined;
+  /** The kernel does not let go of a thread that was killed: it ends only after up to `stuckUs`. */
+  stuck?: number | undefined;
+  /** Longest time until a stuck thread has ended, µs. Default 10,000,000: longer than anything waits for it. */
+  stuckUs?: number | undefined;
 }
 
 export type Faults = Required<{ [K in keyof SimFaults]: number }>;
@@ -49,6 +55,9 @@ const DEFAULTS: Faults = {
   noBuffers: 0,
   errno: 0,
   noFiles: 0,
+  die: 0,
+  stuck: 0,
+  stuckUs: 10_000_000,
 };
 
 const TIME_MAX_US = 60e6;

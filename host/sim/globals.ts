@@ -251,6 +251,16 @@ function promisedTimers(world: World, later: typeof setTimeout, soon: typeof set
   ];
 }
 
+/** What the library warns of goes into the trace. */
+function warnings(world: World): Undo[] {
+  const real = process.emitWarning as (...args: unknown[]) => void;
+  const emitWarning = (...args: [text: string | Error, type?: unknown]) => {
+    if (world.current === undefined || args[1] !== 'Featherstar') real.apply(process, args);
+    else world.trace.remark(world.nowNs, world.current.index, `warning: ${args[0]}`);
+  };
+  return [replace(process, 'emitWarning', emitWarning)];
+}
+
 /** A function that a simulated program may not call. */
 function shut(world: World, target: object, name: string, what: string): Undo {
   const real = (target as Record<string, unknown>)[name] as AnyFunction | undefined;
@@ -293,7 +303,7 @@ export function replaceGlobals(world: World): Undo {
     syncBuiltinESMExports();
   };
   try {
-    for (const part of [clocks, chances, sleepers, doors]) undos.push(...part(world));
+    for (const part of [clocks, chances, sleepers, warnings, doors]) undos.push(...part(world));
     syncBuiltinESMExports(); // for `import { readFile } from 'node:fs'`
   } catch (error) {
     undo();

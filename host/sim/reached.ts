@@ -27,8 +27,8 @@ export class Reached {
     if (times !== 0) this.#counts.set(limit, (this.#counts.get(limit) ?? 0) + times);
   }
 
-  /** Looks at what the core of this shard answers. */
-  watch({ core }: Shard): void {
+  /** Looks at what the core of a shard returns. */
+  watch(core: Core): void {
     const functions = core as unknown as Record<string, Counted>;
     const wrap = (name: keyof Core, limit: keyof Limits, isFull: (result: number) => boolean) => {
       const run = functions[name];

@@ -109,11 +109,12 @@ export class SimFiles implements Directories, OpOwner {
 
   list(index: number): Promise<DirectoryEntry[]> {
     const { world, shard } = this.#host;
+    const place = world.places[shard];
     return new Promise((resolve) => {
       world.after(world.faults.diskUs, () => {
         const names = this.#directories[index]?.names ?? new Map<string, Inode>();
         const entries = [...names].map(([name, { kind }]) => ({ name, kind }));
-        world.post(world.places[shard], () => resolve(entries));
+        world.post(place, () => resolve(entries));
       });
     });
   }

@@ -4,9 +4,13 @@
 
 import { FeatherstarError, optionError } from '../base/errors.js';
 import { checkNumber, checkShard, checkTimeout } from '../base/options.js';
-import { checkForce, type RestartOptions } from '../runtime/restart.js';
+import type { RestartOptions } from '../runtime/restart.js';
+import type { Runtime } from '../runtime/runtime.js';
+import type { SignalName } from '../runtime/signal-board.js';
+import { checkSignalNames } from '../runtime/signals.js';
 import { checkFaults, type SimFaults } from './faults.js';
 import { SimClient } from './sim-client.js';
+import type { SimWorkers } from './sim-workers.js';
 import { type Place, START_NS, type World } from './world.js';
 
 const CONNECT_TIMEOUT_MS = 5000;
@@ -24,14 +28,17 @@ export interface ClientOptions {
 /** What a program can do with the world that it runs in. */
 export class SimWorld {
   readonly #world: World;
-  readonly #restart: (shard: number) => Promise<void>;
+  readonly #workers: SimWorkers;
   readonly seed: number;
+  /** The runtime, as Runtime.start() returns it on shard 0. Only code of shard 0 may use it. */
+  readonly runtime: Runtime;
 
   /** @internal simulate() makes it. */
-  constructor(world: World, seed: number, restart: (shard: number) => Promise<void>) {
+  constructor(world: World, workers: SimWorkers, runtime: Runtime) {
     this.#world = world;
-    this.#restart = restart;
-    this.seed = seed;
+    this.#workers = workers;
+    this.seed = world.seed;
+    this.runtime = runtime;
   }
 
   /** Time that has passed since the beginning, ms. */
@@ -55,14 +62,21 @@ export class SimWorld {
     this.#world.kill(this.#place(shard));
   }
 
-  /**
-   * Starts a shard that died again, as runtime.restart() does: its module anew, and nothing of what it had. `force`:
-   * one that lives is killed first.
-   */
+  /** Calls runtime.restart() on shard 0, as soon as that knows of the shard's death. */
   async restart(shard: number, options: RestartOptions = {}): Promise<void> {
     const place = this.#place(shard);
-    if (checkForce(options) && !place.isDead) this.kill(shard);
-    await this.#restart(place.index);
+    await runOn(this.#world, this.#place(0), async () => {
+      if (place.hasEnded) await this.#workers.ended(shard);
+      await this.runtime.restart(shard, options);
+    });
+  }
+
+  /**
+   * The process gets a signal. The simulation fails if that ends the process: if no shard waits for it, or if it is the
+   * second one (signals.ts).
+   */
+  signal(name: SignalName): void {
+    this.#workers.signals.send(checkSignalNames([name])[0]);
   }
 
   /** A shard stands still for this long, ms of the world's time. */
@@ -133,7 +147,7 @@ export function runOn<T>(world: World, place: Place, run: () => T | Promise<T>):
   const home = world.current as Place;
   return new Promise<T>((resolve, reject) => {
     const down = () => reject(new FeatherstarError('FEATHERSTAR_PEER_DOWN', `shard ${place.index} has died`));
-    if (place.isDead) {
+    if (place.hasEnded || !place.isRunning) {
       down();
       return;
     }

@@ -1,13 +1,14 @@
 // simulate(): a runtime whose shards all run in this thread, on the core that is shipped, in a world that one number
 // decides about.
 //
-//   options --> world, memory, shards --> globals replaced, modules loaded --> program, on shard 0 --> all is closed
+//   options --> world, globals replaced --> shard 0: Runtime.launch() --> the program --> runtime.close()
+//
+// Starting, stopping and starting again are production's (host/runtime); the world supplies threads and time.
 //
 // Next: world.ts.
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { FeatherstarError, optionError } from '../base/errors.js';
 import {
   type Checks,
@@ -18,26 +19,25 @@ import {
   checkUrl,
   integer,
 } from '../base/options.js';
-import { Calls } from '../calls/call.js';
-import { functionNames } from '../calls/functions.js';
+import type { UntypedModule } from '../calls/call-api.js';
 import { loadParts } from '../calls/internal.js';
 import { offerParts } from '../calls/parts.js';
-import { coreModule, type Memories, makeMemory } from '../core/core.js';
+import { makeMemory } from '../core/core.js';
 import { type Limits, SHARDS_MAX } from '../core/layout.js';
 import { checkLimits } from '../core/limits.js';
 import { useClock } from '../hosts/host.js';
 import { checkNetwork, type NetworkOptions, type NetworkRules } from '../net/network-rules.js';
-import { importModule } from '../runtime/node-workers.js';
-import { clearShard } from '../runtime/restart.js';
-import { setRuntime, WorkerRuntime } from '../runtime/runtime.js';
-import { type Holdings, readHoldings, unansweredCalls } from '../runtime/stats.js';
-import { enterShard, findShard, Shard } from '../shard/shard.js';
+import type { Checked } from '../runtime/options.js';
+import { Runtime, setRuntime } from '../runtime/runtime.js';
+import type { CloseReport } from '../runtime/shutdown.js';
+import type { Holdings } from '../runtime/stats.js';
+import { currentShard, enterShard, findShard } from '../shard/shard.js';
 import { checkFaults, type SimFaults } from './faults.js';
 import { replaceGlobals } from './globals.js';
 import { SimDisk } from './sim-disk.js';
-import { SimHost } from './sim-host.js';
 import { Machines } from './sim-machines.js';
-import { runOn, SimWorld } from './sim-world.js';
+import { SimWorkers, simFactory } from './sim-workers.js';
+import { SimWorld } from './sim-world.js';
 import { Place, START_NS, World } from './world.js';
 
 export interface SimOptions {
@@ -80,7 +80,9 @@ export interface SimReport<T> {
   readonly turns: number;
   /** How much time has passed in the world. */
   readonly virtualMs: number;
-  /** What each shard held at the end, in shard order; undefined: it died. */
+  /** Whether all ended by itself within `shutdownTimeoutMs` when the program was done; false after a crash. */
+  readonly drained: boolean;
+  /** What each shard held at the end, in shard order; undefined: it died, or could not say. */
   readonly left: readonly (Holdings | undefined)[];
   /** How often each limit was reached, on all shards together; none that was not. */
   readonly reached: Readonly<Partial<Record<keyof Limits, number>>>;
@@ -122,12 +124,10 @@ const SIM_LIMITS: Partial<Limits> = {
 };
 const SHARED_BYTES = 1_048_576;
 const QUOTA_NS = 500_000;
-const GRACE_MS = 250;
-const LOOK_MS = 2;
 const SEED_MAX = 2 ** 53 - 1;
 const QUIET_NEVER_MS = 8.64e9; // no run is as long
 
-interface Checked extends Required<Omit<SimOptions, 'faults' | 'hosts' | 'limits' | 'module' | 'disk' | 'network'>> {
+interface SimChecked extends Required<Omit<SimOptions, 'faults' | 'hosts' | 'limits' | 'module' | 'disk' | 'network'>> {
   module: string | undefined;
   limits: Limits;
 }
@@ -148,7 +148,7 @@ const CHECKS: Checks<SimOptions> = {
   traceEvents: integer(1, 1_000_000),
 };
 
-function check(options: SimOptions): Checked {
+function check(options: SimOptions): SimChecked {
   const { module, limits, ...rest } = checkOptions(options, CHECKS);
   return {
     seed: checkInteger('seed', rest.seed, 0, SEED_MAX),
@@ -211,13 +211,11 @@ export async function simulate<T>(
   const onRejection = (reason: unknown) => world.fail(reason);
   process.on('unhandledRejection', onRejection);
   try {
-    const memories = makeMemory(checked.shards, checked.limits, SHARED_BYTES);
-    const matter = { world, ...memories, module: checked.module, network, run: ++runs };
-    for (let index = 0; index < checked.shards; index++) makeShard(matter, index);
-    for (const place of world.places) await loadModule(matter, place);
-    const outcome: { value?: T; left?: (Holdings | undefined)[] } = {};
-    world.post(world.places[0], () => {
-      lead(world, checked, () => program(new SimWorld(world, seed, (shard) => restart(matter, shard))), outcome).then(
+    const outcome: Outcome<T> = {};
+    const first = new Place(world, 0, 0);
+    world.places.push(first);
+    world.post(first, () => {
+      lead(world, runtimeOptions(checked, network, world), program, outcome).then(
         () => world.finish(),
         (error) => world.fail(error),
       );
@@ -231,7 +229,8 @@ export async function simulate<T>(
       events: world.trace.count,
       turns: world.turns,
       virtualMs: (world.nowNs - START_NS) / 1e6,
-      left: outcome.left ?? [],
+      drained: outcome.close?.drained ?? false,
+      left: outcome.close?.shards.map(({ left }) => left) ?? [],
       reached: world.reached.counts,
     };
   } catch (error) {
@@ -242,7 +241,7 @@ export async function simulate<T>(
     world.fail(undefined);
     enterShard(undefined);
     setRuntime(undefined);
-    for (const { shard } of world.places) shard.close();
+    for (const { host } of world.places) host?.close();
     process.off('unhandledRejection', onRejection);
     putBack();
     useClock(undefined);
@@ -250,120 +249,45 @@ export async function simulate<T>(
   }
 }
 
-/** What shards are made of. */
-interface Matter extends Memories {
-  readonly world: World;
-  readonly module: string | undefined;
-  readonly network: NetworkRules | undefined;
-  readonly run: number;
-}
-
-function makeShard({ world, memory, blocks, header, network }: Matter, index: number): Place {
-  const link = { want() {}, waited() {}, done() {} }; // no signal of the process comes in
-  const shard = new Shard({
-    module: coreModule(),
-    memory,
-    blocks,
-    header,
-    shard: index,
-    factory: { name: 'sim', reason: 'simulate()', open: (windows) => new SimHost(world, windows) },
+/** What Runtime.start() would have made of its options. */
+function runtimeOptions(checked: SimChecked, network: NetworkRules | undefined, world: World): Checked {
+  const { shards, module, limits, shutdownTimeoutMs } = checked;
+  return {
+    shards,
+    module,
+    limits,
+    shutdownTimeoutMs,
+    network,
+    factory: simFactory(world),
+    cpuset: 'none',
+    sharedBytes: SHARED_BYTES,
     idlePollNs: 0,
     quotaNs: QUOTA_NS,
     stallMs: 0,
-    network,
     unhandled: 'throw',
     checkMemory: false,
-    threadSpawn: () => -1,
-  });
-  world.reached.watch(shard);
-  shard.core.boot(index, world.nowNs);
-  shard.start();
-  const place = new Place(shard);
-  world.places[index] = place;
-  shard.calls = new Calls(shard, header.shardCount);
-  place.runtime = new WorkerRuntime(shard, header.shardCount, 'sim', link);
-  return place;
+  };
 }
 
-/** Each shard gets an instance of its own, as a thread would. */
-async function loadModule({ world, module, run }: Matter, place: Place): Promise<void> {
-  const { shard, index, runtime } = place;
-  if (module === undefined) {
-    shard.calls?.setModule({});
-    return;
-  }
-  world.loading = index; // the loader has real files to read, so timers and files are real as long
-  enterShard(shard);
-  setRuntime(runtime);
-  try {
-    const life = Math.floor(shard.numbersFrom / 2 ** 32);
-    const exports = await importModule(anew(module, `${run}.${index}.${life}`));
-    shard.calls?.setModule(exports);
-    place.functions = functionNames(exports);
-  } finally {
-    world.loading = -1;
-    enterShard(undefined);
-    setRuntime(undefined);
-  }
+interface Outcome<T> {
+  value?: T;
+  close?: CloseReport;
 }
 
-/** A shard that died, again: the steps of runtime/restart.ts. */
-async function restart(matter: Matter, index: number): Promise<void> {
-  const { world, memory, header } = matter;
-  const dead = world.places[index];
-  if (!dead.isDead || dead.isReborn) throw optionError('shard', index, 'a shard that has died');
-  dead.isReborn = true;
-  await runOnLiving(world, ({ shard }) => shard.calls?.peers.whenBuried(index));
-  await world.pause(async () => {
-    clearShard(memory, header, index);
-    world.note('restart', index);
-    await loadModule(matter, makeShard(matter, index));
-  });
-  const reborn = world.places[index];
-  await runOnLiving(world, ({ index: peer, shard, host }) => {
-    if (peer === index || reborn.isDead) return;
-    host.setPeer(index, index);
-    shard.calls?.peers.up(index);
-  });
-}
-
-/** The module's URL with a query, which makes it another module. Bun ignores the query of a URL, but not of a path. */
-function anew(module: string, mark: string): string {
-  const url = new URL(module);
-  url.searchParams.set('simulated', mark);
-  const isPath = process.versions.bun !== undefined && url.protocol === 'file:';
-  return isPath ? `${fileURLToPath(module)}${url.search}` : url.href;
-}
-
-/** The same on every shard that lives; one that dies meanwhile has nothing to say. */
-async function runOnLiving<T>(world: World, run: (place: Place) => T | Promise<T>): Promise<T[]> {
-  const living = world.places.filter((place) => !place.isDead);
-  const results = await Promise.allSettled(living.map((place) => runOn(world, place, () => run(place))));
-  return results.flatMap((result, i) => {
-    if (result.status === 'fulfilled') return [result.value];
-    if (living[i].isDead) return [];
-    throw result.reason;
-  });
-}
-
-/** On shard 0: the program, and then the end, in the order of runtime/shutdown.ts. */
+/** Shard 0's thread. It starts the runtime as any program does, runs the simulated program, and closes the runtime. */
 async function lead<T>(
   world: World,
-  { shutdownTimeoutMs }: Checked,
-  program: () => T | Promise<T>,
-  outcome: { value?: T; left?: (Holdings | undefined)[] },
+  options: Checked,
+  program: (world: SimWorld) => T | Promise<T>,
+  outcome: Outcome<T>,
 ): Promise<void> {
-  outcome.value = await program();
-  const alive = () => world.places.filter((place) => !place.isDead);
-  const own = world.places[0].runtime as WorkerRuntime;
-  const failures = (await own.stopServices?.(shutdownTimeoutMs)) ?? [];
-  const hooks = await runOnLiving(world, async ({ runtime }) => (await runtime?.runOnClose(shutdownTimeoutMs)) ?? []);
-  failures.push(...hooks.flat());
-  const deadlineNs = world.nowNs + shutdownTimeoutMs * 1e6;
-  const isOpen = () => alive().some(({ shard, index }) => unansweredCalls(shard, index) !== 0);
-  while (isOpen() && world.nowNs < deadlineNs) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-  await runOnLiving(world, ({ runtime }) => runtime?.cancel(GRACE_MS));
-  for (const { shard } of alive()) world.reached.collect(shard);
-  outcome.left = world.places.map(({ shard, index, isDead }) => (isDead ? undefined : readHoldings(shard, index)));
-  if (failures.length !== 0) throw failures[0];
+  const memories = makeMemory(options.shards, options.limits, options.sharedBytes);
+  const workers = new SimWorkers(world, options, memories, ++runs);
+  const runtime = await Runtime.launch<UntypedModule>(options, memories, workers, { cpus: [], text: 'simulated' });
+  const own = currentShard();
+  world.places[0].isRunning = true;
+  outcome.value = await program(new SimWorld(world, workers, runtime));
+  outcome.close = await runtime.close();
+  world.reached.collect(own);
+  if (workers.failures.length !== 0) throw new Error(`onClose failed: ${workers.failures[0]}`);
 }

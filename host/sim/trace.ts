@@ -12,9 +12,11 @@ const EVENTS = {
   timer: ['sets a timer of JavaScript', 'ms', 'number'],
   freeze: ['freezes', 'µs', ''],
   thaw: ['thaws', '', ''],
-  die: ['dies', '', ''],
-  told: ['is told that a shard died', 'shard', ''],
-  restart: ['is started again', '', ''],
+  spawn: ['is started in a new thread', '', ''],
+  told: ['gets a message of the runtime', 'from shard', ''],
+  die: ['is killed', '', ''],
+  leave: ['ends its thread', '', ''],
+  exit: ['learns that a thread has ended', 'of shard', ''],
   arrive: ['gets bytes', 'connection', 'bytes'],
   fin: ['gets the end', 'connection', ''],
   reset: ['is reset', 'connection', ''],
@@ -71,6 +73,11 @@ export class Trace {
   /** An event in words of the program's own. */
   note(nowNs: number, shard: number, text: string): void {
     for (let i = 0; i < text.length; i++) this.#mix(text.charCodeAt(i));
+    this.remark(nowNs, shard, text);
+  }
+
+  /** An event with a text that is not part of the hash: it may name files of this machine. */
+  remark(nowNs: number, shard: number, text: string): void {
     this.#texts.delete(this.#count - this.#kept);
     this.#texts.set(this.#count, text);
     this.add('note', nowNs, shard);

@@ -38,7 +38,7 @@ export class Waits {
     const expected: Expected = { what, sinceNs: nowNs };
     this.#expected.add(expected);
     const onLate = () => {
-      if (place.isDead)
+      if (place.hasEnded)
         this.#expected.delete(expected); // and with it the code that awaits this
       else this.#tell(`${what} has not settled within ${ms} ms`);
     };
@@ -74,8 +74,9 @@ export class Waits {
   }
 }
 
-function openOf({ index, isDead, isFrozen, shard }: Place): string {
-  if (isDead || shard.closed) return `shard ${index} ${isDead ? 'died' : 'stopped'}`;
+function openOf({ index, hasEnded, isFrozen, shard }: Place): string {
+  if (shard === undefined) return `shard ${index} ${hasEnded ? 'died' : 'does not run'}`;
+  if (hasEnded || shard.closed) return `shard ${index} ${shard.closed ? 'stopped' : 'died'}`;
   const { openOperations, pendingTimers, liveTasks } = readHoldings(shard, index);
   const calls = `${openOperations} operations and ${shard.calls?.openCount ?? 0} calls open`;
   const more = [
@@ -89,11 +90,11 @@ function openOf({ index, isDead, isFrozen, shard }: Place): string {
 }
 
 function detailsOf(place: Place): string[] {
-  if (place.isDead || place.shard.closed) return [];
-  const { shard, host, index } = place;
+  const { shard, host, index, functions, hasEnded } = place;
+  if (shard === undefined || host === undefined || hasEnded || shard.closed) return [];
   const files = countOf(host.gate.filesInUse()).map((text) => `${text} in the ${host.fileSlots} file slots`);
   const owners = countOf(shard.ownerNames());
-  const lines = [...owners, ...countOf(operationsOf(shard)), ...files, ...countOf(callsOf(place))];
+  const lines = [...owners, ...countOf(operationsOf(shard)), ...files, ...countOf(callsOf(shard, functions))];
   return shorten(lines).map((text) => `shard ${index}: ${text}`);
 }
 
@@ -104,7 +105,7 @@ function* operationsOf(shard: Shard): Generator<string> {
   }
 }
 
-function* callsOf({ shard, functions }: Place): Generator<string> {
+function* callsOf(shard: Shard, functions: readonly string[]): Generator<string> {
   for (const { method, peer, waiting, resolve } of shard.calls?.open ?? []) {
     const name = functions[method] === undefined ? `function ${method} of the library` : `${functions[method]}()`;
     const sent = resolve === undefined ? 'given up, sent to' : 'sent to';

@@ -16,8 +16,8 @@
 // Next: simulate.ts.
 
 import { FeatherstarError } from '../base/errors.js';
-import { setRuntime, type WorkerRuntime } from '../runtime/runtime.js';
-import { enterShard, type Shard } from '../shard/shard.js';
+import { findRuntime, setRuntime, type WorkerRuntime } from '../runtime/runtime.js';
+import { enterShard, findShard, type Shard } from '../shard/shard.js';
 import { Calendar, type Entry } from './calendar.js';
 import type { Faults } from './faults.js';
 import { Random } from './random.js';
@@ -37,7 +37,6 @@ const RING_US = 30;
 const RING_SLOW_US = 500;
 const RING_SLOW = 0.15; // how often
 const FAR = 0.25; // shards to which a doorbell always takes long: chance that is even makes extremes too rare
-const TOLD_US = 1000; // until a shard's death is known
 const PUMPS_MAX = 256; // then the thread's own loop comes round
 
 /** Events by which a program gets on; timers, and turns that bring nothing, are none. */
@@ -49,19 +48,29 @@ const PROGRESS: Partial<Record<EventName, boolean>> = {
   reset: true,
   disk: true,
   sync: true,
+  told: true,
+  exit: true,
 };
 
-/** One shard in the world. */
+/** One thread in the world, and the shard that it becomes. */
 export class Place {
   readonly index: number;
-  readonly shard: Shard;
-  readonly host: SimHost;
+  /** A number that no other thread of this world has. */
+  readonly life: number;
+  /** The shard that the thread is, from when it has made it until it has closed it. */
+  shard: Shard | undefined;
   runtime: WorkerRuntime | undefined;
+  /** The shard's host, from when that was made. */
+  host: SimHost | undefined;
   /** What the shard module exports, by the numbers that calls have for it. */
   functions: readonly string[] = [];
   isFrozen = false;
-  isDead = false;
-  isReborn = false; // the program has asked for it to be started again
+  /** It has told shard 0 that it runs. */
+  isRunning = false;
+  /** The thread takes no more turns: it was killed, or has ended in order. */
+  hasEnded = false;
+  /** The thread is gone, with all that the kernel had open for it. */
+  onGone: ((exitCode: number) => void) | undefined;
   readonly isFar: boolean;
   /** What waits for the microtasks to be through. */
   readonly ticks: (() => void)[] = [];
@@ -70,11 +79,10 @@ export class Place {
   /** Who waits for something that this shard runs. */
   readonly mourners = new Set<() => void>();
 
-  constructor(shard: Shard) {
-    this.index = shard.index;
-    this.shard = shard;
-    this.host = shard.host as SimHost;
-    this.isFar = this.host.world.random.chance(FAR);
+  constructor(world: World, index: number, life: number) {
+    this.index = index;
+    this.life = life;
+    this.isFar = world.random.chance(FAR);
   }
 }
 
@@ -85,6 +93,7 @@ export interface WorldLimits {
 }
 
 export class World {
+  readonly seed: number;
   readonly random: Random;
   /** Another stream: what a program draws does not change what happens to it. */
   readonly fortune: Random;
@@ -103,8 +112,8 @@ export class World {
   nowNs = START_NS;
   turns = 0;
   current: Place | undefined;
-  /** The shard whose module is being loaded, before the first turn; else -1. */
-  loading = -1;
+  /** The shard whose module is being loaded; else -1. */
+  #loading = -1;
   readonly #limits: WorldLimits;
   readonly #nextTick = process.nextTick;
   readonly #setImmediate = setImmediate;
@@ -113,7 +122,7 @@ export class World {
   #progressNs = START_NS; // when something happened that was no timer
   #isDone = false; // the program is: nothing of it goes on
   #isOver = false; // and its outcome is told
-  #interlude: (() => Promise<void>) | undefined;
+  readonly #interludes: (() => Promise<void>)[] = [];
   #end: { resolve: () => void; reject: (error: unknown) => void } | undefined;
 
   constructor(
@@ -124,6 +133,7 @@ export class World {
     traceEvents: number,
     limits: WorldLimits,
   ) {
+    this.seed = seed;
     this.machines = machines;
     this.disk = disk;
     this.random = new Random(seed, 0);
@@ -163,12 +173,12 @@ export class World {
   // --- shards --------------------------------------------------------------------------------------------------------
 
   isRunning(shard: number): boolean {
-    return this.current?.index === shard || this.loading === shard;
+    return this.current?.index === shard || this.#loading === shard;
   }
 
   hostOf(shard: number): SimHost | undefined {
     const place = this.places[shard];
-    return place === undefined || place.isDead ? undefined : place.host;
+    return place === undefined || place.hasEnded ? undefined : place.host;
   }
 
   ring(from: number, peer: number): void {
@@ -184,12 +194,12 @@ export class World {
 
   /** Gives a shard something to do in a turn of its own. */
   post(place: Place, job: () => void): void {
-    if (!place.isDead) place.jobs.push(job);
+    if (!place.hasEnded) place.jobs.push(job);
   }
 
   /** A shard stands still. */
   freeze(place: Place, us: number): void {
-    if (place.isFrozen || place.isDead) return;
+    if (place.isFrozen || place.hasEnded) return;
     place.isFrozen = true;
     this.note('freeze', place.index, us);
     this.calendar.add(this.nowNs + us * 1000, () => {
@@ -198,40 +208,64 @@ export class World {
     });
   }
 
-  /** A shard's thread ends, wherever it is. Its kernel closes what it had open; the others are told after a while. */
-  kill(place: Place): void {
-    if (place.isDead) return;
-    place.isDead = true;
-    this.note('die', place.index);
-    place.jobs.length = 0;
-    place.ticks.length = 0;
-    if (!place.shard.closed) {
-      this.reached.collect(place.shard);
-      place.shard.close();
-    }
-    for (const mourner of place.mourners) mourner();
-    for (const other of this.places) {
-      if (other === place) continue;
-      this.after(TOLD_US, () =>
-        this.post(other, () => {
-          if (other.shard.closed) return;
-          this.note('told', other.index, place.index);
-          other.shard.calls?.peers.down(place.index);
-          other.host.setPeer(place.index, undefined);
-        }),
-      );
-    }
+  /** The runtime's own message for a shard, or from it. */
+  tell(place: Place, what: string, from: number): void {
+    this.note('told', place.index, from);
+    this.trace.note(this.nowNs, place.index, what);
+    if (what === 'running') this.places[from].isRunning = true;
   }
 
-  /** Stops the world, between two turns, for what takes real time: it is as if that took none. */
-  pause(interlude: () => Promise<void>): Promise<void> {
-    const home = this.current as Place;
+  /** A shard's thread ends, wherever it is. What it has open stays so until its kernel lets go of the thread. */
+  kill(place: Place): void {
+    if (place.hasEnded) return;
+    this.note('die', place.index);
+    this.#stopTurns(place);
+    const isStuck = this.fault('stuck', place.index, 0, 0);
+    if (isStuck) this.after(this.faults.stuckUs, () => this.#free(place, 1));
+    else this.#free(place, 1);
+  }
+
+  /** A shard's thread ends by itself. */
+  leave(place: Place): void {
+    if (place.hasEnded) return;
+    this.note('leave', place.index);
+    this.#stopTurns(place);
+    this.#free(place, 0);
+  }
+
+  #stopTurns(place: Place): void {
+    if (place.shard !== undefined) this.reached.collect(place.shard);
+    place.hasEnded = true;
+    place.jobs.length = 0;
+    place.ticks.length = 0;
+    for (const mourner of place.mourners) mourner();
+  }
+
+  #free(place: Place, exitCode: number): void {
+    place.host?.close();
+    place.onGone?.(exitCode);
+  }
+
+  /** Runs what takes real time for the current shard, between two turns: it is as if that took none. */
+  load<T>(run: () => Promise<T>): Promise<T> {
+    const place = this.current as Place;
     return new Promise((resolve, reject) => {
-      this.#interlude = () =>
-        interlude().then(
-          () => this.post(home, resolve),
-          (error) => this.post(home, () => reject(error)),
-        );
+      this.#interludes.push(async () => {
+        if (place.hasEnded) return;
+        this.#loading = place.index;
+        enterShard(place.shard);
+        setRuntime(place.runtime);
+        try {
+          const value = await run();
+          this.post(place, () => resolve(value));
+        } catch (error) {
+          this.post(place, () => reject(error));
+        } finally {
+          this.#loading = -1;
+          enterShard(undefined);
+          setRuntime(undefined);
+        }
+      });
     });
   }
 
@@ -277,6 +311,11 @@ export class World {
   }
 
   #leave(): void {
+    const place = this.current;
+    if (place !== undefined) {
+      place.shard = findShard();
+      place.runtime = findRuntime();
+    }
     this.current = undefined;
     enterShard(undefined);
     setRuntime(undefined);
@@ -305,7 +344,7 @@ export class World {
         tick();
         return true;
       }
-      if (!place.isDead) place.host.settle();
+      if (!place.hasEnded) place.host?.settle();
       this.#leave();
     }
     if (this.#isDone) {
@@ -313,9 +352,8 @@ export class World {
       if (!this.#isOver) this.#setImmediate(this.#succeed);
       return false;
     }
-    const interlude = this.#interlude;
+    const interlude = this.#interludes.shift();
     if (interlude !== undefined) {
-      this.#interlude = undefined;
       interlude().then(() => this.#setImmediate(this.#pump));
       return false;
     }
@@ -332,9 +370,9 @@ export class World {
     if (++this.turns > this.#limits.maxTurns) this.#stuck(`the program is not done after ${this.turns - 1} turns`);
     this.nowNs += this.random.between(1, TURN_US) * 1000;
     const { jobs, host } = place;
-    const isDue = host.isAwake || this.nowNs >= host.deadlineNs;
+    const isDue = host !== undefined && (host.isAwake || this.nowNs >= host.deadlineNs);
     this.#enter(place);
-    if (jobs.length !== 0 && (!isDue || this.random.chance(0.5))) {
+    if (host === undefined || (jobs.length !== 0 && (!isDue || this.random.chance(0.5)))) {
       this.note('job', place.index, jobs.length);
       (jobs.shift() as () => void)();
     } else {
@@ -358,21 +396,24 @@ export class World {
     let count = 0;
     let chosen: Place | undefined;
     for (const place of this.places) {
-      if (place.isDead || place.isFrozen) continue;
-      const { host } = place;
-      const isAble = host.isAwake || place.jobs.length !== 0 || this.nowNs >= host.deadlineNs;
-      if (!host.isClosed && (isAble || this.random.chance(this.faults.spurious))) {
-        if (this.random.below(++count) === 0) chosen = place; // each of them equally likely
-      } else if (place.jobs.length !== 0 && this.random.below(++count) === 0) chosen = place;
+      if (place.hasEnded || place.isFrozen) continue;
+      if (this.#isAble(place) && this.random.below(++count) === 0) chosen = place; // each of them equally likely
     }
     return chosen;
+  }
+
+  #isAble({ host, jobs }: Place): boolean {
+    if (jobs.length !== 0) return true;
+    if (host === undefined || host.isClosed) return false;
+    return host.isAwake || this.nowNs >= host.deadlineNs || this.random.chance(this.faults.spurious);
   }
 
   #jump(): void {
     let nextNs = this.calendar.nextNs;
     let isAwaited = this.calendar.hasRefs;
-    for (const { host, isDead, isFrozen } of this.places) {
-      if (isDead || isFrozen || host.isClosed || host.deadlineNs === Number.POSITIVE_INFINITY) continue;
+    for (const { host, hasEnded, isFrozen } of this.places) {
+      if (hasEnded || isFrozen || host === undefined || host.isClosed) continue;
+      if (host.deadlineNs === Number.POSITIVE_INFINITY) continue;
       isAwaited = true;
       nextNs = Math.min(nextNs, host.deadlineNs);
     }

@@ -122,6 +122,8 @@ for (const host of hosts()) {
     const missing = await rejection(Runtime.start({ host, shards: 2, module: url('no-such-module.js') }));
     assert.is(missing.code, 'FEATHERSTAR_MODULE');
     assert.match(missing.message, /no-such-module\.js/);
+    const early = await rejection(Runtime.start({ host, shards: 3, module: url('early-death-module.js') }));
+    assert.is(early.message, 'a shard exited with code 3 at start');
     const throwing = await rejection(Runtime.start({ host, shards: 2, module: url('throws-in-worker.js') }));
     assert.match(throwing.message, /not in a worker/);
     const again = await Runtime.start({ host, shards: 1, module: url('throws-in-worker.js') });

@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 const VERSIONS = { node: '26.10.0', bun: '1.4.5', deno: '2.9.6' };
-const SEEDS = { program: [1, 2, 3, 97], chaos: [1, 5, 6, 9] };
+const SEEDS = { program: [1, 2, 3, 97], chaos: [1, 5, 6, 9], lives: [3, 15, 31] };
 const INSTALL_MS = 300_000;
 const RUN_MS = 300_000;
 const DENO_ARGS = ['run', '--allow-all'];

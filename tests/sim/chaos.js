@@ -182,6 +182,7 @@ export async function runChaos(seed, only = undefined) {
     await Promise.all(everywhere);
     await sleep(50);
   });
+  assert.ok(report.drained, `seed ${seed}: something had to be cancelled`);
   report.left.forEach((held, shard) => {
     if (held === undefined) return;
     for (const [what, count] of Object.entries(held)) {

@@ -1,15 +1,16 @@
 // npm run sim -- --seed N     one run of tests/sim/program.js: the hash of core.wasm, and that of the run's trace
 // npm run sim -- --seeds M    seeds 1 to M (or from --from N on); the first that fails is told, and how to repeat it
-// --program chaos             another program: chaos.js
+// --program chaos             another program: chaos.js, lives.js
 // --live                      the live mode: live/command.js has its options
 
 import { parseArgs } from 'node:util';
 import { coreHash } from 'featherstar/testing';
 import { runChaos } from './chaos.js';
 import { live } from './live/command.js';
+import { runLives } from './lives.js';
 import { runSeed } from './program.js';
 
-const PROGRAMS = { program: runSeed, chaos: runChaos };
+const PROGRAMS = { program: runSeed, chaos: runChaos, lives: runLives };
 
 const { values } = parseArgs({
   options: {

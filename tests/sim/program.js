@@ -88,6 +88,7 @@ export function runSeed(seed) {
     const parts = [calls, timers, () => connections(hasNoFaults, canTell), () => files(hasNoFaults)];
     await Promise.all(parts.map((part) => spawn(part)));
   }).then((report) => {
+    assert.ok(report.drained, `seed ${seed}: something had to be cancelled`);
     report.left.forEach((held, shard) => {
       for (const [what, count] of Object.entries(held)) assert.equal(count, 0, `shard ${shard} still holds ${what}`);
     });

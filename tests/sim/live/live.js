@@ -187,6 +187,7 @@ export async function runLive(seed, { only = PARTS, stacks = false, ...more } = 
         .filter(([, number]) => number !== 0)
         .map(([what, number]) => `shard ${shard} still holds ${number} ${what}`),
     );
+    if (!report.drained) left.push('something had to be cancelled when all closed');
     if (left.length !== 0) throw Object.assign(new Error(`seed ${seed}: ${left.join(', ')}`), { plan });
     return report;
   } catch (error) {

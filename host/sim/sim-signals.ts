@@ -1,0 +1,42 @@
+// Signals of the simulated process. The program sends them (world.signal()); runtime/signal-board.ts hears of them, as
+// it does of the process's own in production.
+
+import { FeatherstarError } from '../base/errors.js';
+import type { SignalName, SignalSource } from '../runtime/signal-board.js';
+import type { World } from './world.js';
+
+export class SimSignals implements SignalSource {
+  readonly #world: World;
+  readonly #listeners = new Map<SignalName, Set<(name: SignalName) => void>>();
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  on(name: SignalName, listener: (name: SignalName) => void): void {
+    this.#listeners.set(name, (this.#listeners.get(name) ?? new Set()).add(listener));
+  }
+
+  off(name: SignalName, listener: (name: SignalName) => void): void {
+    this.#listeners.get(name)?.delete(listener);
+  }
+
+  /** A signal comes, in a turn of shard 0. */
+  send(name: SignalName): void {
+    const { places } = this.#world;
+    this.#world.post(places[0], () => {
+      this.#world.tell(places[0], name, 0);
+      const listeners = [...(this.#listeners.get(name) ?? [])];
+      if (listeners.length === 0) this.#end(`${name} has ended the process: no shard waits for it`);
+      for (const listener of listeners) listener(name);
+    });
+  }
+
+  exit(code: number): void {
+    this.#end(`a second signal has ended the process, with exit code ${code}`);
+  }
+
+  #end(text: string): never {
+    throw new FeatherstarError('FEATHERSTAR_SIMULATION', text);
+  }
+}

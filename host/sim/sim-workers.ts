@@ -1,0 +1,234 @@
+// Workers in a simulated world: threads that the world gives turns to, and messages that its calendar delivers. What
+// they carry is production's: shard 0 runs runtime.ts, shutdown.ts and restart.ts, a worker runs worker-shard.ts.
+//
+//   start(shard) --> a new place --> its first job: the core boots there --> messages, both ways
+//   a thread ends --> its kernel closes what it had open --> shard 0 gets its exit, behind all that it said
+//
+// Invariant: the messages of one worker arrive in order, each after a time that the seed draws, as jobs of the shard
+// that gets them. Whatever is sent to a thread that has ended is lost.
+//
+// Next: world.ts.
+
+import { fileURLToPath } from 'node:url';
+import { functionNames } from '../calls/functions.js';
+import type { Core, Memories } from '../core/core.js';
+import type { HostFactory } from '../hosts/host.js';
+import { importModule } from '../runtime/node-workers.js';
+import type { Checked } from '../runtime/options.js';
+import type { FromWorker, ShardModule, ShardWorker, ToWorker, WorkerPort, Workers } from '../runtime/protocol.js';
+import { startThread } from '../runtime/threads.js';
+import { WorkerShard } from '../runtime/worker-shard.js';
+import { shardData } from '../runtime/workers.js';
+import { SimHost } from './sim-host.js';
+import { SimSignals } from './sim-signals.js';
+import { Place, type World } from './world.js';
+
+const MESSAGE_US = 100;
+const MESSAGE_SLOW_US = 3000;
+const MESSAGE_SLOW = 0.1; // how often
+const KILL_US = 200; // until a thread that is terminated runs no more
+const DIE_US = 500; // until a thread has died, if it does not at once
+const LOAD_US = 2000; // what loading the shard module takes, besides what the module awaits
+
+/** The host of the shard whose thread is the current one. */
+export function simFactory(world: World): HostFactory {
+  return {
+    name: 'sim',
+    reason: 'simulate()',
+    open: (windows) => {
+      const host = new SimHost(world, windows);
+      (world.current as Place).host = host;
+      return host;
+    },
+  };
+}
+
+export class SimWorkers implements Workers {
+  readonly signals: SimSignals;
+  readonly #world: World;
+  readonly #options: Checked;
+  readonly #memories: Memories;
+  readonly #run: number;
+  readonly #workers: SimWorker[] = [];
+  /** What failed in onClose() of a worker. In production that is a warning. */
+  readonly failures: string[] = [];
+  #core: Core | undefined;
+  #module: WebAssembly.Module | undefined;
+  #tid = 0;
+
+  /** `run`: a number that no other simulation of this process has. */
+  constructor(world: World, options: Checked, memories: Memories, run: number) {
+    this.signals = new SimSignals(world);
+    this.#world = world;
+    this.#options = options;
+    this.#memories = memories;
+    this.#run = run;
+  }
+
+  initialize(core: Core, module: WebAssembly.Module): void {
+    this.#core = core;
+    this.#module = module;
+    this.#world.reached.watch(core);
+  }
+
+  start(shard: number): ShardWorker {
+    startThread(this.#core as Core, this.#memories.memory, shard);
+    return this.#workers[shard];
+  }
+
+  readonly threadSpawn = (shard: number): number => {
+    const world = this.#world;
+    const place = new Place(world, shard, this.#tid + 1);
+    world.places[shard] = place;
+    world.note('spawn', shard);
+    const worker = new SimWorker(world, place, () => this.#boot(place, worker));
+    this.#workers[shard] = worker;
+    return ++this.#tid;
+  };
+
+  #boot(place: Place, worker: SimWorker): WorkerShard {
+    const { memory, blocks } = this.#memories;
+    const data = shardData(place.index, this.#options, blocks, undefined);
+    const port: WorkerPort = {
+      say: (message) => {
+        if (message.type === 'drained') this.failures.push(...message.failures);
+        worker.say(message);
+      },
+      importModule: this.importModule,
+      leave: () => this.#world.leave(place),
+    };
+    const shard = new WorkerShard(data, simFactory(this.#world), this.#module as WebAssembly.Module, memory, port);
+    this.#world.reached.watch(shard.core);
+    shard.core.wasi_thread_start(place.life, place.index);
+    shard.start();
+    return shard;
+  }
+
+  /** Each shard gets an instance of its own, as a thread would. That takes real time, so the world stands still. */
+  readonly importModule = async (url: string | undefined): Promise<ShardModule> => {
+    const world = this.#world;
+    const place = world.current as Place;
+    await new Promise<void>((resolve) => void world.after(LOAD_US, () => world.post(place, resolve)));
+    if (url === undefined) return {};
+    const exports = await world.load(() => importModule(anew(url, `${this.#run}.${place.index}.${place.life}`)));
+    place.functions = functionNames(exports);
+    return exports;
+  };
+
+  /** Resolves in a turn of shard 0 when shard 0 knows that this worker has ended. */
+  ended(shard: number): Promise<void> {
+    return this.#workers[shard].ended;
+  }
+}
+
+/** The module's URL with a query, which makes it another module. Bun ignores the query of a URL, but not of a path. */
+function anew(module: string, mark: string): string {
+  const url = new URL(module);
+  url.searchParams.set('simulated', mark);
+  const isPath = process.versions.bun !== undefined && url.protocol === 'file:';
+  return isPath ? `${fileURLToPath(module)}${url.search}` : url.href;
+}
+
+/** Jobs for one place, in order, each after a drawn time. */
+class Line {
+  readonly #world: World;
+  readonly #place: Place;
+  #lastNs = 0;
+
+  constructor(world: World, place: Place) {
+    this.#world = world;
+    this.#place = place;
+  }
+
+  send(job: () => void): void {
+    const { random, calendar, nowNs } = this.#world;
+    const mostUs = random.chance(MESSAGE_SLOW) ? MESSAGE_SLOW_US : MESSAGE_US;
+    this.#lastNs = Math.max(this.#lastNs, nowNs + random.below(mostUs * 1000 + 1));
+    calendar.add(this.#lastNs, () => this.#world.post(this.#place, job));
+  }
+}
+
+class SimWorker implements ShardWorker {
+  readonly ended: Promise<void>;
+  readonly #world: World;
+  readonly #place: Place;
+  readonly #toShard: Line;
+  readonly #toMain: Line;
+  readonly #onMessage = new Set<(message: FromWorker) => void>();
+  readonly #onExit = new Set<(exitCode: number) => void>();
+  #shard: WorkerShard | undefined;
+  #hasEnded = false;
+
+  constructor(world: World, place: Place, boot: () => WorkerShard) {
+    this.#world = world;
+    this.#place = place;
+    this.#toShard = new Line(world, place);
+    this.#toMain = new Line(world, world.places[0]);
+    this.#toShard.send(() => {
+      this.#live(() => {
+        this.#shard = boot();
+      });
+    });
+    this.ended = new Promise((resolve) => {
+      place.onGone = (exitCode) =>
+        this.#toMain.send(() => {
+          world.note('exit', 0, place.index);
+          this.#hasEnded = true;
+          for (const listener of [...this.#onExit]) listener(exitCode);
+          resolve();
+        });
+    });
+  }
+
+  tell(message: ToWorker): void {
+    const copy = structuredClone(message);
+    this.#toShard.send(() => {
+      this.#world.tell(this.#place, message.type, 0);
+      this.#live(() => this.#shard?.onMessage(copy));
+    });
+  }
+
+  /** Runs what the thread does next, unless it dies before. It may also die soon after. */
+  #live(run: () => void): void {
+    const [world, place] = [this.#world, this.#place];
+    const dies = world.fault('die', place.index, 0, 0);
+    const isBefore = dies && world.random.chance(0.5);
+    if (dies) world.after(isBefore ? 0 : DIE_US, () => world.kill(place));
+    if (!isBefore) run();
+  }
+
+  /** In the thread itself. */
+  say(message: FromWorker): void {
+    const copy = structuredClone(message);
+    this.#toMain.send(() => {
+      this.#world.tell(this.#world.places[0], message.type, this.#place.index);
+      for (const listener of [...this.#onMessage]) listener(copy);
+    });
+  }
+
+  onMessage(listener: (message: FromWorker) => void): () => void {
+    this.#onMessage.add(listener);
+    return () => this.#onMessage.delete(listener);
+  }
+
+  /** An error that no code of a simulated shard catches fails the simulation. */
+  onError(): () => void {
+    return () => {};
+  }
+
+  onExit(listener: (exitCode: number) => void): () => void {
+    this.#onExit.add(listener);
+    return () => this.#onExit.delete(listener);
+  }
+
+  terminate(): Promise<unknown> {
+    if (this.#hasEnded) return Promise.resolve();
+    this.#world.after(KILL_US, () => this.#world.kill(this.#place));
+    return this.ended;
+  }
+
+  /** A world ends when its program does. */
+  ref(): void {}
+
+  unref(): void {}
+}
