@@ -273,7 +273,7 @@ export class ServerShard implements Owner {
       this.onStopped = resolve; // then nothing refers to the listener any more, and its port is free
     });
     this.accepting.cancel();
-    this.retrying.cancel();
+    this.retrying.disarm();
     clearTimeout(this.nodeRetry);
     this.unlink?.();
     this.shard.closeFile(this.listener);

@@ -2,13 +2,13 @@
 //
 //   idle --stage(), arm()--> in flight --last event--> idle ...
 //                                |                       ^
-//                                +--- Timer.cancel() ----+
+//                                +--- Timer.disarm() ---+
 //
 // One object is used again and again, for one thing at a time: a connection has one Operation for receiving, one for
 // sending, and so on. A slot is reused as soon as its operation is over, so slot and generation together name it: a
 // cancellation that comes late is found out by the core and does nothing.
 //
-// The owner's onEvent() calls ended() on the object that the event's tag stands for.
+// The owner's onEvent() calls ended() on the object that the event's tag stands for. A LoneTimer is its own owner.
 //
 // To begin what is in flight already, or to end what is not, is a defect of this library and throws in every build.
 //
@@ -17,6 +17,7 @@
 import { Code, fullError, internalError } from '../base/errors.js';
 import { CQE_MORE } from '../core/kernel.js';
 import { OP_BYTES, SLAB_FRESH, TIMER_BYTES } from '../core/layout.js';
+import type { Owner } from './owners.js';
 import type { Shard } from './shard.js';
 
 const IDLE = 0; // slots
@@ -64,7 +65,7 @@ export function prepare(opcode: number, file: number): Submission {
 
 abstract class InFlight {
   protected readonly shard: Shard;
-  protected readonly owner: number;
+  protected owner: number;
   protected readonly tag: number;
   protected slot = IDLE;
   protected generation = 0;
@@ -160,12 +161,34 @@ export class Timer extends InFlight {
   }
 
   /** Takes it off the wheel. False if no event was prevented: it was idle, or it has fired and its event comes now. */
-  cancel(): boolean {
+  disarm(): boolean {
     const { shard, slot } = this;
     if (slot === IDLE || shard.core.cancelTimer(slot, this.generation) !== Code.OK) return false;
     shard.owners.end(this.owner);
     this.slot = IDLE;
     return true;
+  }
+}
+
+/** A timer that is its own owner: it is armed once, and its number is free when it is over. One object, no closure. */
+export abstract class LoneTimer extends Timer implements Owner {
+  /** Throws FULL. */
+  constructor(shard: Shard, delayNs: number) {
+    super(shard, 0, 0);
+    this.owner = shard.register(this);
+    try {
+      this.arm(delayNs);
+    } finally {
+      shard.unregister(this.owner); // when it is over, or now
+    }
+  }
+
+  /** It has fired. */
+  abstract onTime(): void;
+
+  onEvent(): void {
+    this.ended();
+    this.onTime();
   }
 }
 

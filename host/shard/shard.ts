@@ -332,5 +332,5 @@ export function enterShard(shard: Shard | undefined): void {
 
 useTimeouts((timeoutMs, onTimeout) => {
   if (here === undefined) return platformTimeout(timeoutMs, onTimeout);
-  return new Wait(here, timeoutMs * 1e6, undefined, onTimeout, () => {});
+  return new Wait(here, timeoutMs * 1e6, undefined, onTimeout);
 });

@@ -261,7 +261,7 @@ export class StreamTransport implements Owner {
   destroy(): void {
     if (this.state === CLOSED) return;
     this.state = CLOSED;
-    this.timer.cancel();
+    this.timer.disarm();
     this.out.break();
     this.pause();
     this.watching.cancel();
@@ -290,7 +290,7 @@ export class StreamTransport implements Owner {
   private armTimer(ns: number): void {
     const { shard } = this;
     if (this.state === CLOSED) return;
-    if (this.timer.isOpen && !this.timer.cancel()) return; // it fires now
+    if (this.timer.isOpen && !this.timer.disarm()) return; // it fires now
     if (!this.timer.tryArm(ns)) {
       shard.beforeNextTurn(() => this.destroy(), true); // a connection that nothing would ever end is not kept
       return;

@@ -1,17 +1,15 @@
-// One wait on the wheel, of which everything in this library that takes time is made.
+// One wait on the wheel, of which everything in this library that takes time is made. It is one object, and holds its
+// signal itself: the timeouts of Abortable are made of it.
 
-import { Abortable } from '../base/abortable.js';
-import { Timer } from './operation.js';
-import type { Owner } from './owners.js';
+import { type AbortListener, addAbortListener, removeAbortListener } from '../base/abort-listeners.js';
+import { LoneTimer } from './operation.js';
 import type { Shard } from './shard.js';
 
-/**
- * Calls `resolve` after `delayNs`, never earlier, or `reject` when it is aborted or cancelled before. Throws FULL.
- */
-export class Wait extends Abortable implements Owner {
-  readonly #timer: Timer;
+/** Calls `resolve` after `delayNs`, never earlier, or `reject` when it is aborted or cancelled before. Throws FULL. */
+export class Wait extends LoneTimer implements AbortListener {
+  readonly #signal: AbortSignal | undefined;
   readonly #resolve: () => void;
-  readonly #reject: (reason: unknown) => void;
+  readonly #reject: ((reason: unknown) => void) | undefined;
   #isSettled = false;
 
   constructor(
@@ -19,37 +17,32 @@ export class Wait extends Abortable implements Owner {
     delayNs: number,
     signal: AbortSignal | undefined,
     resolve: () => void,
-    reject: (reason: unknown) => void,
+    reject?: (reason: unknown) => void,
   ) {
-    super();
+    super(shard, Math.max(0, delayNs));
+    this.#signal = signal;
     this.#resolve = resolve;
     this.#reject = reject;
-    const id = shard.register(this);
-    this.#timer = new Timer(shard, id, 0);
-    try {
-      this.#timer.arm(Math.max(0, delayNs));
-    } finally {
-      shard.unregister(id); // when the timer is over
-    }
-    if (signal !== undefined) this.arm({ signal });
+    addAbortListener(signal, this);
   }
 
-  onEvent(): void {
-    this.#timer.ended();
+  onTime(): void {
     if (this.#isSettled) return; // cancelled after it had fired
     this.#isSettled = true;
-    this.disarm();
+    removeAbortListener(this.#signal, this);
     this.#resolve();
+  }
+
+  onSignal(signal: AbortSignal): void {
+    this.cancel(signal.reason);
   }
 
   /** Rejects, and takes the timer off the wheel. No effect once it is over. */
   cancel(reason: unknown): void {
-    if (!this.#isSettled) this.abort(reason);
-  }
-
-  onAbort(reason: unknown): void {
+    if (this.#isSettled) return;
     this.#isSettled = true;
-    this.#timer.cancel();
-    this.#reject(reason);
+    removeAbortListener(this.#signal, this);
+    this.disarm();
+    this.#reject?.(reason);
   }
 }

@@ -5,6 +5,7 @@ import { type AbortOptions, isEcho } from '../base/abort.js';
 import { addAbortListener, removeAbortListener } from '../base/abort-listeners.js';
 import { FeatherstarError, optionError } from '../base/errors.js';
 import { checkFunction, checkSignal, checkTimeout } from '../base/options.js';
+import { LoneTimer } from '../shard/operation.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 import { Wait } from '../shard/wait.js';
 import { reportUnhandled } from './unhandled.js';
@@ -91,26 +92,37 @@ enum State {
 }
 
 /** A callback that `schedule()` has planned. */
-export class TimerHandle {
+export interface TimerHandle {
+  /** Whether the callback will still run. */
+  readonly isPending: boolean;
+  /** Cancels the callback. False: it has run, or was cancelled before. */
+  readonly cancel: () => boolean;
+  /** Calls `cancel()`. */
+  [Symbol.dispose](): void;
+}
+
+class PlannedCallback extends LoneTimer implements TimerHandle {
   readonly #signal: AbortSignal | undefined;
-  #wait!: Wait;
+  #fire!: () => void;
   #state = State.PENDING;
 
-  /** @internal */
   constructor(shard: Shard, ms: number, callback: () => unknown, signal: AbortSignal | undefined) {
+    super(shard, ms * 1e6);
     this.#signal = signal;
-    const waiting = new Promise<void>((resolve) => {
-      this.#wait = new Wait(shard, ms * 1e6, undefined, resolve, () => resolve());
-    });
     addAbortListener(signal, this.cancel);
-    waiting
+    new Promise<void>((resolve) => {
+      this.#fire = resolve;
+    })
       .then(() => this.#begin() && callback())
       .catch((error) => reportUnhandled('a timer callback', error, shard.unhandled));
   }
 
-  /** Whether the callback will still run. */
   get isPending(): boolean {
     return this.#state === State.PENDING;
+  }
+
+  onTime(): void {
+    this.#fire();
   }
 
   #begin(): boolean {
@@ -120,16 +132,14 @@ export class TimerHandle {
     return true;
   }
 
-  /** Cancels the callback. False: it has run, or was cancelled before. */
   readonly cancel = (): boolean => {
     if (this.#state !== State.PENDING) return false;
     this.#state = State.CANCELLED;
     removeAbortListener(this.#signal, this.cancel);
-    this.#wait.cancel(undefined);
+    this.disarm();
     return true;
   };
 
-  /** Calls `cancel()`. */
   [Symbol.dispose](): void {
     this.cancel();
   }
@@ -149,5 +159,5 @@ export function schedule(ms: number, callback: () => unknown, options: AbortOpti
   checkFunction('callback', callback);
   const signal = checkSignal(options.signal);
   signal?.throwIfAborted();
-  return new TimerHandle(currentShard(), ms, callback, signal);
+  return new PlannedCallback(currentShard(), ms, callback, signal);
 }

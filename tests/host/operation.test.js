@@ -61,8 +61,8 @@ test('an operation that is in flight is not staged again, nor a timer armed', as
   await event;
   timer.arm(1e9);
   assert.throws(() => timer.arm(1e9), isInternal('in flight already'));
-  assert.ok(timer.cancel());
-  assert.not(timer.cancel(), 'there is nothing left to cancel');
+  assert.ok(timer.disarm());
+  assert.not(timer.disarm(), 'there is nothing left to cancel');
   shard.unregister(id);
 });
 
@@ -71,7 +71,7 @@ test('an operation or a timer that is not in flight does not end', () => {
   const { operation, timer, id } = makeOwner(shard);
   assert.throws(() => operation.ended(), isInternal('was not in flight'));
   timer.arm(1e9);
-  timer.cancel();
+  timer.disarm();
   assert.throws(() => timer.ended(), isInternal('was not in flight'));
   shard.unregister(id);
 });
@@ -86,7 +86,7 @@ test('a number is not released twice', () => {
   timer.arm(1e9);
   shard.unregister(again);
   assert.throws(() => shard.unregister(again), isInternal('was released before'));
-  timer.cancel();
+  timer.disarm();
 });
 
 test('a number stays its owner’s until the last event, and nothing begins under it any more', async () => {
@@ -101,7 +101,7 @@ test('a number stays its owner’s until the last event, and nothing begins unde
   assert.throws(() => operation.stage(prepare(OP_NOP, 0)), isInternal('has been released'));
   const other = makeOwner(shard);
   assert.is.not(other.id, id, 'its timer is still in flight');
-  timer.cancel();
+  timer.disarm();
   const third = makeOwner(shard);
   assert.is(third.id, id);
   for (const { id } of [other, third]) shard.unregister(id);
