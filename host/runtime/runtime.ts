@@ -239,7 +239,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     const hub = new SignalHub(platform.signals, (shard, name) => {
       const worker = workers[shard];
       if (worker !== undefined) worker.tell({ type: 'signal', name });
-      else if (shard === 0) this.signals.deliver(name);
+      else if (shard === 0) void this.signals.deliver(name);
     });
     super(own, options.shards, options.factory.name, hub.link(0));
     this.#hub = hub;

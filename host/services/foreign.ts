@@ -84,7 +84,7 @@ class Gateway {
     this.#onGone = onGone;
     const calls = currentShard().calls as Calls;
     const { shardCount } = runtime();
-    calls.whenLoaded.then(() => {
+    void calls.whenLoaded.then(() => {
       port.postMessage({ type: 'hello', shardCount, maxOpen, functions: calls.functionNames } satisfies Hello);
     });
     port.on('message', (message: FromForeign) => {

@@ -99,7 +99,7 @@ export class Steps {
     if (this.#isRunning) return;
     this.#isRunning = true;
     this.#isFirst = true;
-    settled.then(this.#arm);
+    void settled.then(this.#arm);
   }
 
   readonly #arm = (): void => process.nextTick(this.#step);
@@ -123,7 +123,7 @@ export class Steps {
     this.#hasEnded = false;
     this.#startNs = nowNs;
     this.#mark.markStep(task.name, nowNs);
-    settled.then(this.#arm);
+    void settled.then(this.#arm);
     run();
   };
 

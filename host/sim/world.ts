@@ -328,7 +328,7 @@ export class World {
   /** All microtasks have run. */
   readonly #pump = (): void => {
     try {
-      if (this.#advance()) this.#settled.then(this.#arm);
+      if (this.#advance()) void this.#settled.then(this.#arm);
     } catch (error) {
       this.#leave();
       this.fail(error);

@@ -78,7 +78,7 @@ export class Interval implements AsyncIterable<number> {
       () => undefined,
     );
     this.#last = over;
-    over.then(() => {
+    void over.then(() => {
       if (this.#last === over) this.#last = undefined;
     });
     return tick;

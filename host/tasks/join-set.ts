@@ -45,7 +45,7 @@ export class JoinSet<T> implements AsyncIterable<Joined<T>> {
       (value): Joined<T> => ({ ...common, status: 'fulfilled', value }),
       (reason): Joined<T> => ({ ...common, status: 'rejected', reason }),
     );
-    handle.ended
+    void handle.ended
       .then(() => result)
       .then((joined) => {
         this.#running.delete(handle);

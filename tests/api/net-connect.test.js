@@ -90,7 +90,7 @@ for (const host of hosts()) {
     const listener = await listen({ hostname: '127.0.0.1' });
     const serving = (async () => {
       for await (const socket of listener) {
-        (async () => {
+        void (async () => {
           for await (const bytes of socket) await socket.write(bytes);
           await socket.end();
           socket.close();

@@ -48,7 +48,7 @@ for (const host of hosts()) {
       const calls = ['spin', 'echo', 'echo'].map((name) => rejection(here.on(1)[name]()));
       const fromPeer = call(2, 'outcome', 1, 'echo');
       const isOver = { is: false };
-      Promise.all([...calls, fromPeer]).then(() => {
+      void Promise.all([...calls, fromPeer]).then(() => {
         isOver.is = true;
       });
       assert.is(await call(2, 'echo', round), round);

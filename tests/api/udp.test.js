@@ -121,7 +121,7 @@ for (const host of hosts()) {
     stranger.close();
     const receiving = rejection(a.receive());
     let refused;
-    receiving.then((error) => {
+    void receiving.then((error) => {
       refused = error;
     });
     const sent = [];

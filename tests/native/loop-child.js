@@ -73,7 +73,7 @@ const scenarios = {
     const rig = new Rig();
     const state = traffic(rig, ({ bounces }) => {
       if (bounces === 10 || bounces === 11) throw new Error(`after ${bounces}`);
-      if (bounces === 20) Promise.reject(new Error('rejected'));
+      if (bounces === 20) void Promise.reject(new Error('rejected'));
       if (bounces === 21) process.nextTick(() => assertNever('tick'));
     });
     const assertNever = (what) => {

@@ -12,7 +12,7 @@ const module = new URL('./module.js', import.meta.url);
 const SEEDS = 20;
 
 const orphan = () => {
-  Promise.reject(new Error('no handler'));
+  void Promise.reject(new Error('no handler'));
 };
 
 for (const sleeps of [0, 1, 5, 20, 50, 100, 200, 300]) {
@@ -92,7 +92,7 @@ test('what another shard settles comes as a turn of the shard that expects it', 
       const promise = new Promise((resolve) => {
         settle = resolve;
       });
-      world.on(1, () => sleep(5).then(settle));
+      void world.on(1, () => sleep(5).then(settle));
       await world.within(100, 'what shard 1 does', promise);
       return runtime().self;
     });

@@ -157,7 +157,7 @@ test('a program that throws fails with its error as the cause', async () => {
       await sleep(100);
     },
     async () => {
-      Promise.reject(cause);
+      void Promise.reject(cause);
       await sleep(100);
       for (let i = 0; i < 600; i++) await sleep(1);
     },

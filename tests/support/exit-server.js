@@ -52,5 +52,5 @@ async function main() {
 }
 
 // Not awaited: the shards import this module, and that waits until it has been evaluated.
-if (workerData?.how === 'inner') start(1).then((port) => parentPort.postMessage(port));
-else if (isMainThread) main();
+if (workerData?.how === 'inner') void start(1).then((port) => parentPort.postMessage(port));
+else if (isMainThread) void main();

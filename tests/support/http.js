@@ -170,7 +170,7 @@ export class Client {
 
   /** Writes a request and takes its answer. */
   async ask(bytes, options) {
-    this.write(bytes);
+    void this.write(bytes);
     return this.response(options);
   }
 }

@@ -33,4 +33,4 @@ async function main() {
   });
 }
 
-if (isMainThread) main();
+if (isMainThread) void main();

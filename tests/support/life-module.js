@@ -60,7 +60,7 @@ export const throwInTimeout = () => {
 };
 export const throwInMicrotask = () => queueMicrotask(throwUncaught);
 export const rejectAlone = () => {
-  Promise.reject(new Error('nobody catches this'));
+  void Promise.reject(new Error('nobody catches this'));
 };
 
 /** What a call to `peer` ends with: its value, or its error's code. */

@@ -54,4 +54,4 @@ async function main() {
   }
 }
 
-if (isMainThread) main();
+if (isMainThread) void main();

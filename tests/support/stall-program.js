@@ -14,4 +14,4 @@ async function main() {
   console.log(`ready ${await here.on(1).echo(1)}`);
 }
 
-if (isMainThread) main();
+if (isMainThread) void main();

@@ -16,13 +16,13 @@ async function serve(socket) {
 /** On a port of its own. */
 export async function echo() {
   const socket = await UdpSocket.bind({ hostname: '127.0.0.1' });
-  serve(socket);
+  void serve(socket);
   return socket.port;
 }
 
 /** On a port that other shards have, too. */
 export async function share(port) {
   const socket = await UdpSocket.bind({ hostname: '127.0.0.1', port, reusePort: true });
-  serve(socket);
+  void serve(socket);
   return socket.port;
 }

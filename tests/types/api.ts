@@ -235,12 +235,12 @@ export async function network(signal: AbortSignal): Promise<void> {
   }
   const client = await connect({ hostname: '127.0.0.1', port: 80, signal });
   await client.close();
-  serve({ port: 8080, fetch: () => new Response('global') });
-  serve({ port: 8080, fetch: async (request) => new FastResponse(`${request.method} ${request.url}`) });
-  serve({ port: 8080, fetch: (request: Request) => new Response(request.url, { status: 200 }) });
-  serve({ port: 8080, fetch: (request) => new FastResponse(`${request.path} ${request.clone().mode}`) });
+  void serve({ port: 8080, fetch: () => new Response('global') });
+  void serve({ port: 8080, fetch: async (request) => new FastResponse(`${request.method} ${request.url}`) });
+  void serve({ port: 8080, fetch: (request: Request) => new Response(request.url, { status: 200 }) });
+  void serve({ port: 8080, fetch: (request) => new FastResponse(`${request.path} ${request.clone().mode}`) });
   // @ts-expect-error: fetch answers a response
-  serve({ port: 8080, fetch: () => 'text' });
+  void serve({ port: 8080, fetch: () => 'text' });
   // @ts-expect-error: fetch is missing
-  serve({ port: 8080 });
+  void serve({ port: 8080 });
 }

@@ -74,7 +74,7 @@ class Run {
     if (this.serves()) {
       for (let i = 0; i < plan.clients; i++) work.push(visit(3));
       for (let i = 0; i < plan.hostile; i++) work.push(annoy(this.healed.promise));
-      for (let i = 0; i < plan.silent; i++) stall(this.over.promise);
+      for (let i = 0; i < plan.silent; i++) void stall(this.over.promise);
     }
     for (const death of plan.deaths) work.push(this.die(death));
     return Promise.all(work);

@@ -112,7 +112,7 @@ function onError(error) {
   try {
     tolerate(error);
   } catch {
-    Promise.reject(error); // without a handler, so that the world fails
+    void Promise.reject(error); // without a handler, so that the world fails
   }
 }
 
