@@ -1,11 +1,11 @@
 // What shard 0 and a shard's worker say to each other at birth and death, and what carries it. Everything else goes
 // through the mesh.
 //
-//   shard 0    Workers.start() --> ShardWorker    tell() ------->  WorkerShard.onMessage()    (worker-shard.ts)
-//                                  onMessage() <----------- say()  WorkerPort                 the worker's thread
+//   shard 0: platform.start() --> ShardWorker    tell() -------> WorkerShard.onMessage()    (worker-shard.ts)
+//                                 onMessage() <----------- say() WorkerPort                 the worker's thread
 //
-// Two platforms implement the three interfaces at the end: Node's worker threads (node-workers.ts, worker.ts), and the
-// threads of a simulated world (host/sim/sim-workers.ts). Both deliver the messages of one worker in order, and its
+// Two platforms implement the three interfaces at the end: Node's worker threads (node-platform.ts, worker.ts), and the
+// threads of a simulated world (host/sim/sim-platform.ts). Both deliver the messages of one worker in order, and its
 // exit behind all that it said.
 
 import type { PackedError } from '../base/error-parts.js';
@@ -78,7 +78,7 @@ export interface ShardWorker {
 }
 
 /** What shard 0 needs of the platform: threads above all. */
-export interface Workers {
+export interface RuntimePlatform {
   /** Where the process's signals come from. */
   readonly signals: SignalSource;
   /** The import `wasi.thread-spawn` of shard 0's core. */

@@ -23,9 +23,9 @@ import { brokenGuards, writeGuards } from '../shard/memory-checks.js';
 import { enterShard, findShard, Shard } from '../shard/shard.js';
 import { type Pinning, pinCaller, planPinning, startThreadPool } from './cpus.js';
 import { Death, type ShardDown } from './death.js';
-import { NodeWorkers } from './node-workers.js';
+import { NodePlatform } from './node-platform.js';
 import { type Checked, checkCloseTimeout, checkRuntimeOptions, type RuntimeOptions } from './options.js';
-import type { ShardWorker, Workers } from './protocol.js';
+import type { RuntimePlatform, ShardWorker } from './protocol.js';
 import { checkForce, kill, type RestartOptions, restart } from './restart.js';
 import { type CloseReport, quiet, shutDown } from './shutdown.js';
 import { SignalBoard, SignalHub, type SignalLink } from './signal-board.js';
@@ -219,7 +219,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
   readonly #workers: (ShardWorker | undefined)[];
   readonly #states: Int32Array;
   readonly #shutdownTimeoutMs: number;
-  readonly #platform: Workers;
+  readonly #platform: RuntimePlatform;
   readonly #onShardDown: ((shard: number, why: ShardDown) => unknown)[] = [];
   readonly #deaths: Death[] = [];
   #restarting: Promise<unknown> = Promise.resolve();
@@ -234,7 +234,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     options: Checked,
     workers: (ShardWorker | undefined)[],
     pinning: Pinning,
-    platform: Workers,
+    platform: RuntimePlatform,
   ) {
     const hub = new SignalHub(platform.signals, (shard, name) => {
       const worker = workers[shard];
@@ -306,14 +306,14 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     const pinning = planPinning(checked.cpuset, checked.shards);
     const memories = makeMemory(checked.shards, checked.limits, checked.sharedBytes);
     if (checked.checkMemory) writeGuards(memories.memory, memories.header);
-    return Runtime.launch<M>(checked, memories, new NodeWorkers(checked, memories, pinning.cpus), pinning, signal);
+    return Runtime.launch<M>(checked, memories, new NodePlatform(checked, memories, pinning.cpus), pinning, signal);
   }
 
   /** @internal Starts shards in workers of any platform. The calling thread becomes shard 0. */
   static async launch<M extends object>(
     options: Checked,
     memories: Memories,
-    platform: Workers,
+    platform: RuntimePlatform,
     pinning: Pinning,
     signal?: AbortSignal,
   ): Promise<Runtime<M>> {

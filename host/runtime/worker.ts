@@ -7,7 +7,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { pick } from '../hosts/pick.js';
 import { pinThread } from './cpus.js';
 import { noteExit } from './death.js';
-import { importModule } from './node-workers.js';
+import { importModule } from './node-platform.js';
 import type { ShardData, ToWorker, WorkerPort } from './protocol.js';
 import { handleThread } from './threads.js';
 import { WorkerShard } from './worker-shard.js';

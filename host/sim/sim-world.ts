@@ -10,7 +10,7 @@ import type { SignalName } from '../runtime/signal-board.js';
 import { checkSignalNames } from '../runtime/signals.js';
 import { checkFaults, type SimFaults } from './faults.js';
 import { SimClient } from './sim-client.js';
-import type { SimWorkers } from './sim-workers.js';
+import type { SimPlatform } from './sim-platform.js';
 import { type Place, START_NS, type World } from './world.js';
 
 const CONNECT_TIMEOUT_MS = 5000;
@@ -28,15 +28,15 @@ export interface ClientOptions {
 /** What a program can do with the world that it runs in. */
 export class SimWorld {
   readonly #world: World;
-  readonly #workers: SimWorkers;
+  readonly #platform: SimPlatform;
   readonly seed: number;
   /** The runtime, as Runtime.start() returns it on shard 0. Only code of shard 0 may use it. */
   readonly runtime: Runtime;
 
   /** @internal simulate() makes it. */
-  constructor(world: World, workers: SimWorkers, runtime: Runtime) {
+  constructor(world: World, platform: SimPlatform, runtime: Runtime) {
     this.#world = world;
-    this.#workers = workers;
+    this.#platform = platform;
     this.seed = world.seed;
     this.runtime = runtime;
   }
@@ -66,7 +66,7 @@ export class SimWorld {
   async restart(shard: number, options: RestartOptions = {}): Promise<void> {
     const place = this.#place(shard);
     await runOn(this.#world, this.#place(0), async () => {
-      if (place.hasEnded) await this.#workers.ended(shard);
+      if (place.hasEnded) await this.#platform.ended(shard);
       await this.runtime.restart(shard, options);
     });
   }
@@ -76,7 +76,7 @@ export class SimWorld {
    * second one (signals.ts).
    */
   signal(name: SignalName): void {
-    this.#workers.signals.send(checkSignalNames([name])[0]);
+    this.#platform.signals.send(checkSignalNames([name])[0]);
   }
 
   /** A shard stands still for this long, ms of the world's time. */

@@ -36,7 +36,7 @@ import { checkFaults, type SimFaults } from './faults.js';
 import { replaceGlobals } from './globals.js';
 import { SimDisk } from './sim-disk.js';
 import { Machines } from './sim-machines.js';
-import { SimWorkers, simFactory } from './sim-workers.js';
+import { SimPlatform, simFactory } from './sim-platform.js';
 import { SimWorld } from './sim-world.js';
 import { Place, START_NS, World } from './world.js';
 
@@ -282,12 +282,12 @@ async function lead<T>(
   outcome: Outcome<T>,
 ): Promise<void> {
   const memories = makeMemory(options.shards, options.limits, options.sharedBytes);
-  const workers = new SimWorkers(world, options, memories, ++runs);
-  const runtime = await Runtime.launch<UntypedModule>(options, memories, workers, { cpus: [], text: 'simulated' });
+  const platform = new SimPlatform(world, options, memories, ++runs);
+  const runtime = await Runtime.launch<UntypedModule>(options, memories, platform, { cpus: [], text: 'simulated' });
   const own = currentShard();
   world.places[0].isRunning = true;
-  outcome.value = await program(new SimWorld(world, workers, runtime));
+  outcome.value = await program(new SimWorld(world, platform, runtime));
   outcome.close = await runtime.close();
   world.reached.collect(own);
-  if (workers.failures.length !== 0) throw new Error(`onClose failed: ${workers.failures[0]}`);
+  if (platform.failures.length !== 0) throw new Error(`onClose failed: ${platform.failures[0]}`);
 }

@@ -1,5 +1,6 @@
-// Workers in a simulated world: threads that the world gives turns to, and messages that its calendar delivers. What
-// they carry is production's: shard 0 runs runtime.ts, shutdown.ts and restart.ts, a worker runs worker-shard.ts.
+// What the runtime needs of a simulated world: threads to which the world gives turns, messages that its calendar
+// delivers, signals. All else is production's: shard 0 runs runtime.ts, shutdown.ts and restart.ts, a worker runs
+// worker-shard.ts.
 //
 //   start(shard) --> a new place --> its first job: the core boots there --> messages, both ways
 //   a thread ends --> its kernel closes what it had open --> shard 0 gets its exit, behind all that it said
@@ -13,9 +14,16 @@ import { fileURLToPath } from 'node:url';
 import { functionNames } from '../calls/functions.js';
 import type { Core, Memories } from '../core/core.js';
 import type { HostFactory } from '../hosts/host.js';
-import { importModule } from '../runtime/node-workers.js';
+import { importModule } from '../runtime/node-platform.js';
 import type { Checked } from '../runtime/options.js';
-import type { FromWorker, ShardModule, ShardWorker, ToWorker, WorkerPort, Workers } from '../runtime/protocol.js';
+import type {
+  FromWorker,
+  RuntimePlatform,
+  ShardModule,
+  ShardWorker,
+  ToWorker,
+  WorkerPort,
+} from '../runtime/protocol.js';
 import { startThread } from '../runtime/threads.js';
 import { WorkerShard } from '../runtime/worker-shard.js';
 import { shardData } from '../runtime/workers.js';
@@ -43,7 +51,7 @@ export function simFactory(world: World): HostFactory {
   };
 }
 
-export class SimWorkers implements Workers {
+export class SimPlatform implements RuntimePlatform {
   readonly signals: SimSignals;
   readonly #world: World;
   readonly #options: Checked;

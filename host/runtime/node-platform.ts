@@ -1,4 +1,4 @@
-// Workers on Node, Bun and Deno: worker threads. worker.ts is what runs in them.
+// What the runtime needs of Node, Bun and Deno: worker threads, their messages, signals. worker.ts runs in each thread.
 //
 // Next: threads.ts, which starts a thread when the core asks for it.
 
@@ -7,7 +7,7 @@ import { FeatherstarError } from '../base/errors.js';
 import type { Core, Memories } from '../core/core.js';
 import { countIdleOf } from '../hosts/utilization.js';
 import type { Checked } from './options.js';
-import type { FromWorker, ShardModule, ShardWorker, ToWorker, Workers } from './protocol.js';
+import type { FromWorker, RuntimePlatform, ShardModule, ShardWorker, ToWorker } from './protocol.js';
 import { Threads } from './threads.js';
 import { shardData } from './workers.js';
 
@@ -21,7 +21,7 @@ export async function importModule(url: string | undefined): Promise<ShardModule
   }
 }
 
-export class NodeWorkers implements Workers {
+export class NodePlatform implements RuntimePlatform {
   readonly signals = process;
   readonly importModule = importModule;
   readonly threadSpawn: (shard: number) => number;
