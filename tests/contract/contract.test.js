@@ -38,8 +38,8 @@ test('a broken promise is told, and so is a lack that is none', async () => {
       assert.ok(before.includes(from), `${name} has no ${from}`);
       writeFileSync(join(folder, name), before.replace(from, to));
     };
-    change('behaviours.js', "'add', 2, 3), 5)", "'add', 2, 3), 6)");
-    change('lacks.js', "host: 'sim', behaviour: /^signals: /", "host: 'sim', behaviour: /^tasks: |^signals: /");
+    change('behaviours.js', '.add(2, 3), 5)', '.add(2, 3), 6)');
+    change('lacks.js', 'LACKS = [', "LACKS = [{ host: 'sim', behaviour: /^tasks: /, reason: 'none' },");
     const { code, text } = await run(
       folder,
       '--host',

@@ -19,7 +19,6 @@ export const LACKS = [
     reason: 'a page has no sockets, files or signals of a process',
   },
   { host: 'browser', behaviour: /^restart: /, reason: 'a page starts no shard again' },
-  { host: 'sim', behaviour: /^signals: /, reason: 'signals of the process come from outside of the world' },
 ];
 
 export function lackOf(host, name) {

@@ -44,7 +44,8 @@ async function onRuntime(host, { shards, limits, run }) {
           .exit()
           .catch(() => {});
       const restart = (shard) => runtime.restart(shard);
-      await run({ ...helpers, folder, path: (name) => join(folder, name), kill, restart });
+      const signal = (name) => process.kill(process.pid, name);
+      await run({ ...helpers, folder, path: (name) => join(folder, name), kill, restart, signal });
     } finally {
       await runtime.close();
     }
@@ -55,9 +56,11 @@ async function onRuntime(host, { shards, limits, run }) {
 
 function inWorld({ shards, limits, run }) {
   const t = { ...helpers, folder: '/', path: (name) => `/${name}` };
-  return simulate({ seed: 1, shards, module: MODULE, limits }, (world) =>
-    run({ ...t, kill: (shard) => world.kill(shard), restart: (shard) => world.restart(shard) }),
-  );
+  return simulate({ seed: 1, shards, module: MODULE, limits }, (world) => {
+    const kill = (shard) => world.kill(shard);
+    const restart = (shard) => world.restart(shard);
+    return run({ ...t, kill, restart, signal: (name) => world.signal(name) });
+  });
 }
 
 /** Undefined, or why it failed. */
