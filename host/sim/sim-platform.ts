@@ -191,7 +191,7 @@ class SimWorker implements ShardWorker {
   tell(message: ToWorker): void {
     const copy = structuredClone(message);
     this.#toShard.send(() => {
-      this.#world.tell(this.#place, message.type, 0);
+      this.#world.tell(this.#place, `shard 0 says: ${message.type}`);
       this.#live(() => this.#shard?.onMessage(copy));
     });
   }
@@ -209,7 +209,8 @@ class SimWorker implements ShardWorker {
   say(message: FromWorker): void {
     const copy = structuredClone(message);
     this.#toMain.send(() => {
-      this.#world.tell(this.#world.places[0], message.type, this.#place.index);
+      this.#world.tell(this.#world.places[0], `shard ${this.#place.index} says: ${message.type}`);
+      if (message.type === 'running') this.#place.hasStarted = true;
       for (const listener of [...this.#onMessage]) listener(copy);
     });
   }

@@ -25,7 +25,7 @@ export class SimSignals implements SignalSource {
   send(name: SignalName): void {
     const { places } = this.#world;
     this.#world.post(places[0], () => {
-      this.#world.tell(places[0], name, 0);
+      this.#world.tell(places[0], `the process gets ${name}`);
       const listeners = [...(this.#listeners.get(name) ?? [])];
       if (listeners.length === 0) this.#end(`${name} has ended the process: no shard waits for it`);
       for (const listener of listeners) listener(name);

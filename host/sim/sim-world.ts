@@ -147,7 +147,7 @@ export function runOn<T>(world: World, place: Place, run: () => T | Promise<T>):
   const home = world.current as Place;
   return new Promise<T>((resolve, reject) => {
     const down = () => reject(new FeatherstarError('FEATHERSTAR_PEER_DOWN', `shard ${place.index} has died`));
-    if (place.hasEnded || !place.isRunning) {
+    if (place.hasEnded || !place.hasStarted) {
       down();
       return;
     }

@@ -13,7 +13,6 @@ const EVENTS = {
   freeze: ['freezes', 'µs', ''],
   thaw: ['thaws', '', ''],
   spawn: ['is started in a new thread', '', ''],
-  told: ['gets a message of the runtime', 'from shard', ''],
   die: ['is killed', '', ''],
   leave: ['ends its thread', '', ''],
   exit: ['learns that a thread has ended', 'of shard', ''],

@@ -48,7 +48,6 @@ const PROGRESS: Partial<Record<EventName, boolean>> = {
   reset: true,
   disk: true,
   sync: true,
-  told: true,
   exit: true,
 };
 
@@ -65,8 +64,8 @@ export class Place {
   /** What the shard module exports, by the numbers that calls have for it. */
   functions: readonly string[] = [];
   isFrozen = false;
-  /** It has told shard 0 that it runs. */
-  isRunning = false;
+  /** Shard 0 knows that it runs. */
+  hasStarted = false;
   /** The thread takes no more turns: it was killed, or has ended in order. */
   hasEnded = false;
   /** The thread is gone, with all that the kernel had open for it. */
@@ -208,11 +207,10 @@ export class World {
     });
   }
 
-  /** The runtime's own message for a shard, or from it. */
-  tell(place: Place, what: string, from: number): void {
-    this.note('told', place.index, from);
+  /** Something reaches a shard that its program did not send: a message of the runtime, or a signal. */
+  tell(place: Place, what: string): void {
+    this.#progressNs = this.nowNs;
     this.trace.note(this.nowNs, place.index, what);
-    if (what === 'running') this.places[from].isRunning = true;
   }
 
   /** A shard's thread ends, wherever it is. What it has open stays so until its kernel lets go of the thread. */
