@@ -16,11 +16,11 @@ import { hosts } from './support/hosts.js';
 import { ask, Client, get, post, until } from './support/http.js';
 
 const EXAMPLES = new URL('../examples/', import.meta.url);
-const SERVERS = ['browser/main.js', 'http-echo/main.js', 'key-value/main.js'];
+const SERVERS = ['browser/main.js', 'http-echo/app.js', 'key-value/main.js'];
 const LINES_MAX = 60;
 const END_MS = 20_000;
 
-const ECHO = pathOf('http-echo/main.js');
+const CLI = fileURLToPath(new URL('../dist/host/cli/main.js', import.meta.url));
 const KEY_VALUE = pathOf('key-value/main.js');
 const SHUTDOWN = pathOf('graceful-shutdown.js');
 
@@ -28,12 +28,18 @@ function pathOf(name) {
   return fileURLToPath(new URL(name, EXAMPLES));
 }
 
-/** Every program: files of the folder, and main.js of each folder in it. */
+/** Every program: files of the folder, and main.js of each folder in it, or the app.js that the command line serves. */
 function listPrograms() {
   return readdirSync(EXAMPLES).flatMap((name) => {
     if (name.endsWith('.js')) return [name];
-    return existsSync(new URL(`${name}/main.js`, EXAMPLES)) ? [`${name}/main.js`] : [];
+    const found = ['main.js', 'app.js'].find((file) => existsSync(new URL(`${name}/${file}`, EXAMPLES)));
+    return found === undefined ? [] : [`${name}/${found}`];
   });
+}
+
+/** How a program is started. */
+function commandOf(name) {
+  return name.endsWith('/app.js') ? [CLI, 'serve', pathOf(name), '--hostname', '127.0.0.1'] : [pathOf(name)];
 }
 
 /** What a source says below `// <label>prints:`; undefined if it says nothing. */
@@ -69,7 +75,7 @@ test('every program says what it prints, is short, and is in the list', () => {
     assert.ok(sourceOf(name).split('\n').length <= LINES_MAX + 1, `${name}: more than ${LINES_MAX} lines`);
   }
   const listed = [...sourceOf('README.md').matchAll(/^\| \[`(.+?)`\]/gm)].map(([, name]) => name);
-  assert.equal([...listed].sort(), programs.map((name) => name.replace(/\/main\.js$/, '/')).sort());
+  assert.equal([...listed].sort(), programs.map((name) => name.replace(/\/(main|app)\.js$/, '/')).sort());
 });
 
 test('what is printed and what is stated are really compared', () => {
@@ -92,7 +98,7 @@ test('what is printed and what is stated are really compared', () => {
 
 test('every program takes the flags of the runtime', async () => {
   for (const name of programs) {
-    const program = new Program([pathOf(name), '--memory', 'little']);
+    const program = new Program([...commandOf(name), '--memory', 'little']);
     assert.is(await program.ended(END_MS), 1, name);
     assert.match(program.stderr, /memoryPerShard must be/, name);
   }
@@ -201,69 +207,19 @@ for (const host of hosts()) {
     for (const { client } of hanging) await client.rest(); // its end
   });
 
-  test('http-echo answers /, /echo, /shard and nothing else', async () => {
-    const program = new Program([ECHO], { ...env, SHARDS: '2' });
-    const [, port] = await program.line(/^featherstar listening on http:\/\/127\.0\.0\.1:(\d+) · 2 shards · host .+\n/);
-    assertPrinted(program, statedIn(sourceOf('http-echo/main.js')).replace('8080', port));
+  test('http-echo greets, and answers a body with that body', async () => {
+    const program = new Program(commandOf('http-echo/app.js'), { ...env, FEATHERSTAR_SHARDS: '2' });
+    const [, port] = await program.line(
+      /^featherstar listening on http:\/\/127\.0\.0\.1:(\d+)\/ · 2 shards · host .+\n/,
+    );
+    assertPrinted(program, statedIn(sourceOf('http-echo/app.js')).replace('8080', port));
     const where = Number(port);
     assert.is((await ask(where, get())).text, 'Hello, World!');
-    const echo = await ask(where, post('/echo', 'ünï', 'Content-Type: text/x-own\r\n'));
-    assert.equal([echo.text, echo.headers['content-type']], ['ünï', 'text/x-own']);
-    assert.is((await ask(where, post('/echo', 'x'))).headers['content-type'], 'application/octet-stream');
-    assert.is((await ask(where, get('/other'))).status, 404);
-    assert.is((await ask(where, get('/echo'))).status, 404);
+    assert.is((await ask(where, post('/echo', 'ünï'))).text, 'ünï');
     const head = await ask(where, 'HEAD / HTTP/1.1\r\nHost: test\r\n\r\n', { isHead: true });
     assert.equal([head.status, head.headers['content-length']], [200, '13']);
-    assert.is((await ask(where, get(`http://127.0.0.1:${port}/`))).text, 'Hello, World!');
-    const shards = new Set();
-    const clients = [];
-    for (let i = 0; i < 60; i++) {
-      const client = await Client.open(where);
-      shards.add((await client.ask(get('/shard'))).text);
-      clients.push(client);
-    }
-    for (const client of clients) client.destroy();
-    for (const shard of shards) assert.match(shard, /^[01]$/);
-    if (host === 'uring') assert.equal([...shards].sort(), ['0', '1']); // the kernel spreads 60 connections over both
     program.kill('SIGTERM');
     assert.is(await program.ended(), 0);
-  });
-
-  test('http-echo with one shard, by option', async () => {
-    const program = new Program([ECHO, '--shards', '1', '--port', '0', '--host', 'localhost'], env);
-    const [, port] = await program.line(/^featherstar listening on http:\/\/localhost:(\d+) · 1 shard · host .+\n/);
-    assert.is((await ask({ port: Number(port), host: 'localhost' }, get('/shard'))).text, '0');
-    program.kill('SIGINT');
-    assert.is(await program.ended(), 0);
-  });
-
-  test("http-echo --help has its own options and the runtime's", async () => {
-    const program = new Program([ECHO, '--help'], env);
-    assert.is(await program.ended(), 0);
-    for (const flag of ['--port N', '--host ADDRESS', '--shards N|auto', '--memory 64M', 'FEATHERSTAR_CPUSET']) {
-      assert.ok(program.stdout.includes(flag), flag);
-    }
-  });
-
-  test('http-echo says what is wrong, in one line, and ends with 1', async () => {
-    const first = new Program([ECHO], { ...env, SHARDS: '1' });
-    const [, port] = await first.line(/:(\d+) ·/);
-    const wrong = [
-      [{ SHARDS: '0' }, /^FEATHERSTAR_OPTION: shards must be .+\n$/],
-      [{ SHARDS: 'many' }, /^FEATHERSTAR_OPTION: shards must be .+\n$/],
-      [{ PORT: '70000' }, /^FEATHERSTAR_OPTION: port must be .+\n$/],
-      [{ PORT: port, SHARDS: '2' }, /^FEATHERSTAR_SYSTEM: .*EADDRINUSE.+\n$/],
-      [{ PORT: port, SHARDS: '1' }, /^FEATHERSTAR_SYSTEM: .*EADDRINUSE.+\n$/],
-      [{ FEATHERSTAR_HOST: 'none' }, /^FEATHERSTAR_OPTION: host must be .+\n$/],
-    ];
-    for (const [variables, message] of wrong) {
-      const program = new Program([ECHO], { ...env, SHARDS: '1', ...variables });
-      assert.is(await program.ended(10_000), 1);
-      assert.match(program.stderr, message);
-      assert.is(program.stdout, '');
-    }
-    first.kill('SIGTERM');
-    assert.is(await first.ended(), 0);
   });
 
   test('browser: the page comes with what lets workers share memory, and no path leads out', async () => {

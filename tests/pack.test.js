@@ -10,7 +10,7 @@
 //
 // Next: tests/tidy.test.js.
 
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -43,6 +43,21 @@ try {
 } finally {
   await server.close();
 }
+`;
+
+/** The five lines of a user. */
+const APP = `import { runtime } from 'featherstar';
+
+export default {
+  fetch: () => new Response(\`shard \${runtime().self}\`),
+};
+`;
+
+const SERVE_MODULE = `import { serve } from 'featherstar/http';
+
+const server = await serve({ module: new URL('./app.js', import.meta.url), hostname: '127.0.0.1', shards: 2 });
+console.log(\`listening on \${server.url} · \${server.runtime.summary}\`);
+process.on('SIGTERM', () => server.close());
 `;
 
 let folder; // an empty package of a user
@@ -144,6 +159,48 @@ test('importing has no side effects: a program that only imports ends by itself,
 
 test('serves a request', () => {
   assert.is(runProgram('serve.js', SERVE), '200 hi\n');
+});
+
+/** Starts a server of two shards in the user's folder, and asks it until every shard that listens has answered. */
+async function assertServes(file, args) {
+  const env = { ...process.env, FEATHERSTAR_HOST: undefined };
+  const child = spawn(file, args, { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const timer = setTimeout(() => child.kill('SIGKILL'), STEP_MS);
+  let text = '';
+  child.stderr.setEncoding('utf8').on('data', (piece) => (text += piece));
+  const ended = new Promise((resolve) => child.once('close', (code) => resolve(code)));
+  const [, url, rest] = await new Promise((resolve, reject) => {
+    ended.then(() => reject(new Error(`it ended: ${text}`)));
+    child.stdout.setEncoding('utf8').on('data', (piece) => {
+      text += piece;
+      const match = /listening on (http:\S+) · 2 shards · (host .*)\n/.exec(text);
+      if (match !== null) resolve(match);
+    });
+  });
+  const seen = new Set();
+  for (let i = 0; i < 100; i++) {
+    const response = await fetch(url, { headers: { connection: 'close' } });
+    seen.add(await response.text());
+  }
+  assert.equal([...seen].sort(), rest.startsWith('host uring') ? ['shard 0', 'shard 1'] : [...seen].sort());
+  assert.ok(seen.has('shard 0'), rest);
+  child.kill('SIGTERM');
+  assert.is(await ended, 0, text);
+  clearTimeout(timer);
+}
+
+test('five lines of app.js: npx featherstar serve answers on every core', async () => {
+  writeFileSync(join(folder, 'app.js'), APP);
+  assert.ok(APP.trimEnd().split('\n').length <= 5);
+  // What npx runs; npx itself does not pass signals on in every version.
+  const bin = join(folder, 'node_modules/.bin/featherstar');
+  assert.match(command('npx', ['--no-install', 'featherstar', '--version'], folder), /^\d+\.\d+\.\d+\n$/);
+  await assertServes(bin, ['serve', 'app.js', '--port', '0', '--hostname', '127.0.0.1', '--shards', '2']);
+});
+
+test('serve({ module }) does the same', async () => {
+  writeFileSync(join(folder, 'main.js'), SERVE_MODULE);
+  await assertServes(process.execPath, ['main.js']);
 });
 
 test.run();

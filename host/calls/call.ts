@@ -111,6 +111,11 @@ export class Calls {
     this.#shard.host.poke();
   }
 
+  /** All that the shard module exports; nothing until it is loaded. */
+  get moduleExports(): Readonly<Record<string, unknown>> {
+    return this.#functions.exports;
+  }
+
   /** The names of the functions and classes that the shard module exports; none until it is loaded. */
   get functionNames(): string[] {
     return this.#functions.names;

@@ -19,7 +19,11 @@ export class Functions {
   #numbers = new Map<string, number>();
   #Remote: RemoteClass<number> | undefined;
 
+  /** All that the module exports. */
+  exports: Readonly<Record<string, unknown>> = {};
+
   set(exports: Record<string, unknown>): void {
+    this.exports = exports;
     const names = functionNames(exports);
     this.#numbers = new Map(names.map((name, i) => [name, i]));
     this.#functions = names.map((name) => exports[name] as ShardFunction);

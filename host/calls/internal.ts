@@ -6,11 +6,12 @@
 
 import { FeatherstarError } from '../base/errors.js';
 
-const NAMES = ['ask', 'channel', 'net', 'sharded'] as const;
+const NAMES = ['ask', 'channel', 'http', 'net', 'sharded'] as const;
 
 const SENTENCES: Record<(typeof NAMES)[number], string> = {
   ask: 'a request that may take long',
   channel: 'a ShardChannel',
+  http: 'a server on every shard',
   net: 'a connection of another shard',
   sharded: 'a sharded service',
 };

@@ -8,6 +8,7 @@ export function offerParts(): void {
   useParts({
     ask: () => import('../services/ask.js').then((part) => part.internal),
     channel: () => import('../services/shard-channel.js').then((part) => part.internal),
+    http: () => import('../http/serve-module.js').then((part) => part.internal),
     net: () => import('../net/remote.js').then((part) => part.internal),
     sharded: () => import('../services/sharded.js').then((part) => part.internal),
   });

@@ -2,4 +2,6 @@
 
 export { FeatherRequest } from './request.js';
 export { FeatherResponse as Response, type ResponseOptions } from './response.js';
-export { type HttpLimits, type ServeOptions, type Server, serve } from './server.js';
+export { serve } from './serve.js';
+export type { ModuleServer, ServeModuleOptions } from './serve-module.js';
+export type { HttpLimits, ServeOptions, Server } from './server.js';

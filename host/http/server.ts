@@ -299,7 +299,7 @@ function definedOnly(limits: HttpLimits): Partial<typeof DEFAULTS> {
   return Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined));
 }
 
-function urlOf(hostname: string, port: number): string {
+export function urlOf(hostname: string, port: number): string {
   if (hostname.startsWith('unix:')) return hostname;
   return `http://${hostname.includes(':') ? `[${hostname}]` : hostname}:${port}/`;
 }
@@ -324,7 +324,7 @@ export interface Server {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-const LIMIT_CHECKS = Object.fromEntries(
+export const LIMIT_CHECKS = Object.fromEntries(
   Object.entries(HIGHEST).map(([name, highest]) => [name, integer(1, highest)]),
 ) as Checks<HttpLimits>;
 
@@ -344,11 +344,8 @@ function checkShard({ scratchBytes, recvBufferBytes }: Header): void {
   if (recvBufferBytes > pieceMax) throw optionError('limits.recvBufferBytes', recvBufferBytes, `at most ${pieceMax}`);
 }
 
-/**
- * Serves HTTP on this shard. On a runtime of several shards call it on each (an exported function of the shard module
- * and `invokeOnAll`). In a thread that is no shard yet it starts a runtime of one shard, which ends with the server.
- */
-export async function serve(options: ServeOptions): Promise<Server> {
+/** Serves HTTP on this shard; serve.ts says how. */
+export async function serveHere(options: ServeOptions): Promise<Server> {
   checkOptions(options, SERVE_CHECKS);
   checkFunction('fetch', options.fetch);
   const { port, hostname, backlog } = checkAddress(options);

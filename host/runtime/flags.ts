@@ -70,6 +70,9 @@ const FLAGS: readonly Flag[] = [
   },
 ];
 
+/** The names of these flags, as `--shards`. */
+export const RUNTIME_FLAGS: readonly string[] = FLAGS.map(({ flag }) => `--${flag}`);
+
 /** What `--help` can say of these options: one line each. */
 export const RUNTIME_HELP = [
   'Options of the runtime (each has a twin in the environment):',

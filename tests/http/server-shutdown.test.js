@@ -10,7 +10,8 @@ import { Program } from '../support/child.js';
 import { back, holdings, hosts, rejection } from '../support/hosts.js';
 import { ask, Client, get, until } from '../support/http.js';
 
-const ECHO = fileURLToPath(new URL('../../examples/http-echo/main.js', import.meta.url));
+const CLI = fileURLToPath(new URL('../../dist/host/cli/main.js', import.meta.url));
+const ECHO = [CLI, 'serve', fileURLToPath(new URL('../../examples/http-echo/app.js', import.meta.url))];
 const EXIT = fileURLToPath(new URL('../support/exit-server.js', import.meta.url));
 const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -36,7 +37,7 @@ for (const host of hosts()) {
 
   for (const signal of ['SIGTERM', 'SIGINT']) {
     test(`http-echo: ${signal} drains and ends with 0`, async () => {
-      const program = new Program([ECHO], { ...env, SHARDS: '2', PORT: '0' });
+      const program = new Program(ECHO, { ...env, FEATHERSTAR_SHARDS: '2', PORT: '0' });
       const [, url] = await program.line(/^featherstar listening on (http:\S+) · 2 shards · host (uring|portable.*)\n/);
       const { port } = new URL(url);
       const idle = [];
@@ -61,7 +62,7 @@ for (const host of hosts()) {
   }
 
   test('http-echo ends within 5 s though a client never closes and a request never ends', async () => {
-    const program = new Program([ECHO], { ...env, SHARDS: '2', PORT: '0' });
+    const program = new Program(ECHO, { ...env, FEATHERSTAR_SHARDS: '2', PORT: '0' });
     const [, url] = await program.line(/listening on (http:\S+)/);
     const { port } = new URL(url);
     const stuck = await Client.open(Number(port));

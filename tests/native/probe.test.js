@@ -14,7 +14,7 @@ import { denyObstacle, denyUring } from '../support/deny.js';
 import { ADDON_PATH, addon, obstacle } from './rig.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const EXAMPLE = 'examples/http-echo/main.js';
+const EXAMPLE = ['dist/host/cli/main.js', 'serve', 'examples/http-echo/app.js', '--hostname', '127.0.0.1'];
 const DEADLINE_MS = 30_000;
 const DENIED = [
   { errno: 'EPERM', code: -1 },
@@ -69,7 +69,7 @@ function watch(child) {
 
 function environment(changes = {}) {
   const { FEATHERSTAR_HOST, NODE_OPTIONS, ...env } = process.env;
-  return { ...env, PORT: '0', SHARDS: '2', ...changes };
+  return { ...env, PORT: '0', FEATHERSTAR_SHARDS: '2', ...changes };
 }
 
 /** Starts the example, looks at its line, asks it for its page, ends it. Answers the line. */
@@ -98,14 +98,14 @@ for (const { errno, code } of DENIED) {
   });
 
   itDenied(`${errno}: the example serves, and says that it is portable, and why`, async () => {
-    const child = denyUring(errno, [process.execPath, EXAMPLE], { cwd: ROOT, env: environment() });
+    const child = denyUring(errno, [process.execPath, ...EXAMPLE], { cwd: ROOT, env: environment() });
     const line = await serveOnce(child);
     assert.match(line, new RegExp(`host portable \\(io_uring_setup: .*${errno}.*\\)`));
   });
 
   itDenied(`${errno}: asking for uring is an error`, async () => {
     const env = environment({ FEATHERSTAR_HOST: 'uring' });
-    const child = watch(denyUring(errno, [process.execPath, EXAMPLE], { cwd: ROOT, env }));
+    const child = watch(denyUring(errno, [process.execPath, ...EXAMPLE], { cwd: ROOT, env }));
     await child.until();
     assert.is(child.code, 1, child.stdout + child.stderr);
     assert.match(child.stderr, new RegExp(`FEATHERSTAR_HOST: .*io_uring_setup: .*${errno}`));
@@ -128,7 +128,7 @@ itBuilt('the probe answers here what open() will see', () => {
 });
 
 test('--no-addons: portable, and it says why', async () => {
-  const line = await serveOnce(start(['--no-addons', EXAMPLE], environment({ NODE_OPTIONS: '--no-addons' })));
+  const line = await serveOnce(start(['--no-addons', ...EXAMPLE], environment({ NODE_OPTIONS: '--no-addons' })));
   assert.match(line, /host portable \(.*(ERR_DLOPEN_DISABLED|no addon).*\)/);
 });
 
@@ -142,9 +142,9 @@ test('no addon in the package: portable, and it says so', async () => {
     }
     symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
     assert.equal(readdirSync(join(copy, 'dist')).sort(), ['core.wasm', 'host']);
-    const line = await serveOnce(start([EXAMPLE], environment(), copy));
+    const line = await serveOnce(start(EXAMPLE, environment(), copy));
     assert.match(line, /host portable \(no addon for linux-|host portable \(io_uring is Linux's/);
-    const asked = watch(start([EXAMPLE], environment({ FEATHERSTAR_HOST: 'uring' }), copy));
+    const asked = watch(start(EXAMPLE, environment({ FEATHERSTAR_HOST: 'uring' }), copy));
     await asked.until();
     assert.is(asked.code, 1);
     assert.match(asked.stderr, /FEATHERSTAR_HOST: /);
@@ -154,9 +154,9 @@ test('no addon in the package: portable, and it says so', async () => {
 });
 
 test('FEATHERSTAR_HOST is final: portable where asked for, an error for what is no host', async () => {
-  const line = await serveOnce(start([EXAMPLE], environment({ FEATHERSTAR_HOST: 'portable' })));
+  const line = await serveOnce(start(EXAMPLE, environment({ FEATHERSTAR_HOST: 'portable' })));
   assert.match(line, /host portable \(asked for/);
-  const child = watch(start([EXAMPLE], environment({ FEATHERSTAR_HOST: 'epoll' })));
+  const child = watch(start(EXAMPLE, environment({ FEATHERSTAR_HOST: 'epoll' })));
   await child.until();
   assert.is(child.code, 1);
   assert.match(child.stderr, /FEATHERSTAR_\w+: .*epoll/);

@@ -1,0 +1,127 @@
+#!/usr/bin/env node
+// The command `featherstar`.
+//
+//   featherstar serve app.js --port 8080     a server on every core: serve({ module }), until SIGINT or SIGTERM
+//
+// Exit codes: 0 when it was told to close and has, 1 when it cannot start, 2 when the command line is wrong. A second
+// signal ends it at once, with 128 + the number of the signal.
+
+import { existsSync, readFileSync } from 'node:fs';
+import { extname, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
+import { FeatherstarError } from '../base/errors.js';
+import { serveModule } from '../http/serve-module.js';
+import { RUNTIME_FLAGS, RUNTIME_HELP, runtimeOptions } from '../runtime/flags.js';
+import { waitForSignal } from '../runtime/signals.js';
+
+const WRONG_USAGE = 2;
+const PORT = 8080;
+
+const HELP = `Usage: featherstar serve <module> [options]
+
+Serves HTTP on every core. The module has "export default { fetch(request) { return new Response(...) } }".
+A TypeScript module needs Node >= 22.18, Bun or Deno.
+
+Options:
+  --port N                    port to listen on; 0: any free one (PORT, default ${PORT})
+  --hostname ADDRESS          address or name to listen on (default 0.0.0.0: all addresses)
+  --help                      this text
+  --version                   the version of featherstar
+
+${RUNTIME_HELP}`;
+
+/** What is wrong with the command line. */
+class UsageError extends Error {}
+
+const OWN = {
+  port: { type: 'string' },
+  hostname: { type: 'string' },
+  help: { type: 'boolean', short: 'h' },
+  version: { type: 'boolean', short: 'v' },
+} as const;
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+/** The command line without the runtime's options. Throws UsageError for an option that is not known. */
+function parse(args: string[]) {
+  const { tokens } = parseArgs({ args, options: OWN, strict: false, tokens: true });
+  const names = Object.keys(OWN);
+  for (const token of tokens) {
+    if (token.kind !== 'option') continue;
+    if (!names.includes(token.name)) {
+      const known = [...names.map((name) => `--${name}`), ...RUNTIME_FLAGS].join(', ');
+      throw new UsageError(`Unknown option ${token.rawName}. Known options: ${known}`);
+    }
+  }
+  try {
+    return parseArgs({ args, options: OWN, allowPositionals: true });
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
+
+function portOf(text: string): number {
+  const port = Number(text);
+  if (/^\d+$/.test(text) && port <= 65_535) return port;
+  throw new UsageError(`--port must be an integer from 0 to 65535, not ${JSON.stringify(text)}`);
+}
+
+/** The URL of the module, if this runtime can load it. */
+function moduleOf(path: string): URL {
+  const full = resolve(path);
+  if (!existsSync(full)) throw new FeatherstarError('FEATHERSTAR_MODULE', `there is no file ${full}`);
+  const isTypeScript = ['.ts', '.mts'].includes(extname(full));
+  const { versions, features } = process;
+  const runsTypeScript = 'bun' in versions || 'deno' in versions || ('typescript' in features && features.typescript);
+  if (isTypeScript && !runsTypeScript) {
+    const text = `Node ${versions.node} cannot run ${full}: TypeScript needs Node >= 22.18, Bun or Deno`;
+    throw new FeatherstarError('FEATHERSTAR_MODULE', text);
+  }
+  return pathToFileURL(full);
+}
+
+async function serve(path: string, port: number, hostname: string | undefined, args: string[]): Promise<void> {
+  const { shards, ...runtime } = runtimeOptions(args).options;
+  const server = await serveModule({ module: moduleOf(path), port, hostname, shards, runtime });
+  const { summary, sharesPorts, shardCount } = server.runtime;
+  const alone = sharesPorts || shardCount === 1 ? '' : ' · shard 0 listens for all: shards cannot share a port here';
+  print(`featherstar listening on ${server.url} · ${summary}${alone}`);
+  await waitForSignal(['SIGTERM', 'SIGINT']);
+  await server.close();
+}
+
+async function main(args: string[]): Promise<void> {
+  const { values, positionals } = parse(runtimeOptions(args).rest);
+  if (values.help) return print(HELP);
+  if (values.version) {
+    const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'));
+    return print(version);
+  }
+  const [command, path, ...more] = positionals;
+  if (command !== 'serve' || path === undefined || more.length > 0) {
+    throw new UsageError('the command is: featherstar serve <module>');
+  }
+  await serve(path, portOf(values.port ?? process.env.PORT ?? String(PORT)), values.hostname, args);
+}
+
+function fail(error: unknown): number {
+  if (error instanceof UsageError) {
+    console.error(`featherstar: ${error.message}\nTry: featherstar --help`);
+    return WRONG_USAGE;
+  }
+  if (!FeatherstarError.is(error)) throw error;
+  console.error(`${error.code}: ${error.message}`);
+  // A module that cannot be loaded is the program's: its author wants the line.
+  if (error.code === 'FEATHERSTAR_MODULE' && error.cause instanceof Error) console.error(error.cause.stack);
+  return 1;
+}
+
+try {
+  await main(process.argv.slice(2));
+  process.exit(0); // the module may have timers that nothing ends
+} catch (error) {
+  process.exit(fail(error));
+}

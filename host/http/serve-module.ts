@@ -1,0 +1,172 @@
+// A server on every core. serve({ module }) starts a runtime; each shard loads the module and listens on the same port.
+//
+//   serveModule()            Runtime.start() --> listen() on shard 0, which picks the port --> listen() on the others
+//   a shard dies             Runtime.restart() --> listen() there: at once, or after a pause if it had just begun
+//   server.close()           Runtime.close(): every shard stops accepting, answers what runs, ends
+//
+// The kernel spreads connections over the shards. Where shards cannot share a port (Runtime.sharesPorts), shard 0
+// listens alone, and the others only run what it calls.
+//
+// Process signals are the program's: like node:http, serve() leaves them alone. The command line (host/cli) does not.
+
+import { FeatherstarError } from '../base/errors.js';
+import { type Checks, checkBoolean, checkedLater, checkObject, checkOptions, checkUrl } from '../base/options.js';
+import type { Calls } from '../calls/call.js';
+import type { UntypedModule } from '../calls/remote.js';
+import { ADDRESS_CHECKS } from '../net/address.js';
+import type { RuntimeOptions } from '../runtime/options.js';
+import { Runtime } from '../runtime/runtime.js';
+import { currentShard, type Shard } from '../shard/shard.js';
+import { sleep } from '../tasks/timer.js';
+import { type HttpLimits, LIMIT_CHECKS, type ServeOptions, serveHere, urlOf } from './server.js';
+
+export interface ServeModuleOptions {
+  /** The module that every shard loads. It has `export default { fetch(request) { ... } }`, or exports `fetch`. */
+  module: URL | string;
+  /** The number of shards, or 'auto': one for each processor that this process may use. Default 'auto'. */
+  shards?: number | 'auto' | undefined;
+  /** The port to listen on, from 0 to 65,535. 0: any free one. Default 0. */
+  port?: number | undefined;
+  /** The address or name to listen on. Default 0.0.0.0. */
+  hostname?: string | undefined;
+  /** How many connections may wait in the kernel until a shard accepts them. Default 1024. */
+  backlog?: number | undefined;
+  /** Sizes and times of each shard's server (docs/limits.md). */
+  limits?: HttpLimits | undefined;
+  /** Whether a shard that dies is started again. Default true. */
+  restart?: boolean | undefined;
+  /** Further options of Runtime.start(). */
+  runtime?: Omit<RuntimeOptions, 'module' | 'shards'> | undefined;
+}
+
+/** A server on every shard of a runtime of its own. */
+export interface ModuleServer<M extends object = UntypedModule> {
+  readonly port: number;
+  readonly hostname: string;
+  /** `http://...`, with the port. */
+  readonly url: string;
+  /** The runtime, whose shards can be called: `server.runtime.onAll().size()`. */
+  readonly runtime: Runtime<M>;
+  /**
+   * Stops accepting on every shard, lets what runs be answered, and ends the runtime. What has not ended after
+   * `timeoutMs` (default: 4500) is broken off.
+   */
+  close(options?: { timeoutMs?: number | undefined }): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+const CHECKS: Checks<ServeModuleOptions> = {
+  module: checkUrl,
+  shards: checkedLater,
+  port: ADDRESS_CHECKS.port,
+  hostname: ADDRESS_CHECKS.hostname,
+  backlog: ADDRESS_CHECKS.backlog,
+  limits: (name, limits) => checkOptions(limits as Partial<HttpLimits>, LIMIT_CHECKS, name),
+  restart: checkBoolean,
+  runtime: checkObject,
+};
+
+const STEADY_MS = 10_000; // a shard that lived so long is started again at once
+const PAUSE_MS = 100; // doubled with each time that it did not
+const PAUSE_MAX_MS = 10_000;
+
+export async function serveModule<M extends object>(options: ServeModuleOptions): Promise<ModuleServer<M>> {
+  checkOptions(options, CHECKS);
+  checkUrl('module', options.module);
+  const { module, shards, hostname = '0.0.0.0', backlog, limits, restart = true } = options;
+  const runtime = await Runtime.start<M>({ ...options.runtime, module, shards });
+  const own = currentShard();
+  const address = { hostname, backlog, limits, port: options.port ?? 0 };
+  try {
+    // Shard 0 first: it finds out whether the port is free, and which one 0 stands for.
+    address.port = await listenOn(own, 0, address);
+    const others = runtime.sharesPorts ? runtime.shardCount : 1;
+    for (let shard = 1; shard < others; shard++) await listenOn(own, shard, address);
+  } catch (error) {
+    await runtime.close();
+    throw error;
+  }
+  if (restart) {
+    const again = new Restarts(runtime, (shard) => runtime.sharesPorts && listenOn(own, shard, address));
+    runtime.onShardDown((shard, { how }) => again.onDown(shard, how));
+  }
+  const close = async (closing?: { timeoutMs?: number | undefined }): Promise<void> => {
+    await runtime.close(closing);
+  };
+  const url = urlOf(hostname, address.port);
+  return { port: address.port, hostname, url, runtime, close, [Symbol.asyncDispose]: () => close() };
+}
+
+/** Starts shards again that have died. */
+class Restarts {
+  readonly #runtime: Pick<Runtime, 'restart' | 'signal'>;
+  readonly #listen: (shard: number) => unknown;
+  readonly #startedMs: number[] = []; // by shard; none: with the runtime
+  readonly #pauseMs: number[] = []; // by shard: before the last start
+  readonly #beganMs = performance.now();
+
+  constructor(runtime: Pick<Runtime, 'restart' | 'signal'>, listen: (shard: number) => unknown) {
+    this.#runtime = runtime;
+    this.#listen = listen;
+  }
+
+  async onDown(shard: number, how: string): Promise<void> {
+    const livedMs = performance.now() - (this.#startedMs[shard] ?? this.#beganMs);
+    if (livedMs >= STEADY_MS) this.#pauseMs[shard] = 0;
+    let why = `shard ${shard} has died (${how})`;
+    for (;;) {
+      const pauseMs = this.#pauseMs[shard] ?? 0;
+      this.#pauseMs[shard] = Math.min(Math.max(2 * pauseMs, PAUSE_MS), PAUSE_MAX_MS);
+      process.emitWarning(`${why}; it is started again ${pauseMs === 0 ? 'now' : `in ${pauseMs} ms`}`, 'Featherstar');
+      try {
+        await sleep(pauseMs, { signal: this.#runtime.signal });
+        await this.#runtime.restart(shard).catch(unlessAlive);
+        this.#startedMs[shard] = performance.now();
+        await this.#listen(shard);
+        return;
+      } catch (error) {
+        if (isOver(error)) return;
+        why = `shard ${shard} could not be started again: ${error instanceof Error ? error.message : String(error)}`;
+        if (FeatherstarError.is(error) && error.code === 'FEATHERSTAR_PEER_DOWN') return; // onDown() runs once more
+      }
+    }
+  }
+}
+
+/** A shard that the program has restarted itself only has to listen again. */
+function unlessAlive(error: unknown): void {
+  if (!FeatherstarError.is(error) || error.code !== 'FEATHERSTAR_OPTION') throw error;
+}
+
+/** The runtime closes. */
+function isOver(error: unknown): boolean {
+  return FeatherstarError.is(error) && error.code === 'FEATHERSTAR_CLOSED';
+}
+
+type ListenOptions = Pick<ServeOptions, 'port' | 'hostname' | 'backlog' | 'limits'>;
+
+async function listenOn(own: Shard, shard: number, options: ListenOptions): Promise<number> {
+  return (await (own.calls as Calls).callInternal(shard, 'http', 'listen', options)) as number;
+}
+
+// --- what shards ask of each other -----------------------------------------------------------------------------------
+
+type Fetch = ServeOptions['fetch'];
+
+/** The handler of a shard module: `export default { fetch }`, or `export function fetch`. */
+function handlerOf(exports: Readonly<Record<string, unknown>>): Fetch {
+  const app = exports.default as { fetch?: unknown } | null | undefined;
+  if (typeof app?.fetch === 'function') return (request) => (app as { fetch: Fetch }).fetch(request);
+  if (typeof exports.fetch === 'function') return exports.fetch as Fetch;
+  const text = 'the module has no fetch(): write "export default { fetch(request) { return new Response(...) } }"';
+  throw new FeatherstarError('FEATHERSTAR_MODULE', text);
+}
+
+/** Listens on this shard. Returns the port. */
+async function listen(options: ListenOptions): Promise<number> {
+  const fetch = handlerOf((currentShard().calls as Calls).moduleExports);
+  const { port } = await serveHere({ ...options, fetch });
+  return port;
+}
+
+export const internal = { listen };
