@@ -87,7 +87,7 @@ for (const host of hosts()) {
       assert.match(error.message, /^the module has no fetch\(\): write "export default \{ fetch\(request\)/);
     }
     const first = await start();
-    assert.is(await code({}), 'FEATHERSTAR_OPTION'); // this thread is a shard already
+    assert.is(await code({}), 'FEATHERSTAR_STATE'); // this thread is a shard already
     await first.close();
     const taken = createServer();
     await new Promise((resolve) => taken.listen(0, '127.0.0.1', resolve));
