@@ -170,7 +170,7 @@ async function assertServes(file, args) {
   child.stderr.setEncoding('utf8').on('data', (piece) => (text += piece));
   const ended = new Promise((resolve) => child.once('close', (code) => resolve(code)));
   const [, url, rest] = await new Promise((resolve, reject) => {
-    ended.then(() => reject(new Error(`it ended: ${text}`)));
+    void ended.then(() => reject(new Error(`it ended: ${text}`)));
     child.stdout.setEncoding('utf8').on('data', (piece) => {
       text += piece;
       const match = /listening on (http:\S+) · 2 shards · (host .*)\n/.exec(text);
