@@ -23,7 +23,7 @@ import {
 import { makeMemory, sharedBytesMost } from '../core/core-module.js';
 import { HEADER_STATES, type Header, type Limits, ShardState } from '../core/layout.js';
 import { checkLimits } from '../core/limits.js';
-import type { DoorbellToken } from '../hosts/host.js';
+import { ports, tokensOf } from '../shard/doorbells.js';
 import { checkIsolation, useModule } from './platform.js';
 import type { FromShard, ToShard } from './protocol.js';
 
@@ -353,12 +353,12 @@ async function bringUp(members: readonly Member[], { taskQuotaUs, ...start }: St
       return answer;
     }),
   );
+  const tokens = booted.map((message) => message.tokens);
   const [{ functions }] = await Promise.all(
     members.map((member, shard) => {
       const answer = member.next('running');
-      const tokens: (DoorbellToken | undefined)[] = booted.map((peer) => peer.tokens[shard]);
-      const ports = tokens.filter((token) => typeof token === 'object') as unknown as Transferable[];
-      member.say({ type: 'peers', tokens }, ports);
+      const mine = tokensOf(shard, tokens);
+      member.say({ type: 'peers', tokens: mine }, ports(mine));
       return answer;
     }),
   );

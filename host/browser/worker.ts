@@ -5,7 +5,8 @@ import './globals.js';
 import { packError } from '../base/error-parts.js';
 import { Calls, remoteError } from '../calls/call.js';
 import { readHeader } from '../core/layout.js';
-import { alignClock } from '../hosts/host.js';
+import { alignClock, type DoorbellToken } from '../hosts/host.js';
+import { doorbells, losePeer, ports, setPeers } from '../shard/doorbells.js';
 import { enterShard, Shard } from '../shard/shard.js';
 import { BrowserHost } from './browser-host.js';
 import { useModule } from './platform.js';
@@ -65,17 +66,12 @@ async function boot(message: StartMessage): Promise<void> {
   enterShard(shard);
   setShardCount(shardCount);
   shard.start();
-  const tokens = Array.from({ length: shardCount }, (_, peer) => shard.host.doorbell(peer));
-  say(
-    { type: 'booted', tokens, holdsLock },
-    tokens.filter((token) => typeof token === 'object'),
-  );
+  const tokens = doorbells(shard, shardCount);
+  say({ type: 'booted', tokens, holdsLock }, ports(tokens));
 }
 
-async function begin(tokens: readonly unknown[]): Promise<void> {
-  tokens.forEach((token, peer) => {
-    if (peer !== shard.index) shard.host.setPeer(peer, token as never);
-  });
+async function begin(tokens: readonly (DoorbellToken | undefined)[]): Promise<void> {
+  setPeers(shard, tokens);
   shard.calls?.setModule(started.module === undefined ? {} : await import(started.module));
   say({ type: 'running', functions: shard.calls?.functionNames ?? [] });
 }
@@ -87,12 +83,6 @@ async function call(id: number, name: string, args: unknown[]): Promise<void> {
   } catch (error) {
     say({ type: 'threw', id, error: packError(error instanceof Error ? error : remoteError(error)) });
   }
-}
-
-function peerDown(peer: number): void {
-  if (shard.closed) return;
-  shard.calls?.peers.down(peer);
-  shard.host.setPeer(peer, undefined);
 }
 
 function stop(): void {
@@ -107,7 +97,7 @@ scope.onmessage = ({ data }) => {
   try {
     if (data.type === 'start') boot(data).catch(fail);
     else if (data.type === 'peers') begin(data.tokens).catch(fail);
-    else if (data.type === 'peerDown') peerDown(data.shard);
+    else if (data.type === 'peerDown') losePeer(shard, data.shard);
     else if (data.type === 'call') void call(data.id, data.name, data.args);
     else stop();
   } catch (error) {

@@ -26,9 +26,10 @@ import { FeatherstarError } from '../base/errors.js';
 import { type Checks, checkBoolean, checkOptions } from '../base/options.js';
 import { HEADER_STATES, type Header, HostControl, MESH, ShardState } from '../core/layout.js';
 import type { DoorbellToken } from '../hosts/host.js';
+import { ports } from '../shard/doorbells.js';
 import type { Shard } from '../shard/shard.js';
 import type { ShardWorker } from './protocol.js';
-import { ask, expect, ports } from './workers.js';
+import { ask, expect } from './workers.js';
 
 const PEER_TIMEOUT_MS = 5000;
 const KILL_TIMEOUT_MS = 5000;

@@ -12,12 +12,12 @@ import { offerParts } from '../calls/parts.js';
 import type { Core } from '../core/core.js';
 import { readHeader } from '../core/layout.js';
 import type { DoorbellToken, HostFactory } from '../hosts/host.js';
+import { doorbells, losePeer, ports, setPeers } from '../shard/doorbells.js';
 import { enterShard, Shard } from '../shard/shard.js';
 import type { ShardData, ToWorker, WorkerPort } from './protocol.js';
 import { setRuntime, WorkerRuntime } from './runtime.js';
 import { readHoldings } from './stats.js';
 import { Watcher } from './watch.js';
-import { doorbells, ports } from './workers.js';
 
 const LOOK_MS = 50;
 
@@ -68,7 +68,7 @@ export class WorkerShard {
 
   onMessage(message: ToWorker): void {
     if (message.type === 'peers') this.#begin(message.tokens).catch(this.#fail);
-    else if (message.type === 'peerDown') this.#peerDown(message.shard);
+    else if (message.type === 'peerDown') losePeer(this.#shard, message.shard);
     else if (message.type === 'bury') this.#bury(message.shard, message.number).catch(this.#fail);
     else if (message.type === 'peerUp') this.#welcome(message.shard, message.number, message.token);
     else if (message.type === 'signal') this.#runtime?.signals.deliver(message.name).catch(this.#fail);
@@ -85,9 +85,7 @@ export class WorkerShard {
   async #begin(tokens: readonly (DoorbellToken | undefined)[]): Promise<void> {
     const { stallMs, shardCount, host, module } = this.#data;
     const [shard, port] = [this.#shard, this.#port];
-    tokens.forEach((token, peer) => {
-      if (peer !== shard.index) shard.host.setPeer(peer, token);
-    });
+    setPeers(shard, tokens);
     this.#runtime = new WorkerRuntime(shard, shardCount, host, {
       want: (name, isWanted) => port.say({ type: 'signalWanted', name, isWanted }),
       waited: (names) => port.say({ type: 'signalWaited', names }),
@@ -102,13 +100,6 @@ export class WorkerShard {
   }
 
   // --- peers that die and come back ----------------------------------------------------------------------------------
-
-  #peerDown(peer: number): void {
-    const shard = this.#shard;
-    if (shard.closed) return;
-    shard.calls?.peers.down(peer);
-    shard.host.setPeer(peer, undefined);
-  }
 
   async #bury(peer: number, number: number): Promise<void> {
     await this.#shard.calls?.peers.whenBuried(peer);

@@ -8,6 +8,7 @@
 import { unpackError } from '../base/error-parts.js';
 import { FeatherstarError, textOf } from '../base/errors.js';
 import type { DoorbellToken } from '../hosts/host.js';
+import { doorbells, ports, setPeers, tokensOf } from '../shard/doorbells.js';
 import type { Shard } from '../shard/shard.js';
 import type { Checked } from './options.js';
 import type { FromWorker, ShardData, ShardModule, ShardWorker, ToWorker } from './protocol.js';
@@ -111,16 +112,6 @@ export function ask<T extends FromWorker['type']>(
   });
 }
 
-/** How each peer rings this shard, in shard order. */
-export function doorbells(shard: Shard, shardCount: number): DoorbellToken[] {
-  return Array.from({ length: shardCount }, (_, peer) => shard.host.doorbell(peer));
-}
-
-/** What a message has to move, not copy. */
-export function ports(tokens: readonly unknown[]): unknown[] {
-  return tokens.filter((token) => typeof token === 'object');
-}
-
 /**
  * Gives every shard what it needs to wake the others, then lets all load their module. Rejects as soon as a worker
  * ends, also if that one runs already and others do not.
@@ -155,10 +146,10 @@ async function bringUp(
   for (const worker of workers) worker.ref();
   const booted = await Promise.all(workers.map((worker) => expect(worker, 'booted')));
   const tokens: DoorbellToken[][] = [doorbells(own, options.shards), ...booted.map((message) => message.tokens)];
-  for (let i = 1; i < tokens.length; i++) own.host.setPeer(i, tokens[i][0]);
+  setPeers(own, tokensOf(0, tokens));
   const running = workers.map((worker) => expect(worker, 'running'));
   workers.forEach((worker, i) => {
-    const mine = tokens.map((row, peer) => (peer === i + 1 ? undefined : row[i + 1]));
+    const mine = tokensOf(i + 1, tokens);
     worker.tell({ type: 'peers', tokens: mine }, ports(mine));
   });
   const module = importModule(options.module).then((exports) => own.calls?.setModule(exports));
