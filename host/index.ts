@@ -12,7 +12,7 @@ export type { ShardDown } from './runtime/death.js';
 export { type ProgramOptions, RUNTIME_HELP, runtimeOptions } from './runtime/flags.js';
 export type { RuntimeOptions } from './runtime/options.js';
 export type { RestartOptions } from './runtime/restart.js';
-export { blockOn, type CloseHook, Runtime, runtime } from './runtime/runtime.js';
+export { blockOn, type CloseHook, type CloseOptions, Runtime, runtime } from './runtime/runtime.js';
 export type { CloseReport, ShardEnd } from './runtime/shutdown.js';
 export type { SignalName } from './runtime/signal-board.js';
 export { onSignal, waitForSignal } from './runtime/signals.js';

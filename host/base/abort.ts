@@ -3,7 +3,9 @@
 
 import { FeatherstarError } from './errors.js';
 
+/** Options of what can be aborted. */
 export interface AbortOptions {
+  /** If it aborts, what was begun ends, and the promise rejects with its reason. */
   signal?: AbortSignal | undefined;
 }
 

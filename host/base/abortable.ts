@@ -15,9 +15,9 @@
 import { type AbortListener, addAbortListener, removeAbortListener } from './abort-listeners.js';
 import { FeatherstarError } from './errors.js';
 
-/** What can end a wait early. */
+/** What can end a wait early: `await mutex.lock({ timeoutMs: 100 })`. */
 export interface WaitOptions {
-  /** When it aborts, the wait rejects with its reason. */
+  /** If it aborts, the wait rejects with its reason. If it has aborted already, nothing is begun. */
   signal?: AbortSignal | undefined;
   /** After this many milliseconds (0 to 100 days) the wait rejects with FEATHERSTAR_TIMEOUT. */
   timeoutMs?: number | undefined;
@@ -151,4 +151,35 @@ export function abortable<T>(work: Promise<T> | Begin<T>, options: WaitOptions):
     wait.arm(options);
     wait.begin(begin, resolve);
   });
+}
+
+class Deadline extends Abortable {
+  readonly #controller = new AbortController();
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  onAbort(reason: unknown): void {
+    this.#controller.abort(reason);
+  }
+}
+
+/**
+ * Runs work that waits several times, within one time. The waits get one signal, which aborts when the time is over or
+ * the caller's signal aborts. Without `timeoutMs` it is the caller's signal.
+ */
+export async function withDeadline<T>(
+  { signal, timeoutMs }: WaitOptions,
+  work: (signal: AbortSignal | undefined) => T | PromiseLike<T>,
+): Promise<T> {
+  signal?.throwIfAborted();
+  if (timeoutMs === undefined) return work(signal);
+  const deadline = new Deadline();
+  deadline.arm({ signal, timeoutMs });
+  try {
+    return await work(deadline.signal);
+  } finally {
+    deadline.disarm();
+  }
 }

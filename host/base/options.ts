@@ -6,6 +6,7 @@
 // The table is the only list of an object's options: the compiler wants each of them in it, and no other. A check
 // throws FEATHERSTAR_OPTION, whose text has the name, what the option takes, and what it got.
 
+import type { WaitOptions } from './abortable.js';
 import { FeatherstarError, optionError } from './errors.js';
 
 /** The longest timeout, 100 days. */
@@ -108,3 +109,13 @@ export const oneOf =
 
 export const signal: Check = (_, value) => checkSignal(value as AbortSignal);
 export const timeout: Check = (name, value) => checkTimeout(name, value);
+
+/** Of everything that waits. */
+export const WAIT_CHECKS: Checks<WaitOptions> = { signal, timeoutMs: timeout };
+
+/** Checks the options of a wait. Throws the reason of a signal that has aborted already. */
+export function checkWait(options: WaitOptions): WaitOptions {
+  checkOptions(options, WAIT_CHECKS);
+  options.signal?.throwIfAborted();
+  return options;
+}

@@ -7,10 +7,17 @@
 // Next: ways.ts, file.ts.
 
 import { constants } from 'node:fs';
-import type { AbortOptions } from '../base/abort.js';
-import { abortable } from '../base/abortable.js';
+import { abortable, type WaitOptions, withDeadline } from '../base/abortable.js';
 import { FeatherstarError, optionError, systemError } from '../base/errors.js';
-import { type Checks, checkBoolean, checkInteger, checkOptions, checkSignal } from '../base/options.js';
+import {
+  type Checks,
+  checkBoolean,
+  checkedLater,
+  checkOptions,
+  checkWait,
+  integer,
+  WAIT_CHECKS,
+} from '../base/options.js';
 import type { SharedBytes } from '../calls/shared-bytes.js';
 import { Errno } from '../core/kernel.js';
 import type { Directories, DirectoryEntry } from '../hosts/host.js';
@@ -42,55 +49,68 @@ const FLAGS = {
   'wx+': O_RDWR | O_CREAT | O_EXCL,
   a: O_WRONLY | O_CREAT | O_APPEND,
   'a+': O_RDWR | O_CREAT | O_APPEND,
-} as const;
+} as const satisfies Record<OpenFlags, number>;
 const FILE_MODE = 0o666; // the umask takes off what the user does not want
 const DIRECTORY_MODE = 0o777;
 const MODE_MAX = 0o777;
 const READ_MAX_BYTES = 268_435_456;
 const STORES_FILES = 'a directory of a file system that stores files (procfs, sysfs and their like are not granted)';
 
-export type OpenFlags = keyof typeof FLAGS;
+/** How a file is opened, in the letters of Node: `r` reads, `w` writes anew, `a` appends, `x` wants a new file. */
+export type OpenFlags = 'r' | 'r+' | 'w' | 'wx' | 'w+' | 'wx+' | 'a' | 'a+';
 
-export interface OpenOptions extends AbortOptions {
-  /** As Node has them: r, r+, w, wx, w+, wx+, a, a+. Default 'r'. */
+/** Options of `Directory.open()` and `writeFile()`. */
+export interface OpenOptions extends WaitOptions {
+  /** How the file is opened. Default: 'r' for `open()`, 'w' for `writeFile()`. */
   flags?: OpenFlags | undefined;
-  /** Permission bits of a file that is made, 0 to 0o777; the umask counts. Default 0o666. */
+  /** Permission bits of a file that is made, 0 to 0o777, less those of the umask. Default 0o666. */
   mode?: number | undefined;
 }
 
+/** Options of `Directory.openDirectory()`. */
 export interface OpenDirectoryOptions {
   /** Whether the path may lead into another mount. It never leads to procfs, sysfs or the like. Default false. */
   crossMounts?: boolean | undefined;
 }
 
-const OPEN_CHECKS: Checks<OpenDirectoryOptions> = { crossMounts: checkBoolean };
-
-export interface MakeDirectoryOptions extends AbortOptions {
-  /** Permission bits, 0 to 0o777; the umask counts. Default 0o777. */
+/** Options of `Directory.makeDirectory()`. */
+export interface MakeDirectoryOptions extends WaitOptions {
+  /** Permission bits, 0 to 0o777, less those of the umask. Default 0o777. */
   mode?: number | undefined;
 }
 
-export interface RemoveOptions extends AbortOptions {
-  /** An empty directory instead of a file. Default false. */
+/** Options of `Directory.remove()`. */
+export interface RemoveOptions extends WaitOptions {
+  /** Removes an empty directory instead of a file. Default false. */
   directory?: boolean | undefined;
 }
 
-export interface RenameOptions extends AbortOptions {
-  /** Another directory of this shard that `to` lies in. Default: the same. */
+/** Options of `Directory.rename()`. */
+export interface RenameOptions extends WaitOptions {
+  /** The directory, of this shard, that `to` lies in. Default: the same one. */
   into?: Directory | undefined;
-  /** A file that is there already is replaced. If not, EEXIST. Default true. */
-  replaces?: boolean | undefined;
+  /** Whether a file that is there already is replaced. If not, that is EEXIST. Default true. */
+  replace?: boolean | undefined;
 }
 
-export interface ReadFileOptions extends AbortOptions {
-  /** EFBIG if there is more. Default, and at most, 268,435,456. */
+/** Options of `Directory.readFile()` and `readText()`. */
+export interface ReadFileOptions extends WaitOptions {
+  /** The longest content, 0 to 268,435,456 bytes; default 268,435,456. A longer file is EFBIG. */
   maxBytes?: number | undefined;
 }
 
-export interface ReplaceFileOptions extends AbortOptions {
-  /** Permission bits, 0 to 0o777; the umask counts. Default 0o666. */
+/** Options of `Directory.replaceFile()`. */
+export interface ReplaceFileOptions extends WaitOptions {
+  /** Permission bits, 0 to 0o777, less those of the umask. Default 0o666. */
   mode?: number | undefined;
 }
+
+const MODE_CHECKS: Checks<{ mode?: number | undefined } & WaitOptions> = { mode: checkMode, ...WAIT_CHECKS };
+const OPEN_CHECKS: Checks<OpenOptions> = { flags: checkFlags, ...MODE_CHECKS };
+const OPEN_DIRECTORY_CHECKS: Checks<OpenDirectoryOptions> = { crossMounts: checkBoolean };
+const REMOVE_CHECKS: Checks<RemoveOptions> = { directory: checkBoolean, ...WAIT_CHECKS };
+const RENAME_CHECKS: Checks<RenameOptions> = { into: checkedLater, replace: checkBoolean, ...WAIT_CHECKS };
+const READ_CHECKS: Checks<ReadFileOptions> = { maxBytes: integer(0, READ_MAX_BYTES), ...WAIT_CHECKS };
 
 interface Wanted {
   from: Directory;
@@ -103,8 +123,16 @@ interface Place {
   name: string;
 }
 
+/**
+ * A directory, as the right to reach what lies beneath it, and nothing else. `openDirectory()` makes it.
+ *
+ * @example
+ * await using data = await openDirectory('/var/lib/app');
+ * const text = await data.readText('settings.json');
+ * await data.replaceFile('settings.json', JSON.stringify(settings));
+ */
 export class Directory {
-  /** Its path, as it was opened. */
+  /** The path that it was opened with. */
   readonly path: string;
   readonly #shard: Shard;
   readonly #table: Directories;
@@ -122,16 +150,17 @@ export class Directory {
     });
   }
 
-  get closed(): boolean {
+  /** Whether `close()` was called. */
+  get isClosed(): boolean {
     return this.#uses.isClosed;
   }
 
   /**
-   * A directory beneath this one. Rejects as openDirectory() does, and with EXDEV for a path that leads out, or into
-   * another mount without `crossMounts`.
+   * Opens a directory beneath this one. Rejects like the function `openDirectory()`, and with EXDEV for a path that
+   * leads out, or into another mount without `crossMounts`.
    */
   async openDirectory(path: string, options: OpenDirectoryOptions = {}): Promise<Directory> {
-    const { crossMounts = false } = checkOptions(options, OPEN_CHECKS);
+    const { crossMounts = false } = checkOptions(options, OPEN_DIRECTORY_CHECKS);
     return this.#openDirectory(checkPath('path', path), crossMounts);
   }
 
@@ -145,14 +174,14 @@ export class Directory {
   }
 
   /**
-   * Opens a file beneath this directory. Rejects with FEATHERSTAR_SYSTEM (`error.errnoName`): ENOENT, EEXIST, EACCES,
-   * EISDIR, ENFILE, and EXDEV for a path that leads out.
+   * Opens a file beneath this directory. Rejects with FEATHERSTAR_SYSTEM (`error.errnoName`: ENOENT, EEXIST, EACCES,
+   * EISDIR, ENFILE, and EXDEV for a path that leads out), FEATHERSTAR_CLOSED, FEATHERSTAR_TIMEOUT, or the signal's
+   * reason.
    */
-  async open(path: string, { flags = 'r', mode = FILE_MODE, signal }: OpenOptions = {}): Promise<File> {
-    const bits = Object.hasOwn(FLAGS, flags) ? FLAGS[flags] : undefined;
-    if (bits === undefined) throw optionError('flags', flags, `one of ${Object.keys(FLAGS).join(', ')}`);
+  async open(path: string, options: OpenOptions = {}): Promise<File> {
+    const { flags = 'r', mode = FILE_MODE } = checkOptions(options, OPEN_CHECKS);
     if (checkPath('path', path).endsWith('/')) throw optionError('path', path, 'the path of a file'); // hosts differ
-    return this.#open(path, bits, checkMode(mode), checkSignal(signal));
+    return withDeadline(options, (signal) => this.#open(path, FLAGS[flags], mode, signal));
   }
 
   #open(path: string, flags: number, mode: number, signal: AbortSignal | undefined): Promise<File> {
@@ -164,9 +193,9 @@ export class Directory {
     });
   }
 
-  /** About a file, a directory or a link; links are not followed. */
-  async stat(path: string, { signal }: AbortOptions = {}): Promise<FileStat> {
-    return this.#at(path, signal, ({ directory, name }) =>
+  /** Resolves to the kind, size and time of a file, a directory or a link (not its target). Rejects like `open()`. */
+  async stat(path: string, options: WaitOptions = {}): Promise<FileStat> {
+    return this.#at(path, checkWait(options), ({ directory, name }, signal) =>
       directory.#run('stat', name, signal, {
         stage: (block, operation) => statName(operation, directory.#index, name, block),
         done: (_, block) => readStat(block),
@@ -174,9 +203,10 @@ export class Directory {
     );
   }
 
-  async makeDirectory(path: string, { mode = DIRECTORY_MODE, signal }: MakeDirectoryOptions = {}): Promise<void> {
-    const bits = checkMode(mode);
-    await this.#at(path, signal, ({ directory, name }) =>
+  /** Makes a directory. Rejects like `open()`; EEXIST if it is there already. */
+  async makeDirectory(path: string, options: MakeDirectoryOptions = {}): Promise<void> {
+    const { mode: bits = DIRECTORY_MODE } = checkOptions(options, MODE_CHECKS);
+    await this.#at(path, options, ({ directory, name }, signal) =>
       directory.#run('mkdir', name, signal, {
         stage: (block, operation) => makeName(operation, directory.#index, name, bits, block),
         done: () => undefined,
@@ -184,8 +214,10 @@ export class Directory {
     );
   }
 
-  async remove(path: string, { directory: isDirectory = false, signal }: RemoveOptions = {}): Promise<void> {
-    await this.#at(path, signal, ({ directory, name }) =>
+  /** Removes a file or a link, or, with `directory`, an empty directory. Rejects like `open()`. */
+  async remove(path: string, options: RemoveOptions = {}): Promise<void> {
+    const { directory: isDirectory = false } = checkOptions(options, REMOVE_CHECKS);
+    await this.#at(path, options, ({ directory, name }, signal) =>
       directory.#run(isDirectory ? 'rmdir' : 'unlink', name, signal, {
         stage: (block, operation) => removeName(operation, directory.#index, name, isDirectory, block),
         done: () => undefined,
@@ -193,19 +225,23 @@ export class Directory {
     );
   }
 
-  /** Moves a file or a directory. At no moment is there none, or half of one, at `to`. */
-  async rename(from: string, to: string, { into = this, replaces = true, signal }: RenameOptions = {}): Promise<void> {
+  /**
+   * Moves a file or a directory in one step: at no moment is a file at `to` missing or incomplete. Rejects like
+   * `open()`.
+   */
+  async rename(from: string, to: string, options: RenameOptions = {}): Promise<void> {
+    const { into = this, replace = true } = checkOptions(options, RENAME_CHECKS);
     const shard = this.#shard;
     if (!(into instanceof Directory) || into.#shard !== shard) {
       throw optionError('into', into, 'a Directory of this shard');
     }
     const wanted = [this.#place(from), into.#place(to)];
-    await Directory.#atAll(shard, wanted, checkSignal(signal), async ([source, target]) => {
+    await Directory.#atAll(shard, wanted, options, async ([source, target], signal) => {
       target.directory.#uses.begin();
       try {
         const [a, b] = [source, target].map(({ directory, name }) => ({ directory: directory.#index, name }));
         await source.directory.#run('rename', `${source.name} to ${target.name}`, signal, {
-          stage: (block, operation) => renameName(operation, a, b, replaces, block),
+          stage: (block, operation) => renameName(operation, a, b, replace, block),
           done: () => undefined,
         });
       } finally {
@@ -214,11 +250,11 @@ export class Directory {
     });
   }
 
-  /** What lies in it, in no order. */
-  async list({ signal }: AbortOptions = {}): Promise<DirectoryEntry[]> {
-    checkSignal(signal)?.throwIfAborted();
+  /** Resolves to the entries of the directory, in no order. Rejects like `open()`. */
+  async list(options: WaitOptions = {}): Promise<DirectoryEntry[]> {
+    checkWait(options);
     this.#uses.begin();
-    return abortable(this.#list(), { signal });
+    return abortable(this.#list(), options);
   }
 
   async #list(): Promise<DirectoryEntry[]> {
@@ -232,10 +268,12 @@ export class Directory {
     }
   }
 
-  /** The names in it are on the disk as they are: what was made, renamed and removed. */
-  async sync({ signal }: AbortOptions = {}): Promise<void> {
-    checkSignal(signal)?.throwIfAborted();
-    await abortable(this.#sync(signal), { signal });
+  /**
+   * Resolves when the names in the directory are on the disk: what was made, renamed and removed. Rejects like
+   * `open()`.
+   */
+  async sync(options: WaitOptions = {}): Promise<void> {
+    await withDeadline(checkWait(options), (signal) => abortable(this.#sync(signal), { signal }));
   }
 
   async #sync(signal: AbortSignal | undefined): Promise<void> {
@@ -249,11 +287,10 @@ export class Directory {
 
   // --- whole files ---------------------------------------------------------------------------------------------------
 
-  /** All of a file. */
-  async readFile(path: string, { maxBytes = READ_MAX_BYTES, signal }: ReadFileOptions = {}): Promise<Uint8Array> {
-    checkInteger('maxBytes', maxBytes, 0, READ_MAX_BYTES);
-    checkSignal(signal)?.throwIfAborted();
-    return abortable(this.#readFile(path, maxBytes, signal), { signal });
+  /** Resolves to the whole content of a file. Rejects like `open()`; EFBIG beyond `maxBytes`. */
+  async readFile(path: string, options: ReadFileOptions = {}): Promise<Uint8Array> {
+    const { maxBytes = READ_MAX_BYTES } = checkOptions(options, READ_CHECKS);
+    return withDeadline(options, (signal) => abortable(this.#readFile(path, maxBytes, signal), { signal }));
   }
 
   async #readFile(path: string, maxBytes: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
@@ -274,43 +311,48 @@ export class Directory {
     }
   }
 
+  /** Resolves to the whole content of a file, decoded from UTF-8. Rejects like `readFile()`. */
   async readText(path: string, options: ReadFileOptions = {}): Promise<string> {
     return Buffer.from(await this.readFile(path, options)).toString('utf8');
   }
 
   /**
-   * Writes a file in place: who reads it meanwhile, or after a crash, may see a part. See replaceFile(). An abort
-   * rejects when the host has done with what it has begun, or that might come over what is written next.
+   * Writes a file in place. A reader may see a part of it, and so may a program that starts after a crash: see
+   * `replaceFile()`. After an abort it rejects when the kernel has ended, so that no late write overwrites a newer one.
+   * Rejects like `open()` and `File.write()`.
    */
   async writeFile(path: string, data: Uint8Array | string | SharedBytes, options: OpenOptions = {}): Promise<void> {
-    const { flags = 'w', mode, signal } = options;
+    const { flags = 'w', mode } = checkOptions(options, OPEN_CHECKS);
     const bytes = dataOf(data); // before the file is cut
-    const file = await this.open(path, { flags, mode, signal });
-    try {
-      await file.write(bytes, { signal });
-    } finally {
-      await file.close();
-    }
+    await withDeadline(options, async (signal) => {
+      const file = await this.open(path, { flags, mode, signal });
+      try {
+        await file.write(bytes, { signal });
+      } finally {
+        await file.close();
+      }
+    });
   }
 
   /**
-   * Replaces a file, or makes it: whoever reads it sees the old content or the new one, also after a crash, and when
-   * this resolves the new one. Written beside it under another name, synced, renamed, and the directory synced.
+   * Replaces a file, or makes it. Each reader sees the whole old content or the whole new one, also after a crash. When
+   * this resolves, the new content is on the disk. It is written to another name, synced and renamed, and then the
+   * directory is synced. Rejects like `open()` and `File.write()`.
    */
   async replaceFile(
     path: string,
     data: Uint8Array | string | SharedBytes,
     options: ReplaceFileOptions = {},
   ): Promise<void> {
-    const { signal, mode = FILE_MODE } = options;
+    const { mode = FILE_MODE } = checkOptions(options, MODE_CHECKS);
     const { way = '.', name } = this.#place(path);
-    checkMode(mode);
-    checkSignal(signal)?.throwIfAborted();
-    // A directory of its own: what was begun is tidied up also when this one is closed meanwhile.
-    const replacing = withWays(this.#shard, [() => this.#openDirectory(way)], signal, ([directory]) =>
-      directory.#replace(name, data, mode, signal),
-    );
-    await abortable(replacing, { signal });
+    await withDeadline(options, (signal) => {
+      // A directory of its own: what was begun is tidied up also when this one is closed meanwhile.
+      const replacing = withWays(this.#shard, [() => this.#openDirectory(way)], signal, ([directory]) =>
+        directory.#replace(name, data, mode, signal),
+      );
+      return abortable(replacing, { signal });
+    });
   }
 
   async #replace(name: string, data: Uint8Array | string | SharedBytes, mode: number, signal: AbortSignal | undefined) {
@@ -353,27 +395,31 @@ export class Directory {
   }
 
   /** Runs `run` with the directory that the last name of the path lies in. */
-  async #at<T>(path: string, signal: AbortSignal | undefined, run: (place: Place) => Promise<T>): Promise<T> {
-    return Directory.#atAll(this.#shard, [this.#place(path)], checkSignal(signal), ([place]) => run(place));
+  async #at<T>(
+    path: string,
+    options: WaitOptions,
+    run: (place: Place, signal: AbortSignal | undefined) => Promise<T>,
+  ): Promise<T> {
+    return Directory.#atAll(this.#shard, [this.#place(path)], options, ([place], signal) => run(place, signal));
   }
 
   static async #atAll<T>(
     shard: Shard,
     wanted: readonly Wanted[],
-    signal: AbortSignal | undefined,
-    run: (places: Place[]) => Promise<T>,
+    options: WaitOptions,
+    run: (places: Place[], signal: AbortSignal | undefined) => Promise<T>,
   ): Promise<T> {
-    signal?.throwIfAborted();
     const opens = wanted.flatMap(({ from, way }) => (way === undefined ? [] : [() => from.#openDirectory(way)]));
-    return withWays(shard, opens, signal, (opened) => {
-      const ways = opened.values();
-      return run(
-        wanted.map(({ from, way, name }) => {
+    return withDeadline(options, (signal) =>
+      withWays(shard, opens, signal, (opened) => {
+        const ways = opened.values();
+        const places = wanted.map(({ from, way, name }) => {
           const directory = way === undefined ? from : (ways.next().value as Directory);
           return { directory, name };
-        }),
-      );
-    });
+        });
+        return run(places, signal);
+      }),
+    );
   }
 
   async #run<T>(
@@ -400,11 +446,15 @@ export class Directory {
     });
   }
 
-  /** Resolves when what is open in it has ended and it was given back. Files that were opened in it stay open. */
+  /**
+   * Closes the directory: later calls reject with FEATHERSTAR_CLOSED. Resolves when the calls that are open have ended.
+   * Files that were opened in it stay open.
+   */
   close(): Promise<void> {
     return this.#uses.close();
   }
 
+  /** Calls `close()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
@@ -414,9 +464,14 @@ function checkOpen(shard: Shard): void {
   if (shard.closed) throw new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed');
 }
 
-function checkMode(mode: unknown): number {
-  if (Number.isInteger(mode) && (mode as number) >= 0 && (mode as number) <= MODE_MAX) return mode as number;
-  throw optionError('mode', mode, 'permission bits, 0 to 0o777');
+function checkMode(name: string, mode: unknown): void {
+  if (Number.isInteger(mode) && (mode as number) >= 0 && (mode as number) <= MODE_MAX) return;
+  throw optionError(name, mode, 'permission bits, 0 to 0o777');
+}
+
+function checkFlags(name: string, flags: unknown): void {
+  if (typeof flags === 'string' && Object.hasOwn(FLAGS, flags)) return;
+  throw optionError(name, flags, `one of ${Object.keys(FLAGS).join(', ')}`);
 }
 
 function open(

@@ -7,12 +7,21 @@
 //
 // Next: operations.ts.
 
-import type { AbortOptions } from '../base/abort.js';
-import { abortable } from '../base/abortable.js';
+import { abortable, type WaitOptions, withDeadline } from '../base/abortable.js';
 import { optionError, systemError } from '../base/errors.js';
-import { checkInteger, checkSignal } from '../base/options.js';
+import {
+  type Checks,
+  checkBoolean,
+  checkedLater,
+  checkInteger,
+  checkOptions,
+  checkWait,
+  integer,
+  WAIT_CHECKS,
+} from '../base/options.js';
 import { SharedBytes } from '../calls/shared-bytes.js';
 import { Errno } from '../core/kernel.js';
+import type { Operation } from '../shard/operation.js';
 import type { Shard } from '../shard/shard.js';
 import { readFile, syncFile, truncateFile, writeFile } from './operations.js';
 import { type Block, getBlock, perform, pinnedBlock, Uses } from './perform.js';
@@ -23,22 +32,40 @@ export const PIECE_BYTES = 65_536;
 export const SHARED_PIECE_BYTES = 1_048_576;
 const POSITION_MAX = Number.MAX_SAFE_INTEGER;
 
-export interface PositionOptions extends AbortOptions {
-  /** Where, in bytes from the start. Default: behind the last read or write that had none. */
+/** Which bytes `read()` and `write()` use, and what can end the wait. */
+export interface PositionOptions extends WaitOptions {
+  /** Where in the file, in bytes from its start. Default: the cursor, which such a call then moves. */
   position?: number | undefined;
-  /** First byte of `into` or `data` that is used. Default 0. */
+  /** The first byte of the array that is used. Default 0. */
   offset?: number | undefined;
-  /** How many are used. Default: the rest. */
+  /** How many bytes of the array are used. Default: the rest of it. */
   length?: number | undefined;
 }
 
-export interface SyncOptions extends AbortOptions {
-  /** The content, and its length, but not its times. Default false. */
+/** Options of `File.sync()`. */
+export interface SyncOptions extends WaitOptions {
+  /** Whether only the content and the length must be on the disk, but not the times. Default false. */
   dataOnly?: boolean | undefined;
 }
 
+const POSITION_CHECKS: Checks<PositionOptions> = {
+  position: integer(0, POSITION_MAX),
+  offset: checkedLater,
+  length: checkedLater,
+  ...WAIT_CHECKS,
+};
+const SYNC_CHECKS: Checks<SyncOptions> = { dataOnly: checkBoolean, ...WAIT_CHECKS };
+
+/**
+ * An open file, made by `directory.open()`.
+ *
+ * @example
+ * await using file = await directory.open('log', { flags: 'a+' });
+ * await file.write('a line\n');
+ * await file.sync();
+ */
 export class File {
-  /** Its path, as it was opened. */
+  /** The path that it was opened with, after that of its directory. */
   readonly path: string;
   readonly #shard: Shard;
   readonly #slot: number;
@@ -60,20 +87,25 @@ export class File {
     });
   }
 
-  get closed(): boolean {
+  /** Whether `close()` was called. */
+  get isClosed(): boolean {
     return this.#uses.isClosed;
   }
 
   /**
-   * Fills `into`. Resolves with how many bytes: fewer only at the end of the file. Leave `into` alone until then.
-   * SharedBytes are read into where they lie, without a copy; they cannot be sent to another shard meanwhile, also not
-   * when this was aborted and the kernel still writes to them (FEATHERSTAR_BUSY).
+   * Reads bytes into `into`, which the caller must leave alone meanwhile. Resolves to their number, which is less than
+   * the length only at the end of the file. Bytes are read into SharedBytes without a copy. Those cannot be sent to
+   * another shard (FEATHERSTAR_BUSY) until the kernel has ended, also after an abort. Rejects with FEATHERSTAR_SYSTEM,
+   * FEATHERSTAR_CLOSED, FEATHERSTAR_TIMEOUT, or the signal's reason.
    */
   async read(into: Uint8Array | SharedBytes, options: PositionOptions = {}): Promise<number> {
-    const { position, signal } = options;
+    checkOptions(options, POSITION_CHECKS);
     const part = partOf('into', into, options);
-    checkSignal(signal)?.throwIfAborted();
-    if (position !== undefined) return this.#readAt(part, checkInteger('position', position, 0, POSITION_MAX), signal);
+    return withDeadline(options, (signal) => this.#read(part, options.position, signal));
+  }
+
+  async #read(part: Part, position: number | undefined, signal: AbortSignal | undefined): Promise<number> {
+    if (position !== undefined) return this.#readAt(part, position, signal);
     return this.#inOrder(signal, async () => {
       const count = await this.#readAt(part, this.#cursor, signal);
       this.#cursor += count;
@@ -147,14 +179,18 @@ export class File {
   }
 
   /**
-   * Writes all of it; behind the end if the file was opened to append. Leave `data` alone until then. SharedBytes are
-   * written from where they lie, as they are read().
+   * Writes all of `data`, which the caller must leave alone meanwhile. If the file was opened to append, it is written
+   * at the end. A string is written as UTF-8. SharedBytes are written without a copy. Rejects with FEATHERSTAR_SYSTEM
+   * (`error.errnoName`: ENOSPC, EIO, ...), FEATHERSTAR_CLOSED, FEATHERSTAR_TIMEOUT, or the signal's reason.
    */
   async write(data: Uint8Array | string | SharedBytes, options: PositionOptions = {}): Promise<void> {
-    const { position, signal } = options;
+    checkOptions(options, POSITION_CHECKS);
     const part = partOf('data', dataOf(data), options);
-    checkSignal(signal)?.throwIfAborted();
-    if (position !== undefined) await this.#writeAt(part, checkInteger('position', position, 0, POSITION_MAX), signal);
+    await withDeadline(options, (signal) => this.#write(part, options.position, signal));
+  }
+
+  async #write(part: Part, position: number | undefined, signal: AbortSignal | undefined): Promise<void> {
+    if (position !== undefined) await this.#writeAt(part, position, signal);
     else {
       await this.#inOrder(signal, async () => {
         await this.#writeAt(part, this.#cursor, signal);
@@ -222,36 +258,37 @@ export class File {
     return abortable(turn, { signal });
   }
 
-  /** What was written is on the disk. */
-  async sync({ dataOnly = false, signal }: SyncOptions = {}): Promise<void> {
-    checkSignal(signal);
-    await perform(this.#shard, {
-      syscall: 'fsync',
-      what: this.path,
-      uses: this.#uses,
-      block: undefined,
-      signal,
-      stage: (operation) => syncFile(operation, this.#slot, dataOnly),
-      done: () => undefined,
-    });
+  /** Resolves when everything that was written is on the disk. Rejects like `write()`. */
+  async sync(options: SyncOptions = {}): Promise<void> {
+    const { dataOnly = false } = checkOptions(options, SYNC_CHECKS);
+    await this.#perform('fsync', options, (operation) => syncFile(operation, this.#slot, dataOnly));
   }
 
-  /** The file is `size` bytes long from now on: cut off, or with zeros added. On io_uring from Linux 6.9. */
-  async truncate(size: number, { signal }: AbortOptions = {}): Promise<void> {
+  /**
+   * Makes the file `size` bytes long: it is cut off, or zeros are added. Rejects like `write()`. On io_uring it needs
+   * Linux 6.9.
+   */
+  async truncate(size: number, options: WaitOptions = {}): Promise<void> {
     checkInteger('size', size, 0, POSITION_MAX);
-    checkSignal(signal);
-    await perform(this.#shard, {
-      syscall: 'ftruncate',
-      what: this.path,
-      uses: this.#uses,
-      block: undefined,
-      signal,
-      stage: (operation) => truncateFile(operation, this.#slot, size),
-      done: () => undefined,
-    });
+    checkWait(options);
+    await this.#perform('ftruncate', options, (operation) => truncateFile(operation, this.#slot, size));
   }
 
-  /** What is in it from the cursor on, in pieces of at most PIECE_BYTES. */
+  #perform(syscall: string, options: WaitOptions, stage: (operation: Operation) => void): Promise<void> {
+    return withDeadline(options, (signal) =>
+      perform(this.#shard, {
+        syscall,
+        what: this.path,
+        uses: this.#uses,
+        block: undefined,
+        signal,
+        stage,
+        done: () => undefined,
+      }),
+    );
+  }
+
+  /** The content from the cursor on, in pieces of at most 65,536 bytes. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void> {
     for (;;) {
       const piece = new Uint8Array(PIECE_BYTES);
@@ -261,11 +298,12 @@ export class File {
     }
   }
 
-  /** Resolves when what is open on it has ended and it was given back. It is closed for everybody at once. */
+  /** Closes the file: later calls reject with FEATHERSTAR_CLOSED. Resolves when the calls that are open have ended. */
   close(): Promise<void> {
     return this.#uses.close();
   }
 
+  /** Calls `close()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

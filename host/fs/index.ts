@@ -4,8 +4,9 @@
 
 export type { DirectoryEntry, FileKind } from '../hosts/host.js';
 export {
-  Directory,
+  type Directory,
   type MakeDirectoryOptions,
+  type OpenDirectoryOptions,
   type OpenFlags,
   type OpenOptions,
   openDirectory,
@@ -14,5 +15,5 @@ export {
   type RenameOptions,
   type ReplaceFileOptions,
 } from './directory.js';
-export { File, type PositionOptions, type SyncOptions } from './file.js';
+export type { File, PositionOptions, SyncOptions } from './file.js';
 export type { FileStat } from './operations.js';

@@ -8,7 +8,7 @@ import type { Header } from '../core/layout.js';
 import type { Bound } from '../hosts/host.js';
 import { ADDRESS_CHECKS, checkAddress, resolveAddress } from '../net/address.js';
 import { checkReach } from '../net/network-rules.js';
-import { Runtime, runtime } from '../runtime/runtime.js';
+import { CLOSE_CHECKS, type CloseOptions, Runtime, runtime } from '../runtime/runtime.js';
 import { Operation, Timer } from '../shard/operation.js';
 import { accept } from '../shard/ops.js';
 import type { Owner } from '../shard/owners.js';
@@ -319,8 +319,12 @@ export interface Server {
   readonly signal: AbortSignal;
   /** Of this shard. */
   readonly stats: { connections: number; requests: number; refused: number };
-  /** Stops accepting, answers what runs (for `timeoutMs`, default 4000), closes the rest. */
-  close(timeoutMs?: number): Promise<void>;
+  /**
+   * Closes the server: it accepts no more connections, and requests that run may end within `timeoutMs` milliseconds (0
+   * to 3,600,000, default 4000). Then the rest is closed, and this resolves.
+   */
+  close(options?: CloseOptions): Promise<void>;
+  /** Calls `close()`. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
@@ -366,12 +370,13 @@ export async function serveHere(options: ServeOptions): Promise<Server> {
     await own?.close();
     throw error;
   }
-  const close = async (timeoutMs = 4000): Promise<void> => {
+  const close = async (closeOptions: CloseOptions = {}): Promise<void> => {
+    const { timeoutMs = 4000 } = checkOptions(closeOptions, CLOSE_CHECKS);
     if (!shard.closed) await server.close(timeoutMs);
     await own?.close();
   };
   // The rest of the time is for what waits for this.
-  runtime().onClose((timeoutMs) => (shard.closed ? undefined : server.close((timeoutMs * 8) / 9)));
+  runtime().onClose(({ timeoutMs }) => (shard.closed ? undefined : server.close((timeoutMs * 8) / 9)));
   return {
     port: bound.port,
     hostname,
@@ -381,6 +386,6 @@ export async function serveHere(options: ServeOptions): Promise<Server> {
       return { connections: server.connectionCount, requests: server.requests, refused: server.refused };
     },
     close,
-    [Symbol.asyncDispose]: close,
+    [Symbol.asyncDispose]: () => close(),
   };
 }

@@ -1,10 +1,9 @@
 // Connecting from this shard: name -> address -> SOCKET -> CONNECT. An abort at any stage rejects at once; what the
 // kernel still brings is closed when it comes.
 
-import type { AbortOptions } from '../base/abort.js';
-import { abortable } from '../base/abortable.js';
+import { abortable, type WaitOptions, withDeadline } from '../base/abortable.js';
 import { FeatherstarError, systemError } from '../base/errors.js';
-import { type Checks, checkedLater, checkOptions, checkSignal, integer } from '../base/options.js';
+import { type Checks, checkedLater, checkOptions, integer, WAIT_CHECKS } from '../base/options.js';
 import { AF_UNIX } from '../core/kernel.js';
 import { Operation } from '../shard/operation.js';
 import { connectFileOrThrow, openSocketOrThrow, sendAtOnceOrThrow } from '../shard/ops.js';
@@ -16,10 +15,11 @@ import { checkReach } from './network-rules.js';
 import { Socket } from './socket.js';
 import { socketPathsOf } from './socket-paths.js';
 
-export interface ConnectOptions extends AbortOptions {
-  /** 1 to 65535; not for `unix:/path`. */
+/** Where `connect()` connects to, and what can end the attempt. */
+export interface ConnectOptions extends WaitOptions {
+  /** The peer's port, 1 to 65,535. Not for a Unix socket. */
   port?: number | undefined;
-  /** An IPv4 or IPv6 address, a name, which is resolved, or `unix:/path`; default '127.0.0.1'. */
+  /** The peer's IPv4 or IPv6 address, a name, which is resolved, or `unix:/path`. Default '127.0.0.1'. */
   hostname?: string | undefined;
   /** A Unix socket, instead of port and hostname. */
   path?: string | undefined;
@@ -135,17 +135,24 @@ const CONNECT_CHECKS: Checks<ConnectOptions> = {
   port: integer(0, PORT_MAX),
   hostname: checkHostname,
   path: checkedLater,
-  signal: checkedLater, // with the second argument
+  ...WAIT_CHECKS,
 };
 
 /**
- * Connects to a server. Rejects with FEATHERSTAR_SYSTEM (`error.errnoName`: ECONNREFUSED, ETIMEDOUT, ENOENT, ...), or
- * with the signal's reason.
+ * Connects to a server, and resolves to the connection. Rejects with FEATHERSTAR_SYSTEM (`error.errnoName`:
+ * ECONNREFUSED, ETIMEDOUT, ENOENT, ...), FEATHERSTAR_DNS, FEATHERSTAR_NETWORK, FEATHERSTAR_TIMEOUT, or the signal's
+ * reason.
+ *
+ * @example
+ * const socket = await connect({ hostname: 'example.org', port: 7000, timeoutMs: 2000 });
  */
-export async function connect(options: ConnectOptions, { signal }: AbortOptions = options ?? {}): Promise<Socket> {
+export async function connect(options: ConnectOptions): Promise<Socket> {
   const { hostname, port } = checkTarget(checkOptions(options, CONNECT_CHECKS));
+  return withDeadline(options, (signal) => connectTo(hostname, port, signal));
+}
+
+async function connectTo(hostname: string, port: number, signal: AbortSignal | undefined): Promise<Socket> {
   const shard = currentShard();
-  checkSignal(signal)?.throwIfAborted();
   const numeric = await abortable(resolveAddress(hostname), { signal });
   checkReach(shard.network, 'connect', numeric, port);
   const address = numeric.startsWith('unix:') ? numeric.slice('unix:'.length) : encodeAddress(numeric, port);

@@ -8,10 +8,9 @@
 //
 // Next: homes.ts.
 
-import type { AbortOptions } from '../base/abort.js';
-import { abortable } from '../base/abortable.js';
+import { abortable, type WaitOptions } from '../base/abortable.js';
 import { Code, optionError } from '../base/errors.js';
-import { checkSignal } from '../base/options.js';
+import { checkWait } from '../base/options.js';
 import type { Calls } from '../calls/call.js';
 import { CQE_BUFFER_SHIFT, Errno } from '../core/kernel.js';
 import { Operation } from '../shard/operation.js';
@@ -67,7 +66,7 @@ export class Connection implements Owner, Transport {
     this.#out = new SendQueue(shard, file, this.#id, SENT, ROOM);
   }
 
-  get closed(): boolean {
+  get isClosed(): boolean {
     return this.#closed;
   }
 
@@ -75,9 +74,8 @@ export class Connection implements Owner, Transport {
     return this.#reader !== undefined;
   }
 
-  async read(options: AbortOptions = {}): Promise<Uint8Array | null> {
-    const { signal } = options;
-    checkSignal(signal)?.throwIfAborted();
+  async read(options: WaitOptions = {}): Promise<Uint8Array | null> {
+    checkWait(options);
     if (this.#arrived !== undefined) {
       const bytes = this.#arrived;
       this.#arrived = undefined;
@@ -88,19 +86,16 @@ export class Connection implements Owner, Transport {
     if (this.#ended) return null;
     if (this.#reader !== undefined) throw readIsOpen();
     if (!this.#receiving.isOpen) receive(this.#receiving, this.#file, false);
-    return abortable<Uint8Array | null>(
-      (resolve, reject) => {
-        this.#reader = { resolve, reject };
-        return () => {
-          this.#reader = undefined; // what the receive brings late waits for the next read
-        };
-      },
-      { signal },
-    );
+    return abortable<Uint8Array | null>((resolve, reject) => {
+      this.#reader = { resolve, reject };
+      return () => {
+        this.#reader = undefined; // what the receive brings late waits for the next read
+      };
+    }, options);
   }
 
-  async write(bytes: Uint8Array | string, { signal }: AbortOptions = {}): Promise<void> {
-    checkSignal(signal)?.throwIfAborted();
+  async write(bytes: Uint8Array | string, options: WaitOptions = {}): Promise<void> {
+    checkWait(options);
     if (this.#error !== undefined) throw this.#error;
     if (this.#closed || this.#finishing) throw closedError();
     const data = typeof bytes === 'string' ? Buffer.from(bytes, 'utf8') : bytes;
@@ -110,21 +105,18 @@ export class Connection implements Owner, Transport {
     if (at !== 0) this.#shard.bytes.set(data, at);
     else this.#out.enqueue(typeof bytes === 'string' ? data : new Uint8Array(data)); // callers may use theirs again
     if (this.#out.backlogBytes <= HIGH_WATER_BYTES && at !== 0) return;
-    await this.#sent(signal);
+    await this.#sent(options);
   }
 
-  #sent(signal?: AbortSignal): Promise<void> {
+  #sent(options: WaitOptions = {}): Promise<void> {
     this.#out.hurry();
-    return abortable<void>(
-      (resolve, reject) => {
-        const writer = { resolve, reject };
-        this.#writers.push(writer);
-        return () => {
-          this.#writers = this.#writers.filter((other) => other !== writer);
-        };
-      },
-      { signal },
-    );
+    return abortable<void>((resolve, reject) => {
+      const writer = { resolve, reject };
+      this.#writers.push(writer);
+      return () => {
+        this.#writers = this.#writers.filter((other) => other !== writer);
+      };
+    }, options);
   }
 
   async end(): Promise<void> {

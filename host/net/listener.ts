@@ -1,9 +1,9 @@
 // Listening on this shard.
 
 import type { AbortOptions } from '../base/abort.js';
-import { abortable } from '../base/abortable.js';
+import { abortable, type WaitOptions } from '../base/abortable.js';
 import { FeatherstarError, optionError } from '../base/errors.js';
-import { type Checks, checkBoolean, checkOptions, checkSignal } from '../base/options.js';
+import { type Checks, checkBoolean, checkOptions, checkWait } from '../base/options.js';
 import { Queue } from '../base/queue.js';
 import type { Calls } from '../calls/call.js';
 import { Errno } from '../core/kernel.js';
@@ -11,7 +11,6 @@ import type { Bound } from '../hosts/host.js';
 import { runtime } from '../runtime/runtime.js';
 import { Operation } from '../shard/operation.js';
 import { accept, operationError } from '../shard/ops.js';
-import type { Owner } from '../shard/owners.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 import { ADDRESS_CHECKS, checkAddress, resolveAddress } from './address.js';
 import { Connection } from './connection.js';
@@ -23,22 +22,25 @@ interface Waiter {
   reject: (reason: unknown) => void;
 }
 
+/** Options of `listen()`. */
 export interface ListenOptions {
-  /** 0: any free one. */
+  /** The port, 0 to 65,535. Default 0: any free one. */
   port?: number | undefined;
+  /** An own address, a name, which is resolved, or `unix:/path`. Default '0.0.0.0'. */
   hostname?: string | undefined;
   /** A Unix socket, instead of port and hostname: a path of at most 107 bytes. */
   path?: string | undefined;
+  /** How many connections may wait in the kernel to be accepted, at least 1; default 1024. */
   backlog?: number | undefined;
-  /** Default: if the runtime has more than one shard. */
+  /** Whether other shards may listen on the port too. Default: true if the runtime has more than one shard. */
   reusePort?: boolean | undefined;
 }
 
-/** A listening socket: iterate over it for its connections. */
-export class Listener implements Owner {
-  /** 0 for a Unix socket. */
+/** A listening socket of this shard. A loop over it gets the connections. `listen()` makes it. */
+export class Listener {
+  /** The port that it listens on; 0 for a Unix socket. */
   readonly port: number;
-  /** The path of a Unix socket. */
+  /** The path of a Unix socket, or undefined. */
   readonly path: string | undefined;
   readonly #unlink: (() => void) | undefined;
   readonly #shard: Shard;
@@ -61,6 +63,7 @@ export class Listener implements Owner {
     accept(this.#accepting, this.#file);
   }
 
+  /** @internal */
   onEvent(_tag: number, result: number, flags: number): void {
     this.#accepting.ended(flags);
     if (result >= 0) {
@@ -76,27 +79,32 @@ export class Listener implements Owner {
     if (result >= 0 || this.#waiting.length !== 0) accept(this.#accepting, this.#file);
   }
 
-  /** The next connection; null when the listener is closed. */
-  async accept({ signal }: AbortOptions = {}): Promise<Socket | null> {
-    checkSignal(signal)?.throwIfAborted();
+  /** Whether the listener is closed. */
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
+  /**
+   * Resolves to the next connection, or to null when the listener is closed. Rejects with FEATHERSTAR_SYSTEM,
+   * FEATHERSTAR_TIMEOUT, or the signal's reason.
+   */
+  async accept(options: WaitOptions = {}): Promise<Socket | null> {
+    checkWait(options);
     const socket = this.#arrived.shift();
     if (socket !== undefined) return socket;
     if (this.#closed) return null;
     if (!this.#accepting.isOpen) accept(this.#accepting, this.#file); // it had failed: file slots may be free again
-    return abortable<Socket | null>(
-      (resolve, reject) => {
-        const waiter = { resolve, reject };
-        this.#waiting.push(waiter);
-        return () => this.#waiting.takeWhere((other) => other === waiter);
-      },
-      { signal },
-    );
+    return abortable<Socket | null>((resolve, reject) => {
+      const waiter = { resolve, reject };
+      this.#waiting.push(waiter);
+      return () => this.#waiting.takeWhere((other) => other === waiter);
+    }, options);
   }
 
   /**
-   * Gives each connection to a shard, in turn: there the shard module's function `name` runs as a task, with a Socket
-   * as its first argument and `args` behind (Socket.handOver). Shards that are dead are left out. Resolves when the
-   * listener is closed. A connection that cannot be given away is closed, with a warning.
+   * Gives the connections to the shards in turn. On the other shard, the shard module's function `name` runs as a task,
+   * with a Socket and then `args` as its arguments (see `Socket.handOver()`). Dead shards are left out. Resolves when
+   * the listener is closed. A connection that cannot be given away is closed, with a warning.
    */
   async spread(name: string, args: readonly unknown[] = [], { signal }: AbortOptions = {}): Promise<void> {
     const calls = this.#shard.calls as Calls | undefined;
@@ -116,11 +124,12 @@ export class Listener implements Owner {
     }
   }
 
+  /** The connections, until the listener is closed. Leaving the loop leaves it open. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Socket, void> {
     for (let socket = await this.accept(); socket !== null; socket = await this.accept()) yield socket;
   }
 
-  /** Stops listening. Connections that nobody took are closed. */
+  /** Stops listening. Connections that were not accepted are closed, and callers of `accept()` get null. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -132,10 +141,12 @@ export class Listener implements Owner {
     for (const waiter of this.#waiting.takeAll()) waiter.resolve(null);
   }
 
+  /** @internal */
   onShutdown(): void {
     this.close();
   }
 
+  /** Calls `close()`. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
   }
@@ -143,7 +154,15 @@ export class Listener implements Owner {
 
 const LISTEN_CHECKS: Checks<ListenOptions> = { ...ADDRESS_CHECKS, reusePort: checkBoolean };
 
-/** Listens on this shard. */
+/**
+ * Listens for TCP connections, or those of a Unix socket, on this shard. Rejects with FEATHERSTAR_SYSTEM
+ * (`error.errnoName`: EADDRINUSE, EACCES, ...), FEATHERSTAR_DNS or FEATHERSTAR_NETWORK. The listener closes with the
+ * runtime.
+ *
+ * @example
+ * await using listener = await listen({ port: 7000 });
+ * for await (const socket of listener) spawn(() => echo(socket));
+ */
 export async function listen(options: ListenOptions = {}): Promise<Listener> {
   checkOptions(options, LISTEN_CHECKS);
   const { port, hostname, backlog } = checkAddress(options);

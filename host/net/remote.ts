@@ -1,10 +1,9 @@
 // A connection that another shard keeps (homes.ts), and what shards ask of each other about connections. A proxy's read
 // and write are a request each (ask.ts: they may take long); a write longer than PIECE_BYTES is several, in order.
 
-import type { AbortOptions } from '../base/abort.js';
-import { abortable } from '../base/abortable.js';
+import { abortable, type WaitOptions, withDeadline } from '../base/abortable.js';
 import { optionError } from '../base/errors.js';
-import { checkSignal } from '../base/options.js';
+import { checkWait } from '../base/options.js';
 import type { Calls } from '../calls/call.js';
 import { ask } from '../services/ask.js';
 import { currentShard, type Shard } from '../shard/shard.js';
@@ -36,7 +35,7 @@ class RemoteConnection implements Transport {
     this.#whenClosed.catch(() => {}); // whoever waits is told by its own promise
   }
 
-  get closed(): boolean {
+  get isClosed(): boolean {
     return this.#closed;
   }
 
@@ -48,29 +47,33 @@ class RemoteConnection implements Transport {
     return ask(this.#shard, this.#home, 'net', name, this.#id, ...args);
   }
 
-  async read({ signal }: AbortOptions = {}): Promise<Uint8Array | null> {
-    checkSignal(signal)?.throwIfAborted();
+  async read(options: WaitOptions = {}): Promise<Uint8Array | null> {
+    checkWait(options);
     if (this.#closed) throw closedError();
     if (this.#isReading) throw readIsOpen();
     this.#isReading = true;
     this.#reading ??= this.#ask('read') as Promise<Uint8Array | null>;
     const reading = this.#reading;
     try {
-      const bytes = await abortable(Promise.race([reading, this.#whenClosed]), { signal });
-      this.#reading = undefined;
-      return bytes;
-    } catch (error) {
-      if (signal?.aborted)
-        reading.catch(() => {}); // the next read gets it, or its error
-      else this.#reading = undefined;
-      throw error;
+      return await withDeadline(options, async (signal) => {
+        try {
+          const bytes = await abortable(Promise.race([reading, this.#whenClosed]), { signal });
+          this.#reading = undefined;
+          return bytes;
+        } catch (error) {
+          if (signal?.aborted)
+            reading.catch(() => {}); // the next read gets it, or its error
+          else this.#reading = undefined;
+          throw error;
+        }
+      });
     } finally {
       this.#isReading = false;
     }
   }
 
-  async write(bytes: Uint8Array | string, { signal }: AbortOptions = {}): Promise<void> {
-    checkSignal(signal)?.throwIfAborted();
+  async write(bytes: Uint8Array | string, options: WaitOptions = {}): Promise<void> {
+    checkWait(options);
     if (this.#closed || this.#finishing) throw closedError();
     const data = typeof bytes === 'string' ? Buffer.from(bytes, 'utf8') : bytes;
     if (!(data instanceof Uint8Array)) throw optionError('bytes', bytes, 'a string or a Uint8Array');
@@ -81,7 +84,7 @@ class RemoteConnection implements Transport {
         await this.#ask('write', copy.subarray(at, at + PIECE_BYTES));
     });
     this.#written = sent.catch(() => {}); // who writes next is told by its own call
-    await abortable(Promise.race([sent, this.#whenClosed]), { signal });
+    await abortable(Promise.race([sent, this.#whenClosed]), options);
   }
 
   async end(): Promise<void> {

@@ -1,20 +1,20 @@
 // A socket as users have it. What it does it does through a Transport: a connection of this shard (connection.ts), or a
 // proxy of one that another shard keeps (remote.ts). After handOver() it has none, and says so.
 
+import type { WaitOptions } from '../base/abortable.js';
 import { FeatherstarError } from '../base/errors.js';
 import { checkShard } from '../base/options.js';
 import { type Calls, downError } from '../calls/call.js';
 import { runtime } from '../runtime/runtime.js';
 import { currentShard } from '../shard/shard.js';
 import { spawn } from '../tasks/task.js';
-import type { AbortOptions } from '../tasks/timer.js';
 
 export interface Transport {
-  readonly closed: boolean;
+  readonly isClosed: boolean;
   readonly isReading: boolean;
   readonly isProxy: boolean;
-  read(options?: AbortOptions): Promise<Uint8Array | null>;
-  write(bytes: Uint8Array | string, options?: AbortOptions): Promise<void>;
+  read(options?: WaitOptions): Promise<Uint8Array | null>;
+  write(bytes: Uint8Array | string, options?: WaitOptions): Promise<void>;
   end(): Promise<void>;
   close(): void;
   /** Gives the connection to a function of another shard. If that fails, the connection is closed. */
@@ -29,7 +29,14 @@ export function readIsOpen(): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_STATE', 'a read is open already');
 }
 
-/** One connection. */
+/**
+ * One connection, made by `connect()`, or by a listener. A loop over it gets the bytes that arrive.
+ *
+ * @example
+ * await using socket = await connect({ hostname: 'example.org', port: 7000 });
+ * await socket.write('ping');
+ * const reply = await socket.read({ timeoutMs: 1000 });
+ */
 export class Socket {
   #via: Transport | undefined;
   #isLeaving = false; // handOver() has begun: from now on only close() can reach the connection
@@ -44,43 +51,51 @@ export class Socket {
     return this.#via;
   }
 
-  /** Whether close() was called, or handOver(). */
-  get closed(): boolean {
-    return this.#isLeaving || (this.#via?.closed ?? true);
+  /** Whether `close()` or `handOver()` was called. */
+  get isClosed(): boolean {
+    return this.#isLeaving || (this.#via?.isClosed ?? true);
   }
 
-  /** Whether the connection stayed on the shard that accepted it, and each read and write is a call (portable host). */
+  /** Whether another shard keeps the connection, so that each read and write is a call to it (portable host only). */
   get isProxy(): boolean {
     return this.#via?.isProxy ?? false;
   }
 
   /**
-   * The next bytes, as many as have come (up to one receive buffer); null at the peer's end. One read at a time. After
-   * an abort, what comes late waits for the next read.
+   * Resolves to the next bytes, at most one receive buffer of them, or to null when the peer has ended. One read may be
+   * open at a time. Rejects with FEATHERSTAR_SYSTEM, FEATHERSTAR_CLOSED, FEATHERSTAR_TIMEOUT, or the signal's reason.
+   * Bytes that arrive after an abort wait for the next read.
    */
-  async read(options: AbortOptions = {}): Promise<Uint8Array | null> {
+  async read(options: WaitOptions = {}): Promise<Uint8Array | null> {
     return this.#transport().read(options);
   }
 
-  /** Sends bytes, which are copied. Resolves when little enough waits to be sent; an abort only ends this wait. */
-  async write(bytes: Uint8Array | string, options: AbortOptions = {}): Promise<void> {
+  /**
+   * Sends bytes, which are copied; a string is sent as UTF-8. Resolves when at most 64 KiB wait to be sent. Rejects
+   * with FEATHERSTAR_SYSTEM, FEATHERSTAR_CLOSED, FEATHERSTAR_TIMEOUT, or the signal's reason. An abort ends only the
+   * wait: the bytes are sent.
+   */
+  async write(bytes: Uint8Array | string, options: WaitOptions = {}): Promise<void> {
     return this.#transport().write(bytes, options);
   }
 
-  /** Tells the peer that no more will come, once everything is out. Reading goes on. */
+  /** Sends what was written, and then the end (FIN). The socket can still be read. */
   async end(): Promise<void> {
     if (!this.#isLeaving) await this.#via?.end();
   }
 
-  /** Closes at once; what is not out yet is lost (end() first). Open reads and writes reject, and handOver(). */
+  /**
+   * Closes the connection at once. Bytes that are not sent yet are lost: call `end()` first. Open reads and writes
+   * reject with FEATHERSTAR_CLOSED.
+   */
   close(): void {
     this.#via?.close();
   }
 
   /**
-   * Gives the connection to another shard: there the shard module's function `name` runs as a task, with a Socket as
-   * its first argument and `args` behind. Resolves when it has been given, and rejects if that cannot be; then the
-   * connection is closed. Nothing may be reading. What was read by nobody goes along.
+   * Gives the connection to another shard, where the shard module's function `name` runs as a task, with a Socket and
+   * then `args` as its arguments. Bytes that were received but not read go along. No read may be open. If it rejects
+   * (FEATHERSTAR_PEER_DOWN, FEATHERSTAR_MODULE, ...), the connection is closed.
    */
   async handOver(shard: number, name: string, ...args: unknown[]): Promise<void> {
     const via = this.#transport();
@@ -91,7 +106,7 @@ export class Socket {
       throw new FeatherstarError('FEATHERSTAR_MODULE', `the shard module exports no function ${JSON.stringify(name)}`);
     }
     if (via.isReading) throw readIsOpen();
-    if (via.closed) throw closedError();
+    if (via.isClosed) throw closedError();
     this.#isLeaving = true;
     try {
       if (calls.peers.isDown(shard)) throw downError(shard);
@@ -105,10 +120,12 @@ export class Socket {
     }
   }
 
+  /** The bytes that arrive, until the peer has ended. Leaving the loop leaves the socket open. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void> {
     for (let bytes = await this.read(); bytes !== null; bytes = await this.read()) yield bytes;
   }
 
+  /** Calls `close()`. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
   }

@@ -1,6 +1,6 @@
 // UDP: datagrams of this shard. One multishot receive is open as long as the socket is; what it brings lies in a
 // receive buffer (struct io_uring_recvmsg_out, the sender's sockaddr, the bytes), is copied, and waits in a queue of
-// `queue` datagrams. One that finds the queue full is dropped and counted: the newest, as the kernel does it.
+// `capacity` datagrams. One that finds the queue full is dropped and counted: the newest, as the kernel does it.
 //
 //   send() --> a send buffer: sockaddr, bytes --> SEND --> the kernel has taken it, or says why not
 //                   ^                               |
@@ -12,16 +12,14 @@
 //
 // Next: udp-address.ts.
 
-import type { AbortOptions } from '../base/abort.js';
-import { abortable } from '../base/abortable.js';
+import { abortable, type WaitOptions, withDeadline } from '../base/abortable.js';
 import { FeatherstarError, optionError, systemError } from '../base/errors.js';
-import { type Checks, checkBoolean, checkOptions, checkSignal, integer, signal } from '../base/options.js';
+import { type Checks, checkBoolean, checkOptions, checkWait, integer, WAIT_CHECKS } from '../base/options.js';
 import { Queue } from '../base/queue.js';
 import { CQE_BUFFER_SHIFT, Errno, MSG_TRUNC } from '../core/kernel.js';
 import type { Bound } from '../hosts/host.js';
 import { Operation } from '../shard/operation.js';
 import { connectFileOrThrow, operationError, receiveDatagrams, sendDatagramOrThrow, whenRoom } from '../shard/ops.js';
-import type { Owner } from '../shard/owners.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 import { checkHostname, PORT_MAX } from './address.js';
 import { checkReach } from './network-rules.js';
@@ -39,38 +37,51 @@ const NOTHING = new Uint8Array(0);
 const QUEUE_DATAGRAMS = 1024;
 const QUEUE_MAX = 65_536;
 
-export interface UdpBindOptions extends AbortOptions {
-  /** IPv4 or IPv6 address, or a name, which is resolved. Default '0.0.0.0'. */
+/** Options of `UdpSocket.bind()`. */
+export interface UdpBindOptions extends WaitOptions {
+  /** The own IPv4 or IPv6 address, or a name, which is resolved. Default '0.0.0.0'. */
   hostname?: string | undefined;
-  /** 0: any free one. Default 0. */
+  /** The own port, 0 to 65,535. Default 0: any free one. */
   port?: number | undefined;
-  /** Other shards may bind the port, too, and the kernel spreads senders over them. Default false. */
+  /** Whether other shards may bind the port too: the kernel spreads senders over them. Default false. */
   reusePort?: boolean | undefined;
-  /** Datagrams that may wait to be received, 1 to 65,536; default 1,024. */
-  queue?: number | undefined;
+  /** How many datagrams may wait to be received, 1 to 65,536; default 1,024. Later ones are dropped. */
+  capacity?: number | undefined;
 }
 
-export interface UdpTarget extends AbortOptions {
-  /** An address or a name of the socket's family; not for a socket that is connected. */
+/** Where a datagram goes, or a socket connects to. */
+export interface UdpTarget extends WaitOptions {
+  /** An address or a name of the socket's family. Not for a socket that is connected. */
   hostname?: string | undefined;
-  /** 1 to 65535. */
+  /** 1 to 65,535. */
   port?: number | undefined;
 }
 
-export interface Datagram {
-  bytes: Uint8Array;
-  /** The sender's. */
-  address: string;
-  port: number;
+/** The address of a peer. It can be given to `send()` and `connect()` as it is. */
+export interface NetAddress {
+  /** A numeric IPv4 or IPv6 address. */
+  readonly hostname: string;
+  /** 1 to 65,535. */
+  readonly port: number;
 }
 
+/** A datagram that was received. */
+export interface Datagram {
+  /** Its content. The array is the caller's own. */
+  readonly bytes: Uint8Array;
+  /** The address of the sender. */
+  readonly remote: NetAddress;
+}
+
+/** What a UDP socket has done since it was opened. */
 export interface UdpStats {
+  /** How many datagrams were received, also those that wait in the queue. */
   received: number;
-  /** The kernel has taken them. */
+  /** How many datagrams the kernel has taken. */
   sent: number;
-  /** The queue was full. */
+  /** How many were dropped because the queue was full. */
   dropped: number;
-  /** Longer than maxBytes: not shown to anybody. */
+  /** How many were dropped because they were longer than `maxBytes`. */
   truncated: number;
 }
 
@@ -92,12 +103,19 @@ interface Sending {
   operation: Operation | undefined; // while it is in the kernel's hands
 }
 
-/** A UDP socket: iterate over it for what comes. */
-export class UdpSocket implements Owner {
-  /** Where it is bound. */
-  readonly address: string;
+/**
+ * A UDP socket of this shard. A loop over it gets the datagrams.
+ *
+ * @example
+ * await using socket = await UdpSocket.bind({ port: 5353 });
+ * for await (const { bytes, remote } of socket) await socket.send(bytes, remote);
+ */
+export class UdpSocket {
+  /** The own address. */
+  readonly hostname: string;
+  /** The own port. */
   readonly port: number;
-  /** The longest datagram that can be sent or received here. */
+  /** The length of the longest datagram that can be sent or received. */
   readonly maxBytes: number;
   readonly #shard: Shard;
   readonly #file: number;
@@ -121,12 +139,12 @@ export class UdpSocket implements Owner {
   #error: unknown; // of receiving, and nobody has been told
   #closed = false;
 
-  private constructor(shard: Shard, bound: Bound, address: string, queue: number) {
+  private constructor(shard: Shard, bound: Bound, address: string, capacity: number) {
     const { recvBufferBytes, sendBufferBytes } = shard.header;
     this.#shard = shard;
     this.#file = bound.slot;
-    this.#queueMax = queue;
-    this.address = address;
+    this.#queueMax = capacity;
+    this.hostname = address;
     this.port = bound.port;
     this.maxBytes = Math.min(65_507, recvBufferBytes - HEADER_BYTES, sendBufferBytes - ADDRESS_BYTES);
     this.#names = new SenderNames(shard.bytes);
@@ -140,13 +158,16 @@ export class UdpSocket implements Owner {
 
   /**
    * Opens a socket on this shard. Rejects with FEATHERSTAR_SYSTEM (`error.errnoName`: EADDRINUSE, EADDRNOTAVAIL, ...),
-   * or with the signal's reason.
+   * FEATHERSTAR_DNS, FEATHERSTAR_NETWORK, FEATHERSTAR_TIMEOUT, or the signal's reason.
    */
   static async bind(options: UdpBindOptions = {}): Promise<UdpSocket> {
     checkOptions(options, BIND_CHECKS);
-    const { hostname = '0.0.0.0', port = 0, reusePort = false, queue = QUEUE_DATAGRAMS, signal } = options;
+    return withDeadline(options, (signal) => UdpSocket.#bind(options, signal));
+  }
+
+  static async #bind(options: UdpBindOptions, signal: AbortSignal | undefined): Promise<UdpSocket> {
+    const { hostname = '0.0.0.0', port = 0, reusePort = false, capacity = QUEUE_DATAGRAMS } = options;
     const shard = currentShard();
-    signal?.throwIfAborted();
     const { bindDatagrams } = shard.host;
     if (bindDatagrams === undefined) {
       throw new FeatherstarError('FEATHERSTAR_HOST', `the host ${shard.host.name} has no UDP`);
@@ -160,18 +181,20 @@ export class UdpSocket implements Owner {
       shard.closeFile(bound.slot);
       throw signal.reason;
     }
-    return new UdpSocket(shard, bound, address, queue);
+    return new UdpSocket(shard, bound, address, capacity);
   }
 
-  get closed(): boolean {
+  /** Whether the socket is closed. */
+  get isClosed(): boolean {
     return this.#closed;
   }
 
-  /** Where it is connected to. */
-  get remote(): { address: string; port: number } | undefined {
-    return this.#remote && { address: this.#remote.address, port: this.#remote.port };
+  /** The address that the socket is connected to, or undefined. */
+  get remote(): NetAddress | undefined {
+    return this.#remote && { hostname: this.#remote.address, port: this.#remote.port };
   }
 
+  /** What the socket has done so far. */
   get stats(): UdpStats {
     return { ...this.#stats };
   }
@@ -179,11 +202,12 @@ export class UdpSocket implements Owner {
   // --- receiving -----------------------------------------------------------------------------------------------------
 
   /**
-   * The next datagram, in the order of coming; null when the socket is closed. A connected socket's peer that is not
-   * there is told here: FEATHERSTAR_SYSTEM with ECONNREFUSED.
+   * Resolves to the next datagram, in the order of arrival, or to null when the socket is closed. Rejects with
+   * FEATHERSTAR_SYSTEM (ECONNREFUSED if the peer of a connected socket is not there), FEATHERSTAR_TIMEOUT, or the
+   * signal's reason.
    */
-  async receive({ signal }: AbortOptions = {}): Promise<Datagram | null> {
-    checkSignal(signal)?.throwIfAborted();
+  async receive(options: WaitOptions = {}): Promise<Datagram | null> {
+    checkWait(options);
     const datagram = this.#queue.shift();
     if (datagram !== undefined) return datagram;
     if (this.#closed) return null;
@@ -193,20 +217,19 @@ export class UdpSocket implements Owner {
       throw error;
     }
     if (!this.#receiving.isOpen) receiveDatagrams(this.#receiving, this.#file); // it had failed
-    return abortable<Datagram | null>(
-      (resolve, reject) => {
-        const waiter = { resolve, reject };
-        this.#waiting.push(waiter);
-        return () => this.#waiting.takeWhere((other) => other === waiter);
-      },
-      { signal },
-    );
+    return abortable<Datagram | null>((resolve, reject) => {
+      const waiter = { resolve, reject };
+      this.#waiting.push(waiter);
+      return () => this.#waiting.takeWhere((other) => other === waiter);
+    }, options);
   }
 
+  /** The datagrams, until the socket is closed. Leaving the loop leaves it open. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Datagram, void> {
     for (let one = await this.receive(); one !== null; one = await this.receive()) yield one;
   }
 
+  /** @internal */
   onEvent(tag: number, result: number, flags: number): void {
     if (tag === RECEIVED) this.#onReceived(result, flags);
     else if (tag === ROOM) this.#onRoom(result);
@@ -247,7 +270,8 @@ export class UdpSocket implements Owner {
     else {
       const bytes = new Uint8Array(length);
       bytes.set(shard.bytes.subarray(at + HEADER_BYTES, at + result)); // of its own: the kernel gets the buffer back
-      const datagram = { bytes, address: this.#names.addressAt(at + 16), port: this.#names.portAt(at + 16) };
+      const remote = { hostname: this.#names.addressAt(at + 16), port: this.#names.portAt(at + 16) };
+      const datagram = { bytes, remote };
       this.#stats.received++;
       if (waiter) this.#waiting.shift()?.resolve(datagram);
       else this.#queue.push(datagram);
@@ -258,20 +282,23 @@ export class UdpSocket implements Owner {
   // --- sending -------------------------------------------------------------------------------------------------------
 
   /**
-   * Sends one datagram; the bytes are copied. Resolves when the kernel has taken it, which is not when it arrives.
-   * Rejects with FEATHERSTAR_SYSTEM: EMSGSIZE beyond `maxBytes`, ENETUNREACH, EHOSTUNREACH, ... An abort ends the wait;
-   * what the kernel has is sent all the same.
+   * Sends one datagram; the bytes are copied. Resolves when the kernel has taken it, before it arrives. Rejects
+   * with FEATHERSTAR_SYSTEM (EMSGSIZE beyond `maxBytes`, ENETUNREACH, EHOSTUNREACH, ...), FEATHERSTAR_DNS,
+   * FEATHERSTAR_TIMEOUT, FEATHERSTAR_CLOSED, or the signal's reason. If the kernel has the datagram already, it is sent
+   * in spite of an abort.
    */
   async send(bytes: Uint8Array | string, options: UdpTarget = {}): Promise<void> {
-    const { signal } = checkOptions(options, TARGET_CHECKS);
-    signal?.throwIfAborted();
+    checkOptions(options, TARGET_CHECKS);
+    return withDeadline(options, (signal) => this.#send(bytes, options, signal));
+  }
+
+  #send(bytes: Uint8Array | string, options: UdpTarget, signal: AbortSignal | undefined): Promise<void> {
     const data = typeof bytes === 'string' ? Buffer.from(bytes, 'utf8') : bytes;
     if (!(data instanceof Uint8Array)) throw optionError('bytes', bytes, 'a string or a Uint8Array');
     const target = this.#targetOf(options);
     if (target instanceof Promise) {
       const copy = new Uint8Array(data); // callers may use theirs again
-      const resolved = await abortable(target, { signal });
-      return this.#begin(copy, resolved, signal);
+      return abortable(target, { signal }).then((resolved) => this.#begin(copy, resolved, signal));
     }
     return this.#begin(data, target, signal);
   }
@@ -283,10 +310,16 @@ export class UdpSocket implements Owner {
     throw optionError('hostname', hostname, 'left out: the socket is connected');
   }
 
-  /** From now on it sends to this peer, and receives from it only. Once; then `remote` is set. */
+  /**
+   * Connects the socket: from now on it sends to this peer and receives from it only, and `remote` is set. Can be
+   * called once. Rejects like `send()`.
+   */
   async connect(options: UdpTarget): Promise<void> {
-    const { hostname, port, signal } = checkOptions(options, TARGET_CHECKS);
-    signal?.throwIfAborted();
+    checkOptions(options, TARGET_CHECKS);
+    return withDeadline(options, (signal) => this.#connect(options, signal));
+  }
+
+  async #connect({ hostname, port }: UdpTarget, signal: AbortSignal | undefined): Promise<void> {
     const target = await abortable(Promise.resolve(this.#targets.find(hostname, port)), { signal });
     if (this.#remote !== undefined || this.#connecting !== undefined) {
       throw new FeatherstarError('FEATHERSTAR_STATE', 'the socket is connected already');
@@ -439,7 +472,10 @@ export class UdpSocket implements Owner {
 
   // --- life ----------------------------------------------------------------------------------------------------------
 
-  /** Closes at once. What waits to be received is thrown away: who waits for more gets null; open sends reject. */
+  /**
+   * Closes the socket at once. Datagrams in the queue are dropped, callers of `receive()` get null, and open sends
+   * reject with FEATHERSTAR_CLOSED.
+   */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -459,10 +495,12 @@ export class UdpSocket implements Owner {
     for (const waiter of this.#waiting.takeAll()) waiter.resolve(null);
   }
 
+  /** @internal */
   onShutdown(): void {
     this.close();
   }
 
+  /** Calls `close()`. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
   }
@@ -472,7 +510,7 @@ const BIND_CHECKS: Checks<UdpBindOptions> = {
   hostname: checkHostname,
   port: integer(0, PORT_MAX),
   reusePort: checkBoolean,
-  queue: integer(1, QUEUE_MAX),
-  signal,
+  capacity: integer(1, QUEUE_MAX),
+  ...WAIT_CHECKS,
 };
-const TARGET_CHECKS: Checks<UdpTarget> = { hostname: checkHostname, port: integer(1, PORT_MAX), signal };
+const TARGET_CHECKS: Checks<UdpTarget> = { hostname: checkHostname, port: integer(1, PORT_MAX), ...WAIT_CHECKS };

@@ -4,7 +4,7 @@ import { setMaxListeners } from 'node:events';
 import { abortable } from '../base/abortable.js';
 import { FeatherstarError, optionError } from '../base/errors.js';
 import { homeOf } from '../base/home-of.js';
-import { checkShard, checkSignal } from '../base/options.js';
+import { type Checks, checkFunction, checkOptions, checkShard, checkSignal } from '../base/options.js';
 import { Calls } from '../calls/call.js';
 import {
   type ArgumentsOf,
@@ -33,8 +33,16 @@ import { readStats, type ShardStats } from './stats.js';
 import { Watcher } from './watch.js';
 import { endThread, introduce } from './workers.js';
 
-/** Ends something. `timeoutMs`: how long close() waits for all of it. */
-export type CloseHook = (timeoutMs: number) => Promise<void> | void;
+/** Options of `close()` of a runtime or a server. */
+export interface CloseOptions {
+  /** How long what runs may go on, 0 to 3,600,000 ms. Then it is ended by force, and `close()` resolves. */
+  timeoutMs?: number | undefined;
+}
+
+export const CLOSE_CHECKS: Checks<CloseOptions> = { timeoutMs: (_, value) => checkCloseTimeout(value) };
+
+/** What `onClose()` runs: it ends something. `timeoutMs` is how long `close()` waits for all hooks. */
+export type CloseHook = (options: { timeoutMs: number }) => Promise<void> | void;
 
 /** What every shard can do with its runtime; only shard 0 can close it. */
 export class WorkerRuntime<M extends object = UntypedModule> {
@@ -77,9 +85,17 @@ export class WorkerRuntime<M extends object = UntypedModule> {
     return this.own.index;
   }
 
-  /** Runs `fn` before this shard stops, last registered first: servers close themselves here. */
-  onClose(fn: CloseHook): void {
+  /**
+   * Runs `fn` before this shard stops; the hook that was registered last runs first. Returns a function that takes the
+   * hook back.
+   */
+  onClose(fn: CloseHook): () => void {
+    checkFunction('fn', fn);
     this.#onClose.push(fn);
+    return () => {
+      const at = this.#onClose.indexOf(fn);
+      if (at >= 0) this.#onClose.splice(at, 1);
+    };
   }
 
   /** Aborts `signal`, and runs what onClose() registered, also meanwhile. Returns the failures of those that fail. */
@@ -88,7 +104,7 @@ export class WorkerRuntime<M extends object = UntypedModule> {
     this.#tellClosing();
     while (this.#onClose.length !== 0) {
       const hooks = this.#onClose.splice(0).reverse();
-      for (const result of await Promise.allSettled(hooks.map(async (fn) => fn(timeoutMs)))) {
+      for (const result of await Promise.allSettled(hooks.map(async (fn) => fn({ timeoutMs })))) {
         if (result.status === 'rejected') failures.push(result.reason);
       }
     }
@@ -430,8 +446,8 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
    * `timeoutMs`; then `signal` aborts on every shard and what is still open is closed; a shard that does not answer is
    * terminated. Rejects with the first failure of shard 0's onClose(), when all is over. Again: the same promise.
    */
-  async close(options: { timeoutMs?: number | undefined } = {}): Promise<CloseReport> {
-    const timeoutMs = checkCloseTimeout(options.timeoutMs ?? this.#shutdownTimeoutMs);
+  async close(options: CloseOptions = {}): Promise<CloseReport> {
+    const { timeoutMs = this.#shutdownTimeoutMs } = checkOptions(options, CLOSE_CHECKS);
     this.#closing ??= this.#close(timeoutMs);
     return this.#closing;
   }

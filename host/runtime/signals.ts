@@ -2,10 +2,9 @@
 
 import { constants } from 'node:os';
 import { isMainThread } from 'node:worker_threads';
-import type { AbortOptions } from '../base/abort.js';
-import { abortable } from '../base/abortable.js';
+import { abortable, type WaitOptions } from '../base/abortable.js';
 import { FeatherstarError, optionError } from '../base/errors.js';
-import { checkSignal } from '../base/options.js';
+import { checkWait } from '../base/options.js';
 import { runtime } from './runtime.js';
 import type { SignalBoard, SignalListener, SignalName } from './signal-board.js';
 
@@ -29,29 +28,33 @@ function boardHere(): SignalBoard {
 }
 
 /**
- * Resolves to the name of the next of these signals, on any shard. Then the process's default is not back yet: one
- * more SIGINT, SIGTERM or SIGQUIT of them ends the process with 128 + its number, until the runtime has closed or
- * somebody waits again. Rejects with the reason when `signal` aborts; FEATHERSTAR_OPTION, FEATHERSTAR_STATE,
+ * Waits for one of these signals of the process, on any shard, and resolves to its name. After that, one more SIGINT,
+ * SIGTERM or SIGQUIT ends the process with 128 + its number, until the runtime has closed or a caller waits again.
+ * Rejects with FEATHERSTAR_TIMEOUT, the reason of `signal`, FEATHERSTAR_OPTION, FEATHERSTAR_STATE, or
  * FEATHERSTAR_NO_SHARD.
+ *
+ * @example
+ * await waitForSignal(['SIGINT', 'SIGTERM']);
+ * await runtime.close();
  */
-export async function waitForSignal(names: readonly SignalName[], options: AbortOptions = {}): Promise<SignalName> {
-  const signal = checkSignal(options.signal);
+export async function waitForSignal(names: readonly SignalName[], options: WaitOptions = {}): Promise<SignalName> {
   const board = boardHere();
   const checked = checkSignalNames(names);
-  signal?.throwIfAborted();
-  return abortable<SignalName>(
-    (resolve) => {
-      const listener: SignalListener = { names: checked, once: true, fn: resolve };
-      board.add(listener);
-      return () => board.remove(listener);
-    },
-    { signal },
-  );
+  checkWait(options);
+  return abortable<SignalName>((resolve) => {
+    const listener: SignalListener = { names: checked, once: true, fn: resolve };
+    board.add(listener);
+    return () => board.remove(listener);
+  }, options);
 }
 
 /**
- * Runs `fn` on this shard for each signal of that name, until the function that it answers is called. While a promise
- * of `fn` is open, one more SIGINT, SIGTERM or SIGQUIT ends the process with 128 + its number.
+ * Runs `fn` on this shard for each signal of that name. Returns a function that ends this. While a promise of `fn` is
+ * pending, one more SIGINT, SIGTERM or SIGQUIT ends the process with 128 + its number. Throws FEATHERSTAR_OPTION, or
+ * FEATHERSTAR_NO_SHARD outside a runtime.
+ *
+ * @example
+ * const stop = onSignal('SIGHUP', () => reload());
  */
 export function onSignal(name: SignalName, fn: (name: SignalName) => unknown): () => void {
   const board = boardHere();

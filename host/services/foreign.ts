@@ -37,8 +37,9 @@ import { currentShard, type Shard } from '../shard/shard.js';
 const MAX_OPEN = 256;
 const MAX_OPEN_MAX = 65_536;
 
+/** Options of `foreignPort()`. */
 export interface ForeignPortOptions {
-  /** Calls of this port that are open at once, 1 to 65536; default 256. Others wait in their own thread. */
+  /** How many calls of the port may be open at once, 1 to 65,536; default 256. More calls wait in their own thread. */
   maxOpen?: number | undefined;
 }
 
@@ -174,8 +175,13 @@ class Gateways implements Owner {
 const gatewaysOf = new WeakMap<Shard, Gateways>();
 
 /**
- * A port for one thread that is no shard: give it to that thread (as `workerData` or by postMessage, in the transfer
- * list too), which calls connectRuntime(). This shard forwards its calls. It ends with either thread.
+ * Makes a port for one thread that is no shard. Give it to that thread, by `workerData` or `postMessage()`, in the
+ * transfer list too; there it is the argument of `connectRuntime()`. This shard forwards the calls. Throws
+ * FEATHERSTAR_OPTION, or FEATHERSTAR_NO_SHARD outside a runtime.
+ *
+ * @example
+ * const port = foreignPort();
+ * new Worker(url, { workerData: port, transferList: [port] });
  */
 export function foreignPort(options: ForeignPortOptions = {}): MessagePort {
   const { maxOpen = MAX_OPEN } = checkOptions(options, PORT_CHECKS);
@@ -228,8 +234,9 @@ export class ForeignShard<M extends object = UntypedModule> {
   }
 }
 
-/** A runtime, as a thread that is none of its shards has it. */
+/** A connection to a runtime, from a thread that is no shard. `connectRuntime()` makes it. */
 export class ForeignRuntime<M extends object = UntypedModule> {
+  /** How many shards the runtime has. */
   readonly shardCount: number;
   readonly #port: MessagePort;
   readonly #maxOpen: number;
@@ -250,7 +257,8 @@ export class ForeignRuntime<M extends object = UntypedModule> {
     port.unref(); // open calls keep the thread alive, the connection does not
   }
 
-  get closed(): boolean {
+  /** Whether the connection has ended. */
+  get isClosed(): boolean {
     return this.#closed;
   }
 
@@ -333,12 +341,13 @@ export class ForeignRuntime<M extends object = UntypedModule> {
     this.#open.clear();
   }
 
-  /** Ends the connection; calls that are open reject with FEATHERSTAR_CLOSED, and may have run. */
+  /** Ends the connection. Open calls reject with FEATHERSTAR_CLOSED; their functions may have run. */
   close(): void {
     this.#onClosed();
     this.#port.close();
   }
 
+  /** Calls `close()`. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
   }
@@ -358,8 +367,11 @@ function cloned(request: Request): Request {
 }
 
 /**
- * Connects a thread that is no shard, by a port that foreignPort() has made. Rejects with FEATHERSTAR_CLOSED if the
- * runtime is gone.
+ * Connects a thread that is no shard to the runtime, by a port that `foreignPort()` has made. Rejects with
+ * FEATHERSTAR_CLOSED if the runtime is gone, or with the signal's reason.
+ *
+ * @example
+ * await using runtime = await connectRuntime<typeof import('./shard.js')>(workerData);
  */
 export async function connectRuntime<M extends object = UntypedModule>(
   port: MessagePort,

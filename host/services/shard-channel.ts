@@ -6,13 +6,11 @@
 // Invariants: values of one sender are received in the order in which they were sent. A value is accepted once: then it
 // is received, unless the receiver closes. Nothing waits behind a full buffer but its own sender.
 
-import type { AbortOptions } from '../base/abort.js';
-import { abortable } from '../base/abortable.js';
+import { abortable, type WaitOptions, withDeadline } from '../base/abortable.js';
 import { FeatherstarError, optionError } from '../base/errors.js';
-import { type Checks, checkOptions, checkSignal, integer } from '../base/options.js';
+import { type Checks, checkOptions, checkWait, integer } from '../base/options.js';
 import { Queue } from '../base/queue.js';
 import { type Calls, downError } from '../calls/call.js';
-import type { Owner } from '../shard/owners.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 import { ask } from './ask.js';
 
@@ -20,10 +18,11 @@ const CAPACITY = 64;
 const CAPACITY_MAX = 1_048_576;
 const SENDERS_MAX = 65_536;
 
+/** Options of a ShardChannel. */
 export interface ShardChannelOptions {
-  /** Values that are accepted and not received yet, 1 to 1048576; default 64. */
+  /** How many values the channel holds, 1 to 1,048,576; default 64. */
   capacity?: number | undefined;
-  /** The channel has ended when so many senders have closed; default 1. */
+  /** After how many senders have closed the channel ends, 1 to 65,536; default 1. */
   senders?: number | undefined;
 }
 
@@ -71,10 +70,19 @@ const CHANNEL_CHECKS: Checks<ShardChannelOptions> = {
   senders: integer(1, SENDERS_MAX),
 };
 
-/** The receiving end of a channel, on its home shard. */
-export class ShardChannel<T> implements Owner {
-  /** What openSender() wants, on any shard. */
+/**
+ * A bounded queue of values from other shards: this is the receiving end, on its home shard. A loop over it gets the
+ * values, until all senders have closed.
+ *
+ * @example
+ * const channel = new ShardChannel<string>({ capacity: 16 });
+ * runtime().on(1).produce(channel.name); // there: const sender = await openSender(name)
+ * for await (const value of channel) store(value);
+ */
+export class ShardChannel<T> {
+  /** The name for `openSender()`, on any shard. */
   readonly name: string;
+  /** How many values the channel holds at most. */
   readonly capacity: number;
   readonly #shard: Shard;
   readonly #number: number;
@@ -86,7 +94,10 @@ export class ShardChannel<T> implements Owner {
   #toClose: number; // senders that have not closed yet, also those that have not come yet
   #closed = false;
 
-  /** Opens a channel whose home is this shard. It closes with its runtime. */
+  /**
+   * Opens a channel whose home is this shard. It closes with the runtime. Throws FEATHERSTAR_OPTION, or
+   * FEATHERSTAR_NO_SHARD outside a runtime.
+   */
   constructor(options: ShardChannelOptions = {}) {
     const { capacity = CAPACITY, senders = 1 } = checkOptions(options, CHANNEL_CHECKS);
     this.capacity = capacity;
@@ -99,28 +110,29 @@ export class ShardChannel<T> implements Owner {
     this.#owner = this.#shard.register(this);
   }
 
-  /** Values that are accepted and not received yet. */
-  get length(): number {
+  /** How many values the channel holds now. */
+  get size(): number {
     return this.#buffer.length;
   }
 
-  get closed(): boolean {
+  /** Whether the channel has ended, or `close()` was called. */
+  get isClosed(): boolean {
     return this.#closed;
   }
 
   /**
-   * The next value. Rejects with FEATHERSTAR_CLOSED when the channel has ended, and once with FEATHERSTAR_PEER_DOWN for
-   * each shard that died with a sender open: behind what it had sent, and the other senders go on.
+   * Resolves to the next value. Rejects with FEATHERSTAR_CLOSED when the channel has ended, FEATHERSTAR_TIMEOUT, or the
+   * signal's reason. If a shard dies with a sender open, one call rejects with FEATHERSTAR_PEER_DOWN, after the values
+   * of that sender; the other senders go on.
    */
-  async receive({ signal }: AbortOptions = {}): Promise<T> {
-    const entry = await this.#take(signal);
+  async receive(options: WaitOptions = {}): Promise<T> {
+    const entry = await this.#take(checkWait(options));
     if (entry === undefined) throw closedError();
     if ('error' in entry) throw entry.error;
     return entry.value as T;
   }
 
-  async #take(signal: AbortSignal | undefined): Promise<Entry | undefined> {
-    checkSignal(signal)?.throwIfAborted();
+  async #take(options: WaitOptions): Promise<Entry | undefined> {
     const entry = this.#buffer.shift();
     if (entry !== undefined) {
       this.#accept();
@@ -128,14 +140,11 @@ export class ShardChannel<T> implements Owner {
     }
     if (this.#toClose === 0) this.close(); // all is received
     if (this.#closed) return undefined;
-    return abortable<Entry | undefined>(
-      (resolve) => {
-        const receive = { resolve };
-        this.#receives.push(receive);
-        return () => this.#receives.takeWhere((other) => other === receive); // at once: no value may go to it
-      },
-      { signal },
-    );
+    return abortable<Entry | undefined>((resolve) => {
+      const receive = { resolve };
+      this.#receives.push(receive);
+      return () => this.#receives.takeWhere((other) => other === receive); // at once: no value may go to it
+    }, options);
   }
 
   /** Moves what waits into the buffer, as far as there is room. */
@@ -147,16 +156,17 @@ export class ShardChannel<T> implements Owner {
     }
   }
 
+  /** The values, until the channel has ended. Leaving the loop leaves the channel open. */
   async *[Symbol.asyncIterator](): AsyncGenerator<T, void> {
     for (;;) {
-      const entry = await this.#take(undefined);
+      const entry = await this.#take({});
       if (entry === undefined) return;
       if ('error' in entry) throw entry.error;
       yield entry.value as T;
     }
   }
 
-  /** Closes the receiving end: what was not received is dropped, and senders get FEATHERSTAR_CLOSED. */
+  /** Closes the channel: values that it holds are dropped, and its senders get FEATHERSTAR_CLOSED. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -167,12 +177,15 @@ export class ShardChannel<T> implements Owner {
     for (const receive of this.#receives.takeAll()) receive.resolve(undefined);
   }
 
+  /** Calls `close()`. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
   }
 
+  /** @internal */
   onEvent(): void {}
 
+  /** @internal */
   onShutdown(): void {
     this.close();
   }
@@ -231,7 +244,7 @@ export class ShardChannel<T> implements Owner {
 
 let sendersMade = 0;
 
-/** A sending end. Made by openSender(). */
+/** The sending end of a ShardChannel. `openSender()` makes it. */
 export class ShardSender<T> {
   readonly #shard: Shard;
   readonly #home: number;
@@ -248,31 +261,35 @@ export class ShardSender<T> {
     this.#sender = sender;
   }
 
-  get closed(): boolean {
+  /** Whether `close()` was called. */
+  get isClosed(): boolean {
     return this.#closing !== undefined;
   }
 
   /**
-   * Resolves when the value is accepted; while the channel is full, that takes longer. It is copied, as the arguments
-   * of a call. An abort takes it back if it was not accepted yet.
+   * Sends a value, which is copied like the arguments of a call. Resolves when the channel has taken it, and waits
+   * while the channel is full. Rejects with FEATHERSTAR_CLOSED, FEATHERSTAR_PEER_DOWN, FEATHERSTAR_TIMEOUT, or the
+   * signal's reason. After an abort the value is taken back if the channel has not taken it yet.
    */
-  async send(value: T, { signal }: AbortOptions = {}): Promise<void> {
-    checkSignal(signal)?.throwIfAborted();
+  async send(value: T, options: WaitOptions = {}): Promise<void> {
+    checkWait(options);
     if (this.#closing !== undefined) throw closedError();
     const ticket = this.#tickets++;
-    try {
-      await abortable(this.#ask('send', ticket, value), { signal });
-    } catch (error) {
-      if (signal?.aborted) this.#ask('cancel', ticket).catch(() => {}); // a channel that is gone has nothing to cancel
-      throw error;
-    }
+    await withDeadline(options, async (signal) => {
+      try {
+        await abortable(this.#ask('send', ticket, value), { signal });
+      } catch (error) {
+        if (signal?.aborted) this.#ask('cancel', ticket).catch(() => {}); // a channel that is gone has nothing
+        throw error;
+      }
+    });
   }
 
   #ask(name: string, ...args: unknown[]): Promise<unknown> {
     return ask(this.#shard, this.#home, 'channel', name, this.#channel, this.#sender, ...args);
   }
 
-  /** Nothing more will be sent; what was sent is still received. Resolves when the channel knows. */
+  /** Closes the sender. Values that were sent are still received. Resolves when the channel knows of it. */
   close(): Promise<void> {
     this.#closing ??= this.#ask('detach').then(
       () => {},
@@ -285,24 +302,37 @@ export class ShardSender<T> {
     return this.#closing;
   }
 
+  /** Calls `close()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
 }
 
 /**
- * Opens a sending end on this shard. Rejects with FEATHERSTAR_CLOSED if the channel has ended, with
- * FEATHERSTAR_PEER_DOWN if its home is dead.
+ * Opens a sending end of a ShardChannel on this shard. `name`: the channel's `name`. Rejects with FEATHERSTAR_CLOSED if
+ * the channel has ended, FEATHERSTAR_PEER_DOWN if its home is dead, FEATHERSTAR_TIMEOUT, or the signal's reason.
+ *
+ * @example
+ * await using sender = await openSender<string>(name);
+ * await sender.send('value');
  */
-export async function openSender<T>(name: string): Promise<ShardSender<T>> {
+export async function openSender<T>(name: string, options: WaitOptions = {}): Promise<ShardSender<T>> {
+  checkWait(options);
   const shard = currentShard();
   const [, home, channel] = /^(\d+):(\d+)$/.exec(String(name)) ?? [];
   if (typeof name !== 'string' || home === undefined || Number(home) >= shard.header.shardCount) {
     throw optionError('name', name, 'the name of a ShardChannel');
   }
   const sender = `${shard.index}:${sendersMade++}`;
-  await ask(shard, Number(home), 'channel', 'attach', Number(channel), sender, shard.index);
-  return new ShardSender<T>(shard, Number(home), Number(channel), sender);
+  const opened = new ShardSender<T>(shard, Number(home), Number(channel), sender);
+  const attached = ask(shard, Number(home), 'channel', 'attach', Number(channel), sender, shard.index);
+  try {
+    await abortable(attached, options);
+  } catch (error) {
+    attached.then(() => opened.close()).catch(() => {}); // it came too late, or failed
+    throw error;
+  }
+  return opened;
 }
 
 function channelOf(number: number): ShardChannel<unknown> {

@@ -1,10 +1,9 @@
 // A gate: work goes in as long as it is open, and close() waits until all of it has come out. What Seastar's services
 // use to stop in order.
 
-import type { AbortOptions } from '../base/abort.js';
-import { abortable } from '../base/abortable.js';
+import { abortable, type WaitOptions } from '../base/abortable.js';
 import { FeatherstarError } from '../base/errors.js';
-import { type Checks, checkOptions, checkSignal, checkString } from '../base/options.js';
+import { type Checks, checkOptions, checkString, WAIT_CHECKS } from '../base/options.js';
 
 /** Options of a gate. */
 export interface GateOptions {
@@ -71,21 +70,18 @@ export class Gate {
   }
 
   /**
-   * Closes the gate, and resolves when all callers inside have left. `signal` ends the wait, with its reason; the gate
-   * stays closed.
+   * Closes the gate, and resolves when all callers inside have left. Rejects with FEATHERSTAR_TIMEOUT or the signal's
+   * reason; the gate stays closed.
    */
-  async close(options: AbortOptions = {}): Promise<void> {
-    const signal = checkSignal(options.signal);
+  async close(options: WaitOptions = {}): Promise<void> {
+    checkOptions(options, WAIT_CHECKS);
     this.#isClosed = true;
-    signal?.throwIfAborted();
+    options.signal?.throwIfAborted();
     if (this.#count === 0) return;
-    await abortable<void>(
-      (resolve) => {
-        this.#waiters.add(resolve);
-        return () => this.#waiters.delete(resolve);
-      },
-      { signal },
-    );
+    await abortable<void>((resolve) => {
+      this.#waiters.add(resolve);
+      return () => this.#waiters.delete(resolve);
+    }, options);
   }
 
   /** Calls `close()`. */

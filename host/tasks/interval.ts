@@ -9,9 +9,9 @@
 // A timer is on the wheel only while somebody waits for a tick.
 
 import type { AbortOptions } from '../base/abort.js';
-import { addAbortListener, removeAbortListener } from '../base/abort-listeners.js';
+import { abortable, type WaitOptions } from '../base/abortable.js';
 import { FeatherstarError } from '../base/errors.js';
-import { checkSignal, checkTimeout, oneOf } from '../base/options.js';
+import { checkSignal, checkTimeout, checkWait, oneOf } from '../base/options.js';
 import { monotonicNs } from '../hosts/host.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 import { Wait } from '../shard/wait.js';
@@ -67,10 +67,11 @@ export class Interval implements AsyncIterable<number> {
 
   /**
    * Waits for the next tick, and resolves to the number of ticks so far. The first tick, 1, comes a period after the
-   * interval was made. If several callers wait, each gets a tick of its own, in order. Rejects with the reason of a
-   * signal that aborts, with FEATHERSTAR_CLOSED after `close()`, and with FEATHERSTAR_FULL if no timer is free.
+   * interval was made. If several callers wait, each gets a tick of its own, in order, and `timeoutMs` begins with the
+   * caller's turn. Rejects with the reason of a signal that aborts, FEATHERSTAR_TIMEOUT, FEATHERSTAR_CLOSED after
+   * `close()`, and FEATHERSTAR_FULL if no timer is free.
    */
-  tick(options: AbortOptions = {}): Promise<number> {
+  tick(options: WaitOptions = {}): Promise<number> {
     const before = this.#last;
     const tick = before === undefined ? this.#tick(options) : before.then(() => this.#tick(options));
     const over = tick.then(
@@ -84,26 +85,30 @@ export class Interval implements AsyncIterable<number> {
     return tick;
   }
 
-  async #tick(options: AbortOptions): Promise<number> {
-    const own = checkSignal(options.signal);
-    own?.throwIfAborted();
+  async #tick(options: WaitOptions): Promise<number> {
+    checkWait(options);
     this.#signal?.throwIfAborted();
     if (this.#isClosed) throw closedError();
     const leftNs = this.#dueNs - monotonicNs();
-    if (leftNs > 0) await this.#waitFor(leftNs, own);
+    if (leftNs > 0) await this.#waitFor(leftNs, options);
     return this.#take(monotonicNs());
   }
 
-  async #waitFor(delayNs: number, own: AbortSignal | undefined): Promise<void> {
-    const onAbort = () => this.#wait?.cancel(own?.reason);
-    addAbortListener(own, onAbort);
+  async #waitFor(delayNs: number, options: WaitOptions): Promise<void> {
+    let hasEndedEarly = false;
     try {
-      await new Promise<void>((resolve, reject) => {
-        this.#wait = new Wait(this.#shard, delayNs, this.#signal, resolve, reject);
-      });
+      await abortable<void>((resolve, reject) => {
+        const wait = new Wait(this.#shard, delayNs, this.#signal, resolve, (reason) => {
+          if (!hasEndedEarly) reject(reason);
+        });
+        this.#wait = wait;
+        return () => {
+          hasEndedEarly = true;
+          wait.cancel(undefined);
+        };
+      }, options);
     } finally {
       this.#wait = undefined;
-      removeAbortListener(own, onAbort);
     }
   }
 

@@ -1,8 +1,7 @@
 // A set of tasks: take their results as they end, or end them all.
 
-import type { AbortOptions } from '../base/abort.js';
-import { abortable } from '../base/abortable.js';
-import { checkSignal } from '../base/options.js';
+import { abortable, type WaitOptions, withDeadline } from '../base/abortable.js';
+import { checkWait } from '../base/options.js';
 import { Queue } from '../base/queue.js';
 import type { JoinHandle } from './join-handle.js';
 import { type SpawnOptions, spawn, type TaskFunction } from './task.js';
@@ -57,16 +56,17 @@ export class JoinSet<T> implements AsyncIterable<Joined<T>> {
 
   /**
    * Resolves to the next task that has ended, in the order of their ends, or to undefined if the set is empty. Rejects
-   * only with the signal's reason.
+   * only with FEATHERSTAR_TIMEOUT or the signal's reason.
    */
-  async joinNext(options: AbortOptions = {}): Promise<Joined<T> | undefined> {
-    const signal = checkSignal(options.signal);
-    for (;;) {
-      signal?.throwIfAborted();
-      const joined = this.#joined.shift();
-      if (joined !== undefined || this.#running.size === 0) return joined;
-      await this.#change(signal);
-    }
+  async joinNext(options: WaitOptions = {}): Promise<Joined<T> | undefined> {
+    return withDeadline(checkWait(options), async (signal) => {
+      for (;;) {
+        const joined = this.#joined.shift();
+        if (joined !== undefined || this.#running.size === 0) return joined;
+        await this.#change(signal);
+        signal?.throwIfAborted();
+      }
+    });
   }
 
   /** Until a task has ended. */
@@ -89,15 +89,15 @@ export class JoinSet<T> implements AsyncIterable<Joined<T>> {
 
   /**
    * Aborts all tasks, also those that are spawned meanwhile, and resolves when all have ended. The results are dropped.
-   * `signal` ends the wait, not the tasks.
+   * Rejects with FEATHERSTAR_TIMEOUT or the signal's reason, and then some tasks have not ended.
    */
-  async shutdown(options: AbortOptions = {}): Promise<void> {
-    const signal = checkSignal(options.signal);
-    signal?.throwIfAborted();
-    while (this.#running.size !== 0) {
-      this.abortAll();
-      await this.#change(signal);
-    }
+  async shutdown(options: WaitOptions = {}): Promise<void> {
+    await withDeadline(checkWait(options), async (signal) => {
+      while (this.#running.size !== 0) {
+        this.abortAll();
+        await this.#change(signal);
+      }
+    });
     this.#joined.clear();
   }
 

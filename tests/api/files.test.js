@@ -215,7 +215,7 @@ for (const host of hosts()) {
     assert.not(existsSync(path('a/b/f')));
     assert.is(statSync(path('g')).size, 1234);
     await dir.writeFile('h', 'other');
-    assert.is(await errnoOf(dir.rename('g', 'h', { replaces: false })), 'EEXIST');
+    assert.is(await errnoOf(dir.rename('g', 'h', { replace: false })), 'EEXIST');
     await dir.rename('g', 'h');
     assert.is(statSync(path('h')).size, 1234);
     await dir.rename('h', 'inside', { into: a });
@@ -232,11 +232,11 @@ for (const host of hosts()) {
     assert.equal(readdirSync(root), []);
   });
 
-  check('replaces: false leaves alone what is there, also what comes at the same time', async () => {
+  check('replace: false leaves alone what is there, also what comes at the same time', async () => {
     for (let i = 0; i < 20; i++) {
       const names = ['a', 'b', 'c'];
       for (const name of names) writeFileSync(path(name), name);
-      const renames = names.map((name) => dir.rename(name, 'to', { replaces: false }));
+      const renames = names.map((name) => dir.rename(name, 'to', { replace: false }));
       const all = await Promise.allSettled(renames);
       const won = names.filter((_, n) => all[n].status === 'fulfilled');
       assert.is(won.length, 1);
@@ -248,13 +248,13 @@ for (const host of hosts()) {
     rmSync(path('a'), { force: true });
     mkdirSync(path('a'));
     symlinkSync('none', path('link'));
-    assert.is(await errnoOf(dir.rename('a', 'link', { replaces: false })), 'EEXIST');
-    await dir.rename('a', 'moved', { replaces: false });
-    await dir.rename('link', 'other', { replaces: false });
+    assert.is(await errnoOf(dir.rename('a', 'link', { replace: false })), 'EEXIST');
+    await dir.rename('a', 'moved', { replace: false });
+    await dir.rename('link', 'other', { replace: false });
     assert.is((await dir.stat('moved')).kind, 'directory');
     assert.is((await dir.stat('other')).kind, 'link');
-    assert.is(await errnoOf(dir.rename('none', 'x', { replaces: false })), 'ENOENT');
-    assert.is(await errnoOf(dir.rename('moved', 'moved', { replaces: false })), 'EEXIST');
+    assert.is(await errnoOf(dir.rename('none', 'x', { replace: false })), 'ENOENT');
+    assert.is(await errnoOf(dir.rename('moved', 'moved', { replace: false })), 'EEXIST');
   });
 
   check('what is made twice', async () => {
@@ -406,7 +406,7 @@ for (const host of hosts()) {
     const file = await dir.open('f', { flags: 'w+' });
     const writing = file.write(pattern(10_000));
     const closing = file.close();
-    assert.ok(file.closed);
+    assert.ok(file.isClosed);
     await writing.catch((error) => assert.is(error.code, 'FEATHERSTAR_CLOSED'));
     await closing;
     await file.close();

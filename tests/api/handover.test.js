@@ -60,7 +60,7 @@ for (const host of hosts()) {
       for (let i = 0; i < 3 * shards; i++) {
         const [client, socket] = await pair();
         await socket.handOver(i % shards, 'serve', `client ${i}`);
-        assert.ok(socket.closed);
+        assert.ok(socket.isClosed);
         for (const late of [socket.read(), socket.write('x'), socket.handOver(0, 'serve')]) {
           assert.is((await rejection(late)).code, 'FEATHERSTAR_CLOSED');
         }
@@ -155,7 +155,7 @@ for (const host of hosts()) {
       if (shards === 1) return;
       const [client, socket] = await pair();
       assert.is((await rejection(socket.handOver(last, 'serve', () => 1))).code, 'FEATHERSTAR_CODEC');
-      assert.ok(socket.closed);
+      assert.ok(socket.isClosed);
       await client.rest().catch(() => {});
       client.destroy();
     });

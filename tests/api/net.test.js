@@ -67,10 +67,10 @@ for (const host of hosts()) {
     client.end();
     assert.is(await within(socket.read(), 'the end'), null);
     assert.is(await socket.read(), null);
-    assert.not(socket.closed);
+    assert.not(socket.isClosed);
     socket.close();
     socket.close();
-    assert.ok(socket.closed);
+    assert.ok(socket.isClosed);
     assert.is((await rejection(socket.write('x'))).code, 'FEATHERSTAR_CLOSED');
     client.destroy();
   });

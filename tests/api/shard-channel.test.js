@@ -34,12 +34,12 @@ for (const host of hosts()) {
         let longest = 0;
         for await (const [shard, i] of channel) {
           assert.is(i, next[shard]++);
-          longest = Math.max(longest, channel.length);
+          longest = Math.max(longest, channel.size);
         }
         assert.equal(next, new Array(shards).fill(200));
         assert.ok(longest <= capacity, `${longest} of ${capacity}`);
         await Promise.all(producing);
-        assert.ok(channel.closed);
+        assert.ok(channel.isClosed);
         assert.is((await rejection(channel.receive())).code, 'FEATHERSTAR_CLOSED');
         assert.is((await rejection(openSender(channel.name))).code, 'FEATHERSTAR_CLOSED');
       }
@@ -52,9 +52,9 @@ for (const host of hosts()) {
       assert.is(await runtime.on(last).sendKept(1), 'accepted');
       for (let i = 2; i < 600; i++) await runtime.on(last).begin(i);
       await sleep(5);
-      assert.is(channel.length, 2);
+      assert.is(channel.size, 2);
       for (let i = 0; i < 600; i++) assert.is(await channel.receive(), i);
-      assert.is(channel.length, 0);
+      assert.is(channel.size, 0);
       const receiving = channel.receive();
       assert.is(await runtime.on(last).sendKept('at once'), 'accepted');
       assert.is(await receiving, 'at once');
@@ -67,7 +67,7 @@ for (const host of hosts()) {
     check('the receiver closes: senders are told', async (runtime) => {
       const channel = new ShardChannel({ capacity: 1 });
       const burst = runtime.on(last).burst(channel.name, 5);
-      await until(() => channel.length === 1, 'it is full');
+      await until(() => channel.size === 1, 'it is full');
       await sleep(5);
       channel.close();
       channel.close();
@@ -120,7 +120,7 @@ for (const host of hosts()) {
       assert.is(await rejection(sender.send(1, { signal: AbortSignal.abort('reason') })), 'reason');
       await sender.close();
       await sender[Symbol.asyncDispose]();
-      assert.ok(sender.closed);
+      assert.ok(sender.isClosed);
       assert.is((await rejection(sender.send(1))).code, 'FEATHERSTAR_CLOSED');
       assert.is((await rejection(channel.receive())).code, 'FEATHERSTAR_CLOSED');
       assert.is(
@@ -142,7 +142,7 @@ for (const host of hosts()) {
       const report = await within(runtime.close(), 'close');
       assert.ok(report.drained);
       assert.is((await receiving).code, 'FEATHERSTAR_CLOSED');
-      assert.ok(full.closed);
+      assert.ok(full.isClosed);
     });
 
     if (shards > 1) {

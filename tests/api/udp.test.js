@@ -29,21 +29,21 @@ for (const host of hosts()) {
 
   check('bytes, text, nothing at all; the sender is named', async () => {
     const [a, b] = await pair();
-    assert.equal([a.address, a.remote, a.closed], [HERE, undefined, false]);
+    assert.equal([a.hostname, a.remote, a.isClosed], [HERE, undefined, false]);
     assert.ok(a.port > 0 && a.port !== b.port);
     const to = { hostname: HERE, port: b.port };
     for (const bytes of ['hello', '', 'wörld', new Uint8Array([0, 255, 7]), '', Buffer.from('the end')]) {
       await a.send(bytes, to);
       const datagram = await within(b.receive(), 'a datagram');
       assert.ok(Buffer.from(datagram.bytes).equals(Buffer.from(bytes)));
-      assert.equal([datagram.address, datagram.port], [HERE, a.port]);
-      await b.send(datagram.bytes, { hostname: datagram.address, port: datagram.port });
+      assert.equal([datagram.remote.hostname, datagram.remote.port], [HERE, a.port]);
+      await b.send(datagram.bytes, datagram.remote);
       assert.is(await text(a), Buffer.from(bytes).toString());
     }
     assert.equal(a.stats, { received: 6, sent: 6, dropped: 0, truncated: 0 });
     a.close();
     await b[Symbol.asyncDispose]();
-    assert.ok(a.closed && b.closed);
+    assert.ok(a.isClosed && b.isClosed);
   });
 
   check('with a socket of Node on the other side', async () => {
@@ -52,8 +52,9 @@ for (const host of hosts()) {
     other.on('message', (bytes, { port, address }) => other.send(`${bytes}!`, port, address));
     const socket = await UdpSocket.bind({ hostname: HERE });
     await socket.send('echo', { hostname: 'localhost', port: other.address().port });
-    const { bytes, address, port } = await within(socket.receive(), 'the echo');
-    assert.equal([Buffer.from(bytes).toString(), address, port], ['echo!', HERE, other.address().port]);
+    const { bytes, remote } = await within(socket.receive(), 'the echo');
+    assert.is(Buffer.from(bytes).toString(), 'echo!');
+    assert.equal(remote, { hostname: HERE, port: other.address().port });
     socket.close();
     await new Promise((resolve) => other.close(resolve));
   });
@@ -70,14 +71,14 @@ for (const host of hosts()) {
     const { port } = six;
     await six.send('itself', { hostname: '::1', port });
     const own = await within(six.receive(), 'a datagram');
-    assert.equal([own.address, own.port, Buffer.from(own.bytes).toString()], ['::1', port, 'itself']);
+    assert.equal([own.remote.hostname, own.remote.port, Buffer.from(own.bytes).toString()], ['::1', port, 'itself']);
     const four = await UdpSocket.bind({ hostname: HERE });
     await four.send('four', { hostname: HERE, port });
     const mapped = await within(six.receive(), 'a datagram');
-    assert.equal([mapped.address, mapped.port], [`::ffff:${HERE}`, four.port]);
+    assert.equal([mapped.remote.hostname, mapped.remote.port], [`::ffff:${HERE}`, four.port]);
     await six.send('six', { hostname: HERE, port: four.port });
     assert.is(await text(four), 'six');
-    await six.send('again', { hostname: mapped.address, port: mapped.port });
+    await six.send('again', mapped.remote);
     assert.is(await text(four), 'again');
     assert.is((await rejection(four.send('x', { hostname: '::1', port }))).code, 'FEATHERSTAR_OPTION');
     six.close();
@@ -108,10 +109,10 @@ for (const host of hosts()) {
     const stranger = await UdpSocket.bind({ hostname: HERE });
     const to = { hostname: HERE, port: b.port };
     await a.connect(to);
-    assert.equal(a.remote, { address: HERE, port: b.port });
+    assert.equal(a.remote, { hostname: HERE, port: b.port });
     await stranger.send('not heard', { hostname: HERE, port: a.port });
     await a.send('straight');
-    const { port } = await within(b.receive(), 'a datagram');
+    const { port } = (await within(b.receive(), 'a datagram')).remote;
     assert.is(port, a.port);
     await b.send('back', { hostname: HERE, port });
     assert.is(await text(a), 'back');
@@ -136,7 +137,7 @@ for (const host of hosts()) {
   });
 
   check('a queue that is full drops what comes then, and counts it', async () => {
-    const [a, b] = await pair({ queue: 4 });
+    const [a, b] = await pair({ capacity: 4 });
     const to = { hostname: HERE, port: b.port };
     for (let i = 0; i < 10; i++) await a.send(`${i}`, to);
     await until(() => b.stats.received + b.stats.dropped === 10, 'all have come');
@@ -149,7 +150,7 @@ for (const host of hosts()) {
   });
 
   check('2,000 at once: sends wait for buffers, each is answered, what comes is in order', async () => {
-    const [a, b] = await pair({ queue: 65_536 });
+    const [a, b] = await pair({ capacity: 65_536 });
     const to = { hostname: HERE, port: b.port };
     const bytes = new Uint8Array(4);
     const sends = [];

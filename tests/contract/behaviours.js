@@ -219,9 +219,9 @@ const udp = {
     const server = await UdpSocket.bind({ hostname: HERE });
     const client = await UdpSocket.bind({ hostname: HERE });
     await client.send('ping', { hostname: HERE, port: server.port });
-    const { bytes, address, port } = await server.receive();
-    assert.deepEqual([`${Buffer.from(bytes)}`, address, port], ['ping', HERE, client.port]);
-    await server.send('pong', { hostname: address, port });
+    const { bytes, remote } = await server.receive();
+    assert.deepEqual([`${Buffer.from(bytes)}`, remote], ['ping', { hostname: HERE, port: client.port }]);
+    await server.send('pong', remote);
     assert.equal(`${Buffer.from((await client.receive()).bytes)}`, 'pong');
     closeAll(server, client);
   },
@@ -230,8 +230,8 @@ const udp = {
     const clients = [await UdpSocket.bind({ hostname: HERE }), await UdpSocket.bind({ hostname: HERE })];
     for (const client of [0, 0, 0, 1, 1, 0].map((i) => clients[i])) {
       await client.send('x', { hostname: HERE, port: server.port });
-      const { address, port } = await server.receive();
-      assert.deepEqual([address, port], [HERE, client.port]);
+      const { remote } = await server.receive();
+      assert.deepEqual(remote, { hostname: HERE, port: client.port });
     }
     closeAll(server, ...clients);
   },
@@ -290,7 +290,7 @@ const files = {
   'a rename that replaces nothing does not take what is its own name already: EEXIST': async (t) => {
     const dir = await openDirectory(t.folder);
     await dir.writeFile('f', 'x');
-    assert.equal(await t.errno(dir.rename('f', 'f', { replaces: false })), 'EEXIST');
+    assert.equal(await t.errno(dir.rename('f', 'f', { replace: false })), 'EEXIST');
     await dir.rename('f', 'f');
     assert.equal(await dir.readText('f'), 'x');
     await dir.close();

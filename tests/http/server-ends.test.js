@@ -70,7 +70,7 @@ for (const host of hosts()) {
     try {
       await run(server);
     } finally {
-      await server.close(0);
+      await server.close({ timeoutMs: 0 });
     }
   };
 
@@ -456,7 +456,7 @@ for (const host of hosts()) {
     const polling = await asking(server, get('/poll'));
     const answering = await asking(server, get('/answer'));
     assert.not(server.signal.aborted);
-    const closed = server.close(HOUR_MS);
+    const closed = server.close({ timeoutMs: HOUR_MS });
     assert.ok(server.signal.aborted);
     assert.is(server.signal.reason.code, 'FEATHERSTAR_CLOSED');
     assert.is((await polling.response()).text, 'nothing new');
@@ -487,7 +487,7 @@ for (const host of hosts()) {
     const server = await serve({ hostname: '127.0.0.1', fetch, limits: PATIENT });
     const client = await asking(server);
     await until(() => client.pending.includes('part'), 'the stream begins');
-    const closed = server.close(HOUR_MS);
+    const closed = server.close({ timeoutMs: HOUR_MS });
     assert.is((await client.response()).text, 'part '.repeat(10));
     client.destroy();
     await within(closed, 'close()');

@@ -158,7 +158,7 @@ for (const host of hosts()) {
     const client = await Client.open(server.port);
     client.write(get());
     await until(() => signal !== undefined, 'the handler runs');
-    await server.close(50);
+    await server.close({ timeoutMs: 50 });
     assert.ok(signal.aborted);
     await client.rest();
     client.destroy();

@@ -47,7 +47,7 @@ const DEEDS = {
     await task;
   },
   exchange: async (signal) => {
-    const socket = await connect({ port: PORT, hostname: 'echo.test' }, { signal });
+    const socket = await connect({ port: PORT, hostname: 'echo.test', signal });
     try {
       await socket.write(new Uint8Array(1 + draw(30_000)), { signal });
       if (draw(2) === 0) await socket.end();
@@ -57,12 +57,12 @@ const DEEDS = {
     }
   },
   handOver: async (signal) => {
-    const socket = await connect({ port: PORT, hostname: 'echo.test' }, { signal });
+    const socket = await connect({ port: PORT, hostname: 'echo.test', signal });
     try {
       await socket.write('before', { signal });
       await socket.handOver(draw(SHARDS), 'sip');
     } finally {
-      if (!socket.closed) socket.close();
+      if (!socket.isClosed) socket.close();
     }
   },
   datagrams: async (signal) => {

@@ -18,8 +18,8 @@ function numbers(count) {
     const client = await UdpSocket.bind({ hostname: HOST });
     const came = [];
     const listening = (async () => {
-      for await (const { bytes, port } of server) {
-        assert.is(port, client.port);
+      for await (const { bytes, remote } of server) {
+        assert.is(remote.port, client.port);
         came.push(Number(Buffer.from(bytes)));
       }
     })();
@@ -83,8 +83,8 @@ test('machines have addresses and names; a cut cable takes what is sent', async 
         client.close();
       });
     await send('one');
-    const { bytes, address } = await server.receive();
-    assert.is(`${Buffer.from(bytes)} from ${address}`, 'one from 10.0.0.2');
+    const { bytes, remote } = await server.receive();
+    assert.is(`${Buffer.from(bytes)} from ${remote.hostname}`, 'one from 10.0.0.2');
     world.partition('a', 'b');
     await send('two');
     await sleep(20);
@@ -108,7 +108,7 @@ test('a connected socket hears its peer alone, and whether it is there', async (
     await client.connect({ hostname: HOST, port: 5000 });
     await other.send('stranger', { hostname: HOST, port: client.port });
     await client.send('hello');
-    const { port } = await server.receive();
+    const { port } = (await server.receive()).remote;
     await server.send('welcome', { hostname: HOST, port });
     assert.is(`${Buffer.from((await client.receive()).bytes)}`, 'welcome');
     server.close();
@@ -122,7 +122,7 @@ test('a connected socket hears its peer alone, and whether it is there', async (
 
 test('a full queue drops what comes', async () => {
   await simulate({ seed: 1 }, async () => {
-    const server = await UdpSocket.bind({ hostname: HOST, port: 5000, queue: 10 });
+    const server = await UdpSocket.bind({ hostname: HOST, port: 5000, capacity: 10 });
     for (let i = 0; i < 30; i++) await server.send(`${i}`, { hostname: HOST, port: 5000 });
     await sleep(50);
     assert.is(server.stats.dropped, 20);

@@ -246,7 +246,7 @@ test('close() ends quiet streams after half a second, and clients that have left
     left.end();
     await until(() => told.aborted.length === 1);
     const from = performance.now();
-    await server.close(HOUR_MS);
+    await server.close({ timeoutMs: HOUR_MS });
     const took = performance.now() - from;
     assert.ok(took <= 700, `${took} ms`);
     assert.is(told.cancelled.length, 1);

@@ -39,7 +39,7 @@ async function datagrams(bound, source, to) {
   const sender = await UdpSocket.bind({ hostname: source });
   await sender.send('x', { hostname: to, port });
   const texts = sockets.map((socket) =>
-    Promise.race([socket.receive().then((one) => one.address), sleep(A_WHILE_MS).then(() => 'nothing')]),
+    Promise.race([socket.receive().then((one) => one.remote.hostname), sleep(A_WHILE_MS).then(() => 'nothing')]),
   );
   const text = (await Promise.all(texts)).join(', ');
   for (const socket of [...sockets, sender]) socket.close();

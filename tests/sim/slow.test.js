@@ -203,7 +203,7 @@ test('datagrams of a socket that is full wait for room, hold no buffer, and all 
     const limits = { sendBufferCount: 1 + (seed % 3) };
     const options = { seed, limits, faults: { partial: 0.4 } };
     const { value, left } = await simulate(options, async () => {
-      const server = await UdpSocket.bind({ hostname: '127.0.0.1', port: 5000, queue: 100 });
+      const server = await UdpSocket.bind({ hostname: '127.0.0.1', port: 5000, capacity: 100 });
       const sender = await UdpSocket.bind({ hostname: '127.0.0.1' });
       const to = { hostname: '127.0.0.1', port: 5000 };
       const sending = [];

@@ -47,7 +47,7 @@ const commands = {
   ends: () => Promise.all(open.splice(0)),
   close: async () => {
     runtime.close();
-    return [runtime.closed, await outcome(runtime.on(0).echo(1))];
+    return [runtime.isClosed, await outcome(runtime.on(0).echo(1))];
   },
   exit: () => process.exit(0),
 };

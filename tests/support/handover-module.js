@@ -41,7 +41,7 @@ export const readKeptAborted = async () => {
   setTimeout(() => controller.abort(new Error('aborted there')), 5);
   return reading;
 };
-export const kindOfKept = () => [kept[0].isProxy, kept[0].closed];
+export const kindOfKept = () => [kept[0].isProxy, kept[0].isClosed];
 
 export const fail = async () => {
   throw new Error('the function of the other shard failed');

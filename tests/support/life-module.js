@@ -90,7 +90,7 @@ export const seenHere = () => seen;
 export function noteClose() {
   const here = runtime();
   seen.length = 0; // shard 0's was filled by the test before
-  here.onClose(async (timeoutMs) => {
+  here.onClose(async ({ timeoutMs }) => {
     seen.push(timeoutMs > 0 ? 'hook' : 'hook without time');
     here.onClose(async () => {
       seen.push('hook of the hook');
@@ -109,13 +109,13 @@ export const tell = (shard, what) => {
 };
 export const toldHere = () => told;
 
-export const hookNever = () => runtime().onClose(() => new Promise(() => {}));
+export const hookNever = () => void runtime().onClose(() => new Promise(() => {}));
 export const hookThrows = () =>
-  runtime().onClose(() => {
+  void runtime().onClose(() => {
     throw new Error('this hook fails');
   });
-export const hookExits = () => runtime().onClose(() => process.exit(3));
-export const hookSpins = () => runtime().onClose(spin);
+export const hookExits = () => void runtime().onClose(() => process.exit(3));
+export const hookSpins = () => void runtime().onClose(spin);
 export const keepAlive = () => {
   setInterval(() => {}, 1e6);
 };

@@ -86,9 +86,9 @@ export function throwUncaught() {
   });
 }
 
-export const onClose = () => runtime().onClose(() => later(20));
+export const onClose = () => void runtime().onClose(() => later(20));
 export const onCloseFails = () =>
-  runtime().onClose(() => {
+  void runtime().onClose(() => {
     throw new Error('onClose of the module failed');
   });
 

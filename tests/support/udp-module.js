@@ -5,8 +5,8 @@ import { UdpSocket } from 'featherstar/net';
 
 async function serve(socket) {
   try {
-    for await (const { bytes, address, port } of socket) {
-      await socket.send(`${Buffer.from(bytes)}@${runtime().self}`, { hostname: address, port });
+    for await (const { bytes, remote } of socket) {
+      await socket.send(`${Buffer.from(bytes)}@${runtime().self}`, remote);
     }
   } catch (error) {
     if (error.code !== 'FEATHERSTAR_CLOSED') throw error; // the runtime closes while an answer is on its way

@@ -28,7 +28,7 @@ export async function serveHere(port) {
 export const connections = () => here.server?.stats.connections ?? 0;
 
 export async function end() {
-  await here.server?.close(ledger.plan.boundMs);
+  await here.server?.close({ timeoutMs: ledger.plan.boundMs });
   await here.directory.close();
   here = undefined;
 }
