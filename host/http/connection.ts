@@ -1,6 +1,6 @@
 // The messages of one HTTP connection: which request is being answered, and what happens when things go wrong. Bytes
-// come from inbox.ts; stream-transport.ts sends them, and knows how a connection ends. Requests are answered one at a
-// time, in order; what a client sends ahead waits.
+// come from inbox.ts. A transport (shard/transport.ts) sends and receives, and knows how a connection ends. Requests
+// are answered one at a time, in order; what a client sends ahead waits.
 //
 //   HEAD --head complete--> HANDLING --answered, and the body is in--> HEAD ...            keep-alive
 //   any --last answer is queued--> OVER: the transport finishes, no message comes or goes any more
@@ -10,16 +10,15 @@
 // within halfCloseNs is still sent, unless it is a stream that takes its time.
 
 import { FeatherstarError } from '../base/errors.js';
-import { CONNECTION_BYTES } from '../core/layout.js';
-import { StreamTransport, type TransportUser } from '../shard/stream-transport.js';
+import type { Shard } from '../shard/shard.js';
+import type { Transport, TransportUser } from '../shard/transport.js';
 import { HIGH_WATER_BYTES, RequestBody } from './body.js';
 import { type Head, ODD_HOST, urlOf } from './head.js';
 import { CLOSE } from './heads.js';
-import { Inbox } from './inbox.js';
+import { Inbox, type InboxUser, type Scratch } from './inbox.js';
 import { FeatherRequest } from './request.js';
 import { asResponse, FeatherResponse } from './response.js';
-import type { ServerShard } from './server.js';
-import { connectionFor, dropBody, type Exchange } from './writer.js';
+import { connectionFor, dropBody, type Exchange, type Writer } from './writer.js';
 
 // words of the parser's state (assembly/http/connection.ts)
 const FLAGS = 1;
@@ -60,14 +59,42 @@ function goneError(): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_CLOSED', 'the client closed the connection');
 }
 
-export class HttpConnection implements TransportUser, Exchange {
+/** What a connection needs of the server that it belongs to. */
+export interface ConnectionServer extends Scratch {
+  readonly shard: Shard;
+  readonly writer: Writer;
+  readonly limits: {
+    readonly bodyBytes: number;
+    readonly headerTimeoutNs: number;
+    readonly requestTimeoutNs: number;
+    readonly idleTimeoutNs: number;
+    readonly halfCloseTimeoutNs: number;
+  };
+  /** The host of a request that names none (HTTP/1.0). */
+  readonly authority: string;
+  /** No new requests: connections close after their answer. */
+  readonly draining: boolean;
+  requests: number;
+  refused: number;
+  fetch(request: FeatherRequest): unknown;
+  /** Gets what a handler threw. */
+  report(error: unknown): void;
+  /** The client has left while its request is handled. */
+  departed(connection: HttpConnection): void;
+  /** Bytes lie in a buffer of the transport: unhold() has to be called when the next turn begins. */
+  holding(connection: HttpConnection): void;
+  /** The connection is over. */
+  forget(connection: HttpConnection): void;
+}
+
+export class HttpConnection implements TransportUser, InboxUser, Exchange {
   isHead = false;
   isHttp10 = false;
   connection = 0;
 
-  private readonly server: ServerShard;
-  private readonly transport: StreamTransport;
-  private readonly parser: number; // address of the parser's state
+  private readonly server: ConnectionServer;
+  private readonly transport: Transport;
+  private readonly parser: number;
   private readonly inbox: Inbox;
   private phase = HEAD;
   private keepAlive = true;
@@ -84,13 +111,14 @@ export class HttpConnection implements TransportUser, Exchange {
   private aborter: AbortController | undefined;
   private onDrained: { resolve: () => void; reject: (reason: unknown) => void } | undefined;
 
-  constructor(server: ServerShard, file: number) {
+  /** `parser`: the address of CONNECTION_BYTES of linear memory for the parser's state. `open` makes the transport. */
+  constructor(server: ConnectionServer, parser: number, open: (user: TransportUser) => Transport) {
     const { shard, limits } = server;
     this.server = server;
-    this.parser = shard.base + shard.header.connectionsOffset + file * CONNECTION_BYTES;
-    shard.core.http_reset(this.parser);
-    this.transport = new StreamTransport(shard, file, limits.pace, this);
-    this.inbox = new Inbox(server, this, this.transport);
+    this.parser = parser;
+    shard.core.http_reset(parser);
+    this.transport = open(this);
+    this.inbox = new Inbox(shard, server, this, this.transport);
     this.transport.receive();
     this.transport.setDeadline(limits.headerTimeoutNs);
   }
@@ -106,8 +134,16 @@ export class HttpConnection implements TransportUser, Exchange {
     return this.inbox.mayReceive;
   }
 
-  onBuffer(buffer: number, bytes: number): void {
-    this.inbox.onBuffer(buffer, bytes);
+  onBuffer(at: number, end: number, buffer: number): void {
+    this.inbox.onBuffer(at, end, buffer);
+  }
+
+  onBytes(bytes: Uint8Array): void {
+    this.inbox.onBytes(bytes);
+  }
+
+  onHold(): void {
+    this.server.holding(this);
   }
 
   onPeerLeft(): void {

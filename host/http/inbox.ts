@@ -14,18 +14,47 @@
 // Beyond HIGH_WATER_BYTES nothing more is received: the client's TCP window fills, and it waits.
 
 import { ByteQueue } from '../base/byte-queue.js';
-import type { StreamTransport } from '../shard/stream-transport.js';
+import type { Shard } from '../shard/shard.js';
+import type { Transport } from '../shard/transport.js';
 import { HIGH_WATER_BYTES } from './body.js';
-import type { HttpConnection } from './connection.js';
-import type { ServerShard } from './server.js';
 
 const NOTHING = Buffer.alloc(0);
 const CARRY_BYTES = 512; // at first
+const PIECE_BYTES = 4096; // of what comes at once; it has to fit into Scratch.pieceScratch
+
+/** Where bytes are put to be parsed: linear memory that all connections of a server share. */
+export interface Scratch {
+  /** For a head that comes in pieces. */
+  readonly headScratch: number;
+  /** For bytes that have waited. */
+  readonly pieceScratch: number;
+}
+
+/** What looks at the bytes. */
+export interface InboxUser {
+  /** Whether it takes bytes at the moment. */
+  readonly mayFeed: boolean;
+  /** Whether it is over: no bytes are looked at any more. */
+  readonly isOver: boolean;
+  /** Whether it has enough of a body for now. */
+  readonly bodyIsFull: boolean;
+  /** Bytes of an incomplete head that it will not look at again. */
+  readonly parsedBytes: number;
+  /** Looks at bytes in [at, end). Returns how many it took; 0: a head that is not complete. */
+  feed(at: number, end: number): number;
+  /** A head has begun that is not complete. */
+  onPartialHead(): void;
+  /** The peer has sent its last byte, and all that came before has been looked at. */
+  onInputEnd(): void;
+  /** Bytes lie in a buffer of the transport: unhold() has to be called when the next turn begins. */
+  onHold(): void;
+}
 
 export class Inbox {
-  private readonly server: ServerShard;
-  private readonly connection: HttpConnection;
-  private readonly transport: StreamTransport;
+  private readonly shard: Shard;
+  private readonly scratch: Scratch;
+  private readonly user: InboxUser;
+  private readonly transport: Transport;
   private carry: Buffer = NOTHING;
   private carryBytes = 0; // of which this many are filled
   private readonly waiting = new ByteQueue();
@@ -37,15 +66,16 @@ export class Inbox {
   private cachedPtr = 0;
   private cachedEnd = 0;
 
-  constructor(server: ServerShard, connection: HttpConnection, transport: StreamTransport) {
-    this.server = server;
-    this.connection = connection;
+  constructor(shard: Shard, scratch: Scratch, user: InboxUser, transport: Transport) {
+    this.shard = shard;
+    this.scratch = scratch;
+    this.user = user;
     this.transport = transport;
   }
 
   /** Whether more bytes are welcome. */
   get mayReceive(): boolean {
-    return this.waiting.bytes <= HIGH_WATER_BYTES && !this.connection.bodyIsFull;
+    return this.waiting.bytes <= HIGH_WATER_BYTES && !this.user.bodyIsFull;
   }
 
   /** Whether bytes are here that nobody has looked at. */
@@ -57,32 +87,36 @@ export class Inbox {
     return this.carryBytes !== 0;
   }
 
-  /** Bytes have come, into a receive buffer. */
-  onBuffer(buffer: number, bytes: number): void {
-    const { shard } = this.server;
-    const ptr = shard.base + shard.header.recvOffset + buffer * shard.header.recvBufferBytes;
-    const end = ptr + bytes;
+  /** Bytes have come, into a buffer of the transport. */
+  onBuffer(ptr: number, end: number, buffer: number): void {
     if (this.waits || this.feeding) {
       this.waiting.push(this.copy(ptr, end));
-      shard.core.recycle(buffer);
+      this.transport.release(buffer);
       if (!this.mayReceive) this.transport.pause();
       return;
     }
     this.cachedEnd = 0;
     const at = this.feed(ptr, end);
-    if (at === end || this.connection.isOver) shard.core.recycle(buffer);
+    if (at === end || this.user.isOver) this.transport.release(buffer);
     else {
       this.held = buffer;
       this.heldAt = at;
       this.heldEnd = end;
-      this.server.holding(this.connection);
+      this.user.onHold();
     }
-    if (this.connection.bodyIsFull) this.transport.pause();
+    if (this.user.bodyIsFull) this.transport.pause();
+  }
+
+  /** Bytes have come, which are this inbox's own. */
+  onBytes(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length; at += PIECE_BYTES) this.waiting.push(bytes.subarray(at, at + PIECE_BYTES));
+    this.resume();
+    if (!this.user.isOver && !this.mayReceive) this.transport.pause();
   }
 
   private copy(ptr: number, end: number): Uint8Array {
     const bytes = new Uint8Array(end - ptr); // of its own: the kernel gets the buffer back
-    bytes.set(this.server.shard.bytes.subarray(ptr, end));
+    bytes.set(this.shard.bytes.subarray(ptr, end));
     return bytes;
   }
 
@@ -94,7 +128,7 @@ export class Inbox {
   }
 
   private dropHeld(): void {
-    this.server.shard.core.recycle(this.held);
+    this.transport.release(this.held);
     this.held = -1;
     this.cachedEnd = 0;
   }
@@ -105,13 +139,13 @@ export class Inbox {
   private feed(ptr: number, end: number): number {
     this.feeding = true;
     let at = ptr;
-    while (at < end && this.connection.mayFeed) {
+    while (at < end && this.user.mayFeed) {
       if (this.carryBytes !== 0) at = this.feedCarried(at, end);
       else {
-        const taken = this.connection.feed(at, end);
+        const taken = this.user.feed(at, end);
         if (taken === 0) {
           this.addToCarry(at, end);
-          this.connection.onPartialHead();
+          this.user.onPartialHead();
           at = end;
         } else at += taken;
       }
@@ -127,7 +161,7 @@ export class Inbox {
       this.carry.copy(larger, 0, 0, this.carryBytes);
       this.carry = larger;
     }
-    this.server.shard.bytes.copy(this.carry, this.carryBytes, at, end);
+    this.shard.bytes.copy(this.carry, this.carryBytes, at, end);
     this.carryBytes = whole;
   }
 
@@ -136,14 +170,14 @@ export class Inbox {
    * Answers where it stopped in [at, end).
    */
   private feedCarried(at: number, end: number): number {
-    const { bytes } = this.server.shard;
-    const scratch = this.server.headScratch;
+    const { bytes } = this.shard;
+    const scratch = this.scratch.headScratch;
     const before = this.carryBytes;
     this.addToCarry(at, end);
-    const from = this.connection.parsedBytes;
+    const from = this.user.parsedBytes;
     this.carry.copy(bytes, scratch + from, from, this.carryBytes);
     this.cachedEnd = 0; // scratch held something else before
-    const taken = this.connection.feed(scratch, scratch + this.carryBytes);
+    const taken = this.user.feed(scratch, scratch + this.carryBytes);
     if (taken === 0) return end;
     this.dropCarry();
     return at + taken - before;
@@ -156,25 +190,25 @@ export class Inbox {
 
   /** The connection can go on: lets it look at what waits, and receives again if that was held up. */
   resume(): void {
-    if (this.feeding || this.connection.isOver) return;
-    if (this.held >= 0 && this.connection.mayFeed) {
+    if (this.feeding || this.user.isOver) return;
+    if (this.held >= 0 && this.user.mayFeed) {
       this.heldAt = this.feed(this.heldAt, this.heldEnd);
       if (this.held >= 0 && this.heldAt === this.heldEnd) this.dropHeld();
     }
-    while (this.held < 0 && this.waiting.bytes !== 0 && this.connection.mayFeed) this.feedWaiting();
-    if (this.connection.isOver) return;
-    if (this.transport.peerEnded && !this.waits) this.connection.onInputEnd();
+    while (this.held < 0 && this.waiting.bytes !== 0 && this.user.mayFeed) this.feedWaiting();
+    if (this.user.isOver) return;
+    if (this.transport.peerEnded && !this.waits) this.user.onInputEnd();
     else this.transport.receive();
   }
 
   private feedWaiting(): void {
     const piece = this.waiting.first as Uint8Array;
-    const ptr = this.server.pieceScratch;
-    this.server.shard.bytes.set(piece, ptr);
+    const ptr = this.scratch.pieceScratch;
+    this.shard.bytes.set(piece, ptr);
     this.cachedEnd = 0;
     const taken = this.feed(ptr, ptr + piece.length) - ptr;
     this.cachedEnd = 0;
-    if (this.connection.isOver) return;
+    if (this.user.isOver) return;
     this.waiting.shift();
     if (taken < piece.length) this.waiting.unshift(piece.subarray(taken));
   }
@@ -187,7 +221,7 @@ export class Inbox {
     if (this.carryBytes !== 0) return { text: this.carry.latin1Slice(0, headBytes), start: 0 };
     if (at >= this.cachedPtr && at + headBytes <= this.cachedEnd)
       return { text: this.cached, start: at - this.cachedPtr };
-    const text = this.server.shard.latin1(at, end);
+    const text = this.shard.latin1(at, end);
     if (at + headBytes < end) {
       this.cached = text;
       this.cachedPtr = at;

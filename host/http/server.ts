@@ -4,7 +4,7 @@
 import { setMaxListeners } from 'node:events';
 import { optionError } from '../base/errors.js';
 import { type Checks, checkBoolean, checkFunction, checkOptions, integer } from '../base/options.js';
-import type { Header } from '../core/layout.js';
+import { CONNECTION_BYTES, type Header } from '../core/layout.js';
 import type { Bound } from '../hosts/host.js';
 import { ADDRESS_CHECKS, checkAddress, resolveAddress } from '../net/address.js';
 import { checkReach } from '../net/network-rules.js';
@@ -13,8 +13,8 @@ import { Operation, Timer } from '../shard/operation.js';
 import { accept } from '../shard/ops.js';
 import type { Owner } from '../shard/owners.js';
 import { currentShard, findShard, type Shard } from '../shard/shard.js';
-import type { Pace } from '../shard/stream-transport.js';
-import { closingError, HttpConnection } from './connection.js';
+import { type Pace, StreamTransport } from '../shard/stream-transport.js';
+import { type ConnectionServer, closingError, HttpConnection } from './connection.js';
 import { Heads } from './heads.js';
 import type { FeatherRequest } from './request.js';
 import type { FeatherResponse } from './response.js';
@@ -113,7 +113,7 @@ interface Limits {
   pace: Pace;
 }
 
-export class ServerShard implements Owner {
+export class ServerShard implements Owner, ConnectionServer {
   readonly shard: Shard;
   readonly writer: Writer;
   readonly limits: Limits;
@@ -214,12 +214,18 @@ export class ServerShard implements Owner {
   private take(file: number): void {
     if (this.connections.size >= this.limits.connections) this.evict();
     if (this.draining || this.connections.size >= this.limits.connections) this.turnAway(file);
-    else this.connections.add(new HttpConnection(this, file));
+    else this.connections.add(this.open(file));
   }
 
   private turnAway(file: number): void {
     if (this.draining) this.shard.closeFile(file);
-    else new HttpConnection(this, file).turnAway();
+    else this.open(file).turnAway();
+  }
+
+  private open(file: number): HttpConnection {
+    const { shard, limits } = this;
+    const parser = shard.base + shard.header.connectionsOffset + file * CONNECTION_BYTES;
+    return new HttpConnection(this, parser, (user) => new StreamTransport(shard, file, limits.pace, user));
   }
 
   /** Its client has left while its request is handled. If places are short, this one is free. */

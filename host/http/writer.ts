@@ -4,8 +4,8 @@
 
 import { STATUS_CODES } from 'node:http';
 import { FeatherstarError, optionError } from '../base/errors.js';
-import type { SendQueue } from '../shard/send-queue.js';
 import type { Shard } from '../shard/shard.js';
+import type { ByteSink } from '../shard/transport.js';
 import { CLOSE, type Heads, KEEP_ALIVE_1_0 } from './heads.js';
 import { FeatherResponse } from './response.js';
 
@@ -39,7 +39,7 @@ export class Writer {
   }
 
   /** Writes the answer if that can be done at once. False: use write(). Throws OPTION for bad headers. */
-  writeNow(response: FeatherResponse, queue: SendQueue, exchange: Exchange): boolean {
+  writeNow(response: FeatherResponse, queue: ByteSink, exchange: Exchange): boolean {
     const body = response.rawBody;
     if (hasNoBody(response.status) || (body == null && exchange.isHead))
       return this.writeHead(response, queue, exchange);
@@ -51,11 +51,11 @@ export class Writer {
   }
 
   /** An answer that says no more than its status. */
-  writeStatus(status: number, queue: SendQueue, exchange: Exchange): void {
+  writeStatus(status: number, queue: ByteSink, exchange: Exchange): void {
     this.writeNow(new FeatherResponse(STATUS_CODES[status] ?? '', { status }), queue, exchange);
   }
 
-  private writeText(response: FeatherResponse, text: string, queue: SendQueue, exchange: Exchange): boolean {
+  private writeText(response: FeatherResponse, text: string, queue: ByteSink, exchange: Exchange): boolean {
     const length = text.length;
     if (response.hasHeaders || length > SHORT_TEXT || exchange.isHead || response.statusText !== '' || !isAscii(text)) {
       return this.writeBytes(response, Buffer.from(text, 'utf8'), queue, exchange, TEXT_TYPE);
@@ -76,7 +76,7 @@ export class Writer {
   private writeBytes(
     response: FeatherResponse,
     body: Uint8Array,
-    queue: SendQueue,
+    queue: ByteSink,
     exchange: Exchange,
     type = '',
   ): boolean {
@@ -100,7 +100,7 @@ export class Writer {
   }
 
   /** The head alone: to HEAD, or with a status that has no body. */
-  private writeHead(response: FeatherResponse | Response, queue: SendQueue, exchange: Exchange): boolean {
+  private writeHead(response: FeatherResponse | Response, queue: ByteSink, exchange: Exchange): boolean {
     dropBody(response);
     const fields = this.fieldsOf(response, exchange, '');
     this.enqueueHead(response, queue, exchange, fields, framingWithoutBody(response.status, fields.length));
@@ -138,7 +138,7 @@ export class Writer {
 
   private enqueueHead(
     response: FeatherResponse | Response,
-    queue: SendQueue,
+    queue: ByteSink,
     exchange: Exchange,
     { lines, hasDate }: Fields,
     framing: string,
@@ -148,7 +148,7 @@ export class Writer {
   }
 
   /** The slower road: a body that has to be read first. Rejects if reading fails or the client goes away. */
-  async write(response: FeatherResponse | Response, queue: SendQueue, exchange: Exchange): Promise<void> {
+  async write(response: FeatherResponse | Response, queue: ByteSink, exchange: Exchange): Promise<void> {
     const stream = 'rawBody' in response ? (response.rawBody as ReadableStream<Uint8Array>) : response.body;
     if (hasNoBody(response.status) || (stream === null && exchange.isHead)) {
       this.writeHead(response, queue, exchange);
@@ -170,7 +170,7 @@ export class Writer {
   private async pump(
     response: FeatherResponse | Response,
     reader: ReadableStreamDefaultReader<Uint8Array>,
-    queue: SendQueue,
+    queue: ByteSink,
     exchange: Exchange,
   ): Promise<void> {
     const fields = this.fieldsOf(response, exchange, '');
@@ -222,7 +222,7 @@ export class Writer {
   private writeWhole(
     response: FeatherResponse | Response,
     body: Uint8Array,
-    queue: SendQueue,
+    queue: ByteSink,
     exchange: Exchange,
     fields: Fields,
   ): void {

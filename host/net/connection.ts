@@ -12,20 +12,15 @@ import { abortable, type WaitOptions } from '../base/abortable.js';
 import { Code, optionError } from '../base/errors.js';
 import { checkWait } from '../base/options.js';
 import type { Calls } from '../calls/call.js';
-import { CQE_BUFFER_SHIFT, Errno } from '../core/kernel.js';
+import { Errno } from '../core/kernel.js';
 import { Operation } from '../shard/operation.js';
-import { handOverFile, operationError, receive, shutdownWrites } from '../shard/ops.js';
-import type { Owner } from '../shard/owners.js';
-import { SendQueue } from '../shard/send-queue.js';
+import { handOverFile, operationError } from '../shard/ops.js';
 import type { Shard } from '../shard/shard.js';
+import { FIRST_TAG, StreamSocket } from '../shard/stream-socket.js';
 import { keepFor } from './homes.js';
 import { closedError, readIsOpen, type Transport } from './socket.js';
 
-const RECEIVED = 1; // tags
-const SENT = 2;
-const SHUT = 3;
-const MOVED = 4;
-const ROOM = 5;
+const MOVED = FIRST_TAG; // a tag
 const HIGH_WATER_BYTES = 65_536;
 
 interface Waiter<T> {
@@ -34,15 +29,9 @@ interface Waiter<T> {
 }
 
 /** One connection of this shard. */
-export class Connection implements Owner, Transport {
+export class Connection extends StreamSocket implements Transport {
   readonly isProxy = false;
-  readonly #shard: Shard;
-  readonly #file: number;
-  readonly #id: number;
-  readonly #out: SendQueue;
-  readonly #receiving: Operation;
-  readonly #shutting: Operation; // while it is open the file must not be closed
-  readonly #moving: Operation; // MSG_RING: likewise
+  readonly #moving: Operation; // MSG_RING, which needs the file
   #reader: Waiter<Uint8Array | null> | undefined;
   #writers: Waiter<void>[] = [];
   #arrived: Uint8Array | null | undefined; // came for a reader that had gone
@@ -55,15 +44,10 @@ export class Connection implements Owner, Transport {
 
   /** `carried`: what another shard has read of it. */
   constructor(shard: Shard, file: number, carried?: { bytes: Uint8Array | undefined; ended: boolean }) {
-    this.#shard = shard;
-    this.#file = file;
+    super(shard, file);
     this.#arrived = carried?.bytes;
     this.#ended = carried?.ended ?? false;
-    this.#id = shard.register(this);
-    this.#receiving = new Operation(shard, this.#id, RECEIVED);
-    this.#shutting = new Operation(shard, this.#id, SHUT);
-    this.#moving = new Operation(shard, this.#id, MOVED);
-    this.#out = new SendQueue(shard, file, this.#id, SENT, ROOM);
+    this.#moving = new Operation(shard, this.id, MOVED);
   }
 
   get isClosed(): boolean {
@@ -85,7 +69,7 @@ export class Connection implements Owner, Transport {
     if (this.#closed) throw closedError();
     if (this.#ended) return null;
     if (this.#reader !== undefined) throw readIsOpen();
-    if (!this.#receiving.isOpen) receive(this.#receiving, this.#file, false);
+    if (!this.receiving.isOpen) this.startReceiving(false);
     return abortable<Uint8Array | null>((resolve, reject) => {
       this.#reader = { resolve, reject };
       return () => {
@@ -101,15 +85,15 @@ export class Connection implements Owner, Transport {
     const data = typeof bytes === 'string' ? Buffer.from(bytes, 'utf8') : bytes;
     if (!(data instanceof Uint8Array)) throw optionError('bytes', bytes, 'a string or a Uint8Array');
     if (data.length === 0) return;
-    const at = this.#out.reserve(data.length);
-    if (at !== 0) this.#shard.bytes.set(data, at);
-    else this.#out.enqueue(typeof bytes === 'string' ? data : new Uint8Array(data)); // callers may use theirs again
-    if (this.#out.backlogBytes <= HIGH_WATER_BYTES && at !== 0) return;
+    const at = this.out.reserve(data.length);
+    if (at !== 0) this.shard.bytes.set(data, at);
+    else this.out.enqueue(typeof bytes === 'string' ? data : new Uint8Array(data)); // callers may use theirs again
+    if (this.out.backlogBytes <= HIGH_WATER_BYTES && at !== 0) return;
     await this.#sent(options);
   }
 
   #sent(options: WaitOptions = {}): Promise<void> {
-    this.#out.hurry();
+    this.out.hurry();
     return abortable<void>((resolve, reject) => {
       const writer = { resolve, reject };
       this.#writers.push(writer);
@@ -122,35 +106,33 @@ export class Connection implements Owner, Transport {
   async end(): Promise<void> {
     if (this.#closed || this.#finishing) return;
     this.#finishing = true;
-    if (!this.#out.isIdle) await this.#sent();
+    if (!this.out.isIdle) await this.#sent();
     if (this.#closed) return;
-    shutdownWrites(this.#shutting, this.#file);
+    this.sendEnd();
   }
 
-  onEvent(tag: number, result: number, extra: number): void {
-    if (tag === RECEIVED) this.#onReceived(result, extra);
-    else if (tag === SENT) this.#afterSending(this.#out.onSent(result), result);
-    else if (tag === ROOM) this.#afterSending(this.#out.onRoom(result, extra), result);
-    else if (tag === MOVED) {
-      this.#moving.ended();
-      this.#onMoved?.(result);
-    } else {
-      this.#shutting.ended();
-      if (this.#closed) this.#shard.closeFile(this.#file);
-      else if (result === Code.FULL) this.close(); // the peer waits to be told of the end: this tells it, too
-    }
+  protected onShut(result: number): void {
+    if (result === Code.FULL) this.close(); // the peer waits to be told of the end: this tells it, too
   }
 
-  #onReceived(result: number, flags: number): void {
-    this.#receiving.ended();
+  protected onOther(_moved: number, result: number): void {
+    this.#moving.ended();
+    this.afterFileUse();
+    this.#onMoved?.(result);
+  }
+
+  protected override get needsFile(): boolean {
+    return super.needsFile || this.#moving.isOpen;
+  }
+
+  protected onReceived(result: number, buffer: number): void {
     const reader = this.#reader;
     this.#reader = undefined;
     if (result > 0) {
-      const { shard, bytes } = { shard: this.#shard, bytes: new Uint8Array(result) };
-      const buffer = flags >>> CQE_BUFFER_SHIFT;
-      const at = shard.base + shard.header.recvOffset + buffer * shard.header.recvBufferBytes;
-      bytes.set(shard.bytes.subarray(at, at + result)); // of its own: the kernel gets the buffer back
-      shard.core.recycle(buffer);
+      const at = this.bufferAt(buffer);
+      const bytes = new Uint8Array(result); // of its own: the kernel gets the buffer back
+      bytes.set(this.shard.bytes.subarray(at, at + result));
+      this.release(buffer);
       if (reader !== undefined) reader.resolve(bytes);
       else if (!this.#closed) this.#arrived = bytes;
     } else if (this.#closed) reader?.reject(closedError());
@@ -159,7 +141,7 @@ export class Connection implements Owner, Transport {
       reader?.resolve(null);
     } else if (result === Errno.ENOBUFS) {
       this.#reader = reader; // buffers go back with the same enter that takes the new receive, so this does not spin
-      if (reader !== undefined) receive(this.#receiving, this.#file, false);
+      if (reader !== undefined) this.startReceiving(false);
     } else if (result !== Errno.ECANCELED || reader !== undefined) {
       this.#error = operationError('recv', result);
       reader?.reject(this.#error);
@@ -167,14 +149,14 @@ export class Connection implements Owner, Transport {
     this.#onReceiveEnd?.();
   }
 
-  #afterSending(isWhole: boolean, result: number): void {
+  protected onSending(isWhole: boolean, result: number): void {
     if (!isWhole && !this.#closed) {
       this.#error = operationError('send', result === 0 ? Errno.EPIPE : result);
-      this.#out.break();
+      this.out.break();
     }
     const failure = this.#error ?? (this.#closed ? closedError() : undefined);
     if (failure !== undefined) for (const writer of this.#writers.splice(0)) writer.reject(failure);
-    else if (this.#out.isIdle || (!this.#finishing && this.#out.backlogBytes <= HIGH_WATER_BYTES)) {
+    else if (this.out.isIdle || (!this.#finishing && this.out.backlogBytes <= HIGH_WATER_BYTES)) {
       for (const writer of this.#writers.splice(0)) writer.resolve();
     }
   }
@@ -182,10 +164,7 @@ export class Connection implements Owner, Transport {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#receiving.cancel();
-    this.#out.break();
-    if (!this.#shutting.isOpen && this.#onMoved === undefined) this.#shard.closeFile(this.#file);
-    this.#shard.unregister(this.#id);
+    this.closeSocket();
     this.#reader?.reject(closedError());
     this.#reader = undefined;
     for (const writer of this.#writers.splice(0)) writer.reject(closedError());
@@ -200,10 +179,10 @@ export class Connection implements Owner, Transport {
   async handOver(peer: number, name: string, args: unknown[]): Promise<void> {
     if (this.#error !== undefined) throw this.#error;
     if (this.#closed || this.#finishing) throw closedError();
-    const calls = this.#shard.calls as Calls;
-    if (!this.#shard.host.movesFiles) {
-      await keepFor(this.#shard, this, peer, (id) =>
-        calls.callInternal(peer, 'net', 'adoptProxy', this.#shard.index, id, name, args),
+    const calls = this.shard.calls as Calls;
+    if (!this.shard.host.movesFiles) {
+      await keepFor(this.shard, this, peer, (id) =>
+        calls.callInternal(peer, 'net', 'adoptProxy', this.shard.index, id, name, args),
       );
       return;
     }
@@ -219,14 +198,14 @@ export class Connection implements Owner, Transport {
   /** Nothing of this connection is in the kernel's hands any more. What came meanwhile is kept for who gets it. */
   async #quiesce(): Promise<void> {
     this.#finishing = true;
-    if (this.#receiving.isOpen) {
+    if (this.receiving.isOpen) {
       const ended = new Promise<void>((resolve) => {
         this.#onReceiveEnd = resolve;
       });
-      this.#receiving.cancel();
+      this.pause();
       await ended;
     }
-    if (!this.#out.isIdle) await this.#sent();
+    if (!this.out.isIdle) await this.#sent();
     if (this.#error !== undefined) throw this.#error;
   }
 
@@ -235,10 +214,9 @@ export class Connection implements Owner, Transport {
     if (this.#closed) throw closedError(); // the slot may be somebody else's by now
     const result = await new Promise<number>((resolve) => {
       this.#onMoved = resolve;
-      handOverFile(this.#moving, peer, this.#file);
+      handOverFile(this.#moving, peer, this.file);
     });
     this.#onMoved = undefined;
-    if (this.#closed) this.#shard.closeFile(this.#file); // close() has left that to us
     if (result >= 0) return result;
     await calls.callInternal(peer, 'net', 'isThere'); // a ring that is torn down says ENFILE, too: it rejects if so
     throw operationError('msg_ring', result);

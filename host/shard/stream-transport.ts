@@ -18,21 +18,17 @@
 //
 // After CLOSED only the last events of its operations come in; then nothing refers to the transport any more.
 //
-// Next: send-queue.ts.
+// Next: stream-socket.ts.
 
-import { CQE_BUFFER_SHIFT, Errno, POLLERR, POLLHUP } from '../core/kernel.js';
+import { Errno, POLLERR, POLLHUP } from '../core/kernel.js';
 import { Operation, Timer } from './operation.js';
-import { receive, shutdownWrites, watchEnds } from './ops.js';
-import type { Owner } from './owners.js';
-import { SendQueue } from './send-queue.js';
+import { watchEnds } from './ops.js';
 import type { Shard } from './shard.js';
+import { FIRST_TAG, StreamSocket } from './stream-socket.js';
+import type { Transport, TransportUser } from './transport.js';
 
-const RECEIVED = 1; // tags
-const SENT = 2;
-const TIMER = 3;
-const SHUT = 4;
-const WATCHED = 5;
-const ROOM = 6;
+const TIMER = FIRST_TAG; // tags
+const WATCHED = FIRST_TAG + 1;
 
 const OPEN = 0; // states
 const FINISHING = 1;
@@ -44,46 +40,22 @@ const LINGER_SILENCE_NS = 2e9;
 const LINGER_NS = 30e9;
 const LINGER_BYTES = 67_108_864;
 
-/** The user of a transport: it is told what happens while the transport is open. */
-export interface TransportUser {
-  /** Whether more bytes are welcome. If not, receiving pauses until the user calls receive(). */
-  readonly mayReceive: boolean;
-  /** `bytes` bytes have come; they lie in receive buffer `buffer`, which the user gives back by core.recycle(). */
-  onBuffer(buffer: number, bytes: number): void;
-  /** The peer has ended its side (FIN), though bytes from before may be still to come. May be told more than once. */
-  onPeerLeft(): void;
-  /** The peer has sent its last byte (FIN). All bytes came before. */
-  onPeerEnd(): void;
-  /** Bytes have gone out. */
-  onSent(): void;
-  /** The deadline is over. */
-  onDeadline(): void;
-  /** The connection is over, for whatever reason. Comes once, in every state. */
-  onClosed(): void;
-}
-
 /** How slow a peer may be: while bytes wait for room in the socket, it must take `bytes` in each `ns`. */
 export interface Pace {
   readonly ns: number;
   readonly bytes: number;
 }
 
-export class StreamTransport implements Owner {
-  readonly out: SendQueue;
+export class StreamTransport extends StreamSocket implements Transport {
   /** The peer has ended its side. Bytes from before may be still to come. */
   peerLeft = false;
   /** The peer has sent its last byte, and it has come. */
   peerEnded = false;
 
-  private readonly shard: Shard;
-  private readonly file: number;
   private readonly user: TransportUser;
   private readonly pace: Pace;
-  private readonly id: number;
   private state = OPEN;
-  private readonly receiving: Operation;
   private readonly watching: Operation;
-  private readonly shutting: Operation; // while it is open the file must not be closed
   private lingerBytes = 0; // came since finish()
   private lingerEndNs = 0;
   private readonly timer: Timer;
@@ -94,39 +66,25 @@ export class StreamTransport implements Owner {
   private isPaceOver = false; // it is over: what there is room for goes out once more
 
   constructor(shard: Shard, file: number, pace: Pace, user: TransportUser) {
-    this.shard = shard;
-    this.file = file;
+    super(shard, file);
     this.pace = pace;
     this.user = user;
-    this.id = shard.register(this);
-    this.receiving = new Operation(shard, this.id, RECEIVED);
     this.watching = new Operation(shard, this.id, WATCHED);
-    this.shutting = new Operation(shard, this.id, SHUT);
     this.timer = new Timer(shard, this.id, TIMER);
-    this.out = new SendQueue(shard, file, this.id, SENT, ROOM);
   }
 
   /** For whoever looks at what a shard has open. */
-  toString(): string {
+  override toString(): string {
     return `${this.user}, ${STATES[this.state]}`;
-  }
-
-  /** Whether the user still decides. */
-  get isOpen(): boolean {
-    return this.state === OPEN;
   }
 
   get isClosed(): boolean {
     return this.state === CLOSED;
   }
 
-  onEvent(tag: number, result: number, extra: number): void {
-    if (tag === RECEIVED) this.onReceived(result, extra);
-    else if (tag === SENT) this.afterSending(this.out.onSent(result));
-    else if (tag === ROOM) this.afterSending(this.out.onRoom(result, extra));
-    else if (tag === TIMER) this.onTimer();
-    else if (tag === WATCHED) this.onWatched(result, extra);
-    else this.onShut();
+  protected onOther(tag: number, result: number, flags: number): void {
+    if (tag === TIMER) this.onTimer();
+    else this.onWatched(result, flags);
   }
 
   // --- receiving -----------------------------------------------------------------------------------------------------
@@ -135,19 +93,15 @@ export class StreamTransport implements Owner {
   receive(): void {
     if (this.receiving.isOpen || this.peerEnded || this.state === CLOSED) return;
     if (this.state === OPEN && !this.user.mayReceive) return;
-    receive(this.receiving, this.file, true);
+    this.startReceiving(true);
   }
 
-  /** Stops receiving: the peer's window fills. What has come already is still told. */
-  pause(): void {
-    this.receiving.cancel();
-  }
-
-  private onReceived(result: number, flags: number): void {
-    this.receiving.ended(flags);
+  protected onReceived(result: number, buffer: number): void {
     if (result > 0) {
-      if (this.state === OPEN) this.user.onBuffer(flags >>> CQE_BUFFER_SHIFT, result);
-      else this.drop(flags >>> CQE_BUFFER_SHIFT, result);
+      if (this.state === OPEN) {
+        const at = this.bufferAt(buffer);
+        this.user.onBuffer(at, at + result, buffer);
+      } else this.drop(buffer, result);
     }
     if (this.state === CLOSED) return;
     if (result === 0) this.onPeerEnd();
@@ -166,7 +120,7 @@ export class StreamTransport implements Owner {
 
   /** Nobody reads these bytes: they came after finish(). */
   private drop(buffer: number, bytes: number): void {
-    this.shard.core.recycle(buffer);
+    this.release(buffer);
     this.lingerBytes += bytes;
     if (this.lingerBytes > LINGER_BYTES) this.destroy();
     else if (this.state === LINGERING) this.lingerOn();
@@ -190,7 +144,7 @@ export class StreamTransport implements Owner {
 
   // --- sending -------------------------------------------------------------------------------------------------------
 
-  private afterSending(isWhole: boolean): void {
+  protected onSending(isWhole: boolean): void {
     if (this.state === CLOSED) return;
     if (!isWhole) this.destroy();
     else {
@@ -243,7 +197,7 @@ export class StreamTransport implements Owner {
       return;
     }
     this.state = LINGERING;
-    shutdownWrites(this.shutting, this.file);
+    this.sendEnd();
     this.lingerEndNs = this.shard.nowNs + LINGER_NS;
     this.lingerOn();
   }
@@ -252,21 +206,15 @@ export class StreamTransport implements Owner {
     this.setDeadline(Math.min(LINGER_SILENCE_NS, this.lingerEndNs - this.shard.nowNs));
   }
 
-  private onShut(): void {
-    this.shutting.ended();
-    if (this.state === CLOSED) this.shard.closeFile(this.file);
-  }
+  protected onShut(): void {} // the peer's end is what it waits for
 
   /** Closes at once; what is queued is lost. */
   destroy(): void {
     if (this.state === CLOSED) return;
     this.state = CLOSED;
     this.timer.disarm();
-    this.out.break();
-    this.pause();
     this.watching.cancel();
-    if (!this.shutting.isOpen) this.shard.closeFile(this.file);
-    this.shard.unregister(this.id); // the last events come all the same
+    this.closeSocket();
     this.user.onClosed();
   }
 

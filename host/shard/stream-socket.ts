@@ -1,0 +1,112 @@
+// What every stream socket (TCP or Unix) of this shard needs: its file slot, its operations, what goes out, and when
+// the file may be closed. Two classes extend it, and decide what bytes and ends mean:
+//
+//   StreamTransport (stream-transport.ts)   receives all the time, has deadlines, and lingers at the end: for HTTP
+//   Connection (net/connection.ts)          receives when a program reads: for sockets of programs
+//
+// The kernel looks the file of some operations up late, in a thread of its own. If the file were closed before, it
+// would find the next connection in the slot. So the file stays until those operations are over (needsFile).
+//
+// After closeSocket() only the last events of its operations come; then its number is free (owners.ts).
+//
+// Next: send-queue.ts.
+
+import { CQE_BUFFER_SHIFT } from '../core/kernel.js';
+import { Operation } from './operation.js';
+import { receive, shutdownWrites } from './ops.js';
+import type { Owner } from './owners.js';
+import { SendQueue } from './send-queue.js';
+import type { Shard } from './shard.js';
+
+const RECEIVED = 1; // tags
+const SENT = 2;
+const ROOM = 3;
+const SHUT = 4;
+/** Tags from here on are those of the class that extends this. */
+export const FIRST_TAG = 5;
+
+export abstract class StreamSocket implements Owner {
+  readonly out: SendQueue;
+  protected readonly shard: Shard;
+  protected readonly file: number;
+  protected readonly id: number;
+  protected readonly receiving: Operation;
+  private readonly shutting: Operation;
+  private isGone = false; // closeSocket() was called
+
+  constructor(shard: Shard, file: number) {
+    this.shard = shard;
+    this.file = file;
+    this.id = shard.register(this);
+    this.receiving = new Operation(shard, this.id, RECEIVED);
+    this.shutting = new Operation(shard, this.id, SHUT);
+    this.out = new SendQueue(shard, file, this.id, SENT, ROOM);
+  }
+
+  onEvent(tag: number, result: number, flags: number): void {
+    if (tag === RECEIVED) {
+      this.receiving.ended(flags);
+      this.onReceived(result, flags >>> CQE_BUFFER_SHIFT);
+    } else if (tag === SENT) this.onSending(this.out.onSent(result), result);
+    else if (tag === ROOM) this.onSending(this.out.onRoom(result, flags), result);
+    else if (tag === SHUT) {
+      this.shutting.ended();
+      this.afterFileUse();
+      this.onShut(result);
+    } else this.onOther(tag, result, flags);
+  }
+
+  /** Bytes in receive buffer `buffer`, 0 at the peer's end, or an error. */
+  protected abstract onReceived(result: number, buffer: number): void;
+  /** Something has gone out, or there is room. `isWhole` false: the connection is broken. */
+  protected abstract onSending(isWhole: boolean, result: number): void;
+  /** The end has been sent, or could not be. */
+  protected abstract onShut(result: number): void;
+  protected abstract onOther(tag: number, result: number, flags: number): void;
+  abstract onShutdown(): void;
+
+  /** Receives once, or until it is cancelled (`multishot`). */
+  protected startReceiving(multishot: boolean): void {
+    receive(this.receiving, this.file, multishot);
+  }
+
+  /** Stops receiving. What has come already is still told. */
+  pause(): void {
+    this.receiving.cancel();
+  }
+
+  /** Where receive buffer `buffer` lies in linear memory. */
+  protected bufferAt(buffer: number): number {
+    const { shard } = this;
+    return shard.base + shard.header.recvOffset + buffer * shard.header.recvBufferBytes;
+  }
+
+  /** Gives a receive buffer back to the kernel. */
+  release(buffer: number): void {
+    this.shard.core.recycle(buffer);
+  }
+
+  /** Sends the end (FIN), behind what has been sent. Receiving goes on. */
+  protected sendEnd(): void {
+    shutdownWrites(this.shutting, this.file);
+  }
+
+  /** Whether an operation still needs the file. */
+  protected get needsFile(): boolean {
+    return this.shutting.isOpen;
+  }
+
+  /** An operation that needed the file is over. */
+  protected afterFileUse(): void {
+    if (this.isGone && !this.needsFile) this.shard.closeFile(this.file);
+  }
+
+  /** Closes at once; what is queued is lost. Once. */
+  protected closeSocket(): void {
+    this.isGone = true;
+    this.out.break();
+    this.pause();
+    if (!this.needsFile) this.shard.closeFile(this.file);
+    this.shard.unregister(this.id);
+  }
+}

@@ -1,0 +1,66 @@
+// A connection as a stream of bytes in both directions, with backpressure, a half-close and a deadline. HTTP
+// (http/connection.ts) knows no more of its connections than this, so it runs over whatever offers it.
+//
+//   bytes in    onBuffer(), onBytes()     as long as mayReceive; then pause() and receive()
+//   bytes out   out.reserve(), enqueue()  onSent() tells that some are out; out.backlogBytes is what waits
+//   the end     finish(): all that is queued, then the end; destroy(): at once
+//   time        setDeadline() --> onDeadline()
+//
+// Two classes do it for sockets: stream-transport.ts is this interface over a file slot; stream-socket.ts, which it
+// extends, has what every stream socket needs, and net/connection.ts extends it, too.
+
+/** What goes out, in order. */
+export interface ByteSink {
+  /** Whether all is out. */
+  readonly isIdle: boolean;
+  /** Bytes that are not out yet. */
+  readonly backlogBytes: number;
+  /** An address in linear memory where exactly `bytes` must be written at once, or 0: then enqueue() them. */
+  reserve(bytes: number): number;
+  /** Sends bytes of any length, behind everything else. They must not change any more. */
+  enqueue(bytes: Uint8Array): void;
+  /** The user waits until all is out. */
+  hurry(): void;
+}
+
+export interface Transport {
+  readonly out: ByteSink;
+  /** The peer has ended its side. Bytes from before may be still to come. */
+  readonly peerLeft: boolean;
+  /** The peer has sent its last byte, and it has come. */
+  readonly peerEnded: boolean;
+  readonly isClosed: boolean;
+  /** Receives from now on, if more bytes are welcome. */
+  receive(): void;
+  /** Stops receiving: the peer has to wait. What has come already is still told. */
+  pause(): void;
+  /** Gives back a buffer of onBuffer(). */
+  release(buffer: number): void;
+  /** `ns` from now on; it takes the place of the last deadline. */
+  setDeadline(ns: number): void;
+  clearDeadline(): void;
+  /** Sends what is queued, then the end, and closes when the peer has ended too. The user has nothing more to say. */
+  finish(): void;
+  /** Closes at once; what is queued is lost. */
+  destroy(): void;
+}
+
+/** The user of a transport: it is told what happens while the transport is open. */
+export interface TransportUser {
+  /** Whether more bytes are welcome. If not, receiving pauses until the user calls receive(). */
+  readonly mayReceive: boolean;
+  /** Bytes have come. They lie in linear memory at [at, end) until the user gives `buffer` back by release(). */
+  onBuffer(at: number, end: number, buffer: number): void;
+  /** Bytes have come. They are the user's own. */
+  onBytes(bytes: Uint8Array): void;
+  /** The peer has ended its side, though bytes from before may be still to come. May be told more than once. */
+  onPeerLeft(): void;
+  /** The peer has sent its last byte. All bytes came before. */
+  onPeerEnd(): void;
+  /** Bytes have gone out. */
+  onSent(): void;
+  /** The deadline is over. */
+  onDeadline(): void;
+  /** The connection is over, for whatever reason. Comes once, in every state. */
+  onClosed(): void;
+}
