@@ -1,8 +1,7 @@
 // featherstar: shards, tasks, time. Importing it starts nothing.
 
 export { type ErrorCode, type ErrorKind, FeatherstarError } from './base/errors.js';
-export { type Caller, type FunctionName, type ShardHandle, submitTo, type UntypedModule } from './calls/call-api.js';
-export type { CallOptions, Remote, RemoteAll, RemoteAllFunction, RemoteFunction } from './calls/remote.js';
+export type { Remote, RemoteAll, RemoteAllFunction, RemoteFunction, UntypedModule } from './calls/remote.js';
 export { allocate, type SharedBytes } from './calls/shared-bytes.js';
 export type { Limits } from './core/layout.js';
 export type { HostName } from './hosts/host.js';
@@ -17,16 +16,14 @@ export type { CloseReport, ShardEnd } from './runtime/shutdown.js';
 export type { SignalName } from './runtime/signal-board.js';
 export { onSignal, waitForSignal } from './runtime/signals.js';
 export type { Holdings, ShardStats } from './runtime/stats.js';
-export type { CallTarget } from './services/call-all.js';
 export {
   connectRuntime,
   type ForeignPortOptions,
   ForeignRuntime,
-  ForeignShard,
   foreignPort,
 } from './services/foreign.js';
 export { openSender, ShardChannel, type ShardChannelOptions, ShardSender } from './services/shard-channel.js';
-export { ServiceError, type ServiceFailure, Sharded, type ShardedMethod } from './services/sharded.js';
+export { ServiceError, type ServiceFailure, Sharded } from './services/sharded.js';
 export * from './sync/index.js';
 export { Gate, type GateOptions } from './tasks/gate.js';
 export { type GroupOptions, type SchedulingGroup, schedulingGroup } from './tasks/group.js';

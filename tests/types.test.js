@@ -39,6 +39,12 @@ test('intended uses compile, and forbidden ones do not', () => {
   assert.is(status, 0);
 });
 
+test('typed calls need no DOM library', () => {
+  const { status, text } = compile(join(TYPES, 'tsconfig.nodom.json'));
+  assert.is(text, '');
+  assert.is(status, 0);
+});
+
 test('a forbidden use that compiles is found', () => {
   const path = join(ROOT, 'dist/types-mutant');
   const mutant = `${path}.ts`;

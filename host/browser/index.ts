@@ -5,21 +5,13 @@
 //
 // Next: worker.ts, and shard.ts, which shard modules import.
 
-import { abortable } from '../base/abortable.js';
+import { abortable, type WaitOptions } from '../base/abortable.js';
 import { unpackError } from '../base/error-parts.js';
 import { FeatherstarError, optionError, textOf } from '../base/errors.js';
 import { homeOf } from '../base/home-of.js';
 import { type Checks, checkedLater, checkOptions, checkShard, integer, number } from '../base/options.js';
 import { callAll } from '../calls/call-all.js';
-import type { ArgumentsOf, FunctionName, ResultOf } from '../calls/call-api.js';
-import {
-  type CallOptions,
-  type Remote,
-  type RemoteAll,
-  type RemoteClass,
-  remoteClass,
-  type UntypedModule,
-} from '../calls/remote.js';
+import { type Remote, type RemoteAll, type RemoteClass, remoteClass, type UntypedModule } from '../calls/remote.js';
 import { makeMemory, sharedBytesMost } from '../core/core-module.js';
 import { HEADER_STATES, type Header, type Limits, ShardState } from '../core/layout.js';
 import { checkLimits } from '../core/limits.js';
@@ -308,15 +300,10 @@ export class BrowserRuntime<M extends object = UntypedModule> {
     return homeOf(key, this.shardCount);
   }
 
-  async #call(shard: number, name: string, args: unknown[], options: CallOptions | undefined): Promise<unknown> {
+  async #call(shard: number, name: string, args: unknown[], options: WaitOptions | undefined): Promise<unknown> {
     const member = this.#members[shard];
     options?.signal?.throwIfAborted();
     return abortable(member.call(name, args), options ?? {});
-  }
-
-  /** Runs an exported function of the shard module on a shard. What goes there and back is cloned as by postMessage. */
-  call<K extends FunctionName<M>>(shard: number, name: K, ...args: ArgumentsOf<M[K]>): Promise<ResultOf<M[K]>> {
-    return this.#members[checkShard(shard, this.shardCount)].call(name, args) as Promise<ResultOf<M[K]>>;
   }
 
   /** Ends all shards. Calls that are open reject with FEATHERSTAR_CLOSED. */

@@ -7,7 +7,6 @@ import './globals.js';
 import { homeOf as homeAmong } from '../base/home-of.js';
 import { checkShard } from '../base/options.js';
 import type { Calls } from '../calls/call.js';
-import { ShardHandle } from '../calls/call-api.js';
 import type { Remote, RemoteAll, UntypedModule } from '../calls/remote.js';
 import { currentShard } from '../shard/shard.js';
 
@@ -52,10 +51,4 @@ export function onAll<M extends object = UntypedModule>(): RemoteAll<M> {
 /** The shard that a key lives on. Every shard, and the page, has the same answer. Text counts as its UTF-8 bytes. */
 export function homeOf(key: string | Uint8Array): number {
   return homeAmong(key, count);
-}
-
-/** Another shard, or this one: `shard(1).call(name, ...args)`, typed as `shard<typeof module>(1)`. */
-export function shard<M extends object = UntypedModule>(index: number): ShardHandle<M> {
-  checkShard(index, count);
-  return new ShardHandle<M>(index, currentShard().calls as Calls);
 }

@@ -3,17 +3,16 @@
 //   onAll().size()                            a plain call to each shard
 //   onAll().with({ timeoutMs: 500 }).size()   one signal ends all the calls; the error names the shards that are late
 
-import { Abortable } from '../base/abortable.js';
+import { Abortable, type WaitOptions } from '../base/abortable.js';
 import { FeatherstarError } from '../base/errors.js';
-import type { CallOptions } from './remote.js';
 
-type Call = (shard: number, options: CallOptions | undefined) => Promise<unknown>;
+type Call = (shard: number, options: WaitOptions | undefined) => Promise<unknown>;
 
 /** Calls each of `shards`. Resolves to the results in their order. Rejects with the first error; other calls go on. */
 export async function callAll(
   shards: readonly number[],
   call: Call,
-  options: CallOptions | undefined,
+  options: WaitOptions | undefined,
 ): Promise<unknown[]> {
   if (options === undefined) return Promise.all(shards.map((shard) => call(shard, undefined)));
   options.signal?.throwIfAborted();

@@ -9,6 +9,7 @@
 //
 // Next: outbox.ts, where calls wait that cannot be sent yet.
 
+import type { WaitOptions } from '../base/abortable.js';
 import { FeatherstarError, fullError, textOf } from '../base/errors.js';
 import { HostControl, INLINE_BYTES, MESSAGE_BYTES, ReadyKind } from '../core/layout.js';
 import type { Shard } from '../shard/shard.js';
@@ -22,7 +23,6 @@ import { internalMethod, type Part } from './internal.js';
 import { type OpenCall, OpenCalls, type Reject, type Resolve } from './open-calls.js';
 import { Kind, Outbox, Word } from './outbox.js';
 import { Peers } from './peers.js';
-import type { CallOptions } from './remote.js';
 import { arrived, endOfCallHere, handOverAll, moveAll, type SharedBytes } from './shared-bytes.js';
 import { Standstill } from './standstill.js';
 
@@ -143,7 +143,7 @@ export class Calls {
     );
   }
 
-  call(peer: number, name: string, args: readonly unknown[], options?: CallOptions): Promise<unknown> {
+  call(peer: number, name: string, args: readonly unknown[], options?: WaitOptions): Promise<unknown> {
     const method = this.#functions.number(name);
     if (method !== undefined) return this.#begin(peer, method, args, options);
     const text = `the shard module exports no function ${JSON.stringify(name)}`;
@@ -155,11 +155,11 @@ export class Calls {
     return this.#begin(peer, internalMethod(part), [name, ...args], undefined);
   }
 
-  submitInternal(peer: number, part: Part, args: readonly unknown[], options?: CallOptions): Promise<unknown> {
+  submitInternal(peer: number, part: Part, args: readonly unknown[], options?: WaitOptions): Promise<unknown> {
     return this.#begin(peer, internalMethod(part), args, options);
   }
 
-  #begin(peer: number, method: number, args: readonly unknown[], options: CallOptions | undefined): Promise<unknown> {
+  #begin(peer: number, method: number, args: readonly unknown[], options: WaitOptions | undefined): Promise<unknown> {
     if (peer === this.#shard.index) return this.#callHere(method, args, options);
     const encoder = this.#encoder;
     let length: number;
@@ -213,7 +213,7 @@ export class Calls {
   }
 
   /** A call to the own shard is a call: no copy, but also never in the caller's stack frame. */
-  #callHere(method: number, args: readonly unknown[], options: CallOptions | undefined): Promise<unknown> {
+  #callHere(method: number, args: readonly unknown[], options: WaitOptions | undefined): Promise<unknown> {
     const signals = signalsAmong(args);
     if (signals.length === 0 && options === undefined) return this.#runSoon(method, args, undefined);
     const watch = new Watch(signals, 0, options?.signal);

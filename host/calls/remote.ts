@@ -13,15 +13,8 @@
 //
 // Next: call.ts, which sends the call.
 
+import type { WaitOptions } from '../base/abortable.js';
 import { type Checks, checkOptions, signal, timeout } from '../base/options.js';
-
-/** What can end the wait for a call. The called function goes on, unless it has a signal among its own arguments. */
-export interface CallOptions {
-  /** The call rejects with this signal's reason when it aborts. */
-  signal?: AbortSignal | undefined;
-  /** The call rejects with FEATHERSTAR_TIMEOUT after so many milliseconds, at most 100 days. */
-  timeoutMs?: number | undefined;
-}
 
 // --- types -----------------------------------------------------------------------------------------------------------
 
@@ -80,31 +73,31 @@ type Callable<M, K extends keyof M> = M[K] extends AnyFunction ? Exclude<K, Rese
  */
 export type Remote<M extends object> = {
   /** Takes a signal or a time that ends the wait: `on(1).with({ timeoutMs: 100 }).get('key')`. */
-  with(options: CallOptions): Remote<M>;
+  with(options: WaitOptions): Remote<M>;
 } & { readonly [K in keyof M as Callable<M, K>]: RemoteFunction<M[K]> };
 
 /** The functions of a module as they run on several shards at once. Each resolves to an array, in shard order. */
 export type RemoteAll<M extends object> = {
   /** Takes a signal or a time that ends the wait for all shards: `onAll().with({ timeoutMs: 100 }).size()`. */
-  with(options: CallOptions): RemoteAll<M>;
+  with(options: WaitOptions): RemoteAll<M>;
 } & { readonly [K in keyof M as Callable<M, K>]: RemoteAllFunction<M[K]> };
 
 // --- the objects -----------------------------------------------------------------------------------------------------
 
 /** Sends one call. `method` is what remoteClass() was given for the name. */
-export type Send<T> = (method: T, args: unknown[], options: CallOptions | undefined) => Promise<unknown>;
+export type Send<T> = (method: T, args: unknown[], options: WaitOptions | undefined) => Promise<unknown>;
 
 class RemoteBase<T> {
   readonly #send: Send<T>;
-  readonly #options: CallOptions | undefined;
+  readonly #options: WaitOptions | undefined;
 
-  constructor(send: Send<T>, options?: CallOptions) {
+  constructor(send: Send<T>, options?: WaitOptions) {
     this.#send = send;
     this.#options = options;
   }
 
-  with(options: CallOptions): RemoteBase<T> {
-    const both = { ...this.#options, ...checkCallOptions(options) };
+  with(options: WaitOptions): RemoteBase<T> {
+    const both = { ...this.#options, ...checkWaitOptions(options) };
     return new (this.constructor as RemoteClass<T>)(this.#send, both);
   }
 
@@ -115,7 +108,7 @@ class RemoteBase<T> {
   }
 }
 
-export type RemoteClass<T> = new (send: Send<T>, options?: CallOptions) => RemoteBase<T>;
+export type RemoteClass<T> = new (send: Send<T>, options?: WaitOptions) => RemoteBase<T>;
 
 /** A class whose objects have a method for each name. `methods`: what Send gets for each. */
 export function remoteClass<T>(methods: Iterable<readonly [name: string, method: T]>): RemoteClass<T> {
@@ -129,9 +122,9 @@ export function remoteClass<T>(methods: Iterable<readonly [name: string, method:
 
 // --- options ---------------------------------------------------------------------------------------------------------
 
-const CHECKS: Checks<CallOptions> = { signal, timeoutMs: timeout };
+const CHECKS: Checks<WaitOptions> = { signal, timeoutMs: timeout };
 
-/** Throws FEATHERSTAR_OPTION for what is no CallOptions. */
-export function checkCallOptions(options: CallOptions): CallOptions {
+/** Throws FEATHERSTAR_OPTION for what is no WaitOptions. */
+export function checkWaitOptions(options: WaitOptions): WaitOptions {
   return checkOptions(options, CHECKS);
 }

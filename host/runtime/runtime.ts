@@ -6,19 +6,11 @@ import { FeatherstarError, optionError } from '../base/errors.js';
 import { homeOf } from '../base/home-of.js';
 import { type Checks, checkFunction, checkOptions, checkShard, checkSignal } from '../base/options.js';
 import { Calls } from '../calls/call.js';
-import {
-  type ArgumentsOf,
-  type FunctionName,
-  type ResultOf,
-  ShardHandle,
-  type UntypedModule,
-} from '../calls/call-api.js';
 import { offerParts } from '../calls/parts.js';
-import type { Remote, RemoteAll } from '../calls/remote.js';
+import type { Remote, RemoteAll, UntypedModule } from '../calls/remote.js';
 import { coreModule, type Memories, makeMemory } from '../core/core.js';
 import { HEADER_STATES, SHARDS_MAX, ShardState } from '../core/layout.js';
 import { type HostName, monotonicNs } from '../hosts/host.js';
-import { type CallTarget, callAll } from '../services/call-all.js';
 import { brokenGuards, writeGuards } from '../shard/memory-checks.js';
 import { enterShard, findShard, Shard } from '../shard/shard.js';
 import { type Pinning, pinCaller, planPinning, startThreadPool } from './cpus.js';
@@ -55,7 +47,6 @@ export class WorkerRuntime<M extends object = UntypedModule> {
   protected readonly own: Shard;
   readonly #calls: Calls;
   readonly #remotes: Remote<M>[] = []; // by shard, as they are asked for
-  readonly #handles: ShardHandle<M>[];
   readonly #onClose: CloseHook[] = [];
   readonly #aborter = new AbortController();
 
@@ -64,9 +55,7 @@ export class WorkerRuntime<M extends object = UntypedModule> {
     this.signals = new SignalBoard(link);
     this.shardCount = shardCount;
     this.hostName = hostName;
-    const calls = own.calls as Calls;
-    this.#calls = calls;
-    this.#handles = Array.from({ length: shardCount }, (_, i) => new ShardHandle<M>(i, calls));
+    this.#calls = own.calls as Calls;
     setMaxListeners(0, this.#aborter.signal); // everything that runs may listen
   }
 
@@ -127,8 +116,8 @@ export class WorkerRuntime<M extends object = UntypedModule> {
   /** The same of one shard. */
   stats(shard: number): ShardStats;
   stats(...args: [] | [shard: number]): ShardStats | ShardStats[] {
-    if (args.length === 0) return this.#handles.map(({ index }) => readStats(this.own, index));
-    return readStats(this.own, this.shard(args[0]).index);
+    if (args.length === 0) return this.#shards().map((shard) => readStats(this.own, shard));
+    return readStats(this.own, checkShard(args[0], this.shardCount));
   }
 
   /**
@@ -152,13 +141,12 @@ export class WorkerRuntime<M extends object = UntypedModule> {
    * shard order. Rejects with the first error; the other calls go on.
    */
   onAll(): RemoteAll<M> {
-    return this.#calls.remoteAll(Array.from({ length: this.shardCount }, (_, shard) => shard)) as RemoteAll<M>;
+    return this.#calls.remoteAll(this.#shards()) as RemoteAll<M>;
   }
 
   /** The functions of the shard module, as they run on every shard but this one. Otherwise it is like onAll(). */
   onOthers(): RemoteAll<M> {
-    const all = Array.from({ length: this.shardCount }, (_, shard) => shard);
-    return this.#calls.remoteAll(all.filter((shard) => shard !== this.self)) as RemoteAll<M>;
+    return this.#calls.remoteAll(this.#shards().filter((shard) => shard !== this.self)) as RemoteAll<M>;
   }
 
   /**
@@ -169,38 +157,8 @@ export class WorkerRuntime<M extends object = UntypedModule> {
     return homeOf(key, this.shardCount);
   }
 
-  shard(index: number): ShardHandle<M> {
-    const handle = this.#handles[index];
-    if (handle === undefined) throw optionError('shard', index, `an integer from 0 to ${this.shardCount - 1}`);
-    return handle;
-  }
-
-  /**
-   * Runs a function on every shard; the results in shard order. The first error rejects. In place of the name,
-   * `{ name, signal, timeoutMs }` ends the wait.
-   */
-  readonly invokeOnAll = <K extends FunctionName<M>>(
-    name: CallTarget<K>,
-    ...args: ArgumentsOf<M[K]>
-  ): Promise<ResultOf<M[K]>[]> => callAll<K, M>(this.#handles, name, args);
-
-  /** Runs a function on every shard, as invokeOnAll(), and folds the results, in shard order. */
-  async mapReduce<K extends FunctionName<M>, A>(
-    name: CallTarget<K>,
-    args: ArgumentsOf<M[K]>,
-    fold: (sum: A, value: ResultOf<M[K]>) => A,
-    start: A,
-  ): Promise<A> {
-    return (await this.invokeOnAll(name, ...args)).reduce(fold, start);
-  }
-
-  /**
-   * Runs a function on every other shard; resolves when all have, and rejects with the first error. In place of the
-   * name, `{ name, signal, timeoutMs }` ends the wait.
-   */
-  async broadcast<K extends FunctionName<M>>(name: CallTarget<K>, ...args: ArgumentsOf<M[K]>): Promise<void> {
-    const others = this.#handles.filter(({ index }) => index !== this.self);
-    await callAll<K, M>(others, name, args);
+  #shards(): number[] {
+    return Array.from({ length: this.shardCount }, (_, shard) => shard);
   }
 }
 

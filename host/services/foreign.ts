@@ -2,7 +2,7 @@
 // hold a MessagePort. A shard makes a port; the other thread connects to it and calls shards as they call each other.
 //
 //   foreign thread                      the port's shard                    any shard
-//   call() --request, cloned--> MessagePort --> shard(i).call() --mesh--> function
+//   on(1).get() --request, cloned--> MessagePort --> on(1).get() --mesh--> function
 //   settles <----------answer, cloned---------- its result    <---------
 //
 // A call costs two messages of a port, each with a structured clone and a wake-up of libuv, beside what it costs
@@ -21,15 +21,7 @@ import { type Checks, checkOptions, checkShard, checkSignal, integer } from '../
 import { Queue } from '../base/queue.js';
 import type { Calls } from '../calls/call.js';
 import { callAll } from '../calls/call-all.js';
-import type { ArgumentsOf, FunctionName, ResultOf } from '../calls/call-api.js';
-import {
-  type CallOptions,
-  type Remote,
-  type RemoteAll,
-  type RemoteClass,
-  remoteClass,
-  type UntypedModule,
-} from '../calls/remote.js';
+import { type Remote, type RemoteAll, type RemoteClass, remoteClass, type UntypedModule } from '../calls/remote.js';
 import { runtime } from '../runtime/runtime.js';
 import type { Owner } from '../shard/owners.js';
 import { currentShard, type Shard } from '../shard/shard.js';
@@ -113,7 +105,7 @@ class Gateway {
   }
 
   async #run({ shard, name, args }: Request, signal: AbortSignal): Promise<unknown> {
-    return runtime().shard(shard).submit(name, args, { signal });
+    return (currentShard().calls as Calls).call(checkShard(shard, runtime().shardCount), name, args, { signal });
   }
 
   #end(answer: Answer): void {
@@ -208,32 +200,6 @@ interface Waiting {
 
 type Submit = (shard: number, name: string, args: unknown[], options: WaitOptions) => Promise<unknown>;
 
-/** One shard, as a foreign thread calls it. */
-export class ForeignShard<M extends object = UntypedModule> {
-  readonly index: number;
-  readonly #submit: Submit;
-
-  /** @internal */
-  constructor(index: number, submit: Submit) {
-    this.index = index;
-    this.#submit = submit;
-  }
-
-  /** Runs an exported function of the shard module on that shard. */
-  async call<K extends FunctionName<M>>(name: K, ...args: ArgumentsOf<M[K]>): Promise<ResultOf<M[K]>> {
-    return (await this.#submit(this.index, name, args, {})) as ResultOf<M[K]>;
-  }
-
-  /** The same with options. */
-  async submit<K extends FunctionName<M>>(
-    name: K,
-    args: ArgumentsOf<M[K]>,
-    options: AbortOptions = {},
-  ): Promise<ResultOf<M[K]>> {
-    return (await this.#submit(this.index, name, args, options)) as ResultOf<M[K]>;
-  }
-}
-
 /** A connection to a runtime, from a thread that is no shard. `connectRuntime()` makes it. */
 export class ForeignRuntime<M extends object = UntypedModule> {
   /** How many shards the runtime has. */
@@ -287,13 +253,8 @@ export class ForeignRuntime<M extends object = UntypedModule> {
     return homeOf(key, this.shardCount);
   }
 
-  #call(shard: number, name: string, args: unknown[], options: CallOptions | undefined): Promise<unknown> {
+  #call(shard: number, name: string, args: unknown[], options: WaitOptions | undefined): Promise<unknown> {
     return this.#submit(shard, name, args, options ?? {});
-  }
-
-  shard(index: number): ForeignShard<M> {
-    checkShard(index, this.shardCount);
-    return new ForeignShard<M>(index, this.#submit);
   }
 
   readonly #submit: Submit = async (shard, name, args, { signal, timeoutMs }) => {

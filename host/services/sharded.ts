@@ -2,7 +2,7 @@
 // of it in each thread, and a Sharded, which every shard has, reaches them all.
 //
 //   Sharded.start('Store', args)    1. new Store(...args) on every shard   2. instance.start() on every shard
-//   store.invokeOn(shard, 'get')    the method on that shard's instance, as a call between shards
+//   store.on(1).get('key')          the method on that shard's instance, as a call between shards
 //   store.stop()                    instance.stop(), the last shard first
 //
 // Two steps, so that a start() finds its siblings. If any of it fails on any shard, every instance that was made is
@@ -10,19 +10,12 @@
 //
 // Invariant: an instance can be called from the end of its constructor until its stop() begins.
 
+import type { WaitOptions } from '../base/abortable.js';
 import { FeatherstarError, optionError } from '../base/errors.js';
 import { checkShard } from '../base/options.js';
 import type { Calls } from '../calls/call.js';
 import { callAll } from '../calls/call-all.js';
-import {
-  type CallOptions,
-  checkCallOptions,
-  type Remote,
-  type RemoteAll,
-  type RemoteClass,
-  remoteClass,
-  type Send,
-} from '../calls/remote.js';
+import { type Remote, type RemoteAll, type RemoteClass, remoteClass, type Send } from '../calls/remote.js';
 import { runtime } from '../runtime/runtime.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 
@@ -31,16 +24,6 @@ const OWN_METHODS = ['start', 'stop'];
 
 type Instance<S> = S extends abstract new (...args: never[]) => infer I ? I : S;
 type Arguments<S> = S extends abstract new (...args: infer A) => unknown ? A : unknown[];
-type AnyFunction = (...args: never[]) => unknown;
-
-/** Names of the methods that can be called; start() and stop() are the service's own. */
-export type ShardedMethod<T> = Exclude<
-  { [K in keyof T]: T[K] extends AnyFunction ? K : never }[keyof T] & string,
-  'start' | 'stop'
->;
-type ArgumentsOf<F> = F extends (...args: infer A) => unknown ? A : never;
-type ResultOf<F> = F extends (...args: never[]) => infer R ? Awaited<R> : never;
-
 export interface ServiceFailure {
   shard: number;
   error: unknown;
@@ -204,22 +187,7 @@ export class Sharded<T> {
     return new this.#Remote(send);
   }
 
-  /** Runs a method on one shard's instance. */
-  invokeOn<K extends ShardedMethod<T>>(shard: number, method: K, ...args: ArgumentsOf<T[K]>): Promise<ResultOf<T[K]>> {
-    return this.#invoke(shard, method, args);
-  }
-
-  /** The same with a signal or a time. They end the wait; the method goes on, unless it got the signal, too. */
-  async submitTo<K extends ShardedMethod<T>>(
-    shard: number,
-    method: K,
-    args: ArgumentsOf<T[K]>,
-    options: CallOptions = {},
-  ): Promise<ResultOf<T[K]>> {
-    return this.#invoke<ResultOf<T[K]>>(shard, method, args, checkCallOptions(options));
-  }
-
-  async #invoke<R>(shard: number, method: string, args: unknown[], options?: CallOptions): Promise<R> {
+  async #invoke<R>(shard: number, method: string, args: unknown[], options?: WaitOptions): Promise<R> {
     checkShard(shard, this.#shardCount);
     if (this.#shard.closed) throw notRunning(this.name);
     const calls = callsOf(this.#shard);
@@ -227,53 +195,8 @@ export class Sharded<T> {
     return calls.submitInternal(shard, 'sharded', message, options) as Promise<R>;
   }
 
-  /** Runs a method on every instance; the results in shard order. When all have ended, the first error rejects. */
-  invokeOnAll<K extends ShardedMethod<T>>(method: K, ...args: ArgumentsOf<T[K]>): Promise<ResultOf<T[K]>[]> {
-    return this.#each(this.#shards(), method, args);
-  }
-
-  /** The same, on every shard but this one. */
-  invokeOnOthers<K extends ShardedMethod<T>>(method: K, ...args: ArgumentsOf<T[K]>): Promise<ResultOf<T[K]>[]> {
-    const others = this.#shards().filter((shard) => shard !== this.#shard.index);
-    return this.#each(others, method, args);
-  }
-
-  /** Runs a method on every instance, and here `fn` on each result as it comes; what `fn` answers, in shard order. */
-  map<K extends ShardedMethod<T>, R>(
-    method: K,
-    args: ArgumentsOf<T[K]>,
-    fn: (value: ResultOf<T[K]>, shard: number) => R | Promise<R>,
-  ): Promise<R[]> {
-    return this.#each(this.#shards(), method, args, fn);
-  }
-
-  /** Runs a method on every instance and folds the results, in shard order. */
-  async mapReduce<K extends ShardedMethod<T>, A>(
-    method: K,
-    args: ArgumentsOf<T[K]>,
-    fold: (sum: A, value: ResultOf<T[K]>) => A,
-    start: A,
-  ): Promise<A> {
-    const values = await this.#each<ResultOf<T[K]>, ResultOf<T[K]>>(this.#shards(), method, args);
-    return values.reduce(fold, start);
-  }
-
   #shards(): number[] {
     return Array.from({ length: this.#shardCount }, (_, shard) => shard);
-  }
-
-  async #each<V, R = V>(
-    shards: number[],
-    method: string,
-    args: unknown[],
-    fn: (value: V, shard: number) => R | Promise<R> = (value) => value as unknown as R,
-  ): Promise<R[]> {
-    const one = async (shard: number) => fn(await this.#invoke<V>(shard, method, args), shard);
-    const results = await Promise.allSettled(shards.map(one));
-    return results.map((result) => {
-      if (result.status === 'rejected') throw result.reason;
-      return result.value;
-    });
   }
 
   /**

@@ -19,9 +19,9 @@ import {
   checkUrl,
   integer,
 } from '../base/options.js';
-import type { UntypedModule } from '../calls/call-api.js';
 import { loadParts } from '../calls/internal.js';
 import { offerParts } from '../calls/parts.js';
+import type { UntypedModule } from '../calls/remote.js';
 import { makeMemory } from '../core/core.js';
 import { type Limits, SHARDS_MAX } from '../core/layout.js';
 import { checkLimits } from '../core/limits.js';

@@ -64,7 +64,7 @@ class Lives {
   async ask(shard) {
     if (this.isClosing) return;
     try {
-      assert.equal(await this.rt.shard(shard).submit('slowAdd', [1, 2, draw(5)], { timeoutMs: 1000 }), 3);
+      assert.equal(await this.rt.on(shard).with({ timeoutMs: 1000 }).slowAdd(1, 2, draw(5)), 3);
     } catch (error) {
       assert.ok(LOSSES.includes(error.code), error.stack);
     }
@@ -75,7 +75,7 @@ class Lives {
     try {
       if (this.isClosing || (this.world.seed & 32) === 0) return; // its end often fails, and hides other ends
       this.keepers ??= await Sharded.start('Keeper');
-      assert.equal(await this.keepers.submitTo(this.worker(), 'add', [1, 2], { timeoutMs: 1000 }), 3);
+      assert.equal(await this.keepers.on(this.worker()).with({ timeoutMs: 1000 }).add(1, 2), 3);
     } catch (error) {
       assert.ok([...LOSSES, 'FEATHERSTAR_SERVICE'].includes(error.code), error.stack);
     }
@@ -100,7 +100,7 @@ class Lives {
       () => world.kill(this.worker()),
       () => this.restart(this.worker(), { force: draw(3) === 0 }),
       () => this.restart(this.worker()),
-      () => on(this.worker(), () => runtime().shard(draw(rt.shardCount)).submit('around', [2], { timeoutMs: 1000 })),
+      () => on(this.worker(), () => runtime().on(draw(rt.shardCount)).with({ timeoutMs: 1000 }).around(2)),
       () => on(this.worker(), () => runtime().onClose(() => sleep(draw(300)))),
       () => this.keep(),
       () => draw(8) === 0 && world.freeze(this.worker(), draw(8000)),
@@ -117,7 +117,7 @@ async function heal(world, lives, acting) {
   await pause(11_000);
   const shards = Array.from({ length: rt.shardCount }, (_, i) => i);
   for (const shard of shards.slice(1)) await world.within(5000, `shard ${shard}`, rt.restart(shard, { force: true }));
-  const ask = (from, to) => world.on(from, () => runtime().shard(to).call('slowAdd', from, to, 1));
+  const ask = (from, to) => world.on(from, () => runtime().on(to).slowAdd(from, to, 1));
   const sums = shards.flatMap((from) => shards.map((to) => ask(from, to).then((sum) => assert.equal(sum, from + to))));
   await world.within(1000, 'a call between two shards', Promise.all(sums));
 }
@@ -126,7 +126,7 @@ async function program(world) {
   const lives = new Lives(world);
   const { rt } = lives;
   rt.onShardDown((shard) => (draw(2) === 0 ? lives.restart(shard) : undefined));
-  await rt.shard(0).call('echo', PORT);
+  await rt.on(0).echo(PORT);
   const acting = Promise.all(lives.actors());
   acting.catch(() => {});
   await sleep(draw(10 * lives.paceMs));

@@ -21,7 +21,7 @@ test('a shard that dies as it starts fails the start, whenever that is', async (
     const faults = { die: 0.2 };
     const error = await simulate({ seed, shards: 4, module, faults }, async (world) => {
       world.setFaults({});
-      const calls = [1, 2, 3].map((shard) => runtime().shard(shard).call('where'));
+      const calls = [1, 2, 3].map((shard) => runtime().on(shard).where());
       for (const result of await world.within(100, 'an answer of each shard', Promise.allSettled(calls))) {
         if (result.status === 'rejected') assert.is(result.reason.code, 'FEATHERSTAR_PEER_DOWN');
       }

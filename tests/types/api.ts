@@ -38,65 +38,24 @@ type Module = typeof module;
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 declare function same<A, B>(sure: Same<A, B>): void;
 
-// --- calls -----------------------------------------------------------------------------------------------------------
-
-export async function calls(signal: AbortSignal): Promise<void> {
-  const here = runtime<Module>();
-  const sum = await here.shard(1).call('add', 1, 2);
-  same<typeof sum, number>(true);
-  const found = await here.shard(1).call('later', 'key');
-  same<typeof found, { key: string; at: Date }>(true);
-  const ended = await here.shard(1).call('watch', 'key', signal);
-  same<typeof ended, boolean>(true);
-  const late = await here.shard(0).submit('add', [1, 2], { signal, timeoutMs: 5 });
-  same<typeof late, number>(true);
-  const all = await here.invokeOnAll('add', 1, 2);
-  const inTime = await here.invokeOnAll({ name: 'add', signal, timeoutMs: 5 }, 1, 2);
-  same<typeof inTime, number[]>(true);
-  await here.broadcast({ name: 'add', timeoutMs: 5 }, 1, 2);
-  const sumInTime = await here.mapReduce({ name: 'add', signal }, [1, 2], (total: number, value) => total + value, 0);
-  same<typeof sumInTime, number>(true);
-  // @ts-expect-error: there is no such function
-  await here.invokeOnAll({ name: 'ad', timeoutMs: 5 }, 1, 2);
-  // @ts-expect-error: numbers
-  await here.invokeOnAll({ name: 'add', timeoutMs: 5 }, '1', 2);
-  same<typeof all, number[]>(true);
-
-  // @ts-expect-error: no such function
-  await here.shard(1).call('subtract', 1, 2);
-  // @ts-expect-error: a value is no function
-  await here.shard(1).call('version');
-  // @ts-expect-error: a class cannot be called
-  await here.shard(1).call('Store', 1);
-  // @ts-expect-error: an argument of another type
-  await here.shard(1).call('add', 1, '2');
-  // @ts-expect-error: an argument is missing
-  await here.shard(1).call('add', 1);
-  // @ts-expect-error: one too many
-  await here.shard(1).call('add', 1, 2, 3);
-  // @ts-expect-error: no such option
-  await here.shard(1).submit('add', [1, 2], { timeout: 5 });
-
-  const unknownResult = await runtime().shard(1).call('whatever', 1, 'two');
-  same<typeof unknownResult, unknown>(true);
-}
+// --- services, channels, other threads -------------------------------------------------------------------------------
 
 export async function services(): Promise<void> {
   const store = await Sharded.start<typeof module.Store>('Store', 100);
-  const value = await store.invokeOn(1, 'get', 'key');
+  const value = await store.on(1).get('key');
   same<typeof value, Uint8Array | undefined>(true);
-  const sizes = await store.invokeOnAll('put', 'key', new Uint8Array(1));
+  const sizes = await store.onAll().with({ timeoutMs: 5 }).put('key', new Uint8Array(1));
   same<typeof sizes, number[]>(true);
   same<typeof store.local.limit, number>(true);
 
   // @ts-expect-error: the constructor takes a number
   await Sharded.start<typeof module.Store>('Store', '100');
   // @ts-expect-error: no such method
-  await store.invokeOn(1, 'delete', 'key');
+  await store.on(1).delete('key');
   // @ts-expect-error: a field is no method
-  await store.invokeOn(1, 'limit');
+  store.on(1).limit();
   // @ts-expect-error: start() is the service's own
-  await store.invokeOn(1, 'start');
+  await store.on(1).start();
 }
 
 export async function channels(signal: AbortSignal): Promise<void> {
@@ -112,10 +71,10 @@ export async function channels(signal: AbortSignal): Promise<void> {
 
 export async function foreign(port: import('node:worker_threads').MessagePort): Promise<void> {
   const remote = await connectRuntime<Module>(port);
-  const sum = await remote.shard(1).call('add', 1, 2);
+  const sum = await remote.on(1).with({ timeoutMs: 5 }).add(1, 2);
   same<typeof sum, number>(true);
   // @ts-expect-error: no such function
-  await remote.shard(1).call('subtract');
+  await remote.on(1).subtract();
 }
 
 // --- tasks and time --------------------------------------------------------------------------------------------------
@@ -187,7 +146,7 @@ export async function time(signal: AbortSignal): Promise<void> {
 
 export async function runtimes(): Promise<void> {
   const here = await Runtime.start<Module>({ shards: 'auto', module: new URL('./shard.js', import.meta.url) });
-  const sum = await here.mapReduce('add', [1, 2], (total: number, value) => total + value, 0);
+  const sum = await here.on(1).add(1, 2);
   same<typeof sum, number>(true);
   same<typeof here.stats extends (shard: number) => infer S ? S : never, ShardStats>(true);
   await here.close({ timeoutMs: 100 });
