@@ -131,7 +131,7 @@ for (const host of hosts()) {
 
   async function keyValue(shards) {
     const program = new Program([KEY_VALUE, '--port', '0', `--shards=${shards}`], env);
-    const [, port] = await program.line(/^key-value listening on http:\/\/127\.0\.0\.1:(\d+) · .+\n/);
+    const [, port] = await program.line(/^key-value listening on http:\/\/127\.0\.0\.1:(\d+)\/ · .+\n/);
     const ended = async () => {
       assert.is(await program.ended(END_MS), 0, program.stderr);
       const stated = statedIn(sourceOf('key-value/main.js')).replace('8080', port);
