@@ -34,6 +34,7 @@ const TEXT = /\.(ts|js|mjs|cjs|c|h|json|md|txt|yml|gyp|sh)$|^LICENSE|^\.ci\//;
 const GENERATED = /^package-lock\.json$|^bench\/results\//;
 const TOP_FOLDERS = ['.ci', '.devcontainer', '.github', 'assembly', 'bench', 'docs', 'examples', 'host', 'tests'];
 const TOP_FILES = /^(package(-lock)?\.json|(as|ts)config\.json|biome\.json|\..+|[A-Z-]+\.md|LICENSE-[A-Z]+)$/;
+const SAME_NAMES = ['homeOf']; // public in two worlds: with a number of shards, and in a page's shard without
 const DECORATED_FUNCTIONS = 'assembly/wasi.ts'; // its import has a name that no identifier can spell
 
 function kernelNames() {
@@ -162,6 +163,21 @@ function assertsAFunction(text) {
   return (code.match(ASSERT)?.length ?? 0) / code.match(/^(?:export )?function /gm).length;
 }
 
+/** Functions and types of host/ that are declared in two files: one word for one idea, and for each idea a word. */
+function sameNames(sources) {
+  const declared = /^(?:export )?(?:abstract )?(?:async )?(?:function\*?|class|interface|type|enum) (\w+)/gm;
+  const homes = new Map();
+  for (const [path, text] of sources) {
+    const [, members = ''] = /^export const internal = \{([^}]*)\}/m.exec(text) ?? []; // called by part and name
+    const own = new Set([...text.matchAll(declared)].map(([, name]) => name));
+    for (const name of own) {
+      if (SAME_NAMES.includes(name) || members.split(/\W+/).includes(name)) continue;
+      homes.set(name, [...(homes.get(name) ?? []), path]);
+    }
+  }
+  return [...homes].filter(([, paths]) => paths.length > 1).map(([name, paths]) => `${name}: ${paths.join(', ')}`);
+}
+
 function strayTopNames(paths) {
   const top = new Set(paths.map((path) => (path.includes('/') ? `${path.split('/')[0]}/` : path)));
   return [...top].filter((name) =>
@@ -228,6 +244,11 @@ test(`the core, without HTTP and asserts, stays within ${CORE_LINES_MAX} lines`,
   const counted = coreFiles.filter((path) => !path.startsWith('assembly/http/'));
   const count = counted.reduce((sum, path) => sum + countLines(read(path)), 0);
   assert.ok(count <= CORE_LINES_MAX, `${count} lines`);
+});
+
+test('no two files of host/ declare a function or a type of the same name', () => {
+  const paths = files.filter((path) => path.startsWith('host/') && path.endsWith('.ts'));
+  complain(sameNames(paths.map((path) => [path, read(path)])));
 });
 
 test('the top level has only what the map has', () => {
@@ -298,6 +319,17 @@ test('every rule for the source can fail', () => {
     'renew()',
   ];
   for (const line of fineCore) assert.is(core(line), 0, line);
+
+  const twice = [
+    ['a.ts', 'export async function f() {}\ninterface G<T> {}\nfunction f(): void;'],
+    ['b.ts', 'function f() {}\ntype G = 1;\n'],
+  ];
+  assert.equal(sameNames(twice), ['f: a.ts, b.ts', 'G: a.ts, b.ts']);
+  const apart = [
+    'function end() {}\nexport const internal = { end };',
+    'function end() {}\n  function g() {}\nconst G = 1;',
+  ];
+  assert.equal(sameNames(apart.map((text, i) => [`${i}.ts`, text])), []);
 
   assert.equal(strayTopNames(['src/a.ts', 'notes.txt', 'Makefile', 'dist/a']), [
     'src/',

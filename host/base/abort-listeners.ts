@@ -8,9 +8,9 @@ export interface AbortListener {
 }
 
 /** A function, or an object that needs no closure. */
-type Listener = AbortListener | (() => void);
+type AnyListener = AbortListener | (() => void);
 
-const listenersOf = new WeakMap<AbortSignal, Set<Listener>>();
+const listenersOf = new WeakMap<AbortSignal, Set<AnyListener>>();
 
 // As with the platform's own listeners: a listener that another one removes meanwhile is not called, and one that
 // throws does not keep the others from being called.
@@ -30,7 +30,7 @@ function callListeners(this: AbortSignal): void {
 }
 
 /** Calls `listener` when the signal aborts. The signal has not aborted yet. Without a signal nothing happens. */
-export function addAbortListener(signal: AbortSignal | undefined, listener: Listener): void {
+export function addAbortListener(signal: AbortSignal | undefined, listener: AnyListener): void {
   if (signal === undefined) return;
   const listeners = listenersOf.get(signal);
   if (listeners !== undefined) listeners.add(listener);
@@ -41,7 +41,7 @@ export function addAbortListener(signal: AbortSignal | undefined, listener: List
 }
 
 /** Removes `listener`. With the last listener the platform's own is removed too. */
-export function removeAbortListener(signal: AbortSignal | undefined, listener: Listener): void {
+export function removeAbortListener(signal: AbortSignal | undefined, listener: AnyListener): void {
   if (signal === undefined) return;
   const listeners = listenersOf.get(signal);
   if (!listeners?.delete(listener) || listeners.size > 0) return;

@@ -36,6 +36,11 @@ export function checkOptions<T extends object>(options: T, checks: Checks<T>, wh
   return options;
 }
 
+/** Options without those that are undefined, so that they can be spread over defaults. */
+export function definedOnly<T extends object>(options: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never;
+}
+
 export function checkObject(name: string, value: unknown): void {
   if (typeof value !== 'object' || value === null) throw optionError(name, value, 'an object');
 }
@@ -108,10 +113,10 @@ export const oneOf =
   };
 
 export const signal: Check = (_, value) => checkSignal(value as AbortSignal);
-export const timeout: Check = (name, value) => checkTimeout(name, value);
+export const milliseconds: Check = (name, value) => checkTimeout(name, value);
 
 /** Of everything that waits. */
-export const WAIT_CHECKS: Checks<WaitOptions> = { signal, timeoutMs: timeout };
+export const WAIT_CHECKS: Checks<WaitOptions> = { signal, timeoutMs: milliseconds };
 
 /** Checks the options of a wait. Throws the reason of a signal that has aborted already. */
 export function checkWait(options: WaitOptions): WaitOptions {

@@ -64,7 +64,7 @@ const CHECKS: Checks<BrowserOptions> = {
   core: checkedLater,
 };
 
-interface Pending {
+interface PendingCall {
   resolve: (value: unknown) => void;
   reject: (reason: unknown) => void;
 }
@@ -101,7 +101,7 @@ function makeWorker(index: number): Worker {
 }
 
 /** Why start() rejects. Whatever ends a worker before all run, it was in the shard module. */
-function startError(error: unknown, module: string | undefined): FeatherstarError {
+function startFailure(error: unknown, module: string | undefined): FeatherstarError {
   if (FeatherstarError.is(error) && error.code === 'FEATHERSTAR_HOST') return error;
   const text = error instanceof Error ? error.message : textOf(error);
   const what = module === undefined ? 'a shard cannot start' : `the shard module ${module} cannot be loaded`;
@@ -109,7 +109,7 @@ function startError(error: unknown, module: string | undefined): FeatherstarErro
 }
 
 /** One worker, seen from the page. */
-class Member {
+class ShardMember {
   readonly worker: Worker;
   /** The lock that it holds while it lives. */
   readonly lock = `featherstar ${crypto.randomUUID()}`;
@@ -118,7 +118,7 @@ class Member {
   readonly #index: number;
   #onEnded = () => {};
   #holdsLock = false;
-  readonly #pending = new Map<number, Pending>();
+  readonly #pending = new Map<number, PendingCall>();
   readonly #waiters = new Map<FromShard['type'], (message: FromShard) => void>();
   #failure: unknown;
   #id = 0;
@@ -188,7 +188,7 @@ class Member {
     if (!this.#holdsLock) this.#onEnded(); // as good as it gets
   }
 
-  #take(id: number): Pending | undefined {
+  #take(id: number): PendingCall | undefined {
     const pending = this.#pending.get(id);
     this.#pending.delete(id);
     return pending;
@@ -220,14 +220,14 @@ export class BrowserRuntime<M extends object = UntypedModule> {
   /** The memory of all shards, and where things lie in it: for whoever wants to look on. */
   readonly memory: WebAssembly.Memory;
   readonly header: Header;
-  readonly #members: readonly Member[];
+  readonly #members: readonly ShardMember[];
   readonly #Remote: RemoteClass<string>;
   #closing: Promise<void> | undefined;
 
   private constructor(
     memory: WebAssembly.Memory,
     header: Header,
-    members: readonly Member[],
+    members: readonly ShardMember[],
     functions: readonly string[],
   ) {
     this.#Remote = remoteClass(functions.map((name) => [name, name]));
@@ -262,14 +262,14 @@ export class BrowserRuntime<M extends object = UntypedModule> {
     const most = sharedBytesMost(shards, limits);
     if (sharedBytes > most) throw optionError('sharedBytes', sharedBytes, `at most ${most} for ${shards} shards`);
     const { memory, header, blocks } = makeMemory(shards, limits, sharedBytes);
-    const members: Member[] = [];
+    const members: ShardMember[] = [];
     let functions: readonly string[];
     try {
-      for (let index = 0; index < shards; index++) members.push(new Member(index));
-      functions = await bringUp(members, { core, memory, blocks, module: url, taskQuotaUs });
+      for (let index = 0; index < shards; index++) members.push(new ShardMember(index));
+      functions = await bringUpMembers(members, { core, memory, blocks, module: url, taskQuotaUs });
     } catch (error) {
       for (const { worker } of members) worker.terminate();
-      throw startError(error, url);
+      throw startFailure(error, url);
     }
     return new BrowserRuntime<M>(memory, header, members, functions);
   }
@@ -330,7 +330,10 @@ interface Start {
 }
 
 /** Resolves to the names of the functions that the shard module exports. */
-async function bringUp(members: readonly Member[], { taskQuotaUs, ...start }: Start): Promise<readonly string[]> {
+async function bringUpMembers(
+  members: readonly ShardMember[],
+  { taskQuotaUs, ...start }: Start,
+): Promise<readonly string[]> {
   const originMs = performance.timeOrigin;
   const booted = await Promise.all(
     members.map((member, shard) => {

@@ -70,7 +70,7 @@ async function boot(message: StartMessage): Promise<void> {
   say({ type: 'booted', tokens, holdsLock }, ports(tokens));
 }
 
-async function begin(tokens: readonly (DoorbellToken | undefined)[]): Promise<void> {
+async function loadAndRun(tokens: readonly (DoorbellToken | undefined)[]): Promise<void> {
   setPeers(shard, tokens);
   shard.calls?.setModule(started.module === undefined ? {} : await import(started.module));
   say({ type: 'running', functions: shard.calls?.functionNames ?? [] });
@@ -96,7 +96,7 @@ scope.onmessage = ({ data }) => {
   const fail = (error: unknown) => say({ type: 'failed', error: packError(error) });
   try {
     if (data.type === 'start') boot(data).catch(fail);
-    else if (data.type === 'peers') begin(data.tokens).catch(fail);
+    else if (data.type === 'peers') loadAndRun(data.tokens).catch(fail);
     else if (data.type === 'peerDown') losePeer(shard, data.shard);
     else if (data.type === 'call') void call(data.id, data.name, data.args);
     else stop();

@@ -256,7 +256,7 @@ export class Calls {
     } catch {
       // This reason cannot be sent. The abort itself is what counts.
     }
-    const length = this.#encoder.args([numbers, abortedError()]);
+    const length = this.#encoder.args([numbers, unsendableReason()]);
     return length <= this.#maxBytes ? length : this.#encoder.args([numbers]);
   }
 
@@ -465,7 +465,7 @@ export function downError(peer: number): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_PEER_DOWN', `shard ${peer} does not run any more`);
 }
 
-function abortedError(): FeatherstarError {
+function unsendableReason(): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_ABORTED', 'the caller aborted, with a reason that cannot be sent');
 }
 

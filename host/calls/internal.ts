@@ -19,13 +19,13 @@ const SENTENCES: Record<(typeof NAMES)[number], string> = {
 /** Numbers from the top of the 16 bits that a message has for them; the shard module's count from 0. */
 export const INTERNAL_FIRST = 0xff00;
 
-type Functions = Record<string, (...args: never[]) => unknown>;
+type PartFunctions = Record<string, (...args: never[]) => unknown>;
 export type Part = (typeof NAMES)[number];
-export type Parts = Readonly<Record<Part, () => Promise<Functions>>>;
+export type Parts = Readonly<Record<Part, () => Promise<PartFunctions>>>;
 
 let parts: Parts | undefined;
-const loaded = new Map<Part, Functions>();
-const loading = new Map<Part, Promise<Functions>>();
+const loaded = new Map<Part, PartFunctions>();
+const loading = new Map<Part, Promise<PartFunctions>>();
 
 /** Says how each part is loaded (parts.ts). */
 export function useParts(all: Parts): void {
@@ -46,7 +46,7 @@ export function internalName(method: number): string {
 export function runInternal(method: number, [name, ...args]: unknown[]): unknown {
   const part = NAMES[method - INTERNAL_FIRST];
   const functions = loaded.get(part);
-  const run = (all: Functions) => (all[name as string] as (...args: unknown[]) => unknown)(...args);
+  const run = (all: PartFunctions) => (all[name as string] as (...args: unknown[]) => unknown)(...args);
   return functions === undefined ? load(part).then(run) : run(functions);
 }
 
@@ -55,7 +55,7 @@ export async function loadParts(): Promise<void> {
   await Promise.all(NAMES.map(load));
 }
 
-function load(part: Part): Promise<Functions> {
+function load(part: Part): Promise<PartFunctions> {
   let waiting = loading.get(part);
   if (waiting === undefined) {
     if (parts === undefined)

@@ -38,8 +38,8 @@ export class WaitingCall {
 }
 
 /** A reply or an abort that is not sent yet. */
-class Control {
-  next: Control | undefined;
+class ControlMessage {
+  next: ControlMessage | undefined;
 
   constructor(
     readonly head: number,
@@ -53,8 +53,8 @@ class Control {
 class Lines {
   firstCall: WaitingCall | undefined;
   lastCall: WaitingCall | undefined;
-  firstControl: Control | undefined;
-  lastControl: Control | undefined;
+  firstControl: ControlMessage | undefined;
+  lastControl: ControlMessage | undefined;
 
   get isEmpty(): boolean {
     return this.firstCall === undefined && this.firstControl === undefined;
@@ -80,7 +80,7 @@ export class Outbox {
   }
 
   /** What has waited longest for a peer, unless it waits for room in the arena, which any peer may hold. */
-  first(peer: number): WaitingCall | Control | undefined {
+  first(peer: number): WaitingCall | ControlMessage | undefined {
     if (this.#arenaLine.includes(peer)) return undefined;
     return this.#lines[peer].firstControl ?? this.#lines[peer].firstCall;
   }
@@ -117,7 +117,7 @@ export class Outbox {
       const result = this.#post(peer, head, caller, number, length);
       if (result === Code.OK || result === Code.PEER_DOWN) return;
     }
-    const control = new Control(head, caller, number, this.#encoder.copy());
+    const control = new ControlMessage(head, caller, number, this.#encoder.copy());
     if (lines.lastControl === undefined) lines.firstControl = control;
     else lines.lastControl.next = control;
     lines.lastControl = control;
@@ -166,7 +166,7 @@ export class Outbox {
     }
   }
 
-  #sendControl(peer: number, lines: Lines, { head, caller, number, bytes, next }: Control): boolean {
+  #sendControl(peer: number, lines: Lines, { head, caller, number, bytes, next }: ControlMessage): boolean {
     this.#encoder.restore(bytes);
     const result = this.#post(peer, head, caller, number, bytes.length);
     if (result !== Code.OK) return false; // a peer that does not run: forget() comes

@@ -14,11 +14,11 @@
 // Next: call.ts, which sends the call.
 
 import type { WaitOptions } from '../base/abortable.js';
-import { type Checks, checkOptions, signal, timeout } from '../base/options.js';
+import { type Checks, checkOptions, milliseconds, signal } from '../base/options.js';
 
 // --- types -----------------------------------------------------------------------------------------------------------
 
-type AnyFunction = (...args: never[]) => unknown;
+export type AnyFunction = (...args: never[]) => unknown;
 
 /** A module of which nothing is known: any function can be called with anything, and returns `unknown`. */
 export type UntypedModule = Record<string, (...args: unknown[]) => unknown>;
@@ -122,7 +122,7 @@ export function remoteClass<T>(methods: Iterable<readonly [name: string, method:
 
 // --- options ---------------------------------------------------------------------------------------------------------
 
-const CHECKS: Checks<WaitOptions> = { signal, timeoutMs: timeout };
+const CHECKS: Checks<WaitOptions> = { signal, timeoutMs: milliseconds };
 
 /** Throws FEATHERSTAR_OPTION for what is no WaitOptions. */
 export function checkWaitOptions(options: WaitOptions): WaitOptions {

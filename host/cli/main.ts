@@ -46,7 +46,7 @@ function print(text: string): void {
 }
 
 /** The command line without the runtime's options. Throws UsageError for an option that is not known. */
-function parse(args: string[]) {
+function parseFlags(args: string[]) {
   const { tokens } = parseArgs({ args, options: OWN, strict: false, tokens: true });
   const names = Object.keys(OWN);
   for (const token of tokens) {
@@ -83,7 +83,7 @@ function moduleOf(path: string): URL {
   return pathToFileURL(full);
 }
 
-async function serve(path: string, port: number, hostname: string | undefined, args: string[]): Promise<void> {
+async function serveFile(path: string, port: number, hostname: string | undefined, args: string[]): Promise<void> {
   const { shards, ...runtime } = runtimeOptions(args).options;
   const server = await serveModule({ module: moduleOf(path), port, hostname, shards, runtime });
   const { summary, sharesPorts, shardCount } = server.runtime;
@@ -94,7 +94,7 @@ async function serve(path: string, port: number, hostname: string | undefined, a
 }
 
 async function main(args: string[]): Promise<void> {
-  const { values, positionals } = parse(runtimeOptions(args).rest);
+  const { values, positionals } = parseFlags(runtimeOptions(args).rest);
   if (values.help) return print(HELP);
   if (values.version) {
     const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'));
@@ -104,7 +104,7 @@ async function main(args: string[]): Promise<void> {
   if (command !== 'serve' || path === undefined || more.length > 0) {
     throw new UsageError('the command is: featherstar serve <module>');
   }
-  await serve(path, portOf(values.port ?? process.env.PORT ?? String(PORT)), values.hostname, args);
+  await serveFile(path, portOf(values.port ?? process.env.PORT ?? String(PORT)), values.hostname, args);
 }
 
 function fail(error: unknown): number {

@@ -118,7 +118,7 @@ interface Wanted {
   name: string;
 }
 
-interface Place {
+interface ParentAndName {
   directory: Directory;
   name: string;
 }
@@ -398,7 +398,7 @@ export class Directory {
   async #at<T>(
     path: string,
     options: WaitOptions,
-    run: (place: Place, signal: AbortSignal | undefined) => Promise<T>,
+    run: (place: ParentAndName, signal: AbortSignal | undefined) => Promise<T>,
   ): Promise<T> {
     return Directory.#atAll(this.#shard, [this.#place(path)], options, ([place], signal) => run(place, signal));
   }
@@ -407,7 +407,7 @@ export class Directory {
     shard: Shard,
     wanted: readonly Wanted[],
     options: WaitOptions,
-    run: (places: Place[], signal: AbortSignal | undefined) => Promise<T>,
+    run: (places: ParentAndName[], signal: AbortSignal | undefined) => Promise<T>,
   ): Promise<T> {
     const opens = wanted.flatMap(({ from, way }) => (way === undefined ? [] : [() => from.#openDirectory(way)]));
     return withDeadline(options, (signal) =>

@@ -104,7 +104,7 @@ export class File {
     return withDeadline(options, (signal) => this.#read(part, options.position, signal));
   }
 
-  async #read(part: Part, position: number | undefined, signal: AbortSignal | undefined): Promise<number> {
+  async #read(part: BytesPart, position: number | undefined, signal: AbortSignal | undefined): Promise<number> {
     if (position !== undefined) return this.#readAt(part, position, signal);
     return this.#inOrder(signal, async () => {
       const count = await this.#readAt(part, this.#cursor, signal);
@@ -113,7 +113,11 @@ export class File {
     });
   }
 
-  async #readAt({ bytes, from, length }: Part, position: number, signal: AbortSignal | undefined): Promise<number> {
+  async #readAt(
+    { bytes, from, length }: BytesPart,
+    position: number,
+    signal: AbortSignal | undefined,
+  ): Promise<number> {
     this.#uses.check();
     const shared = bytes instanceof SharedBytes ? bytes : undefined;
     shared?.pin(); // also between its pieces
@@ -189,7 +193,7 @@ export class File {
     await withDeadline(options, (signal) => this.#write(part, options.position, signal));
   }
 
-  async #write(part: Part, position: number | undefined, signal: AbortSignal | undefined): Promise<void> {
+  async #write(part: BytesPart, position: number | undefined, signal: AbortSignal | undefined): Promise<void> {
     if (position !== undefined) await this.#writeAt(part, position, signal);
     else {
       await this.#inOrder(signal, async () => {
@@ -199,7 +203,7 @@ export class File {
     }
   }
 
-  async #writeAt({ bytes, from, length }: Part, position: number, signal: AbortSignal | undefined): Promise<void> {
+  async #writeAt({ bytes, from, length }: BytesPart, position: number, signal: AbortSignal | undefined): Promise<void> {
     this.#uses.check();
     const shared = bytes instanceof SharedBytes ? bytes : undefined;
     shared?.pin();
@@ -316,14 +320,14 @@ export function dataOf(data: unknown): Uint8Array | SharedBytes {
   throw optionError('data', data, 'a string, a Uint8Array or what allocate() returns');
 }
 
-interface Part {
+interface BytesPart {
   bytes: Uint8Array | SharedBytes;
   from: number;
   length: number;
 }
 
 /** Which part of its bytes an operation uses, checked. */
-function partOf(name: string, bytes: unknown, { offset = 0, length }: PositionOptions): Part {
+function partOf(name: string, bytes: unknown, { offset = 0, length }: PositionOptions): BytesPart {
   if (!(bytes instanceof Uint8Array) && !(bytes instanceof SharedBytes)) {
     throw optionError(name, bytes, 'a Uint8Array, or what allocate() returns');
   }

@@ -17,14 +17,14 @@ interface Closable {
   close(): Promise<void>;
 }
 
-interface Waiter {
+interface WayWaiter {
   /** False: it has to go on waiting. */
   attempt(): boolean;
 }
 
 class Ways {
   #count = 0;
-  #waiters: Waiter[] = [];
+  #waiters: WayWaiter[] = [];
 
   /** All of them, or undefined when there are others to wait for. Throws what opening one fails with. */
   #open<T extends Closable>(opens: readonly (() => T)[]): T[] | undefined {
@@ -49,7 +49,7 @@ class Ways {
   #wait<T extends Closable>(opens: readonly (() => T)[], signal: AbortSignal | undefined): Promise<T[]> {
     return abortable<T[]>(
       (resolve, reject) => {
-        const waiter: Waiter = {
+        const waiter: WayWaiter = {
           attempt: () => {
             try {
               const opened = this.#open(opens);

@@ -6,7 +6,7 @@
 import { Errno } from '../core/kernel.js';
 import { listenClosedError } from './host.js';
 import { errnoOf } from './portable-window.js';
-import type { Place, Stream, StreamOwner, StreamServer, Streams, Target } from './streams.js';
+import type { ConnectTarget, ListenPlace, Stream, StreamOwner, StreamServer, Streams } from './streams.js';
 
 // What is used of Bun.listen and Bun.connect (bun.com/docs/api/tcp).
 
@@ -114,7 +114,7 @@ class BunStream implements Stream {
     this.#owner = owner;
   }
 
-  connect(target: Target): void {
+  connect(target: ConnectTarget): void {
     const where = 'path' in target ? { unix: target.path } : { hostname: target.host, port: target.port };
     const whole = { ...where, allowHalfOpen: true as const, socket: handlers, data: this };
     bun()
@@ -213,7 +213,7 @@ class BunServer implements StreamServer {
     return this.#listener?.port ?? 0;
   }
 
-  async listen(place: Place): Promise<void> {
+  async listen(place: ListenPlace): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve)); // as Node's, which binds a tick later
     if (this.#isClosed) throw listenClosedError();
     const { backlog: _, ...rest } = place; // Bun has one of its own, 512

@@ -28,7 +28,7 @@ export interface Windows {
   readonly network?: NetworkRules | undefined;
 }
 
-export interface ListenOptions {
+export interface HostListenOptions {
   /** Numeric IPv4 or IPv6 address, or `unix:/path`. */
   address: string;
   port: number;
@@ -119,7 +119,7 @@ export interface ShardHost {
   /** Something was staged between turns: a host that has no other way to notice takes a look soon. */
   poke(): void;
   /** Opens a listening socket. Throws or rejects with a FeatherstarError that names the cause. Callers await. */
-  listen(options: ListenOptions): Bound | Promise<Bound>;
+  listen(options: HostListenOptions): Bound | Promise<Bound>;
   /** The address of a name, where the host has its own names; else the system is asked. */
   resolve?(hostname: string): string;
   /** Opens a UDP socket that is bound. Without it the host has none. */

@@ -7,13 +7,13 @@ import { Errno } from '../core/kernel.js';
 import { listenClosedError } from './host.js';
 import { errnoOf } from './portable-window.js';
 import {
-  type Place,
+  type ConnectTarget,
+  type ListenPlace,
   READ_AHEAD_BYTES,
   type Stream,
   type StreamOwner,
   type StreamServer,
   type Streams,
-  type Target,
 } from './streams.js';
 
 const PROBES_MS = 10_000; // libuv sends ten, one a second
@@ -56,7 +56,7 @@ class NodeStream implements Stream {
     this.#owner = owner;
   }
 
-  connect(target: Target): void {
+  connect(target: ConnectTarget): void {
     this.#socket.once('connect', () => this.#owner?.onConnect());
     this.#socket.connect(target);
   }
@@ -124,7 +124,7 @@ class NodeServer implements StreamServer {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  listen(place: Place): Promise<void> {
+  listen(place: ListenPlace): Promise<void> {
     const server = this.#server;
     return new Promise((resolve, reject) => {
       const onClose = () => reject(listenClosedError()); // no other event follows

@@ -19,12 +19,12 @@ const SENDING_MAX = 64; // sends that Node has and the kernel has not
 const HEADER_BYTES = 16; // struct io_uring_recvmsg_out
 const NAME_BYTES = 28; // sockaddr_in6, the longest one
 
-interface Datagram {
+interface HeldDatagram {
   bytes: Buffer;
   from: RemoteInfo;
 }
 
-export interface Place {
+export interface DatagramAddress {
   host: string;
   port: number;
 }
@@ -35,7 +35,7 @@ export class PortableDatagrams implements OpOwner {
   #receives: Op[] = [];
   #sends = new Set<Op>();
   #polls: Op[] = [];
-  #waiting: Datagram[] = [];
+  #waiting: HeldDatagram[] = [];
   #error = 0; // happened, and no receive has been told
   #isClosed = false;
   #sender = ''; // whose sockaddr #name is
@@ -75,7 +75,7 @@ export class PortableDatagrams implements OpOwner {
       const op = this.#receives[0];
       const buffer = this.#waiting.length === 0 ? -1 : this.#window.takeBuffer();
       if (buffer >= 0) {
-        const count = this.#fill(buffer, this.#waiting.shift() as Datagram);
+        const count = this.#fill(buffer, this.#waiting.shift() as HeldDatagram);
         this.#window.more(op, count, CQE_BUFFER | (buffer << CQE_BUFFER_SHIFT));
         continue;
       }
@@ -85,7 +85,7 @@ export class PortableDatagrams implements OpOwner {
     }
   }
 
-  #fill(buffer: number, { bytes, from }: Datagram): number {
+  #fill(buffer: number, { bytes, from }: HeldDatagram): number {
     const window = this.#window;
     const at = window.bufferAt(buffer);
     const count = Math.max(0, Math.min(bytes.length, window.bufferBytes - HEADER_BYTES - NAME_BYTES));
@@ -112,7 +112,7 @@ export class PortableDatagrams implements OpOwner {
   // --- sending -------------------------------------------------------------------------------------------------------
 
   /** Without `to`: to where it is connected. `isNow`: -EAGAIN while Node has as many as it may have. */
-  send(op: Op, to: Place | undefined, isNow: boolean): void {
+  send(op: Op, to: DatagramAddress | undefined, isNow: boolean): void {
     if (isNow && this.#sends.size >= SENDING_MAX) {
       this.#window.finish(op, Errno.EAGAIN);
       return;
@@ -146,7 +146,7 @@ export class PortableDatagrams implements OpOwner {
     if (this.#sends.size < SENDING_MAX) for (const op of this.#polls.splice(0)) this.#window.finish(op, POLLOUT);
   }
 
-  connect(op: Op, { host, port }: Place): void {
+  connect(op: Op, { host, port }: DatagramAddress): void {
     this.#window.open(op, this);
     this.#sends.add(op);
     try {

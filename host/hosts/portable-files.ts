@@ -76,7 +76,7 @@ export function isPathOp(opcode: number): boolean {
 type Failure = NodeJS.ErrnoException | null | undefined;
 
 /** Operations that node:fs has and that are not answered yet. */
-class Pending implements OpOwner {
+class PendingFileOp implements OpOwner {
   readonly #window: PortableWindow;
   readonly #ops = new Set<Op>();
 
@@ -114,7 +114,7 @@ export class PortableOpenFile {
   readonly #window: PortableWindow;
   readonly #fd: number;
   readonly #appends: boolean;
-  readonly #pending: Pending;
+  readonly #pending: PendingFileOp;
   #busy = 0; // calls of node:fs that have the descriptor
   #isClosed = false;
 
@@ -122,7 +122,7 @@ export class PortableOpenFile {
     this.#window = window;
     this.#fd = fd;
     this.#appends = (flags & O_APPEND) !== 0;
-    this.#pending = new Pending(window);
+    this.#pending = new PendingFileOp(window);
   }
 
   #begin(op: Op): void {
@@ -184,14 +184,14 @@ function ignore(): void {}
 export class PortableFiles implements Directories {
   readonly #window: PortableWindow;
   readonly #install: (file: PortableOpenFile) => number;
-  readonly #pending: Pending;
+  readonly #pending: PendingFileOp;
   readonly #roots: (Root | undefined)[] = new Array(DIRECTORY_SLOTS).fill(undefined);
 
   /** `install`: puts a file into a slot, or answers -1. */
   constructor(window: PortableWindow, install: (file: PortableOpenFile) => number) {
     this.#window = window;
     this.#install = install;
-    this.#pending = new Pending(window);
+    this.#pending = new PendingFileOp(window);
   }
 
   // --- directories ---------------------------------------------------------------------------------------------------

@@ -56,11 +56,11 @@ import {
 import { Control } from '../core/layout.js';
 import { allowsAddress, type Rule } from '../net/network-rules.js';
 import { GRANT_SLOTS, type MessagePortLike, type Windows } from './host.js';
-import { type Place, PortableDatagrams } from './portable-datagrams.js';
+import { type DatagramAddress, PortableDatagrams } from './portable-datagrams.js';
 import { isPathOp, PortableFiles, PortableOpenFile } from './portable-files.js';
 import { PortableListener, PortableSocket } from './portable-sockets.js';
 import { Op, type PortableWindow } from './portable-window.js';
-import type { Stream, Streams, Target } from './streams.js';
+import type { ConnectTarget, Stream, Streams } from './streams.js';
 
 const SQE_FLAGS = SQE_FIXED_FILE | SQE_BUFFER_SELECT | SQE_CQE_SKIP_SUCCESS; // no links, no drain
 const POLL_EVENTS = 0xffff;
@@ -301,7 +301,7 @@ export class PortableGate {
   }
 
   /** Where a datagram goes, from a copy: `off` and `addr_len` carry it. A number: why it is refused. */
-  #destination(at: number): Place | undefined | number {
+  #destination(at: number): DatagramAddress | undefined | number {
     const words = this.#words;
     const [low, high, addressBytes] = [words[at + 2] >>> 0, words[at + 3], words[at + 11] >>> 0];
     if (addressBytes === 0) return low === 0 && high === 0 ? undefined : Errno.EINVAL;
@@ -436,7 +436,7 @@ export class PortableGate {
   }
 
   /** Whom a CONNECT means: an address, whose length is in `off`, or the index of a path. */
-  #peer(op: Op, at: number): Target | number {
+  #peer(op: Op, at: number): ConnectTarget | number {
     const words = this.#words;
     const addressBytes = (words[at + 2] >>> 0) + words[at + 3] * 2 ** 32;
     if (addressBytes !== 0) return this.#place(op.ptr, words[at + 5], addressBytes);
@@ -445,7 +445,7 @@ export class PortableGate {
   }
 
   /** The address of the Internet's in `bytes` bytes of memory, or why it is refused. See host/native/address.c. */
-  #place(at: number, high: number, bytes: number): Place | number {
+  #place(at: number, high: number, bytes: number): DatagramAddress | number {
     if (bytes !== IN_BYTES && bytes !== IN6_BYTES) return Errno.EINVAL;
     const memory = this.#window.region(high);
     if (!this.#window.has(memory, at, bytes)) return Errno.EFAULT;

@@ -25,18 +25,18 @@ import {
   SHUT_WR,
 } from '../core/kernel.js';
 import type { Op, OpOwner, PortableWindow } from './portable-window.js';
-import type { Stream, StreamOwner, StreamServer, Streams, Target } from './streams.js';
+import type { ConnectTarget, Stream, StreamOwner, StreamServer, Streams } from './streams.js';
 
 const LINGER_MS = 30_000;
 const PROBE_MS = 500;
 
-type State = 'idle' | 'connecting' | 'open' | 'closed';
+type SocketState = 'idle' | 'connecting' | 'open' | 'closed';
 
 export class PortableSocket implements OpOwner, StreamOwner {
   readonly #window: PortableWindow;
   readonly #lingering: Set<Stream>;
   readonly #stream: Stream;
-  #state: State;
+  #state: SocketState;
   #receives: Op[] = [];
   #sends: Op[] = [];
   #connect: Op | undefined;
@@ -259,7 +259,7 @@ export class PortableSocket implements OpOwner, StreamOwner {
 
   // --- life ----------------------------------------------------------------------------------------------------------
 
-  connect(op: Op, target: Target): void {
+  connect(op: Op, target: ConnectTarget): void {
     if (this.#state !== 'idle') {
       this.#window.finish(op, Errno.EISCONN);
       return;

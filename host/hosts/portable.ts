@@ -17,7 +17,7 @@ import {
   type Bound,
   type DatagramOptions,
   type DoorbellToken,
-  type ListenOptions,
+  type HostListenOptions,
   listenClosedError,
   type MessagePortLike,
   placeOf,
@@ -26,13 +26,16 @@ import { nodeStreams } from './node-streams.js';
 import { PortableGate } from './portable-gate.js';
 import { errnoOf, PortableWindow } from './portable-window.js';
 import type { Streams } from './streams.js';
-import { type Platform, TurnLoop } from './turn-loop.js';
+import { type LoopPlatform, TurnLoop } from './turn-loop.js';
 import { bindPath } from './unix-path.js';
 
 const TIMER_MAX_MS = 2 ** 31 - 1;
 
 /** Ticks run when all microtasks have. */
-const PLATFORM: Platform = { soon: (run) => void setImmediate(run), afterMicrotasks: (run) => process.nextTick(run) };
+const PLATFORM: LoopPlatform = {
+  soon: (run) => void setImmediate(run),
+  afterMicrotasks: (run) => process.nextTick(run),
+};
 
 const streams: Streams = process.versions.bun === undefined ? nodeStreams : bunStreams;
 
@@ -124,7 +127,7 @@ export class PortableHost implements ShardHost {
   // --- listening -----------------------------------------------------------------------------------------------------
 
   /** Node binds a socket one tick later, so this one answers later. */
-  async listen(options: ListenOptions): Promise<Bound> {
+  async listen(options: HostListenOptions): Promise<Bound> {
     const { address, port, backlog, unreachableMs } = options;
     const what = placeOf(options);
     const path = address.startsWith('unix:') ? address.slice('unix:'.length) : undefined;

@@ -11,7 +11,7 @@
 export const READ_AHEAD_BYTES = 65_536;
 
 /** Where a stream goes: a numeric address and a port, or a path. */
-export type Target = { host: string; port: number } | { path: string };
+export type ConnectTarget = { host: string; port: number } | { path: string };
 
 /** Whom a stream tells. Nothing is told from inside a call to the stream. */
 export interface StreamOwner {
@@ -31,7 +31,7 @@ export interface Stream {
   readonly isDestroyed: boolean;
   /** Who is told from now on; what happened before is not told. */
   attach(owner: StreamOwner): void;
-  connect(target: Target): void;
+  connect(target: ConnectTarget): void;
   pause(): void;
   resume(): void;
   /** True: the kernel has all of it. Else the rest is kept, and no other write() may come until onWritten(). */
@@ -52,13 +52,13 @@ export interface Stream {
 }
 
 /** Where a server listens. `backlog`: connections that the kernel keeps, where that can be said. */
-export type Place = ({ host: string; port: number; reusePort: boolean } | { path: string }) & { backlog: number };
+export type ListenPlace = ({ host: string; port: number; reusePort: boolean } | { path: string }) & { backlog: number };
 
 export interface StreamServer {
   /** Of a server that listens on a port. */
   readonly port: number;
   /** Rejects with an error that has Node's `code`, or with listenClosedError() if close() comes first. */
-  listen(place: Place): Promise<void>;
+  listen(place: ListenPlace): Promise<void>;
   close(): void;
 }
 

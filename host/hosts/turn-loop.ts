@@ -17,7 +17,7 @@ import { HostTurn } from './turn.js';
 const TIMER_MAX_MS = 2 ** 31 - 1;
 
 /** How the platform calls back. */
-export interface Platform {
+export interface LoopPlatform {
   /** Soon, with the events that are there now. */
   soon(run: () => void): void;
   /** When all microtasks have run. */
@@ -26,7 +26,7 @@ export interface Platform {
 
 export class TurnLoop {
   readonly #turn: HostTurn;
-  readonly #platform: Platform;
+  readonly #platform: LoopPlatform;
   #isScheduled = false;
   #isStepping = false;
   #isPoked = false;
@@ -37,7 +37,7 @@ export class TurnLoop {
   readonly enter: () => void;
 
   /** `take`: takes so many submissions out of the window. */
-  constructor(windows: Windows, window: PortableWindow, take: (count: number) => void, platform: Platform) {
+  constructor(windows: Windows, window: PortableWindow, take: (count: number) => void, platform: LoopPlatform) {
     this.#turn = new HostTurn(windows, window, take, monotonicNs);
     this.#platform = platform;
     this.enter = this.#turn.enter;

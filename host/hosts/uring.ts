@@ -12,7 +12,7 @@ import {
   type Directories,
   type DoorbellToken,
   GRANT_SLOTS,
-  type ListenOptions,
+  type HostListenOptions,
   listenClosedError,
   type Parking,
   placeOf,
@@ -137,12 +137,12 @@ export class UringHost implements ShardHost {
   /** Nothing to do: the loop looks at the window each time round. */
   poke(): void {}
 
-  listen(options: ListenOptions): Bound | Promise<Bound> {
+  listen(options: HostListenOptions): Bound | Promise<Bound> {
     const { address } = options;
     return address.startsWith('unix:') ? this.#listenOnPath(options) : this.#listen(options);
   }
 
-  async #listenOnPath(options: ListenOptions): Promise<Bound> {
+  async #listenOnPath(options: HostListenOptions): Promise<Bound> {
     const path = options.address.slice('unix:'.length);
     const { bound, unlink } = await bindPath(path, () => {
       if (this.#isClosed) throw listenClosedError();
@@ -155,7 +155,7 @@ export class UringHost implements ShardHost {
     return this.#listen({ ...options, backlog: 0 }, LISTEN_DATAGRAMS);
   }
 
-  #listen(options: ListenOptions, kind = 0): Bound {
+  #listen(options: HostListenOptions, kind = 0): Bound {
     const flags = kind | (options.reusePort ? LISTEN_REUSE_PORT : 0) | (options.isFirst ? LISTEN_FIRST : 0);
     const { address, port, backlog, unreachableMs = 0 } = options;
     const answer = this.#ring.listen(address, port, backlog, flags, unreachableMs);

@@ -18,7 +18,7 @@ import type { RuntimeOptions } from '../runtime/options.js';
 import { Runtime } from '../runtime/runtime.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 import { sleep } from '../tasks/timer.js';
-import { type HttpLimits, LIMIT_CHECKS, type ServeOptions, serveHere, urlOf } from './server.js';
+import { type HttpLimits, LIMIT_CHECKS, type ServeOptions, serveHere, serverUrl } from './server.js';
 
 export interface ServeModuleOptions {
   /** The module that every shard loads. It has `export default { fetch(request) { ... } }`, or exports `fetch`. */
@@ -93,7 +93,7 @@ export async function serveModule<M extends object>(options: ServeModuleOptions)
   const close = async (closing?: { timeoutMs?: number | undefined }): Promise<void> => {
     await runtime.close(closing);
   };
-  const url = urlOf(hostname, address.port);
+  const url = serverUrl(hostname, address.port);
   return { port: address.port, hostname, url, runtime, close, [Symbol.asyncDispose]: () => close() };
 }
 
@@ -143,9 +143,9 @@ function isOver(error: unknown): boolean {
   return FeatherstarError.is(error) && error.code === 'FEATHERSTAR_CLOSED';
 }
 
-type ListenOptions = Pick<ServeOptions, 'port' | 'hostname' | 'backlog' | 'limits'>;
+type ModuleListenOptions = Pick<ServeOptions, 'port' | 'hostname' | 'backlog' | 'limits'>;
 
-async function listenOn(own: Shard, shard: number, options: ListenOptions): Promise<number> {
+async function listenOn(own: Shard, shard: number, options: ModuleListenOptions): Promise<number> {
   return (await (own.calls as Calls).callInternal(shard, 'http', 'listen', options)) as number;
 }
 
@@ -163,7 +163,7 @@ function handlerOf(exports: Readonly<Record<string, unknown>>): Fetch {
 }
 
 /** Listens on this shard. Returns the port. */
-async function listen(options: ListenOptions): Promise<number> {
+async function listen(options: ModuleListenOptions): Promise<number> {
   const fetch = handlerOf((currentShard().calls as Calls).moduleExports);
   const { port } = await serveHere({ ...options, fetch });
   return port;

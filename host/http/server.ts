@@ -3,7 +3,7 @@
 
 import { setMaxListeners } from 'node:events';
 import { optionError } from '../base/errors.js';
-import { type Checks, checkBoolean, checkFunction, checkOptions, integer } from '../base/options.js';
+import { type Checks, checkBoolean, checkFunction, checkOptions, definedOnly, integer } from '../base/options.js';
 import { CONNECTION_BYTES, type Header } from '../core/layout.js';
 import type { Bound } from '../hosts/host.js';
 import { ADDRESS_CHECKS, checkAddress, resolveAddress } from '../net/address.js';
@@ -20,7 +20,7 @@ import type { FeatherRequest } from './request.js';
 import type { FeatherResponse } from './response.js';
 import { Writer } from './writer.js';
 
-type Answer = FeatherResponse | Response;
+type AnyResponse = FeatherResponse | Response;
 
 export interface HttpLimits {
   /** Bytes of a request's head, up to 65,536. 431 beyond. */
@@ -49,7 +49,7 @@ export interface HttpLimits {
 
 export interface ServeOptions {
   /** Handlers of the web's Request will do. */
-  fetch: (request: FeatherRequest & Request) => Answer | Promise<Answer>;
+  fetch: (request: FeatherRequest & Request) => AnyResponse | Promise<AnyResponse>;
   /** 0: any free one. Default 0. */
   port?: number | undefined;
   /** Address or name to listen on. Default 0.0.0.0. */
@@ -103,7 +103,7 @@ const ACCEPTED = 0; // tags
 const RETRY = 1;
 const RETRY_NS = 1e8;
 
-interface Limits {
+interface ServerLimits {
   bodyBytes: number;
   connections: number;
   headerTimeoutNs: number;
@@ -116,7 +116,7 @@ interface Limits {
 export class ServerShard implements Owner, ConnectionServer {
   readonly shard: Shard;
   readonly writer: Writer;
-  readonly limits: Limits;
+  readonly limits: ServerLimits;
   readonly fetch: (request: FeatherRequest) => unknown;
   /** Its own address: the host of a request that names none (HTTP/1.0). */
   readonly authority: string;
@@ -301,11 +301,7 @@ export class ServerShard implements Owner, ConnectionServer {
   }
 }
 
-function definedOnly(limits: HttpLimits): Partial<typeof DEFAULTS> {
-  return Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined));
-}
-
-export function urlOf(hostname: string, port: number): string {
+export function serverUrl(hostname: string, port: number): string {
   if (hostname.startsWith('unix:')) return hostname;
   return `http://${hostname.includes(':') ? `[${hostname}]` : hostname}:${port}/`;
 }
@@ -347,7 +343,7 @@ const SERVE_CHECKS: Checks<ServeOptions> = {
 };
 
 /** The runtime's limits, as far as this server builds on them. */
-function checkShard({ scratchBytes, recvBufferBytes }: Header): void {
+function checkHeader({ scratchBytes, recvBufferBytes }: Header): void {
   const scratchWanted = TEMPLATES + TEMPLATES_BYTES;
   if (scratchBytes < scratchWanted) throw optionError('limits.scratchBytes', scratchBytes, `at least ${scratchWanted}`);
   const pieceMax = TEMPLATES - PIECE_SCRATCH;
@@ -361,7 +357,7 @@ export async function serveHere(options: ServeOptions): Promise<Server> {
   const { port, hostname, backlog } = checkAddress(options);
   const own = findShard() === undefined ? await Runtime.start({ shards: 1 }) : undefined;
   const shard = currentShard();
-  checkShard(shard.header);
+  checkHeader(shard.header);
   const reusePort = options.reusePort ?? runtime().shardCount > 1;
   let server: ServerShard;
   let bound: Bound;
@@ -371,7 +367,7 @@ export async function serveHere(options: ServeOptions): Promise<Server> {
     const isFirst = shard.index === 0;
     checkReach(shard.network, 'listen', address, port);
     bound = await shard.host.listen({ address, port, backlog, reusePort, isFirst, unreachableMs });
-    server = new ServerShard(shard, bound, urlOf(hostname, bound.port), options);
+    server = new ServerShard(shard, bound, serverUrl(hostname, bound.port), options);
   } catch (error) {
     await own?.close();
     throw error;
@@ -386,7 +382,7 @@ export async function serveHere(options: ServeOptions): Promise<Server> {
   return {
     port: bound.port,
     hostname,
-    url: urlOf(hostname, bound.port),
+    url: serverUrl(hostname, bound.port),
     signal: server.signal,
     get stats() {
       return { connections: server.connectionCount, requests: server.requests, refused: server.refused };

@@ -3,7 +3,7 @@
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { optionError, resolveError } from '../base/errors.js';
-import { type Checks, checkedLater, checkInteger, integer } from '../base/options.js';
+import { type Checks, checkedLater, checkInteger, definedOnly, integer } from '../base/options.js';
 import { AF_INET, AF_INET6 } from '../core/kernel.js';
 import { findShard } from '../shard/shard.js';
 
@@ -50,14 +50,14 @@ function hostnameOf({ hostname, path, port }: ListenAddress, fallback: string): 
     if (hostname !== undefined) throw optionError('hostname', hostname, 'left out where path is given');
     if (port !== undefined && port !== 0) throw optionError('port', port, 'left out where path is given');
     if (typeof path !== 'string' || path.startsWith('unix:')) throw optionError('path', path, 'a path');
-    return checkPath('path', path, `unix:${path}`);
+    return checkSocketPath('path', path, `unix:${path}`);
   }
   const name = hostname === undefined ? fallback : hostname;
-  return typeof name === 'string' && name.startsWith('unix:') ? checkPath('hostname', name, name) : name;
+  return typeof name === 'string' && name.startsWith('unix:') ? checkSocketPath('hostname', name, name) : name;
 }
 
 /** The kernel has room for 107 bytes and a NUL, and cuts nothing off: nor does this. */
-function checkPath(name: string, given: string, hostname: string): string {
+function checkSocketPath(name: string, given: string, hostname: string): string {
   const bytes = Buffer.byteLength(hostname) - 'unix:'.length;
   if (bytes >= 1 && bytes <= UNIX_PATH_MAX && !hostname.includes('\0')) return hostname;
   const wanted = `${name === 'path' ? 'a path' : 'unix: and a path'} of 1 to ${UNIX_PATH_MAX} bytes, without NUL`;
@@ -83,10 +83,6 @@ export function checkTarget(options: ListenAddress): { port: number; hostname: s
   return { port, hostname };
 }
 
-function definedOnly(options: ListenAddress): ListenAddress {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
-}
-
 /** The kernel's sockaddr for a numeric address. */
 export function encodeAddress(address: string, port: number): Uint8Array {
   if (isIP(address) === 4)
@@ -98,7 +94,7 @@ export function encodeAddress(address: string, port: number): Uint8Array {
   const bytes = Buffer.alloc(28);
   bytes.writeUInt16LE(AF_INET6, 0);
   bytes.writeUInt16BE(port, 2);
-  groupsOf(text).forEach((group, i) => {
+  ipv6Groups(text).forEach((group, i) => {
     bytes.writeUInt16BE(group, 8 + 2 * i);
   });
   bytes.writeUInt32LE(Number(scope), 24);
@@ -106,7 +102,7 @@ export function encodeAddress(address: string, port: number): Uint8Array {
 }
 
 /** The eight numbers of an IPv6 address. URL writes it in its shortest form, without IPv4 at its end. */
-function groupsOf(address: string): number[] {
+function ipv6Groups(address: string): number[] {
   const [left, right] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::');
   const numbers = (text: string | undefined) =>
     text ? text.split(':').map((group) => Number.parseInt(group, 16)) : [];

@@ -18,22 +18,22 @@ import { handOverFile, operationError } from '../shard/ops.js';
 import type { Shard } from '../shard/shard.js';
 import { FIRST_TAG, StreamSocket } from '../shard/stream-socket.js';
 import { keepFor } from './homes.js';
-import { closedError, readIsOpen, type Transport } from './socket.js';
+import { readIsOpen, type SocketTransport, socketClosed } from './socket.js';
 
 const MOVED = FIRST_TAG; // a tag
 const HIGH_WATER_BYTES = 65_536;
 
-interface Waiter<T> {
+interface SocketWaiter<T> {
   resolve: (value: T) => void;
   reject: (reason: unknown) => void;
 }
 
 /** One connection of this shard. */
-export class Connection extends StreamSocket implements Transport {
+export class Connection extends StreamSocket implements SocketTransport {
   readonly isProxy = false;
   readonly #moving: Operation; // MSG_RING, which needs the file
-  #reader: Waiter<Uint8Array | null> | undefined;
-  #writers: Waiter<void>[] = [];
+  #reader: SocketWaiter<Uint8Array | null> | undefined;
+  #writers: SocketWaiter<void>[] = [];
   #arrived: Uint8Array | null | undefined; // came for a reader that had gone
   #ended = false;
   #finishing = false;
@@ -66,7 +66,7 @@ export class Connection extends StreamSocket implements Transport {
       return bytes;
     }
     if (this.#error !== undefined) throw this.#error;
-    if (this.#closed) throw closedError();
+    if (this.#closed) throw socketClosed();
     if (this.#ended) return null;
     if (this.#reader !== undefined) throw readIsOpen();
     if (!this.receiving.isOpen) this.startReceiving(false);
@@ -81,7 +81,7 @@ export class Connection extends StreamSocket implements Transport {
   async write(bytes: Uint8Array | string, options: WaitOptions = {}): Promise<void> {
     checkWait(options);
     if (this.#error !== undefined) throw this.#error;
-    if (this.#closed || this.#finishing) throw closedError();
+    if (this.#closed || this.#finishing) throw socketClosed();
     const data = typeof bytes === 'string' ? Buffer.from(bytes, 'utf8') : bytes;
     if (!(data instanceof Uint8Array)) throw optionError('bytes', bytes, 'a string or a Uint8Array');
     if (data.length === 0) return;
@@ -135,7 +135,7 @@ export class Connection extends StreamSocket implements Transport {
       this.release(buffer);
       if (reader !== undefined) reader.resolve(bytes);
       else if (!this.#closed) this.#arrived = bytes;
-    } else if (this.#closed) reader?.reject(closedError());
+    } else if (this.#closed) reader?.reject(socketClosed());
     else if (result === 0) {
       this.#ended = true;
       reader?.resolve(null);
@@ -154,7 +154,7 @@ export class Connection extends StreamSocket implements Transport {
       this.#error = operationError('send', result === 0 ? Errno.EPIPE : result);
       this.out.break();
     }
-    const failure = this.#error ?? (this.#closed ? closedError() : undefined);
+    const failure = this.#error ?? (this.#closed ? socketClosed() : undefined);
     if (failure !== undefined) for (const writer of this.#writers.splice(0)) writer.reject(failure);
     else if (this.out.isIdle || (!this.#finishing && this.out.backlogBytes <= HIGH_WATER_BYTES)) {
       for (const writer of this.#writers.splice(0)) writer.resolve();
@@ -165,9 +165,9 @@ export class Connection extends StreamSocket implements Transport {
     if (this.#closed) return;
     this.#closed = true;
     this.closeSocket();
-    this.#reader?.reject(closedError());
+    this.#reader?.reject(socketClosed());
     this.#reader = undefined;
-    for (const writer of this.#writers.splice(0)) writer.reject(closedError());
+    for (const writer of this.#writers.splice(0)) writer.reject(socketClosed());
   }
 
   onShutdown(): void {
@@ -178,7 +178,7 @@ export class Connection extends StreamSocket implements Transport {
 
   async handOver(peer: number, name: string, args: unknown[]): Promise<void> {
     if (this.#error !== undefined) throw this.#error;
-    if (this.#closed || this.#finishing) throw closedError();
+    if (this.#closed || this.#finishing) throw socketClosed();
     const calls = this.shard.calls as Calls;
     if (!this.shard.host.movesFiles) {
       await keepFor(this.shard, this, peer, (id) =>
@@ -211,7 +211,7 @@ export class Connection extends StreamSocket implements Transport {
 
   /** Puts the file into a slot of the peer's ring, and answers which. It stays in ours, too. */
   async #move(calls: Calls, peer: number): Promise<number> {
-    if (this.#closed) throw closedError(); // the slot may be somebody else's by now
+    if (this.#closed) throw socketClosed(); // the slot may be somebody else's by now
     const result = await new Promise<number>((resolve) => {
       this.#onMoved = resolve;
       handOverFile(this.#moving, peer, this.file);
@@ -226,7 +226,7 @@ export class Connection extends StreamSocket implements Transport {
   async #introduce(calls: Calls, peer: number, slot: number, name: string, args: unknown[]): Promise<void> {
     let refusal: unknown;
     try {
-      if (this.#closed) throw closedError();
+      if (this.#closed) throw socketClosed();
       const bytes = this.#arrived ?? undefined;
       refusal = await calls.callInternal(peer, 'net', 'adopt', slot, bytes, this.#ended, name, args);
     } catch (error) {

@@ -4,16 +4,16 @@
 
 import type { Calls } from '../calls/call.js';
 import type { Shard } from '../shard/shard.js';
-import { closedError, type Transport } from './socket.js';
+import { type SocketTransport, socketClosed } from './socket.js';
 
 interface Home {
-  readonly connections: Map<number, { via: Transport; peer: number }>;
+  readonly connections: Map<number, { via: SocketTransport; peer: number }>;
   next: number;
 }
 
 const homes = new WeakMap<Shard, Home>();
 
-function homeOf(shard: Shard): Home {
+function homeOn(shard: Shard): Home {
   let home = homes.get(shard);
   if (home === undefined) {
     const connections: Home['connections'] = new Map();
@@ -29,11 +29,11 @@ function homeOf(shard: Shard): Home {
 /** Keeps a connection for a peer, which `introduce` tells its number. If that fails, the connection is closed. */
 export async function keepFor(
   shard: Shard,
-  via: Transport,
+  via: SocketTransport,
   peer: number,
   introduce: (id: number) => Promise<unknown>,
 ): Promise<void> {
-  const home = homeOf(shard);
+  const home = homeOn(shard);
   const id = home.next++;
   home.connections.set(id, { via, peer });
   try {
@@ -45,14 +45,14 @@ export async function keepFor(
   }
 }
 
-export function kept(shard: Shard, id: number): Transport {
+export function kept(shard: Shard, id: number): SocketTransport {
   const entry = homes.get(shard)?.connections.get(id);
-  if (entry === undefined) throw closedError();
+  if (entry === undefined) throw socketClosed();
   return entry.via;
 }
 
 /** The connection is nobody's proxy any more. */
-export function forget(shard: Shard, id: number): Transport | undefined {
+export function forget(shard: Shard, id: number): SocketTransport | undefined {
   const connections = homes.get(shard)?.connections;
   const via = connections?.get(id)?.via;
   connections?.delete(id);

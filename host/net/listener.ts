@@ -17,7 +17,7 @@ import { Connection } from './connection.js';
 import { checkReach } from './network-rules.js';
 import { Socket } from './socket.js';
 
-interface Waiter {
+interface AcceptWaiter {
   resolve: (socket: Socket | null) => void;
   reject: (reason: unknown) => void;
 }
@@ -48,7 +48,7 @@ export class Listener {
   readonly #id: number;
   readonly #accepting: Operation;
   readonly #arrived = new Queue<Socket>();
-  readonly #waiting = new Queue<Waiter>();
+  readonly #waiting = new Queue<AcceptWaiter>();
   #closed = false;
 
   /** @internal */

@@ -140,7 +140,7 @@ export function checkNetwork(given: unknown): NetworkRules | undefined {
 
 // --- asking ----------------------------------------------------------------------------------------------------------
 
-function isBeneath(address: readonly number[], rule: AddressRule): boolean {
+function isInNetwork(address: readonly number[], rule: AddressRule): boolean {
   const bits = rule.isV4 ? rule.bits + V6_BITS - V4_BITS : rule.bits;
   for (let i = 0; i * 8 < bits; i++) {
     const mask = bits - i * 8 >= 8 ? 0xff : (0xff00 >> (bits - i * 8)) & 0xff;
@@ -160,7 +160,7 @@ export function allowsAddress(rules: readonly Rule[] | undefined, sockaddr: Uint
       rule.isV4 === isV4 &&
       port >= rule.firstPort &&
       port <= rule.lastPort &&
-      isBeneath(address, rule),
+      isInNetwork(address, rule),
   );
 }
 

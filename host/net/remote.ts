@@ -9,11 +9,11 @@ import { ask } from '../services/ask.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 import { Connection } from './connection.js';
 import { forget, keepFor, kept } from './homes.js';
-import { closedError, readIsOpen, serve, type Transport } from './socket.js';
+import { readIsOpen, type SocketTransport, serveSocket, socketClosed } from './socket.js';
 
 const PIECE_BYTES = 262_144;
 
-class RemoteConnection implements Transport {
+class RemoteConnection implements SocketTransport {
   readonly isProxy = true;
   readonly #shard: Shard;
   readonly #home: number;
@@ -49,7 +49,7 @@ class RemoteConnection implements Transport {
 
   async read(options: WaitOptions = {}): Promise<Uint8Array | null> {
     checkWait(options);
-    if (this.#closed) throw closedError();
+    if (this.#closed) throw socketClosed();
     if (this.#isReading) throw readIsOpen();
     this.#isReading = true;
     this.#reading ??= this.#ask('read') as Promise<Uint8Array | null>;
@@ -74,7 +74,7 @@ class RemoteConnection implements Transport {
 
   async write(bytes: Uint8Array | string, options: WaitOptions = {}): Promise<void> {
     checkWait(options);
-    if (this.#closed || this.#finishing) throw closedError();
+    if (this.#closed || this.#finishing) throw socketClosed();
     const data = typeof bytes === 'string' ? Buffer.from(bytes, 'utf8') : bytes;
     if (!(data instanceof Uint8Array)) throw optionError('bytes', bytes, 'a string or a Uint8Array');
     if (data.length === 0) return;
@@ -97,23 +97,23 @@ class RemoteConnection implements Transport {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#onClosed(closedError());
+    this.#onClosed(socketClosed());
     if (!this.#shard.closed) this.#ask('close').catch(() => {}); // its home is gone, and the connection with it
   }
 
   async handOver(peer: number, name: string, args: unknown[]): Promise<void> {
-    if (this.#finishing) throw closedError();
+    if (this.#finishing) throw socketClosed();
     await this.#written;
     await this.#ask('forward', peer, name, args);
     this.#closed = true; // here; at home it goes on for somebody else
-    this.#onClosed(closedError());
+    this.#onClosed(socketClosed());
   }
 }
 
 /** A refusal is an answer, so that the caller knows: whatever it gets as an error has not arrived here. */
-function begin(via: Transport, name: string, args: unknown[]): unknown {
+function serveOrClose(via: SocketTransport, name: string, args: unknown[]): unknown {
   try {
-    serve(via, name, args);
+    serveSocket(via, name, args);
     return undefined;
   } catch (error) {
     via.close();
@@ -123,7 +123,7 @@ function begin(via: Transport, name: string, args: unknown[]): unknown {
 
 /** A file that a peer has put into a slot of this shard's ring. */
 function adopt(slot: number, bytes: Uint8Array | undefined, ended: boolean, name: string, args: unknown[]): unknown {
-  return begin(new Connection(currentShard(), slot, { bytes, ended }), name, args);
+  return serveOrClose(new Connection(currentShard(), slot, { bytes, ended }), name, args);
 }
 
 const isThere = () => true;
@@ -133,7 +133,7 @@ function drop(slot: number): void {
 }
 
 function adoptProxy(home: number, id: number, name: string, args: unknown[]): unknown {
-  return begin(new RemoteConnection(currentShard(), home, id), name, args);
+  return serveOrClose(new RemoteConnection(currentShard(), home, id), name, args);
 }
 
 const read = (id: number) => kept(currentShard(), id).read();
@@ -148,7 +148,7 @@ async function forward(id: number, peer: number, name: string, args: unknown[]):
   if (via.isReading) throw readIsOpen();
   forget(shard, id);
   if (peer === shard.index) {
-    const refusal = begin(via, name, args);
+    const refusal = serveOrClose(via, name, args);
     if (refusal !== undefined) throw refusal;
     return;
   }

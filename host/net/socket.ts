@@ -9,7 +9,7 @@ import { runtime } from '../runtime/runtime.js';
 import { currentShard } from '../shard/shard.js';
 import { spawn } from '../tasks/task.js';
 
-export interface Transport {
+export interface SocketTransport {
   readonly isClosed: boolean;
   readonly isReading: boolean;
   readonly isProxy: boolean;
@@ -21,7 +21,7 @@ export interface Transport {
   handOver(peer: number, name: string, args: unknown[]): Promise<void>;
 }
 
-export function closedError(text = 'the socket is closed'): FeatherstarError {
+export function socketClosed(text = 'the socket is closed'): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_CLOSED', text);
 }
 
@@ -38,16 +38,16 @@ export function readIsOpen(): FeatherstarError {
  * const reply = await socket.read({ timeoutMs: 1000 });
  */
 export class Socket {
-  #via: Transport | undefined;
+  #via: SocketTransport | undefined;
   #isLeaving = false; // handOver() has begun: from now on only close() can reach the connection
 
   /** @internal */
-  constructor(via: Transport) {
+  constructor(via: SocketTransport) {
     this.#via = via;
   }
 
-  #transport(): Transport {
-    if (this.#via === undefined || this.#isLeaving) throw closedError('the socket was handed to another shard');
+  #transport(): SocketTransport {
+    if (this.#via === undefined || this.#isLeaving) throw socketClosed('the socket was handed to another shard');
     return this.#via;
   }
 
@@ -106,11 +106,11 @@ export class Socket {
       throw new FeatherstarError('FEATHERSTAR_MODULE', `the shard module exports no function ${JSON.stringify(name)}`);
     }
     if (via.isReading) throw readIsOpen();
-    if (via.isClosed) throw closedError();
+    if (via.isClosed) throw socketClosed();
     this.#isLeaving = true;
     try {
       if (calls.peers.isDown(shard)) throw downError(shard);
-      if (shard === runtime().self) serve(via, name, args);
+      if (shard === runtime().self) serveSocket(via, name, args);
       else await via.handOver(shard, name, args);
     } catch (error) {
       via.close();
@@ -132,7 +132,7 @@ export class Socket {
 }
 
 /** Runs the function that a connection was handed to, as a task. One that fails leaves no connection open. */
-export function serve(via: Transport, name: string, args: unknown[]): void {
+export function serveSocket(via: SocketTransport, name: string, args: unknown[]): void {
   const run = (currentShard().calls as Calls).exported(name) as ((...args: unknown[]) => unknown) | undefined;
   if (run === undefined) throw new FeatherstarError('FEATHERSTAR_MODULE', `no function ${JSON.stringify(name)}`);
   const socket = new Socket(via);

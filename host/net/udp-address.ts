@@ -12,7 +12,7 @@ import { checkReach } from './network-rules.js';
 
 const MAPPED = '::ffff:'; // an IPv4 address as an IPv6 socket has it
 
-export interface Target {
+export interface UdpDestination {
   readonly bytes: Uint8Array;
   readonly address: string;
   readonly port: number;
@@ -39,14 +39,14 @@ export async function bindTarget(host: string): Promise<string> {
 export class Targets {
   readonly #family: 4 | 6;
   #host = '';
-  #last: Target | undefined;
+  #last: UdpDestination | undefined;
 
   constructor(family: 4 | 6) {
     this.#family = family;
   }
 
   /** At once for an address, later for a name. Throws OPTION. */
-  find(host: string | undefined, port: number | undefined): Target | Promise<Target> {
+  find(host: string | undefined, port: number | undefined): UdpDestination | Promise<UdpDestination> {
     const last = this.#last;
     if (last !== undefined && host === this.#host && port === last.port) return last;
     const name = checkHostname('hostname', host);
@@ -58,7 +58,7 @@ export class Targets {
     return target;
   }
 
-  #encode(host: string, port: number): Target {
+  #encode(host: string, port: number): UdpDestination {
     const isMapped = this.#family === 6 && isIP(host) === 4;
     const address = isMapped ? `${MAPPED}${host}` : host;
     if (isIP(address) !== this.#family)
@@ -92,7 +92,7 @@ export class SenderNames {
     if (this.#last !== '' && this.#raw[0] === bytes[at] && this.#isLast(from, count)) return this.#last;
     this.#raw[0] = bytes[at];
     bytes.copy(this.#raw, 8, from, from + count);
-    this.#last = isV4 ? this.#raw.subarray(8, 12).join('.') : textOf(this.#raw);
+    this.#last = isV4 ? this.#raw.subarray(8, 12).join('.') : addressText(this.#raw);
     return this.#last;
   }
 
@@ -104,7 +104,7 @@ export class SenderNames {
 }
 
 /** Groups and zone are at 8, as in a sockaddr_in6. */
-function textOf(raw: Buffer): string {
+function addressText(raw: Buffer): string {
   const groups = Array.from({ length: 8 }, (_, i) => raw.readUInt16BE(8 + 2 * i));
   if (groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xffff) {
     return `${MAPPED}${raw.subarray(20, 24).join('.')}`;

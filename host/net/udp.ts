@@ -23,8 +23,8 @@ import { connectFileOrThrow, operationError, receiveDatagrams, sendDatagramOrThr
 import { currentShard, type Shard } from '../shard/shard.js';
 import { checkHostname, PORT_MAX } from './address.js';
 import { checkReach } from './network-rules.js';
-import { closedError } from './socket.js';
-import { bindTarget, SenderNames, type Target, Targets } from './udp-address.js';
+import { socketClosed } from './socket.js';
+import { bindTarget, SenderNames, Targets, type UdpDestination } from './udp-address.js';
 
 const RECEIVED = 0; // tags
 const CONNECTED = 1;
@@ -85,7 +85,7 @@ export interface UdpStats {
   truncated: number;
 }
 
-interface Waiter {
+interface DatagramWaiter {
   resolve: (datagram: Datagram | null) => void;
   reject: (reason: unknown) => void;
 }
@@ -95,7 +95,7 @@ interface Sending {
   readonly reject: (reason: unknown) => void;
   readonly what: string;
   readonly isConnect: boolean;
-  readonly target: Target | undefined;
+  readonly target: UdpDestination | undefined;
   data: Uint8Array; // a copy, while it waits for a buffer or for room
   bytes: number; // of it
   isOver: boolean; // who waited has been told
@@ -126,12 +126,12 @@ export class UdpSocket {
   readonly #queue = new Queue<Datagram>();
   readonly #stats: UdpStats = { received: 0, sent: 0, dropped: 0, truncated: 0 };
   readonly #sends: { readonly operation: Operation; sending: Sending | undefined }[] = [];
-  readonly #waiting = new Queue<Waiter>();
+  readonly #waiting = new Queue<DatagramWaiter>();
   readonly #unsubmitted = new Set<Sending>();
   readonly #held = new Queue<Sending>(); // the socket was full
   readonly #room: Operation; // waits until it has room
-  #remote: Target | undefined;
-  #connecting: Target | undefined;
+  #remote: UdpDestination | undefined;
+  #connecting: UdpDestination | undefined;
   #connectSending: Sending | undefined;
   readonly #connectOperation: Operation;
   readonly #receiving: Operation;
@@ -303,7 +303,7 @@ export class UdpSocket {
     return this.#begin(data, target, signal);
   }
 
-  #targetOf(options: UdpTarget): Target | Promise<Target> | undefined {
+  #targetOf(options: UdpTarget): UdpDestination | Promise<UdpDestination> | undefined {
     const { hostname, port } = options;
     if (this.#remote === undefined) return this.#targets.find(hostname, port);
     if (hostname === undefined && port === undefined) return undefined;
@@ -328,9 +328,14 @@ export class UdpSocket {
     await this.#begin(NOTHING, target, signal, true);
   }
 
-  async #begin(data: Uint8Array, target: Target | undefined, signal: AbortSignal | undefined, isConnect = false) {
-    if (this.#closed) throw closedError();
-    const what = (target ?? (this.#remote as Target)).what;
+  async #begin(
+    data: Uint8Array,
+    target: UdpDestination | undefined,
+    signal: AbortSignal | undefined,
+    isConnect = false,
+  ) {
+    if (this.#closed) throw socketClosed();
+    const what = (target ?? (this.#remote as UdpDestination)).what;
     if (data.length > this.maxBytes) throw systemError('sendto', Errno.EMSGSIZE, what);
     await abortable<void>(
       (resolve, reject) => {
@@ -490,7 +495,7 @@ export class UdpSocket {
     for (const sending of [...inKernel, ...this.#unsubmitted, ...this.#held.takeAll()]) {
       if (sending === undefined || sending.isOver) continue;
       sending.isOver = true;
-      sending.reject(closedError());
+      sending.reject(socketClosed());
     }
     for (const waiter of this.#waiting.takeAll()) waiter.resolve(null);
   }

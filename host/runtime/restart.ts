@@ -29,7 +29,7 @@ import type { DoorbellToken } from '../hosts/host.js';
 import { ports } from '../shard/doorbells.js';
 import type { Shard } from '../shard/shard.js';
 import type { ShardWorker } from './protocol.js';
-import { ask, expect } from './workers.js';
+import { askWorker, expect } from './workers.js';
 
 const PEER_TIMEOUT_MS = 5000;
 const KILL_TIMEOUT_MS = 5000;
@@ -91,9 +91,9 @@ export interface Restart {
 let asked = 0;
 
 /** Tells a shard that a peer runs. Rejects if that peer has died just now, and its token with it. */
-function introduce(worker: ShardWorker, peer: number, token: DoorbellToken): Promise<unknown> {
+function introduceTo(worker: ShardWorker, peer: number, token: DoorbellToken): Promise<unknown> {
   const message = { type: 'peerUp', shard: peer, token, number: ++asked } as const;
-  return ask(worker, message, 'welcomed', PEER_TIMEOUT_MS, ports([token]));
+  return askWorker(worker, message, 'welcomed', PEER_TIMEOUT_MS, ports([token]));
 }
 
 /**
@@ -114,7 +114,7 @@ export async function restart(shard: number, { own, workers, start, signal }: Re
   const number = ++asked; // an answer that comes too late is not one to the next restart()
   const tokens: (DoorbellToken | undefined)[] = [];
   const burials = all(async (peer, worker) => {
-    const answer = await ask(worker, { type: 'bury', shard, number }, 'buried', PEER_TIMEOUT_MS);
+    const answer = await askWorker(worker, { type: 'bury', shard, number }, 'buried', PEER_TIMEOUT_MS);
     late(peer, answer);
     tokens[peer] = answer?.token;
   });
@@ -130,12 +130,12 @@ export async function restart(shard: number, { own, workers, start, signal }: Re
   own.calls?.peers.up(shard);
   tokens[0] = own.host.doorbell(shard);
   const welcomes = all(async (peer, worker) =>
-    late(peer, await introduce(worker, shard, booted.tokens[peer]).catch(() => running)),
+    late(peer, await introduceTo(worker, shard, booted.tokens[peer]).catch(() => running)),
   );
   await Promise.race([running, welcomes]); // it does not run before 'peers', but it may die
   for (const [peer, token] of tokens.entries()) {
     if (peer !== 0 && workers[peer] === undefined) continue; // it has died since: the newborn was told so already
-    if (token !== undefined) await introduce(newborn, peer, token).catch(() => undefined); // 'peerDown' comes as well
+    if (token !== undefined) await introduceTo(newborn, peer, token).catch(() => undefined); // 'peerDown' comes as well
   }
   newborn.tell({ type: 'peers', tokens: [] });
   await running;

@@ -16,7 +16,7 @@
 import type { Shard } from '../shard/shard.js';
 import type { ShardWorker } from './protocol.js';
 import { type Holdings, openFileOperations, readHoldings, unansweredCalls } from './stats.js';
-import { ask, endThread } from './workers.js';
+import { askWorker, endThread } from './workers.js';
 
 const GRACE_MS = 250;
 const LOOK_MS = 2;
@@ -101,7 +101,7 @@ export async function shutDown(
 
   const stopping = runtime.stopServices?.(timeoutMs).catch((error) => [error]); // one more failure, no reason to stay
   const services = await inTime(Promise.resolve(stopping ?? []), timeoutMs + GRACE_MS);
-  const draining = all((worker) => ask(worker, { type: 'drain', timeoutMs: left() }, 'drained', left()));
+  const draining = all((worker) => askWorker(worker, { type: 'drain', timeoutMs: left() }, 'drained', left()));
   const hooks = await inTime(runtime.runOnClose(left()), left());
   const drains = await draining;
   drains.forEach((said, shard) => {
@@ -113,14 +113,16 @@ export async function shutDown(
   const drained =
     services !== undefined && hooks !== undefined && ended && drains.every((said, i) => said || !wasThere[i]);
 
-  const cancelling = all((worker) => ask(worker, { type: 'cancel', graceMs: GRACE_MS }, 'cancelled', 2 * GRACE_MS));
+  const cancelling = all((worker) =>
+    askWorker(worker, { type: 'cancel', graceMs: GRACE_MS }, 'cancelled', 2 * GRACE_MS),
+  );
   const failures = [...(services ?? []), ...(hooks ?? [])];
   await runtime.cancel(GRACE_MS).catch((error) => failures.push(error)); // the threads are ended all the same
   await cancelling;
 
   const isGone = workers.map((worker) => worker === undefined);
   const exits = workers.map((worker) => worker && new Promise((resolve) => worker.onExit(resolve)));
-  const stops = await all((worker) => ask(worker, { type: 'stop' }, 'stopped', GRACE_MS));
+  const stops = await all((worker) => askWorker(worker, { type: 'stop' }, 'stopped', GRACE_MS));
   const waits = stops.map((stopped) => stopped?.waitsFor ?? []);
   const ending = exits.filter((_, shard) => waits[shard].length === 0);
   await inTime(Promise.all(ending), GRACE_MS); // of themselves, so that their own 'exit' handlers run

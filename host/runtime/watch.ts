@@ -25,7 +25,7 @@ const UNNAMED_MS = 1000;
 /** Nothing says what it is. */
 const unnamed = () => "code that goes on after an await, or a callback of Node's,";
 
-class Watch {
+class StallWatch {
   readonly #own: Shard;
   readonly #peer: number;
   readonly #stallMs: number;
@@ -125,7 +125,7 @@ class Watch {
 export class Watcher {
   readonly #own: Shard;
   readonly #stallMs: number;
-  readonly #watches = new Map<number, Watch>();
+  readonly #watches = new Map<number, StallWatch>();
 
   constructor(own: Shard, stallMs: number) {
     this.#own = own;
@@ -137,7 +137,7 @@ export class Watcher {
     if (this.#own.closed || this.#stallMs === 0) return;
     let watch = this.#watches.get(peer);
     if (watch === undefined) {
-      watch = new Watch(this.#own, peer, this.#stallMs);
+      watch = new StallWatch(this.#own, peer, this.#stallMs);
       this.#watches.set(peer, watch);
     }
     watch.begin();

@@ -39,10 +39,10 @@ export function shardData(
   };
 }
 
-type Answer<T extends FromWorker['type']> = Extract<FromWorker, { type: T }>;
+type MessageOf<T extends FromWorker['type']> = Extract<FromWorker, { type: T }>;
 
 /** The next message of a worker of this type; rejects when it fails or ends first. */
-export function expect<T extends FromWorker['type']>(worker: ShardWorker, type: T): Promise<Answer<T>> {
+export function expect<T extends FromWorker['type']>(worker: ShardWorker, type: T): Promise<MessageOf<T>> {
   return new Promise((resolve, reject) => {
     const finish = (settle: () => void) => {
       for (const off of offs) off();
@@ -50,7 +50,7 @@ export function expect<T extends FromWorker['type']>(worker: ShardWorker, type: 
     };
     const onExit = (code: number) => finish(() => reject(exitError(code)));
     const onMessage = (message: FromWorker) => {
-      if (message.type === type) finish(() => resolve(message as Answer<T>));
+      if (message.type === type) finish(() => resolve(message as MessageOf<T>));
       else if (message.type === 'failed') finish(() => reject(startError(message)));
     };
     const offs = [worker.onMessage(onMessage), worker.onError(reject), worker.onExit(onExit)];
@@ -77,7 +77,7 @@ function exitError(code: number): FeatherstarError {
 }
 
 /** Why a worker has not started. */
-function startError({ error }: Answer<'failed'>): FeatherstarError {
+function startError({ error }: MessageOf<'failed'>): FeatherstarError {
   const cause = unpackError(error);
   if (FeatherstarError.is(cause)) return cause;
   return new FeatherstarError('FEATHERSTAR_MODULE', cause instanceof Error ? cause.message : textOf(cause), { cause });
@@ -89,22 +89,22 @@ function numberOf(message: FromWorker | ToWorker): number | undefined {
 }
 
 /** Tells a worker to do something and waits for its word that it has; undefined if it ends first, or is too late. */
-export function ask<T extends FromWorker['type']>(
+export function askWorker<T extends FromWorker['type']>(
   worker: ShardWorker,
   message: ToWorker,
   type: T,
   timeoutMs: number,
   transfer: readonly unknown[] = [],
-): Promise<Answer<T> | undefined> {
+): Promise<MessageOf<T> | undefined> {
   return new Promise((resolve) => {
-    const finish = (answer?: Answer<T>) => {
+    const finish = (answer?: MessageOf<T>) => {
       for (const off of offs) off();
       clearTimeout(timer);
       resolve(answer);
     };
     const onEnd = () => finish();
     const onMessage = (answer: FromWorker) => {
-      if (answer.type === type && numberOf(answer) === numberOf(message)) finish(answer as Answer<T>);
+      if (answer.type === type && numberOf(answer) === numberOf(message)) finish(answer as MessageOf<T>);
     };
     const offs = [worker.onMessage(onMessage), worker.onExit(onEnd)];
     const timer = setTimeout(onEnd, timeoutMs);
@@ -153,11 +153,11 @@ async function bringUp(
     worker.tell({ type: 'peers', tokens: mine }, ports(mine));
   });
   const module = importModule(options.module).then((exports) => own.calls?.setModule(exports));
-  await loaded([module, ...running], options.module);
+  await allLoaded([module, ...running], options.module);
 }
 
 /** Waits for all shards to load their module; says so when it takes long, because the usual reason lasts for ever. */
-async function loaded(loads: readonly Promise<unknown>[], module: string | undefined): Promise<void> {
+async function allLoaded(loads: readonly Promise<unknown>[], module: string | undefined): Promise<void> {
   const missing = new Set(loads.keys());
   loads.forEach((load, shard) => {
     load.then(

@@ -13,14 +13,14 @@ import { internalMethod, type Part, runInternal } from '../calls/internal.js';
 import type { Owner } from '../shard/owners.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 
-interface Open {
+interface OpenAsk {
   peer: number;
   resolve: (value: unknown) => void;
   reject: (reason: unknown) => void;
 }
 
 class Asks implements Owner {
-  readonly #open = new Map<number, Open>();
+  readonly #open = new Map<number, OpenAsk>();
   #next: number;
 
   constructor(shard: Shard) {
@@ -46,7 +46,7 @@ class Asks implements Owner {
     else open?.reject(value);
   }
 
-  #rejectAll(which: (open: Open) => boolean, error: FeatherstarError): void {
+  #rejectAll(which: (open: OpenAsk) => boolean, error: FeatherstarError): void {
     for (const [number, open] of this.#open) if (which(open)) this.end(number, false, error);
   }
 

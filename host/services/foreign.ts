@@ -54,9 +54,9 @@ interface Request {
 }
 
 type FromForeign = Request | { type: 'abort'; id: number };
-type Answer = { type: 'value'; id: number; value: unknown } | { type: 'error'; id: number; error: PackedError };
+type Reply = { type: 'value'; id: number; value: unknown } | { type: 'error'; id: number; error: PackedError };
 
-function codecError(cause: unknown): FeatherstarError {
+function cloneError(cause: unknown): FeatherstarError {
   const text = `a value cannot be sent to a shard: ${cause instanceof Error ? cause.message : String(cause)}`;
   return new FeatherstarError('FEATHERSTAR_CODEC', text, { cause });
 }
@@ -108,25 +108,25 @@ class Gateway {
     return (currentShard().calls as Calls).call(checkShard(shard, runtime().shardCount), name, args, { signal });
   }
 
-  #end(answer: Answer): void {
+  #end(answer: Reply): void {
     this.#open.delete(answer.id);
     this.#answer(answer);
     if (this.#open.size === 0) this.#onIdle?.();
   }
 
   /** To a port that has closed meanwhile this does nothing. */
-  #answer(answer: Answer): void {
+  #answer(answer: Reply): void {
     try {
       this.#port.postMessage(answer);
     } catch (cause) {
-      this.#port.postMessage({ type: 'error', id: answer.id, error: packError(codecError(cause)) } satisfies Answer);
+      this.#port.postMessage({ type: 'error', id: answer.id, error: packError(cloneError(cause)) } satisfies Reply);
     }
   }
 
   #onClosed(): void {
     this.#isClosing = true;
     this.#onGone();
-    for (const controller of this.#open.values()) controller.abort(closedError()); // nobody waits
+    for (const controller of this.#open.values()) controller.abort(connectionClosed()); // nobody waits
     this.#onIdle?.();
   }
 
@@ -218,7 +218,7 @@ export class ForeignRuntime<M extends object = UntypedModule> {
     this.#Remote = remoteClass(hello.functions.map((name) => [name, name]));
     this.#port = port;
     this.#maxOpen = hello.maxOpen;
-    port.on('message', (answer: Answer) => this.#onAnswer(answer));
+    port.on('message', (answer: Reply) => this.#onAnswer(answer));
     port.on('close', () => this.#onClosed());
     port.unref(); // open calls keep the thread alive, the connection does not
   }
@@ -259,7 +259,7 @@ export class ForeignRuntime<M extends object = UntypedModule> {
 
   readonly #submit: Submit = async (shard, name, args, { signal, timeoutMs }) => {
     checkSignal(signal)?.throwIfAborted();
-    if (this.#closed) throw closedError();
+    if (this.#closed) throw connectionClosed();
     return abortable(
       (resolve, reject) => {
         const id = this.#next++;
@@ -280,13 +280,13 @@ export class ForeignRuntime<M extends object = UntypedModule> {
     try {
       this.#port.postMessage(waiting.request);
     } catch (cause) {
-      throw codecError(cause);
+      throw cloneError(cause);
     }
     this.#open.set(waiting.request.id, waiting);
     if (this.#open.size === 1) this.#port.ref();
   }
 
-  #onAnswer(answer: Answer): void {
+  #onAnswer(answer: Reply): void {
     const waiting = this.#open.get(answer.id);
     this.#open.delete(answer.id);
     if (answer.type === 'value') waiting?.resolve(answer.value);
@@ -298,7 +298,7 @@ export class ForeignRuntime<M extends object = UntypedModule> {
 
   #onClosed(): void {
     this.#closed = true;
-    for (const waiting of [...this.#open.values(), ...this.#waiting.takeAll()]) waiting.reject(closedError());
+    for (const waiting of [...this.#open.values(), ...this.#waiting.takeAll()]) waiting.reject(connectionClosed());
     this.#open.clear();
   }
 
@@ -314,7 +314,7 @@ export class ForeignRuntime<M extends object = UntypedModule> {
   }
 }
 
-function closedError(): FeatherstarError {
+function connectionClosed(): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_CLOSED', 'the connection to the runtime is closed');
 }
 
@@ -323,7 +323,7 @@ function cloned(request: Request): Request {
   try {
     return structuredClone(request);
   } catch (cause) {
-    throw codecError(cause);
+    throw cloneError(cause);
   }
 }
 
@@ -352,7 +352,7 @@ export async function connectRuntime<M extends object = UntypedModule>(
       };
       const onClose = () => {
         stopListening();
-        reject(closedError());
+        reject(connectionClosed());
       };
       port.on('message', onHello);
       port.on('close', onClose);

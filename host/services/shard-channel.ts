@@ -27,7 +27,7 @@ export interface ShardChannelOptions {
 }
 
 /** Accepted: a value, or that a sender's shard has died. */
-type Entry = { value: unknown } | { error: FeatherstarError };
+type Received = { value: unknown } | { error: FeatherstarError };
 
 interface WaitingSend {
   sender: string;
@@ -38,7 +38,7 @@ interface WaitingSend {
 }
 
 interface WaitingReceive {
-  resolve: (entry: Entry | undefined) => void;
+  resolve: (entry: Received | undefined) => void;
 }
 
 interface Homes {
@@ -48,7 +48,7 @@ interface Homes {
 
 const homesOf = new WeakMap<Shard, Homes>();
 
-function homes(shard: Shard): Homes {
+function channelsOf(shard: Shard): Homes {
   let all = homesOf.get(shard);
   if (all === undefined) {
     const channels: Homes['channels'] = new Map();
@@ -61,7 +61,7 @@ function homes(shard: Shard): Homes {
   return all;
 }
 
-function closedError(): FeatherstarError {
+function channelClosed(): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_CLOSED', 'the channel is closed');
 }
 
@@ -87,7 +87,7 @@ export class ShardChannel<T> {
   readonly #shard: Shard;
   readonly #number: number;
   readonly #owner: number;
-  readonly #buffer = new Queue<Entry>();
+  readonly #buffer = new Queue<Received>();
   readonly #senders = new Map<string, number>(); // those that are open, and their shards
   readonly #sends = new Queue<WaitingSend>();
   readonly #receives = new Queue<WaitingReceive>();
@@ -103,7 +103,7 @@ export class ShardChannel<T> {
     this.capacity = capacity;
     this.#toClose = senders;
     this.#shard = currentShard();
-    const all = homes(this.#shard);
+    const all = channelsOf(this.#shard);
     this.#number = all.next++;
     this.name = `${this.#shard.index}:${this.#number}`;
     all.channels.set(this.#number, this as ShardChannel<unknown>);
@@ -127,12 +127,12 @@ export class ShardChannel<T> {
    */
   async receive(options: WaitOptions = {}): Promise<T> {
     const entry = await this.#take(checkWait(options));
-    if (entry === undefined) throw closedError();
+    if (entry === undefined) throw channelClosed();
     if ('error' in entry) throw entry.error;
     return entry.value as T;
   }
 
-  async #take(options: WaitOptions): Promise<Entry | undefined> {
+  async #take(options: WaitOptions): Promise<Received | undefined> {
     const entry = this.#buffer.shift();
     if (entry !== undefined) {
       this.#accept();
@@ -140,7 +140,7 @@ export class ShardChannel<T> {
     }
     if (this.#toClose === 0) this.close(); // all is received
     if (this.#closed) return undefined;
-    return abortable<Entry | undefined>((resolve) => {
+    return abortable<Received | undefined>((resolve) => {
       const receive = { resolve };
       this.#receives.push(receive);
       return () => this.#receives.takeWhere((other) => other === receive); // at once: no value may go to it
@@ -170,10 +170,10 @@ export class ShardChannel<T> {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    homes(this.#shard).channels.delete(this.#number);
+    channelsOf(this.#shard).channels.delete(this.#number);
     this.#shard.unregister(this.#owner);
     this.#buffer.clear();
-    for (const send of this.#sends.takeAll()) send.reject(closedError());
+    for (const send of this.#sends.takeAll()) send.reject(channelClosed());
     for (const receive of this.#receives.takeAll()) receive.resolve(undefined);
   }
 
@@ -194,13 +194,13 @@ export class ShardChannel<T> {
 
   /** @internal */
   attach(sender: string, from: number): void {
-    if (this.#toClose === 0) throw closedError();
+    if (this.#toClose === 0) throw channelClosed();
     this.#senders.set(sender, from);
   }
 
   /** @internal */
   send(sender: string, ticket: number, value: unknown): Promise<void> | undefined {
-    if (!this.#senders.has(sender)) throw closedError();
+    if (!this.#senders.has(sender)) throw channelClosed();
     const receive = this.#receives.shift();
     if (receive !== undefined) receive.resolve({ value });
     else if (this.#buffer.length < this.capacity) this.#buffer.push({ value });
@@ -273,7 +273,7 @@ export class ShardSender<T> {
    */
   async send(value: T, options: WaitOptions = {}): Promise<void> {
     checkWait(options);
-    if (this.#closing !== undefined) throw closedError();
+    if (this.#closing !== undefined) throw channelClosed();
     const ticket = this.#tickets++;
     await withDeadline(options, async (signal) => {
       try {
@@ -336,8 +336,8 @@ export async function openSender<T>(name: string, options: WaitOptions = {}): Pr
 }
 
 function channelOf(number: number): ShardChannel<unknown> {
-  const channel = homes(currentShard()).channels.get(number);
-  if (channel === undefined) throw closedError();
+  const channel = channelsOf(currentShard()).channels.get(number);
+  if (channel === undefined) throw channelClosed();
   return channel;
 }
 

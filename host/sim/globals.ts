@@ -14,13 +14,13 @@ import net from 'node:net';
 import timers from 'node:timers';
 import timersPromises from 'node:timers/promises';
 import { FeatherstarError } from '../base/errors.js';
+import type { AnyFunction } from '../calls/remote.js';
 import type { Entry } from './calendar.js';
 import { type Place, START_NS, type World } from './world.js';
 
 const EPOCH_MS = Date.UTC(2026, 0, 1); // when every world begins
 const DELAY_MAX_MS = 2 ** 31 - 1;
 
-type AnyFunction = (...args: never[]) => unknown;
 type Callback = (...args: unknown[]) => void;
 type Undo = () => void;
 

@@ -11,7 +11,7 @@ import type { Machines } from './sim-machines.js';
 
 const MAPPED = '::ffff:'; // an IPv4 address as an IPv6 socket has it
 
-export interface Place {
+export interface NetworkPlace {
   readonly machine: number;
   /** As `addressOf()` writes it, or `unix:` and a path. */
   readonly address: string;
@@ -26,7 +26,7 @@ export function addressOf(sockaddr: Buffer): string {
 }
 
 /** How a socket that is bound there has the sender's address. */
-export function asSeenFrom(place: Place, address: string): string {
+export function asSeenFrom(place: NetworkPlace, address: string): string {
   return place.address.includes(':') && !address.includes(':') ? MAPPED + address : address;
 }
 
@@ -52,7 +52,7 @@ function overlaps(a: string, b: string): boolean {
   return a === b || covers(a, b) || covers(b, a);
 }
 
-export class Ports<T extends { readonly place: Place }> {
+export class Ports<T extends { readonly place: NetworkPlace }> {
   readonly #machines: Machines;
   readonly #bound = new Map<string, T[]>();
   #nextFree: number;
@@ -67,7 +67,7 @@ export class Ports<T extends { readonly place: Place }> {
   }
 
   /** A place that may be had, or -errno. `add()` takes it. */
-  place(machine: number, { address, port, reusePort, isFirst }: DatagramOptions): Place | number {
+  place(machine: number, { address, port, reusePort, isFirst }: DatagramOptions): NetworkPlace | number {
     const isPath = address.startsWith('unix:');
     const own = isPath ? address : addressOf(Buffer.from(encodeAddress(address, port)));
     if (!isPath && !this.#machines.isOwn(own, machine)) return Errno.EADDRNOTAVAIL;

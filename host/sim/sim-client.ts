@@ -10,7 +10,7 @@
 import { systemError } from '../base/errors.js';
 import { Errno, SHUT_WR } from '../core/kernel.js';
 import { Op, type OpOwner } from '../hosts/portable-window.js';
-import { SimSocket, type SocketHost, type Target } from './sim-socket.js';
+import { SimSocket, type SimTarget, type SocketHost } from './sim-socket.js';
 import type { Place, World } from './world.js';
 
 const READ_BYTES = 16_384;
@@ -53,7 +53,7 @@ export class SimClient {
   }
 
   /** @internal world.connect() */
-  static async connect(world: World, machine: number, target: Target, timeoutMs: number): Promise<SimClient> {
+  static async connect(world: World, machine: number, target: SimTarget, timeoutMs: number): Promise<SimClient> {
     const client = new SimClient(world, world.current as Place, machine);
     const result = await client.#perform(Buffer.alloc(0), (operation) => {
       const late = world.calendar.add(world.nowNs + timeoutMs * 1e6, () => operation.owner?.cancel(operation.op));

@@ -11,7 +11,7 @@ import { CQE_BUFFER, CQE_BUFFER_SHIFT, Errno, MSG_TRUNC, OP_RECVMSG, OP_SEND, PO
 import type { DatagramOptions } from '../hosts/host.js';
 import type { Op, OpOwner } from '../hosts/portable-window.js';
 import { encodeAddress } from '../net/address.js';
-import { asSeenFrom, isAny, isLoopback, loopbackOf, type Place, Ports } from './sim-addresses.js';
+import { asSeenFrom, isAny, isLoopback, loopbackOf, type NetworkPlace, Ports } from './sim-addresses.js';
 import type { SimHost } from './sim-host.js';
 import { NOWHERE } from './sim-machines.js';
 import type { SimFile } from './sim-net.js';
@@ -28,7 +28,7 @@ export interface DatagramPlace {
   readonly port: number;
 }
 
-interface Datagram {
+interface SimDatagram {
   readonly from: DatagramPlace;
   readonly bytes: Uint8Array;
 }
@@ -65,17 +65,17 @@ export class DatagramNet {
 
 export class SimDatagrams implements SimFile, OpOwner {
   refs = 0;
-  readonly place: Place;
+  readonly place: NetworkPlace;
   readonly #host: SimHost;
   readonly #world: World;
   #receives: Op[] = [];
   #polls: Op[] = [];
   #hasRoom = false; // a poll has said so, and nothing was sent since
-  #waiting: Datagram[] = [];
+  #waiting: SimDatagram[] = [];
   #peer: DatagramPlace | undefined;
   #error = 0;
 
-  constructor(host: SimHost, place: Place) {
+  constructor(host: SimHost, place: NetworkPlace) {
     this.#host = host;
     this.#world = host.world;
     this.place = place;
@@ -143,7 +143,7 @@ export class SimDatagrams implements SimFile, OpOwner {
     return isLoopback(to) || to.includes(':') ? loopbackOf(to) : this.#world.machines.addressOf(machine);
   }
 
-  #arrive(machine: number, to: DatagramPlace, datagram: Datagram): void {
+  #arrive(machine: number, to: DatagramPlace, datagram: SimDatagram): void {
     const socket = this.#world.datagrams.find(machine, to, datagram.from);
     if (socket !== undefined) socket.#take(datagram);
     else if (this.#peer !== undefined) {
@@ -160,7 +160,7 @@ export class SimDatagrams implements SimFile, OpOwner {
 
   // --- receiving -----------------------------------------------------------------------------------------------------
 
-  #take(datagram: Datagram): void {
+  #take(datagram: SimDatagram): void {
     if (this.#waiting.length >= WAITING_MAX) return;
     this.#waiting.push(datagram);
     this.#world.note('arrive', this.#host.shard, this.place.port, datagram.bytes.length);
@@ -180,7 +180,7 @@ export class SimDatagrams implements SimFile, OpOwner {
       const isFault = this.#world.fault('noBuffers', shard, OP_RECVMSG, Errno.ENOBUFS);
       const buffer = this.#waiting.length === 0 || isFault ? -1 : window.takeBuffer();
       if (buffer >= 0) {
-        const count = this.#fill(buffer, this.#waiting.shift() as Datagram);
+        const count = this.#fill(buffer, this.#waiting.shift() as SimDatagram);
         window.more(op, count, CQE_BUFFER | (buffer << CQE_BUFFER_SHIFT));
         continue;
       }
@@ -189,7 +189,7 @@ export class SimDatagrams implements SimFile, OpOwner {
     }
   }
 
-  #fill(buffer: number, { from, bytes }: Datagram): number {
+  #fill(buffer: number, { from, bytes }: SimDatagram): number {
     const { window } = this.#host;
     const at = window.bufferAt(buffer);
     const count = Math.min(bytes.length, window.bufferBytes - HEADER_BYTES - NAME_BYTES);

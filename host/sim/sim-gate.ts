@@ -38,7 +38,7 @@ import {
   SQE_WORDS,
 } from '../core/kernel.js';
 import { Control } from '../core/layout.js';
-import { type Bound, type DatagramOptions, GRANT_SLOTS, type ListenOptions, type Windows } from '../hosts/host.js';
+import { type Bound, type DatagramOptions, GRANT_SLOTS, type HostListenOptions, type Windows } from '../hosts/host.js';
 import { Op } from '../hosts/portable-window.js';
 import { allowsAddress, type Rule } from '../net/network-rules.js';
 import { addressOf, isAny, loopbackOf } from './sim-addresses.js';
@@ -202,7 +202,7 @@ export class SimGate {
     const [address, bytes] = [words[at + 2] >>> 0, words[at + 11]]; // of 0 bytes: where the socket is connected
     const errno = bytes === 0 ? 0 : this.#refusal(memory, address, bytes);
     if (errno !== 0) this.#refuse(op, errno);
-    else file.send(op, bytes === 0 ? undefined : targetOf(memory, address, bytes), isNow);
+    else file.send(op, bytes === 0 ? undefined : destinationOf(memory, address, bytes), isNow);
   }
 
   #refuse(op: Op, errno: number): void {
@@ -251,7 +251,7 @@ export class SimGate {
     for (const file of this.#files) if (file !== undefined) yield file.constructor.name;
   }
 
-  listen(options: ListenOptions): Bound | number {
+  listen(options: HostListenOptions): Bound | number {
     const { net, machines } = this.#host.world;
     const place = net.place(machines.of(this.#host.shard), options);
     if (typeof place === 'number') return place;
@@ -344,14 +344,14 @@ export class SimGate {
     }
     const file = this.#files[slot];
     if (file instanceof SimDatagrams) {
-      if (path === undefined) file.connect(op, targetOf(op.memory, op.ptr, bytes));
+      if (path === undefined) file.connect(op, destinationOf(op.memory, op.ptr, bytes));
       else this.finish(op, Errno.EINVAL);
       return;
     }
     const socket = this.#socket(op, slot);
     if (socket === undefined) return;
     const { world, shard } = this.#host;
-    const place = path !== undefined ? { address: `unix:${path}`, port: 0 } : targetOf(op.memory, op.ptr, bytes);
+    const place = path !== undefined ? { address: `unix:${path}`, port: 0 } : destinationOf(op.memory, op.ptr, bytes);
     const { address, port } = place;
     const machine = world.machines.at(address, world.machines.of(shard));
     socket.connect(op, this.#host, { machine, find: () => world.net.find(machine, address, port) });
@@ -374,7 +374,7 @@ export class SimGate {
 }
 
 /** Whom a sockaddr means: who asks for any address gets the loopback one. */
-function targetOf(memory: Buffer, at: number, length: number): DatagramPlace {
+function destinationOf(memory: Buffer, at: number, length: number): DatagramPlace {
   const bytes = Buffer.from(memory.subarray(at, at + length));
   const address = addressOf(bytes);
   return { address: isAny(address) ? loopbackOf(address) : address, port: bytes.readUInt16BE(2) };

@@ -12,7 +12,7 @@ import {
   type Bound,
   type DatagramOptions,
   type DoorbellToken,
-  type ListenOptions,
+  type HostListenOptions,
   type Parking,
   placeOf,
   type ShardHost,
@@ -103,7 +103,7 @@ export class SimHost implements ShardHost {
     return this.world.machines.resolve(hostname);
   }
 
-  listen(options: ListenOptions): Bound {
+  listen(options: HostListenOptions): Bound {
     const result = this.gate.listen(options);
     if (typeof result === 'number') throw systemError('listen', result, placeOf(options));
     return result;

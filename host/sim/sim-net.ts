@@ -7,9 +7,9 @@
 // Next: sim-socket.ts.
 
 import { Errno, OP_ACCEPT } from '../core/kernel.js';
-import type { DatagramOptions, ListenOptions } from '../hosts/host.js';
+import type { DatagramOptions, HostListenOptions } from '../hosts/host.js';
 import type { Op, OpOwner } from '../hosts/portable-window.js';
-import { type Place, Ports } from './sim-addresses.js';
+import { type NetworkPlace, Ports } from './sim-addresses.js';
 import type { SimHost } from './sim-host.js';
 import type { SimSocket } from './sim-socket.js';
 import type { World } from './world.js';
@@ -38,7 +38,7 @@ export class SimNet {
     return ++this.#sockets;
   }
 
-  place(machine: number, options: DatagramOptions): Place | number {
+  place(machine: number, options: DatagramOptions): NetworkPlace | number {
     return this.#listeners.place(machine, options);
   }
 
@@ -68,7 +68,7 @@ export class SimNet {
 
 export class SimListener implements OpOwner {
   refs = 0;
-  readonly place: Place;
+  readonly place: NetworkPlace;
   /** Of the connections that it accepts. */
   readonly unreachableMs: number | undefined;
   readonly #host: SimHost;
@@ -78,7 +78,7 @@ export class SimListener implements OpOwner {
   #blocked: (() => void)[] = [];
   #isClosed = false;
 
-  constructor(host: SimHost, place: Place, { backlog, unreachableMs }: ListenOptions) {
+  constructor(host: SimHost, place: NetworkPlace, { backlog, unreachableMs }: HostListenOptions) {
     this.#host = host;
     this.place = place;
     this.unreachableMs = unreachableMs;

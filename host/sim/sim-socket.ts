@@ -46,7 +46,7 @@ export interface SocketHost {
 }
 
 /** An operation that is open on a socket, and whose it is: two shards may hold one socket. */
-interface Open {
+interface OpenStream {
   readonly op: Op;
   readonly host: SocketHost;
   sent: number;
@@ -55,7 +55,7 @@ interface Open {
 }
 
 /** Where a connect goes. */
-export interface Target {
+export interface SimTarget {
   readonly machine: number;
   /** Who listens there at the moment; or -errno. */
   find(): SimListener | number;
@@ -76,10 +76,10 @@ export class SimSocket implements OpOwner {
   #lastArrivalNs = 0;
   #isHeld = false; // at a cut
   #unwatch: (() => void) | undefined; // of cuts
-  #receives: Open[] = [];
-  #sends: Open[] = [];
-  #watches: Open[] = []; // multishot polls: they are told of every end, or of room, until they are cancelled
-  #connect: Open | undefined;
+  #receives: OpenStream[] = [];
+  #sends: OpenStream[] = [];
+  #watches: OpenStream[] = []; // multishot polls: they are told of every end, or of room, until they are cancelled
+  #connect: OpenStream | undefined;
   #hasPeerEnded = false;
   #hasEnded = false;
   #isFinSent = false;
@@ -109,7 +109,7 @@ export class SimSocket implements OpOwner {
 
   // --- connecting ----------------------------------------------------------------------------------------------------
 
-  connect(op: Op, host: SocketHost, target: Target): void {
+  connect(op: Op, host: SocketHost, target: SimTarget): void {
     if (this.#state !== 'idle') {
       host.gate.finish(op, Errno.EISCONN);
       return;
@@ -131,19 +131,19 @@ export class SimSocket implements OpOwner {
   }
 
   /** After the last time there is only the end to wait for. */
-  #again(open: Open, tries: number, then: () => void): void {
+  #again(open: OpenStream, tries: number, then: () => void): void {
     if (tries < RETRIES) this.#knock(then, RETRY_US * 2 ** tries);
     else this.#knock(() => this.#refuse(open, Errno.ETIMEDOUT), RETRY_US * 2 ** tries);
   }
 
-  #refuse(open: Open, errno: number): void {
+  #refuse(open: OpenStream, errno: number): void {
     if (this.#connect !== open) return;
     this.#connect = undefined;
     this.#state = 'idle';
     open.host.gate.finish(open.op, errno);
   }
 
-  #reach(open: Open, target: Target, tries: number): void {
+  #reach(open: OpenStream, target: SimTarget, tries: number): void {
     if (this.#connect !== open) return;
     const again = () => this.#reach(open, target, tries + 1);
     const listener = this.#world.machines.isCut(this.#machine, target.machine) ? undefined : target.find();
@@ -154,7 +154,7 @@ export class SimSocket implements OpOwner {
   }
 
   /** The listener's answer; ours is what makes it a connection there. */
-  #connected(open: Open, target: Target, listener: SimListener, tries: number): void {
+  #connected(open: OpenStream, target: SimTarget, listener: SimListener, tries: number): void {
     if (this.#connect !== open) return;
     if (this.#world.machines.isCut(this.#machine, target.machine)) {
       this.#again(open, tries, () => this.#connected(open, target, listener, tries + 1));
@@ -174,7 +174,7 @@ export class SimSocket implements OpOwner {
   // --- writing -------------------------------------------------------------------------------------------------------
 
   send(op: Op, host: SocketHost, isNow: boolean): void {
-    const open: Open = { op, host, sent: 0 };
+    const open: OpenStream = { op, host, sent: 0 };
     if (this.#state === 'idle' || this.#state === 'connecting') host.gate.finish(op, Errno.ENOTCONN);
     else if (this.#isPath && this.#peer?.isClosed) host.gate.finish(op, Errno.EPIPE);
     else if (this.#error !== 0) host.gate.finish(op, this.#takeError());
@@ -191,7 +191,7 @@ export class SimSocket implements OpOwner {
     }
   }
 
-  #sendNow(open: Open): void {
+  #sendNow(open: OpenStream): void {
     const { op, host } = open;
     const isFirst = this.#sends.length === 0;
     if (isFirst) this.#transmit(open);
@@ -217,7 +217,7 @@ export class SimSocket implements OpOwner {
   }
 
   /** Puts on the wire what fits. */
-  #transmit(open: Open): void {
+  #transmit(open: OpenStream): void {
     const peer = this.#peer as SimSocket;
     let count = Math.min(open.op.len - open.sent, this.#room);
     if (count <= 0) return;
@@ -369,7 +369,7 @@ export class SimSocket implements OpOwner {
   }
 
   /** What there is of what was asked for. A kernel tells of ends whatever that was. */
-  #tellWatch({ op, host, events }: Open): void {
+  #tellWatch({ op, host, events }: OpenStream): void {
     let now = this.#hasPeerEnded ? POLLRDHUP : 0;
     if (this.#isBroken || this.#state !== 'open') now = POLLOUT | END_EVENTS;
     else if (this.#isWritable) now |= POLLOUT;
@@ -404,7 +404,7 @@ export class SimSocket implements OpOwner {
   }
 
   /** One completion of a receive. True: its last. */
-  #fill({ op, host }: Open): boolean {
+  #fill({ op, host }: OpenStream): boolean {
     const { window, gate } = host;
     const isFault = op.picksBuffer && this.#world.fault('noBuffers', host.shard, OP_RECV, Errno.ENOBUFS);
     const buffer = op.picksBuffer && !isFault ? window.takeBuffer() : 0;

@@ -215,7 +215,7 @@ export async function simulate<T>(
     const first = new Place(world, 0, 0);
     world.places.push(first);
     world.post(first, () => {
-      lead(world, runtimeOptions(checked, network, world), program, outcome).then(
+      lead(world, optionsOfRuntime(checked, network, world), program, outcome).then(
         () => world.finish(),
         (error) => world.fail(error),
       );
@@ -250,7 +250,7 @@ export async function simulate<T>(
 }
 
 /** What Runtime.start() would have made of its options. */
-function runtimeOptions(checked: SimChecked, network: NetworkRules | undefined, world: World): Checked {
+function optionsOfRuntime(checked: SimChecked, network: NetworkRules | undefined, world: World): Checked {
   const { shards, module, limits, shutdownTimeoutMs } = checked;
   return {
     shards,

@@ -94,7 +94,7 @@ function detailsOf(place: Place): string[] {
   if (shard === undefined || host === undefined || hasEnded || shard.closed) return [];
   const files = countOf(host.gate.filesInUse()).map((text) => `${text} in the ${host.fileSlots} file slots`);
   const owners = countOf(shard.ownerNames());
-  const lines = [...owners, ...countOf(operationsOf(shard)), ...files, ...countOf(callsOf(shard, functions))];
+  const lines = [...owners, ...countOf(operationsOf(shard)), ...files, ...countOf(callLines(shard, functions))];
   return shorten(lines).map((text) => `shard ${index}: ${text}`);
 }
 
@@ -105,7 +105,7 @@ function* operationsOf(shard: Shard): Generator<string> {
   }
 }
 
-function* callsOf(shard: Shard, functions: readonly string[]): Generator<string> {
+function* callLines(shard: Shard, functions: readonly string[]): Generator<string> {
   for (const { method, peer, waiting, resolve } of shard.calls?.open ?? []) {
     const name = functions[method] === undefined ? `function ${method} of the library` : `${functions[method]}()`;
     const sent = resolve === undefined ? 'given up, sent to' : 'sent to';

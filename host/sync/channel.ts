@@ -7,7 +7,7 @@
 import { type Checks, checkOptions, integer } from '../base/options.js';
 import { Queue } from '../base/queue.js';
 import type { WaitOptions } from './wait-queue.js';
-import { checkWait, closedError, QUEUE_CHECKS, type QueueOptions, WAITERS_MAX, WaitQueue } from './wait-queue.js';
+import { checkQueueWait, closedError, QUEUE_CHECKS, type QueueOptions, WAITERS_MAX, WaitQueue } from './wait-queue.js';
 
 /** How many values a channel holds, unless `capacity` says otherwise. */
 export const CHANNEL_CAPACITY = 64;
@@ -122,7 +122,7 @@ export class Channel<T> implements AsyncIterable<T> {
    * FEATHERSTAR_FULL (`maxWaiters`), or the signal's reason.
    */
   send(value: T, options: WaitOptions = {}): Promise<void> {
-    checkWait(options);
+    checkQueueWait(options);
     if (this.isClosed) return Promise.reject(this.#reason());
     if (options.signal?.aborted) return Promise.reject(options.signal.reason);
     return this.#put(value) ? Promise.resolve() : this.#senders.wait({ value }, options);
@@ -140,7 +140,7 @@ export class Channel<T> implements AsyncIterable<T> {
    * (`maxWaiters`), or the signal's reason.
    */
   receive(options: WaitOptions = {}): Promise<T> {
-    checkWait(options);
+    checkQueueWait(options);
     if (options.signal?.aborted) return Promise.reject(options.signal.reason);
     if (this.#buffer.length !== 0) return Promise.resolve(this.#take());
     return this.#error === undefined ? this.#receivers.wait(true, options) : Promise.reject(this.#error.reason);

@@ -3,7 +3,7 @@
 import { optionError } from '../base/errors.js';
 import { Guard, retake } from './semaphore.js';
 import type { WaitOptions } from './wait-queue.js';
-import { checkWait, closedError, type QueueOptions, WaitQueue } from './wait-queue.js';
+import { checkQueueWait, closedError, type QueueOptions, WaitQueue } from './wait-queue.js';
 
 /**
  * A flag that tasks of one shard can wait for.
@@ -48,7 +48,7 @@ export class Event {
    * (`maxWaiters`), or the signal's reason.
    */
   wait(options: WaitOptions = {}): Promise<void> {
-    checkWait(options);
+    checkQueueWait(options);
     if (this.#error !== undefined) return Promise.reject(this.#error.reason);
     if (options.signal?.aborted) return Promise.reject(options.signal.reason);
     return this.#isSet ? Promise.resolve() : this.#queue.wait(true, options);
@@ -95,7 +95,7 @@ export class Condvar {
    * FEATHERSTAR_CLOSED or FEATHERSTAR_FULL; then the guard is not held, and releasing it again does no harm.
    */
   async wait(guard?: Guard, options: WaitOptions = {}): Promise<void> {
-    checkWait(options);
+    checkQueueWait(options);
     if (guard !== undefined && !(guard instanceof Guard && guard.isHeld)) {
       throw optionError('guard', guard, 'a guard that is held');
     }

@@ -4,7 +4,7 @@
 import { FeatherstarError, optionError } from '../base/errors.js';
 import { checkInteger } from '../base/options.js';
 import type { WaitOptions } from './wait-queue.js';
-import { checkWait, closedError, type QueueOptions, WaitQueue } from './wait-queue.js';
+import { checkQueueWait, closedError, type QueueOptions, WaitQueue } from './wait-queue.js';
 
 /** Bytes that a pipe holds, unless it is told otherwise. */
 export const PIPE_BYTES = 65_536;
@@ -86,7 +86,7 @@ export class Pipe implements AsyncIterable<Uint8Array> {
    * or the signal's reason. A write that rejects may have written some of its bytes.
    */
   write(bytes: Uint8Array, options: WaitOptions = {}): Promise<void> {
-    checkWait(options);
+    checkQueueWait(options);
     if (!(bytes instanceof Uint8Array)) throw optionError('bytes', bytes, 'a Uint8Array');
     if (this.#aborted !== undefined) return Promise.reject(this.#aborted.reason);
     if (this.#isEnded) return Promise.reject(closedError(this.#what));
@@ -109,7 +109,7 @@ export class Pipe implements AsyncIterable<Uint8Array> {
    * with the reason after `abort()`, FEATHERSTAR_TIMEOUT, FEATHERSTAR_FULL (`maxWaiters`), or the signal's reason.
    */
   read({ maxBytes: max = this.capacity, ...options }: PipeReadOptions = {}): Promise<Uint8Array | null> {
-    checkWait(options);
+    checkQueueWait(options);
     checkInteger('maxBytes', max, 1, Number.MAX_SAFE_INTEGER);
     if (this.#aborted !== undefined) return Promise.reject(this.#aborted.reason);
     if (options.signal?.aborted) return Promise.reject(options.signal.reason);

@@ -6,13 +6,13 @@
 
 import { checkFunction, checkInteger } from '../base/options.js';
 import type { WaitOptions } from './wait-queue.js';
-import { checkWait, closedError, type QueueOptions, WaitQueue } from './wait-queue.js';
+import { checkQueueWait, closedError, type QueueOptions, WaitQueue } from './wait-queue.js';
 
 /** The most units of a semaphore. */
 export const UNITS_MAX = 1_073_741_824;
 
 let hold: (guard: Guard) => void;
-let homeOf: (guard: Guard) => Semaphore;
+let semaphoreOf: (guard: Guard) => Semaphore;
 let giveBack: (home: Semaphore, units: number) => void;
 
 /** Takes the units of a guard again that was released. For Condvar. */
@@ -29,7 +29,7 @@ export class Guard {
     hold = (guard) => {
       guard.#isHeld = true;
     };
-    homeOf = (guard) => guard.#home;
+    semaphoreOf = (guard) => guard.#home;
   }
 
   /** @internal Semaphores make guards. */
@@ -82,7 +82,7 @@ export class Semaphore {
       home.#available += units;
       home.#pump();
     };
-    retake = (guard, options) => homeOf(guard).#take(guard, options);
+    retake = (guard, options) => semaphoreOf(guard).#take(guard, options);
   }
 
   /** `units`: how many there are, 1 to 1,073,741,824. Throws FEATHERSTAR_OPTION if an argument is out of its range. */
@@ -170,7 +170,7 @@ export class Semaphore {
   }
 
   #take(guard: Guard, options: WaitOptions): Promise<Guard> {
-    checkWait(options);
+    checkQueueWait(options);
     if (this.#error !== undefined) return Promise.reject(this.#error.reason);
     const { signal } = options;
     if (signal?.aborted) return Promise.reject(signal.reason);

@@ -13,8 +13,8 @@ import {
   checkOptions,
   checkString,
   integer,
+  milliseconds,
   signal,
-  timeout,
 } from '../base/options.js';
 
 export type { WaitOptions } from '../base/abortable.js';
@@ -34,21 +34,24 @@ export interface QueueOptions {
 
 export const QUEUE_CHECKS: Checks<QueueOptions> = { name: checkString, maxWaiters: integer(1, WAITERS_MAX) };
 
-type Wait = WaitOptions & { units?: number | undefined };
-const WAIT_CHECKS: Checks<Wait> = { signal, timeoutMs: timeout, units: checkedLater };
+const WAIT_CHECKS: Checks<WaitOptions & { units?: number | undefined }> = {
+  signal,
+  timeoutMs: milliseconds,
+  units: checkedLater,
+};
 
 /** Checks the options of a wait. `units` are a semaphore's, which passes its options on as they are. */
-export function checkWait(options: WaitOptions): void {
-  checkOptions<Wait>(options, WAIT_CHECKS);
+export function checkQueueWait(options: WaitOptions): void {
+  checkOptions<WaitOptions & { units?: number | undefined }>(options, WAIT_CHECKS);
 }
 
 export function closedError(what: string): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_CLOSED', `${what} is closed`);
 }
 
-class Waiter<Q, R> extends Abortable {
-  next: Waiter<Q, R> | undefined;
-  previous: Waiter<Q, R> | undefined;
+class QueueWaiter<Q, R> extends Abortable {
+  next: QueueWaiter<Q, R> | undefined;
+  previous: QueueWaiter<Q, R> | undefined;
 
   constructor(
     readonly queue: WaitQueue<Q, R>,
@@ -73,8 +76,8 @@ export class WaitQueue<Q, R> {
   readonly what: string;
   readonly #maxWaiters: number;
   readonly #onLeave: (() => void) | undefined;
-  #first: Waiter<Q, R> | undefined;
-  #last: Waiter<Q, R> | undefined;
+  #first: QueueWaiter<Q, R> | undefined;
+  #last: QueueWaiter<Q, R> | undefined;
   #length = 0;
 
   /** `onLeave`: somebody gave up, and perhaps the next one can have what it asks for. */
@@ -101,7 +104,7 @@ export class WaitQueue<Q, R> {
       return Promise.reject(new FeatherstarError('FEATHERSTAR_FULL', text));
     }
     return new Promise((resolve, reject) => {
-      const waiter = new Waiter(this, request, resolve, reject);
+      const waiter = new QueueWaiter(this, request, resolve, reject);
       waiter.arm(options);
       waiter.previous = this.#last;
       if (this.#last === undefined) this.#first = waiter;
@@ -111,7 +114,7 @@ export class WaitQueue<Q, R> {
     });
   }
 
-  #unlink(waiter: Waiter<Q, R>): void {
+  #unlink(waiter: QueueWaiter<Q, R>): void {
     const { next, previous } = waiter;
     if (previous === undefined) this.#first = next;
     else previous.next = next;
@@ -133,7 +136,7 @@ export class WaitQueue<Q, R> {
   }
 
   /** A waiter gives up. */
-  leave(waiter: Waiter<Q, R>, reason: unknown): void {
+  leave(waiter: QueueWaiter<Q, R>, reason: unknown): void {
     this.#unlink(waiter);
     waiter.reject(reason);
     this.#onLeave?.();

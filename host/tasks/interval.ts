@@ -88,7 +88,7 @@ export class Interval implements AsyncIterable<number> {
   async #tick(options: WaitOptions): Promise<number> {
     checkWait(options);
     this.#signal?.throwIfAborted();
-    if (this.#isClosed) throw closedError();
+    if (this.#isClosed) throw intervalClosed();
     const leftNs = this.#dueNs - monotonicNs();
     if (leftNs > 0) await this.#waitFor(leftNs, options);
     return this.#take(monotonicNs());
@@ -128,7 +128,7 @@ export class Interval implements AsyncIterable<number> {
   /** Stops the ticks: callers of `tick()` reject with FEATHERSTAR_CLOSED, and loops end. */
   close(): void {
     this.#isClosed = true;
-    this.#wait?.cancel(closedError());
+    this.#wait?.cancel(intervalClosed());
   }
 
   /** Calls `close()`. */
@@ -149,7 +149,7 @@ export class Interval implements AsyncIterable<number> {
   }
 }
 
-function closedError(): FeatherstarError {
+function intervalClosed(): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_CLOSED', 'the interval is closed');
 }
 

@@ -85,7 +85,7 @@ export function timeout<T>(
   });
 }
 
-enum State {
+enum TimerState {
   PENDING = 0,
   CANCELLED = 1,
   OVER = 2,
@@ -104,7 +104,7 @@ export interface TimerHandle {
 class PlannedCallback extends LoneTimer implements TimerHandle {
   readonly #signal: AbortSignal | undefined;
   #fire!: () => void;
-  #state = State.PENDING;
+  #state = TimerState.PENDING;
 
   constructor(shard: Shard, ms: number, callback: () => unknown, signal: AbortSignal | undefined) {
     super(shard, ms * 1e6);
@@ -118,7 +118,7 @@ class PlannedCallback extends LoneTimer implements TimerHandle {
   }
 
   get isPending(): boolean {
-    return this.#state === State.PENDING;
+    return this.#state === TimerState.PENDING;
   }
 
   onTime(): void {
@@ -126,15 +126,15 @@ class PlannedCallback extends LoneTimer implements TimerHandle {
   }
 
   #begin(): boolean {
-    if (this.#state !== State.PENDING) return false; // cancelled after it had fired
-    this.#state = State.OVER;
+    if (this.#state !== TimerState.PENDING) return false; // cancelled after it had fired
+    this.#state = TimerState.OVER;
     removeAbortListener(this.#signal, this.cancel);
     return true;
   }
 
   readonly cancel = (): boolean => {
-    if (this.#state !== State.PENDING) return false;
-    this.#state = State.CANCELLED;
+    if (this.#state !== TimerState.PENDING) return false;
+    this.#state = TimerState.CANCELLED;
     removeAbortListener(this.#signal, this.cancel);
     this.disarm();
     return true;

@@ -15,11 +15,11 @@ import {
   checkTimeout,
   checkUrl,
   integer,
+  milliseconds,
   number,
   oneOf,
   signal,
   TIMEOUT_MAX_MS,
-  timeout,
 } from '../../dist/host/base/options.js';
 
 const test = suite('options');
@@ -40,7 +40,7 @@ const CHECKS = {
   share: number(0, 1),
   mode: oneOf('a', 'b', 'c'),
   signal,
-  timeoutMs: timeout,
+  timeoutMs: milliseconds,
 };
 
 test('an object of options is returned as it is; each value is checked if it is given', () => {
