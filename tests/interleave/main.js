@@ -54,6 +54,7 @@ export const BOUNDS = [
   ['drip', 2, 2, 'tso', 'c'],
   ['ring', 2, 2, 'relaxed', 'core'],
   ['drip', 2, 2, 'relaxed', 'core'],
+  ['drip', 2, 2, 'relaxed', 'c'],
 ];
 export const BOUNDS_FULL = [
   ['ring', 1, 6, 'sc', 'core'],

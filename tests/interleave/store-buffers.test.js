@@ -75,6 +75,24 @@ test('message passing: a flag may come before its message on ARM, not on x86, an
   assert.equal(outcomes('relaxed', released), ['0 0', '0 1', '1 1']);
 });
 
+test('a plain store may overtake an atomic one on ARM, not on x86', () => {
+  const programs = [
+    [atomic(store(X)), store(Y)],
+    [atomic(load(Y)), atomic(load(X))],
+  ];
+  assert.equal(outcomes('tso', programs), ['0 0', '0 1', '1 1']);
+  assert.equal(outcomes('relaxed', programs), ['0 0', '0 1', '1 0', '1 1']);
+});
+
+test('a read-modify-write lets nothing pass', () => {
+  const add = { at: X * 4, access: WORD | Access.STORE | Access.ATOMIC | Access.MODIFY, value: 1 };
+  const programs = [
+    [add, store(Y)],
+    [atomic(load(Y)), atomic(load(X))],
+  ];
+  for (const model of ['tso', 'relaxed']) assert.equal(outcomes(model, programs), ['0 0', '0 1', '1 1']);
+});
+
 test('a shard sees its own stores, and two stores to one word stay in order', () => {
   const programs = [
     [store(X, 1), load(X), store(X, 2), load(X)],

@@ -17,8 +17,8 @@
 import { createHash } from 'node:crypto';
 import binaryen from 'assemblyscript/binaryen';
 
-/** What an access is: bits, and from bit BYTES on how many bytes it has. A read-modify-write stores as well. */
-export const Access = { ATOMIC: 1, STORE: 2, BYTES: 8 };
+/** What an access is: bits, and from bit BYTES on how many bytes it has. A read-modify-write has all three. */
+export const Access = { ATOMIC: 1, STORE: 2, MODIFY: 4, BYTES: 8 };
 
 const ACCESS = /^([if]32|[if]64|v128)\.(atomic\.)?(load|store|rmw)(\d*)/;
 const TYPE_BYTES = { i32: 4, f32: 4, i64: 8, f64: 8, v128: 16 };
@@ -58,10 +58,11 @@ function instrument(node, counts) {
   const match = ACCESS.exec(head);
   if (match === null) return;
   const at = node.findIndex((part, i) => i > 0 && !(typeof part === 'string' && ATTRIBUTE.test(part)));
-  const [, type, atomic, what, bits] = match;
+  const [, type, atomic, what, width] = match;
   if (atomic && node.slice(at).some(hasAtomic)) throw new Error(`${head} with an atomic as its operand`);
-  const bytes = bits === '' ? TYPE_BYTES[type] : Number(bits) / 8;
-  const access = (atomic ? Access.ATOMIC : 0) | (what === 'load' ? 0 : Access.STORE) | (bytes << Access.BYTES);
+  const bytes = width === '' ? TYPE_BYTES[type] : Number(width) / 8;
+  const bits = { load: 0, store: Access.STORE, rmw: Access.STORE | Access.MODIFY }[what];
+  const access = (atomic ? Access.ATOMIC : 0) | bits | (bytes << Access.BYTES);
   counts[access & Access.ATOMIC]++;
   const offset = node.find((part) => typeof part === 'string' && part.startsWith('offset='))?.slice(7) ?? '0';
   node[at] = ['call', '$inter.point', node[at], ['i32.const', offset], ['i32.const', String(access)]];
