@@ -56,7 +56,7 @@ export function arenaInit(): void {
 
 /** Joins the READ block at `offset` with those behind it until it has `size` bytes. Returns how many it has. */
 function join(offset: u32, size: u32): u32 {
-  assert(size > BLOCK_HEADER || size == BLOCK_HEADER);
+  assert(size >= BLOCK_HEADER);
   let bytes = at(offset).bytes;
   while (bytes < size && offset + bytes < header().arenaBytes && isRead(offset + bytes)) {
     bytes += at(offset + bytes).bytes;

@@ -57,9 +57,7 @@ export function activate(group: u32): void {
   assert(group < GROUPS_MAX);
   assert(groupAt(group).head != 0);
   assert(groupAt(group).shares != 0);
-  const bit: u32 = 1 << group;
-  if ((readyMask & bit) != 0) return;
-  readyMask |= bit;
+  readyMask |= 1 << group;
   const g = groupAt(group);
   if (g.vruntime < floor) g.vruntime = floor;
 }

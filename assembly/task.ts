@@ -52,7 +52,6 @@ export function spawnHost(group: u32, owner: u32): i32 {
 /** The host has drained the ready ring and runs tasks now: begins a run that may last until the quota is used up. */
 export function first(): u32 {
   assert(control().quotaNs >= 0);
-  if (!anyReady()) return 0;
   quotaEndNs = control().nowNs + control().quotaNs;
   return next();
 }

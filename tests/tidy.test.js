@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { buildWasm } from './support/asc.js';
 import { trackedFiles } from './support/tracked.js';
 
 const COLUMNS_MAX = 120;
@@ -444,6 +445,15 @@ test('the module imports the memory, one call to the host, and the start of a th
   const limits = memoryLimits(sections);
   assert.is(limits.flags, LIMITS_MAX | LIMITS_SHARED);
   assert.ok(limits.maximum >= limits.initial && limits.maximum <= 65536, JSON.stringify(limits));
+});
+
+test('the parser is a module by itself: it imports the memory, and an instance of it writes nothing', () => {
+  const module = buildWasm('assembly/http/index.ts', 'dist/test-http.wasm', false);
+  assert.equal(WebAssembly.Module.imports(module), [{ module: 'env', name: 'memory', kind: 'memory' }]);
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536, shared: true });
+  const bytes = new Uint8Array(memory.buffer).fill(0xa5);
+  new WebAssembly.Instance(module, { env: { memory } });
+  assert.ok(bytes.every((byte) => byte === 0xa5));
 });
 
 test('the module exports the ABI, as tidy.exports.txt has it', () => {

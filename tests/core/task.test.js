@@ -105,6 +105,11 @@ test('what is shared out is time, not runs: dear tasks run less often', () => {
   assert.ok(Math.abs(cheap / dear - 9) < 0.2, `${cheap} : ${dear}`);
 });
 
+test('the shortest step that is charged is one of a nanosecond', () => {
+  const [instant, short] = compete(oneShard(), [100, 100], 10_000, (group) => (group === 0 ? 0 : 3));
+  assert.ok(Math.abs(instant / short - 3) < 0.05, `${instant} : ${short}`);
+});
+
 test('random shares and costs: each group gets its part of the time', () => {
   forSeeds(FULL ? 40 : 8, (random) => {
     const shares = Array.from({ length: 2 + random(GROUPS - 2) }, () => 20 + random(SHARES_MAX - 20));
@@ -133,6 +138,19 @@ test('a group that was idle does not hoard, but for the one task that ran when i
     const second = owners.slice(0, end).filter((owner) => owner === 2).length;
     assert.ok(Math.abs(second - end / 2) <= 1.5, `${second} of the first ${end}`);
   }
+});
+
+test('a group that has had more than others is not forgiven because it was idle', () => {
+  const shard = oneShard();
+  setQuota(shard, 1e9);
+  shard.core.spawnHost(1, 2);
+  assert.equal(
+    run(shard, () => 1000),
+    [2],
+  );
+  for (let i = 0; i < 20; i++) shard.core.spawnHost(0, 1); // less than group 1 has had already
+  shard.core.spawnHost(1, 2);
+  assert.is(run(shard, () => 40).indexOf(2), 20);
 });
 
 test('time in which no task ran is not charged to any group', () => {

@@ -9,20 +9,7 @@ import * as assert from 'uvu/assert';
 import { ACCEPTED, CORPUS, REFUSED } from './corpus.js';
 import { model } from './model.js';
 import { randomFrom, SEED } from './random.js';
-import {
-  CONN,
-  CONNECTION_BYTES,
-  core,
-  DEFAULT_LIMITS,
-  decode,
-  memory,
-  outcome,
-  parse,
-  place,
-  setLimits,
-  u8,
-  wasmModule,
-} from './wasm.js';
+import { CONN, CONNECTION_BYTES, core, DEFAULT_LIMITS, decode, outcome, parse, place, setLimits, u8 } from './wasm.js';
 
 const TOKEN = /[!#$%&'*+\-.^_`|~0-9A-Za-z]/;
 const show = (text) => JSON.stringify(text.length > 300 ? `${text.slice(0, 300)}...` : text);
@@ -38,16 +25,6 @@ function assertSame(actual, expected, why) {
 }
 
 test.before.each(() => setLimits());
-
-test('the module has no data segments and imports its memory only', () => {
-  assert.equal(WebAssembly.Module.imports(wasmModule), [{ module: 'env', name: 'memory', kind: 'memory' }]);
-  u8.fill(0xa5, 0, 65536);
-  new WebAssembly.Instance(wasmModule, { env: { memory } });
-  assert.ok(
-    u8.subarray(0, 65536).every((byte) => byte === 0xa5),
-    'an instance wrote to memory',
-  );
-});
 
 test('http_reset() zeroes the connection and nothing else', () => {
   u8.fill(0xa5, CONN - 64, CONN + 128);

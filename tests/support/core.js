@@ -220,6 +220,7 @@ export class TestShard {
       const at = (this.base + this.header.readyOffset + (head & (this.header.readySlots - 1)) * 16) >>> 2;
       const [kind, index, result, extra] = this.i32.subarray(at, at + 4);
       const entry = { kind: kind & 0xff, tag: kind >>> 8, index, result, extra };
+      if (entry.kind !== ReadyKind.OP && (result | extra) !== 0) throw new Error('only OP has a result and more');
       if (entry.kind === ReadyKind.MAIL) entry.message = this.#message(head & (this.header.readySlots - 1));
       entries.push(entry);
       this.setWord('readyHead', (head + 1) | 0);
