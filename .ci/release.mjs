@@ -3,9 +3,9 @@
 //   npm run release                  builds everything, packs, looks into the tarball, and says where it is
 //   npm run release -- --publish     and then publishes it; the working copy must be clean, and at the version's tag
 //
-// `npm pack` alone packs what this machine could build. A package without the addon for a processor would run on the
-// portable host there, three times slower, and nothing would say so before somebody measured. So a release has all of
-// PROMISED, built here. One file for a processor serves glibc and musl (host/native/build.mjs).
+// `npm pack` alone packs what this machine could build. A package without the addon for a processor would silently run
+// on the portable host there, three times slower. So a release has all of PROMISED, built here. One file for a
+// processor serves glibc and musl (host/native/build.mjs).
 //
 // On Debian or Ubuntu: apt-get install gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 
@@ -42,7 +42,7 @@ function buildAddons() {
   });
 }
 
-/** What is wrong with the addons in the tarball. */
+/** Complaints about the addons in the tarball. */
 function lookInto(tarball) {
   const folder = mkdtempSync(join(tmpdir(), 'featherstar-release-'));
   try {

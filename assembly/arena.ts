@@ -1,7 +1,7 @@
 // === The arena: payloads too large for a ring slot ===
 //
-// Each shard owns one. It writes a payload into a block of its own arena and sends the block's address; the receiver
-// reads it, copies what it wants to keep, and marks the block as read: one atomic store, no message back.
+// Each shard owns one. It writes a payload into a block of its own arena and sends the block's address. The receiver
+// reads it, copies what it keeps, and marks the block as read: one atomic store, no message back.
 //
 //   |[LIVE]...[READ]......[LIVE]...[READ]..............|   blocks follow each other and fill the arena
 //                                   ^ cursor: the search for room begins here

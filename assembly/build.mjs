@@ -6,9 +6,10 @@
 // hold. In the release build, lines that are asserts are left out before the compiler sees them: `noAssert` alone would
 // still load what they look at.
 //
-// asc compiles and optimises, with limits of its own on what is inlined. They were made for code size; what a shard
-// does most (a timer in and out, a message) is functions that call small functions, and a call costs as much as the
-// work. So Binaryen optimises once more, with wider limits. RATIONALE.md, "Why inline after the compiler", has figures.
+// asc compiles and optimises, with limits of its own on what is inlined. They were made for code size. A shard's most
+// frequent work (a timer in and out, a message) is functions that call small functions. Then a call costs as much as
+// the work. So Binaryen optimises once more, with wider limits. RATIONALE.md, "Why inline after the compiler", has
+// figures.
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';

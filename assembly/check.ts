@@ -1,4 +1,4 @@
-// Result codes. An export answers >= 0 (a slot, a count) or one of these; host/base/errors.ts has their names and
+// Result codes. An export returns >= 0 (a slot, a count) or one of these; host/base/errors.ts has their names and
 // texts. Kernel errors are -1 ... -4095 (-errno), so ours begin below that.
 //
 // Next: list.ts.

@@ -1,11 +1,11 @@
 // === Scheduling groups: who runs next ===
 //
-// Start-time fair queueing in its simplest form, as in Seastar and Linux's CFS: each group has shares and a virtual
+// Start-time fair queueing in its simplest form, as in Seastar and Linux's CFS. Each group has shares and a virtual
 // runtime, which grows by the time it ran, divided by its shares. The group with the least runs next. Two groups with
 // shares 1 and 3 that always have work get the processor 1 : 3; one alone gets all of it.
 //
-// The core has no clock of its own: the host writes control.nowNs before it asks for the next task, and the time that
-// has gone by since is charged then to the group of the task that ran.
+// The core has no clock of its own. The host writes control.nowNs before it asks for the next task. Then the time since
+// the last task is charged to the group of that task.
 //
 // Next: task.ts.
 

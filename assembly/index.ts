@@ -12,7 +12,7 @@ export { boot, stop, turn } from './shard';
 export { wantsTurn, trySleep, awake } from './park';
 export { flush } from './mesh';
 
-/** Starts shard `shard` in a thread of its own. Answers the thread's id, or < 0. */
+/** Starts shard `shard` in a thread of its own. Returns the thread's id, or < 0. */
 export function startShard(shard: u32): i32 {
   assert(shard < header().shardCount);
   return threadSpawn(shard);

@@ -14,8 +14,8 @@
 //        +---------------------+  + header.shardBytes
 //        | shard 1 ...         |
 //        +---------------------+  header.totalPages; behind it lies the host's block table (host/shard/block-pool.ts)
-// Blocks of allocate() lie in a second memory, which the core only names: the upper half of an address in a submission
-// is the region's number (0 linear memory, 1 blocks), so no sum of address and length leads from one to the other.
+// Blocks of allocate() lie in a second memory, which the core only names. The upper half of an address in a submission
+// is the region's number (0 linear memory, 1 blocks). So no sum of address and length leads from one to the other.
 //
 // A shard's part. Offsets are the same in every shard, so the header holds them once. All of it is private to the
 // shard but for the two `park` lines and the arena, which its peers reach.
@@ -155,11 +155,11 @@ export class Control {
   readyHead: u32; // written by the host
 }
 
-/** Why another turn is wanted at once. Each bit is cleared by whoever does that work. */
+/** Why another turn is wanted at once. The code that does that work clears its bit. */
 export enum MoreWork {
   TASKS = 1, // a task is ready
   MAIL = 2, // messages were written between turns and are not published yet
-  QUIET = 8, // somebody waits for an operation that completes silently
+  QUIET = 8, // an owner waits for an operation that completes silently
   BLOCKED = 4, // the ready ring was too full to take something
 }
 

@@ -62,7 +62,7 @@ export function remove(list: List, table: usize, stride: u32, index: u32): void 
   else list.tail = prev;
 }
 
-/** Takes the first slot off, or answers 0 for an empty list. */
+/** Takes the first slot off, or returns 0 for an empty list. */
 export function shift(list: List, table: usize, stride: u32): u32 {
   assert((list.head == 0) == (list.tail == 0));
   const index = list.head;

@@ -14,22 +14,21 @@
 //     +12 payload bytes | +16 payload address in the sender's arena, or 0: it lies inline
 //     +24 .. +63  40 bytes inline
 //
-// What is bounded. A ring has ringSlots messages. Of these, and of those that a host holds because it cannot begin them
-// yet, at most creditCount are requests: a credit goes out with a request and comes back when its function has begun.
-// The arena has arenaBytes. What finds no slot, no credit or no room in the arena stays in the sender's host, in order.
-// That is the backpressure. What is in progress is not bounded here: it costs the core nothing, and each host keeps a
-// promise for it anyway (limits.callSlots).
+// Bounds. A ring has ringSlots messages. A host holds the requests that it cannot begin yet. Of both together, at most
+// creditCount are requests: a credit goes out with a request and comes back when its function has begun. The arena has
+// arenaBytes. A message without a slot, a credit or room in the arena stays in the sender's host, in order. That is the
+// backpressure. Calls in progress are not bounded here: they cost the core nothing (limits.callSlots).
 //
 // Why nothing waits for ever. Suppose credit were held until the reply. Then a function that calls back waits for the
-// credit that its own caller holds, and 256 such calls on each side wait for each other for ever. So no resource of
-// this file is held while a function runs:
+// credit of its own caller. So 256 such calls on each side wait for each other for ever. So no resource of this file is
+// held while a function runs:
 //   - Taking in needs only the ready ring, and the host drains that in each turn. So every ring is emptied by every
 //     turn of its consumer, and every slot comes back.
 //   - The host begins a request as it drains it, or holds it until its module is loaded, which needs replies but no
 //     credit of ours. So every credit comes back.
 //   - The host copies a payload as it drains its message. So every block of the arena comes back.
-// Each of the three needs one turn of the peer and nothing else, and the peer takes that turn: mail has set its dirty
-// bit, so it does not sleep (park.ts). Depth, direction and number of the calls in progress do not occur in this.
+// Each of the three needs one turn of the peer and nothing else. The peer takes that turn: mail has set its dirty bit,
+// so it does not sleep (park.ts). Depth, direction and number of the calls in progress do not occur in this.
 //
 // How the sender learns of it. post() refuses and remembers the peer. flushMesh() sets `waiting` in the ring and looks
 // once more. The consumer moves head and begun, and then looks at `waiting`, and sets our dirty bit (spsc.ts). Our next
@@ -187,7 +186,7 @@ function tellRoom(peer: u32): void {
   wantCredit &= ~bit(peer);
 }
 
-/** As tellRoom(), for the arena: each peer that has a block of it can make room. */
+/** Does the same as tellRoom(), for the arena: each peer that has a block of it can make room. */
 function tellArena(): void {
   assert(wantArena != 0);
   if (!arenaFits(wantArena)) {
@@ -218,7 +217,7 @@ export function flushMesh(): void {
 
 /**
  * The end of a turn, and whenever the host is about to wait. If the host has drained the ready ring, it has begun or
- * held each request and copied each payload: what peers may wait for is theirs again.
+ * held each request and copied each payload. So peers get back all that they may wait for.
  */
 export function flush(): void {
   const isDrained = control().readyHead == control().readyTail;
@@ -290,7 +289,7 @@ export function beginRequest(peer: u32): void {
   control().moreWork |= MoreWork.MAIL;
 }
 
-/** That shard is gone, and will read no more: nobody waits for it, and its blocks of the arena are ours again. */
+/** That shard is gone, and will read no more: no message waits for it, and its blocks of the arena are ours again. */
 export function peerDown(peer: u32): void {
   assert(peer != shardIndex());
   assert(load<u32>(stateAddress(peer)) != ShardState.RUNNING);

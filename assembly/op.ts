@@ -1,7 +1,7 @@
 // === Operations: from submission to completion ===
 //
-// An operation is one request to the kernel. Its slot lives from submit() to its last completion, also when its owner
-// no longer wants the result: until then the kernel may read or write its buffer. So the owner stays, takes what comes
+// An operation is one request to the kernel. Its slot lives from submit() to its last completion, even if its owner no
+// longer wants the result. Until then the kernel may read or write its buffer. So the owner stays, takes what comes
 // late, and gives it back (a buffer, a file).
 //
 //           submit()               the host submits           last completion
@@ -10,14 +10,14 @@
 // The kernel echoes user_data = slot | generation << 32, so a completion that names a generation which is over is
 // found out. Top bit 0: it marks the host's own completions, which never get here.
 //
-// A quiet operation (IOSQE_CQE_SKIP_SUCCESS, e.g. a SEND with MSG_DONTWAIT) is decided inside the enter that submits it
-// and has a completion only if it failed or fell short. So after an enter whose completions were all taken, the quiet
-// ones that are left have succeeded; settleQuiet() says so to their owners. This halves the turns of a server: an enter
-// that waits is not cut short by the completions of its own sends.
+// A quiet operation (IOSQE_CQE_SKIP_SUCCESS, e.g. a SEND with MSG_DONTWAIT) is decided inside the enter that submits
+// it. It has a completion only if it failed or fell short. So after an enter whose completions were all taken, the
+// quiet ones that are left have succeeded; settleQuiet() says so to their owners. This halves the turns of a server: an
+// enter that waits is not cut short by the completions of its own sends.
 //
-// The submission window is an array of SQEs laid out as the kernel wants them, with offsets into linear memory for
-// addresses; host/native/gate.c checks each and translates it. control.submitCount is the write index: the core raises
-// it, the host sets it to 0 when it has taken all. A full window in mid-turn is emptied by one call of uring.enter.
+// The submission window is an array of SQEs in the kernel's layout, with offsets into linear memory for addresses. The
+// gate (host/native/gate.c) checks each and translates it. The write index is control.submitCount: the core raises it,
+// the host sets it to 0 when it has taken all. A full window in mid-turn is emptied by one call of uring.enter.
 //
 // Next: stats.ts.
 
@@ -124,8 +124,8 @@ function nextSqe(): Sqe {
 }
 
 /**
- * Stages an operation on a file slot. The words go into the SQE as they are; `off` is whole and not negative (an f64,
- * as JavaScript has no cheap u64), and so is `ptr`, an address of either region (layout.ts). `owner` 0: no owner waits,
+ * Stages an operation on a file slot. The words go into the SQE unchanged. `off` and `ptr` are whole and not negative
+ * (f64, as JavaScript has no cheap u64). `ptr` is an address of either region (layout.ts). `owner` 0: no owner waits,
  * so the operation must bring neither a buffer nor a file. Returns the op's slot, or FULL: then nothing is staged.
  */
 export function submit(
@@ -192,7 +192,7 @@ function stagedSqe(index: u32, generation: u32): usize {
   return changetype<Sqe>(sqe).userData == userData(index, generation) ? sqe : 0;
 }
 
-/** Makes a staged SEND longer, so that answers of one turn leave in one operation. STALE once it was submitted. */
+/** Makes a staged SEND longer, so that responses of one turn leave in one operation. STALE once it was submitted. */
 export function extend(index: u32, generation: u32, bytes: u32): i32 {
   assert(bytes != 0);
   if (!slabLive(ops(), OP_BYTES, index, generation)) return STALE;
@@ -207,14 +207,14 @@ export function extend(index: u32, generation: u32, bytes: u32): i32 {
 /** Asks the kernel to cancel. The op completes as ever: with -ECANCELED, or with what it was about to answer. */
 export function cancelOp(index: u32, generation: u32): i32 {
   if (!slabLive(ops(), OP_BYTES, index, generation)) return STALE;
-  const sqe = nextSqe(); // user_data 0: its own completion interests nobody
+  const sqe = nextSqe(); // user_data 0: its own completion has no owner
   sqe.opcode = <u8>IORING_OP_ASYNC_CANCEL;
   sqe.flags = <u8>IOSQE_CQE_SKIP_SUCCESS;
   sqe.addr = userData(index, generation);
   return OK;
 }
 
-/** Closes a file slot. Nobody waits, so it can do without an op slot: no file is lost to a full table. */
+/** Closes a file slot. No owner waits, so it needs no op slot: no file is lost to a full table. */
 export function closeFile(file: u32): i32 {
   assert(<i32>file >= 0);
   const index = submit(IORING_OP_CLOSE, 0, 0, 0, 0, 0, 0, 0, file + 1, 0, 0);
@@ -294,7 +294,7 @@ function apply(cqe: Cqe): void {
   if (last) slabGive(ops(), OP_BYTES, index);
 }
 
-/** Somebody waits for a quiet op: the next turn comes at once, instead of with the next event. */
+/** An owner waits for a quiet op: the next turn comes at once, instead of with the next event. */
 export function hurry(): void {
   assert(quietHead <= header().opSlots);
   if (quietHead != 0) control().moreWork |= MoreWork.QUIET;

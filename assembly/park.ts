@@ -16,11 +16,11 @@
 // and the sender rings. The doorbell is a completion, with which no enter sleeps: it may ring between R2 and R3.
 // This is Dekker's argument. With release and acquire alone both sides could read the old values.
 //
-// A bit that is set already (S2) was not yet taken by the receiver, which reads the ring after it takes the bit: so the
+// A bit that is set already (S2) was not yet taken by the receiver, which reads the ring after it takes the bit. So the
 // sender may skip the read-modify-write. Of several senders only the one that turns 1 into 2 rings.
 //
-// Hosts call wantsTurn(), trySleep() and awake(): host/hosts/turn.ts and pump.ts. host/native/park.h has the same in C.
-// tests/interleave runs both through every order of steps, and with store buffers. Next: op.ts.
+// Hosts (turn.ts, pump.ts) call wantsTurn(), trySleep() and awake(). In C they are in host/native/park.h. Tests
+// (tests/interleave) run both through every order of steps, and with store buffers. Next: op.ts.
 
 import { Control, control, header, shardBaseOf, shardIndex, SHARDS_MAX } from './layout';
 import { counters } from './stats';

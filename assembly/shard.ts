@@ -60,7 +60,7 @@ function fireTimers(nowNs: f64): void {
   }
 }
 
-/** Takes one turn. Answers the number of entries in the ready ring. */
+/** Takes one turn. Returns the number of entries in the ready ring. */
 export function turn(): u32 {
   assert(control().completionCount <= header().cqeSlots);
   assert(control().readyTail - control().readyHead <= header().readySlots);
@@ -84,7 +84,7 @@ export function turn(): u32 {
   return c.readyTail - c.readyHead;
 }
 
-/** Arms a timer. Answers its slot, or FULL, RANGE; see wheel.ts. */
+/** Arms a timer. Returns its slot, or FULL, RANGE; see wheel.ts. */
 export function armTimer(deadlineNs: f64, kind: u32, owner: u32): i32 {
   assert(control().nextDeadlineNs >= 0);
   const index = insert(deadlineNs, kind, owner);

@@ -1,14 +1,14 @@
 // === Slabs: tables of fixed slots with generations ===
 //
 // A handle is an index and a generation. The generation counts how often the slot was taken and given back: odd while
-// it is taken, even while it is free. So a handle that outlived its slot names a generation that is over, and is found
-// out by one comparison: a late completion, a late reply or a second cancel is counted, never obeyed.
+// it is taken, even while it is free. So a handle that outlived its slot names a generation that is over, and one
+// comparison shows that. A late completion, a late reply or a second cancel is counted and dropped.
 //
 //   slot 0   | slotBytes | limit | free | fresh | used |     the slab itself; index 0 is nobody
 //   slot 1.. | generation | next free | ...             |     `fresh` is the first slot that was never taken
 //
 // Slots are handed out from the free list, newest first (its lines are still in the cache), and only then from the
-// fresh end: memory that no program ever needed is never touched, so a generous limit costs nothing.
+// fresh end. Memory that no program needs is never touched, so a generous limit costs nothing.
 //
 // Generations are 31 bits: they travel to the kernel in a user_data whose top bit belongs to the host.
 //
@@ -42,7 +42,7 @@ export function slabInit(table: usize, slotBytes: u32, slotCount: u32): void {
   slab.fresh = 1;
 }
 
-/** Takes a slot. Answers its index, or 0 when all are taken. Only generation and next are defined. */
+/** Takes a slot. Returns its index, or 0 when all are taken. Only generation and next are defined. */
 export function slabTake(table: usize, slotBytes: u32): u32 {
   assert(changetype<Slab>(table).slotBytes == slotBytes);
   const slab = changetype<Slab>(table);

@@ -26,9 +26,9 @@
 // `waiting` needs the full order, as the words of park.ts do. The producer stores 1 and then looks at head and begun;
 // the consumer stores head and begun and then looks at `waiting`. One of the two sees what the other has stored.
 //
-// A store of this kind waits for the other core's line (36-57 ns a message when done for each), so it is done per
+// A store of this kind waits for the other core's line (36-57 ns a message when done for each). So it is done per
 // batch: mesh.ts publishes after 16 messages, at the end of a turn, and always before the shard goes idle. A load of
-// a word that the other side has just read waits as long, even of one's own: so each side keeps copies of its words.
+// one's own word waits as long if the other side has just read it. So each side keeps copies of its words.
 //
 // Next: mesh.ts.
 

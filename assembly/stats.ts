@@ -1,7 +1,7 @@
 // === Counters ===
 //
-// One block a shard: written by its shard with plain stores, read by anyone. A reader in another thread may see a
-// value a moment old; aligned words do not tear. host/core/layout.ts names the same words in the same order.
+// One block a shard: written by its shard with plain stores, read by anyone. A reader in another thread may see a value
+// a moment old; aligned words do not tear. The host (host/core/layout.ts) names the same words in the same order.
 //
 // Next: shard.ts.
 

@@ -1,8 +1,8 @@
 // === Tasks ===
 //
 // To the core a task is one number, the owner: the host's name for a function that is to run. The core keeps it in a
-// queue, one for each scheduling group, and hands it back when its turn has come. What the function does after its
-// first `await` are continuations of its promise, of which the core knows nothing.
+// queue, one for each scheduling group, and hands it back when its turn has come. The rest of the function, after its
+// first `await` is a continuation of its promise, of which the core knows nothing.
 //
 //           spawnHost()                next()
 //   FREE ----------------> queued ----------------> FREE, and the host runs the function

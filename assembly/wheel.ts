@@ -1,7 +1,7 @@
 // === The timer wheel ===
 //
 // Hierarchical timing wheels, after G. Varghese and T. Lauck, "Hashed and Hierarchical Timing Wheels" (SOSP 1987),
-// scheme 7; the choice of level by the highest differing bit, and the bitmaps, as tokio and Linux do them.
+// scheme 7. The choice of level by the highest differing bit, and the bitmaps, are as in tokio and Linux.
 //
 // Time is counted in ticks of 512 ns. Eight levels of 64 slots: a slot of level n spans 64^n ticks.
 //
@@ -10,13 +10,13 @@
 //   level 2        of 2.1 ms          level 6   of 9.8 h
 //   level 3        of 134 ms          level 7   of 26 days, all 64: 4.5 years
 //
-// A timer lies at the level of the highest bit in which its tick differs from `elapsed`, in the slot that its own bits
-// name there. When `elapsed` reaches a slot of a higher level, that slot is dealt out to the levels below (at most
-// seven times in a timer's life). Each level has a bitmap of its occupied slots, so the next deadline is a rotate and a
-// count of trailing zeros; no slot is ever looked at in vain.
+// A timer's level is that of the highest bit in which its tick differs from `elapsed`. Its own bits name the slot
+// there. When `elapsed` reaches a slot of a higher level, its timers move to lower levels (at most seven times in a
+// timer's life). Each level has a bitmap of its occupied slots. So the next deadline is a rotate and a count of
+// trailing zeros, and no empty slot is visited.
 //
 // Invariant: every timer lies at or after `elapsed`, and no timer of a level above 0 lies in the slot that `elapsed`
-// is in. So timers with equal ticks are always in one list, in the order in which they were inserted: the earlier one
+// is in. So timers with equal ticks are always in one list, in the order in which they were inserted. The earlier one
 // has already come down when the later one is put beside it.
 //
 // Error: a timer never fires early. Its deadline is rounded up to a tick, so the wheel adds less than 512 ns.
@@ -124,7 +124,7 @@ function file(table: usize, index: u32, tick: u64): void {
   assert(isOccupied(where));
 }
 
-/** Arms a timer for `deadlineNs` on the host's clock; a past one is due at once. Answers its slot, or FULL, RANGE. */
+/** Arms a timer for `deadlineNs` on the host's clock; a past one is due at once. Returns its slot, or FULL, RANGE. */
 export function insert(deadlineNs: f64, kind: u32, owner: u32): i32 {
   assert(kind >> 24 == 0);
   if (!(deadlineNs >= 0 && deadlineNs <= DEADLINE_MAX_NS)) return RANGE; // NaN fails too
@@ -209,8 +209,8 @@ function dealOut(where: u32): void {
 }
 
 /**
- * Moves time on to `nowNs` and answers one timer that is due (its slot, still armed: read it, then expire() it), or 0
- * when no more are. Call it in a loop; stopping in the middle loses nothing.
+ * Moves time on to `nowNs` and returns the slot of one due timer, or 0 if there is none. The timer is still armed: read
+ * it, then expire() it. Call it in a loop; stopping in the middle loses nothing.
  */
 export function nextDue(nowNs: f64): u32 {
   assert(nowNs >= 0);

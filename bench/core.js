@@ -1,7 +1,8 @@
-// The core benchmark: the loops of assembly/ in Wasm against the same in C, and against what Node offers for the job;
-// then call() against a MessagePort and piscina, and tasks against plain promises.
+// The core benchmark: the loops of assembly/ in Wasm beside the same in C, and beside Node's own means. Then call()
+// beside a MessagePort and piscina, and tasks beside plain promises.
 //
-// What has to hold is printed below the tables with PASS or MISS. A program that fails is named; the exit code is 1.
+// The required ratios are printed below the tables with PASS or MISS. A program that fails is named; the exit code is
+// 1.
 //
 // Next: core/bench.ts.
 
@@ -118,7 +119,7 @@ function taskRows(figures, suffix) {
   });
 }
 
-/** What has to hold: [text, the ratio, whether it is good enough]. */
+/** The required ratios: [text, the ratio, whether it is good enough]. */
 function requirements(figures, suffix) {
   const get = (name, who) => figures.get(name)?.[who === 'c' ? who : who + suffix];
   const lines = [];

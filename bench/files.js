@@ -1,5 +1,5 @@
-// The benchmark of files: featherstar/fs on both of its hosts against C on io_uring and against node:fs. What is read
-// lies in the page cache, so what is measured is the way to it and not the disk; what is synced goes to the disk.
+// The benchmark of files: featherstar/fs on both of its hosts against C on io_uring and against node:fs. All data that
+// is read is in the page cache, so reads measure the way to it and not the disk. Synced data goes to the disk.
 //
 // Next: files/work.js.
 
@@ -23,7 +23,7 @@ const OPTIONS = {
   node: { type: 'string' },
 };
 
-/** What is done, how many at a time, how often; who does it besides featherstar. */
+/** The operation, how many at a time, how often; and the programs besides featherstar that do it. */
 const UNITS = [
   { name: 'read-4k.1', count: 50_000, rivals: ['c', 'node', 'sync'] },
   { name: 'read-4k.16', count: 100_000, rivals: ['c', 'node', 'sync'] },

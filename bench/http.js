@@ -1,6 +1,6 @@
-// The HTTP benchmark: hello-world servers against a floor written in C. Each round starts every contender in turn (so a
-// noisy minute hits all of them), in an order that rotates, on core 0 with wrk on core 1. The figure to trust is CPU
-// time per request, and its ratio to the C server of the same round.
+// The HTTP benchmark: hello-world servers against a floor written in C. Each round starts every contender in turn, so
+// that a noisy minute hits all of them. The order rotates. They run on core 0, and wrk on core 1. The figure to trust
+// is CPU time per request, and its ratio to the C server of the same round.
 //
 // A contender that cannot run is printed with its reason, and errors are a column: nothing is dropped.
 //

@@ -1,6 +1,6 @@
-// The benchmark of liveness: what clients that do not read, dribble or leave cost the others, with featherstar on both
-// of its hosts and with node:http. In each round the contenders run one after the other, in an order that rotates. The
-// figures to trust are ratios and differences within a round, and CPU time.
+// The benchmark of liveness: the cost of clients that do not read, dribble or leave for the others. It compares
+// featherstar on both of its hosts with node:http. In each round the contenders run one after the other, in an order
+// that rotates. The figures to trust are ratios and differences within a round, and CPU time.
 //
 // A bound that is missed is printed as MISS and does not change the exit code: one noisy minute can cause it.
 //
@@ -52,7 +52,7 @@ const UNITS = [
       'p99 with': ['p99', 3],
       'p99 x': ['timesP99', 2],
       'p99 + ms': ['moreP99', 2],
-      'first answer': ['first', 2],
+      'first response': ['first', 2],
       'CPU us/req without': ['withoutCpu', 1],
       with: ['cpu', 1],
       errors: ['errors', 0],

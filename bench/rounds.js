@@ -1,6 +1,6 @@
 // Programs that measure themselves: each is a process of its own that prints a line `name ns` for every figure. In each
-// round the programs of a unit run one after the other, in an order that rotates, so that a noisy minute hits all of
-// them. The figure to trust is the ratio within a round; its median is shown.
+// round the programs of a unit run one after the other, in an order that rotates. So a noisy minute hits all of them.
+// The figure to trust is the ratio within a round; its median is shown.
 //
 // Next: tools.js.
 
@@ -26,7 +26,7 @@ export function choose(units, only) {
   return units.filter(({ name }) => wanted.some((wish) => name.startsWith(wish)));
 }
 
-/** Runs a program, and answers what it printed: { name: ns }. */
+/** Runs a program, and resolves with what it printed: { name: ns }. */
 async function runProgram({ command, args, env }, cores) {
   const child = startPinned(cores, command, args, {
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -1,5 +1,5 @@
-// The life of one contender in one round: started on its core, known to answer rightly before anything is measured,
-// its CPU time read from the kernel, stopped for good.
+// The life of one contender in one round. It is started on its core, and its responses are checked before the
+// measurement. Its CPU time is read from the kernel. Then it is stopped for good.
 //
 // Next: http.js.
 
@@ -24,7 +24,7 @@ async function freePort() {
   return port;
 }
 
-/** Starts a contender and resolves once it answers rightly, to { port, pid, stop() }. */
+/** Starts a contender and resolves once it responds correctly, to { port, pid, stop() }. */
 export async function startServer(contender, core) {
   const port = await freePort();
   const args = [...contender.args, '--port', String(port)];
@@ -63,7 +63,7 @@ function firstError(stderr) {
 
 // --- is it the right answer? ----------------------------------------------------------------------------------------
 
-/** Two pipelined requests, two right answers. False while nobody listens; throws if the answer is a wrong one. */
+/** Two pipelined requests, two correct responses. False while no server listens; throws if a response is wrong. */
 export async function answersRightly(port) {
   const text = await ask(port);
   if (text === undefined) return false;

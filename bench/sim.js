@@ -1,6 +1,6 @@
 // How fast the simulator is: turns of its shards per second, and the world's time by ours. A turn is one turn of one
-// shard's core with what its JavaScript did in it; in the first three programs that is next to nothing, so they show
-// the simulator itself, and the last one, of `npm run sim`, what a program costs that does something.
+// shard's core with the JavaScript in it. In the first three programs that is almost nothing, so they show the
+// simulator itself. The last one, of `npm run sim`, what a program costs that does something.
 
 import { parseArgs } from 'node:util';
 import { sleep } from 'featherstar';

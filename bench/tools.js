@@ -1,5 +1,6 @@
-// What every benchmark needs: the C twins built, children that never outlive us, medians, a table, and the line that
-// says which machine a figure comes from. Importing it has no side effects but one: the handlers that kill children.
+// The common parts of all benchmarks: building the C twins, children that never outlive us, medians, and a table. Each
+// ends with the line that says which machine a figure comes from. Importing it has no side effects but one: the
+// handlers that kill children.
 //
 // Next: server.js.
 
@@ -18,7 +19,7 @@ const outDir = fileURLToPath(new URL('dist/bench/', root));
 
 export const COMPILE_FLAGS = ['-O3', '-march=native'];
 
-/** The last -O wins: gcc 12 makes the rings of core.c slower at -O3 than at -O2, and a twin has to be at its best. */
+/** The last -O wins. gcc 12 makes the rings of core.c slower at -O3 than at -O2, and a twin must be at its best. */
 const EXTRA_FLAGS = { core: ['-O2', '-pthread'] };
 
 /** Whether a command can be started at all. */
@@ -26,7 +27,7 @@ export function hasCommand(command) {
   return spawnSync(command, ['--version'], { stdio: 'ignore' }).error === undefined;
 }
 
-/** Compiles bench/baseline/NAME.c into dist/bench/NAME and answers its path. */
+/** Compiles the C source of that name in bench/baseline into dist/bench/NAME and answers its path. */
 export async function compile(name) {
   const source = fileURLToPath(new URL(`bench/baseline/${name}.c`, root));
   const output = `${outDir}${name}`;

@@ -28,7 +28,7 @@ await blockOn(async () => {
   console.log(`task: ${await why(task)}`);
   await task.ended; // by now it has cleaned up
 
-  // 3. Tokens make a tree: whoever cancels a parent cancels its children, not the other way round.
+  // 3. Tokens make a tree: cancelling a parent cancels its children, not the other way round.
   const server = new CancellationToken();
   const [first, second] = [server.child(), server.child()];
   first.cancel(new Error('client 1 hung up'));

@@ -1,11 +1,11 @@
-// Intervals: something every so often, and what becomes of ticks that came due while nobody took them.
+// Intervals: a tick at regular times, and what becomes of ticks that were missed.
 import { blockOn, interval, runtimeOptions, sleep } from 'featherstar';
 
 await blockOn(async () => {
   const heartbeat = interval(10); // ms; the first tick comes after one period
   for await (const tick of heartbeat) {
     console.log(`tick ${tick}`);
-    if (tick === 3) break; // the interval stays as it is: a timer is armed only while somebody waits for a tick
+    if (tick === 3) break; // the interval stays as it is: a timer is armed only while a consumer waits for a tick
   }
   console.log(`tick ${await heartbeat.tick()}, by hand`);
   heartbeat.close(); // loops over it end

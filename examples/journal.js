@@ -11,7 +11,7 @@ class Store {
   #values = new Map();
   #lines = [];
   #saving = Promise.resolve();
-  #next; // the save behind that, if somebody waits for it
+  #next; // the save behind that, if a caller waits for it
 
   static async open(dir) {
     const store = new Store();
@@ -19,7 +19,7 @@ class Store {
     if (!isThere) await dir.replaceFile('journal', ''); // its name is on the disk, too
     const text = await dir.readText('journal');
     const whole = text.slice(0, text.lastIndexOf('\n') + 1);
-    if (whole !== text) await dir.replaceFile('journal', whole); // half a line: of a crash; nobody was told it is done
+    if (whole !== text) await dir.replaceFile('journal', whole); // half a line: of a crash; it was never confirmed
     for (const line of whole.split('\n').slice(0, -1)) store.#values.set(...JSON.parse(line));
     store.journal = await dir.open('journal', { flags: 'a' });
     return store;

@@ -21,7 +21,7 @@ await blockOn(async () => {
   }
   console.log(`Final count: ${count}`);
 
-  // A call that fails ends the task. If nobody awaits the task, the error is a warning; it never takes the shard down.
+  // A call that fails ends the task. If no code awaits the task, the error is a warning; it never ends the shard.
   const failing = spawnPeriodic(1, () => {
     throw new Error('the disk is full');
   });

@@ -23,7 +23,7 @@ class RateLimiter {
     for (const guard of this.#taken.splice(0)) guard.release(); // the next in the queue has it at once
   }
 
-  /** Who still waits is rejected with FEATHERSTAR_CLOSED. */
+  /** Callers that still wait are rejected with FEATHERSTAR_CLOSED. */
   close() {
     this.#passes.close();
     this.#refill.abort();

@@ -6,7 +6,7 @@ await blockOn(async () => {
   const plain = spawn(() => 42);
   console.log(`plain: ${await plain}`);
 
-  // A builder is a recipe; it may spawn any number of tasks. What a function gets tells it about its own task.
+  // A builder is a recipe; it may spawn any number of tasks. The context tells a function about its own task.
   const builder = new TaskBuilder().name('counter');
   const counters = [0, 1, 2, 3, 4].map((i) => builder.spawn(({ name }) => `${name} ${i} completed`));
   for (const counter of counters) console.log(await counter); // they have long run, side by side

@@ -1,5 +1,5 @@
-// A time limit for anything that takes time. Work that is given as a function gets a signal, and can stop when nobody
-// waits for it any more.
+// A time limit for anything that takes time. Work that is given as a function gets a signal, and can stop when its
+// result is no longer needed.
 import { blockOn, FeatherstarError, runtimeOptions, sleep, timeout } from 'featherstar';
 
 async function download(name, ms, signal) {

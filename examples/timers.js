@@ -13,7 +13,7 @@ await blockOn(async () => {
   await Promise.all([nap(30), nap(10), nap(20)]);
   console.log(`woken: ${order.join(', ')}`);
 
-  // A callback instead of a promise. What it throws is reported, and takes nothing else down.
+  // A callback instead of a promise. An error that it throws is reported, and ends nothing else.
   schedule(10, () => console.log('the scheduled callback runs'));
   const second = schedule(5, () => console.log('this is never seen'));
   console.log(`cancelled: ${second.cancel()}, and again: ${second.cancel()}`);

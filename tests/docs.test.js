@@ -1,8 +1,8 @@
 // What the documents say of the code, compared with the code.
 //
-// What flows through: *.md -> paths and marks in backticks, tables, snippets -> one complaint for each that is wrong.
-// Conventions: `path/file.ts#name` is a definition in that file; a fence ```js run is run, and what it prints is what
-// its lines `// prints ...` say. Numbers in a table are written with thousands separators, the unit behind.
+// The flow: *.md -> paths and marks in backticks, tables, snippets -> one complaint for each that is wrong.
+// Conventions: `assembly/op.ts#submit` is a definition in that file; a fence ```js run is run, and what it prints is
+// what its lines `// prints ...` say. Numbers in a table are written with thousands separators, the unit behind.
 //
 // Invariant: every rule is shown something that breaks it (the last test), so none can rot into silence.
 
@@ -156,7 +156,7 @@ test('every function that is named with its file is in that file', () => {
 const BOOK = 'docs/how-it-works/';
 const chapters = pages.filter((path) => path.startsWith(BOOK) && !path.endsWith('/README.md'));
 
-/** What a page links to, `[text](name.md#heading)`; not addresses of the web. */
+/** What a page links to, `[text](page#heading)`; not addresses of the web. */
 function linksOf(text) {
   return [...withoutFences(text).matchAll(/\]\(([\w./-]*(?:#[\w-]*)?)\)/g)].map(([, target]) => target);
 }
@@ -184,6 +184,25 @@ function deadLinks(path, text) {
 
 test('every link to a file, or to a heading in it, leads there', () => {
   complain(documents.flatMap((path) => deadLinks(path, read(path)).map((target) => `${path}: ${target}`)));
+});
+
+/** Paths of pages that stand in backticks: a reader in a browser wants a link. */
+function unlinkedPaths(text) {
+  return codeWords(text).filter((word) =>
+    /^(?:docs\/[\w/-]+|ARCHITECTURE|CONTRIBUTING|RATIONALE|README)\.md$/.test(word),
+  );
+}
+
+function saysWhereToGo(text) {
+  return /^Next: |^## Where to go next$|^\*\*Next\*\*/m.test(text);
+}
+
+const LEDGERS = ['CHANGELOG.md', 'RATIONALE.md']; // read by entry, not from start to end
+
+test('pages link to each other, and each says where to go next', () => {
+  const toRead = documents.filter((path) => !LEDGERS.includes(path));
+  complain(toRead.flatMap((path) => unlinkedPaths(read(path)).map((name) => `${path}: ${name} is no link`)));
+  complain(toRead.filter((path) => !saysWhereToGo(read(path))).map((path) => `${path}: where does one go next?`));
 });
 
 /** Pages of docs that its index does not name. */
@@ -439,6 +458,8 @@ test('every rule can fail', async () => {
   assert.equal(deadLinks('docs/http.md', '[a](errors.md) [b](no-such.md) [c](../README.md)'), ['no-such.md']);
   const anchors = '# One, two\n[a](#one-two) [b](#three) [c](errors.md#errno) [d](errors.md#no-such)';
   assert.equal(deadLinks('docs/http.md', anchors), ['#three', 'errors.md#no-such']);
+  assert.equal(unlinkedPaths('`docs/http.md` `assembly/op.ts` [a](docs/fs.md)'), ['docs/http.md']);
+  assert.ok(!saysWhereToGo('Next year.') && saysWhereToGo('a\n\nNext: [b](c.md).'));
   assert.equal(unlinkedPages('[a](b.md)', ['docs/b.md', 'docs/c.md', 'docs/README.md']), ['docs/c.md']);
 
   assert.is(wrongLengths([['`a.ts`', '100']], () => 100 + LINES_OFF_MAX).length, 0);

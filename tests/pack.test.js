@@ -1,7 +1,7 @@
 // deadline: 300 s
 // What a user gets: the packed tarball, installed into an empty folder without install scripts, serving one request.
 //
-// What flows through: `npm pack` -> `npm install` of the tarball -> the files that it put there -> a program of ten
+// The flow: `npm pack` -> `npm install` of the tarball -> the files that it put there -> a program of ten
 // lines, run in a process of its own, as a user's would be.
 //
 // Invariants: nothing runs at install time (npm 12 refuses to, and a binding.gyp at the root would become such a

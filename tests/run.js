@@ -1,7 +1,7 @@
 // The test runner. Every file of tests/ runs in a process of its own, with a deadline: uvu has no timeouts, so one
 // test that waits for ever would otherwise stop them all, and say nothing.
 //
-// What flows through: paths of test files -> one child process each (the leader of a process group) -> a verdict
+// The flow: paths of test files -> one child process each (the leader of a process group) -> a verdict
 // { passed, failed, skipped, reason } -> the closing line `N passed, N failed`, which CI reads.
 //
 // Invariants: a file that ran no test, died, hung, left a process behind or printed no summary of uvu's has failed,

@@ -1,7 +1,7 @@
 // Style as a test: what a reviewer would otherwise have to say twice. Two halves: the source (columns, lengths, banned
 // words, the core's budget, the map of the tree) and the built module (no data, exactly three imports, a known ABI).
 //
-// What flows through: the tracked files -> rules -> one complaint for each line. A new file counts after `git add`.
+// The flow: the tracked files -> rules -> one complaint for each line. A new file counts after `git add`.
 // Invariant: every rule is shown a line that breaks it (the last test of each half), so none can rot into silence.
 // A file of what is banned would ban itself: patterns spell a letter as [x] where they need to.
 //
@@ -76,7 +76,10 @@ const BANNED = [
   { where: TEXT, what: /(?<![\w.)-])\/wor[k]\/|\/tmp\/n2[6]\b/, why: 'a path of one machine' },
 ];
 
-/** The same for the core, and without its comments and its import clauses: see ARCHITECTURE.md, rules of the core. */
+/**
+ * Words that are banned in the core, without its comments and its import clauses: see ARCHITECTURE.md, rules of the
+ * core.
+ */
 const BANNED_IN_CORE = [
   { what: /\batomic\.fenc[e]\b/, why: 'is broken in this compiler; use atomic.load and atomic.store' },
   { what: /\bAtomic[s]\./, why: 'ignores its index; use atomic.* on addresses' },
@@ -117,7 +120,7 @@ function withoutComments(text) {
   return text.replace(/\/\*[\s\S]*?\*\/|\/\/[^\n]*/g, (comment) => comment.replace(/[^\n]/g, ''));
 }
 
-/** What is left may not have a quote: neither import clauses nor offsetof<T>('field') put anything into the module. */
+/** The rest may not have a quote: neither import clauses nor offsetof<T>('field') put anything into the module. */
 function coreText(text) {
   const code = withoutComments(text).replace(/\boffsetof<\w+>\('\w+'\)/g, 'offsetof()');
   return code.replace(/^((?:import|export)\b[^;]*?\bfrom|import) '[^'\n]*';$/gm, '$1;');

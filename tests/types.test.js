@@ -1,5 +1,5 @@
-// What users may write, as the compiler sees it: tests/types/api.ts has intended and forbidden uses. And the public
-// declarations say what they mean: no `any`, which would switch a user's checks off without a word.
+// The code that users may write, as the compiler sees it: tests/types/api.ts has intended and forbidden uses. And the
+// public declarations say what they mean: no `any`, which would switch a user's checks off without a word.
 //
 // Next: types/api.ts.
 

@@ -1,10 +1,10 @@
 // === The body of a request ===
 //
-// Bytes behind a head come in, in pieces of any size; out comes the data of a piece as one run, as a place inside the
-// piece. If the data of several chunks is in the piece, it is moved together there, over the framing between. So the
-// caller's work depends on the number of pieces, and not on that of chunks, which the client chooses. The decoder keeps
-// its whole state in the Connection and takes the framing of chunks one byte at a time, so it cannot matter where a
-// piece ends; the data between is never looked at.
+// The bytes behind a head come in pieces of any size. The decoder returns the data of a piece as one run, as a place
+// inside the piece. If the data of several chunks is in the piece, it is moved together there, over the framing
+// between. So the caller's work depends on the number of pieces, and not on that of chunks, which the client chooses.
+// It keeps its whole state in the Connection and takes the framing of chunks one byte at a time. So it cannot matter
+// where a piece ends. The data between is never read.
 //
 //   1 CRLF a CRLF 2 CRLF bc CRLF ...   -->   1 CRLF a b c ...
 //          ^                                        ^---^ dataStart, dataBytes
@@ -35,7 +35,7 @@ const BACKSLASH: u32 = 0x5c;
 const SIZE_LIMIT: u64 = 1 << 49; // one more digit would make 2^53 of it
 
 /**
- * Decodes on until the body is done or the input is used up. Answers the bytes consumed, which it may have overwritten;
+ * Decodes on until the body is done or the input is used up. Returns the bytes consumed, which it may have overwritten;
  * 0 means that more input is needed, or, with Flag.DONE, none. Negative: -status, or RANGE if no head was parsed
  * before. If data comes before what must be refused, the data is handed out first, and the next call refuses.
  */
@@ -66,7 +66,7 @@ export function http_body(conn: usize, ptr: usize, len: u32): i32 {
   return <i32>(at - ptr);
 }
 
-/** Adds what is here of the body or chunk to the run. Answers where it ends. */
+/** Adds what is here of the body or chunk to the run. Returns where it ends. */
 function data(c: Connection, ptr: usize, at: usize, end: usize): usize {
   assert(at < end);
   assert(ptr <= at);
@@ -102,7 +102,7 @@ function go(c: Connection, state: u16): i32 {
   return 0;
 }
 
-/** Takes one byte between runs of data. Answers 0 or a status. */
+/** Takes one byte between runs of data. Returns 0 or a status. */
 function framing(c: Connection, byte: u32): i32 {
   assert(byte < 256);
   assert(c.state != <u16>State.DATA);

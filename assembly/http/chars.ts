@@ -1,10 +1,10 @@
 // === Classes of bytes ===
 //
-// Each function looks at 16 bytes at once and answers a bit mask: bit i is set if byte i stops the run, that is, does
+// Each function looks at 16 bytes at once and returns a bit mask. Bit i is set if byte i stops the run, that is, does
 // not belong to the class. So `ctz(mask)` is the length of the run, and 0 means that all 16 belong.
 //
 // Classes without a pattern are looked up by halves of the byte: ROWS, indexed by the low half, has bit h set if the
-// byte (h << 4 | low) belongs; BIT, indexed by the high half, is 1 << h, and 0 from 0x80 on. Two swizzles and one AND
+// byte (h << 4 | low) belongs. BIT, indexed by the high half, is 1 << h, and 0 from 0x80 on. Two swizzles and one AND
 // test 16 bytes. The vectors are constants in the code, the row of 0 in the lowest byte, so no table is in memory. The
 // tests compare every class with its definition in the RFC, for all 256 bytes.
 //

@@ -1,7 +1,7 @@
 // === What is known about one connection's current request ===
 //
 // 64 bytes for each connection, one cache line. The parser fills it in while the head arrives, the body decoder while
-// the body arrives; JavaScript reads it through a Uint32Array (and a Float64Array for contentLength).
+// the body arrives. JavaScript reads it through a Uint32Array (and a Float64Array for contentLength).
 //
 //    +0 state, lineBytes   u16 each: where the parser is; bytes seen of what has a limit of its own
 //    +4 flags              u32, Flag below

@@ -1,9 +1,9 @@
 // === The fields that decide how a message is framed ===
 //
-// A field line that is complete and well formed comes in; if it is one of the five that matter to the connection, its
-// meaning goes into the flags. All others are left to the application. Every ambiguity that two servers in a row could
-// resolve differently is refused, for that is how requests are smuggled (RFC 9112 11.2): two lengths, even equal ones,
-// a list of lengths, a length and a transfer coding, a coding in HTTP/1.0, two hosts.
+// A complete and well-formed field line comes in. If it is one of the five that matter to the connection, its meaning
+// goes into the flags. All others are left to the application. Requests are smuggled where two servers in a row can
+// read a message differently (RFC 9112 11.2). So ambiguous lines are refused: two lengths (even equal ones), a list of
+// lengths, a length and a coding, a coding in HTTP/1.0, two hosts.
 //
 // Next: body.ts.
 
@@ -118,7 +118,7 @@ function transferEncoding(c: Connection, start: usize, end: usize): i32 {
 
 /**
  * Whether a list of codings ends in "chunked", and has it nowhere else: then others are before it, which are not known
- * here. Without it nobody knows where the body ends (RFC 9112 6.3).
+ * here. Without it the end of the body is unknown (RFC 9112 6.3).
  */
 function endsInChunked(start: usize, end: usize): bool {
   assert(start <= end);
@@ -135,7 +135,7 @@ function endsInChunked(start: usize, end: usize): bool {
   return false;
 }
 
-/** Takes in the field with the name [name, name + nameBytes) and the raw value [start, end). Answers 0 or a status. */
+/** Takes in the field with the name [name, name + nameBytes) and the raw value [start, end). Returns 0 or a status. */
 export function applyField(c: Connection, name: usize, nameBytes: usize, start: usize, end: usize): i32 {
   assert(nameBytes != 0);
   assert(start <= end);

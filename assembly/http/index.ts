@@ -1,7 +1,7 @@
 // === HTTP/1.1, as far as the core knows it ===
 //
-// Heads and bodies of requests in, offsets out; heads of responses out. No I/O, no allocation and no state but the
-// Connection and the limits, so it runs the same under every host, and in a test without any.
+// Heads and bodies of requests in, offsets out; heads of responses out. It has no I/O, no allocation and no state but
+// the Connection and the limits. So it runs the same under every host, and in a test without one.
 //
 // Next: connection.ts.
 

@@ -1,17 +1,17 @@
 // === The head of a request ===
 //
 // Bytes of a request come in, from its first byte on; out come offsets and flags in a Connection. Nothing is copied and
-// nothing is kept but what connection.ts draws. When the head is not complete, the same bytes come again with more
-// behind them, perhaps at another address; the parser goes on at the last line that it has not finished, so a head that
-// drips in costs the sum of its lines, not their square.
+// nothing is kept but what connection.ts draws. If the head is not complete, the same bytes come again with more behind
+// them, perhaps at another address. The parser goes on at the last line that it has not finished. So a head that drips
+// in costs the sum of its lines, not their square.
 //
-// Invariants. The answer depends on the bytes alone, not on how they were cut: every test is made in the order of the
-// bytes, and made as soon as its bytes are there. So a TLS hello is refused at its first byte, and a head that breaks
-// two rules gets the status of the earlier one. Bytes behind `len` may be read, 16 of them at most, but never decide
-// anything: [ptr, ptr + len + 16) must lie inside memory, and receive buffers are never the last thing there.
+// Invariants. The result depends on the bytes alone, not on how they were cut. Every test is made in the order of the
+// bytes, as soon as its bytes are there. So a TLS hello is refused at its first byte, and a head that breaks two rules
+// gets the status of the earlier one. Bytes behind `len` may be read, 16 of them at most, but never decide anything. So
+// [ptr, ptr + len + 16) must lie inside memory, and receive buffers are never the last thing there.
 //
-// Stricter than RFC 9112 where it lets a server choose: no bare LF, no folded lines, no space around what the grammar
-// does not put there, one Content-Length, one Transfer-Encoding.
+// It is stricter than RFC 9112 where a server may choose: no bare LF, no folded lines, no spaces that the grammar
+// lacks. There is one Content-Length, and one Transfer-Encoding.
 //
 // Next: chars.ts.
 
@@ -62,7 +62,7 @@ export function http_limits(headBytes: u32, headerCount: u32, targetBytes: u32):
 }
 
 /**
- * Parses the head that begins at `ptr`. Answers the bytes that it takes, or 0 if it is not complete, or -status; after
+ * Parses the head that begins at `ptr`. Returns the bytes that it takes, or 0 if it is not complete, or -status; after
  * that only http_reset() may follow.
  */
 export function http_parse(conn: usize, ptr: usize, len: u32): i32 {
@@ -81,7 +81,7 @@ export function http_parse(conn: usize, ptr: usize, len: u32): i32 {
   return status == 0 && len >= headBytesMax ? HEAD_TOO_LARGE : status;
 }
 
-/** Parses the request line, and empty lines before it. Answers 1 when it is complete, 0 if not, or -status. */
+/** Parses the request line, and empty lines before it. Returns 1 when it is complete, 0 if not, or -status. */
 function requestLine(c: Connection, ptr: usize, end: usize): i32 {
   assert(ptr <= end);
   assert(c.state == State.REQUEST_LINE);
@@ -141,7 +141,7 @@ function requestLine(c: Connection, ptr: usize, end: usize): i32 {
   return 1;
 }
 
-/** What a URL parser has to look at before this target can be a URL. */
+/** The part that a URL parser must check before this target can be a URL. */
 function oddTarget(at: usize, isPlain: bool): u32 {
   assert(load<u8>(at) > SP);
   const first = load<u8>(at);
@@ -218,7 +218,7 @@ function lineEnd(at: usize, end: usize): i32 {
   return at + 1 == end && load<u8>(at) == CR ? 0 : BAD_REQUEST;
 }
 
-/** Parses field lines up to the empty one. Answers the bytes of the head, 0 if it is not complete, or -status. */
+/** Parses field lines up to the empty one. Returns the bytes of the head, 0 if it is not complete, or -status. */
 function headers(c: Connection, ptr: usize, end: usize): i32 {
   assert(c.state == State.HEADERS);
   assert(ptr <= end);

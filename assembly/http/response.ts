@@ -22,7 +22,7 @@ function digits8(value: u32): u64 {
   return high1 | ((lanes2 - high1 * 10) << 8);
 }
 
-/** Writes a number in decimal; touches up to 8 bytes more than it answers. */
+/** Writes a number in decimal; touches up to 8 bytes more than it returns. */
 function decimal(out: usize, value: u32): u32 {
   assert(out != 0);
   let at = out;

@@ -1,16 +1,16 @@
 // === Request targets and hosts ===
 //
-// Validates what names the resource: the four forms of a request target (RFC 9112 3.2) and the authority
-// `uri-host [":" port]` that the absolute form, CONNECT and the Host field share. Bytes have passed targetStops() or
-// valueStops() before they come here, and the byte behind is there too: a space, a tab, a CR, '/' or '?'. None of these
-// belongs to a name, so the search for the end of a name needs no other bound.
+// Validates the name of the resource. A request target has four forms (RFC 9112 3.2). The authority is `uri-host [":"
+// port]` in the absolute form, in CONNECT and in the Host field. Bytes have passed targetStops() or valueStops() before
+// they come here, and the byte behind is there too: a space, a tab, a CR, '/' or '?'. None of these belongs to a name,
+// so the search for the end of a name needs no other bound.
 //
-// A host that is valid by RFC 3986 need not be one by the URL standard: that reads 0x7f.1 as an address, and xn-- as
-// Punycode. isPlainAuthority() is true for hosts that certainly are, and are written as that standard writes them. For
-// all others a URL parser has to decide.
+// A host that is valid by RFC 3986 may be invalid by the URL standard. That reads 0x7f.1 as an address, and xn-- as
+// Punycode. The function isPlainAuthority() is true for hosts that certainly are, and are written as that standard
+// writes them. For all others a URL parser has to decide.
 //
-// An authority is a reg-name (percent signs are not looked behind), an IPv4 address, which is a reg-name by its bytes,
-// or hex digits, colons and dots in brackets. A userinfo is refused: RFC 9110 4.2.4 calls it an error here.
+// An authority is a reg-name (percent signs are not decoded), or hex digits, colons and dots in brackets. An IPv4
+// address is a reg-name by its bytes. A userinfo is refused: RFC 9110 4.2.4 calls it an error here.
 //
 // Next: fields.ts.
 

@@ -1,7 +1,7 @@
 // Two threads on two cores and the rings between them, for core.c. A ring is assembly/spsc.ts in C: free-running
-// indices, the peer's index cached, everything published by one sequentially consistent store per batch (which is what
-// WebAssembly has; release would do, and is measured to gain little, because the cost is the line's way to the other
-// core).
+// indices, the peer's index cached, everything published by one sequentially consistent store per batch, as in
+// WebAssembly. (A release store would do. It was measured to gain little, because the cost is the line's way to the
+// other core.)
 //
 // Invariants: head <= tail <= head + RING_SLOTS; `tail` is written by the producer only, `head` by the consumer only.
 //
@@ -207,7 +207,7 @@ static void *far_side(void *argument) {
   return NULL;
 }
 
-// Runs both sides and answers the nanoseconds that all messages took, measured to the far side's end.
+// Runs both sides and returns the nanoseconds that all messages took, measured to the far side's end.
 static double time_pair(enum pair_kind kind, uint32_t messages, uint32_t batch) {
   static struct pair pair;
   memset(&pair, 0, sizeof pair);

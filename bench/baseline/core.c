@@ -8,9 +8,9 @@
 //   core pingpong         one message there and back through two rings, both sides spinning
 //   core pingpong-sleep   the same, each side asleep in a futex until its message comes
 //
-// Prints lines of `name ns_per_op`: the median of five runs, and with two cores the lower quartile of 25 short ones,
-// because any other load on either core multiplies what a run takes. Every message and every firing is checked; a
-// wrong one ends the program with code 1.
+// Prints lines of `name ns_per_op`: the median of five runs, and with two cores the lower quartile of 25 short ones.
+// Any other load on either core multiplies the time of a run. Every message and every firing is checked; a wrong one
+// ends the program with code 1.
 //
 // Next: core-ring.h, which has the rings and the two threads; assembly/wheel.ts.
 #define _GNU_SOURCE
@@ -154,8 +154,8 @@ static inline void file_timer(uint32_t index) {
 }
 
 // Deadlines are doubles, as they are for the core: a clock of JavaScript is one.
-// Not inlined, nor is cancel_timer(): a runtime's callers are elsewhere, so no compiler may keep the clock and the
-// addresses of the wheel in registers from one call to the next.
+// Not inlined, nor is cancel_timer(). A runtime's callers are elsewhere, so no compiler may keep the clock and the
+// addresses of the wheel in registers between calls.
 __attribute__((noinline)) static uint32_t insert_timer(double deadline_ns, uint32_t kind, uint32_t owner) {
   if (!(deadline_ns >= 0 && deadline_ns <= DEADLINE_MAX_NS)) return 0;
   uint32_t index = slab_take(&wheel.timers);
@@ -226,7 +226,7 @@ static inline double random_deadline_ns(void) {
   return BOOT_NS + (double)(10000 + ((uint64_t)random_u32() * 59990000 >> 32)) * 1000;
 }
 
-// Fires everything as an idle shard would: sleep to the next deadline, take what is due, again. Answers how many.
+// Fires everything as an idle shard would: sleep to the next deadline, take what is due, again. Returns how many.
 static uint32_t fire_all(void) {
   uint32_t fired = 0, where;
   for (uint64_t tick; (tick = find_next(&where)) != NEVER;) {

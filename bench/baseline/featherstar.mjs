@@ -1,5 +1,5 @@
-// What is measured: featherstar's serve() with an async handler. Host and polling come by environment, as they would
-// in production: FEATHERSTAR_HOST=uring|portable, FEATHERSTAR_IDLE_POLL_US. `--web` answers with the global Response
+// This measures featherstar's serve() with an async handler. Host and polling come by environment, as they would in
+// production: FEATHERSTAR_HOST=uring|portable, FEATHERSTAR_IDLE_POLL_US. `--web` answers with the global Response
 // instead of featherstar's own. Next: ../http.js.
 
 import { parseArgs } from 'node:util';

@@ -1,8 +1,8 @@
-// What both C servers answer, and the few lines that they set up in the same way.
+// The response of both C servers, and the few lines of set-up that they share.
 //
-// The answer is always the same bytes but for the Date, so it is kept ready, COPIES times in a row: the answers to n
-// pipelined requests are one send of n * ANSWER_BYTES from the start of that block. The Date changes once a second, in
-// place, so a server may call answers_refresh() only while no send that reads the block is under way.
+// The response is always the same bytes but for the Date, so it is kept ready, COPIES times in a row. The responses to
+// n pipelined requests are one send of n * ANSWER_BYTES from the start of that block. The Date changes once a second,
+// in place, so a server may call answers_refresh() only while no send that reads the block is under way.
 //
 // Next: http-uring.c, http-epoll.c.
 #pragma once

@@ -1,11 +1,11 @@
-// The same answers as http-uring.c, in the way that most servers go: epoll, and one system call per operation. It is
+// Sends the responses of http-uring.c in the way that most servers go: epoll, and one system call per operation. It is
 // here because on a loopback hello-world io_uring is no magic: the two cost about the same, and a reader should see it.
 //
-// What flows through: epoll_wait() -> accept4() | recv() -> scan_ends() -> send(), one for all requests of that recv.
-// Edge-triggered, for reading and writing at once: a connection costs one epoll_ctl() in its life, and a recv() that
-// came back short needs no second one to learn that the socket is empty.
+// The flow: epoll_wait() -> accept4() | recv() -> scan_ends() -> send(), one for all requests of that recv.
+// Edge-triggered, for reading and writing at once. So a connection costs one epoll_ctl() in its life. After a short
+// recv() the socket is known to be empty, without a second call.
 //
-// Invariant: while a connection has a rest (bytes that the socket did not take) its further answers are only counted.
+// Invariant: while a connection has a rest (bytes that the socket did not take) its further responses are only counted.
 //
 // Next: ../http.js, which runs both.
 #define _GNU_SOURCE
@@ -38,7 +38,7 @@ static void close_connection(int fd) {
   close(fd);
 }
 
-// Sends what is left of earlier answers. False if the connection is broken.
+// Sends the rest of earlier responses. False if the connection is broken.
 static bool send_rest(int fd, struct connection *c) {
   ssize_t sent = send(fd, c->rest + c->rest_bytes - c->rest_left, c->rest_left, MSG_DONTWAIT | MSG_NOSIGNAL);
   if (sent < 0) return errno == EAGAIN || errno == EINTR;
@@ -49,7 +49,7 @@ static bool send_rest(int fd, struct connection *c) {
   return true;
 }
 
-// Sends all answers that are owed, or as much as the socket takes. False if the connection is broken.
+// Sends all responses that are owed, or as much as the socket takes. False if the connection is broken.
 static bool send_answers(int fd, struct connection *c) {
   while (c->answers != 0 && c->rest == NULL) {
     uint32_t count = c->answers < COPIES ? c->answers : COPIES;

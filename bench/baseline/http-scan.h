@@ -1,6 +1,6 @@
 // Finding where HTTP requests end: the empty line, CR LF CR LF. Shared by both C servers, which do nothing else with a
-// request. Bytes come in as the kernel hands them over, in pieces cut anywhere; a count of ends comes out, and one byte
-// of state (how much of the empty line the last piece ended with) is carried from piece to piece.
+// request. Bytes come in as the kernel hands them over, in pieces cut anywhere. The result is a count of ends. One byte
+// of state goes from piece to piece: how much of the empty line the last piece ended with.
 //
 // Invariant: ends never overlap. CR LF CR LF CR LF is one end and half of another, as a byte-wise machine sees it.
 //
@@ -12,7 +12,7 @@
 #include <immintrin.h>
 #endif
 
-// The scan loads whole vectors: this many bytes behind the last one must be readable. What they hold does not matter.
+// The scan loads whole vectors: this many bytes behind the last one must be readable. Their content does not matter.
 #define SCAN_PADDING 64
 
 // One step of the byte-wise machine. `matched` counts the bytes of the empty line seen so far, 0 to 3.

@@ -1,17 +1,17 @@
-// The floor: a hello-world HTTP server on io_uring in C, one thread, as fast as its author could make it. What another
-// server costs beyond this is what its runtime costs.
+// The floor: a hello-world HTTP server on io_uring in C, one thread, as fast as its author could make it. The extra
+// cost of another server is the cost of its runtime.
 //
-// What flows through a turn:
+// The flow of a turn:
 //   ring_enter()   submits the SENDs of the last turn and waits for completions, in one system call
 //   reap()         ACCEPT: a multishot RECV is armed on the new direct descriptor
 //                  RECV: ends of requests are counted in a provided buffer, which goes straight back
 //   flush()        stages one SEND for each connection that owes answers, however many were pipelined
 //
 // Sending. A SEND carries MSG_DONTWAIT | MSG_WAITALL and IOSQE_CQE_SKIP_SUCCESS: it is decided inside the enter that
-// submits it, and only one that did not go out whole has a completion. So in the common case the answers' block is read
-// by nobody once the enter is over (its Date may change), order is kept without links, and an enter that waits is not
-// cut short by the completions of its own sends. A socket that is full is the slow path: the rest is copied, and sent
-// by an ordinary SEND that the kernel finishes when there is room; until then further answers are only counted.
+// submits it. It has a completion only if it did not go out whole. So usually the kernel no longer reads the responses'
+// block once the enter is over (its Date may change). Order is kept without links, and an enter that waits is not cut
+// short by the completions of its own sends. A full socket is the slow path: the rest is copied, and sent by an
+// ordinary SEND that the kernel finishes when there is room. Until then further responses are only counted.
 //
 // Invariants. A connection has at most one RECV and one slow SEND in the kernel. Its slot is closed when neither is
 // left, so no completion ever meets a slot's next owner.
@@ -32,7 +32,7 @@
 enum kind { ACCEPT = 1, RECV, SEND, SLOW_SEND, SHUTDOWN, CLOSE };
 
 struct connection {
-  uint32_t answers;   // requests that have ended and whose answers are not staged yet
+  uint32_t answers;   // requests that have ended and whose responses are not staged yet
   uint32_t sending;   // bytes of the SEND staged last
   uint8_t matched;    // http-scan.h
   bool receiving;     // a RECV is in the kernel
@@ -135,7 +135,7 @@ static void on_recv(uint32_t slot, int32_t result, uint32_t flags) {
     return;
   }
   c->receiving = false;
-  c->broken = c->broken || result < 0; // 0: the peer has finished sending, but may wait for answers
+  c->broken = c->broken || result < 0; // 0: the peer has finished sending, but may wait for responses
   list(slot);
 }
 

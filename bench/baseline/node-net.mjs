@@ -1,5 +1,5 @@
 // The floor under the portable host: node:net and a fixed answer for each request, with nothing parsed, counted, timed
-// or scheduled. What featherstar-portable costs beyond this is ours to save. Next: featherstar.mjs.
+// or scheduled. The extra cost of featherstar-portable is its own. Next: featherstar.mjs.
 
 import { createServer } from 'node:net';
 import { parseArgs } from 'node:util';

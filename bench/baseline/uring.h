@@ -1,8 +1,8 @@
-// An io_uring by raw system calls, as little of it as the C baseline needs: set it up, stage submissions, enter, read
-// completions; a sparse table of direct descriptors; one ring of provided buffers.
+// An io_uring by raw system calls, as little of it as the C baseline needs. It sets a ring up, stages submissions,
+// enters, and reads completions. There are a sparse table of direct descriptors and one ring of provided buffers.
 //
 // Invariants. The ring belongs to one thread (SINGLE_ISSUER), which alone writes the submission tail and the completion
-// head. ring_enter() returns with an empty submission queue, so what was staged before it has been issued.
+// head. The function ring_enter() returns with an empty submission queue, so what was staged before it has been issued.
 //
 // Next: http-uring.c.
 #pragma once

@@ -65,7 +65,7 @@ export function wheelPass(operations: u32, bootNs: f64): void {
   }
 }
 
-/** Fires everything as an idle shard would: sleep to the next deadline, take what is due, again. Answers how many. */
+/** Fires everything as an idle shard would: sleep to the next deadline, take what is due, again. Returns how many. */
 export function wheelFire(): u32 {
   let fired: u32 = 0;
   for (let at = nextDeadlineNs(); at != Infinity; at = nextDeadlineNs()) {

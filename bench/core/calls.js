@@ -9,8 +9,8 @@
 // in-flight and round-trip send a small number; with -8B, -1KiB, -1MiB behind, so many bytes; with -moved, a mebibyte
 // that is not copied: allocate() in shared memory, a transfer list over the port.
 //
-// Each prints its name, and the CPU time per call of all threads together as name.cpu. Over the port the least that a
-// call can do is done: replies come in order, so there are no numbers to match, and the value is the whole message.
+// Each prints its name, and the CPU time per call of all threads together as name.cpu. A call over the port does as
+// little as possible. Replies come in order, so there are no numbers to match, and the value is the whole message.
 //
 // Next: ../core.js.
 
@@ -50,7 +50,7 @@ const lastOf = (block) => (block.bytes ?? block)[MIB - 17];
 
 let block; // what is moved: it goes on its way again with the next call
 
-/** What is sent, and whether what came back is that. */
+/** The value that is sent, and a check of the value that came back. */
 const VALUES = {
   small: { make: (i) => i, isRight: (answer, sent) => answer === sent },
   '8B': bytes(8),

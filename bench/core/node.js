@@ -1,5 +1,5 @@
-// What Node itself offers for the same jobs: `node node.js wheel N | task | spsc | pingpong | pingpong-sleep`. Prints
-// the names that wasm.js prints; for the wheel also one that is Node's best case: all timers of one duration.
+// Node's own means for the same jobs: `node node.js wheel N | task | spsc | pingpong | pingpong-sleep`. Prints the
+// names that wasm.js prints; for the wheel also one that is Node's best case: all timers of one duration.
 //
 // A MessagePort knows no batches and does not spin, so there is one figure for a message, and one for a round trip.
 //

@@ -1,8 +1,8 @@
-// What a shard has for tasks that work together, and what users write instead: `node tasks.js ours|plain WHAT`.
+// A shard's tools for tasks that work together, and the code that users write instead: `node tasks.js ours|plain WHAT`.
 //
 //   spawn      64 tasks are started and awaited, again and again; an async function that awaits once. ns per task
 //   yield      10 loops take turns; setImmediate, which is how Node lets I/O in between. ns per turn
-//   semaphore  acquire, and release, one unit, nobody waits; contended: 64 loops wait for it. A counter and a list
+//   semaphore  acquire, and release, one unit, no code waits; contended: 64 loops wait for it. A counter and a list
 //   channel    one sends, one receives, capacity 64; an array and two promises. ns per value
 //   shares     two groups of 100 and 300 shares with endless work: what the second did, by what the first did. No ns
 //
@@ -68,7 +68,7 @@ const makeChannel = { ours: () => new Channel({ capacity: 64 }), plain: () => ne
 
 const LOOPS = { spawn: 64, yield: 10, 'semaphore-contended': 64 };
 
-/** Each answers how many operations it did. */
+/** Each returns how many operations it did. */
 const UNITS = {
   async spawn() {
     for (let round = 0; round < 300; round++) {

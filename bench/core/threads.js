@@ -1,4 +1,4 @@
-// What the measuring programs share: pinning, a clock that all threads agree on, and the median of five runs.
+// The common parts of the measuring programs: pinning, a clock that all threads agree on, and the median of five runs.
 //
 // Next: wasm.js.
 

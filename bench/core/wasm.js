@@ -1,9 +1,9 @@
 // Calls the loops of bench.ts and holds the clock: `node wasm.js wheel N | slab | task | spsc B | pingpong |
 // pingpong-sleep`. The counterpart of baseline/core.c: same counts, same names, and of as many runs.
 //
-// Each loop is called a few times before it counts: V8 makes good code of a Wasm function only once it has run for a
-// while, in the background, and takes it at the next call. Two-thread runs: this thread is shard 0 on core 0, the
-// worker (this file again) shard 1 on core 1.
+// Each loop is called a few times before it counts: V8 optimises a Wasm function only when it has run for a while. It
+// does so in the background, and uses the new code at the next call. Two-thread runs: this thread is shard 0 on core 0,
+// the worker (this file again) shard 1 on core 1.
 //
 // Next: node.js.
 
@@ -26,7 +26,7 @@ function instance(module, memory) {
   return instantiateCore(module, memory, { enter: never, threadSpawn: never });
 }
 
-/** One shard in memory that nobody has touched, as core.c has it in each run. */
+/** One shard in untouched memory, as core.c has it in each run. */
 function freshShard(module, limits) {
   const core = instance(module, makeMemory(1, { ...DEFAULT_LIMITS, ...limits }).memory);
   core.boot(0, BOOT_NS);

@@ -24,7 +24,7 @@ const draw = (below) => Math.floor(Math.random() * below);
 const position = () => draw(BIG_BYTES / blockBytes) * blockBytes;
 const path = (name) => join(folder, name);
 
-/** What it is to each of them: `open()` a worker, which answers its operation. */
+/** Its meaning for each of them: `open()` a worker, which answers its operation. */
 const ours = async () => {
   const { openDirectory } = await import('featherstar/fs');
   const dir = await openDirectory(folder);

@@ -22,7 +22,7 @@ const INTERVAL_MS = 2;
 const HEADS = 2;
 const CHUNKS_AT_ONCE = 10_000;
 
-// What Chromium sends along when a page asks for something, as in ../wrk.lua.
+// The header lines of a request of Chromium, as in ../wrk.lua.
 const HEAD = `GET / HTTP/1.1\r
 Host: 127.0.0.1\r
 Accept: */*\r

@@ -1,4 +1,4 @@
-// Pictures of what memory.js reads, on one canvas for each shard and one for the rings between them.
+// Draws the values that memory.js reads, on canvases for each shard and for the rings between them.
 
 const INK = '#2b2d42';
 const FAINT = '#e3e5ee';
@@ -46,7 +46,7 @@ export function drawTasks(canvas, isTaken, live) {
   context.fillText(`${live} in the table`, 0, 42);
 }
 
-/** A ring as a row of slots: warm is what lies between its reader and its writer. */
+/** A ring as a row of slots: warm slots are between its reader and its writer. */
 export function drawRing(canvas, { head, tail, slots }) {
   const context = prepare(canvas);
   const held = (tail - head) >>> 0;

@@ -1,7 +1,7 @@
-// Follows one call from shard 0 to shard 1 and back. This worker is no shard: it only looks. It reads the same few
-// words of the shared memory over and over, writes down what changed and when, and sends that to the page.
+// Follows one call from shard 0 to shard 1 and back. This worker is no shard: it only reads. It reads the same few
+// words of the shared memory over and over, notes each change and its time, and sends them to the page.
 //
-// What happened between two looks comes in the order of changes(), which is the order in which the shards do it.
+// Changes between two looks come in the order of changes(), which is the order in which the shards make them.
 //
 // Next: memory.js.
 
@@ -11,7 +11,7 @@ const LONGEST_MS = 2000;
 const AFTERWARDS_MS = 5; // to see them go to sleep again
 const LEVEL_NAMES = ['512 ns', '33 µs', '2 ms', '134 ms', '8.6 s', '9 min', '10 h', '26 days'];
 
-/** One direction: what the reader does comes last, so it is read first. */
+/** One direction. The reader's change comes last, so it is read first. */
 function way(watch, from) {
   const to = 1 - from;
   const { head } = watch.ring(from, to);
@@ -20,13 +20,13 @@ function way(watch, from) {
   return { ...watch.ring(from, to), head, isDirty, sleeping };
 }
 
-/** Effects are read before their causes: whatever happens between two loads, no look has the one without the other. */
+/** Effects are read before their causes, so no look has an effect without its cause. */
 function look(watch) {
-  const answer = way(watch, 1);
+  const reply = way(watch, 1);
   const fired = watch.counters(1).timersFired;
   const level = watch.wheel(1).occupied.findIndex((bits) => bits !== 0n); // of the timer that is due first
   const steps = watch.counters(1).tasksRun;
-  return { ways: [way(watch, 0), answer], fired, level, steps };
+  return { ways: [way(watch, 0), reply], fired, level, steps };
 }
 
 /** A message on its way from one shard to the other, in sentences. */
@@ -34,7 +34,7 @@ function* onTheWay(was, is, from, what) {
   const to = 1 - from;
   if (is.staged !== was.staged) {
     const slot = was.staged % is.slots;
-    yield `Shard ${from} writes ${what} into slot ${slot} of its ring. Nobody else can see it yet.`;
+    yield `Shard ${from} writes ${what} into slot ${slot} of its ring. Shard ${to} cannot see it yet.`;
   }
   if (is.tail !== was.tail) yield `Shard ${from} publishes it: one atomic store moves the tail to ${is.tail}.`;
   if (is.isDirty && !was.isDirty) yield `It sets its bit in a mask of shard ${to}'s: there is mail.`;
@@ -53,14 +53,14 @@ function* changes(was, is) {
     else if (is.level < was.level) yield `Its time comes nearer: the timer moves down to ${place}.`;
   }
   if (is.fired !== was.fired) yield 'The timer fires, and the task goes on.';
-  yield* onTheWay(was.ways[1], is.ways[1], 1, 'the answer');
+  yield* onTheWay(was.ways[1], is.ways[1], 1, 'the reply');
   for (const shard of [0, 1]) {
     const [before, now] = [was.ways[1 - shard].sleeping, is.ways[1 - shard].sleeping];
     if (before === 0 && now === 1) yield `Shard ${shard} has nothing to do, and goes to sleep.`;
   }
 }
 
-/** All that changed until the answer was read: { us, text }, counted from the moment at which the call was written. */
+/** All changes until the reply was read: { us, text }, counted from the moment at which the call was written. */
 function follow(watch, first) {
   const events = [];
   let was = first;

@@ -1,5 +1,5 @@
-// A page that shows the runtime at work: two shards in Web Workers, their rings, wheels and tasks, drawn from the
-// shared memory as it is. This is its server; it answers with the two headers that let a page's workers share memory.
+// A page that shows the runtime at work: two shards in Web Workers. Their rings, wheels and tasks are drawn from the
+// shared memory. This is its server. It sends the two headers that let a page's workers share memory.
 //   node examples/browser/main.js [--port N]      then open http://127.0.0.1:8090
 import { parseArgs } from 'node:util';
 import { blockOn, runtimeOptions, waitForSignal } from 'featherstar';

@@ -1,4 +1,4 @@
-// Reads the shards' memory from outside: nothing but atomic loads, and no shard is asked or told. Where things lie is
+// Reads the shards' memory from outside by atomic loads alone: no shard is asked or told. The map of the memory is
 // drawn in assembly/layout.ts, spsc.ts, wheel.ts, slab.ts and task.ts; the offsets themselves come with the runtime.
 
 const MESH = 8192;
@@ -32,7 +32,7 @@ export class Watch {
     return this.#header.shardsOffset + shard * this.#header.shardBytes;
   }
 
-  /** 0: it is awake; 1: it sleeps; 2: it sleeps, and somebody has rung. */
+  /** 0: it is awake; 1: it sleeps; 2: it sleeps, and a peer has rung. */
   sleeping(shard) {
     return this.#word(this.#base(shard) + SLEEPING);
   }
@@ -52,6 +52,22 @@ export class Watch {
     const at = MESH + (from * this.#header.shardCount + to) * this.#header.ringBytes;
     const slots = (this.#header.ringBytes - RING_CONTROL_BYTES) / 64;
     return { head: this.#word(at + 128), tail: this.#word(at), staged: this.#word(at + 256), slots };
+  }
+
+  /**
+   * Both rings of two shards, as they were at one moment. One load after another sees different moments, and a drawing
+   * of them could show more replies than requests. So all words are read twice. They only grow: if none has changed,
+   * all were true between the two readings. Undefined: they changed in each of `tries` readings.
+   */
+  rings(a, b, tries = 50) {
+    let before = [this.ring(a, b), this.ring(b, a)];
+    for (let i = 0; i < tries; i++) {
+      const now = [this.ring(a, b), this.ring(b, a)];
+      const isSame = now.every(({ head, tail }, k) => head === before[k].head && tail === before[k].tail);
+      if (isSame) return now;
+      before = now;
+    }
+    return undefined;
   }
 
   /** The wheel: what time it is there, in ticks of 512 ns, and for each level which of its 64 slots are taken. */

@@ -6,7 +6,7 @@ const next = () => on((self() + 1) % shardCount());
 
 export const add = (a, b) => a + b;
 
-/** Calls the next shard as fast as it answers, many calls at a time. Answers how many it made. */
+/** Calls the next shard as fast as it replies, many calls at a time. Returns how many it made. */
 export async function flood(ms) {
   const end = performance.now() + ms;
   let calls = 0;

@@ -1,4 +1,4 @@
-// The page: starts the runtime, hangs functions of its module onto buttons, and looks at the memory once a frame.
+// The page: starts the runtime, connects functions of its module with buttons, and reads the memory once a frame.
 
 import { drawRing, drawTasks, drawWheel, TASKS } from './draw.js';
 import { BrowserRuntime } from './featherstar/host/browser/index.js';
@@ -22,10 +22,11 @@ function say(text) {
 function draw(watch, before) {
   const now = performance.now();
   const counts = Array.from({ length: SHARDS }, (_, shard) => watch.counters(shard));
+  const rings = watch.rings(0, 1); // undefined: they move too fast; the last picture stays
   for (let shard = 0; shard < SHARDS; shard++) {
+    if (rings !== undefined) drawRing(byId(`ring${shard}`), rings[shard]);
     drawWheel(byId(`wheel${shard}`), watch.wheel(shard));
     drawTasks(byId(`tasks${shard}`), watch.tasks(shard, TASKS), watch.liveTasks(shard));
-    drawRing(byId(`ring${shard}`), watch.ring(shard, 1 - shard));
     byId(`lamp${shard}`).className = watch.sleeping(shard) === 0 ? 'awake' : 'asleep';
     if (before === undefined || now - before.at < 500) continue;
     const rates = Object.entries(counts[shard]).map(([name, count]) => {
@@ -38,7 +39,7 @@ function draw(watch, before) {
   requestAnimationFrame(() => draw(watch, next));
 }
 
-/** Has a worker look on while a call is made, and lists what it saw. */
+/** Lets a worker watch while a call is made, and lists the changes that it saw. */
 async function follow(runtime) {
   const observer = new Worker(new URL('./journey.js', import.meta.url), { type: 'module' });
   const heard = () =>
@@ -72,27 +73,36 @@ try {
     core: new URL('./featherstar/core.wasm', import.meta.url),
     limits: LIMITS,
   });
+  let running = 0; // calls that buttons have made
+  const enable = (isFollowing) => {
+    for (const id of Object.keys(BUTTONS)) byId(id).disabled = isFollowing;
+    byId('follow').disabled = isFollowing || running > 0; // a journey is followed while nothing else runs
+  };
   for (const [id, [shard, name, ...args]] of Object.entries(BUTTONS)) {
     const button = byId(id);
-    button.disabled = false;
     button.onclick = async () => {
       say(`${name}(${args}) runs on shard ${shard} …`);
+      running++;
+      enable(false);
       try {
         const result = await runtime.on(shard)[name](...args);
-        say(`${name}(${args}) on shard ${shard} answered ${result.toLocaleString('en')}`);
+        say(`${name}(${args}) on shard ${shard} returned ${result.toLocaleString('en')}`);
       } catch (error) {
         say(`${error.code ?? error.name}: ${error.message}`);
+      } finally {
+        running--;
+        enable(false);
       }
     };
   }
-  byId('follow').disabled = false;
   byId('follow').onclick = async () => {
-    byId('follow').disabled = true; // one at a time
+    enable(true);
     say('a call is under way …');
     await follow(runtime).catch((error) => say(`${error.code ?? error.name}: ${error.message}`));
-    byId('follow').disabled = false;
+    enable(false);
   };
-  globalThis.runtime = runtime; // for whoever opens the console, and for the test
+  enable(false);
+  globalThis.runtime = runtime; // for the console, and for the test
   globalThis.watch = new Watch(runtime);
   say('two shards sleep. Press something.');
   draw(globalThis.watch);

@@ -1,5 +1,5 @@
-// Listeners of AbortSignals. However many waits share one signal, the platform sees one listener: from eleven on, Node
-// warns of a leak, but a thousand waits on one signal are not a leak.
+// Listeners of AbortSignals. However many waits share one signal, the platform sees one listener. Node warns of a leak
+// from eleven listeners on, but a thousand waits on one signal are no leak.
 //
 // Next: abortable.ts, which waits use. Only code that passes an abort on to something else listens by itself.
 
@@ -12,8 +12,8 @@ type AnyListener = AbortListener | (() => void);
 
 const listenersOf = new WeakMap<AbortSignal, Set<AnyListener>>();
 
-// As with the platform's own listeners: a listener that another one removes meanwhile is not called, and one that
-// throws does not keep the others from being called.
+// This works like the platform's own listeners. A listener that another one removes meanwhile is not called. If one
+// throws, the others are still called.
 function callListeners(this: AbortSignal): void {
   const listeners = listenersOf.get(this);
   for (const listener of listeners ?? []) {

@@ -1,5 +1,5 @@
-// Aborting, as tasks and timers have it: a source that costs nothing until somebody looks at its signal, and the
-// question whether an error only says that one was aborted.
+// Aborting for tasks and timers. A source costs nothing until its signal is used. A check tells whether an error only
+// says that something was aborted.
 
 import { FeatherstarError } from './errors.js';
 
@@ -47,7 +47,7 @@ export function abortedError(what: string): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_ABORTED', `${what} was aborted`);
 }
 
-/** Whether an error that comes after an abort is just its echo. Any other one is a failure that somebody has to see. */
+/** Whether an error that comes after an abort is just its echo. Any other error is a failure that must be reported. */
 export function isEcho(error: unknown, reason: unknown): boolean {
   if (error === reason) return true;
   if (!(error instanceof Error)) return false;

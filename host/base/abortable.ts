@@ -15,7 +15,7 @@
 import { type AbortListener, addAbortListener, removeAbortListener } from './abort-listeners.js';
 import { FeatherstarError } from './errors.js';
 
-/** What can end a wait early: `await mutex.lock({ timeoutMs: 100 })`. */
+/** Things that can end a wait early: `await mutex.lock({ timeoutMs: 100 })`. */
 export interface WaitOptions {
   /** If it aborts, the wait rejects with its reason. If it has aborted already, nothing is begun. */
   signal?: AbortSignal | undefined;
@@ -130,7 +130,7 @@ class PromisedWait extends Abortable {
 
 /**
  * A promise of what `work` comes to, which rejects if the signal aborts first or the time is over. `work` is a promise,
- * or a function that begins the wait. What a promise comes to after that is dropped, also an error.
+ * or a function that begins the wait. A value or error of the promise after that is dropped.
  */
 export function abortable<T>(work: Promise<T> | Begin<T>, options: WaitOptions): Promise<T> {
   const { signal, timeoutMs } = options;

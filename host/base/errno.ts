@@ -1,5 +1,5 @@
-// What an errno of the kernel means, and what to do about it. The remedy belongs to the system call that failed: EACCES
-// of a bind is a port below 1024, of an open it is the mode of a file. So each errno has a text that is true of every
+// The meaning of each errno of the kernel, and its remedy. The remedy belongs to the system call that failed: EACCES of
+// a bind is a port below 1024, of an open it is the mode of a file. So each errno has a text that is true of every
 // call, and some have others for some calls.
 //
 // Names are Linux's; see errno(3). docs/errors.md has the same list for readers.

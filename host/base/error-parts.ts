@@ -5,7 +5,7 @@
 //
 // A structured clone of an Error has no code, no errno and no name of its own, so it is not used for errors. These are
 // kept: name, message, stack, code, errno, syscall, errnoName, cause, and the errors of an AggregateError. Other
-// properties stay behind. What cannot be sent (a function as a cause) arrives as its text.
+// properties stay behind. A part that cannot be sent (such as a function as a cause) arrives as its text.
 
 import { type ErrorCode, type ErrorDetails, FeatherstarError, textOf } from './errors.js';
 
@@ -23,7 +23,7 @@ const TYPES: Readonly<Record<string, new (message: string) => Error>> = {
   URIError,
 };
 
-/** What an Error is made of. `cause` and `errors` are as they were: whoever sends the parts has to convert them. */
+/** The parts of an Error. `cause` and `errors` are not converted: the sender of the parts must do that. */
 export interface ErrorParts {
   name: string;
   message: string;
@@ -85,7 +85,7 @@ function make({ name, message, code, cause, errors, isDomException, ...rest }: E
   return Object.assign(error, code !== undefined && { code }, system);
 }
 
-/** As the language itself sets them: not enumerable. */
+/** Sets properties as the language itself does: not enumerable. */
 function hide(error: Error, key: 'cause' | 'name' | 'stack', value: unknown): void {
   Object.defineProperty(error, key, { value, writable: true, configurable: true });
 }

@@ -19,7 +19,7 @@ export type ErrorKind =
 export const ERROR_KINDS = {
   FEATHERSTAR_OPTION: 'usage', // an option is missing, of the wrong type or outside its limits
   FEATHERSTAR_STATE: 'usage', // a method was called at a moment at which it may not be
-  FEATHERSTAR_HOST: 'system', // the host that was asked for cannot be had here
+  FEATHERSTAR_HOST: 'system', // the requested host is not available here
   FEATHERSTAR_MEMORY: 'system', // the process may not have the shared memory that the shards need
   FEATHERSTAR_MODULE: 'usage', // the shard module cannot be loaded, or has no such function
   FEATHERSTAR_NO_SHARD: 'usage', // called in a thread that is no shard
@@ -27,7 +27,7 @@ export const ERROR_KINDS = {
   FEATHERSTAR_CLOSED: 'ended', // the runtime, server or socket is closed
   FEATHERSTAR_BUSY: 'usage', // a file operation still uses these shared bytes
   FEATHERSTAR_OVERWRITTEN: 'usage', // checkMemory: bytes were written that have no owner
-  FEATHERSTAR_PEER_DOWN: 'peer', // the shard that was called does not run any more
+  FEATHERSTAR_PEER_DOWN: 'peer', // the called shard does not run any more
   FEATHERSTAR_REMOTE: 'peer', // the called function threw something that is no Error
   FEATHERSTAR_SERVICE: 'peer', // a sharded service could not start or stop on every shard
   FEATHERSTAR_ABORTED: 'ended', // it was aborted, without a reason of its own

@@ -1,6 +1,5 @@
 // The host of a shard in a page: a Web Worker. Doorbells are ports, deadlines timers. There is no kernel that would
-// open a socket or a file, so of what can be submitted only a doorbell and a cancellation do anything: the rest is
-// -EOPNOTSUPP.
+// open a socket or a file. So only a doorbell and a cancellation have an effect; other operations get -EOPNOTSUPP.
 //
 // Next: worker.ts.
 
@@ -71,7 +70,7 @@ export class BrowserHost implements ShardHost {
   }
 
   doorbell(peer: number): DoorbellToken {
-    if (peer === this.#shard) return -1; // nobody rings at home
+    if (peer === this.#shard) return -1; // a shard does not ring its own doorbell
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = this.#loop.schedule;
     this.#doorbells.push(port1);

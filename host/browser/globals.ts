@@ -1,5 +1,6 @@
-// What the shard's code takes from Node and a page does not have, in the smallest form that serves it: Buffer's methods
-// on bytes, process.nextTick, setImmediate. Only in the workers of featherstar's own; the page's globals stay its own.
+// Node's globals that the shard's code uses and a page does not have, in the smallest form that serves: Buffer's
+// methods on bytes, process.nextTick, setImmediate. Only in the workers of featherstar's own; the page's globals stay
+// its own.
 //
 // Must be imported before anything else of the host.
 
@@ -9,7 +10,7 @@ const decoder = new TextDecoder('utf-8', { ignoreBOM: true }); // Buffer keeps U
 const latin1 = new TextDecoder('latin1');
 const encoder = new TextEncoder();
 
-/** As much of Buffer as the host uses on bytes that it owns or shares. */
+/** The part of Buffer that the host uses on bytes that it owns or shares. */
 class PageBuffer extends Uint8Array {
   /** A copy that is not shared: TextDecoder takes no other. */
   #copy(start: number, end: number): Uint8Array {

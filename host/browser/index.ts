@@ -100,7 +100,7 @@ function makeWorker(index: number): Worker {
   }
 }
 
-/** Why start() rejects. Whatever ends a worker before all run, it was in the shard module. */
+/** Why start() rejects. If a worker ends before all run, the shard module ended it. */
 function startFailure(error: unknown, module: string | undefined): FeatherstarError {
   if (FeatherstarError.is(error) && error.code === 'FEATHERSTAR_HOST') return error;
   const text = error instanceof Error ? error.message : textOf(error);
@@ -175,7 +175,7 @@ class ShardMember {
     });
   }
 
-  /** An exception that nobody caught ends a shard, as on a server. Without one, its script was not to be had. */
+  /** An uncaught exception ends a shard, as on a server. Without one, its script was not to be had. */
   #die(why: string | undefined): void {
     const text = 'cannot be loaded: is it served, and with Cross-Origin-Embedder-Policy: require-corp as the page is?';
     if (why === undefined) this.#end(hostError(`${new URL('./worker.js', import.meta.url)} ${text}`));
@@ -200,7 +200,7 @@ class ShardMember {
     this.#pending.clear();
   }
 
-  /** In order if it answers; one that has failed, or is in a step that does not end, does not. */
+  /** In order if it responds. A worker that has failed, or is in a step that does not end, does not respond. */
   async stop(): Promise<void> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise((resolve) => {
@@ -217,7 +217,7 @@ class ShardMember {
 
 export class BrowserRuntime<M extends object = UntypedModule> {
   readonly shardCount: number;
-  /** The memory of all shards, and where things lie in it: for whoever wants to look on. */
+  /** The memory of all shards, and where things lie in it: for watching. */
   readonly memory: WebAssembly.Memory;
   readonly header: Header;
   readonly #members: readonly ShardMember[];
@@ -248,9 +248,9 @@ export class BrowserRuntime<M extends object = UntypedModule> {
   }
 
   /**
-   * Starts a runtime. Rejects with FEATHERSTAR_HOST where the page is not cross-origin isolated or the library's own
-   * files cannot be had, FEATHERSTAR_MODULE if the module cannot be loaded on some shard, FEATHERSTAR_OPTION for what
-   * it does not take.
+   * Starts a runtime. Rejects with FEATHERSTAR_HOST if the page is not cross-origin isolated or the library's own files
+   * cannot be loaded. Rejects with FEATHERSTAR_MODULE if the module cannot be loaded on some shard, and with
+   * FEATHERSTAR_OPTION for a wrong option.
    */
   static async start<M extends object = UntypedModule>(options: BrowserOptions = {}): Promise<BrowserRuntime<M>> {
     const { shards = 2, module, sharedBytes = 1_048_576, taskQuotaUs = 500 } = checkOptions(options, CHECKS);

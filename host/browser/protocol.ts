@@ -1,4 +1,4 @@
-// What the page and its shards tell each other.
+// The messages between the page and its shards.
 
 import type { PackedError } from '../base/error-parts.js';
 import type { DoorbellToken } from '../hosts/host.js';
@@ -14,7 +14,7 @@ export interface StartMessage {
   quotaNs: number;
   /** When the page began, ms since 1970: the zero of all shards' clocks. */
   originMs: number;
-  /** What the worker holds while it lives, if it can: a lock of this name (worker.ts). */
+  /** The name of the lock that the worker holds while it lives, if it can (worker.ts). */
   lock: string;
 }
 

@@ -1,5 +1,5 @@
-// The entry of a shard's Web Worker. Order: the page sends module and memory, and the loop begins; it hands over the
-// peers' doorbells; the shard module is imported; then the shard serves calls, of its peers and of the page.
+// The entry of a shard's Web Worker. Order: the page sends module and memory, and the loop begins. The page hands over
+// the peers' doorbells, and the shard module is imported. Then the shard serves calls, of its peers and of the page.
 
 import './globals.js';
 import { packError } from '../base/error-parts.js';
@@ -27,7 +27,7 @@ function say(message: FromShard, transfer: unknown[] = []): void {
 }
 
 /**
- * Takes a lock for as long as this worker lives. A page has no event for a worker's end; but then its locks come free,
+ * Takes a lock for as long as this worker lives. A page has no event for a worker's end. But then its locks come free,
  * in whatever way it ended, and not before its last step. False where the browser refuses locks.
  */
 function holdLock(name: string): Promise<boolean> {

@@ -1,4 +1,4 @@
-// AbortSignals across shards. A signal among the arguments of a call is written as a number; the called function gets a
+// AbortSignals across shards. A signal among the arguments of a call is written as a number. The called function gets a
 // signal of its own shard, which aborts when the caller's does. So a function takes a signal as any function does, and
 // a call without one costs nothing.
 //
@@ -11,7 +11,7 @@ import { addAbortListener, removeAbortListener } from '../base/abort-listeners.j
 import { Abortable } from '../base/abortable.js';
 import { FeatherstarError } from '../base/errors.js';
 
-/** What can end a call from outside, and what has to happen when it ends before it was sent. */
+/** The events that can end a call from outside, and a function for the case that it ends before it was sent. */
 export class Watch extends Abortable {
   /** Ends the call; call.ts sets it once it knows where the call is. `told`: numbers that the peer must hear of. */
   end: ((reason: unknown, told: number[]) => void) | undefined;

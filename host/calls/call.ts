@@ -1,5 +1,5 @@
-// Calls between shards. A call names an exported function of the shard module; arguments and result go in the format of
-// codec.ts, up to 40 bytes in the message itself, more in the sender's arena.
+// Calls between shards. A call names an exported function of the shard module. Arguments and result have the format of
+// codec.ts. Up to 40 bytes go in the message itself, more in the sender's arena.
 //
 //   caller   #begin() -> OpenCalls.take() -> Outbox.request() ---- request ---> #onRequest(): the function runs
 //            #onReply(): the promise settles  <------------------- reply ------ #end() -> Outbox.control()
@@ -126,7 +126,7 @@ export class Calls {
     return this.#functions.exported(name);
   }
 
-  /** What a method's number stands for, for warnings. */
+  /** The name of the method with this number, for warnings. */
   readonly describe = (method: number): string => this.#functions.describe(method);
 
   // --- calling -------------------------------------------------------------------------------------------------------
@@ -396,7 +396,7 @@ export class Calls {
     }
     if (payload !== 0) this.#shard.core.arenaRelease(payload);
     const call = this.#open.find(slot, number);
-    if (call?.resolve === undefined) for (const bytes of this.#decoder.arrived ?? []) bytes.dispose(); // nobody waits
+    if (call?.resolve === undefined) for (const bytes of this.#decoder.arrived ?? []) bytes.dispose(); // no caller
     if (call === undefined) return;
     const { resolve, watch } = call;
     this.#open.free(call);

@@ -1,5 +1,5 @@
-// Where a call that failed was made. The error was made on another shard, so its stack is of that shard; and a stack
-// for each call, in case that it fails, would cost more than the call. So the line is found when the call fails:
+// Where a call that failed was made. The error was made on another shard, so its stack is of that shard. To keep a
+// stack for each call, in case that it fails, would cost more than the call. So the line is found when the call fails:
 //
 //   the reply comes --> resolve(failCall(error)) --> two ticks: V8 has linked this promise to the call's
 //                       new Error().stack, made here: its `at async` lines are those who await the call

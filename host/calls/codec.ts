@@ -1,5 +1,5 @@
-// The format of values between shards: JSON-like ones, bytes, and what JSON leaves out. encoder.ts writes it,
-// decoder.ts reads it out of shared memory; there is no structured clone and no message port.
+// The format of values between shards: JSON-like ones, bytes, and what JSON leaves out. The encoder (encoder.ts) writes
+// it, and the decoder (decoder.ts) reads it out of shared memory. There is no structured clone and no message port.
 //
 //   value    tag u8, then
 //              I8 1 byte | I32 4 | F64 8
@@ -47,7 +47,7 @@ export const Tag = {
 export const DEPTH_MAX = 64;
 export const LONG = 255; // a length or count that follows as u32
 
-/** What a VIEW can be, by its number. */
+/** The classes of a VIEW, by number. */
 export const VIEWS = [
   ArrayBuffer,
   DataView,
@@ -71,8 +71,8 @@ export const LARGE_BYTES = 4096; // from here on, what a copy costs is the copyi
 const FILLS_AT_ONCE = !('Deno' in globalThis); // there, fill() is a loop
 
 /**
- * Copies bytes into shared memory or out of it. V8's set() and slice() go word by word where memory is shared, half as
- * fast as memcpy; fill() with bytes of the same length is one memcpy.
+ * Copies bytes into shared memory or out of it. On shared memory V8's set() and slice() copy word by word, half as fast
+ * as memcpy. A fill() with bytes of the same length is one memcpy.
  */
 export function copyBytes(target: Buffer, at: number, source: Uint8Array): void {
   if (FILLS_AT_ONCE && source.length >= LARGE_BYTES) target.fill(source, at, at + source.length);

@@ -1,4 +1,4 @@
-// Reads values in the format of codec.ts out of shared memory. Nothing that it answers refers to that memory.
+// Reads values in the format of codec.ts out of shared memory. No value that it returns refers to that memory.
 
 import { type ErrorParts, errorOf } from '../base/error-parts.js';
 import { FeatherstarError } from '../base/errors.js';

@@ -1,5 +1,5 @@
-// Writes values in the format of codec.ts, into a buffer of its own; call.ts copies from there into shared memory, when
-// it knows how much it is. Large bytes that come last, as they mostly do, go there straight from where they are.
+// Writes values in the format of codec.ts into a buffer of its own. When the length is known, call.ts copies the bytes
+// from there into shared memory. Large bytes that come last, as they mostly do, go there straight from where they are.
 
 import { partsOf } from '../base/error-parts.js';
 import { textOf } from '../base/errors.js';
@@ -10,7 +10,7 @@ const SHORT = 24; // up to here a loop beats a call into C++
 const SCALAR_BYTES = 16; // more than a tag and its number, or a head with its length, take
 const FIRST_BYTES = 4096;
 
-/** What was encoded last is valid until the next encoding. */
+/** The result of an encoding is valid until the next encoding. */
 export class Encoder {
   /** The signals of the arguments that were encoded last; their numbers begin with `firstSignal`. */
   signals: AbortSignal[] | undefined;
@@ -32,7 +32,7 @@ export class Encoder {
     this.#maxBytes = maxBytes;
   }
 
-  /** What was encoded, word by word, if it is less than LARGE_BYTES. */
+  /** The encoded bytes, word by word, if they are fewer than LARGE_BYTES. */
   get words(): Int32Array {
     return this.#words;
   }
@@ -51,7 +51,7 @@ export class Encoder {
     return new Uint8Array(this.#buffer.subarray(0, this.#at));
   }
 
-  /** Encodes one value. Answers its length. */
+  /** Encodes one value. Returns its length. */
   value(value: unknown): number {
     this.#begin(false);
     try {
@@ -62,7 +62,7 @@ export class Encoder {
     return this.#at;
   }
 
-  /** Encodes the arguments of a call. Answers the length. */
+  /** Encodes the arguments of a call. Returns the length. */
   args(args: readonly unknown[]): number {
     this.#begin(true);
     this.signals = undefined;

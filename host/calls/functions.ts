@@ -1,5 +1,6 @@
-// What can be called on a shard: the functions of the shard module, by number, and those of the library (internal.ts).
-// Every shard loads the same module, so sorted names give the same numbers, and a call carries 16 bits for a name.
+// The functions that can be called on a shard: those of the shard module, by number, and those of the library
+// (internal.ts). Every shard loads the same module, so sorted names give the same numbers, and a call carries 16 bits
+// for a name.
 
 import { FeatherstarError } from '../base/errors.js';
 import { INTERNAL_FIRST, internalName, runInternal } from './internal.js';

@@ -1,5 +1,5 @@
-// Functions that the library's own parts call on other shards, beside those of the shard module. They go by number, so
-// no name of a module can meet them, and all shards have the same numbers because they have the same library.
+// Functions that the library's own parts call on other shards, beside those of the shard module. They are called by
+// number, so they cannot collide with a name of a module. All shards have the same library, and so the same numbers.
 //
 // A part is loaded by its first call: a program without sharded services loads nothing of them. Calls that come while
 // it loads wait in order.

@@ -1,5 +1,5 @@
-// The calls that a shard has open: made, and not yet settled. They lie in the host's heap, which grows, and not in the
-// core's memory, which does not: so a call that is in progress holds nothing that another call could wait for
+// The calls that a shard has open: made, and not yet settled. They are in the host's heap, which grows, and not in the
+// core's memory, which does not. So a call that is in progress holds nothing that another call could wait for
 // (assembly/mesh.ts). The number of them has a limit all the same, or a recursion without an end would fill the heap.
 //
 //   take() --> waiting in the outbox --> sent --> the reply has come --> free()

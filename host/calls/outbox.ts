@@ -1,5 +1,5 @@
-// What a shard sends to its peers, and what waits here because it cannot go yet. assembly/mesh.ts says why each wait
-// ends: each needs one turn of the peer.
+// Sends a shard's messages to its peers, and keeps the messages that cannot be sent yet. Each wait ends, because it
+// needs only one turn of the peer: assembly/mesh.ts has the argument.
 //
 //   request, reply, abort --fits--> the message at header.outgoingOffset --core.post()--> ring
 //                         --no credit, no room in the ring, no room in the arena--> the peer's lines here
@@ -9,7 +9,7 @@
 // sent in order. When there is room they take turns, so neither can keep the other waiting for ever.
 //
 // A payload that finds no room in the arena puts its peer into `arenaLine`. Until the first peer there has been served,
-// no other takes from the arena: otherwise many small payloads could keep a large one out for ever.
+// no other takes from the arena. Otherwise many small payloads could keep a large one out for ever.
 //
 // Next: call.ts, which fills this and is told of what arrives.
 
@@ -70,7 +70,7 @@ export class Outbox {
   #arenaLine: number[] = []; // peers, in the order in which the arena refused them
   #isRefused = false; // the arena had no room for the last payload that was tried
 
-  /** What is sent is what `encoder` holds at that moment. `onWait`: something was refused, and waits. */
+  /** The message is what `encoder` holds at that moment. `onWait`: something was refused, and waits. */
   constructor(shard: Shard, shardCount: number, encoder: Encoder, onWait: () => void) {
     this.#shard = shard;
     this.#onWait = onWait;
@@ -79,7 +79,10 @@ export class Outbox {
     this.#lines = Array.from({ length: shardCount }, () => new Lines());
   }
 
-  /** What has waited longest for a peer, unless it waits for room in the arena, which any peer may hold. */
+  /**
+   * The message that has waited longest for a peer. It is left out if it waits for room in the arena, which any peer
+   * may hold.
+   */
   first(peer: number): WaitingCall | ControlMessage | undefined {
     if (this.#arenaLine.includes(peer)) return undefined;
     return this.#lines[peer].firstControl ?? this.#lines[peer].firstCall;
@@ -110,7 +113,10 @@ export class Outbox {
     return true;
   }
 
-  /** Sends a reply or an abort, or keeps it. To a peer that does not run it is dropped: nobody waits for it there. */
+  /**
+   * Sends a reply or an abort, or keeps it. If the peer does not run, the message is dropped: no caller waits for it
+   * there.
+   */
   control(peer: number, head: number, caller: number, number: number, length: number): void {
     const lines = this.#lines[peer];
     if (lines.firstControl === undefined) {

@@ -1,6 +1,6 @@
-// Which of a shard's peers run. One that has died is down at once for whoever calls it. What is open at it is rejected
-// behind the next turn, which reads what it had answered before; then nothing is left here, and it may be started
-// again.
+// Which of a shard's peers run. A peer that has died is down at once for every caller. Open calls to it are rejected
+// behind the next turn, which still reads the replies that it had sent. Then nothing is left here, and it may be
+// started again.
 //
 //   up --down()--> dying --the next turn--> buried --up()--> up
 //
@@ -37,7 +37,7 @@ export class Peers {
     return this.#lives[peer];
   }
 
-  /** Calls back when a peer is gone. Answers how to take that back. */
+  /** Calls back when a peer is gone. Returns a function that takes that back. */
   onDown(callback: (peer: number) => void): () => void {
     this.#onDown.add(callback);
     return () => this.#onDown.delete(callback);

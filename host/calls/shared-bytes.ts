@@ -1,11 +1,11 @@
-// Large bytes by reference, as programs see them. allocate() takes a block (block-pool.ts); a call or a result that
-// holds it moves it to the other shard, which reads and writes it in place; disposed of there, it goes back to its
-// home.
+// Large bytes by reference, as programs see them. First allocate() takes a block (block-pool.ts). A call or a result
+// that contains the block moves it to the other shard, which reads and writes it in place. When it is disposed of
+// there, it goes back to its home.
 //
 //   allocate() --> handle here --call--> handle there --dispose()--> free again
 //
 // Invariant: exactly one handle is alive for a block, on the shard that holds it. A block that the kernel reads or
-// writes is pinned by its handle: it cannot be sent then, and one that is disposed of goes back when the kernel is
+// writes is pinned by its handle. It cannot be sent meanwhile. If it is disposed of, it goes back when the kernel is
 // done.
 //
 // FinalizationRegistry is the net under results that no caller disposes of: their blocks go back, with a warning.
@@ -137,7 +137,7 @@ export function allocate(length: number): SharedBytes {
   return new SharedBytes(pool, pool.take(length), length);
 }
 
-/** What came in a message. */
+/** A block that came in a message. */
 export function arrived(shard: Shard, block: number, length: number): SharedBytes {
   const pool = blockPool(shard);
   return new SharedBytes(pool, pool.arrive(block), length);

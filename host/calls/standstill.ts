@@ -20,7 +20,7 @@ const TURNS = 2; // of the peer between two looks: one may have begun before the
 const HEAD = 128; // bytes, in a ring (assembly/spsc.ts)
 const BEGUN = 132;
 
-/** What is known of one peer since the last look. */
+/** The state of one peer at the last look. */
 interface Seen {
   first: object | undefined;
   head: number;
@@ -29,9 +29,12 @@ interface Seen {
   looks: number;
 }
 
-/** What the watch asks of the outbox. */
+/** The part of the outbox that the watch uses. */
 export interface Queues {
-  /** What waits first for a peer because of the peer, not of this shard's arena; undefined: nothing does. */
+  /**
+   * The first message that waits for a peer because of the peer, not because of this shard's arena; undefined: there is
+   * none.
+   */
   first(peer: number): object | undefined;
   /** Fails all calls that wait for a peer. */
   fail(peer: number, error: FeatherstarError): void;

@@ -31,7 +31,7 @@ Options:
 
 ${RUNTIME_HELP}`;
 
-/** What is wrong with the command line. */
+/** A complaint about the command line. */
 class UsageError extends Error {}
 
 const OWN = {

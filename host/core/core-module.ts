@@ -93,7 +93,7 @@ export const DEFAULT_LIMITS: Limits = {
 const PAGE_BYTES = 65_536;
 const PAGES_MAX = 65_535; // 4 GiB, but for one page: no end of a region is 2 ** 32
 
-/** What differs between a file on a server and a page. */
+/** The difference between a file on a server and a page. */
 export interface Platform {
   compile(): WebAssembly.Module;
   instantiate(module: WebAssembly.Module, imports: WebAssembly.Imports): object;
@@ -108,7 +108,10 @@ export function usePlatform(its: Platform): void {
 }
 
 function thePlatform(): Platform {
-  if (platform === undefined) throw new FeatherstarError('FEATHERSTAR_INTERNAL', 'nobody has said where core.wasm is');
+  if (platform === undefined) {
+    const text = 'usePlatform() has not been called: the location of core.wasm is unknown';
+    throw new FeatherstarError('FEATHERSTAR_INTERNAL', text);
+  }
   return platform;
 }
 
@@ -138,7 +141,7 @@ export function sharedMemory(pages: number): WebAssembly.Memory {
     return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
   } catch (cause) {
     const text =
-      `no shared memory of ${pages * PAGE_BYTES} bytes can be had: ${(cause as Error).message}. Raise the limit of ` +
+      `no shared memory of ${pages * PAGE_BYTES} bytes is available: ${(cause as Error).message}. Raise the limit of ` +
       'addresses (ulimit -v: V8 reserves about 10 GiB for each memory, however small), or lower shards, ' +
       'memoryPerShard, sharedBytes or limits';
     throw new FeatherstarError('FEATHERSTAR_MEMORY', text, { cause });
@@ -195,7 +198,7 @@ export function makeMemory(shardCount: number, limits: Limits, sharedBytes = 0):
 
 function planIn(memory: WebAssembly.Memory): number {
   const never = () => {
-    throw new FeatherstarError('FEATHERSTAR_INTERNAL', 'plan() calls nobody');
+    throw new FeatherstarError('FEATHERSTAR_INTERNAL', 'plan() must not call an import');
   };
   return instantiateCore(coreModule(), memory, { enter: never, threadSpawn: never }).plan();
 }

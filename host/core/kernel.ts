@@ -1,6 +1,6 @@
-// The kernel's numbers, as far as featherstar submits, answers or compares them. They are those of Linux on x86-64 and
-// arm64: include/uapi/linux/io_uring.h, and asm-generic's errno.h, poll.h, socket.h, fcntl.h. The hosts that emulate
-// io_uring take and return the same numbers on every system.
+// The kernel's numbers that featherstar submits, returns or compares. They are those of Linux on x86-64 and arm64:
+// include/uapi/linux/io_uring.h, and asm-generic's errno.h, poll.h, socket.h, fcntl.h. The hosts that emulate io_uring
+// take and return the same numbers on every system.
 //
 // The C addon includes the kernel's own headers, and the core has the few that it needs (assembly/op.ts).
 //

@@ -1,5 +1,5 @@
-// Where things lie in the shared memory, as far as the host reads or writes them. assembly/layout.ts is the original
-// and draws it; tests/core/layout.test.js compares the two.
+// The map of the shared memory, for the parts that the host reads or writes. The original, with a drawing, is
+// assembly/layout.ts; tests/core/layout.test.js compares the two.
 
 /** Words of the runtime header, in order: limits first, then what plan() makes of them. */
 const HEADER_FIELDS = [
@@ -48,7 +48,7 @@ const HEADER_FIELDS = [
 export type HeaderField = (typeof HEADER_FIELDS)[number];
 export type Header = Readonly<Record<HeaderField, number>>;
 
-/** What the host decides; see docs/limits.md for what each one bounds. */
+/** The limits that the host decides; docs/limits.md says what each one bounds. */
 export type Limits = Pick<
   Header,
   | 'ringSlots'
@@ -120,7 +120,7 @@ export const Control = {
 } as const;
 
 /**
- * What the host keeps in the control block, behind the core's words (which end at 264): on lines of its own.
+ * The host's own words in the control block, behind the core's words (which end at 264), on lines of their own.
  * `openCalls`: calls of this shard that are not settled; a shard that rang a peer and has some expects to be rung soon
  * (host/native/loop.c). `running`: 8 bytes, which function or handler runs (shard/stall.ts). `servedCalls`: calls of
  * peers that run here. `isLoaded`: 1 when the shard module is.

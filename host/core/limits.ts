@@ -7,7 +7,8 @@ import type { Limits } from './layout.js';
 
 const POWERS_OF_TWO = ['ringSlots', 'sqeSlots', 'cqeSlots', 'readySlots', 'recvBufferCount'];
 
-// What the core can count (assembly/layout.ts, LIMIT_MAX) and what the gate takes (host/native/addon.c, read_options).
+// The highest values: the core cannot count further (assembly/layout.ts, LIMIT_MAX), or the gate accepts no more
+// (host/native/addon.c, read_options).
 export const LIMIT_MAX = 2 ** 25;
 const LOWEST_LIMITS: Partial<Record<keyof Limits, number>> = { connectionSlots: 17 }; // 16 are the listeners'
 export const HIGHEST_LIMITS: Partial<Record<keyof Limits, number>> = {

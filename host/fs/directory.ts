@@ -1,8 +1,8 @@
-// A directory is what files are opened in: whoever has one can reach what lies beneath it, and nothing else. On
-// io_uring the kernel sees to that (RESOLVE_BENEATH, host/native/directory.c), for each operation again.
+// Files are opened in a directory. Code that has one can reach everything beneath it, and nothing else. On io_uring the
+// kernel sees to that (RESOLVE_BENEATH, host/native/directory.c), for each operation again.
 //
-// The kernel knows "beneath" only for opening. So stat, rename, remove and make take one name, and for a path with
-// slashes its directory is opened first, beneath, for as long as that takes (ways.ts).
+// The kernel knows "beneath" only for opening. So stat, rename, remove and make take one name. For a path with slashes
+// its directory is opened first, beneath, for as long as that takes (ways.ts).
 //
 // Next: ways.ts, file.ts.
 

@@ -28,7 +28,7 @@ import { type Block, getBlock, perform, pinnedBlock, Uses } from './perform.js';
 
 /** The most that goes into one operation; more is split. */
 export const PIECE_BYTES = 65_536;
-/** The same of shared bytes, which are not copied. */
+/** The longest piece of shared bytes, which are not copied. */
 export const SHARED_PIECE_BYTES = 1_048_576;
 const POSITION_MAX = Number.MAX_SAFE_INTEGER;
 
@@ -250,8 +250,8 @@ export class File {
   };
 
   /**
-   * One after the other, whether the one before has failed or not. If that was aborted, when the host has done with it:
-   * else what it still writes might come behind what is asked next, and over it.
+   * One after the other, whether the one before has failed or not. After an abort it waits until the host has finished.
+   * Otherwise late bytes of that write might overwrite those of the next one.
    */
   async #inOrder<T>(signal: AbortSignal | undefined, run: () => Promise<T>): Promise<T> {
     const turn = this.#last.then(() => {
@@ -313,7 +313,7 @@ export class File {
   }
 }
 
-/** What is written, checked. */
+/** The bytes to write, checked. */
 export function dataOf(data: unknown): Uint8Array | SharedBytes {
   const bytes = typeof data === 'string' ? Buffer.from(data, 'utf8') : data;
   if (bytes instanceof Uint8Array || bytes instanceof SharedBytes) return bytes;

@@ -1,4 +1,4 @@
-// featherstar/fs: files of this machine, as far as somebody has given a directory.
+// featherstar/fs: files of this machine, in directories that were opened for the program.
 //
 // Next: directory.ts.
 

@@ -1,5 +1,5 @@
-// What featherstar/fs asks the kernel for, by name, as shard/ops.ts does for sockets. All of these throw FULL. `file`
-// is a slot; `directory` an index of the host's table (host.directories), never a descriptor.
+// The operations on files, by name, as shard/ops.ts has those on sockets. All of these throw FULL. `file` is a slot;
+// `directory` an index of the host's table (host.directories), never a descriptor.
 //
 // Next: perform.ts.
 
@@ -78,7 +78,7 @@ const KINDS: Record<number, FileKind> = {
   [constants.S_IFLNK]: 'link',
 };
 
-/** What statName() has brought: struct statx. */
+/** The result of statName(): struct statx. */
 export function readStat({ memory: bytes, offset }: Block): FileStat {
   const at = offset + STATX_AT;
   const mode = bytes.readUInt16LE(at + 28);

@@ -4,9 +4,9 @@
 //
 // The block is a send buffer, one of the block pool, or the caller's own (SharedBytes): then nothing is copied.
 //
-// An abort rejects at once and asks the kernel to cancel, which for files it rarely can. The block is given back, and a
-// file that was opened for nobody closed, when the event comes. Until then the handle counts as in use: the kernel may
-// look its file up late, in a thread of its own, and would find the next one in its slot.
+// An abort rejects at once and asks the kernel to cancel, which for files it rarely can. When the event comes, the
+// block is given back, and a file that no caller wants any more is closed. Until then the handle counts as in use. The
+// kernel may look its file up late, in a thread of its own, and would find the next file in its slot.
 //
 // Next: directory.ts.
 
@@ -84,7 +84,7 @@ function waitForBuffer(shard: Shard, signal: AbortSignal | undefined): Promise<n
   );
 }
 
-/** What a handle is used by at the moment. It is given back when it was closed and nothing uses it. */
+/** The operations that use a handle at the moment. It is given back when it was closed and nothing uses it. */
 export class Uses {
   readonly #what: string;
   readonly #giveBack: () => void;
@@ -145,11 +145,11 @@ export interface Job<T> {
   signal: AbortSignal | undefined;
   /** Stages it; throws FULL (operations.ts). */
   stage(operation: Operation): void;
-  /** What to make of its result, 0 or more. The block still holds. */
+  /** Converts its result, 0 or more. The block still holds. */
   done(result: number): T;
-  /** It has succeeded, and whoever asked has gone. */
+  /** It has succeeded, but its caller has given up. */
   undo?(result: number): void;
-  /** Whoever asked has gone, and it goes on: until when. */
+  /** Its caller has given up, and it goes on until then. */
   onAbandoned?(ended: Promise<void>): void;
 }
 
@@ -199,7 +199,7 @@ class FileOperation<T> extends Abortable implements Owner {
     this.disarm();
   }
 
-  /** Rejects at once. What was begun goes on in the kernel. */
+  /** Rejects at once. An operation that was begun goes on in the kernel. */
   onAbort(reason: unknown, signal: AbortSignal | undefined): void {
     if (this.#isSettled) return;
     this.#settle();

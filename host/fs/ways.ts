@@ -3,7 +3,7 @@
 //
 //   enter() --> opens all that it wants, or none, and waits in order --> leave(), when nothing runs in them any more
 //
-// Invariant: somebody who waits waits for others of these; where there are none, a full table is an error (EMFILE).
+// Invariant: a caller that waits waits for others of these. If there are none, a full table is an error (EMFILE).
 //
 // Next: directory.ts.
 

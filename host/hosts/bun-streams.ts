@@ -1,4 +1,4 @@
-// Streams over Bun's own sockets. write() there answers how many bytes the kernel took; the rest is kept here and goes
+// Streams over Bun's own sockets. Their write() returns how many bytes the kernel took. The rest is kept here and goes
 // out as the socket drains.
 //
 // Bun calls 'close' from inside the call that closed, so what comes during a call is told in a microtask.
@@ -8,7 +8,7 @@ import { listenClosedError } from './host.js';
 import { errnoOf } from './portable-window.js';
 import type { ConnectTarget, ListenPlace, Stream, StreamOwner, StreamServer, Streams } from './streams.js';
 
-// What is used of Bun.listen and Bun.connect (bun.com/docs/api/tcp).
+// The used part of Bun.listen and Bun.connect (bun.com/docs/api/tcp).
 
 interface BunSocket {
   data: BunStream | undefined;
@@ -84,7 +84,7 @@ class BunStream implements Stream {
   }
 
   onDrain(): void {
-    if (this.#kept === undefined || this.isDestroyed) return; // Bun drains sockets that nobody has written to
+    if (this.#kept === undefined || this.isDestroyed) return; // Bun drains sockets that were never written to
     if (!this.#push(this.#kept)) {
       this.#lingerTimer?.refresh();
       return;

@@ -1,6 +1,6 @@
-// Which file system something lies in, as far as Node can tell: for the portable host, which must not leave the one
-// that a directory was granted in. host/native/directory.c has the kernel for that (RESOLVE_NO_XDEV); here devices are
-// compared, so a bind mount of the same file system goes unseen.
+// Finds the file system of a path, as far as Node can tell. The portable host must not leave the file system that a
+// directory was granted in. On uring the kernel ensures that (RESOLVE_NO_XDEV, host/native/directory.c). Here devices
+// are compared, so a bind mount of the same file system is not noticed.
 //
 // Next: portable-files.ts.
 

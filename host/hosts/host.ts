@@ -1,9 +1,9 @@
-// The seam. A host supplies one shard with a kernel: it takes submissions out of the shard's window, puts completions
-// into it, calls `turn` when there is something to do, and lets the thread sleep when there is not. It makes no
-// scheduling decision. Everything else goes through the windows (assembly/layout.ts), so that is all there is.
+// The seam. A host supplies one shard with a kernel. It takes submissions out of the shard's window and puts
+// completions into it. It calls `turn` when there is something to do, and lets the thread sleep when there is not. It
+// makes no scheduling decision. Everything else goes through the windows (assembly/layout.ts), so that is all there is.
 //
-// Hosts: uring.ts (the kernel itself), portable.ts (node:net and friends answer the same submissions), and the
-// simulated one of host/sim/, which tests ask for by simulate() and nobody picks.
+// Hosts: uring.ts is the kernel itself. In portable.ts node:net and others perform the same submissions. The simulated
+// host of host/sim/ is only for tests, which use it by simulate().
 
 import { FeatherstarError } from '../base/errors.js';
 import type { Core } from '../core/core-module.js';
@@ -24,7 +24,7 @@ export interface Windows {
   /** The shard's base; offsets in `header` count from it. */
   readonly base: number;
   readonly shard: number;
-  /** What of the network it may reach; undefined: all. */
+  /** The part of the network that it may reach; undefined: all. */
   readonly network?: NetworkRules | undefined;
 }
 
@@ -87,13 +87,15 @@ export interface Directories {
    * of this machine. ENODEV: it does not lie in a file system that stores files.
    */
   open(path: string, parent?: number, crossMounts?: boolean): number;
-  /** Whoever closes sees to it that no operation in it is open. */
+  /** The caller makes sure that no operation in it is open. */
   close(index: number): void;
-  /** What lies in it, but for . and .., in no order. io_uring cannot ask. Rejects with a FeatherstarError. */
+  /**
+   * Its entries, without . and .., in no order. io_uring has no operation for this. Rejects with a FeatherstarError.
+   */
   list(index: number): Promise<DirectoryEntry[]>;
 }
 
-/** What a peer needs to ring this shard's doorbell. Goes from thread to thread by postMessage. */
+/** The token with which a peer rings this shard's doorbell. Goes from thread to thread by postMessage. */
 export type DoorbellToken = number | MessagePortLike;
 
 export interface MessagePortLike {
@@ -124,11 +126,11 @@ export interface ShardHost {
   resolve?(hostname: string): string;
   /** Opens a UDP socket that is bound. Without it the host has none. */
   bindDatagrams?(options: DatagramOptions): Bound | Promise<Bound>;
-  /** What a CONNECT that names `index` connects to; undefined: nothing any more. Without it: no Unix sockets. */
+  /** The path that a CONNECT with `index` connects to; undefined: to nothing any more. Without it: no Unix sockets. */
   setSocketPath?(index: number, path: string | undefined): void;
   /** Without it the host has no files. */
   readonly directories?: Directories;
-  /** What a peer needs to wake this shard. A second one for the same peer takes the place of the first. */
+  /** The token with which a peer wakes this shard. A second one for the same peer takes the place of the first. */
   doorbell(peer: number): DoorbellToken;
   /** How this shard wakes `peer`; undefined: not any more. */
   setPeer(peer: number, token: DoorbellToken | undefined): void;
@@ -159,8 +161,8 @@ export function useClock(clock: (() => number) | undefined): void {
 }
 
 // performance.now() counts from a different moment in each thread; process.hrtime() does not, but is slower. The
-// difference is measured with performance.now() read first, so this clock is never behind the kernel's (by less than
-// the shortest of the tries ahead): a deadline that is computed from it is never early.
+// difference is measured with performance.now() read first. So this clock is never behind the kernel's, and ahead by
+// less than the shortest of the tries. A deadline that is computed from it is never early.
 function offsetTo(readNs: () => number): number {
   let offsetNs = 0;
   let shortestNs = Number.POSITIVE_INFINITY;
@@ -178,7 +180,7 @@ function offsetTo(readNs: () => number): number {
 const ORIGIN_MS = Date.UTC(2026, 0, 1);
 const hasOwnClocks = 'Bun' in globalThis || 'Deno' in globalThis; // there hrtime() counts from the thread's start, too
 
-/** The same in all threads. Where hrtime() is not, by the wall clock of each thread's start. */
+/** This clock is the same in all threads. Where hrtime() is not, by the wall clock of each thread's start. */
 function processNs(): number {
   if (hasOwnClocks) return (performance.timeOrigin - ORIGIN_MS + performance.now()) * 1e6;
   const [seconds, ns] = process.hrtime();
@@ -187,7 +189,7 @@ function processNs(): number {
 
 let clockOffsetNs = offsetTo(processNs);
 
-/** Each host says which clock its thread goes by. `readNs`: the kernel's own, for whoever has it. */
+/** Each host says which clock its thread goes by. `readNs`: the kernel's own, if the platform has it. */
 export function alignClock(readNs = processNs): void {
   clockOffsetNs = offsetTo(readNs);
 }

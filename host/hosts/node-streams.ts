@@ -37,7 +37,7 @@ class NodeStream implements Stream {
 
   /**
    * Where node:net puts what it has read. While it flows and nothing is kept, the bytes need not go through the stream:
-   * a tenth of a request's time in user mode. What comes before or after that, and the end, takes the stream's own way.
+   * a tenth of a request's time in user mode. Bytes before or after that, and the end, take the stream's own way.
    */
   readonly #push = (chunk: Buffer | null): boolean => {
     const socket = this.#socket;

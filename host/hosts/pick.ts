@@ -1,5 +1,5 @@
-// Picks the host and says why. The ladder: FEATHERSTAR_HOST or the option, if given, is final (asking for uring where
-// it cannot be had is an error); otherwise uring where it works, else portable.
+// Picks the host and says why. The ladder: FEATHERSTAR_HOST or the option, if given, is final: uring is an error where
+// it is not available. Otherwise the choice is uring where it works, else portable.
 
 import { errnoText } from '../base/errno.js';
 import { FeatherstarError, optionError } from '../base/errors.js';
@@ -19,7 +19,7 @@ const uring = (reason: string): HostFactory => ({
   open: (windows: Windows) => new UringHost(windows),
 });
 
-/** Why uring cannot be had here, or undefined if it can. */
+/** The reason why uring is not available here, or undefined if it is. */
 export function uringObstacle(): string | undefined {
   if (process.platform !== 'linux') return `io_uring is Linux's, this is ${process.platform}`;
   let result: number;
@@ -41,5 +41,5 @@ export function pick(wanted?: HostName | 'auto'): HostFactory {
   const obstacle = uringObstacle();
   if (obstacle === undefined) return uring(asked === 'uring' ? 'asked for' : 'io_uring works');
   if (asked === 'auto') return portable(obstacle);
-  throw new FeatherstarError('FEATHERSTAR_HOST', `host uring cannot be had: ${obstacle}`);
+  throw new FeatherstarError('FEATHERSTAR_HOST', `host uring is not available: ${obstacle}`);
 }

@@ -1,10 +1,10 @@
-// UDP sockets of the portable host: node:dgram answers what the core asked of the kernel.
+// UDP sockets of the portable host: node:dgram performs the operations that the core submits.
 //
 //   'message' --> giveReceived() --> receive buffer: header, sender's sockaddr, bytes   (as IORING_OP_RECVMSG has them)
 //   send() --> a copy, with Node until the kernel has taken it --> completion
 //
-// Node cannot pause a socket's datagrams, so what comes while no receive is open, or no buffer is free, is kept up to
-// WAITING_MAX, and then dropped: as the kernel does when its own queue is full.
+// Node cannot pause a socket's datagrams. Those that come while no receive is open, or no buffer is free, are kept, up
+// to WAITING_MAX. More are dropped, as the kernel does when its own queue is full.
 //
 // Next: portable-gate.ts.
 

@@ -1,14 +1,14 @@
-// Files of the portable host, over node:fs. A directory is a real path here; what a path beneath it resolves to is
-// looked up first and has to lie beneath it, in the same file system. Then the name that was found is opened, without
-// following a link, and what was opened is looked at once more.
+// Files of the portable host, over node:fs. A directory is a real path here. A path beneath it is resolved first, and
+// the result must be beneath it, in the same file system. Then the name that was found is opened, without following a
+// link, and what was opened is looked at once more.
 //
-// That is weaker than what the kernel does (RESOLVE_BENEATH): somebody who moves directories between the two looks can
-// lead an open out, but not into another file system; and links that lead out and come back are followed. docs/fs.md
-// says so.
+// That is weaker than the kernel's check (RESOLVE_BENEATH). A program that moves directories between the two steps can
+// lead an open out, but not into another file system. Links that lead out and come back are followed. This is
+// documented in docs/fs.md.
 //
-// An operation that node:fs has begun cannot be taken back, so a cancellation changes nothing, as mostly with the
-// kernel: it is answered when it is done, and so whoever waits for a handle to be idle waits for that. When the host
-// closes, what is brought late is dropped, and a file that was opened is closed.
+// An operation that node:fs has begun cannot be taken back. So a cancellation changes nothing, as mostly with the
+// kernel. The operation completes when it is done, and a caller that waits for an idle handle waits for that. When the
+// host closes, what is brought late is dropped, and a file that was opened is closed.
 //
 // Next: portable-window.ts.
 
@@ -89,7 +89,7 @@ class PendingFileOp implements OpOwner {
     this.#ops.add(op);
   }
 
-  /** False: the host or the file was closed, and nobody waits for this. */
+  /** False: the host or the file was closed, and no caller waits for this. */
   end(op: Op, result: number): boolean {
     if (!this.#ops.delete(op)) return false;
     this.#window.finish(op, result);
@@ -178,7 +178,7 @@ export class PortableOpenFile {
   }
 }
 
-/** Closing a file that was closed for its owner: there is nobody to tell. */
+/** Closing a file that was closed for its owner: no owner must be told. */
 function ignore(): void {}
 
 export class PortableFiles implements Directories {
@@ -187,7 +187,7 @@ export class PortableFiles implements Directories {
   readonly #pending: PendingFileOp;
   readonly #roots: (Root | undefined)[] = new Array(DIRECTORY_SLOTS).fill(undefined);
 
-  /** `install`: puts a file into a slot, or answers -1. */
+  /** `install`: puts a file into a slot, or returns -1. */
   constructor(window: PortableWindow, install: (file: PortableOpenFile) => number) {
     this.#window = window;
     this.#install = install;
@@ -225,14 +225,14 @@ export class PortableFiles implements Directories {
     return readDirectory(this.#roots[index]?.path ?? '');
   }
 
-  /** The host closes: what node:fs still brings is nobody's. */
+  /** The host closes: later results of node:fs are dropped. */
   shutDown(): void {
     this.#pending.endAll();
   }
 
   // --- submissions ---------------------------------------------------------------------------------------------------
 
-  /** Answers 0, or why it is refused, as directory.c has it. `words`: a copy of the submission. */
+  /** Returns 0, or the reason for a refusal, as directory.c does. `words`: a copy of the submission. */
   take(op: Op, opcode: number, ioprio: number, words: Int32Array): number {
     const root = this.#roots[words[1]];
     if (root === undefined) return Errno.EBADF;
@@ -282,7 +282,7 @@ export class PortableFiles implements Directories {
     return 0;
   }
 
-  /** What a path leads to beneath `root`; a file that is to be made may be missing. */
+  /** Where a path leads beneath `root`; a file that is to be made may be missing. */
   #resolve(root: Root, path: string, flags: number, callback: (errno: number, real: string) => void): void {
     if (leadsOut(path)) {
       callback(Errno.EXDEV, '');
@@ -310,7 +310,7 @@ export class PortableFiles implements Directories {
   }
 
   #openReal(op: Op, root: Root, real: string, flags: number, mode: number): void {
-    // Without O_NONBLOCK a pipe that nobody writes to would keep a thread of Node's, of which there are four, for ever.
+    // Without O_NONBLOCK a pipe without a writer would block one of Node's four threads for ever.
     open(real, flags | O_NOFOLLOW | O_NONBLOCK, mode, (error: Failure, fd) => {
       if (error) {
         this.#pending.end(op, errnoOf(error));
@@ -371,7 +371,7 @@ export class PortableFiles implements Directories {
 
   /**
    * Node has no rename that leaves alone what is there. For a file, to link it and to remove the old name is as good:
-   * of two who want the name one gets it. What cannot be linked is renamed when nothing was there.
+   * of two who want the name one gets it. A file that cannot be linked is renamed if the target did not exist.
    */
   #renameIfFree(op: Op, from: string, to: string, end: (error: Failure) => void): void {
     const look = () =>

@@ -1,7 +1,7 @@
-// The portable host's gate: reads submissions as the kernel would, checks them as host/native/gate.c does, and hands
-// them to the sockets of the file slots that they name. What it refuses is answered with an error and counted. What
-// the gate admits and nothing here can do (most polls, datagrams before they are bound, peeking, cancelling by slot) is
-// -EOPNOTSUPP.
+// The portable host's gate: it reads submissions as the kernel would and checks them as host/native/gate.c does. Then
+// it hands them to the sockets of the file slots that they name. A refused submission completes with an error and is
+// counted. Operations that the gate admits but nothing here can do (most polls, datagrams before they are bound,
+// peeking, cancelling by slot) get -EOPNOTSUPP.
 //
 //   submission window --> take() --> check --> slot's socket, listener or file --> portable-window.ts
 //
@@ -265,7 +265,7 @@ export class PortableGate {
     else file.truncate(op, position);
   }
 
-  /** What is in a slot; if there is nothing, the operation has been answered. */
+  /** The content of a slot; if there is none, the operation has been completed. */
   #file(op: Op, slot: number): PortableFile | undefined {
     const file = this.#files[slot];
     if (file !== undefined) return file;
@@ -435,7 +435,7 @@ export class PortableGate {
     else file.connect(op, target);
   }
 
-  /** Whom a CONNECT means: an address, whose length is in `off`, or the index of a path. */
+  /** The destination of a CONNECT: an address, whose length is in `off`, or the index of a path. */
   #peer(op: Op, at: number): ConnectTarget | number {
     const words = this.#words;
     const addressBytes = (words[at + 2] >>> 0) + words[at + 3] * 2 ** 32;

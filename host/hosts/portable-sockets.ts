@@ -1,9 +1,9 @@
 // TCP and Unix sockets of the portable host: streams answer what the core asked of the kernel.
 //
 // Reading: what the stream pushes goes into receive buffers while a receive is armed. The first chunk that finds none
-// is kept and the stream paused, so a slow reader holds one chunk here and at most READ_AHEAD_BYTES in the stream, and
-// then its peer's TCP window is full. Writing: a send is copied once, when the stream gets it, and completes when the
-// kernel has taken it; the next one waits in linear memory until then, or gets -EAGAIN if it may not wait
+// is kept, and the stream is paused. So a slow reader holds one chunk here and at most READ_AHEAD_BYTES in the stream.
+// Then its peer's TCP window is full. Writing: a send is copied once, when the stream gets it, and completes when the
+// kernel has taken it. The next one waits in linear memory until then, or gets -EAGAIN if it may not wait
 // (MSG_DONTWAIT). So a peer that does not read costs one send.
 //
 // Ends: Node does not tell of a reset while a stream is paused or its peer has ended. So while the ends are watched the
@@ -201,8 +201,9 @@ export class PortableSocket implements OpOwner, StreamOwner {
   }
 
   /**
-   * Hands the bytes of a send to the stream. True: the kernel has them. A block is its owner's until the send has
-   * ended, so its bytes go as they are; others are copied, as they may be reused while the stream still has them.
+   * Hands the bytes of a send to the stream. True: the kernel has them. A block belongs to its owner until the send has
+   * ended, so its bytes are not copied. Other bytes are copied, because they may be reused while the stream still has
+   * them.
    */
   #write(op: Op, isNow: boolean): boolean {
     const isShared = this.#isBlock(op) && !isNow;
@@ -218,7 +219,7 @@ export class PortableSocket implements OpOwner, StreamOwner {
   }
 
   onWritten(): void {
-    if (this.#state === 'closed') return; // close() has told everybody
+    if (this.#state === 'closed') return; // close() has told all owners
     this.#isWriting = false;
     const done = this.#written;
     this.#written = undefined;
@@ -281,7 +282,7 @@ export class PortableSocket implements OpOwner, StreamOwner {
   /** The connection is over. A second time, or after both ends, all is known already. */
   onBroken(errno: number): void {
     if (this.#state === 'closed') return;
-    this.#state = 'open'; // as far as anybody may still ask: receives and sends tell what has become of it
+    this.#state = 'open'; // as long as operations may come: receives and sends report its state
     this.#ended = true;
     const ops = this.#sends.splice(0);
     if (this.#connect !== undefined) ops.push(this.#connect);
@@ -347,7 +348,7 @@ function remove(ops: Op[], op: Op): boolean {
 
 const GONE = -2;
 
-/** What a listener asks for: a slot for a new connection, or -1. */
+/** Takes a slot for a new connection of a listener, or returns -1. */
 export type Adopt = (stream: Stream) => number;
 
 export class PortableListener implements OpOwner {
@@ -358,7 +359,7 @@ export class PortableListener implements OpOwner {
   readonly #backlog: number;
   readonly #adopt: Adopt;
   #accepts: Op[] = [];
-  #waiting: Stream[] = []; // accepted, and nobody has asked for them yet
+  #waiting: Stream[] = []; // accepted, and not yet requested
   #closed = false;
 
   constructor(window: PortableWindow, streams: Streams, backlog: number, adopt: Adopt) {

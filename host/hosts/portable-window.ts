@@ -1,11 +1,12 @@
-// The portable host's half of a shard's windows: completions on their way to the core, receive buffers that are free,
-// and the operations that are open. Sockets write into it; portable.ts moves what is in it.
+// The portable host's half of a shard's windows: completions on their way to the core, free receive buffers, and open
+// operations. Sockets write into it; portable.ts moves what is in it.
 //
 //   socket event --> post() --> [ queue ] --> deliver() --> completion window, when the core has emptied it
 //   core's recycle list --> recycle() --> [ free buffers ] --> takeBuffer() --> the next receive
 //
 // Invariants: an operation that is open posts exactly one completion without MORE, and is closed by it. The queue needs
-// no limit of its own: each open operation adds one entry at most, each further one holds a buffer or a file slot.
+// no limit of its own. Each open operation adds one entry at most, and each further entry holds a buffer or a file
+// slot.
 //
 // Next: portable-sockets.ts.
 
@@ -26,8 +27,8 @@ const errnos = new Map<string, number>();
 for (let errno = 1; errno < ERRNO_END; errno++) errnos.set(errnoName(-errno), -errno);
 
 /**
- * Linux's number for the error that Node names. What has no entry in errors.ts has its number on Linux, which Deno says
- * in the text only; elsewhere, where numbers differ, it is EIO.
+ * Linux's number for the error that Node names. An error without an entry in errors.ts keeps its number on Linux, which
+ * Deno has in the text only. Elsewhere numbers differ, and it becomes EIO.
  */
 export function errnoOf(error: unknown): number {
   const { code, errno, message } = (error ?? {}) as { code?: unknown; errno?: unknown; message?: unknown };
@@ -37,7 +38,7 @@ export function errnoOf(error: unknown): number {
   return number < 0 && number > -ERRNO_END ? number : Errno.EIO;
 }
 
-/** Who can end an operation before its time. */
+/** Objects that can end an operation early. */
 export interface OpOwner {
   cancel(op: Op): void;
 }

@@ -1,5 +1,5 @@
-// The portable host: no addon, only Node's public APIs, so it runs wherever Node, Bun or Deno runs. node:net, timers
-// and MessagePorts answer the submissions that io_uring would.
+// The portable host: no addon, only Node's public APIs, so it runs wherever Node, Bun or Deno runs. In the place of
+// io_uring, node:net, timers and MessagePorts perform the submissions.
 //
 //   socket, port or timer event --> turn-loop.ts --> portable-gate.ts, portable-window.ts, the core
 //
@@ -110,7 +110,7 @@ export class PortableHost implements ShardHost {
   // --- peers ---------------------------------------------------------------------------------------------------------
 
   doorbell(peer: number): DoorbellToken {
-    if (peer === this.#shard) return -1; // nobody rings at home
+    if (peer === this.#shard) return -1; // a shard does not ring its own doorbell
     const { port1, port2 } = new MessageChannel();
     port1.on('message', this.#loop.schedule);
     port1.unref();
@@ -126,7 +126,7 @@ export class PortableHost implements ShardHost {
 
   // --- listening -----------------------------------------------------------------------------------------------------
 
-  /** Node binds a socket one tick later, so this one answers later. */
+  /** Node binds a socket one tick later, so this one completes later. */
   async listen(options: HostListenOptions): Promise<Bound> {
     const { address, port, backlog, unreachableMs } = options;
     const what = placeOf(options);
@@ -167,7 +167,7 @@ export class PortableHost implements ShardHost {
     const reusePort = options.reusePort && this.sharesPorts;
     if (reusePort && options.isFirst && options.port !== 0) {
       const alone = openDatagrams(options, false);
-      await bindDatagramSocket(alone, options); // rejects if anybody is there
+      await bindDatagramSocket(alone, options); // rejects if another listener is there
       alone.close();
     }
     if (this.#isClosed) throw listenClosedError();
@@ -215,7 +215,9 @@ function bindDatagramSocket(socket: DatagramSocket, options: DatagramOptions): P
   });
 }
 
-/** Rejects if anybody listens there: a socket that does not share its port cannot be bound beside one that does. */
+/**
+ * Rejects if another process listens there: a socket that does not share its port cannot be bound beside one that does.
+ */
 async function probe(host: string, port: number): Promise<void> {
   const server = streams.serve(
     (stream) => stream.destroy(),

@@ -1,9 +1,9 @@
 // The pump: how a uring shard runs where there is no libuv to sit in (Bun, Deno). Each macrotask enters the ring once
 // and takes a turn. While work comes it goes round by setImmediate. When nothing comes it waits in the kernel, longer
-// and longer up to a bound, because the runtime's own timers and ports are deaf for that time.
+// and longer up to a bound. There is a bound because the runtime's own timers and ports are not served meanwhile.
 //
-// What ends a wait: a completion, a doorbell among them, or WAIT_MAX_NS. host/native/loop.c#loop_wait does not wait if
-// there is work, and sleeps as every uring shard does.
+// A wait is ended by a completion, such as a doorbell, or by WAIT_MAX_NS. If there is work, loop_wait
+// (host/native/loop.c) does not wait; else it sleeps as every uring shard does.
 
 import { Control } from '../core/layout.js';
 import { monotonicNs, type Parking, type Windows } from './host.js';

@@ -1,4 +1,4 @@
-// What lies in a directory of this machine: io_uring cannot ask, so every host asks node:fs.
+// Lists a directory of this machine. io_uring cannot do that, so every host uses node:fs.
 
 import { readdir } from 'node:fs/promises';
 import { systemError } from '../base/errors.js';

@@ -7,20 +7,20 @@
 //
 // Next: portable-sockets.ts.
 
-/** What a stream keeps on its own side before it stops reading. */
+/** How many bytes a stream keeps on its own side before it stops reading. */
 export const READ_AHEAD_BYTES = 65_536;
 
 /** Where a stream goes: a numeric address and a port, or a path. */
 export type ConnectTarget = { host: string; port: number } | { path: string };
 
-/** Whom a stream tells. Nothing is told from inside a call to the stream. */
+/** The receiver of a stream's events. Nothing is told from inside a call to the stream. */
 export interface StreamOwner {
   onConnect(): void;
   /** The bytes are the owner's. A chunk may still come after pause(). */
   onData(chunk: Buffer): void;
   /** The peer sends no more. */
   onEnd(): void;
-  /** What write() kept is with the kernel. */
+  /** The kernel has the bytes that write() kept. */
   onWritten(): void;
   /** An error (-errno), or closed: -ECONNRESET if nothing else is known. May come again, and after onEnd(). */
   onBroken(errno: number): void;
@@ -29,7 +29,7 @@ export interface StreamOwner {
 export interface Stream {
   /** Nothing can come of it any more. */
   readonly isDestroyed: boolean;
-  /** Who is told from now on; what happened before is not told. */
+  /** Sets the receiver of events from now on. Earlier events are not repeated. */
   attach(owner: StreamOwner): void;
   connect(target: ConnectTarget): void;
   pause(): void;
@@ -41,7 +41,7 @@ export interface Stream {
    * without it notices by itself.
    */
   probe?(): void;
-  /** An idle peer that answers no probe is given up after about `ms`. */
+  /** An idle peer that does not reply to probes is given up after about `ms`. */
   keepAlive(ms: number): void;
   /** Sends FIN, behind what is kept. */
   end(): void;

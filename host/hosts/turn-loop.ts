@@ -4,8 +4,8 @@
 //     begin   turn.ts: takes what has come, then the core's turn and JavaScript's  (shard.ts)
 //     settle  turn.ts: another step if there is more; else arms the deadline and sleeps
 //
-// Microtasks run after step(). What they stage is announced by poke() and taken when all of them have run. Nothing
-// ticks: a shard that has nothing to do has no timer and no step to come.
+// Microtasks run after step(). Operations that they stage are announced by poke() and taken when all of them have run.
+// Nothing ticks: a shard that has nothing to do has no timer and no step to come.
 //
 // Invariants: a turn runs in step() only, so never inside another turn. A deadline is never early: a timer that fires
 // too soon is armed again.
@@ -48,7 +48,7 @@ export class TurnLoop {
     this.schedule();
   }
 
-  /** What is staged in microtasks goes out at once, when all of them have run. */
+  /** Operations that microtasks stage go out at once, when all of them have run. */
   poke(): void {
     if (this.#isPoked) return;
     this.#isPoked = true;

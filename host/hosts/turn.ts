@@ -7,8 +7,8 @@
 // Two hosts drive it. turn-loop.ts does it by the platform's events, for the portable host and for pages. The simulator
 // does it in the order and by the clock of its world (host/sim/sim-host.ts).
 //
-// What ends the sleep: a doorbell, an event for which this host has a callback, or the deadline. Then the driver calls
-// begin(). A peer rings only if it sees `sleeping`; the core sets and clears that word (assembly/park.ts).
+// Things that end the sleep: a doorbell, an event for which this host has a callback, or the deadline. Then the driver
+// calls begin(). A peer rings only if it sees `sleeping`; the core sets and clears that word (assembly/park.ts).
 //
 // Invariant: enter() may be called at any time, also by the core in mid-turn (submitOnly).
 

@@ -1,5 +1,5 @@
 // The uring host: host/native checks and submits what the core staged. On Node its loop is inverted: a libuv prepare
-// handle blocks in io_uring_enter, which also watches libuv's own descriptor, so timers, fs and ports go on working
+// handle blocks in io_uring_enter, which also watches libuv's own descriptor. So timers, fs and ports go on working
 // (host/native/loop.c). On Bun and Deno, which have no libuv to offer, an adaptive pump does (pump.ts).
 
 import { createRequire } from 'node:module';

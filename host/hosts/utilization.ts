@@ -1,11 +1,11 @@
-// How busy a shard is, for whoever asks Node. On the uring host a thread waits in a callback of libuv's (loop.c), which
-// Node takes for work: performance.eventLoopUtilization() would say 1 of a shard that sleeps. The loop counts the time
-// in which it had nothing to do, and here Node's answers are corrected by it, in each thread that is a shard.
+// How busy a shard is, in Node's own figures. On the uring host a thread waits in a callback of libuv (loop.c), which
+// Node takes for work. So performance.eventLoopUtilization() would be 1 for a shard that sleeps. The loop counts the
+// time in which it had nothing to do. Here Node's figures are corrected by it, in each thread that is a shard.
 //
 //   loop.c --> HostControl.idleNs --> eventLoopUtilization(), nodeTiming.idleTime           in the shard's own thread
 //                                 --> worker.performance.eventLoopUtilization()             in the thread that made it
 //
-// What is corrected stays so when the runtime has closed: a figure that was taken before can still be compared.
+// The correction stays when the runtime has closed, so that a figure that was taken before can still be compared.
 
 import { syncBuiltinESMExports } from 'node:module';
 import perfHooks, { type EventLoopUtilityFunction, type EventLoopUtilization, performance } from 'node:perf_hooks';

@@ -1,5 +1,5 @@
-// The body of one request, between the connection that receives it and the handler that reads it, at its own pace:
-// when more than HIGH_WATER bytes wait, the connection stops receiving, and TCP slows the client down.
+// The body of one request, between the connection that receives it and the handler that reads it at its own pace. When
+// more than HIGH_WATER bytes wait, the connection stops receiving, and TCP slows the client down.
 
 import { ByteQueue } from '../base/byte-queue.js';
 import { FeatherstarError } from '../base/errors.js';
@@ -65,7 +65,7 @@ export class RequestBody {
     this.#signal();
   }
 
-  /** The answer is out: what still comes interests nobody. */
+  /** The response is out: later bytes are dropped. */
   discard(): void {
     this.#discarding = true;
     if (this.#queue.bytes !== 0) this.#done = false; // who reads on must not take the rest for the end

@@ -6,8 +6,8 @@
 //   any --last answer is queued--> OVER: the transport finishes, no message comes or goes any more
 //
 // A client that ends its side (FIN) while its request is handled has left, in all likelihood. So request.signal aborts,
-// and a stream that is being sent is cancelled. But it may have half-closed, as `nc -N` does: what the handler returns
-// within halfCloseNs is still sent, unless it is a stream that takes its time.
+// and a stream that is being sent is cancelled. It may only have half-closed, as `nc -N` does. So a response
+// that the handler returns within halfCloseNs is still sent, unless it is a slow stream.
 
 import { FeatherstarError } from '../base/errors.js';
 import type { Shard } from '../shard/shard.js';
@@ -59,7 +59,7 @@ function goneError(): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_CLOSED', 'the client closed the connection');
 }
 
-/** What a connection needs of the server that it belongs to. */
+/** The part of its server that a connection uses. */
 export interface ConnectionServer extends Scratch {
   readonly shard: Shard;
   readonly writer: Writer;
@@ -123,7 +123,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange {
     this.transport.setDeadline(limits.headerTimeoutNs);
   }
 
-  /** For whoever looks at what a shard has open. */
+  /** For reports of what a shard has open. */
   toString(): string {
     return `HTTP connection, ${PHASES[this.phase]}`;
   }
@@ -172,7 +172,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange {
     return this.phase === OVER;
   }
 
-  /** False while a request is handled whose body is in, or while the client does not take its answers. */
+  /** False while a request is handled whose body is in, or while the client does not take its responses. */
   get mayFeed(): boolean {
     if (this.phase === HEAD) return this.transport.out.backlogBytes <= HIGH_WATER_BYTES;
     return this.phase === HANDLING && !this.bodyDone;
@@ -187,7 +187,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange {
     return this.server.shard.words[(this.parser >>> 2) + PROGRESS];
   }
 
-  /** Looks at bytes in [at, end). Answers how many it took; 0: a head that is not complete. */
+  /** Looks at bytes in [at, end). Returns how many it took; 0: a head that is not complete. */
   feed(at: number, end: number): number {
     return this.phase === HEAD ? this.feedHead(at, end) : this.feedBody(at, end);
   }
@@ -397,8 +397,8 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange {
   }
 
   /**
-   * The server drains, and does not wait for streams that would never end: one of events ends here, between two of
-   * them; others are broken off if they are quiet for QUIET_NS.
+   * The server drains, and does not wait for streams that would never end. A stream of events ends here, between two
+   * events. Others are broken off if they are quiet for QUIET_NS.
    */
   private endStream(): void {
     if (this.streamsEvents) {
@@ -420,7 +420,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange {
     });
   }
 
-  /** Whether what the client still sends of a body that nobody read is worth receiving. */
+  /** Whether the rest of a body that was not read is worth receiving. */
   private mayKeepBody(): boolean {
     if (this.bodyDone) return true;
     const length = this.server.shard.doubles[(this.parser + CONTENT_LENGTH) / 8];
@@ -561,7 +561,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange {
     if (this.gone !== undefined) this.destroy();
     else if (this.stream !== undefined && this.server.draining) this.endStream();
     else if (isTaking)
-      this.transport.setDeadline(this.server.limits.idleTimeoutNs); // answers: the pace sees to them
+      this.transport.setDeadline(this.server.limits.idleTimeoutNs); // responses: the pace limits them
     else if (this.phase === HANDLING && (this.answered || this.begun)) this.destroy();
     else if (this.phase === HANDLING || this.inbox.hasPartialHead) this.refuse(408);
     else this.startClosing();

@@ -1,5 +1,5 @@
-// The head of a request as text. The parser has checked it and knows where things lie; here it is cut, and only where
-// somebody asks.
+// The head of a request as text. The parser has checked it and knows the places in it. Here it is cut, and only where a
+// caller asks.
 
 /** Where things lie in the head's text. */
 export interface Head {

@@ -1,6 +1,6 @@
-// Heads of answers. The common ones (status, content type, connection) are templates in linear memory that end with
-// "Content-Length: ": the core copies one and appends the number. Their date is refreshed when a second has begun and
-// somebody asks, so an idle server has no clock tick.
+// Heads of responses. The common ones (status, content type, connection) are templates in linear memory that end with
+// "Content-Length: ": the core copies one and appends the number. Their date is refreshed when it is needed in a new
+// second, so an idle server has no clock tick.
 
 import { STATUS_CODES } from 'node:http';
 import type { Shard } from '../shard/shard.js';

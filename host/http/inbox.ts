@@ -1,15 +1,15 @@
-// What has come in on one connection, until somebody looks at it.
+// The bytes that have come in on one connection and were not read yet.
 //
 // Received bytes lie in a buffer of the kernel's pool. They are looked at in place. Bytes that must wait (a handler
-// runs) are left there until the next turn begins, so a handler that answers at once costs no copy; then they are
+// runs) are left there until the next turn begins, so a handler that responds at once costs no copy. Then they are
 // copied out and the buffer goes back.
 //
 //   received --> [ held: a buffer, rest of it ] --> [ waiting: copies, in order ]
 //                carry: the beginning of a head that is not complete
 //
 // A head that arrives in pieces is put together in `carry`, which doubles as it fills. The parser goes on at the last
-// line that it has not finished, so only that line is shown to it again, in scratch memory: a head that comes byte by
-// byte is neither copied nor parsed from its start for each byte.
+// line that it has not finished, so only that line is shown to it again, in scratch memory. So a head that comes byte
+// by byte is not copied or parsed from its start for each byte.
 //
 // Beyond HIGH_WATER_BYTES nothing more is received: the client's TCP window fills, and it waits.
 
@@ -30,7 +30,7 @@ export interface Scratch {
   readonly pieceScratch: number;
 }
 
-/** What looks at the bytes. */
+/** The reader of the bytes. */
 export interface InboxUser {
   /** Whether it takes bytes at the moment. */
   readonly mayFeed: boolean;
@@ -78,7 +78,7 @@ export class Inbox {
     return this.waiting.bytes <= HIGH_WATER_BYTES && !this.user.bodyIsFull;
   }
 
-  /** Whether bytes are here that nobody has looked at. */
+  /** Whether bytes are here that were not read yet. */
   get waits(): boolean {
     return this.held >= 0 || this.waiting.bytes !== 0;
   }
@@ -135,7 +135,7 @@ export class Inbox {
 
   // --- looking at it -------------------------------------------------------------------------------------------------
 
-  /** Lets the connection look at [ptr, end) as far as it will. Answers where it stopped. */
+  /** Lets the connection look at [ptr, end) as far as it will. Returns where it stopped. */
   private feed(ptr: number, end: number): number {
     this.feeding = true;
     let at = ptr;
@@ -167,7 +167,7 @@ export class Inbox {
 
   /**
    * A head that began before. Scratch memory stands for all of it, but only what the parser has not finished is there.
-   * Answers where it stopped in [at, end).
+   * Returns where it stopped in [at, end).
    */
   private feedCarried(at: number, end: number): number {
     const { bytes } = this.shard;
@@ -214,8 +214,8 @@ export class Inbox {
   }
 
   /**
-   * The text of a head of `headBytes` at `at`. If more heads may follow up to `end`, all of it is made text at once:
-   * one call into C++ for a whole buffer of pipelined requests.
+   * The text of a head of `headBytes` at `at`. If more heads may follow up to `end`, all of it is made text at once.
+   * That is one call into C++ for a whole buffer of pipelined requests.
    */
   text(at: number, end: number, headBytes: number): { text: string; start: number } {
     if (this.carryBytes !== 0) return { text: this.carry.latin1Slice(0, headBytes), start: 0 };

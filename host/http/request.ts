@@ -1,14 +1,15 @@
-// The request as a handler sees it: the shape of the web's Request, made lazily. The parser has checked the head; here
-// it is one string, cut only where somebody asks. A request owns its bytes: it may be kept as long as you like.
+// The request as a handler sees it: the shape of the web's Request, made lazily. The parser has checked the head. Here
+// it is one string, cut only where a caller asks. A request owns its bytes: it may be kept as long as you like.
 //
-// It is no Request of the platform's, which costs more than all else of a small request. Who needs one clones it.
+// It is no Request of the platform's, which costs more than all else of a small request. A caller that needs one clones
+// it.
 
 import { type RequestBody, usedError } from './body.js';
 import { type Addressed, eachField, fieldOf, type Head, hrefOf, pathOf } from './head.js';
 
 const METHODS = ['', 'GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH'];
 
-/** What a request asks its connection for. */
+/** The part of a connection that a request uses. */
 export interface RequestExchange extends Addressed {
   abortSignal(): AbortSignal;
 }
@@ -32,7 +33,7 @@ export class FeatherRequest {
     return METHODS[methodId] || text.slice(start + methodStart, start + methodEnd);
   }
 
-  /** What `new URL(request.url).pathname` is, without a URL object in most cases. Not in the web's Request. */
+  /** Equals `new URL(request.url).pathname`, but makes no URL object in most cases. Not in the web's Request. */
   get path(): string {
     return pathOf(this.#head, this.#exchange);
   }
@@ -118,8 +119,8 @@ export class FeatherRequest {
 
 const decoder = new TextDecoder();
 
-// `request instanceof Request` holds, as frameworks expect it of what their handler gets. What else a Request has
-// (cache, mode, referrer, ...) is for clients, and is here what it is in a new one.
+// `request instanceof Request` holds, as frameworks expect it of what their handler gets. The other members of a
+// Request (cache, mode, referrer, ...) are for clients. Here they have the values of a new Request.
 const blank = new Request('http://localhost/');
 for (const [name, { get }] of Object.entries(Object.getOwnPropertyDescriptors(Request.prototype))) {
   if (get === undefined || Object.hasOwn(FeatherRequest.prototype, name)) continue;

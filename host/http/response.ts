@@ -100,7 +100,7 @@ export class FeatherResponse {
   }
 }
 
-/** Whatever a handler returned, as something that can be written. */
+/** Converts the result of a handler to something that can be written. */
 export function asResponse(value: unknown): FeatherResponse | Response {
   if (value instanceof FeatherResponse) return value;
   if (value instanceof Response) return value;

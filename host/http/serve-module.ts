@@ -48,7 +48,7 @@ export interface ModuleServer<M extends object = UntypedModule> {
   /** The runtime, whose shards can be called: `server.runtime.onAll().size()`. */
   readonly runtime: Runtime<M>;
   /**
-   * Stops accepting on every shard, lets what runs be answered, and ends the runtime. What has not ended after
+   * Stops accepting on every shard, lets what runs be answered, and ends the runtime. Work that has not ended after
    * `timeoutMs` (default: 4500) is broken off.
    */
   close(options?: { timeoutMs?: number | undefined }): Promise<void>;

@@ -18,7 +18,8 @@ export function serve(options: ServeOptions): Promise<Server>;
  * Serves HTTP on every core, by a module: `serve({ module: new URL('./app.js', import.meta.url), port: 8080 })`, where
  * app.js has `export default { fetch(request) { ... } }`. It starts a runtime, which loads the module on each shard and
  * ends with the server. A shard that dies is started again. Rejects with FEATHERSTAR_OPTION, with FEATHERSTAR_MODULE if
- * the module cannot be loaded or has no fetch(), and with FEATHERSTAR_SYSTEM if it cannot listen; then all has ended.
+ * the module cannot be loaded or has no fetch(), and with FEATHERSTAR_SYSTEM if it cannot listen. Then everything has
+ * ended.
  */
 export function serve<M extends object = UntypedModule>(options: ServeModuleOptions): Promise<ModuleServer<M>>;
 export async function serve(options: ServeOptions | ServeModuleOptions): Promise<Server | ModuleServer<object>> {

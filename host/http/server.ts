@@ -43,7 +43,10 @@ export interface HttpLimits {
   halfCloseTimeoutMs?: number | undefined;
   /** A client whose system confirms nothing, no byte and no probe, or has no room for bytes. Closed. */
   unreachableTimeoutMs?: number | undefined;
-  /** What a client with an answer waiting for it must take, on average over each idleTimeoutMs: closed. */
+  /**
+   * How many bytes a client must take while a response waits for it, on average over each idleTimeoutMs. Otherwise:
+   * closed.
+   */
   minSendBytesPerSecond?: number | undefined;
 }
 

@@ -1,6 +1,6 @@
-// Writes one answer into a connection's send queue. Two roads: a featherstar Response with a string or bytes and plain
-// headers is written at once, head and body in one piece; everything else (streams, the global Response) takes the
-// slower one, which awaits.
+// Writes one answer into a connection's send queue. There are two ways. A featherstar Response with a string or bytes
+// and plain headers is written at once, head and body in one piece. Everything else (streams, the global Response)
+// takes the slower way, which awaits.
 
 import { STATUS_CODES } from 'node:http';
 import { FeatherstarError, optionError } from '../base/errors.js';
@@ -14,7 +14,7 @@ const TEMPLATE_LENGTH_MAX = 0xffffffff; // the core writes a u32
 const SHORT_TEXT = 256; // up to here a loop beats a call into C++
 const END = Buffer.from('0\r\n\r\n', 'latin1');
 
-/** What the writer has to know of the request that it answers. */
+/** The facts about a request that the writer needs. */
 export interface Exchange {
   readonly isHead: boolean;
   readonly isHttp10: boolean;
@@ -22,7 +22,8 @@ export interface Exchange {
   connection: number;
   /**
    * The head of a streamed answer is queued now, and `stream` is read from then on, unless the body is here already.
-   * Throws if nobody waits for an answer any more. `streamsEvents`: a text/event-stream, which has no end of its own.
+   * Throws if the client does not wait for a response any more. `streamsEvents`: a text/event-stream, which has no end
+   * of its own.
    */
   beginStream(stream?: ReadableStreamDefaultReader<Uint8Array>, streamsEvents?: boolean): void;
   /** Resolves when the client has taken enough that more may be queued; rejects when it is gone. */
@@ -236,7 +237,7 @@ export class Writer {
 interface Fields {
   lines: string;
   hasDate: boolean;
-  /** What the handler says of the body's length, or NO_LENGTH. */
+  /** The handler's own length of the body, or NO_LENGTH. */
   length: number;
 }
 
@@ -248,7 +249,7 @@ function parseLength(text: string, before: number): number {
   throw optionError('content-length', before === NO_LENGTH ? text : `${before}, ${text}`, 'one number of bytes');
 }
 
-/** The length for the head of a body that is `bytes` long. A handler that answers HEAD need not make a body for it. */
+/** The length for the head of a body that is `bytes` long. A handler of HEAD need not make a body. */
 function checkedLength(stated: number, bytes: number, isHead: boolean): number {
   if (stated === NO_LENGTH || stated === bytes) return bytes;
   if (isHead && bytes === 0) return stated;
@@ -301,7 +302,7 @@ function giveUp(reader: ReadableStreamDefaultReader<Uint8Array>, reason?: unknow
   reader.cancel(reason).catch(() => undefined); // it failed already, or does now: one error is enough
 }
 
-/** What was read, if it is there within a few microtasks: so short bodies can say how long they are. */
+/** The bytes that were read, if they come within a few microtasks. So short bodies can have a length. */
 function soon(read: Promise<Read>): Promise<Read | undefined> {
   return Promise.race([read, nextTicks(8)]);
 }
@@ -320,7 +321,7 @@ function checkChunk(chunk: unknown): void {
 /** The answer is not sent, or not its body: a stream is told, so that what feeds it can stop. */
 export function dropBody(response: unknown): void {
   const body = response instanceof FeatherResponse ? response.rawBody : response instanceof Response && response.body;
-  if (body instanceof ReadableStream && !body.locked) body.cancel().catch(() => undefined); // nobody waits for it
+  if (body instanceof ReadableStream && !body.locked) body.cancel().catch(() => undefined); // no code waits for it
 }
 
 function frame(bytes: Uint8Array): Uint8Array {

@@ -25,7 +25,8 @@ struct binding {
 	bool open, watched, collected, handles_gone, ending;
 };
 
-// What setting up a ring fails with. Others, which nobody has seen here yet, are their number.
+// The errors that setting up a ring can fail with. Others, which have not been seen here yet, are shown as their
+// number.
 static const char *error_name(int error)
 {
 	switch (-error) {
@@ -102,7 +103,8 @@ static void on_look(struct loop *loop)
 		finish(binding);
 }
 
-// What cannot be cancelled is waited for, without blocking: until it has ended the ring stays, and the memory.
+// An operation that cannot be cancelled is waited for, without blocking. Until it has ended, the ring and the memory
+// stay.
 static void shut(struct binding *binding)
 {
 	if (!binding->open)
@@ -144,7 +146,7 @@ static void on_cleanup(napi_async_cleanup_hook_handle handle, void *data)
 		wait_for_end(binding);
 }
 
-// The same where there is no libuv, and so nothing that takes its time.
+// The end where there is no libuv, and so nothing that takes its time.
 static void on_end(void *data)
 {
 	struct binding *binding = data;

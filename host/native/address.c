@@ -16,7 +16,7 @@
 
 // --- the table -------------------------------------------------------------------------------------------------------
 
-// `path` NULL: takes it back. What was admitted by then has its own copy.
+// `path` NULL: takes it back. A submission that was admitted by then has its own copy.
 int address_set_path(struct ring *ring, unsigned index, const char *path)
 {
 	struct sockaddr_un *address = &ring->socket_paths[index < SOCKET_PATHS_MAX ? index : 0];
@@ -68,7 +68,7 @@ static int check_rules(const struct ring *ring, const uint8_t *copy, sa_family_t
 
 // --- the gate --------------------------------------------------------------------------------------------------------
 
-// Copies the path that an index names to `copy`. Answers its length, or -errno.
+// Copies the path that an index names to `copy`. Returns its length, or -errno.
 int address_use_path(const struct ring *ring, uint64_t index, uint8_t *copy)
 {
 	const struct sockaddr_un *address;
@@ -80,7 +80,7 @@ int address_use_path(const struct ring *ring, uint64_t index, uint8_t *copy)
 	return (int)(offsetof(struct sockaddr_un, sun_path) + strlen(address->sun_path) + 1);
 }
 
-// Copies a sockaddr in memory to `copy`, and looks at the copy. Answers its length, or -errno.
+// Copies a sockaddr in memory to `copy`, and looks at the copy. Returns its length, or -errno.
 int address_use_internet(const struct ring *ring, uint64_t at, uint64_t bytes, uint8_t *copy)
 {
 	const uint8_t *from = gate_bytes(ring, at, bytes);

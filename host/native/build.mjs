@@ -1,11 +1,12 @@
-// Builds the addon with nothing but a C compiler: node-api-headers are enough, and libc is resolved when it is loaded,
-// so one file serves glibc and musl.
+// Builds the addon with nothing but a C compiler and node-api-headers. The loader resolves libc, so one file serves
+// glibc and musl.
 //   node host/native/build.mjs [--if-possible] [--arch x64|arm64] [--sanitize] [--test]
 //                              [--replace NAME=FILE --output FILE]
-// --arch builds for another processor: by CC_ARM64 or CC_X64, or by Debian's cross compiler.
-// --sanitize and --test build files of their own, with the fuzzer in them. --replace takes another file in the place
-// of one source: tests build gates with a hole in them, to see that the fuzzer finds it.
-// --if-possible: what is missing is said in one line, and the exit code is 0; the portable host does without.
+//
+//   --arch         builds for another processor: by CC_ARM64 or CC_X64, or by Debian's cross compiler
+//   --sanitize     builds a file of its own with sanitizers and the fuzzer in it; --test with the fuzzer alone
+//   --replace      uses another file for one source: tests build gates with a hole, which the fuzzer must find
+//   --if-possible  names a missing tool in one line and exits with 0; the portable host needs no addon
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, renameSync } from 'node:fs';
@@ -62,9 +63,9 @@ if (compiler === undefined) giveUp(`no C compiler found for ${arch} (${candidate
 const headers = createRequire(import.meta.url).resolve('node-api-headers/package.json');
 const flags = ['-std=gnu11', '-fPIC', '-shared', '-Wall', '-Wextra', '-fvisibility=hidden', '-D_GNU_SOURCE'];
 if (!isOptional) flags.push('-Werror');
-// Three more walls for a mistake in this C: a canary in each frame that holds an array, checked copies, and tables of
-// addresses that are read-only. Only glibc has the checked copies, so tests/native/elf.test.js sees that the compiler
-// has proved all of them away.
+// Three more walls against a mistake in this C: a canary in each frame with an array, checked copies, and read-only
+// tables of addresses. Only glibc has the checked copies, so tests/native/elf.test.js sees that the compiler has proved
+// all of them away.
 if (variant !== '.asan') {
   flags.push('-O2', '-fstack-protector-strong', '-U_FORTIFY_SOURCE', '-D_FORTIFY_SOURCE=2', '-Wl,-z,relro,-z,now');
 }

@@ -12,8 +12,8 @@
 // crossed, what is opened beneath a directory lies in the file system that was looked at when it was granted.
 //
 // The kernel looks a directory's descriptor up when it executes, maybe later, in a thread of its own. So the number of
-// one that was closed is kept for the table, with the ring behind it, which is no directory: what comes late gets
-// ENOTDIR, or another directory that was granted, and never a stranger's file.
+// a closed one is kept for the table, with the ring behind it, which is no directory. A late operation gets ENOTDIR, or
+// another directory that was granted. It never reaches a file outside.
 //
 // Next: ring.c.
 #include <fcntl.h>
@@ -42,9 +42,9 @@ static int find_free(const struct ring *ring)
 	return -EMFILE;
 }
 
-// Whether a directory lies in a file system that stores files: 0, -ENODEV if it does not, or -errno. procfs, sysfs and
-// their like are ways into the kernel, or into this process; they say that they have no blocks. A few of the others may
-// say so, too: those are named.
+// Whether a directory lies in a file system that stores files: 0, -ENODEV if it does not, or -errno. File systems such
+// as procfs and sysfs lead into the kernel, or into this process. They say that they have no blocks. A few of the
+// others may say so, too: those are named.
 static int check_file_system(int fd)
 {
 	struct statfs fs;
@@ -160,7 +160,7 @@ static int admit_open(const struct ring *ring, const struct io_uring_sqe *in, st
 
 	if (in->len != sizeof(*how) || in->rw_flags || in->file_index != FILE_INDEX_ALLOC)
 		return -EINVAL;
-	if (in->flags & IOSQE_CQE_SKIP_SUCCESS) // nobody would learn which slot it took
+	if (in->flags & IOSQE_CQE_SKIP_SUCCESS) // its slot would stay unknown
 		return -EINVAL;
 	if (!from)
 		return -EFAULT;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //
-// Only in test builds (build.mjs --test, --sanitize): a million submissions a second, most of them meant to do harm,
-// through the real gate into the real kernel, and canaries around everything that they must not reach.
+// Only in test builds (build.mjs --test, --sanitize): a million submissions a second, most of them harmful, go through
+// the real gate into the real kernel. Canaries surround everything that they must not reach.
 //
 //   fuzz({ seed, count, race, audit }) -> { staged, refused, admitted, completions, violation }
 //
@@ -10,10 +10,10 @@
 //   a file, a pipe, a socket pair, an eventfd                      never read, written, moved, shut or closed
 //   a folder with a file in it, around the directories that were granted       likewise (fuzz_files.c)
 //
-// Three judges. The auditor looks at each translated SQE before the kernel does; the canaries at what really happened;
-// the sink, which everything that is sent arrives in, at what was read. Without `audit` the last two are alone. With
-// `race`, a second thread rewrites the window while the gate reads it.
-// Invariant: ring_stage() never enters by itself here, because the SQ is empty when it begins.
+// Three judges. The auditor checks each translated SQE before the kernel gets it. The canaries show what really
+// happened. All sent bytes arrive in the sink, which checks what was read. Without `audit` the last two are alone. With
+// `race`, a second thread rewrites the window while the gate reads it. Invariant: ring_stage() never enters by itself
+// here, because the SQ is empty when it begins.
 //
 // Next: fuzz_audit.c, fuzz_files.c, fuzz_input.c, tests/native/fuzz.test.js.
 #include <arpa/inet.h>
@@ -142,7 +142,7 @@ static bool descriptors_are_whole(struct fuzz *fuzz)
 	return true;
 }
 
-// What only reading can tell; once, at the end.
+// Checks that need reading; once, at the end.
 static bool contents_are_whole(struct fuzz *fuzz)
 {
 	const int *c = fuzz->canaries;
@@ -155,7 +155,8 @@ static bool contents_are_whole(struct fuzz *fuzz)
 	return true;
 }
 
-// Everything that was sent arrives here. A run of canary bytes can only come from outside: nobody writes one inside.
+// Everything that was sent arrives here. A run of canary bytes can only come from outside: no operation writes one
+// inside.
 static bool sink_is_clean(struct fuzz *fuzz)
 {
 	static const uint8_t canary[16] = { [0 ... 15] = CANARY_BYTE };
@@ -205,7 +206,7 @@ static bool open_targets(struct fuzz *fuzz)
 	return fuzz->datagrams >= 0;
 }
 
-// Gives back what CLOSE took: something to read without end, somewhere to send to, somebody to connect to.
+// Replaces the files that CLOSE took: one to read without end, one to send to, a listener to connect to.
 static bool grant_targets(struct fuzz *fuzz)
 {
 	const int targets[GRANT_SLOTS] = { fuzz->zero,	   fuzz->sink[0], fuzz->zero, fuzz->sink[0],
@@ -245,7 +246,7 @@ static bool renew_sink(struct fuzz *fuzz)
 	return grant_targets(fuzz);
 }
 
-// What blocks is cancelled: else millions of receives and polls would pile up in the kernel.
+// Operations that block are cancelled. Otherwise millions of receives and polls would pile up in the kernel.
 static bool sweep(struct fuzz *fuzz)
 {
 	struct io_uring_sync_cancel_reg cancel = { .fd = -1, .flags = CANCEL_ANY | CANCEL_ALL, .timeout = { .tv_sec = 5 } };
@@ -457,7 +458,7 @@ static napi_value Fuzz(napi_env env, napi_callback_info info)
 	return result;
 }
 
-// register(ring's descriptor, opcode): what io_uring_register answers, which nothing else lets JavaScript ask.
+// register(ring's descriptor, opcode): the result of io_uring_register, which JavaScript cannot call in another way.
 static napi_value Register(napi_env env, napi_callback_info info)
 {
 	size_t argc = 2;

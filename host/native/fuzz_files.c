@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //
-// The fuzzer's files. What the gate lets a ring do with names, it may do to what lies in two directories, and to
-// nothing else:
+// The fuzzer's files. The gate lets a ring use names in two directories, and nowhere else:
 //
 //   folder/            secret                                       never read, written, moved or removed
 //                      door, shut     Unix sockets: the path of one was granted, and nobody may come to the other
 //   folder/in/         d/  out -> ../secret  up -> ..  abs -> folder/secret      directory 0, and d is directory 1
 //
-// What is asked for are a few short names, and ways out (fuzz_files_text). Whatever else a private copy of a path says
-// becomes a short name before the kernel sees it: no hole may lead the fuzzer to files that are not its own.
+// The paths are a few short names, and ways out (fuzz_files_text). Any other private copy of a path becomes a short
+// name before the kernel sees it. No hole may lead the fuzzer to files that are not its own.
 //
 // Next: fuzz.c.
 #include <dirent.h>
@@ -182,7 +181,7 @@ static bool secret_is_whole(struct fuzz *fuzz)
 	return true;
 }
 
-// Lets in whoever is at the door.
+// Accepts the connections that wait.
 static bool doors_are_whole(struct fuzz *fuzz)
 {
 	int fd;
@@ -218,7 +217,7 @@ static int remove_one(const char *path, const struct stat *stat, int type, struc
 	(void)stat;
 	(void)type;
 	(void)position;
-	return remove(path), 0; // what is left is seen by whoever comes next
+	return remove(path), 0; // the next call sees the rest
 }
 
 static void wipe(const char *path)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //
-// What the fuzzer asks the gate for: submissions that are nearly right, submissions that are meant to do harm, rubbish,
-// and a thread that rewrites them while they are read. Everything follows from one seed, but for the thread's timing.
+// The fuzzer's input for the gate: submissions that are nearly right, harmful ones, and rubbish. A thread rewrites them
+// while they are read. Everything follows from one seed, but for the thread's timing.
 //
 // Next: fuzz.c.
 #include <arpa/inet.h>
@@ -133,7 +133,7 @@ static void plant_address(const struct fuzz *fuzz, uint64_t *r, uint64_t address
 		at[8] = below(r, 2) ? 0x7f : 0x80;
 }
 
-// To an address, to a path of the table, or to a path that nobody has put there.
+// To an address, to a path of the table, or to a path that is not in the table.
 static void make_connect(const struct fuzz *fuzz, uint64_t *r, struct io_uring_sqe *sqe)
 {
 	struct sockaddr_un shut = { .sun_family = AF_UNIX };
@@ -364,8 +364,8 @@ static void disturb(const struct fuzz *fuzz, uint64_t *r, volatile struct io_uri
 	}
 }
 
-// Changes every submission of the window, puts every one back, and so on: whoever reads one twice may read two
-// versions, and at any time many are as they were made.
+// Changes every submission of the window, puts every one back, and so on. Code that reads one twice may read two
+// versions. At any time many are as they were made.
 void *fuzz_race(void *data)
 {
 	struct fuzz *fuzz = data;

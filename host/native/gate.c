@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //
 // The gate: decides about one submission. `in` is a private copy of what Wasm wrote; `out` begins as zeros and gets
-// only the fields that its operation uses, each checked. What is not listed here cannot be asked of the kernel:
+// only the fields that its operation uses, each checked. The kernel cannot be asked for anything that is not listed
+// here:
 //
 //   operations   those of the switch below, everything else -EPERM
 //   memory       [addr, addr + len) inside one of two regions, -EFAULT; offsets become addresses here
@@ -10,11 +11,12 @@
 //   peers        addresses of the Internet; of Unix sockets those that were granted (address.c)
 //   flags        no links, no io-wq, no drain, no personality, -EINVAL or -EPERM; user_data's top bit is ours
 //
-// Between rings of one process two things travel: a bell, and a file that one hands to another. Whom they reach is in a
-// table that Wasm cannot write.
+// Between rings of one process two things travel: a bell, and a file that one hands to another. Their destinations are
+// in a table that Wasm cannot write.
 //
 // The regions are linear memory and the memory of blocks (assembly/layout.ts). The kernel reads them itself when it
-// executes a WRITE or SEND; that is what was asked for. What it reads in order to decide (a sockaddr) is copied first.
+// executes a WRITE or SEND; that is what was asked for. Bytes that it reads in order to decide (a sockaddr) are copied
+// first.
 //
 // Next: address.c.
 #include <netinet/in.h>
@@ -28,7 +30,7 @@
 #define RECV_FLAGS (MSG_PEEK | MSG_WAITALL | MSG_DONTWAIT)
 
 // Where `addr` lies, and in *room how many bytes its region has from there on. NULL: in no region. A region is smaller
-// than 4 GiB (addon.c), so its number and the offset in it are halves of the address, and no sum can wrap.
+// than 4 GiB (addon.c). So its number and the offset in it are halves of the address, and no sum can wrap.
 uint8_t *gate_find(const struct ring *ring, uint64_t addr, uint64_t *room)
 {
 	uint64_t number = addr >> 32, offset = addr & UINT32_MAX;
@@ -75,7 +77,7 @@ static int use_target(const struct ring *ring, const struct io_uring_sqe *in, st
 		return use_buffer(ring, in, out);
 	if (in->buf_group != 0 || in->addr != 0)
 		return -EINVAL;
-	if (in->flags & IOSQE_CQE_SKIP_SUCCESS) // nobody would learn which buffer it took
+	if (in->flags & IOSQE_CQE_SKIP_SUCCESS) // its buffer would stay unknown
 		return -EINVAL;
 	out->flags |= IOSQE_BUFFER_SELECT;
 	out->len = in->len > ring->buffer_bytes ? ring->buffer_bytes : in->len;
@@ -105,8 +107,8 @@ static int admit_recv(struct ring *ring, const struct io_uring_sqe *in, struct i
 	return use_target(ring, in, out);
 }
 
-// Datagrams, with who sent each: many from one submission, each into a buffer that the kernel picks, behind a header
-// (struct io_uring_recvmsg_out) and the sender's address. The msghdr is ours: Wasm has no say in it.
+// Datagrams, many from one submission. Each comes into a buffer that the kernel picks, behind a header (struct
+// io_uring_recvmsg_out) and the sender's address. The msghdr is ours: Wasm has no say in it.
 static int admit_datagrams(const struct io_uring_sqe *in, struct io_uring_sqe *out)
 {
 	static const struct msghdr header = { .msg_namelen = sizeof(struct sockaddr_in6) };
@@ -197,7 +199,7 @@ static int admit_cancel(struct ring *ring, const struct io_uring_sqe *in, struct
 	return 0;
 }
 
-// Whom a message goes to; the fields that both kinds of message leave alone.
+// The peer that a message goes to, and the fields that both kinds of message leave alone.
 static int use_peer(const struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out)
 {
 	if ((unsigned)in->fd >= PEERS_MAX || ring->peers[in->fd] < 0)
@@ -220,7 +222,7 @@ static int admit_doorbell(const struct ring *ring, const struct io_uring_sqe *in
 	return 0;
 }
 
-// Hands a file of ours to a peer, which gets it in a slot that the kernel picks there and answers here. The peer learns
+// Hands a file of ours to a peer, which gets it in a slot that the kernel picks there and returns here. The peer learns
 // of it from us, by a message of the mesh. Grants stay: they are this ring's own.
 static int admit_hand_over(const struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out)
 {
@@ -230,7 +232,7 @@ static int admit_hand_over(const struct ring *ring, const struct io_uring_sqe *i
 		return error;
 	if (in->file_index <= ring->grant_slots || in->file_index > ring->file_slots)
 		return -EBADF;
-	if (in->flags & IOSQE_CQE_SKIP_SUCCESS) // nobody would learn which slot it took
+	if (in->flags & IOSQE_CQE_SKIP_SUCCESS) // its slot would stay unknown
 		return -EINVAL;
 	out->addr = MSG_SEND_FD;
 	out->addr3 = in->file_index - 1;

@@ -20,7 +20,7 @@ union address {
 	struct sockaddr_un un;
 };
 
-// A numeric address or unix:/path. Answers its length, or 0.
+// A numeric address or unix:/path. Returns its length, or 0.
 static socklen_t parse_address(const char *text, int port, union address *address)
 {
 	memset(address, 0, sizeof(*address));
@@ -55,8 +55,8 @@ static int clamp_seconds(int ms)
 	return seconds < 1 ? 1 : seconds > KEEPALIVE_MAX ? KEEPALIVE_MAX : seconds;
 }
 
-// Accepted sockets inherit it. An idle peer is probed from half of the time on. The user timeout says when it is over:
-// for probes, for bytes that are not confirmed, and for a peer that confirms them but never has room for more.
+// Accepted sockets inherit it. An idle peer is probed from half of the time on. The user timeout says when it is over.
+// It holds for probes, for unconfirmed bytes, and for a peer that confirms them but never has room for more.
 static int limit_silence(int fd, int unreachable_ms)
 {
 	int on = 1, idle = clamp_seconds(unreachable_ms / 2), interval = clamp_seconds(unreachable_ms / 8);
@@ -74,7 +74,7 @@ static int set_options(int fd, sa_family_t family, unsigned flags, int unreachab
 	int on = 1, only_v6 = (flags & LISTEN_V6_ONLY) != 0;
 	bool is_stream = !(flags & LISTEN_DATAGRAMS);
 
-	if (is_stream && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on))) // for UDP it would let anybody join in
+	if (is_stream && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on))) // for UDP it would let any process join in
 		return -1;
 	if (flags & LISTEN_REUSE_PORT && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)))
 		return -1;

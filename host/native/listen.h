@@ -6,7 +6,7 @@
 /* host/hosts/uring.ts has the same */
 #define LISTEN_REUSE_PORT 1
 #define LISTEN_V6_ONLY 2
-#define LISTEN_FIRST 4 /* nobody may be there yet: SO_REUSEPORT alone would let any process of this user join in */
+#define LISTEN_FIRST 4 /* no other listener may be there yet; SO_REUSEPORT alone would admit any process of this user */
 #define LISTEN_DATAGRAMS 8 /* UDP: bound, nothing to listen for */
 
 /*

@@ -76,7 +76,7 @@ static int enter_if_wanted(struct ring *ring)
 // count. That clock costs a system call, so every 64th sleep is measured, and the next 63 are taken to be like it.
 //
 // control->idle_ns is the total, or, while the shard sleeps or polls, the total less the moment at which it began to.
-// That is below zero, and whoever reads it from another thread adds the present time.
+// That is below zero, and a reader in another thread adds the present time.
 
 #define CPU_SAMPLE 64
 
@@ -86,7 +86,8 @@ static void count_idle(struct ring *ring, double idle_ns)
 	ring->control->idle_ns = ring->idle_ns;
 }
 
-// The sleep is over. What the kernel worked meanwhile is subtracted; what is more than the sleep, from the next ones.
+// The sleep is over. The kernel's work meanwhile is subtracted. If it is more than the sleep, the rest is subtracted
+// from the next sleeps.
 static void count_sleep(struct ring *ring, double now_ns)
 {
 	double slept_ns = now_ns - ring->idle_from_ns;
@@ -124,7 +125,8 @@ static bool poll_ring(struct ring *ring, double poll_ns)
 }
 
 // One enter that waits if there is nothing to do. The staged submissions go with it. look_at_clock() has to follow.
-// What ends the wait: a completion (a doorbell is one, and so is the poll of libuv's descriptor), timeout_ns, a signal.
+// Things that end the wait: a completion (a doorbell is one, and so is the poll of libuv's descriptor), timeout_ns, a
+// signal.
 static int sleep_in_kernel(struct ring *ring, double timeout_ns)
 {
 	volatile struct control *control = ring->control;
@@ -173,13 +175,13 @@ void loop_wait(struct ring *ring, double timeout_ns)
 	ring_reap(ring);
 }
 
-// Polling before a sleep pays while work comes sooner than a sleep and a wake-up would take, and somebody waits for its
-// latency. Where completions come closer together than BUSY_NS, sleeping gathers several of them per system call, and
-// polling would take them one by one, at a fifth more CPU each (RATIONALE.md, "Why poll before sleeping").
+// Polling before a sleep pays while work comes sooner than a sleep and a wake-up would take, and latency matters. If
+// completions come closer together than BUSY_NS, sleeping gathers several of them per system call. Polling would take
+// them one by one, at a fifth more CPU each (RATIONALE.md, "Why poll before sleeping").
 #define AVERAGE 32.0 /* of about so many waits */
 #define BUSY_NS 13e3
 
-// A shard that has just woken a peer for a call of its own polls in any case: the answer takes about one wake-up, and
+// A shard that has just woken a peer for a call of its own polls in any case. The reply takes about one wake-up, and
 // sleeping meanwhile would cost a second one.
 static bool should_poll(const struct loop *loop, double poll_ns)
 {
@@ -291,7 +293,7 @@ static void enter_once(struct loop *loop, bool may_wait, double bound_ns)
 	if (polled)
 		control->poll_count++;
 	look_at_clock(ring);
-	control->submit_only = 0; // a turn that threw may have left it; between turns nobody reads the window
+	control->submit_only = 0; // a turn that threw may have left it; between turns the window is not read
 	ring_reap(ring);
 	if (may_wait)
 		learn(loop, control->idle_poll_ns, control->now_ns, control->now_ns - start, control->completion_count);

@@ -22,7 +22,7 @@ static inline double number_arg(napi_env env, napi_value value)
 	return result;
 }
 
-/* False, with an exception pending, if it is no number. What does not fit an int becomes -1. */
+/* False, with an exception pending, if it is no number. A value that does not fit an int becomes -1. */
 static inline bool int_arg(napi_env env, napi_value value, int *result)
 {
 	double number = 0;

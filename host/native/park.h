@@ -2,8 +2,8 @@
 /*
  * Sleeping and waking: the receiver's half of assembly/park.ts, which has the argument, in C.
  *
- * Each function makes the accesses of the core's export of the same name. tests/interleave/park.c runs them, stopped
- * before each access, beside a sender that is the core. No other C touches `sleeping` and `dirty`.
+ * Each function makes the accesses of the core's export of the same name. A test (tests/interleave/park.c) runs them,
+ * stopped before each access, beside a sender that is the core. No other C touches `sleeping` and `dirty`.
  *
  * Next: loop.c, which sleeps between park_try_sleep() and park_awake().
  */

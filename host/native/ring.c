@@ -227,8 +227,8 @@ int ring_open(struct ring *ring, const struct ring_options *options, const char 
 	return error;
 }
 
-// What the kernel takes here, or -errno. Opens a small ring, with all that a ring needs, and closes it: a kernel may
-// have io_uring_setup and not yet (before 6.0) what is registered afterwards.
+// The features that the kernel has here, or -errno. Opens a small ring, with all that a ring needs, and closes it. A
+// kernel before 6.0 may have io_uring_setup and lack the later registrations.
 int ring_probe(void)
 {
 	enum { BYTES = 8192 };
@@ -286,7 +286,7 @@ static bool runs_on(struct ring *ring, uint8_t opcode)
 
 // Cancels all that runs, and waits at most timeout_ns for it to end. True: something runs on. A thread of the kernel's
 // is in it and cannot be interrupted, because a disk does not answer. It has an address of Wasm's, so the memory has to
-// stay. So has this thread: its end would wait for that, and with it everybody who waits for this thread.
+// stay. So has this thread. Its end would wait for that, and so would every thread that waits for this one.
 bool ring_cancel(struct ring *ring, double timeout_ns)
 {
 	double end = monotonic_ns() + timeout_ns;
@@ -308,8 +308,7 @@ bool ring_cancel(struct ring *ring, double timeout_ns)
 	return false;
 }
 
-// Takes the files out of a ring that cannot be closed yet: sockets and listeners close, and whoever is at their other
-// end is told.
+// Takes the files out of a ring that cannot be closed yet: sockets and listeners close, and their peers are told.
 void ring_drop_files(struct ring *ring)
 {
 	int *none = malloc(ring->file_slots * sizeof(int));
@@ -495,7 +494,7 @@ static unsigned reap_refusals(struct ring *ring)
 	return count;
 }
 
-// Moves completions into the window, unless the core has not taken the last ones. What does not fit stays.
+// Moves completions into the window, unless the core has not taken the last ones. The completions that do not fit stay.
 void ring_reap(struct ring *ring)
 {
 	volatile struct control *control = ring->control;

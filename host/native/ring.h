@@ -2,7 +2,7 @@
 /*
  * One ring: private to this addon, one per shard, used only in the thread that opened it.
  *
- *   window in linear memory --gate.c: checked, translated--> private SQ --enter--> kernel --> private CQ --> window
+ *   window in linear memory -- gate.c: checked, translated --> private SQ --enter--> kernel --> private CQ --> window
  *
  * Two regions are all of memory that a submission can name: linear memory, with the windows in it, and that of blocks.
  *
@@ -51,7 +51,7 @@ struct refusal {
 	int32_t result;
 };
 
-/* What a submission that names files says, while it is staged: untouched pages of these cost nothing. */
+/* The texts of a staged submission that names files. Untouched pages of these cost nothing. */
 struct path_copies {
 	char path[PATH_BYTES], other[PATH_BYTES];
 	struct open_how how;
@@ -108,7 +108,7 @@ struct ring {
 	unsigned refusal_count, refusal_room;
 	uint32_t refused_count, overflow_count;
 	bool uv_poll_fired;
-	bool rang; /* a peer's doorbell, since somebody looked */
+	bool rang; /* a peer's doorbell, since the last look */
 
 	double idle_ns, idle_from_ns; /* loop.c: time without work; when it fell asleep, 0: it is awake */
 	double sleep_cpu_ns, owed_cpu_ns; /* CPU time of a sleep, as last measured; and what is still to be subtracted */

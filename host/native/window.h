@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What the gate shares with the core: a shard's control block and windows in linear memory (drawn in
- * assembly/layout.ts). Other threads can write there at any time, so every number is read once, into a local, and
- * checked there; nothing that was checked is read again.
+ * The memory that the gate shares with the core: a shard's control block and windows in linear memory (drawn in
+ * assembly/layout.ts). Other threads can write there at any time. So every number is read once, into a local, and
+ * checked there. Nothing that was checked is read again.
  *
  * Next: ring.h.
  */

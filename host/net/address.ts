@@ -44,7 +44,7 @@ export const ADDRESS_CHECKS: Checks<ListenAddress> = {
   backlog: integer(1, BACKLOG_MAX),
 };
 
-/** The hostname among somebody's options, or what `path` stands for. */
+/** The hostname among the options, or what `path` stands for. */
 function hostnameOf({ hostname, path, port }: ListenAddress, fallback: string): string {
   if (path !== undefined) {
     if (hostname !== undefined) throw optionError('hostname', hostname, 'left out where path is given');

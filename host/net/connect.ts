@@ -124,7 +124,7 @@ class Attempt implements Owner {
     this.abort();
   }
 
-  /** Whoever waits has been told. */
+  /** The caller has been told. */
   abort(): void {
     this.#aborted = true;
     this.#operation.cancel();

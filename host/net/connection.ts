@@ -1,10 +1,10 @@
 // One connection of this shard: what a Socket does, done by operations on a file slot. It is read one buffer at a time,
-// so a reader that is slow is a full TCP window for its peer; a write resolves when little enough waits to be sent.
+// so a slow reader fills the TCP window of its peer. A write resolves when few enough bytes wait to be sent.
 //
-// Handing it over: 1. the open receive is cancelled, and what it brings is kept; 2. what was written goes out; 3. the
-// file is put into a slot of the peer's ring (MSG_RING); 4. the peer is told the slot, what was read, and whom to call;
-// 5. our own slot is closed. Where files cannot move (host.movesFiles) it stays, and serves the peer by calls
-// (homes.ts).
+// Handing it over: 1. The open receive is cancelled, and bytes that it still brings are kept. 2. Written bytes go out.
+// 3. The file is put into a slot of the peer's ring (MSG_RING). 4. The peer gets the slot, the bytes that were read,
+// and the function to call. 5. Our own slot is closed. Where files cannot move (host.movesFiles) it stays, and serves
+// the peer by calls (homes.ts).
 //
 // Next: homes.ts.
 
@@ -191,11 +191,14 @@ export class Connection extends StreamSocket implements SocketTransport {
       const slot = await this.#move(calls, peer);
       await this.#introduce(calls, peer, slot, name, args);
     } finally {
-      this.close(); // the peer has a file of its own by now, or nobody has one
+      this.close(); // the peer has a file of its own by now, or no shard has one
     }
   }
 
-  /** Nothing of this connection is in the kernel's hands any more. What came meanwhile is kept for who gets it. */
+  /**
+   * Nothing of this connection is in the kernel's hands any more. Bytes that came meanwhile are kept for the shard that
+   * gets the connection.
+   */
   async #quiesce(): Promise<void> {
     this.#finishing = true;
     if (this.receiving.isOpen) {
@@ -209,9 +212,9 @@ export class Connection extends StreamSocket implements SocketTransport {
     if (this.#error !== undefined) throw this.#error;
   }
 
-  /** Puts the file into a slot of the peer's ring, and answers which. It stays in ours, too. */
+  /** Puts the file into a slot of the peer's ring, and resolves with the slot. It stays in ours, too. */
   async #move(calls: Calls, peer: number): Promise<number> {
-    if (this.#closed) throw socketClosed(); // the slot may be somebody else's by now
+    if (this.#closed) throw socketClosed(); // the slot may have another file by now
     const result = await new Promise<number>((resolve) => {
       this.#onMoved = resolve;
       handOverFile(this.#moving, peer, this.file);

@@ -51,7 +51,7 @@ export function kept(shard: Shard, id: number): SocketTransport {
   return entry.via;
 }
 
-/** The connection is nobody's proxy any more. */
+/** The connection has no proxy any more. */
 export function forget(shard: Shard, id: number): SocketTransport | undefined {
   const connections = homes.get(shard)?.connections;
   const via = connections?.get(id)?.via;

@@ -1,10 +1,10 @@
-// What of the network a program lets its shards reach: `network` of Runtime.start(). Parsed once, here; from then on
-// plain data, which goes to every shard before its core runs.
+// The part of the network that a program lets its shards reach: `network` of Runtime.start(). Parsed once, here; from
+// then on plain data, which goes to every shard before its core runs.
 //
 //   { connect: ['10.0.0.0/8:443'] } --> checkNetwork() --> hosts: their gate refuses the rest (host/native/address.c)
 //                                                      --> featherstar/net: says so before it asks (checkReach)
 //
-// An address is 16 bytes, an IPv4 address the last four of them: as an IPv6 socket has it (::ffff:10.0.0.1), so that
+// An address is 16 bytes, and an IPv4 address is the last four of them, as in an IPv6 socket (::ffff:10.0.0.1). So
 // there is no second way to write it. It is compared as it is. 0.0.0.0 and ::, which mean this machine, are not
 // translated: a rule has to name them.
 

@@ -32,7 +32,7 @@ class RemoteConnection implements SocketTransport {
     this.#shard = shard;
     this.#home = home;
     this.#id = id;
-    this.#whenClosed.catch(() => {}); // whoever waits is told by its own promise
+    this.#whenClosed.catch(() => {}); // each waiting caller learns it from its own promise
   }
 
   get isClosed(): boolean {
@@ -105,7 +105,7 @@ class RemoteConnection implements SocketTransport {
     if (this.#finishing) throw socketClosed();
     await this.#written;
     await this.#ask('forward', peer, name, args);
-    this.#closed = true; // here; at home it goes on for somebody else
+    this.#closed = true; // here; at home it goes on for another caller
     this.#onClosed(socketClosed());
   }
 }

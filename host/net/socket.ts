@@ -1,5 +1,5 @@
-// A socket as users have it. What it does it does through a Transport: a connection of this shard (connection.ts), or a
-// proxy of one that another shard keeps (remote.ts). After handOver() it has none, and says so.
+// A socket as users have it. It works through a Transport: a connection of this shard (connection.ts), or a proxy of a
+// connection that another shard keeps (remote.ts). After handOver() it has none, and says so.
 
 import type { WaitOptions } from '../base/abortable.js';
 import { FeatherstarError } from '../base/errors.js';
@@ -143,7 +143,7 @@ export function serveSocket(via: SocketTransport, name: string, args: unknown[])
       } catch (error) {
         via.close();
         const isEnd = FeatherstarError.is(error) && error.code === 'FEATHERSTAR_CLOSED' && runtime().signal.aborted;
-        if (!isEnd) throw error; // else: everybody's connections are closed now
+        if (!isEnd) throw error; // else: all connections are closed now
       }
     },
     { name },

@@ -69,7 +69,7 @@ export class Targets {
   }
 }
 
-/** Who sent what has come. */
+/** The sender of a datagram. */
 export class SenderNames {
   readonly #bytes: Buffer;
   #last = '';

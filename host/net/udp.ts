@@ -1,12 +1,12 @@
-// UDP: datagrams of this shard. One multishot receive is open as long as the socket is; what it brings lies in a
-// receive buffer (struct io_uring_recvmsg_out, the sender's sockaddr, the bytes), is copied, and waits in a queue of
+// UDP: datagrams of this shard. One multishot receive is open as long as the socket is. Each datagram is in a receive
+// buffer (struct io_uring_recvmsg_out, the sender's sockaddr, the bytes). It is copied, and waits in a queue of
 // `capacity` datagrams. One that finds the queue full is dropped and counted: the newest, as the kernel does it.
 //
 //   send() --> a send buffer: sockaddr, bytes --> SEND --> the kernel has taken it, or says why not
 //                   ^                               |
 //                   +-- room (POLL_ADD) <-- held <--+ EAGAIN: the socket is full
 //
-// A send holds its buffer from submission to completion, also when nobody waits for it any more. While the socket is
+// A send holds its buffer from submission to completion, even if no caller waits for it any more. While the socket is
 // full, sends are held as copies, without buffers, and go one after the other when it has room. A send that finds no
 // buffer free waits for one, in order. Both are the backpressure.
 //
@@ -73,7 +73,7 @@ export interface Datagram {
   readonly remote: NetAddress;
 }
 
-/** What a UDP socket has done since it was opened. */
+/** The counters of a UDP socket since it was opened. */
 export interface UdpStats {
   /** How many datagrams were received, also those that wait in the queue. */
   received: number;
@@ -136,7 +136,7 @@ export class UdpSocket {
   readonly #connectOperation: Operation;
   readonly #receiving: Operation;
   #openSends = 0; // the connect, too
-  #error: unknown; // of receiving, and nobody has been told
+  #error: unknown; // of receiving, and not reported yet
   #closed = false;
 
   private constructor(shard: Shard, bound: Bound, address: string, capacity: number) {
@@ -194,7 +194,7 @@ export class UdpSocket {
     return this.#remote && { hostname: this.#remote.address, port: this.#remote.port };
   }
 
-  /** What the socket has done so far. */
+  /** The counters of the socket so far. */
   get stats(): UdpStats {
     return { ...this.#stats };
   }
@@ -241,7 +241,7 @@ export class UdpSocket {
     this.#receiving.ended(flags);
     if (result >= 0) this.#take(result, flags >>> CQE_BUFFER_SHIFT);
     if (this.#receiving.isOpen || this.#closed) return;
-    // An empty datagram ends a receive of many, and so does a moment without buffers: what is recycled goes back with
+    // An empty datagram ends a multishot receive, and so does a moment without buffers. Recycled buffers go back with
     // the same enter that takes the new receive. After any other error the next receive() begins anew.
     if (result >= 0 || result === Errno.ENOBUFS) receiveDatagrams(this.#receiving, this.#file);
     else {
@@ -350,7 +350,7 @@ export class UdpSocket {
     );
   }
 
-  /** What is sent is copied before this returns. */
+  /** The bytes are copied before this returns. */
   #submit(sending: Sending): void {
     const shard = this.#shard;
     const { isConnect, target, data } = sending;
@@ -467,7 +467,7 @@ export class UdpSocket {
     }
   }
 
-  /** Whoever waited has been told. */
+  /** Waiting callers have been told. */
   #giveUp(sending: Sending): void {
     if (sending.isOver) return;
     sending.isOver = true;

@@ -1,8 +1,8 @@
 // Which processors shards run on: how many of them there are to use, and which shard is kept on which.
 //
-// A thread that is pinned cannot make way when somebody else's thread takes its processor, so 'auto' pins only where
-// the processors are this process's own: RATIONALE.md has the reasons. Shard 0 is the caller's thread, whose mask its
-// children inherit: only an explicit cpuset touches it, and close() gives it its old mask back.
+// A pinned thread cannot make way when another process takes its processor. So 'auto' pins only where the processors
+// are this process's own: RATIONALE.md has the reasons. Shard 0 is the caller's thread, whose mask its children
+// inherit: only an explicit cpuset touches it, and close() gives it its old mask back.
 
 import { readFileSync } from 'node:fs';
 import { access } from 'node:fs/promises';
@@ -94,8 +94,8 @@ export function pinByItself(shards: number, allowed: readonly number[], ofMachin
 }
 
 /**
- * The threads of Node's pool are all made at its first use, by whoever it is, and inherit that thread's processors:
- * it is used once before a thread is pinned.
+ * The first use of Node's pool makes all its threads, and they inherit the processors of the thread that uses it. So
+ * the pool is used once before a thread is pinned.
  */
 export async function startThreadPool(): Promise<void> {
   await access(new URL(import.meta.url)).catch(() => undefined); // only the thread counts, not the answer
@@ -107,7 +107,7 @@ export function pinThread(cpus: number | readonly number[]): void {
   if (result < 0) throw systemError('sched_setaffinity', result, String(cpus));
 }
 
-/** Pins the caller's thread; answers a function that undoes it. */
+/** Pins the caller's thread; returns a function that undoes it. */
 export function pinCaller(cpu: number): () => void {
   const before = loadAddon().affinity();
   pinThread(cpu);

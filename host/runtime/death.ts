@@ -1,5 +1,5 @@
-// Why a shard ended before it was told to. Node says it in pieces: 'error' before 'exit', a code that is 1 for three
-// reasons, and nothing at all of a thread that was ended from outside. So a shard notes in its memory that it is
+// Why a shard ended before it was told to. Node reports it in pieces: 'error' comes before 'exit', and a code of 1 has
+// three reasons. Of a thread that was ended from outside it says nothing. So a shard notes in its memory that it is
 // ending by itself, and restart() notes what it kills.
 
 import { HostControl } from '../core/layout.js';
@@ -7,12 +7,12 @@ import { HostControl } from '../core/layout.js';
 /** Why a shard does not run any more. */
 export interface ShardDown {
   /**
-   * 'exit': process.exit() there. 'error': nobody caught `error`. 'out-of-memory': its heap was full. 'killed':
+   * 'exit': process.exit() there. 'error': no code caught `error`. 'out-of-memory': its heap was full. 'killed':
    * restart() with `force`. 'terminated': something else ended its thread from outside.
    */
   how: 'exit' | 'error' | 'out-of-memory' | 'killed' | 'terminated';
   exitCode: number;
-  /** What nobody caught; of 'out-of-memory' what Node says. */
+  /** The uncaught error; of 'out-of-memory' it is Node's own. */
   error: unknown;
 }
 
@@ -21,7 +21,7 @@ export function noteExit(memory: WebAssembly.Memory, base: number): void {
   new Int32Array(memory.buffer, base + HostControl.exits, 1)[0] = 1;
 }
 
-/** What is known of the end of a worker, in the thread that made it. */
+/** The facts about the end of a worker that are known in the thread that made it. */
 export class Death {
   wasKilled = false;
   #error: { value: unknown } | undefined;

@@ -1,5 +1,5 @@
-// The options that every program on featherstar has without a line of its own: the environment counts for what a
-// program leaves open in Runtime.start(); flags cost it one call of runtimeOptions().
+// The options that every program on featherstar has without code of its own. The environment sets the options that a
+// program does not give to Runtime.start(). Flags cost it one call of runtimeOptions().
 //
 //   argv, environment --> runtimeOptions() --> { options for Runtime.start(), rest: the program's own arguments }
 //
@@ -73,7 +73,7 @@ const FLAGS: readonly Flag[] = [
 /** The names of these flags, as `--shards`. */
 export const RUNTIME_FLAGS: readonly string[] = FLAGS.map(({ flag }) => `--${flag}`);
 
-/** What `--help` can say of these options: one line each. */
+/** Text for `--help` about these options: one line each. */
 export const RUNTIME_HELP = [
   'Options of the runtime (each has a twin in the environment):',
   ...FLAGS.map(({ flag, value, env, help }) => `  ${`--${flag} ${value}`.padEnd(28)}${help} (${env})`),
@@ -87,7 +87,7 @@ function numberOrText(text: string): string | number {
   return /^\d+(?:\.\d+)?$/.test(text) ? Number(text) : text;
 }
 
-/** What the environment says, for options that `given` leaves open. */
+/** The values of the environment, for options that `given` leaves open. */
 export function withEnvironment(given: RuntimeOptions, env: Environment): RuntimeOptions {
   const options: Record<string, unknown> = { ...given };
   for (const { env: name, option } of FLAGS) {

@@ -1,4 +1,4 @@
-// What the runtime needs of Node, Bun and Deno: worker threads, their messages, signals. worker.ts runs in each thread.
+// Node, Bun and Deno as the runtime's platform: worker threads, their messages, signals. In each thread runs worker.ts.
 //
 // Next: threads.ts, which starts a thread when the core asks for it.
 

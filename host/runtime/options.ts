@@ -1,4 +1,4 @@
-// What Runtime.start() takes, checked once: from here on every value is there, of its type and within its limits.
+// The options of Runtime.start(), checked once. From here on every value is there, of its type and within its limits.
 //
 //   options, environment --> checkOptions() --> Checked --> runtime.ts, worker.ts
 
@@ -33,13 +33,13 @@ export interface RuntimeOptions {
   /** 'auto' picks uring where it works. FEATHERSTAR_HOST outranks this. */
   host?: HostName | 'auto' | undefined;
   /**
-   * Processors for the shards, in shard order: '0-3,5' or [0, 1, 2, 3, 5]; or 'none'. 'auto' (default) pins workers
-   * where taskset or a cpuset has set as many processors aside as there are shards.
+   * Processors for the shards, in shard order: '0-3,5' or [0, 1, 2, 3, 5]; or 'none'. By 'auto' (the default) workers
+   * are pinned if taskset or a cpuset has given the process a processor for each shard.
    */
   cpuset?: string | readonly number[] | undefined;
   /**
-   * Memory of a shard in bytes, or as '64M', '1G'. What the tables leave of it is shared by arena and send buffers, as
-   * far as `limits` does not say how large they are.
+   * Memory of a shard in bytes, or as '64M', '1G'. The tables take their part. Arena and send buffers share the rest,
+   * as far as `limits` does not say how large they are.
    */
   memoryPerShard?: number | string | undefined;
   /**
@@ -53,7 +53,7 @@ export interface RuntimeOptions {
   taskQuotaUs?: number | undefined;
   /** A step of a task that takes longer is reported, ms; 0 = none is. Default 25. */
   stallMs?: number | undefined;
-  /** What becomes of a failed task that nobody awaits: a process warning, or an exception nobody catches. */
+  /** A failed task that no code awaits is a process warning, or an uncaught exception. */
   unhandled?: 'warn' | 'throw' | undefined;
   /** How long close() waits for what runs before it cancels that, ms. Default 4500. */
   shutdownTimeoutMs?: number | undefined;
@@ -62,7 +62,7 @@ export interface RuntimeOptions {
   limits?: Partial<Limits> | undefined;
   /** Narrows what of the network shards can reach. Default: all of it. */
   network?: NetworkOptions | undefined;
-  /** Gives up starting. What has begun is stopped, and start() rejects with the signal's reason. */
+  /** Gives up starting. Everything that has begun is stopped, and start() rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
 }
 

@@ -1,5 +1,5 @@
-// What shard 0 and a shard's worker say to each other at birth and death, and what carries it. Everything else goes
-// through the mesh.
+// The messages of shard 0 and a shard's worker at birth and death, and the interfaces that carry them. Everything else
+// goes through the mesh.
 //
 //   shard 0: platform.start() --> ShardWorker    tell() -------> WorkerShard.onMessage()    (worker-shard.ts)
 //                                 onMessage() <----------- say() WorkerPort                 the worker's thread
@@ -37,7 +37,7 @@ export type FromWorker =
   | { type: 'booted'; tokens: DoorbellToken[] } // how each peer rings this shard
   | { type: 'running' } // the module is loaded
   | { type: 'failed'; error: PackedError } // it could not be
-  | { type: 'busy' } // a turn has begun: somebody may want to look whether it ends (watch.ts)
+  | { type: 'busy' } // a turn has begun: a watch may check whether it ends (watch.ts)
   | { type: 'signalWanted'; name: SignalName; isWanted: boolean }
   | { type: 'signalWaited'; names: readonly SignalName[] }
   | { type: 'signalDone'; name: SignalName }
@@ -77,7 +77,7 @@ export interface ShardWorker {
   unref(): void;
 }
 
-/** What shard 0 needs of the platform: threads above all. */
+/** The parts of the platform that shard 0 needs: threads above all. */
 export interface RuntimePlatform {
   /** Where the process's signals come from. */
   readonly signals: SignalSource;
@@ -100,5 +100,5 @@ export interface WorkerPort {
   leave(): void;
 }
 
-/** What a shard module exports. */
+/** The exports of a shard module. */
 export type ShardModule = Record<string, unknown>;

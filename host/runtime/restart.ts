@@ -13,11 +13,11 @@
 //   peers         ------------------------------------------------------->  loads its module
 //                 <-------------------------------------------------------  running
 //
-// What ends each wait: an answer of a peer, its death, or PEER_TIMEOUT_MS; a message of the new thread, or its end. The
-// new thread may take as long as its module does. When the runtime closes, the caller waits no longer (runtime.ts); it
-// ends the new thread, and if that has not ended after THREAD_END_MS, it stays the shard's worker until it has.
+// Each wait ends by a reply of a peer, its death, or PEER_TIMEOUT_MS; a message of the new thread, or its end. The new
+// thread may take as long as its module does. When the runtime closes, the caller waits no longer (runtime.ts). It ends
+// the new thread. If that has not ended after THREAD_END_MS, it stays the shard's worker until it has.
 //
-// What may come late from or for an earlier life is found out by numbers that are never given twice: they begin with
+// Late messages of an earlier life, or to it, are recognised by numbers that are never given twice: they begin with
 // Shard.numbersFrom.
 //
 // Next: worker-shard.ts.

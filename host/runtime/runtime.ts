@@ -33,16 +33,18 @@ export interface CloseOptions {
 
 export const CLOSE_CHECKS: Checks<CloseOptions> = { timeoutMs: (_, value) => checkCloseTimeout(value) };
 
-/** What `onClose()` runs: it ends something. `timeoutMs` is how long `close()` waits for all hooks. */
+/** A function that `onClose()` runs: it ends something. `timeoutMs` is how long `close()` waits for all hooks. */
 export type CloseHook = (options: { timeoutMs: number }) => Promise<void> | void;
 
-/** What every shard can do with its runtime; only shard 0 can close it. */
+/** The runtime as every shard can use it; only shard 0 can close it. */
 export class WorkerRuntime<M extends object = UntypedModule> {
   readonly shardCount: number;
   readonly hostName: HostName;
-  /** Stops the sharded services before any shard stops, and answers what failed. Theirs to set (sharded.ts). */
+  /**
+   * Stops the sharded services before any shard stops, and resolves with their failures. Theirs to set (sharded.ts).
+   */
   stopServices: ((timeoutMs: number) => Promise<unknown[]>) | undefined;
-  /** Who wants to know of process signals on this shard (signals.ts). */
+  /** The listeners to process signals on this shard (signals.ts). */
   readonly signals: SignalBoard;
   protected readonly own: Shard;
   readonly #calls: Calls;
@@ -111,9 +113,9 @@ export class WorkerRuntime<M extends object = UntypedModule> {
     await quiet(this.own, graceMs);
   }
 
-  /** What each shard does and holds, in shard order. Read without disturbing it: docs/runtime.md lists it. */
+  /** The statistics of each shard, in shard order. Read without disturbing it: docs/runtime.md lists it. */
   stats(): ShardStats[];
-  /** The same of one shard. */
+  /** The statistics of one shard. */
   stats(shard: number): ShardStats;
   stats(...args: [] | [shard: number]): ShardStats | ShardStats[] {
     if (args.length === 0) return this.#shards().map((shard) => readStats(this.own, shard));
@@ -185,7 +187,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
   readonly hostReason: string;
   /** The processor that each shard is kept on, in shard order; undefined: any. */
   readonly cpus: readonly (number | undefined)[];
-  /** What is pinned where, or why nothing is. */
+  /** Says which shard is pinned where, or why none is. */
   readonly pinning: string;
   readonly #hub: SignalHub;
   readonly #watcher: Watcher;
@@ -321,14 +323,14 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     }
   }
 
-  /** What a server may print of its runtime: '2 shards · host uring · pinned to 0,1'. */
+  /** A line that a server may print about its runtime: '2 shards · host uring · pinned to 0,1'. */
   get summary(): string {
     const why = this.hostName === 'portable' ? ` (${this.hostReason})` : '';
     const shards = `${this.shardCount} shard${this.shardCount === 1 ? '' : 's'}`;
     return `${shards} · host ${this.hostName}${why}${this.#saysPinning ? ` · ${this.pinning}` : ''}`;
   }
 
-  /** A worker ended: in order, or because it died. Whoever waits for it is told. */
+  /** A worker ended: in order, or because it died. Calls that wait for it are told. */
   #onExit(worker: ShardWorker, shard: number, why: ShardDown): void {
     const ran = worker === this.#workers[shard];
     this.#workers[shard] = undefined;
@@ -355,8 +357,8 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
 
   /**
    * Starts a shard that has died again, with nothing of what it had: a new thread, which loads the module anew.
-   * Resolves when it can be called. Rejects with FEATHERSTAR_MODULE if it does not start, then it is dead again,
-   * with FEATHERSTAR_TIMEOUT if another shard is too busy to let go of the dead one, and with FEATHERSTAR_CLOSED.
+   * Resolves when it can be called. Rejects with FEATHERSTAR_MODULE if it does not start; then it is dead again.
+   * Rejects with FEATHERSTAR_TIMEOUT if another shard is too busy to forget the dead one, and with FEATHERSTAR_CLOSED.
    * `force`: a shard that lives is killed first, whatever it does. Rejects with FEATHERSTAR_TIMEOUT if its thread does
    * not end, because the kernel does not let go of it. Shard 0 cannot be restarted: FEATHERSTAR_OPTION.
    */
@@ -400,8 +402,8 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
   }
 
   /**
-   * Stops all shards in order, and always finishes. What onClose() registered and calls that are open may go on for
-   * `timeoutMs`; then `signal` aborts on every shard and what is still open is closed; a shard that does not answer is
+   * Stops all shards in order, and always finishes. Hooks of onClose() and open calls may go on for `timeoutMs`; then
+   * `signal` aborts on every shard, and everything that is still open is closed. A shard that does not respond is
    * terminated. Rejects with the first failure of shard 0's onClose(), when all is over. Again: the same promise.
    */
   async close(options: CloseOptions = {}): Promise<CloseReport> {

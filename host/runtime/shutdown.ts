@@ -8,8 +8,8 @@
 //   terminate  threads that have not ended, because they never came round to listening       at most THREAD_END_MS
 //
 // A disk that does not answer can hold an operation for ever, and nothing can take it back. The thread that began it
-// cannot end before, and whoever waits for that thread stands still. So it is left alone, with its memory, and the
-// report says what it waits for.
+// cannot end before, and a thread that waits for it is blocked. So it is left alone, with its memory, and the report
+// says what it waits for.
 //
 // All shards are in the same phase, so what ends in one can still call the others.
 
@@ -24,8 +24,8 @@ const LOOK_MS = 2;
 /** How a shard ended, and what it held then: all zeros if nothing was lost. */
 export interface ShardEnd {
   /**
-   * 'died': before it was told to stop. 'terminated': it did not answer. 'stuck': its thread has not ended, because it
-   * waits for something that nothing can interrupt. It ends when that does.
+   * 'died': before it was told to stop. 'terminated': it did not respond. The shard is 'stuck' if its thread has not
+   * ended, because it waits for something that cannot be interrupted. It ends when that does.
    */
   how: 'stopped' | 'terminated' | 'died' | 'stuck';
   /** undefined for a shard that could not say. */
@@ -51,7 +51,7 @@ function later(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** What `promise` ends with, or undefined if that takes longer than `ms`. */
+/** The value of `promise`, or undefined if it takes longer than `ms`. */
 async function inTime<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<undefined>((resolve) => {
@@ -75,7 +75,7 @@ export async function quiet(shard: Shard, graceMs: number): Promise<void> {
   }
 }
 
-/** Waits until no shard that lives has a call open. Nobody tells shard 0 of the others' calls, so it looks. */
+/** Waits until no shard that lives has a call open. No message tells shard 0 of the others' calls, so it looks. */
 async function callsEnd(own: Shard, workers: readonly (ShardWorker | undefined)[], deadline: number): Promise<boolean> {
   const isOpen = (shard: number) => (shard === 0 || workers[shard] !== undefined) && unansweredCalls(own, shard) !== 0;
   while (workers.some((_, shard) => isOpen(shard))) {

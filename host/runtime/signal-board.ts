@@ -1,11 +1,11 @@
-// Process signals on every shard. Node gives them to the main thread only, so shard 0 listens for all, as long as
-// somebody wants to know, and passes them on by the workers' ports.
+// Process signals on every shard. Node gives them to the main thread only. So shard 0 listens for all shards, as long
+// as one of them has a listener, and passes them on by the workers' ports.
 //
 //   process --> SignalHub (shard 0) --> SignalBoard (each shard) --> onSignal() handlers, waitForSignal() waits
 //
-// While the first SIGINT, SIGTERM or SIGQUIT is being handled (a handler's promise is open, or a wait has ended and
-// nobody waits again), the second one ends the process with 128 + its number: a shutdown that hangs can be cut short.
-// Where nobody wants to know, there is no listener, and the signal does what it does by default.
+// While the first SIGINT, SIGTERM or SIGQUIT is being handled, a second one ends the process with 128 + its number. So
+// a shutdown that hangs can be cut short. Handling means that a handler's promise is open, or that a wait has ended and
+// no wait is open again. If no shard listens, the signal has its default action.
 //
 // Next: signals.ts, which users call.
 
@@ -13,7 +13,7 @@ import { constants } from 'node:os';
 
 export type SignalName = NodeJS.Signals;
 
-/** What a shard's board tells the hub. */
+/** The messages of a shard's board to the hub. */
 export interface SignalLink {
   want(name: SignalName, isWanted: boolean): void;
   /** A wait for these has ended: from now on one more of them ends the process. */

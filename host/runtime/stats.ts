@@ -1,26 +1,26 @@
-// What a shard does and holds, read by any shard without disturbing it: the core's counters and the fill of its tables
-// lie in the shared memory. Aligned words do not tear, but each may be a moment old.
+// Statistics of a shard. Any shard reads them without disturbing it: the core's counters and the fill of its tables are
+// in the shared memory. Aligned words do not tear, but each may be a moment old.
 
 import * as kernel from '../core/kernel.js';
 import { COUNTER_NAMES, Control, type CounterName, HostControl, OP_BYTES, SLAB_USED } from '../core/layout.js';
 import { OP_OPCODE, takenSlots } from '../shard/operation.js';
 import type { Shard } from '../shard/shard.js';
 
-/** What a shard holds at the moment. */
+/** The things that a shard holds at the moment. */
 export interface Holdings {
   /** Operations open in the kernel. */
   openOperations: number;
   /** Timers that are armed. */
   pendingTimers: number;
-  /** Tasks that are queued. What a task awaits is not counted. */
+  /** Tasks that are queued. A task that awaits something is not counted. */
   liveTasks: number;
-  /** Calls that the shard has open or answers at the moment. */
+  /** Calls that the shard has open or runs at the moment. */
   openCalls: number;
   /** Buffers on their way out. */
   sendBuffersUsed: number;
 }
 
-/** What a shard has done since it started, and how often it slept. */
+/** The work of a shard since it started, and how often it slept. */
 export type ShardStats = Record<CounterName, number> &
   Holdings & {
     /** Entries into the kernel. */
@@ -66,7 +66,7 @@ const ON_FILES: Record<number, string> = {
   [kernel.OP_FTRUNCATE]: 'ftruncate',
 };
 
-/** What a shard that does not answer has asked of the disk. */
+/** The requests to the disk of a shard that does not respond. */
 export function openFileOperations(own: Shard, shard: number): string[] {
   const { words, header } = own;
   const table = baseOf(own, shard) + header.opsOffset;

@@ -1,16 +1,18 @@
 // The stall watch: code that never yields cannot say so, and neither can its shard, so another shard does. Shard 0
-// watches all others, and a worker watches shard 0; a runtime of one shard has nobody to look.
+// watches all others, and a worker watches shard 0; a runtime of one shard has no watch.
 //
 //   a turn begins, and nobody watches --> nudge the watcher, once      (a message, not through the mesh)
 //   watcher: every stallMs: in the same code as before? say so.        (an unref'd timer of Node's)
 //            in none? take the mark away; look once more; stop looking
 //
-// So a shard that is idle costs nothing, and a busy one a message and a look for each stallMs. The last look is there
-// because a turn may begin just as the mark is taken away: it is seen, or it has seen that the mark is gone.
+// So a shard that is idle costs nothing, and a busy one a message and a look for each stallMs. The last look is needed
+// because a turn may begin just as the mark is taken away. Either the look sees the turn, or the turn has seen that the
+// mark is gone.
 //
-// A step of a task says when it began. A called function and a handler of HTTP do not, for their paths are hot: they
-// count as old as the first look that found them. Other code (what goes on after an await, Node's callbacks) has no
-// mark at all: the shard is awake, and no enter comes. Modules and compilers may take that long, so it has more time.
+// A step of a task says when it began. A called function and a handler of HTTP do not, because their paths are hot.
+// They count as old as the first look that found them. Other code (what goes on after an await, Node's callbacks) has
+// no mark at all: the shard is awake, and no enter comes. Modules and compilers may take that long, so it has more
+// time.
 
 import { writeSync } from 'node:fs';
 import { Control, HostControl } from '../core/layout.js';
@@ -110,7 +112,7 @@ class StallWatch {
     }
     if (++this.#warnings > WARNINGS_MAX) return;
     const text = `${what} keeps shard ${this.#peer} for ${Math.round(forNs / 1e6)} ms by now, and does not yield`;
-    // What a worker writes to its stderr goes through the main thread, and that is the one that does not listen.
+    // A worker's stderr goes through the main thread, which is the thread that does not respond.
     if (this.#peer === 0) writeSync(2, `(node:${process.pid}) Featherstar: ${text}\n`);
     else process.emitWarning(text, 'Featherstar');
   }
@@ -132,7 +134,7 @@ export class Watcher {
     this.#stallMs = stallMs;
   }
 
-  /** That shard has begun a turn, and nobody looks at it yet. */
+  /** That shard has begun a turn, and is not watched yet. */
   begin(peer: number): void {
     if (this.#own.closed || this.#stallMs === 0) return;
     let watch = this.#watches.get(peer);

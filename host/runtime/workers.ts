@@ -1,5 +1,5 @@
-// What shard 0 does with the workers of shards 1, 2, ...: it introduces them to each other, asks them to do something,
-// ends them.
+// Shard 0's side of the workers of shards 1, 2, and so on. It introduces them to each other, asks them to do something,
+// and ends them.
 //
 //   start --> booted (its ring is there) --> peers (how to wake each other) --> running (its module is loaded)
 //
@@ -16,7 +16,7 @@ import type { FromWorker, ShardData, ShardModule, ShardWorker, ToWorker } from '
 const SLOW_IMPORT_MS = 5000;
 const THREAD_END_MS = 1000;
 
-/** What a worker needs to know to become a shard. `cpu`: the processor that it is kept on. */
+/** The data that a worker needs to become a shard. `cpu`: the processor that it is kept on. */
 export function shardData(
   shard: number,
   options: Checked,
@@ -83,7 +83,7 @@ function startError({ error }: MessageOf<'failed'>): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_MODULE', cause instanceof Error ? cause.message : textOf(cause), { cause });
 }
 
-/** What a message has if its answer could be taken for that to an earlier one. */
+/** The number of a message whose reply could be taken for the reply to an earlier one. */
 function numberOf(message: FromWorker | ToWorker): number | undefined {
   return 'number' in message ? message.number : undefined;
 }

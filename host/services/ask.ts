@@ -1,6 +1,6 @@
-// Requests between shards that may stay open for as long as somebody else likes: until the peer of a socket sends, or
-// a channel has room. A call would keep the runtime's close() waiting for that time, and one of limits.callSlots. So
-// there are two calls here, and neither stays open: one that asks and one that answers.
+// Requests between shards that may stay open for any time: until the peer of a socket sends, or a channel has room. A
+// call would keep the runtime's close() waiting for that time, and one of limits.callSlots. So there are two calls
+// here, and neither stays open: one carries the request and one the reply.
 //
 //   ask() --> begin() there: runs the function, answers nothing yet
 //   settles <-- end() here, called by that shard when the function has ended

@@ -126,11 +126,11 @@ class Gateway {
   #onClosed(): void {
     this.#isClosing = true;
     this.#onGone();
-    for (const controller of this.#open.values()) controller.abort(connectionClosed()); // nobody waits
+    for (const controller of this.#open.values()) controller.abort(connectionClosed()); // no thread waits
     this.#onIdle?.();
   }
 
-  /** Takes no more, answers what is open, and closes. */
+  /** Takes no more calls, replies to the open ones, and closes. */
   async drain(): Promise<void> {
     this.#isClosing = true;
     if (this.#open.size !== 0) {
@@ -318,7 +318,7 @@ function connectionClosed(): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_CLOSED', 'the connection to the runtime is closed');
 }
 
-/** What waits is sent as it was when it was called. */
+/** A call that waits is sent with the values that it had when it was made. */
 function cloned(request: Request): Request {
   try {
     return structuredClone(request);

@@ -215,7 +215,7 @@ export class ShardChannel<T> {
   /** @internal */
   cancel(sender: string, ticket: number): void {
     const cancelled = this.#sends.takeWhere((send) => send.sender === sender && send.ticket === ticket);
-    for (const send of cancelled) send.resolve(); // nobody waits, but the request has to end
+    for (const send of cancelled) send.resolve(); // no caller waits, but the request has to end
   }
 
   /** @internal */
@@ -233,7 +233,7 @@ export class ShardChannel<T> {
     const lost = [...this.#senders].filter(([, shard]) => shard === peer).map(([sender]) => sender);
     if (lost.length === 0) return;
     for (const sender of lost) this.#senders.delete(sender);
-    this.#sends.takeWhere((send) => lost.includes(send.sender)); // nobody knows whether it was accepted
+    this.#sends.takeWhere((send) => lost.includes(send.sender)); // it is unknown whether it was accepted
     const entry = { error: downError(peer) };
     const receive = this.#receives.shift();
     if (receive !== undefined) receive.resolve(entry);

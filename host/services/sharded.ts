@@ -6,7 +6,8 @@
 //   store.stop()                    instance.stop(), the last shard first
 //
 // Two steps, so that a start() finds its siblings. If any of it fails on any shard, every instance that was made is
-// stopped, and start() rejects. runtime.close() stops what still runs, the last service first, while all shards are up.
+// stopped, and start() rejects. When the runtime closes, it stops the services that still run, the last service first,
+// while all shards are up.
 //
 // Invariant: an instance can be called from the end of its constructor until its stop() begins.
 
@@ -41,7 +42,7 @@ export class ServiceError extends FeatherstarError {
   }
 }
 
-/** What one shard has of a service. */
+/** One shard's part of a service. */
 interface Member {
   readonly handle: Sharded<object>;
   readonly instance: Record<string, unknown>;
@@ -200,8 +201,9 @@ export class Sharded<T> {
   }
 
   /**
-   * Runs stop() of every instance, one after the other, the last shard first, and always finishes: what has not ended
-   * when 4 s are over is left alone. Rejects with FEATHERSTAR_SERVICE if any failed. Any shard may, and once is enough.
+   * Runs stop() of every instance, one after the other, the last shard first. It always finishes: an instance that has
+   * not stopped after 4 s is left alone. Rejects with FEATHERSTAR_SERVICE if any failed. Any shard may, and once is
+   * enough.
    */
   stop(): Promise<void> {
     this.#stopping ??= this.#stop(performance.now() + SERVICE_STOP_TIMEOUT_MS);
@@ -307,7 +309,7 @@ function invoke(id: number, service: string, name: string, args: unknown[]): unk
   return method.apply(instance, args);
 }
 
-/** Who asks again while it stops waits for the same end. */
+/** A second call while it stops waits for the same end. */
 function end(id: number): Promise<void> | undefined {
   const all = members(currentShard());
   const member = all.get(id);

@@ -9,10 +9,9 @@
 //                   | [4K][4K][  8K  ][     16K     ]  not used yet |
 //
 // A program may write to each byte of the block memory, also where it has no business, and changes other blocks so. But
-// it cannot break the pool, because all that the pool knows lies in the table and in JavaScript, which no view of a
-// block reaches.
+// it cannot break the pool. The pool's data is in the table and in JavaScript, which no view of a block reaches.
 //
-// Who writes an entry:
+// The writers of an entry:
 //   holder   the shard that has the block, its index + 1. 0: no shard, and the block's home may use it again. Only the
 //            shard that is named in `holder` stores there; where it is 0, only the home. All accesses are atomic. The
 //            store of 0 (release) pairs with the home's load (#sweep): what the last holder wrote is behind it.
@@ -23,8 +22,8 @@
 //
 // A block's home is the shard in whose part it lies. Giving back is one store and no message: the home looks when it
 // wants a block and has none. Untouched pages cost nothing. Blocks have sizes of powers of two, from 4 KiB; a free one
-// serves only its own size again. Holders that have died give nothing back: the home takes it when their thread has
-// ended, and not before, because the kernel may write for a thread as long as it runs.
+// serves only its own size again. Holders that have died give nothing back. The home takes the blocks when their thread
+// has ended, and not before: the kernel may write for a thread as long as it runs.
 //
 // Next: calls/shared-bytes.ts, the handles that programs see.
 

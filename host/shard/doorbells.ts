@@ -17,7 +17,7 @@ export function tokensOf(shard: number, booted: readonly (readonly DoorbellToken
   return booted.map((tokens, peer) => (peer === shard ? undefined : tokens[shard]));
 }
 
-/** What a message has to move, not copy. */
+/** The parts of a message that are moved, not copied. */
 export function ports(tokens: readonly unknown[]): Transferable[] {
   return tokens.filter((token) => typeof token === 'object') as Transferable[];
 }

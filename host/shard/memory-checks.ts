@@ -49,7 +49,7 @@ export function writeGuards(memory: WebAssembly.Memory, header: Header): void {
   }
 }
 
-/** What is wrong with a guard, if anything; it is whole again then, so that the next break is found, too. */
+/** A complaint about a guard, if it is broken. The guard is whole again then, so that the next break is found, too. */
 function brokenGuard(words: Int32Array, header: Header, shard: number): FeatherstarError | undefined {
   const from = guardWord(header, shard);
   const at = firstBroken(words, from, GUARD_WORDS);
@@ -58,7 +58,7 @@ function brokenGuard(words: Int32Array, header: Header, shard: number): Feathers
   return overwritten(shard < 0 ? 'the guard before the header' : `the guard behind shard ${shard}'s memory`, at);
 }
 
-/** What is wrong with all guards of a runtime. */
+/** Complaints about all guards of a runtime. */
 export function brokenGuards(memory: WebAssembly.Memory, header: Header): FeatherstarError[] {
   const words = new Int32Array(memory.buffer);
   const shards = Array.from({ length: header.shardCount + 1 }, (_, i) => i - 1);

@@ -4,9 +4,9 @@
 //                                |                       ^
 //                                +--- Timer.disarm() ---+
 //
-// One object is used again and again, for one thing at a time: a connection has one Operation for receiving, one for
-// sending, and so on. A slot is reused as soon as its operation is over, so slot and generation together name it: a
-// cancellation that comes late is found out by the core and does nothing.
+// One object is used again and again, for one thing at a time. A connection has one Operation for receiving, one for
+// sending, and so on. A slot is reused as soon as its operation is over, so slot and generation together name it. If a
+// cancellation comes late, the core recognises it and does nothing.
 //
 // The owner's onEvent() calls ended() on the object that the event's tag stands for. A LoneTimer is its own owner.
 //
@@ -23,7 +23,7 @@ import type { Shard } from './shard.js';
 const IDLE = 0; // slots
 const REFUSED = -1; // no slot was free: its event says so
 
-/** What is asked of the kernel: the fields of a submission queue entry (SQE) that the core fills in. */
+/** A request to the kernel: the fields of a submission queue entry (SQE) that the core fills in. */
 export interface Submission {
   opcode: number;
   flags: number;
@@ -107,8 +107,8 @@ export class Operation extends InFlight {
   }
 
   /**
-   * Stages it. If all slots are in use its event comes all the same, with the next turn and Code.FULL, as if the kernel
-   * had refused it: in the middle of an event there is no caller to throw at.
+   * Stages it. If all slots are in use, its event comes with the next turn and Code.FULL, as if the kernel had refused
+   * it. In the middle of an event there is no caller to throw at.
    */
   stage(what: Submission): void {
     if (this.#take(what)) return;

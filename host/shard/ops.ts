@@ -10,7 +10,7 @@ import * as kernel from '../core/kernel.js';
 import { type Operation, prepare, type Submission } from './operation.js';
 import type { Shard } from './shard.js';
 
-/** What an operation ended with. */
+/** The result of an operation. */
 export function operationError(syscall: string, result: number, what = ''): FeatherstarError {
   return result === Code.FULL ? fullError('operations') : systemError(syscall, result, what);
 }
@@ -65,8 +65,8 @@ export function sendNow(operation: Operation, file: number, ptr: number, len: nu
 
 /**
  * Watches how a connection ends, also while nothing is received: an event for the peer's end and one for a reset, until
- * it is cancelled. Multishot, as the kernel adds POLLRDHUP to what any poll waits for: after the peer's end a single
- * poll completes at once, whatever it asked for.
+ * it is cancelled. Multishot, because the kernel adds POLLRDHUP to every poll: after the peer's end a single poll
+ * completes at once.
  */
 export function watchEnds(operation: Operation, file: number): void {
   const what = prepareFile(kernel.OP_POLL_ADD, file);
@@ -76,9 +76,9 @@ export function watchEnds(operation: Operation, file: number): void {
 }
 
 /**
- * Watches a connection's room for bytes, until it is cancelled: an event with POLLOUT at once if there is some, and
- * whenever there is some again after a send has found none. Multishot like watchEnds(), and for the same reason. It
- * touches no memory, so a sender that waits for a slow peer holds no buffer.
+ * Watches a connection's room for bytes, until it is cancelled. An event with POLLOUT comes at once if there is room.
+ * Another comes whenever there is room again after a send has found none. Multishot like watchEnds(), and for the same
+ * reason. It touches no memory, so a sender that waits for a slow peer holds no buffer.
  */
 export function watchRoom(operation: Operation, file: number): void {
   const what = prepareFile(kernel.OP_POLL_ADD, file);
@@ -96,7 +96,7 @@ export function whenRoom(operation: Operation, file: number): void {
 
 /**
  * Tells the peer that no more will come. The kernel does this in a thread of its own, which looks the file up only
- * then: whoever closed the file before the event would shut down the next connection in its slot.
+ * then. Closing the file before the event would shut down the next connection in its slot.
  */
 export function shutdownWrites(operation: Operation, file: number): void {
   const what = prepareFile(kernel.OP_SHUTDOWN, file);
@@ -125,8 +125,8 @@ export function connectFileOrThrow(operation: Operation, file: number, ptr: numb
 }
 
 /**
- * Receives datagrams until cancelled, or -ENOBUFS, or an empty one: each into a buffer that the kernel picks, behind a
- * struct io_uring_recvmsg_out and 28 bytes with the sender's sockaddr.
+ * Receives datagrams until cancelled, or -ENOBUFS, or an empty one. Each goes into a buffer that the kernel picks,
+ * behind a struct io_uring_recvmsg_out and 28 bytes with the sender's sockaddr.
  */
 export function receiveDatagrams(operation: Operation, file: number): void {
   const what = prepareFile(kernel.OP_RECVMSG, file);
@@ -136,8 +136,8 @@ export function receiveDatagrams(operation: Operation, file: number): void {
 }
 
 /**
- * Sends one datagram, of `len` bytes at `ptr`, to the sockaddr at `address`; of 0 bytes: to where the socket is
- * connected. -EAGAIN: the socket has no room for it.
+ * Sends one datagram of `len` bytes at `ptr` to the sockaddr at `address`. If that has 0 bytes, the datagram goes to
+ * where the socket is connected. The result is -EAGAIN if the socket has no room for it.
  */
 export function sendDatagramOrThrow(
   operation: Operation,

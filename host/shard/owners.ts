@@ -18,7 +18,7 @@ export interface Owner {
   onEvent(tag: number, result: number, extra: number): void;
   /** The runtime closes and has waited long enough: closes what this owns. Its last events still come. */
   onShutdown?(): void;
-  /** What it waits for, if that cannot be taken back from the kernel. */
+  /** Its operation, if that cannot be taken back from the kernel. */
   waitsFor?(): string;
 }
 

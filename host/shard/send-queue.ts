@@ -1,13 +1,13 @@
-// What goes out on one connection, in order. At most one SEND is open at a time. Answers of one turn are gathered in
-// its buffer while it is still in the window; what comes later gathers in a second buffer, and what is larger than a
-// buffer waits as bytes on the JavaScript side.
+// The bytes that go out on one connection, in order. At most one SEND is open at a time. Responses of one turn are
+// gathered in its buffer while it is still in the window. Later bytes gather in a second buffer. More than a buffer
+// waits as bytes on the JavaScript side.
 //
 //   reserve() --> [ current: staged or in the kernel ] [ next: gathering ] [ queue: bytes ]
 //
 // A SEND takes what the socket has room for, at once (MSG_DONTWAIT). If the socket is full, the rest goes back into the
 // queue, in front, and the queue waits for room (watchRoom) without a send buffer. So a buffer is held from the moment
-// when it is filled until the turn after the enter that submits it, and a peer that does not read keeps none from
-// others. A queue that finds no buffer free waits for one, in order: behind queues whose sockets have room.
+// when it is filled until the turn after the enter that submits it. A peer that does not read keeps none from others. A
+// queue that finds no buffer free waits for one, in order: behind queues whose sockets have room.
 //
 // Next: byte-queue.ts.
 
@@ -37,7 +37,7 @@ export class SendQueue {
   private next = 0;
   private nextUsed = 0;
   private readonly queue = new ByteQueue();
-  private urgent = false; // somebody waits until all is out
+  private urgent = false; // a caller waits until all is out
   private broken = false;
 
   /** Events with these tags are for onSent() and onRoom(). */
@@ -93,7 +93,7 @@ export class SendQueue {
     else this.advance();
   }
 
-  /** Somebody waits until all is out: this SEND, and those that follow it. */
+  /** A caller waits until all is out: this SEND, and those that follow it. */
   hurry(): void {
     this.urgent = true;
     this.shard.hurry();
@@ -137,8 +137,8 @@ export class SendQueue {
   }
 
   /**
-   * Sends at once what there is room for. The poll tells of room only when a third of the kernel's buffer is free,
-   * which can be a mebibyte: a slow peer takes less than that for minutes.
+   * Sends at once what there is room for. The poll reports room only when a third of the kernel's buffer is free, which
+   * can be a mebibyte. A slow peer takes less than that for minutes.
    */
   tryRoom(): void {
     if (!this.isFull) return;

@@ -4,8 +4,8 @@
 // to peers is published. Microtasks run when the host's callback returns, and behind them JavaScript's tasks, one by
 // one (steps.ts); what they stage goes out with the next enter.
 //
-// Owners are objects with an `onEvent`, registered by number (owners.ts). What they have in flight they hold as
-// Operation and Timer (operation.ts).
+// Owners are objects with an `onEvent`, registered by number (owners.ts). They hold their operations and timers in
+// flight as Operation and Timer (operation.ts).
 
 import { platformTimeout, useTimeouts } from '../base/abortable.js';
 import { FeatherstarError } from '../base/errors.js';
@@ -36,7 +36,7 @@ export interface ShardOptions {
   quotaNs: number;
   /** A step of a task that takes longer is reported; 0 = none is. */
   stallMs: number;
-  /** What becomes of a failed task that nobody awaits. */
+  /** The policy for a failed task that no code awaits. */
   unhandled: 'warn' | 'throw';
   checkMemory: boolean;
   network?: NetworkRules | undefined;
@@ -76,11 +76,11 @@ export class Shard {
   readonly memoryChecks: MemoryChecks | undefined;
   readonly words: Int32Array;
   readonly doubles: Float64Array;
-  /** What goes out goes through these. */
+  /** Outgoing bytes go through these. */
   readonly sendBuffers: SendBuffers;
   readonly owners = new Owners();
   readonly unhandled: 'warn' | 'throw';
-  /** What of the network this shard may reach; undefined: all. */
+  /** The part of the network that this shard may reach; undefined: all. */
   readonly network: NetworkRules | undefined;
   /** Numbers by which others know something of this shard's begin here, and higher each time that it is started. */
   readonly numbersFrom: number;
@@ -210,7 +210,7 @@ export class Shard {
     this.owners.release(id);
   }
 
-  /** What an owner is, for reports of what is open. */
+  /** The name of an owner, for reports of open things. */
   ownerName(id: number): string {
     return nameOf(this.owners.find(id));
   }
@@ -225,14 +225,14 @@ export class Shard {
     for (const owner of this.owners.all()) owner.onShutdown?.();
   }
 
-  /** What was begun, cannot be cancelled, and has not ended. */
+  /** The operations that were begun, cannot be cancelled, and have not ended. */
   waitsFor(): string[] {
     return this.owners.all().flatMap((owner) => owner.waitsFor?.() ?? []);
   }
 
   // --- operations ----------------------------------------------------------------------------------------------------
 
-  /** What was staged is to be submitted soon: in a turn it will be anyway; else the host is to come round. */
+  /** Staged operations must be submitted soon. In a turn they will be anyway; otherwise the host must come round. */
   poke(): void {
     if (!this.#inTurn) this.host.poke();
   }
@@ -253,7 +253,7 @@ export class Shard {
     this.beforeNextTurn(() => this.owners.deliver(owner, tag, result, 0, true), true);
   }
 
-  /** Somebody waits for an operation that completes silently (ops.ts, sendNow). */
+  /** A caller waits for an operation that completes silently (ops.ts, sendNow). */
   hurry(): void {
     this.poke();
     this.core.hurry();

@@ -1,4 +1,4 @@
-// What a shard is doing, for other shards to read: code that never yields cannot say so itself.
+// Tells other shards what a shard is doing: code that never yields cannot say so itself.
 //
 //   a step of a task       its name, and when it began       written when a step begins, and when a run of steps ends
 //   a called function      its message's slot in the inbox   one number, written when it begins; cleared once a turn
@@ -7,9 +7,9 @@
 // The number also counts, so it stays the same only as long as one function or handler runs. Nothing has a name before
 // another shard finds that it hangs: describeRun() reads function and request from the memory of the shard that does.
 //
-// The shard that runs writes; anybody reads, at any time. Where it lies is drawn in layout.ts. The name is rewritten
-// only when another task comes, and then under a sequence number that is odd meanwhile: a reader that meets one looks
-// again. The start is one word of 8 bytes, written on each step, 0 between steps.
+// The shard that runs writes; any shard reads, at any time. Where it lies is drawn in layout.ts. The name is rewritten
+// only when another task comes. The sequence number is odd meanwhile: a reader that finds it odd looks again. The start
+// is one word of 8 bytes, written on each step, 0 between steps.
 
 import { type Header, HostControl, MESSAGE_BYTES, STEP_NAME_BYTES, STEP_OFFSET } from '../core/layout.js';
 
@@ -101,7 +101,7 @@ export class StepMark {
     this.#name = name;
   }
 
-  /** Whoever watched does not run any more. */
+  /** The shard that watched does not run any more. */
   unwatch(): void {
     Atomics.store(this.#watched, 0, 0);
   }

@@ -8,8 +8,8 @@
 //                                 |                 ^
 //                                 +-- then(arm) ----+  from a microtask: a tick asked for in a tick does not wait
 //
-// All of it happens before the host's callback is through, so nothing comes in between; only an exception that somebody
-// let escape puts the rest of a run off, and turns that come meanwhile do not begin another.
+// All of it happens before the host's callback is through, so nothing comes in between. Only an uncaught exception
+// delays the rest of a run, and turns that come meanwhile do not begin another.
 
 import { Code, fullError } from '../base/errors.js';
 import type { Core } from '../core/core-module.js';
@@ -17,7 +17,7 @@ import { Control } from '../core/layout.js';
 import { monotonicNs } from '../hosts/host.js';
 import type { StepMark } from './stall.js';
 
-/** Who a step belongs to. */
+/** The task that a step belongs to. */
 export interface TaskName {
   readonly name: string;
   /** Scheduling group, 0 to 15. */
@@ -61,12 +61,12 @@ export class Steps {
     this.#stallNs = stallNs;
   }
 
-  /** The task whose step this is. What it resumes of other tasks counts as its own until they yield by themselves. */
+  /** The task whose step this is. Other tasks that it resumes count as its own until they yield by themselves. */
   get current(): TaskName {
     return this.#current === undefined || this.#hasEnded ? NO_TASK : this.#current;
   }
 
-  /** The task has ended: what goes on in this step is whoever awaited it. */
+  /** The task has ended: the rest of this step belongs to the code that awaited it. */
   noteEnd(task: TaskName): void {
     if (task === this.#current) this.#hasEnded = true;
   }

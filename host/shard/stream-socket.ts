@@ -1,5 +1,5 @@
-// What every stream socket (TCP or Unix) of this shard needs: its file slot, its operations, what goes out, and when
-// the file may be closed. Two classes extend it, and decide what bytes and ends mean:
+// The common part of all stream sockets (TCP or Unix) of this shard: file slot, operations, outgoing bytes, and the
+// time to close the file. Two classes extend it, and decide what bytes and ends mean:
 //
 //   StreamTransport (stream-transport.ts)   receives all the time, has deadlines, and lingers at the end: for HTTP
 //   Connection (net/connection.ts)          receives when a program reads: for sockets of programs
@@ -70,7 +70,7 @@ export abstract class StreamSocket implements Owner {
     receive(this.receiving, this.file, multishot);
   }
 
-  /** Stops receiving. What has come already is still told. */
+  /** Stops receiving. Events that have come already are still reported. */
   pause(): void {
     this.receiving.cancel();
   }

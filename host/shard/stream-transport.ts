@@ -4,12 +4,12 @@
 //   OPEN --finish()--> FINISHING --all is sent--> LINGERING --the peer's end, or time--> CLOSED
 //   any --reset, error, a peer that is too slow, destroy()--> CLOSED
 //
-// A peer that does not read as fast as it is sent to must take some bytes in each stretch of time, or the connection is
-// closed (Pace). Without that a peer could keep what waits for it in memory for ever by taking a byte now and then.
+// A slow peer must take some bytes in each stretch of time, or the connection is closed (Pace). Without that a peer
+// could keep what waits for it in memory for ever by taking a byte now and then.
 //
-// FINISHING and LINGERING receive and drop what the peer still sends. A peer that sends before it reads would wait for
-// ever otherwise, and bytes that are unread at close make the kernel reset the connection: then the peer loses what it
-// was sent. What ends each state:
+// FINISHING and LINGERING receive and drop what the peer still sends. Otherwise a peer that sends before it reads would
+// wait for ever. And bytes that are unread at close make the kernel reset the connection, so the peer loses what it was
+// sent. Each state is ended by:
 //
 //   OPEN       the user; its deadline; a reset. While nothing is received a poll watches for the reset, and the end.
 //   FINISHING  the last byte is out; the peer is slower than its pace; it sends LINGER_BYTES
@@ -73,7 +73,7 @@ export class StreamTransport extends StreamSocket implements Transport {
     this.timer = new Timer(shard, this.id, TIMER);
   }
 
-  /** For whoever looks at what a shard has open. */
+  /** For reports of what a shard has open. */
   override toString(): string {
     return `${this.user}, ${STATES[this.state]}`;
   }
@@ -118,7 +118,7 @@ export class StreamTransport extends StreamSocket implements Transport {
     else if (this.state === LINGERING) this.destroy();
   }
 
-  /** Nobody reads these bytes: they came after finish(). */
+  /** No code reads these bytes: they came after finish(). */
   private drop(buffer: number, bytes: number): void {
     this.release(buffer);
     this.lingerBytes += bytes;

@@ -6,10 +6,10 @@
 //   the end     finish(): all that is queued, then the end; destroy(): at once
 //   time        setDeadline() --> onDeadline()
 //
-// Two classes do it for sockets: stream-transport.ts is this interface over a file slot; stream-socket.ts, which it
-// extends, has what every stream socket needs, and net/connection.ts extends it, too.
+// Two files do it for sockets. In stream-transport.ts is this interface over a file slot. Its base class in
+// stream-socket.ts has the common part of all stream sockets; net/connection.ts extends it, too.
 
-/** What goes out, in order. */
+/** The outgoing bytes, in order. */
 export interface ByteSink {
   /** Whether all is out. */
   readonly isIdle: boolean;
@@ -32,7 +32,7 @@ export interface Transport {
   readonly isClosed: boolean;
   /** Receives from now on, if more bytes are welcome. */
   receive(): void;
-  /** Stops receiving: the peer has to wait. What has come already is still told. */
+  /** Stops receiving: the peer has to wait. Events that have come already are still reported. */
   pause(): void;
   /** Gives back a buffer of onBuffer(). */
   release(buffer: number): void;

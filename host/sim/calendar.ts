@@ -1,5 +1,5 @@
-// What is to happen and when, in virtual ns: a binary heap. Of two things at one time the one that was put in first
-// comes first.
+// The events to come and their times, in virtual ns: a binary heap. Of two things at one time the one that was put in
+// first comes first.
 
 export interface Entry {
   readonly atNs: number;

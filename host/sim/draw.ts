@@ -1,6 +1,6 @@
-// A world at random: how many shards, how tight each limit is, which faults there are and how often. Chance that is
-// even makes every world alike, so a seed first draws which kinds of faults it has at all, and which limits are tight
-// ("swarm testing": Groce et al., 2012); a limit that is tight is often as low as it can be.
+// A world at random: how many shards, how tight each limit is, which faults there are and how often. Even chance makes
+// every world alike. So a seed first draws which kinds of faults it has at all, and which limits are tight ("swarm
+// testing": Groce et al., 2012); a limit that is tight is often as low as it can be.
 //
 // Invariant: what is drawn for a seed depends on the seed alone, and each limit is one that Runtime.start() takes.
 //
@@ -19,7 +19,7 @@ const MISCHIEF = 0.35; // how often a kind of fault is on
 const CALM = 0.15; // how often none is
 const SEED_MAX = 2 ** 53 - 1;
 
-/** What each limit may be, the tightest first; a server with a few clients works with any of them. */
+/** The values of each limit, the tightest first; a server with a few clients works with any of them. */
 const TIGHT_LIMITS: { [K in keyof Limits]: readonly number[] } = {
   ringSlots: [1, 2, 4, 8],
   creditCount: [1, 2, 3, 8],

@@ -1,5 +1,5 @@
-// What may go wrong in a simulated world, and how often. Order is the seed's business in any case; each of these is off
-// unless it is asked for.
+// The faults of a simulated world, and how often they come. Order is the seed's business in any case; each of these is
+// off unless it is asked for.
 
 import { type Checks, checkOptions, number } from '../base/options.js';
 

@@ -1,10 +1,10 @@
-// What a program takes for granted, while it is simulated: time, chance and timers are the world's. Put back
-// afterwards, whatever has happened.
+// The globals of a simulated program: time, chance and timers are the world's. Put back afterwards, whatever has
+// happened.
 //
-// Only code of a shard in its turn gets the simulated ones; what else runs in this thread meanwhile (a test runner's
-// timer, the module loader) gets the real ones, except for Date and performance.now(), which are the world's for all.
-// Doors to the real world that can be watched are shut: `fetch`, sockets, child processes, workers, files by promise
-// and by callback. What cannot be watched is listed in docs/testing.md.
+// Only code of a shard in its turn gets the simulated ones. Other code in this thread (a test runner's timer, the
+// module loader) gets the real ones. But Date and performance.now() are the world's for all code. Doors to the real
+// world that can be watched are shut: `fetch`, sockets, child processes, workers, files by promise and by callback. A
+// list of things that cannot be watched is in docs/testing.md.
 
 import childProcess from 'node:child_process';
 import dgram from 'node:dgram';
@@ -24,7 +24,7 @@ const DELAY_MAX_MS = 2 ** 31 - 1;
 type Callback = (...args: unknown[]) => void;
 type Undo = () => void;
 
-/** What setTimeout() and setInterval() give. */
+/** The result of setTimeout() and setInterval(). */
 class SimTimer {
   readonly #world: World;
   readonly #place: Place;
@@ -93,7 +93,7 @@ class SimTimer {
   }
 }
 
-/** What setImmediate() gives. */
+/** The result of setImmediate(). */
 class SimImmediate {
   isCleared = false;
   ref(): this {
@@ -251,7 +251,7 @@ function promisedTimers(world: World, later: typeof setTimeout, soon: typeof set
   ];
 }
 
-/** What the library warns of goes into the trace. */
+/** Warnings of the library go into the trace. */
 function warnings(world: World): Undo[] {
   const real = process.emitWarning as (...args: unknown[]) => void;
   const emitWarning = (...args: [text: string | Error, type?: unknown]) => {
@@ -295,7 +295,7 @@ function doors(world: World): Undo[] {
   ];
 }
 
-/** Puts the world's in the place of all that. Answers how to put it back. */
+/** Puts the world's in the place of all that. Returns a function that puts it back. */
 export function replaceGlobals(world: World): Undo {
   const undos: Undo[] = [];
   const undo = () => {

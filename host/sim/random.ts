@@ -59,7 +59,7 @@ export class Random {
     return share > 0 && this.word() / 2 ** 32 < share;
   }
 
-  /** What Math.random() gives: [0, 1), 53 bits. */
+  /** The result of Math.random(): [0, 1), 53 bits. */
   fraction(): number {
     const high = this.word() >>> 5;
     return (high * 2 ** 26 + (this.word() >>> 6)) / 2 ** 53;

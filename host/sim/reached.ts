@@ -1,7 +1,7 @@
 // How often each limit was reached in a world: a run in which one never was says nothing about what happens then.
 //
-// The core's own counters tell of credit and rings. What the core answers when a table is full is looked at on its way
-// to the host: the simulator wraps those functions of each shard's core.
+// The core's own counters tell of credit and rings. The simulator wraps some functions of each shard's core, and so
+// sees when one returns that a table is full.
 //
 // Next: simulate.ts.
 

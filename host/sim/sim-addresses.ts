@@ -1,5 +1,6 @@
-// Who is bound to which address and port of which simulated machine, and who gets what comes there; as on Linux, where
-// `0.0.0.0` is any IPv4 address, and `::` any address at all. A path is an address without a port.
+// Which socket is bound to which address and port of which simulated machine, and which one gets what arrives there.
+// This is as on Linux, where `0.0.0.0` stands for any IPv4 address, and `::` any address at all. A path is an address
+// without a port.
 //
 // Next: sim-net.ts.
 
@@ -13,7 +14,7 @@ const MAPPED = '::ffff:'; // an IPv4 address as an IPv6 socket has it
 
 export interface NetworkPlace {
   readonly machine: number;
-  /** As `addressOf()` writes it, or `unix:` and a path. */
+  /** An address as `addressOf()` writes it, or `unix:` and a path. */
   readonly address: string;
   readonly port: number;
   readonly isShared: boolean;

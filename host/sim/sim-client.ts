@@ -1,5 +1,5 @@
-// A client of the simulated network that is no shard: it takes none of a shard's buffers, slots or operations, and it
-// may do what a well-behaved program cannot, such as to reset a connection at any moment.
+// A client of the simulated network that is no shard. It takes none of a shard's buffers, slots or operations. It can
+// do things that a well-behaved program cannot, such as to reset a connection at any moment.
 //
 //   world.connect() --> SYN ... --> SimClient: write(), read(), end() (FIN), reset() (RST), close()
 //

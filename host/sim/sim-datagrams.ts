@@ -1,9 +1,9 @@
-// Datagrams of a simulated world: each goes its own way, so they overtake each other, and a cut cable, or `lose`, or a
-// full queue takes them without a word. `duplicate`: one comes twice.
+// Datagrams of a simulated world. Each goes its own way, so they overtake each other. A cut cable, or `lose`, or a full
+// queue drops them silently. `duplicate`: one comes twice.
 //
 //   send --> the kernel has it --> latency --> its socket --> queue --> receive buffer: header, sender, data
 //
-// Who is not there is told to a connected socket alone, as ICMP does it: ECONNREFUSED, once.
+// Only a connected socket is told that its peer is not there, as by ICMP: ECONNREFUSED, once.
 //
 // Next: sim-net.ts.
 

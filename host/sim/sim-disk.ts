@@ -3,9 +3,9 @@
 //   write, truncate     in the file's content at once; on the disk after sync() of the file
 //   make, rename, remove   in the names at once; on the disk after sync() of each directory that they touch
 //
-// At a crash each change that is not on the disk yet survives or is lost, one by one, as the seed has it: a write also
-// in part, by sectors; a rename wholly or not at all. That is what POSIX leaves open. A journal keeps more than this,
-// and a program that relies on it relies on one file system.
+// At a crash the seed decides for each change that is not on the disk yet whether it survives. A write may survive in
+// part, by sectors; a rename wholly or not at all. That is what POSIX leaves open. A journal keeps more than this, and
+// a program that relies on it relies on one file system.
 //
 // Invariant: a change of names is on the disk only with all that it builds on (NameChange.needs). Else an old rename
 // that is synced late would undo what was synced since, and what was moved could be left without any name.
@@ -31,7 +31,10 @@ interface Change {
 interface NameChange {
   readonly edits: readonly { readonly directory: Inode; readonly name: string; readonly inode: Inode | undefined }[];
   readonly unsynced: Set<Inode>;
-  /** What is on the disk, if this is: older changes, of the same names and of the way to where something moves. */
+  /**
+   * The changes that are on the disk if this one is: older changes, of the same names and of the way to where something
+   * moves.
+   */
   needs: NameChange[];
 }
 
@@ -116,7 +119,7 @@ export class Inode {
     this.#changes.push(change);
   }
 
-  /** What was changed since the last sync is on the disk; not what one that failed has forgotten. */
+  /** Puts all changes since the last sync on the disk, but not those that a failed sync has lost. */
   sync(): void {
     for (const change of this.#changes) this.#durable.apply(change);
     this.#changes = [];
@@ -237,7 +240,7 @@ export class Volume {
     this.#changes.push(change);
   }
 
-  /** What was done in a directory is on the disk. */
+  /** Puts the changes of a directory on the disk. */
   syncNames(directory: Inode): void {
     for (const { unsynced } of this.#changes) unsynced.delete(directory);
     this.#keep(this.#changes.filter(({ unsynced }) => unsynced.size === 0));
@@ -273,7 +276,7 @@ export class Volume {
     this.#usedBytes -= Math.max(0, inode.size - size);
   }
 
-  /** Somebody has closed it, or taken its name away. */
+  /** It was closed, or its name was removed. */
   release(inode: Inode): void {
     if (inode.links === 0 && inode.opens === 0) this.#usedBytes -= inode.size;
   }

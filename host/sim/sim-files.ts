@@ -1,5 +1,5 @@
-// What a simulated shard asks of its files, answered: by the disk of its machine, after a time that the seed picks, so
-// that operations on one file overtake each other as the kernel's do. An operation is done at the moment of its answer.
+// Performs a simulated shard's operations on files, by the disk of its machine, after a time that the seed picks. So
+// operations on one file overtake each other as the kernel's do. An operation is done at the moment of its answer.
 //
 // Cancelling comes too late for half of them: they are done, and say so.
 //
@@ -33,7 +33,7 @@ const O_DIRECTORY = constants.O_DIRECTORY ?? 0;
 const EPOCH_MS = Date.UTC(2026, 0, 1);
 const TOO_LATE = 0.5;
 
-/** What these may fail with, whoever asks. */
+/** The errors that these may fail with. */
 export const FILE_ERRNOS: Record<number, readonly number[]> = {
   [OP_OPENAT2]: [Errno.EIO, Errno.ENOMEM, Errno.ENFILE, Errno.EMFILE],
   [OP_STATX]: [Errno.EIO, Errno.ENOMEM],
@@ -131,7 +131,7 @@ export class SimFiles implements Directories, OpOwner {
     }
     const name = file === undefined ? textAt(op.memory, op.ptr) : '';
     const second = window.region(words[3]);
-    const other = opcode === OP_RENAMEAT ? textAt(second, words[2] >>> 0) : ''; // read now: nobody keeps it until then
+    const other = opcode === OP_RENAMEAT ? textAt(second, words[2] >>> 0) : ''; // read now: it is not kept until then
     const data = opcode === OP_WRITE ? new Uint8Array(op.memory.subarray(op.ptr, op.ptr + op.len)) : undefined;
     const howAt = words[2] >>> 0;
     const how = opcode === OP_OPENAT2 ? [second.readInt32LE(howAt), second.readInt32LE(howAt + 8)] : [];

@@ -1,8 +1,8 @@
-// What a simulated shard submits, answered. The checks of host/native/gate.c are not repeated here: what the core and
-// host/shard/ops.ts submit has passed them elsewhere. An operation that this world does not have is -EOPNOTSUPP.
+// Performs the submissions of a simulated shard. The checks of host/native/gate.c are not repeated here: what the core
+// and host/shard/ops.ts submit has passed them elsewhere. An operation that this world does not have is -EOPNOTSUPP.
 //
-// An answer that needs no network comes after a time that the seed picks, so answers to different operations overtake
-// each other, as a kernel's do. What a quiet send ends with is known at once, as in the kernel.
+// A completion that needs no network comes after a time that the seed picks. So completions of different operations
+// overtake each other, as a kernel's do. The result of a quiet send is known at once, as in the kernel.
 //
 // Next: sim-net.ts.
 
@@ -53,7 +53,7 @@ const MULTISHOT: Record<number, number> = {
   [OP_RECV]: RECV_MULTISHOT,
   [OP_RECVMSG]: RECV_MULTISHOT,
 };
-/** What these may fail with without any fault of the network's: what Linux gives when it is short of something. */
+/** The errors that these may fail with without a fault of the network: those of a Linux that is short of something. */
 const ERRNOS: Record<number, readonly number[]> = {
   ...FILE_ERRNOS,
   [OP_ACCEPT]: [Errno.ENOMEM, Errno.ENFILE, Errno.EMFILE, Errno.ECONNABORTED, Errno.ENOBUFS],
@@ -246,7 +246,7 @@ export class SimGate {
     return -1;
   }
 
-  /** What lies in the file slots, by its class. */
+  /** The content of the file slots, by its class. */
   *filesInUse(): Generator<string> {
     for (const file of this.#files) if (file !== undefined) yield file.constructor.name;
   }
@@ -373,7 +373,7 @@ export class SimGate {
   }
 }
 
-/** Whom a sockaddr means: who asks for any address gets the loopback one. */
+/** The destination of a sockaddr. Any address means the loopback one. */
 function destinationOf(memory: Buffer, at: number, length: number): DatagramPlace {
   const bytes = Buffer.from(memory.subarray(at, at + length));
   const address = addressOf(bytes);

@@ -1,9 +1,9 @@
-// A simulated kernel for one shard: the same windows as every host's, with a world behind them that has no clock but
-// its own and does nothing but what the seed says.
+// A simulated kernel for one shard. It has the same windows as every host. The world behind them has its own clock, and
+// the seed decides everything.
 //
 //   world's turn --> step() --> microtasks, ticks --> settle(): more to do or asleep      both: host/hosts/turn.ts
 //
-// Next: sim-gate.ts, which answers what is submitted.
+// Next: sim-gate.ts, which performs the submissions.
 
 import { FeatherstarError, systemError } from '../base/errors.js';
 import { Errno } from '../core/kernel.js';
@@ -74,7 +74,7 @@ export class SimHost implements ShardHost {
     this.wake();
   }
 
-  /** What is staged goes out when the turn settles. Between turns nobody may stage anything. */
+  /** Staged operations go out when the turn settles. Between turns no code may stage anything. */
   poke(): void {
     if (this.world.isRunning(this.shard)) return;
     const text = `something of shard ${this.shard} was used while that shard did not run`;

@@ -4,7 +4,7 @@
 import { optionError, resolveError } from '../base/errors.js';
 import { isAny, isLoopback } from './sim-addresses.js';
 
-/** Nobody has this address. */
+/** No machine has this address. */
 export const NOWHERE = -1;
 
 export class Machines {
@@ -87,7 +87,7 @@ export class Machines {
     return () => watchers.delete(onCut);
   }
 
-  /** What was on its way goes on. */
+  /** Packets that were on their way go on. */
   heal(a: string, b: string): void {
     const key = pair(this.numberOf(a), this.numberOf(b));
     this.#cut.delete(key);

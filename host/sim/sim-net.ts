@@ -16,7 +16,7 @@ import type { World } from './world.js';
 
 const FIRST_FREE_PORT = 32_768;
 
-/** What lies in a slot. */
+/** The content of a slot. */
 export interface SimFile {
   refs: number;
   /** The last shard that had it has closed it. */

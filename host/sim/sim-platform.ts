@@ -1,4 +1,4 @@
-// What the runtime needs of a simulated world: threads to which the world gives turns, messages that its calendar
+// The simulated world as the runtime's platform: threads to which the world gives turns, messages that its calendar
 // delivers, signals. All else is production's: shard 0 runs runtime.ts, shutdown.ts and restart.ts, a worker runs
 // worker-shard.ts.
 //
@@ -6,7 +6,7 @@
 //   a thread ends --> its kernel closes what it had open --> shard 0 gets its exit, behind all that it said
 //
 // Invariant: the messages of one worker arrive in order, each after a time that the seed draws, as jobs of the shard
-// that gets them. Whatever is sent to a thread that has ended is lost.
+// that gets them. A message to a thread that has ended is lost.
 //
 // Next: world.ts.
 
@@ -58,7 +58,7 @@ export class SimPlatform implements RuntimePlatform {
   readonly #memories: Memories;
   readonly #run: number;
   readonly #workers: SimWorker[] = [];
-  /** What failed in onClose() of a worker. In production that is a warning. */
+  /** The failures in onClose() of a worker. In production that is a warning. */
   readonly failures: string[] = [];
   #core: Core | undefined;
   #module: WebAssembly.Module | undefined;

@@ -2,11 +2,12 @@
 //
 //   send --> [ wire: WINDOW_BYTES less what the other end has not read ] --> arrives, in order --> inbox --> receive
 //
-// A direction keeps its order, its end (FIN) comes behind its bytes. A reset overtakes both, and is sent once: at a cut
-// it is lost, and whoever sends or ends later is told then. A path has no wire that could do such things.
+// A direction keeps its order, its end (FIN) comes behind its bytes. A reset overtakes both, and is sent once. At a cut
+// it is lost, and the peer learns of it when it sends or ends later. A path has no wire that could do such things.
 //
-// What an end is told is what Linux tells: bytes that have come are read first; what was ended before it was reset
-// reads as ended, and writes as EPIPE; a reset is told once, to a send or to a receive, and is the end for the other.
+// An end learns the same as on Linux. Bytes that have come are read first. A connection that was ended before it was
+// reset reads as ended, and writes as EPIPE. A reset is reported once, to a send or to a receive, and is the end for
+// the other.
 //
 // Next: sim-net.ts.
 
@@ -35,7 +36,7 @@ const RETRY_US = 1_000_000; // a SYN that is lost is sent again, each time after
 const RETRIES = 6;
 const CANCEL_US = 30; // longest time until a poll that is cancelled has ended
 const CONNECT_US = 127_000_000; // all of them
-const GIVE_UP_US = 924_600_000; // what nobody confirms is sent again for this long: tcp_retries2
+const GIVE_UP_US = 924_600_000; // unconfirmed bytes are sent again for this long: tcp_retries2
 const GIVE_UP_MORE_US = 75_400_000;
 
 /** Whose operations they are: a shard's host, or a client that is none (sim-client.ts). */
@@ -50,14 +51,14 @@ interface OpenStream {
   readonly op: Op;
   readonly host: SocketHost;
   sent: number;
-  /** What a poll asks for. */
+  /** The events that a poll asks for. */
   readonly events?: number;
 }
 
 /** Where a connect goes. */
 export interface SimTarget {
   readonly machine: number;
-  /** Who listens there at the moment; or -errno. */
+  /** The listener there at the moment; or -errno. */
   find(): SimListener | number;
 }
 
@@ -234,7 +235,7 @@ export class SimSocket implements OpOwner {
     });
   }
 
-  /** What a direction carries arrives in order. */
+  /** The bytes of a direction arrive in order. */
   #travel(arrive: () => void): void {
     this.#wire.push(arrive);
     this.#carry();
@@ -248,12 +249,12 @@ export class SimSocket implements OpOwner {
     calendar.add(this.#lastArrivalNs, () => {
       if (!this.#isCut) this.#wire.shift()?.();
       else if (this.#isBroken)
-        this.#wire.shift(); // nobody is there to send it again
+        this.#wire.shift(); // no sender is left to send it again
       else this.#hold();
     });
   }
 
-  /** A peer that answers no probe is given up. Probes that are answered change nothing, so only cuts count. */
+  /** A peer that does not reply to probes is given up. Probes that are answered change nothing, so only cuts count. */
   #keepAlive(ms: number): void {
     const { machines, calendar } = this.#world;
     const there = (this.#peer as SimSocket).#machine;
@@ -263,7 +264,7 @@ export class SimSocket implements OpOwner {
     });
   }
 
-  /** What did not get through is sent again, until the cut is healed or the kernel has had enough. */
+  /** Bytes that did not get through are sent again, until the cut is healed or the kernel gives up. */
   #hold(): void {
     const { machines, calendar } = this.#world;
     const there = (this.#peer as SimSocket).#machine;
@@ -337,7 +338,7 @@ export class SimSocket implements OpOwner {
   #arrive(bytes: Buffer): void {
     if (this.#state === 'closed' || this.#isBroken) {
       this.#isBroken = true;
-      if (!this.#isPath) this.#reset(); // nobody is there any more
+      if (!this.#isPath) this.#reset(); // its process is gone
       return;
     }
     this.#world.note('arrive', -1, this.number, bytes.length);
@@ -368,7 +369,7 @@ export class SimSocket implements OpOwner {
     for (const open of this.#watches) if (open.events === POLLOUT) this.#tellWatch(open);
   }
 
-  /** What there is of what was asked for. A kernel tells of ends whatever that was. */
+  /** The requested events that are true now. A kernel tells of ends whatever that was. */
   #tellWatch({ op, host, events }: OpenStream): void {
     let now = this.#hasPeerEnded ? POLLRDHUP : 0;
     if (this.#isBroken || this.#state !== 'open') now = POLLOUT | END_EVENTS;
@@ -447,7 +448,7 @@ export class SimSocket implements OpOwner {
     }
   }
 
-  /** Nobody took this connection: its client is reset. */
+  /** This connection was not accepted: its client is reset. */
   refuse(): void {
     this.#state = 'closed';
     this.#isBroken = true;

@@ -1,4 +1,4 @@
-// What a program can do with the world that it runs in.
+// The world as a simulated program uses it.
 //
 // Next: world.ts.
 
@@ -25,7 +25,7 @@ export interface ClientOptions {
   timeoutMs?: number | undefined;
 }
 
-/** What a program can do with the world that it runs in. */
+/** The world as a simulated program uses it. */
 export class SimWorld {
   readonly #world: World;
   readonly #platform: SimPlatform;
@@ -95,7 +95,7 @@ export class SimWorld {
   }
 
   /**
-   * What a program expects: that `promise` settles within `ms` of the world's time. If it does not, the simulation has
+   * An expectation of a program: `promise` settles within `ms` of the world's time. If it does not, the simulation has
    * failed, and the error says who waits for what, however many timers are pending. Settles as `promise` does.
    */
   within<T>(ms: number, what: string, promise: PromiseLike<T>): Promise<T> {
@@ -103,12 +103,15 @@ export class SimWorld {
     return this.#world.waits.within(ms, String(what), promise);
   }
 
-  /** Who waits for what at the moment, a line each: what is expected, and what every shard has open. */
+  /** The waits at the moment, a line each: the expectations, and everything that a shard has open. */
   whoWaits(): string[] {
     return this.#world.waits.lines();
   }
 
-  /** Other faults from now on. What is left out is off: `setFaults({})` heals all but what `partition()` has cut. */
+  /**
+   * Other faults from now on. Faults that are left out are off: `setFaults({})` heals all but what `partition()` has
+   * cut.
+   */
   setFaults(faults: SimFaults): void {
     this.#world.faults = checkFaults(faults);
     this.note('other faults');
@@ -131,7 +134,7 @@ export class SimWorld {
     this.note(`the network is cut between ${a} and ${b}`);
   }
 
-  /** What was held arrives now. */
+  /** Packets that were held arrive now. */
   heal(a: string, b: string): void {
     this.#world.machines.heal(a, b);
     this.note(`the network is whole again between ${a} and ${b}`);
@@ -142,7 +145,7 @@ export class SimWorld {
   }
 }
 
-/** Runs on another shard. What comes back comes as a turn of the shard that asked, and so does that shard's death. */
+/** Runs on another shard. The result comes in a turn of the shard that asked, and so does that shard's death. */
 export function runOn<T>(world: World, place: Place, run: () => T | Promise<T>): Promise<T> {
   const home = world.current as Place;
   return new Promise<T>((resolve, reject) => {

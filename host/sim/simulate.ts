@@ -70,7 +70,7 @@ export interface SimOptions {
 
 export interface SimReport<T> {
   readonly seed: number;
-  /** What the program returned; undefined after a crash. */
+  /** The program's result; undefined after a crash. */
   readonly value: T | undefined;
   /** world.crash() has ended it. */
   readonly crashed: boolean;
@@ -82,7 +82,7 @@ export interface SimReport<T> {
   readonly virtualMs: number;
   /** Whether all ended by itself within `shutdownTimeoutMs` when the program was done; false after a crash. */
   readonly drained: boolean;
-  /** What each shard held at the end, in shard order; undefined: it died, or could not say. */
+  /** The things that each shard held at the end, in shard order; undefined: it died, or could not say. */
   readonly left: readonly (Holdings | undefined)[];
   /** How often each limit was reached, on all shards together; none that was not. */
   readonly reached: Readonly<Partial<Record<keyof Limits, number>>>;
@@ -249,7 +249,7 @@ export async function simulate<T>(
   }
 }
 
-/** What Runtime.start() would have made of its options. */
+/** The options as Runtime.start() would have made them. */
 function optionsOfRuntime(checked: SimChecked, network: NetworkRules | undefined, world: World): Checked {
   const { shards, module, limits, shutdownTimeoutMs } = checked;
   return {

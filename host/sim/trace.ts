@@ -1,5 +1,5 @@
-// What happened, in order: a hash over all of it, and the text of the last events for whoever has to understand a
-// failure. An event is four whole numbers and the time; words are made of them only when somebody reads.
+// The events, in order: a hash over all of them, and the text of the last ones, which helps to understand a failure. An
+// event is four whole numbers and the time; they become words only when the trace is read.
 
 /** Kinds of events, with the words for the two numbers behind them. */
 const EVENTS = {

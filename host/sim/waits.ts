@@ -1,5 +1,5 @@
-// Who waits for what: what a program expects to settle, and what each shard has open. Read when something has failed,
-// from the shards' own tables, so it costs nothing before.
+// The waits of a simulation: the promises that a program expects to settle, and everything that each shard has open.
+// Read when something has failed, from the shards' own tables, so it costs nothing before.
 //
 // Next: world.ts.
 

@@ -8,7 +8,7 @@
 // All shards share one thread, and with it one queue of microtasks. So a shard's turn is not over before that queue is
 // empty, and only then is another shard the current one. Ticks say when it is (steps.ts has the reason); they are this
 // thread's own, so the world takes the program's for itself (globals.ts). When no shard has anything to do, time jumps
-// to whatever comes next; when nothing does, the program can never end, and that is told at once.
+// to the next event. If there is none, the program can never end, and that is reported at once.
 //
 // Invariant: what is picked, and when things happen, comes from `random`, `calendar` and the shards' own memory. Never
 // from a clock, a timer or an order that the engine is free in.
@@ -61,7 +61,7 @@ export class Place {
   runtime: WorkerRuntime | undefined;
   /** The shard's host, from when that was made. */
   host: SimHost | undefined;
-  /** What the shard module exports, by the numbers that calls have for it. */
+  /** The exports of the shard module, by the numbers that calls use. */
   functions: readonly string[] = [];
   isFrozen = false;
   /** Shard 0 knows that it runs. */
@@ -71,11 +71,11 @@ export class Place {
   /** The thread is gone, with all that the kernel had open for it. */
   onGone: ((exitCode: number) => void) | undefined;
   readonly isFar: boolean;
-  /** What waits for the microtasks to be through. */
+  /** Functions that run when the microtasks are through. */
   readonly ticks: (() => void)[] = [];
-  /** What waits for a turn of its own: timers of JavaScript that are due. */
+  /** Functions that wait for a turn of their own: timers of JavaScript that are due. */
   readonly jobs: (() => void)[] = [];
-  /** Who waits for something that this shard runs. */
+  /** The waits for functions that this shard runs. */
   readonly mourners = new Set<() => void>();
 
   constructor(world: World, index: number, life: number) {
@@ -98,7 +98,7 @@ export class World {
   readonly fortune: Random;
   readonly calendar = new Calendar();
   readonly trace: Trace;
-  /** What goes wrong from now on. */
+  /** Sets the faults from now on. */
   faults: Faults;
   readonly net: SimNet;
   readonly datagrams: DatagramNet;
@@ -213,7 +213,7 @@ export class World {
     this.trace.note(this.nowNs, place.index, what);
   }
 
-  /** A shard's thread ends, wherever it is. What it has open stays so until its kernel lets go of the thread. */
+  /** A shard's thread ends, wherever it is. Its open operations stay open until its kernel lets go of the thread. */
   kill(place: Place): void {
     if (place.hasEnded) return;
     this.note('die', place.index);
@@ -379,7 +379,7 @@ export class World {
     }
   }
 
-  /** Who is next. Time goes on until somebody is. */
+  /** The next shard. Time goes on until there is one. */
   #pick(): Place {
     for (;;) {
       for (let due = this.calendar.takeDue(this.nowNs); due; due = this.calendar.takeDue(this.nowNs)) due.run();

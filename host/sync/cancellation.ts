@@ -1,4 +1,4 @@
-// The seed's CancellationToken: an AbortController with parents and children, for whoever prefers that to signals.
+// The seed's CancellationToken: an AbortController with parents and children, for programs that prefer that to signals.
 
 import { abortable } from '../base/abortable.js';
 import { FeatherstarError } from '../base/errors.js';

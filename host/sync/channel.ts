@@ -1,8 +1,8 @@
 // A bounded queue of values within a shard: many senders, and one receiver or more.
 //
-// Values pass in the order of sending. A full channel makes its senders wait, in order; a value goes from a waiting
-// sender into the buffer in the frame in which room comes free, and to a waiting receiver in the frame of the send. So
-// senders wait only while the buffer is full, and receivers only while it is empty.
+// Values pass in the order of sending. A full channel makes its senders wait, in order. A waiting sender's value goes
+// into the buffer in the frame in which room comes free. A value goes to a waiting receiver in the frame of the send.
+// So senders wait only while the buffer is full, and receivers only while it is empty.
 
 import { type Checks, checkOptions, integer } from '../base/options.js';
 import { Queue } from '../base/queue.js';
@@ -232,7 +232,7 @@ export class Channel<T> implements AsyncIterable<T> {
     return value;
   }
 
-  /** The last counted sender has closed, and nobody is sending any more. */
+  /** The last counted sender has closed, and no send is open any more. */
   #endIfLast(): void {
     if (this.#isEnding && this.#senders.length === 0) this.close();
   }

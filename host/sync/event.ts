@@ -113,7 +113,7 @@ export class Condvar {
     try {
       await retake(guard, { signal });
     } catch (error) {
-      this.notifyOne(); // it was meant for somebody who goes on
+      this.notifyOne(); // it was meant for a waiter that goes on
       throw error;
     }
   }

@@ -37,7 +37,7 @@ export class Mutex {
     return this.#semaphore.acquire(options);
   }
 
-  /** The guard, or undefined if the lock cannot be had now. Throws FEATHERSTAR_CLOSED. */
+  /** The guard, or undefined if the lock is not free now. Throws FEATHERSTAR_CLOSED. */
   tryLock(): Guard | undefined {
     return this.#semaphore.tryAcquire();
   }
@@ -105,12 +105,12 @@ export class RwLock {
     return this.#semaphore.acquire({ ...options, units: UNITS_MAX });
   }
 
-  /** A reader's guard, or undefined if it cannot be had now. Throws FEATHERSTAR_CLOSED. */
+  /** A reader's guard, or undefined if it is not free now. Throws FEATHERSTAR_CLOSED. */
   tryRead(): Guard | undefined {
     return this.#semaphore.tryAcquire();
   }
 
-  /** The writer's guard, or undefined if it cannot be had now. Throws FEATHERSTAR_CLOSED. */
+  /** The writer's guard, or undefined if it is not free now. Throws FEATHERSTAR_CLOSED. */
   tryWrite(): Guard | undefined {
     return this.#semaphore.tryAcquire({ units: UNITS_MAX });
   }

@@ -111,7 +111,7 @@ class Loop<T> {
     }
     if (!this.#isStopped) return;
     const returned = Promise.resolve(iterator.return?.());
-    // In the middle of its next() an iterable may never hear of it, and what it says then is nobody's.
+    // In the middle of its next() an iterable may never learn of it, and a later result of it is ignored.
     if (this.#isTaking) returned.catch(() => undefined);
     else await returned;
   }

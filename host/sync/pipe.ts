@@ -148,7 +148,7 @@ export class Pipe implements AsyncIterable<Uint8Array> {
     }
   }
 
-  /** As much of `rest` as there is room for. */
+  /** Takes as much of `rest` as there is room for. */
   #fill(rest: Rest): void {
     const count = Math.min(rest.bytes.length - rest.offset, this.capacity - this.#size);
     const at = (this.#head + this.#size) % this.capacity;
@@ -170,7 +170,7 @@ export class Pipe implements AsyncIterable<Uint8Array> {
     return bytes;
   }
 
-  /** Gives what is there to readers that wait. True: somebody got something. */
+  /** Gives what is there to readers that wait. True: a reader got bytes. */
   #feed(): boolean {
     let isFed = false;
     for (let max = this.#readers.head; max !== undefined && this.#size !== 0; max = this.#readers.head) {

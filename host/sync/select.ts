@@ -1,5 +1,5 @@
-// The first of several waits. The others are aborted, and select() waits until they have really ended: afterwards
-// nothing of it runs in the background, and what a loser came to nevertheless is in `others`, not lost.
+// The first of several waits. The others are aborted, and select() waits until they have really ended. Afterwards
+// nothing runs in the background. If a loser has a result nevertheless, it is in `others`, not lost.
 
 import type { AbortOptions } from '../base/abort.js';
 import { addAbortListener, removeAbortListener } from '../base/abort-listeners.js';
@@ -14,7 +14,7 @@ export type Selected<B extends SelectBranches> = {
   [K in keyof B]: {
     /** The name of the branch. */
     key: K;
-    /** What the branch resolved to. */
+    /** The value that the branch resolved with. */
     value: Awaited<ReturnType<B[K]>>;
     /** How the other branches ended. Most were aborted, but one may have had its result at the same moment. */
     others: { [L in Exclude<keyof B, K>]: PromiseSettledResult<Awaited<ReturnType<B[L]>>> };

@@ -1,8 +1,8 @@
 // A number of units that are lent out, in the order of asking. Mutex and RwLock are semaphores, too.
 //
-// Fair: who asks for much is not overtaken by those behind who ask for little, so nobody starves. A grant happens in
-// the frame of the release: the units belong to the waiter before its promise's continuation runs, and nobody can take
-// them in between.
+// It is fair: small requests do not overtake a large one before them, so no caller starves. A grant happens in the
+// frame of the release. The units belong to the waiter before its promise's continuation runs, and no other caller can
+// take them in between.
 
 import { checkFunction, checkInteger } from '../base/options.js';
 import type { WaitOptions } from './wait-queue.js';
@@ -116,7 +116,7 @@ export class Semaphore {
     return this.#take(this.#guardOf(options.units === undefined ? 1 : options.units), options);
   }
 
-  /** The guard of `units` units (default 1), or undefined if they cannot be had now. Throws FEATHERSTAR_CLOSED. */
+  /** The guard of `units` units (default 1), or undefined if they are not free now. Throws FEATHERSTAR_CLOSED. */
   tryAcquire({ units = 1 }: { units?: number | undefined } = {}): Guard | undefined {
     const guard = this.#guardOf(units);
     if (this.#error !== undefined) throw this.#error.reason;

@@ -1,8 +1,8 @@
-// Who waits, in order: the one queue under everything in this folder.
+// The waiting callers, in order: the one queue under everything in this folder.
 //
 // A waiter is a node of a doubly linked list, so one that gives up leaves in O(1) from wherever it stands. It ends in
-// exactly one way: it is granted, its signal aborts, its time is over (on the shard's wheel), or the queue is closed;
-// each of them removes its listener and its timer. Without `timeoutMs` no shard is needed.
+// exactly one way: it is granted, its signal aborts, its time is over (on the shard's wheel), or the queue is closed.
+// Each of them removes its listener and its timer. Without `timeoutMs` no shard is needed.
 
 import { Abortable, type WaitOptions } from '../base/abortable.js';
 import { FeatherstarError } from '../base/errors.js';
@@ -80,7 +80,7 @@ export class WaitQueue<Q, R> {
   #last: QueueWaiter<Q, R> | undefined;
   #length = 0;
 
-  /** `onLeave`: somebody gave up, and perhaps the next one can have what it asks for. */
+  /** `onLeave`: a caller gave up, and perhaps the next one can have its units. */
   constructor(what: string, maxWaiters: number = WAITERS_DEFAULT, onLeave?: () => void) {
     this.what = what;
     this.#maxWaiters = checkInteger('maxWaiters', maxWaiters, 1, WAITERS_MAX);
@@ -91,7 +91,7 @@ export class WaitQueue<Q, R> {
     return this.#length;
   }
 
-  /** What the first one asks for; undefined: nobody waits. */
+  /** The request of the first waiter; undefined: no caller waits. */
   get head(): Q | undefined {
     return this.#first?.request;
   }
@@ -126,7 +126,7 @@ export class WaitQueue<Q, R> {
     waiter.disarm();
   }
 
-  /** The first one has what it asked for. False: nobody waits. */
+  /** The first one has what it asked for. False: no caller waits. */
   grant(result: R): boolean {
     const waiter = this.#first;
     if (waiter === undefined) return false;

@@ -1,5 +1,5 @@
-// A gate: work goes in as long as it is open, and close() waits until all of it has come out. What Seastar's services
-// use to stop in order.
+// A gate: work goes in as long as it is open, and close() waits until all of it has come out. Seastar's services use a
+// gate to stop in order.
 
 import { abortable, type WaitOptions } from '../base/abortable.js';
 import { FeatherstarError } from '../base/errors.js';

@@ -1,12 +1,12 @@
-// Intervals: a tick each period, and what becomes of ticks that came due while nobody took them, as tokio's
-// MissedTickBehavior has it. With a period of 10 and a consumer that is away from 12 to 35:
+// Intervals: a tick each period, and a policy for missed ticks, as in tokio's MissedTickBehavior. With a period of 10
+// and a consumer that is away from 12 to 35:
 //
 //   due     10   20   30   40   50
 //   burst   10   35,  35,  40,  50     all of them, the late ones at once
 //   skip    10   35,       40,  50     one, and then in step again
 //   delay   10   35,            45, 55 one, and from then on anew
 //
-// A timer is on the wheel only while somebody waits for a tick.
+// A timer is on the wheel only while a consumer waits for a tick.
 
 import type { AbortOptions } from '../base/abort.js';
 import { abortable, type WaitOptions } from '../base/abortable.js';
@@ -16,12 +16,12 @@ import { monotonicNs } from '../hosts/host.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 import { Wait } from '../shard/wait.js';
 
-/** What happens to ticks that were not taken in time: all come late, the phase shifts, or they are left out. */
+/** The policy for ticks that were not taken in time: all come late, the phase shifts, or they are left out. */
 export type MissedTicks = 'burst' | 'delay' | 'skip';
 
 /** Options of an interval. If `signal` aborts, `tick()` rejects with its reason. */
 export interface IntervalOptions extends AbortOptions {
-  /** What happens to ticks that are taken a period late or more; default 'burst'. */
+  /** The policy for ticks that are taken a period late or more; default 'burst'. */
   missed?: MissedTicks | undefined;
 }
 

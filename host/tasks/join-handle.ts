@@ -1,6 +1,6 @@
 // The handle of a task: await it, abort it, ask whether it has ended.
 //
-// Two things end separately. The result is there when the task has its value, has failed or is aborted; the task itself
+// Two things end separately. The result is there when the task has its value, has failed or is aborted. The task itself
 // has ended when its function is through, which after an abort may be later. `ended` and isFinished tell that.
 
 import { type AbortOptions, abortedError, isEcho, LazyAbort } from '../base/abort.js';
@@ -78,7 +78,7 @@ export class JoinHandle<T> implements PromiseLike<T> {
     this.#stopListening?.();
   }
 
-  /** Without Node's own report of the rejection: what nobody awaits is reported here. */
+  /** This prevents Node's own report of the rejection: failures that no code awaits are reported here. */
   #fail(error: unknown): void {
     this.#result.catch(() => undefined);
     this.#reject(error);

@@ -1,5 +1,5 @@
-// Tasks for users: spawn, and how a task lets others run. A task starts when the core's scheduler picks it, and its
-// later steps are ordinary continuations of its promise, so the contexts of AsyncLocalStorage stay with it.
+// Tasks for users: spawn, and how a task lets others run. A task starts when the core's scheduler picks it. Its later
+// steps are ordinary continuations of its promise, so the contexts of AsyncLocalStorage stay with it.
 
 import type { AbortOptions, LazyAbort } from '../base/abort.js';
 import { checkFunction, checkSignal, checkString } from '../base/options.js';

@@ -208,7 +208,7 @@ function kinds(peer) {
   return all;
 }
 
-/** Aborts one wait at one stage. Answers what became of it; 'early' if it ended before it could be at that stage. */
+/** Aborts one wait at one stage. Returns what became of it; 'early' if it ended before it could be at that stage. */
 async function abortAt(stage, { start, complete, late, end }) {
   const controller = new AbortController();
   const reason = new Error(`aborted ${stage}`);

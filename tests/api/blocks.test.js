@@ -1,7 +1,7 @@
 // The memory of blocks: a program that writes over all of it breaks no shard and no table; files and sends use blocks
 // where they lie.
 //
-// What flows through: allocate() -> SharedBytes -> scribbled over, read into, written and sent from.
+// The flow: allocate() -> SharedBytes -> scribbled over, read into, written and sent from.
 
 import fs, { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';

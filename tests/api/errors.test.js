@@ -92,7 +92,7 @@ test('a process that may not have the memory: a code, what was asked for, what t
   const [, line] = await child.line(/^(\{.*\})\n/);
   const { code, text, cause } = JSON.parse(line);
   assert.equal([code, cause], ['FEATHERSTAR_MEMORY', 'RangeError']);
-  assert.match(text, /^no shared memory of \d+ bytes can be had: .*ulimit -v.*lower shards, memoryPerShard/);
+  assert.match(text, /^no shared memory of \d+ bytes is available: .*ulimit -v.*lower shards, memoryPerShard/);
   assert.is(await child.ended(), 0);
 });
 

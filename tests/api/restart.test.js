@@ -1,7 +1,7 @@
 // A shard that has died is started again: it can be called, nothing that it had is there, and what it left with others
 // is neither taken for something of its next life nor lost.
 //
-// What flows through: restart-module.js on each shard --> one dies, and leaves something --> restart() --> it is asked.
+// The flow: restart-module.js on each shard --> one dies, and leaves something --> restart() --> it is asked.
 
 import { allocate, Runtime, runtime, Sharded } from 'featherstar';
 import { connect, listen } from 'featherstar/net';

@@ -107,8 +107,8 @@ for (const host of hosts()) {
         throw 'sees it'; // any value may be thrown
       });
     });
-    assert.match(texts[0], /^task "first" failed, and nobody awaits it: Error: nobody\n {4}at /);
-    assert.is(texts[1], 'task "second" failed, and nobody awaits it: sees it');
+    assert.match(texts[0], /^task "first" failed, and no code awaits it: Error: nobody\n {4}at /);
+    assert.is(texts[1], 'task "second" failed, and no code awaits it: sees it');
     assert.is(await spawn(() => 'goes on'), 'goes on');
   });
 
@@ -239,7 +239,7 @@ for (const host of hosts()) {
       await Promise.all([quiet.ended, loud.ended]);
       await turnOf();
     });
-    assert.equal(texts, ['task "loud" failed, and nobody awaits it: broken']);
+    assert.equal(texts, ['task "loud" failed, and no code awaits it: broken']);
   });
 
   check('listeners leave the signal that was given', async () => {

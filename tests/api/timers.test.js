@@ -193,7 +193,7 @@ for (const host of hosts()) {
       });
       assert.is((await rejection(late)).code, 'FEATHERSTAR_TIMEOUT');
     });
-    assert.match(text, /^what timeout\(\) had given up failed, and nobody awaits it: Error: too late/);
+    assert.match(text, /^what timeout\(\) had given up failed, and no code awaits it: Error: too late/);
   });
 
   check('what cannot be timed is refused', () => {
@@ -365,8 +365,8 @@ for (const host of hosts()) {
       });
       schedule(0, () => Promise.reject('later'));
     });
-    assert.match(texts[0], /^a timer callback failed, and nobody awaits it: Error: in a timer\n/);
-    assert.is(texts[1], 'a timer callback failed, and nobody awaits it: later');
+    assert.match(texts[0], /^a timer callback failed, and no code awaits it: Error: in a timer\n/);
+    assert.is(texts[1], 'a timer callback failed, and no code awaits it: later');
     assert.is(await spawn(() => 'goes on'), 'goes on');
   });
 

@@ -139,7 +139,7 @@ it('errors cross; a call can be given up; what is not there is said', async () =
 
 it('the page draws, and its buttons work', async () => {
   await run("document.getElementById('tasks').click()");
-  await settles("/answered 48,000/.test(document.getElementById('said').textContent)", 'the tasks end');
+  await settles("/returned 48,000/.test(document.getElementById('said').textContent)", 'the tasks end');
   const painted = await run(`
     const canvas = document.getElementById('wheel0');
     return new Set(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data).size;`);
@@ -152,7 +152,7 @@ it("a call's journey is followed by a worker that only looks", async () => {
   await run("document.getElementById('follow').click()");
   await settles(`${read}.length > 0`, 'the journey is listed');
   const told = await page(read);
-  const steps = [/publishes it/, /has read the call/, /its timer lies on/, /timer fires/, /has read the answer/];
+  const steps = [/publishes it/, /has read the call/, /its timer lies on/, /timer fires/, /has read the reply/];
   const found = steps.map((step) => told.findIndex((line) => step.test(line)));
   assert.ok(!found.includes(-1), told.join('\n'));
   const inOrder = [...found].sort((a, b) => a - b);

@@ -77,7 +77,7 @@ export class Chromium {
     });
   }
 
-  /** Opens a page. Answers how to run an expression in it; what it returns, awaited, as JSON. */
+  /** Opens a page. Returns how to run an expression in it; what it returns, awaited, as JSON. */
   async open(url) {
     const { targetId } = await this.send('Target.createTarget', { url: 'about:blank' });
     const { sessionId } = await this.send('Target.attachToTarget', { targetId, flatten: true });

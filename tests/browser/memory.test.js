@@ -1,5 +1,5 @@
-// What the example reads of the shared memory (examples/browser/memory.js), against the core: it keeps offsets of its
-// own, and here each is shown to be right by effect.
+// The example's view of the shared memory (examples/browser/memory.js), compared with the core. It has offsets of its
+// own, and each test shows by effect that they are right.
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -32,6 +32,47 @@ test('a ring, and who sleeps and has mail', () => {
   assert.equal(watch.ring(1, 0), { head: 0, tail: 0, staged: 0, slots: 8 });
   const counts = [watch.counters(0), watch.counters(1)];
   assert.equal([counts[0].requestsSent, counts[0].doorbells, counts[1].requestsReceived], [1, 1, 1]);
+});
+
+test('two rings are seen at one moment, or not at all', () => {
+  const { shards, watch } = begin();
+  const [caller, callee] = shards;
+  const realLoad = Atomics.load;
+  /** Sends a request and its reply behind every `everyLoads` loads, `rounds` times. */
+  const whileCallsGo = (everyLoads, rounds, run) => {
+    let loads = 0;
+    Atomics.load = (...args) => {
+      const value = realLoad(...args);
+      if (++loads % everyLoads === 0 && loads <= rounds * everyLoads) {
+        Atomics.load = realLoad;
+        for (const [from, to] of [
+          [caller, callee],
+          [callee, caller],
+        ]) {
+          from.post(to.index);
+          from.core.flush();
+          to.turn();
+        }
+        Atomics.load = whileCallsGo.load;
+      }
+      return value;
+    };
+    whileCallsGo.load = Atomics.load;
+    try {
+      return run();
+    } finally {
+      Atomics.load = realLoad;
+    }
+  };
+  const plain = whileCallsGo(2, 1, () => [watch.ring(0, 1), watch.ring(1, 0)]);
+  assert.ok(plain[1].head > plain[0].tail, 'one load after another shows more replies read than requests written');
+  const rings = whileCallsGo(2, 1, () => watch.rings(0, 1));
+  assert.ok(rings[1].head <= rings[0].tail);
+  assert.equal(rings, [watch.ring(0, 1), watch.ring(1, 0)]);
+  assert.is(
+    whileCallsGo(2, 3, () => watch.rings(0, 1, 1)),
+    undefined,
+  );
 });
 
 test('every counter under its own name', () => {

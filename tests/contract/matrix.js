@@ -23,7 +23,7 @@ const { values } = parseArgs({
   options: { dir: { type: 'string', default: path('../../node_modules/.cache/featherstar-matrix') } },
 });
 
-/** Runs a program to its end, or to ours. Answers all that it printed, and its exit code. */
+/** Runs a program to its end, or to ours. Returns all that it printed, and its exit code. */
 function run(command, args, timeoutMs, options = {}) {
   return new Promise((resolve) => {
     const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
@@ -43,7 +43,7 @@ function run(command, args, timeoutMs, options = {}) {
   });
 }
 
-/** Gets what is not there yet. Answers undefined, or why it could not. */
+/** Gets what is not there yet. Returns undefined, or why it could not. */
 async function install() {
   const wanted = JSON.stringify({ private: true, dependencies: VERSIONS });
   mkdirSync(values.dir, { recursive: true });

@@ -21,7 +21,7 @@ export function fail() {
   throw Object.assign(new RangeError('not that one'), { code: 'MINE' });
 }
 
-/** Waits until the caller gives up. Answers nothing before. */
+/** Waits until the caller gives up. Returns nothing before. */
 export function wait(signal) {
   return new Promise((_, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason), { once: true });
@@ -41,7 +41,7 @@ export async function echo(socket) {
   socket.close();
 }
 
-/** Listens beside the others, and says on each connection which shard it is. Answers the port. */
+/** Listens beside the others, and says on each connection which shard it is. Returns the port. */
 export async function greet(port) {
   const listener = await listen({ port, hostname: '127.0.0.1' });
   (async () => {

@@ -41,7 +41,7 @@ function regions(h) {
   ];
 }
 
-/** Runs plan() over two pages, as makeMemory() does. Answers its result and the header. */
+/** Runs plan() over two pages, as makeMemory() does. Returns its result and the header. */
 function plan(shardCount, limits) {
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
   layout.writeLimits(memory, shardCount, limits);

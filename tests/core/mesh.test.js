@@ -130,7 +130,7 @@ class Peer {
     else this.onReply(index, message);
   }
 
-  /** Answers one of the calls that run. */
+  /** Replies to one of the calls that run. */
   reply(which) {
     const [call] = this.running.splice(which, 1);
     const { number, from } = call;

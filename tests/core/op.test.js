@@ -220,7 +220,7 @@ test('a ready ring without room for all completions leaves them in the window', 
 
 const MULTISHOT = [ACCEPT, RECV];
 
-/** Answers what it was given, in any order, with files and buffers of its own making. */
+/** Completes its operations, in any order, with files and buffers of its own making. */
 class Kernel {
   constructor(random, shard) {
     Object.assign(this, {

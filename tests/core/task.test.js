@@ -18,7 +18,7 @@ function setQuota(shard, ns) {
   shard.f64[Control.quotaNs >> 3] = ns;
 }
 
-/** A host's run of tasks: each JavaScript task costs what `cost(owner)` says. Answers the owners in order. */
+/** A host's run of tasks: each JavaScript task costs what `cost(owner)` says. Returns the owners in order. */
 function run(shard, cost = () => 100) {
   const owners = [];
   for (let owner = shard.core.firstTask(); owner !== 0; owner = shard.core.nextTask()) {
@@ -75,7 +75,7 @@ test('the quota ends a run, and moreWork says that there is more', () => {
 
 // --- groups ---------------------------------------------------------------------------------------------------------
 
-/** Keeps two tasks ready in every group of `shares`, until `total` have run. Answers the runs of each group. */
+/** Keeps two tasks ready in every group of `shares`, until `total` have run. Returns the runs of each group. */
 function compete(shard, shares, total, cost) {
   const counts = shares.map(() => 0);
   shares.forEach((each, group) => {

@@ -91,7 +91,7 @@ export class Rig {
     this.onTurn();
   }
 
-  /** Stages one submission and says so. Answers its user_data, low word. */
+  /** Stages one submission and says so. Returns its user_data, low word. */
   stage(opcode, sqe = {}) {
     const { flags = FIXED, ioprio = 0, fd = 0, off = 0, offHigh = 0, addr = 0, addrHigh = 0, len = 0 } = sqe;
     const { opFlags = 0, user = this.nextUser++, userHigh = 0, group = 0, fileIndex = 0 } = sqe;

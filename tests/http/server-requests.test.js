@@ -201,7 +201,7 @@ for (const host of hosts()) {
     assert.is((await client.ask(get('/'))).text, 'not read');
     client.destroy();
 
-    client = await Client.open(rig.server.port); // nobody reads it: no 100, and nobody waits for the body
+    client = await Client.open(rig.server.port); // the handler does not read it: no 100, and no wait for the body
     const answer = await client.ask(head('/'));
     assert.equal([answer.status, answer.headers.connection], [200, 'close']);
     client.destroy();

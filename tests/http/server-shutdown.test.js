@@ -15,7 +15,7 @@ const ECHO = [CLI, 'serve', fileURLToPath(new URL('../../examples/http-echo/app.
 const EXIT = fileURLToPath(new URL('../support/exit-server.js', import.meta.url));
 const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Keeps `count` connections busy with pipelined requests until they end. Answers a counter of answers. */
+/** Keeps `count` connections busy with pipelined requests until they end. Returns a counter of answers. */
 async function hammer(port, count) {
   const traffic = { answers: 0, done: undefined };
   const clients = await Promise.all(Array.from({ length: count }, () => Client.open(port)));

@@ -60,7 +60,7 @@ function flagsOf(target, host) {
   return result > 0 ? { flags, path: target.slice(0, pathEnd - targetStart) } : undefined;
 }
 
-/** Fails if the host is plain to the parser, and not to the platform. Answers whether it is plain. */
+/** Fails if the host is plain to the parser, and not to the platform. Returns whether it is plain. */
 function checkHost(host, why) {
   const seen = flagsOf('/', host);
   if (seen === undefined || (seen.flags & ODD_HOST) !== 0) return false;

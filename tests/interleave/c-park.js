@@ -1,6 +1,6 @@
 // The receiver's half of the sleep protocol in C (host/native/park.h), for the machine to drive access by access.
 //
-// What flows through: park.h, or a mutant of it -> park.c, compiled by the system's C compiler into dist/interleave/ ->
+// The flow: park.h, or a mutant of it -> park.c, compiled by the system's C compiler into dist/interleave/ ->
 // an object with step(), by which machine.js runs a function to its next access.
 //
 // Next: park.c, machine.js.

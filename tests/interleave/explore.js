@@ -1,6 +1,6 @@
 // The search: every interleaving up to equal states, one given schedule, or random ones by seed.
 //
-// What flows through: a machine (machine.js) -> its states, each visited once, depth first -> a report, or a failure
+// The flow: a machine (machine.js) -> its states, each visited once, depth first -> a report, or a failure
 // with the schedule that leads to it. A schedule is the choice of each step, run-length coded: `0*3,1*12`. Choices 0
 // and 1 are the shards; the others are stores that become visible (store-buffers.js).
 //
@@ -32,7 +32,7 @@ export function decode(text) {
   });
 }
 
-/** Does a step; answers what it broke, or null. */
+/** Does a step; returns what it broke, or null. */
 function tryStep(machine, choice) {
   try {
     machine.step(choice);

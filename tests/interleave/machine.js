@@ -1,7 +1,7 @@
 // Two shards over one memory in one thread, stopped before each access to what they share; their state can be put
 // away, taken back and named by a number.
 //
-// What flows through: `step(choice)` lets one shard go on to its next switch point: within a call of the core (the
+// The flow: `step(choice)` lets one shard go on to its next switch point: within a call of the core (the
 // stack lies in memory, by Asyncify), within a function of park.h (park.c), or between two acts of its host
 // (scenario.js says which). Or it lets one plain store of a shard become visible (store-buffers.js). Everything a later
 // step can depend on is in `save()`: the header, the rings, both shards' blocks, both stacks, the globals of both

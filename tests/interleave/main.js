@@ -130,7 +130,7 @@ function printFailure(bound, mutant, { broken, path }) {
   console.log(commandOf(bound, mutant, path));
 }
 
-/** Explores one bound; prints a line. Answers exhaust()'s report. */
+/** Explores one bound; prints a line. Returns exhaust()'s report. */
 export function explore(bound, mutant = '') {
   const started = performance.now();
   const report = exhaust(machineOf(bound, mutant), { statesMax: STATES_MAX });

@@ -1,6 +1,6 @@
 // A copy of core.wasm that stops before every access to what two shards share.
 //
-// What flows through: the bytes of core.wasm -> Binaryen's text -> the address of each load, store and atomic goes
+// The flow: the bytes of core.wasm -> Binaryen's text -> the address of each load, store and atomic goes
 // through the import `inter.point(address, offset, access)`, which returns it unchanged -> Binaryen's pass `asyncify`,
 // by which that import can put the whole stack of calls away in memory and take it up again later. The private
 // variables of an instance, its globals, become exports: they are part of a state.

@@ -93,7 +93,7 @@ function it(what, run) {
   });
 }
 
-/** Writes a path, with its end. Answers where. */
+/** Writes a path, with its end. Returns where. */
 function put(rig, path, at = rig.freeAt) {
   rig.put(`${path}\0`, at);
   return at;

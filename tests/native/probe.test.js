@@ -72,7 +72,7 @@ function environment(changes = {}) {
   return { ...env, PORT: '0', FEATHERSTAR_SHARDS: '2', ...changes };
 }
 
-/** Starts the example, looks at its line, asks it for its page, ends it. Answers the line. */
+/** Starts the example, looks at its line, asks it for its page, ends it. Returns the line. */
 async function serveOnce(child) {
   const server = watch(child);
   await server.until(/host .*\n/);

@@ -1,7 +1,7 @@
 // A ring of the gate, and this file in the place of the core: it writes control block and submission window itself, so
 // that the tests can ask for what no core would.
 //
-// What flows through: stage() -> SQE in linear memory -> enter() or wait() -> completions, as plain objects.
+// The flow: stage() -> SQE in linear memory -> enter() or wait() -> completions, as plain objects.
 // Invariant: every completion that the addon shows is taken, once.
 //
 // FEATHERSTAR_TEST_VARIANT picks the build: nothing, `test`, or `asan` (which needs libasan preloaded).
@@ -150,7 +150,7 @@ export class Rig {
     else this.view.setInt32(at, value, true);
   }
 
-  /** Writes one SQE behind those that are staged. Answers its user_data. */
+  /** Writes one SQE behind those that are staged. Returns its user_data. */
   stage(opcode, fields = {}) {
     const { flags = 0, ioprio = 0, fd = 0, off = 0, addr = 0, len = 0, opFlags = 0, user = this.next++ } = fields;
     const { bufGroup = 0, personality = 0, fileIndex = 0 } = fields;

@@ -33,7 +33,7 @@ if (reason !== undefined) {
   test.skip(reason, () => {});
 }
 
-/** Runs a test file under the sanitizers. Answers its exit code and what it printed. */
+/** Runs a test file under the sanitizers. Returns its exit code and what it printed. */
 function run(file) {
   const env = {
     ...process.env,

@@ -1,6 +1,6 @@
 // A second program for the simulator: actors on every shard who do something at random and give up at random, while
-// shards freeze, die, and are started again. It looks for what hangs, for what is left over, and for answers that are
-// somebody else's; whether bytes are right, program.js asks.
+// shards freeze, die, and are started again. It looks for hangs, for leftovers, and for replies to another caller.
+// program.js checks whether bytes are right.
 
 import assert from 'node:assert/strict';
 import { allocate, runtime, sleep, spawn, yieldNow } from 'featherstar';
@@ -19,7 +19,7 @@ let asked = 0; // questions, each with an answer of its own
 
 const draw = (count) => Math.floor(Math.random() * count);
 
-/** What an actor may do. Each takes a signal, which may abort at any time. */
+/** The actions of an actor. Each takes a signal, which may abort at any time. */
 const DEEDS = {
   sleep: (signal) => sleep(draw(20), { signal }),
   yield: async () => {
@@ -173,7 +173,7 @@ export async function runChaos(seed, only = undefined) {
     );
     if (kills) {
       everywhere[SHARDS - 1].catch(() => {});
-      everywhere.pop(); // nobody waits for the dead
+      everywhere.pop(); // no code waits for the dead
       const dies = new Promise((resolve) => {
         setTimeout(() => resolve(world.kill(SHARDS - 1)), draw(60));
       });

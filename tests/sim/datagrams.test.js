@@ -11,7 +11,7 @@ import { rejection } from '../support/hosts.js';
 const HOST = '127.0.0.1';
 const errno = async (promise) => (await rejection(promise)).errnoName;
 
-/** Sends numbers. Answers those that came, in the order of coming. */
+/** Sends numbers. Returns those that came, in the order of coming. */
 function numbers(count) {
   return async () => {
     const server = await UdpSocket.bind({ hostname: HOST, port: 5000 });

@@ -14,7 +14,7 @@ const NAMES = ['a', 'b', 'c', 'd/a', 'd/b', 'e/a'];
 const draw = (count) => Math.floor(Math.random() * count);
 const text = (length) => String.fromCharCode(97 + draw(26)).repeat(length);
 
-/** The same operation on the disk and on a Map from paths to text. Both fail, or both answer the same. */
+/** Does one operation on the disk and on a Map from paths to text. Both fail, or both answer the same. */
 const operations = {
   async write(dir, model) {
     const [name, data] = [NAMES[draw(6)], text(draw(3000))];

@@ -1,6 +1,6 @@
 // core: debug
-// How connections of serve() end, in virtual time: what leaves at any state of a connection is noticed soon, and every
-// wait has an end.
+// How connections of serve() end, in virtual time. A client that leaves at any state of a connection is noticed soon,
+// and every wait has an end.
 
 import { sleep } from 'featherstar';
 import { Response, serve } from 'featherstar/http';

@@ -1,4 +1,4 @@
-// A server for the simulator's test of HTTP: it answers with the shard's number, or with what it was sent.
+// A server for the simulator's test of HTTP: it responds with the shard's number, or with the body of the request.
 
 import { runtime, sleep } from 'featherstar';
 import { Response, serve } from 'featherstar/http';

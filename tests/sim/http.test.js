@@ -12,7 +12,7 @@ const SEEDS = 40;
 const SHARDS = 2;
 const BODY = 'x'.repeat(5000);
 
-/** Asks twice on one connection. Answers all that came. */
+/** Asks twice on one connection. Returns all that came. */
 async function ask(port) {
   const socket = await connect({ port, hostname: 'server.test' });
   try {

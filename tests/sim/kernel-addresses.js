@@ -1,5 +1,5 @@
-// What a Linux kernel makes of addresses, ports and paths: who may be bound beside whom, and who gets what comes. As
-// kernel.js, which see.
+// How a Linux kernel treats addresses, ports and paths: which sockets may be bound beside each other, and which one
+// gets what arrives. As kernel.js, which see.
 
 import { sleep } from 'featherstar';
 import { connect, listen, UdpSocket } from 'featherstar/net';

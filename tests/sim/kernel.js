@@ -83,7 +83,7 @@ class Raw {
     return start(this.#shard, (operation) => send(operation, this.#file, base + header.sendOffset, bytes));
   }
 
-  /** Sends without waiting until the socket is full. Answers how many bytes it took. */
+  /** Sends without waiting until the socket is full. Returns how many bytes it took. */
   async fill() {
     const { header, base } = this.#shard;
     const shard = this.#shard;
@@ -97,7 +97,7 @@ class Raw {
     }
   }
 
-  /** Watches for room to send. Answers how the events are read, one by one. */
+  /** Watches for room to send. Returns how the events are read, one by one. */
   watchRoom() {
     const events = [];
     let wake;
@@ -149,7 +149,7 @@ const outcomes = async (...steps) => {
   return texts.join(', ');
 };
 
-/** Cases of connections: once by TCP, once by a path. `of`: makes where(). */
+/** Cases of connections: once by TCP, once by a path. `of` makes the object `where`. */
 const streams = {
   'closed with something unread': {
     run: async (where) => {

@@ -1,4 +1,4 @@
-// What came out of a Linux kernel comes out of the simulator, for each of these seeds; and out of the kernel here.
+// The simulator gives the results of a Linux kernel, for each of these seeds; and so does the kernel here.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

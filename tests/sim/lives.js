@@ -17,7 +17,7 @@ const LOSSES = ['PEER_DOWN', 'CLOSED', 'TIMEOUT'].map((code) => `FEATHERSTAR_${c
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const draw = (count) => Math.floor(Math.random() * count);
 
-/** What a seed draws. */
+/** The values that a seed draws. */
 function worldOf(seed) {
   const has = (bit) => (seed & bit) !== 0;
   return {

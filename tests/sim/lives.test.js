@@ -1,6 +1,6 @@
 // Starting, stopping and starting again while threads die: production's own code, in a world where that is likely.
 //
-// What flows through: seeds, faults `die` and `stuck` -> start, restart(), close() -> each ends in time, as it should.
+// The flow: seeds, faults `die` and `stuck` -> start, restart(), close() -> each ends in time, as it should.
 //
 // Next: lives.js, the program of most of these seeds.
 

@@ -46,7 +46,7 @@ export async function work(steps) {
 
 export const roll = () => [Math.random(), Date.now(), performance.now()];
 
-/** Echoes what comes, until the listener is closed. Answers the port. */
+/** Echoes what comes, until the listener is closed. Returns the port. */
 export async function echo(port) {
   const listener = await listen({ port, hostname: '0.0.0.0' });
   spawn(async () => {
@@ -73,7 +73,10 @@ function onBroken(error) {
   if (!['FEATHERSTAR_SYSTEM', 'FEATHERSTAR_CLOSED'].includes(error.code)) throw error;
 }
 
-/** Sends `bytes` bytes and reads them back. What it read is answered: all of it, or what a broken connection left. */
+/**
+ * Sends `bytes` bytes and reads them back. The reply is the bytes that it read: all of them, or those before the
+ * connection broke.
+ */
 export async function exchange(port, bytes, seedByte) {
   let socket;
   const sent = Uint8Array.from({ length: bytes }, (_, i) => (i * 31 + seedByte) & 255);
@@ -95,7 +98,7 @@ export async function exchange(port, bytes, seedByte) {
   }
 }
 
-/** Writes, replaces, reads and removes files, which all shards share. Answers how often the disk has failed. */
+/** Writes, replaces, reads and removes files, which all shards share. Returns how often the disk has failed. */
 export async function files(rounds) {
   const { self } = runtime();
   let failures = 0;

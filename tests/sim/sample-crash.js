@@ -66,7 +66,7 @@ function after(saved) {
   };
 }
 
-/** One run until the power fails, and one from there. Answers both reports. */
+/** One run until the power fails, and one from there. Returns both reports. */
 export async function runCrash(seed, bug = 'none') {
   const disk = new SimDisk();
   const saved = new Map();

@@ -80,7 +80,7 @@ function ownerOf(key) {
   return key.charCodeAt(1) % runtime().shardCount;
 }
 
-/** What the owner has; 'LATE' if it does not say in time. */
+/** The owner's value; 'LATE' if it does not reply in time. */
 async function answerInTime(session, id, owner, key) {
   if (bug === 'double reply') {
     // BUG double reply: the one that comes late is sent as well
@@ -107,7 +107,7 @@ async function reply(session, id, result) {
   const to = bug === 'stale handle' ? sessions[session.slot] : session;
   if (to === undefined) return;
   const sending = to.socket.write(`${id} ${result}\n`);
-  // BUG reply after reset: nobody expects that the connection is gone
+  // BUG reply after reset: the code does not expect that the connection is gone
   if (bug === 'reply after reset') {
     sending.catch((error) => {
       throw error;
@@ -202,7 +202,7 @@ export function save() {
   return saving;
 }
 
-/** What this shard still holds when all clients have left, and the most that it had unsent. */
+/** The things that this shard still holds when all clients have left, and the most that it had unsent. */
 export function leftovers() {
   const waiting = [...waiters.values()].reduce((sum, here) => sum + here.size, 0);
   return { waiting, sessions: sessions.filter((session) => session !== undefined).length, mostUnsentBytes };

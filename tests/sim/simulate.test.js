@@ -1,7 +1,7 @@
 // core: debug
 // The simulator: one seed decides everything, a run repeats exactly, what goes wrong is told and never hangs.
 //
-// What flows through: a program for simulate() -> its report -> hashes, orders and errors compared.
+// The flow: a program for simulate() -> its report -> hashes, orders and errors compared.
 //
 // Next: tests/sim/program.js, the program of `npm run sim`.
 

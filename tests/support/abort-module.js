@@ -1,6 +1,6 @@
 // The shard module of tests/api/abort.test.js.
 
-/** Answers `value` after being busy for `ms`. */
+/** Returns `value` after being busy for `ms`. */
 export function busy(ms, value) {
   const end = performance.now() + ms;
   while (performance.now() < end);

@@ -1,5 +1,5 @@
-// The other end of tests/api/abort.test.js, in a thread of its own, so that it acts while the shard's thread is busy:
-// then what it does has happened in the kernel, and the shard has not heard of it.
+// The other end of tests/api/abort.test.js, in a thread of its own, so that it acts while the shard's thread is busy.
+// Then its action has happened in the kernel, and the shard does not know of it.
 
 import { createSocket } from 'node:dgram';
 import { connect, createServer } from 'node:net';

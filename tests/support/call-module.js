@@ -13,7 +13,7 @@ let waits = 0;
 let started = 0;
 const endings = [];
 
-/** Waits for its signal. What it aborted with is kept for ended(). */
+/** Waits for its signal. The reason of its abort is kept for ended(). */
 export function untilAborted(signal) {
   waits++;
   started++;
@@ -99,7 +99,7 @@ export async function around(hops) {
           .around(hops - 1));
 }
 
-/** `count` calls to `peer`, with results of `bytes`; answers how many were right. */
+/** `count` calls to `peer`, with results of `bytes`; returns how many were right. */
 export async function flood(peer, count, bytes) {
   const value = 'f'.repeat(bytes);
   const calls = Array.from({ length: count }, (_, i) => runtime().on(peer).echo(i, value));
@@ -122,7 +122,7 @@ export const marked = () => marks;
 
 export const blocks = () => sharedBlocks(currentShard());
 
-/** Adds one to each byte, in place; answers their sum. */
+/** Adds one to each byte, in place; returns their sum. */
 export function increment(shared) {
   let sum = 0;
   const { bytes } = shared;

@@ -12,7 +12,7 @@ export async function produce(name, count) {
   return count;
 }
 
-/** Sends without waiting; answers how each of them ended, when all have. */
+/** Sends without waiting; returns how each of them ended, when all have. */
 export async function burst(name, count) {
   const sender = await openSender(name);
   const sends = Array.from({ length: count }, (_, i) =>

@@ -38,7 +38,7 @@ export class Program {
     return this.#child.pid;
   }
 
-  /** Waits for a line of stdout that matches; answers the match. */
+  /** Waits for a line of stdout that matches; returns the match. */
   async line(pattern) {
     let match = null;
     let code;

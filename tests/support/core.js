@@ -1,8 +1,8 @@
 // The core alone: N shards are N instances over one memory, all in this thread, and this file is their kernel.
 //
-// What flows through: `shard.turn()` enters (SQEs out of the window into `sqes`, queued CQEs into the window), takes
+// The flow: `shard.turn()` enters (SQEs out of the window into `sqes`, queued CQEs into the window), takes
 // the core's turn and drains the ready ring into plain objects. Time is what `setClock()` says. A MSG_RING rings the
-// peer's `bells`; nothing else is obeyed, the test answers by `complete()`.
+// peer's `bells`; nothing else is performed, the test completes by `complete()`.
 //
 // Invariant: enter() keeps the contract of the real hosts: it takes the whole submission window, and leaves the
 // completion window alone when control.submitOnly is set.
@@ -179,7 +179,7 @@ export class TestShard {
     this.setWord('completionCount', count);
   }
 
-  /** Answers an operation, named by its SQE, with the next enter. */
+  /** Completes an operation, named by its SQE, with the next enter. */
   complete(sqe, result = 0, flags = 0) {
     this.cqes.push({ index: sqe.index, generation: sqe.generation, result, flags });
   }

@@ -13,7 +13,7 @@ const SOURCE = fileURLToPath(new URL('../native/seccomp.c', import.meta.url));
 const FOLDER = fileURLToPath(new URL('../../dist/tests/', import.meta.url));
 const LAUNCHER = `${FOLDER}deny-uring`;
 
-/** The first C compiler that answers, or undefined. */
+/** The first C compiler that works, or undefined. */
 export function findCompiler() {
   const names = [process.env.CC, 'cc', 'gcc', 'clang'].filter(Boolean);
   return names.find((name) => spawnSync(name, ['--version'], { stdio: 'ignore' }).status === 0);

@@ -1,4 +1,4 @@
-// What tests of files count, so that none stays open.
+// Counts descriptors for tests of files, so that none stays open.
 
 import { existsSync, readdirSync, readlinkSync } from 'node:fs';
 

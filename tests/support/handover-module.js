@@ -24,7 +24,7 @@ export async function relay(socket, bytes, path) {
   socket.close();
 }
 
-/** Keeps it until closeKept() of its round, which may have been already. */
+/** Keeps the socket until this round ends, which may have happened already. */
 export const keep = (socket, round) => {
   if (round <= over) socket.close();
   else kept.push(socket);

@@ -8,7 +8,7 @@ import { readHoldings } from '../../dist/host/runtime/stats.js';
 import { currentShard } from '../../dist/host/shard/shard.js';
 import { until } from './http.js';
 
-/** The hosts that can be had here; FEATHERSTAR_HOST narrows it to one. What is left out is said aloud. */
+/** The hosts that can be had here; FEATHERSTAR_HOST narrows it to one. A host that is left out is reported. */
 export function hosts() {
   const asked = process.env.FEATHERSTAR_HOST;
   if (asked && asked !== 'auto') return [asked];
@@ -18,7 +18,7 @@ export function hosts() {
   return ['portable'];
 }
 
-/** What the shard of this thread holds at the moment. */
+/** The things that the shard of this thread holds at the moment. */
 export function holdings() {
   const shard = currentShard();
   const { openOperations, pendingTimers, liveTasks } = readHoldings(shard, shard.index);
@@ -40,7 +40,7 @@ export async function back(base) {
 }
 
 /**
- * A suite on a runtime of one shard. Answers how a test is added to it that leaves nothing behind, and how it is run.
+ * A suite on a runtime of one shard. Returns how a test is added to it that leaves nothing behind, and how it is run.
  */
 export function oneShardSuite(name, host, options = {}) {
   const test = suite(`${name} (${host})`);

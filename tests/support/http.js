@@ -1,4 +1,4 @@
-// An HTTP client that does what it is told, byte by byte, and checks how answers are framed. It is a plain socket: no
+// An HTTP client that does what it is told, byte by byte, and checks how responses are framed. It is a plain socket: no
 // agent, no retries, so what a test sends is what the server gets.
 //
 // Every wait has a deadline, so that a server that does not answer fails the test that waits, not the whole file.
@@ -35,7 +35,7 @@ export class Client {
   /** Bytes that came. */
   received = 0;
   #socket;
-  #chunks = []; // came, and are joined when somebody looks
+  #chunks = []; // came, and are joined when they are read
   #bytes = Buffer.alloc(0);
   #taken = 0;
   #wake;
@@ -130,7 +130,7 @@ export class Client {
     return (await this.take(stop + 2)).latin1Slice(0, stop);
   }
 
-  /** Waits for the connection's end. Answers what came before it. */
+  /** Waits for the connection's end. Returns what came before it. */
   async rest() {
     while (this.ending === undefined) await this.#more('the end of the connection').catch(rethrowLate);
     return this.take(this.received - this.#taken);
@@ -179,7 +179,7 @@ function rethrowLate(error) {
   if (/within/.test(error.message)) throw error;
 }
 
-/** One request on a connection of its own. Answers the answer. */
+/** One request on a connection of its own. Returns the answer. */
 export async function ask(where, bytes, options) {
   const client = await Client.open(where);
   try {

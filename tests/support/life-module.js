@@ -19,7 +19,7 @@ export class Spinner {
     spin();
   }
 }
-/** A server whose handlers never end. Answers its port. */
+/** A server whose handlers never end. Returns its port. */
 export const serveStuck = async () => (await serve({ hostname: '127.0.0.1', reusePort: false, fetch: spin })).port;
 
 /** A task that never yields. */
@@ -70,19 +70,19 @@ export const outcome = (peer, name, ...args) =>
     [name](...args)
     .catch((error) => error.code);
 
-/** An HTTP server of this shard's own. Answers its port. */
+/** An HTTP server of this shard's own. Returns its port. */
 export async function serveHttp() {
   const fetch = () => new Response(`shard ${runtime().self}`);
   return (await serve({ hostname: '127.0.0.1', reusePort: false, fetch })).port;
 }
 
-/** Arms timers that nobody waits for. */
+/** Arms timers that no code waits for. */
 export const holdTimers = (count) => {
   for (let i = 0; i < count; i++) sleep(60_000, { signal: runtime().signal }).catch(() => undefined);
 };
 export const timersOf = (shard) => runtime().stats(shard).pendingTimers;
 
-/** What happened on this shard, in order. */
+/** The events on this shard, in order. */
 const seen = [];
 export const seenHere = () => seen;
 
@@ -126,7 +126,7 @@ export const finish = (ms) => sleep(ms).then(() => 'done');
 /** Takes `ms`, or until the runtime closes. */
 export const work = (ms) => sleep(ms, { signal: runtime().signal }).then(() => 'done');
 
-/** A listener whose connections are read from and never closed here. Answers its port. */
+/** A listener whose connections are read from and never closed here. Returns its port. */
 export async function listenAndRead(reusePort = false) {
   const listener = await listen({ hostname: '127.0.0.1', reusePort });
   spawn(async () => {

@@ -15,7 +15,7 @@ export function variantPath(variant) {
   return join(OUTPUT, `linux-${process.arch}.${variant}.node`);
 }
 
-/** Builds `test` or `asan`, unless no source is newer. Answers the path. */
+/** Builds `test` or `asan`, unless no source is newer. Returns the path. */
 export function buildVariant(variant) {
   const path = variantPath(variant);
   const built = statSync(path, { throwIfNoEntry: false });

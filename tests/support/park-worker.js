@@ -1,8 +1,8 @@
-// One shard in a thread of its own, for ../core/park.test.js: it calls its peer, answers it, and sleeps whenever it
+// One shard in a thread of its own, for ../core/park.test.js: it calls its peer, replies to it, and sleeps whenever it
 // finds nothing to do. A doorbell is a notify on a word; a bell that rang before the sleep prevents it, as a completion
 // in the kernel's ring does.
 //
-// Everything it knows about itself it writes to `progress`, where the main thread looks for a standstill: this thread
+// Everything it knows about itself it writes to `progress`, where the main thread looks for a standstill. This thread
 // never returns to its event loop before the end.
 
 import { parentPort, workerData } from 'node:worker_threads';
@@ -100,7 +100,7 @@ function isOver() {
   return Atomics.load(flags, 1 + peer) === 1;
 }
 
-/** The peer wakes us when it answers a call, or is over. With neither to come, the next look at `flags` is ours. */
+/** The peer wakes us when it replies to a call, or is over. With neither to come, the next look at `flags` is ours. */
 function isExpecting() {
   return open > 0 || Atomics.load(flags, 1 + index) === 1;
 }

@@ -16,7 +16,7 @@ export const exit = () => process.exit(3);
 export const spin = () => {
   for (;;);
 };
-/** Ends a shard: code that nobody catches, a heap that is full. */
+/** Ends a shard: by an uncaught error, or by a full heap. */
 export const throwLater = () => {
   setTimeout(() => {
     throw new RangeError('nobody catches this');
@@ -60,7 +60,7 @@ export async function whenReleased(value) {
 export const leaveCalls = (peer, calls) => {
   for (let i = 0; i < calls; i++) call(peer, 'whenReleased', `old ${i}`).catch(() => {});
 };
-/** Asks as many at once. Answers those that got what is not their answer. */
+/** Asks as many at once. Returns those that got what is not their answer. */
 export async function askMany(peer, calls) {
   const ask = async (i) => {
     const answer = await call(peer, 'echoLater', i);
@@ -107,7 +107,7 @@ export const openCode = (name) =>
     (error) => error.code,
   );
 
-/** Sends to a channel that is full, so that the answers come late. */
+/** Sends to a channel that is full, so that the replies come late. */
 export async function sendMany(name, values) {
   const sender = await openSender(name);
   for (const value of values) await sender.send(value);
@@ -141,7 +141,7 @@ export const dispose = () => {
   for (const bytes of kept.splice(0)) bytes.dispose();
 };
 export const lend = (peer, length) => call(peer, 'keep', allocate(length));
-/** Takes all that there is in pieces of this size, and writes over it. Answers how many there were. */
+/** Takes all that there is in pieces of this size, and writes over it. Returns how many there were. */
 export function useAll(length) {
   const taken = [];
   try {

@@ -6,7 +6,7 @@ import { randomFrom, SEED } from '../http/random.js';
 
 export const FULL = process.env.FEATHERSTAR_FULL === '1';
 
-/** Runs `body(random)` for `count` seeds; `random(n)` answers integers from 0 to n - 1. */
+/** Runs `body(random)` for `count` seeds; `random(n)` returns integers from 0 to n - 1. */
 export function forSeeds(count, body) {
   const seeds = process.env.FEATHERSTAR_SEED === undefined ? Array.from({ length: count }, (_, i) => SEED + i) : [SEED];
   for (const seed of seeds) {

@@ -67,7 +67,7 @@ export async function bounce(peer, depth) {
   );
 }
 
-/** `count` calls to `peer` at once; answers how many were right. */
+/** `count` calls to `peer` at once; returns how many were right. */
 export async function flood(peer, count) {
   const calls = Array.from({ length: count }, (_, i) => runtime().on(peer).echo(i));
   return (await Promise.all(calls)).filter((value, i) => value === i).length;
@@ -92,7 +92,7 @@ export const onCloseFails = () =>
     throw new Error('onClose of the module failed');
   });
 
-/** A handler of a promise that nobody waits for, in this shard only. */
+/** A handler of a promise that no code waits for, in this shard only. */
 export function ignoreRejections() {
   process.on('unhandledRejection', () => {});
 }

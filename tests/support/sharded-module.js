@@ -36,7 +36,7 @@ export class Store {
     return this.#values.size;
   }
 
-  /** Through a sibling, whoever has the key. */
+  /** Through the sibling that has the key. */
   put(key, value) {
     return this.#service.on(this.homeOf(key)).set(key, value);
   }

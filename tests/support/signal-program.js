@@ -2,7 +2,7 @@
 //   wait     every shard but the first waits for SIGTERM or SIGINT; the first to hear of it says so; then close()
 //   hang     shard 1 (or 0, if there is no other) waits, and then never ends
 //   handler  every shard has a handler of SIGHUP and SIGTERM that takes as long as stdin says nothing
-//   nobody   the last shard waits, its wait is aborted, and nobody waits any more
+//   nobody   the last shard waits, its wait is aborted, and no code waits any more
 
 import { isMainThread } from 'node:worker_threads';
 import { onSignal, Runtime, runtime, sleep, waitForSignal } from 'featherstar';

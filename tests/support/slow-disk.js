@@ -3,7 +3,7 @@
 //
 //   const disk = await slowDisk(); disk.path; await disk.waits(n); disk.answer(); await disk.close()
 //
-// Mounting takes root and /dev/fuse. Who has not both is told why.
+// Mounting takes root and /dev/fuse. If one is missing, the test says why.
 
 import { fork, spawnSync } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,4 +1,4 @@
-// What stuck-program.js runs on a shard.
+// The functions that stuck-program.js runs on a shard.
 
 import { open } from 'node:fs/promises';
 import { openDirectory } from 'featherstar/fs';

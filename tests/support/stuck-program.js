@@ -1,5 +1,5 @@
-// A program that closes its runtime while something is stuck; it prints what close() says, and answers as long as it
-// can.
+// A program that closes its runtime while something is stuck; it prints the report of close(), and responds as long as
+// it can.
 //
 //   node stuck-program.js HOST FOLDER WHERE SHARDS      WHERE: 'write', 'read', 'open' (node:fs opens a pipe),
 //   'spin': a write, and then a loop without end

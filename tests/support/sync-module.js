@@ -47,7 +47,7 @@ function counted() {
   return { signal, abort: (reason = own) => controller.abort(reason), listeners: () => listeners };
 }
 
-/** What one can do to a wait, on anything that waits: `wait(options)` must wait, and `waiting()` count who does. */
+/** The ways to end a wait, on anything that waits: `wait(options)` must wait, and `waiting()` count who does. */
 async function eachWayToGiveUp(wait, waiting) {
   const before = AbortSignal.abort(own);
   assert.is(await rejection(wait({ signal: before })), own);
@@ -145,7 +145,7 @@ export const scenarios = {
     const held = await semaphore.acquire();
     const racing = semaphore.acquire({ timeoutMs: 1 });
     const until = performance.now() + 3;
-    while (performance.now() < until); // the time is over, but nobody has been told
+    while (performance.now() < until); // the time is over, but it was not reported yet
     held.release();
     assert.ok((await racing).isHeld, 'the grant came first');
     assert.is(await semaphore.use(() => 'no unit', { timeoutMs: 0 }).catch(({ code }) => code), 'FEATHERSTAR_TIMEOUT');

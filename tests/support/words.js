@@ -26,7 +26,7 @@ export const RULES = [
   {
     name: 'neighbour',
     what: 'a text that begins with "The same" or "As" needs its neighbour to be understood',
-    breaks: ({ text, isFirst }) => isFirst && /^(?:The same\b|As (?!a\b|an\b|soon|long|far)[a-z`])/.test(text),
+    breaks: ({ text, isFirst }) => isFirst && /^(?:The same\b|As (?!a\b|an\b|soon|long|far)(?:[a-z`]|CODE))/.test(text),
   },
   {
     name: 'long',
@@ -112,13 +112,15 @@ export function sentencesOfPage(page) {
 export function commentLines(source) {
   const rows = [];
   let inBlock = false;
+  let isExample = false;
   source.split('\n').forEach((raw, i) => {
     const own = /^\s*\/\/(.*)$/.exec(raw);
     if (inBlock || /^\s*\/\*/.test(raw)) {
       const isStart = !inBlock;
       const ends = raw.includes('*/');
       const text = raw.replace(/^\s*\/\*+ ?|\*+\/.*$/g, '').replace(/^\s*\* ?/, '');
-      rows.push({ line: i + 1, text, isStart });
+      isExample = /^@example\b/.test(text) || (isExample && !isStart && !/^@/.test(text)); // code, not sentences
+      rows.push({ line: i + 1, text: isExample ? `  ${text}` : text, isStart, isExample });
       inBlock = !ends;
       return;
     }

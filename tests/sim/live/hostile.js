@@ -1,5 +1,5 @@
-// Clients that leave, stall or lie, at each state of a connection: before a head, in it, in a body, while a handler
-// runs, while an answer is streamed, and after the last answer.
+// Clients that leave, stall or lie, at each state of a connection. The states are before a head, in it, in a body,
+// while a handler runs, while a response is streamed, and after the last response.
 
 import { dial } from './clients.js';
 import { dribble, Reader, requestText } from './http.js';

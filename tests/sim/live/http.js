@@ -1,4 +1,4 @@
-// What the live mode's clients know of HTTP: to write a request in any cutting, and to read a response to its end.
+// The HTTP of the live mode's clients: they write a request in any cutting, and read a response to its end.
 
 import { draw, pause } from './ledger.js';
 

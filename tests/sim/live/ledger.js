@@ -1,5 +1,5 @@
-// What a live run holds open, and which states it has reached. One ledger for all shards of a world: a module that a
-// shard module imports is there once.
+// The open things of a live run, and the states that it has reached. One ledger for all shards of a world: a module
+// that a shard module imports is there once.
 //
 //   track(what, promise) --> open until the world heals: then it must settle within `boundMs`, or the seed fails
 

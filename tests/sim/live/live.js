@@ -140,7 +140,7 @@ class Run {
   }
 }
 
-/** What a shard holds that has nothing to do. */
+/** The things that an idle shard holds. */
 const isIdle = ({ openOperations, pendingTimers, liveTasks, openCalls, sendBuffersUsed }) =>
   openOperations + pendingTimers + liveTasks + openCalls + sendBuffersUsed === 0;
 

@@ -36,7 +36,7 @@ function runChunk(root, from, count, only, onSeed, children) {
 }
 
 /**
- * Runs seeds `from` to `from + count - 1`. Answers what failed (the first failure ends it, unless `all`), sums, and how
+ * Runs seeds `from` to `from + count - 1`. Returns what failed (the first failure ends it, unless `all`), sums, and how
  * often each state was reached.
  */
 export async function runSeeds({ root = ROOT, from = 1, count, jobs = 1, only, all = false }) {

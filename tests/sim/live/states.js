@@ -1,5 +1,5 @@
-// States that the live mode must reach, or it looks at less than it says: hundreds of seeds in which one of these never
-// was have failed.
+// States that the live mode must reach, or it tests less than it says. A run of hundreds of seeds fails if one of these
+// never occurred.
 
 import { CONNECTION_STATES } from './hostile.js';
 
