@@ -43,8 +43,8 @@ for (const host of hosts()) {
   test('runtimes one after the other, with and without a module; nested ones are refused', async () => {
     for (let i = 0; i < 3; i++) {
       const here = await Runtime.start({ host, shards: 2 });
-      assert.is((await rejection(Runtime.start({ host, shards: 1 }))).code, 'FEATHERSTAR_OPTION');
-      assert.is((await rejection(blockOn(() => 1))).code, 'FEATHERSTAR_OPTION');
+      assert.is((await rejection(Runtime.start({ host, shards: 1 }))).code, 'FEATHERSTAR_STATE');
+      assert.is((await rejection(blockOn(() => 1))).code, 'FEATHERSTAR_STATE');
       assert.is(here.on(1).echo, undefined);
       await Promise.all([here.close(), here.close()]);
       await here.close();
