@@ -466,14 +466,18 @@ const aborts = {
 
 async function twoSignals(signal) {
   const waiting = waitForSignal(['SIGUSR2']);
-  await sleep(20);
   signal('SIGUSR2');
   assert.equal(await waiting, 'SIGUSR2');
   let count = 0;
-  const off = onSignal('SIGUSR2', () => count++);
-  await sleep(20);
+  let off;
+  const arrived = new Promise((resolve) => {
+    off = onSignal('SIGUSR2', () => {
+      count++;
+      resolve();
+    });
+  });
   signal('SIGUSR2');
-  await sleep(50);
+  await arrived;
   off();
   assert.equal(count, 1);
 }
