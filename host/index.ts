@@ -1,17 +1,16 @@
 // featherstar: shards, tasks, time. Importing it starts nothing.
 
-export { type ErrorCode, type ErrorKind, FeatherstarError } from './base/errors.js';
+export { type ErrorCode, type ErrorDetails, type ErrorKind, FeatherstarError } from './base/errors.js';
 export type { Remote, RemoteAll, RemoteAllFunction, RemoteFunction, UntypedModule } from './calls/remote.js';
 export { allocate, type SharedBytes } from './calls/shared-bytes.js';
 export type { Limits } from './core/layout.js';
 export type { HostName } from './hosts/host.js';
-export { pick } from './hosts/pick.js';
 export type { NetworkOptions } from './net/network-rules.js';
 export type { ShardDown } from './runtime/death.js';
-export { type ProgramOptions, RUNTIME_HELP, runtimeOptions } from './runtime/flags.js';
+export { type Environment, type ProgramOptions, RUNTIME_HELP, runtimeOptions } from './runtime/flags.js';
 export type { RuntimeOptions } from './runtime/options.js';
 export type { RestartOptions } from './runtime/restart.js';
-export { blockOn, type CloseHook, type CloseOptions, Runtime, runtime } from './runtime/runtime.js';
+export { blockOn, type CloseHook, type CloseOptions, Runtime, runtime, type WorkerRuntime } from './runtime/runtime.js';
 export type { CloseReport, ShardEnd } from './runtime/shutdown.js';
 export type { SignalName } from './runtime/signal-board.js';
 export { onSignal, waitForSignal } from './runtime/signals.js';
@@ -19,10 +18,10 @@ export type { Holdings, ShardStats } from './runtime/stats.js';
 export {
   connectRuntime,
   type ForeignPortOptions,
-  ForeignRuntime,
+  type ForeignRuntime,
   foreignPort,
 } from './services/foreign.js';
-export { openSender, ShardChannel, type ShardChannelOptions, ShardSender } from './services/shard-channel.js';
+export { openSender, ShardChannel, type ShardChannelOptions, type ShardSender } from './services/shard-channel.js';
 export { ServiceError, type ServiceFailure, Sharded } from './services/sharded.js';
 export * from './sync/index.js';
 export { Gate, type GateOptions } from './tasks/gate.js';

@@ -39,7 +39,7 @@ test('intended uses compile, and forbidden ones do not', () => {
   assert.is(status, 0);
 });
 
-test('typed calls need no DOM library', () => {
+test('typed calls, and the declarations of each entry point, need no DOM library', () => {
   const { status, text } = compile(join(TYPES, 'tsconfig.nodom.json'));
   assert.is(text, '');
   assert.is(status, 0);

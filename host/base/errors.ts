@@ -42,22 +42,38 @@ export const ERROR_KINDS = {
   FEATHERSTAR_INTERNAL: 'defect', // a defect of featherstar: please report it
 } as const satisfies Record<string, ErrorKind>;
 
+/** The code of a FeatherstarError. docs/errors.md says what each one means, and what to do. */
 export type ErrorCode = keyof typeof ERROR_KINDS;
 
+/** What a FeatherstarError has beside its code and message. */
 export interface ErrorDetails {
+  /** The error that caused this one. */
   cause?: unknown;
+  /** The error number of the system, of either sign. */
   errno?: number;
+  /** The system call that has failed. */
   syscall?: string;
   /** Name of the errno, as Node has it: EADDRINUSE. */
   errnoName?: string;
 }
 
+/**
+ * Every error of this library. `FeatherstarError.is(error)` recognises it, also from another copy of the library.
+ *
+ * @example
+ * if (FeatherstarError.is(error) && error.code === 'FEATHERSTAR_TIMEOUT') retry();
+ */
 export class FeatherstarError extends Error {
+  /** What has happened, for programs. */
   readonly code: ErrorCode;
+  /** The error number of the system, negative as in Node. Only if a system call has failed. */
   declare readonly errno?: number;
+  /** The system call that has failed. */
   declare readonly syscall?: string;
+  /** The name of the errno, such as 'EADDRINUSE'. */
   declare readonly errnoName?: string;
 
+  /** The library makes these errors. A program may make one in its tests. */
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.name = 'FeatherstarError';

@@ -22,6 +22,7 @@ import type { FromShard, ToShard } from './protocol.js';
 export { FeatherstarError } from '../base/errors.js';
 export { Control, type Header, type Limits } from '../core/layout.js';
 
+/** Options of `BrowserRuntime.start()`. */
 export interface BrowserOptions {
   /** 1 to 16. Default 2. */
   shards?: number | undefined;
@@ -215,10 +216,18 @@ class ShardMember {
   }
 }
 
+/**
+ * A runtime in a web page: its shards are Web Workers. The page itself is no shard.
+ *
+ * @example
+ * const runtime = await BrowserRuntime.start({ module: new URL('./shard.js', import.meta.url) });
+ */
 export class BrowserRuntime<M extends object = UntypedModule> {
+  /** How many shards there are. */
   readonly shardCount: number;
   /** The memory of all shards, and where things lie in it: for watching. */
   readonly memory: WebAssembly.Memory;
+  /** Where things lie in `memory`, and the limits. */
   readonly header: Header;
   readonly #members: readonly ShardMember[];
   readonly #Remote: RemoteClass<string>;
@@ -316,6 +325,7 @@ export class BrowserRuntime<M extends object = UntypedModule> {
     await Promise.all(this.#members.map((member) => member.stop()));
   }
 
+  /** Calls `close()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

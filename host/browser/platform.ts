@@ -7,7 +7,7 @@ import { usePlatform } from '../core/core-module.js';
 export function useModule(module: WebAssembly.Module): void {
   usePlatform({
     compile: () => module,
-    instantiate: (each, imports) => new WebAssembly.Instance(each, imports).exports,
+    instantiate: (each, imports) => new WebAssembly.Instance(each, imports as WebAssembly.Imports).exports,
   });
 }
 

@@ -25,8 +25,9 @@ export function setShardCount(shardCount: number): void {
   count = shardCount;
 }
 
-/** How many shards there are, and which one this is. */
+/** How many shards there are. */
 export const shardCount = (): number => count;
+/** The number of this shard. */
 export const self = (): number => currentShard().index;
 
 /**

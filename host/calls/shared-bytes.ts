@@ -32,6 +32,7 @@ const lost = new FinalizationRegistry<{ pool: BlockPool; block: number; length: 
 
 /** Bytes that are moved to other shards, not copied. At home in the shard that allocated them. */
 export class SharedBytes {
+  /** How many bytes. */
   readonly length: number;
   readonly #pool: BlockPool;
   #block: number; // GONE: it is not here any more
@@ -77,6 +78,7 @@ export class SharedBytes {
     else this.#onUnpinned = () => pool.release(block);
   }
 
+  /** Calls `dispose()`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

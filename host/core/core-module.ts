@@ -96,7 +96,7 @@ const PAGES_MAX = 65_535; // 4 GiB, but for one page: no end of a region is 2 **
 /** The difference between a file on a server and a page. */
 export interface Platform {
   compile(): WebAssembly.Module;
-  instantiate(module: WebAssembly.Module, imports: WebAssembly.Imports): object;
+  instantiate(module: WebAssembly.Module, imports: object): object;
 }
 
 let platform: Platform | undefined;

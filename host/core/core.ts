@@ -10,7 +10,8 @@ const FILE = process.env.FEATHERSTAR_CORE === 'debug' ? '../../core.debug.wasm' 
 
 usePlatform({
   compile: () => new WebAssembly.Module(readFileSync(new URL(FILE, import.meta.url))),
-  instantiate: (module, imports) => instantiateSync<Record<string, unknown>>(module, imports).exports,
+  instantiate: (module, imports) =>
+    instantiateSync<Record<string, unknown>>(module, imports as WebAssembly.Imports).exports,
 });
 
 export * from './core-module.js';

@@ -1,6 +1,14 @@
 // The map of the shared memory, for the parts that the host reads or writes. The original, with a drawing, is
 // assembly/layout.ts; tests/core/layout.test.js compares the two.
 
+declare global {
+  // So that the declarations compile without the DOM library, too. With it, these add nothing.
+  namespace WebAssembly {
+    interface Memory {}
+    interface Module {}
+  }
+}
+
 /** Words of the runtime header, in order: limits first, then what plan() makes of them. */
 const HEADER_FIELDS = [
   'magic',
@@ -46,6 +54,7 @@ const HEADER_FIELDS = [
 ] as const;
 
 export type HeaderField = (typeof HEADER_FIELDS)[number];
+/** The numbers at the start of the shared memory: limits, and where things lie. */
 export type Header = Readonly<Record<HeaderField, number>>;
 
 /** The limits that the host decides; docs/limits.md says what each one bounds. */

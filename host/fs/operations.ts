@@ -63,8 +63,11 @@ export function statName(operation: Operation, directory: number, name: string, 
   operation.stageOrThrow(what);
 }
 
+/** What `Directory.stat()` tells of a file. */
 export interface FileStat {
+  /** What it is. */
   kind: FileKind;
+  /** Its length in bytes. */
   size: number;
   /** Permission bits. */
   mode: number;

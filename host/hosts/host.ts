@@ -10,6 +10,7 @@ import type { Core } from '../core/core-module.js';
 import type { Header } from '../core/layout.js';
 import type { NetworkRules } from '../net/network-rules.js';
 
+/** Which host runs the shards: io_uring, Node's own I/O, the simulator, or a web page. */
 export type HostName = 'uring' | 'portable' | 'sim' | 'browser';
 
 /** File slots below this are for listeners; accepted and connected sockets take the lowest free one behind them. */
@@ -70,11 +71,15 @@ export interface Bound {
 /** Unix sockets that a shard can be connecting to at the same time (host/native/ring.h). */
 export const SOCKET_PATHS = 64;
 
+/** An entry of a directory. */
 export interface DirectoryEntry {
+  /** Its name, without the path. */
   name: string;
+  /** What it is; a link is not followed. */
   kind: FileKind;
 }
 
+/** What a name in a directory stands for. */
 export type FileKind = 'file' | 'directory' | 'link' | 'other';
 
 /**

@@ -1,7 +1,7 @@
 // featherstar/http: serve, and the Response that is fastest.
 
-export { FeatherRequest } from './request.js';
-export { FeatherResponse as Response, type ResponseOptions } from './response.js';
+export type { FeatherRequest } from './request.js';
+export { type BodyValue, FeatherResponse as Response, type HeadersValue, type ResponseOptions } from './response.js';
 export { serve } from './serve.js';
 export type { ModuleServer, ServeModuleOptions } from './serve-module.js';
-export type { HttpLimits, ServeOptions, Server } from './server.js';
+export type { AnyResponse, HttpLimits, ServeOptions, Server } from './server.js';

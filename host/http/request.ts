@@ -14,6 +14,10 @@ export interface RequestExchange extends Addressed {
   abortSignal(): AbortSignal;
 }
 
+/**
+ * A request, as `fetch(request)` gets it. It is a `Request` of the platform, whose members are made when they are asked
+ * for; `path` and `header()` are the cheap ones.
+ */
 export class FeatherRequest {
   readonly #head: Head;
   readonly #body: RequestBody | undefined;
@@ -22,12 +26,14 @@ export class FeatherRequest {
   #headers: Headers | undefined;
   #platform: Request | undefined; // once it was cloned; it has the body then
 
+  /** @internal */
   constructor(head: Head, body: RequestBody | undefined, exchange: RequestExchange) {
     this.#head = head;
     this.#body = body;
     this.#exchange = exchange;
   }
 
+  /** The method, such as 'GET'. */
   get method(): string {
     const { methodId, text, start, methodStart, methodEnd } = this.#head;
     return METHODS[methodId] || text.slice(start + methodStart, start + methodEnd);
@@ -50,6 +56,7 @@ export class FeatherRequest {
     return fieldOf(this.#head, name);
   }
 
+  /** All headers. */
   get headers(): Headers {
     if (this.#headers === undefined) {
       const headers = new Headers();
@@ -64,10 +71,12 @@ export class FeatherRequest {
     return this.#exchange.abortSignal();
   }
 
+  /** The body as a stream, or null if there is none. */
   get body(): ReadableStream<Uint8Array> | null {
     return this.#platform !== undefined ? this.#platform.body : (this.#body?.stream ?? null);
   }
 
+  /** Whether the body was read, or is being read. */
   get bodyUsed(): boolean {
     return this.#platform?.bodyUsed ?? this.#body?.used ?? false;
   }
@@ -95,22 +104,27 @@ export class FeatherRequest {
     return new Uint8Array(await this.#platform.arrayBuffer());
   }
 
+  /** The whole body. Rejects like `bytes()`. */
   async arrayBuffer(): Promise<ArrayBuffer> {
     return (await this.bytes()).buffer as ArrayBuffer;
   }
 
+  /** The whole body, decoded from UTF-8. Rejects like `bytes()`. */
   async text(): Promise<string> {
     return decoder.decode(await this.bytes());
   }
 
+  /** The whole body, parsed as JSON. Rejects like `bytes()`, and with a SyntaxError. */
   async json(): Promise<unknown> {
     return JSON.parse(await this.text());
   }
 
+  /** The whole body as a Blob. Rejects like `bytes()`. */
   async blob(): Promise<Blob> {
     return new Blob([(await this.bytes()) as BlobPart], { type: this.header('content-type') ?? '' });
   }
 
+  /** The whole body as form data. Rejects like `bytes()`. */
   async formData(): Promise<FormData> {
     const type = this.header('content-type') ?? '';
     return new Response((await this.bytes()) as BodyInit, { headers: { 'content-type': type } }).formData();

@@ -3,13 +3,19 @@
 
 import { FeatherstarError, optionError } from '../base/errors.js';
 
+/** The values that a response takes as its body. */
 export type BodyValue = string | Uint8Array | ArrayBuffer | ReadableStream<Uint8Array> | null | undefined;
 
+/** The forms in which a response takes its headers. */
 export type HeadersValue = Headers | Record<string, string> | [string, string][];
 
+/** Options of a response. */
 export interface ResponseOptions {
+  /** The status, 200 to 599; default 200. */
   status?: number | undefined;
+  /** The text behind the status. Default: the usual one. */
   statusText?: string | undefined;
+  /** The headers. */
   headers?: HeadersValue | undefined;
 }
 
@@ -17,14 +23,25 @@ const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what a field value may not hold (RFC 9110 5.5)
 const BAD_VALUE = /[\x00-\x08\x0a-\x1f\x7f\u0100-\uffff]/;
 
+/**
+ * A response, with the constructor of the platform's `Response`, which handlers may return too. This one is faster to
+ * make and to send.
+ *
+ * @example
+ * return Response.json({ ok: true }, { status: 201 });
+ */
 export class FeatherResponse {
+  /** The status code. */
   readonly status: number;
+  /** The text behind the status. */
   readonly statusText: string;
-  /** Body and headers as given: the writer's. */
+  /** @internal The body as given, for the writer. */
   readonly rawBody: BodyValue;
+  /** @internal The headers as given, for the writer. */
   readonly rawHeaders: HeadersValue | undefined;
   #headers: Headers | undefined;
 
+  /** `body`: text, bytes, a stream or nothing. Throws FEATHERSTAR_OPTION for a wrong status or body. */
   constructor(body?: BodyValue, options?: ResponseOptions) {
     this.rawBody = body;
     if (options === undefined) {
@@ -42,17 +59,20 @@ export class FeatherResponse {
     this.rawHeaders = headers;
   }
 
+  /** Makes a response of a value as JSON, with its content type. */
   static json(value: unknown, options: ResponseOptions = {}): FeatherResponse {
     const headers = new Headers(options.headers);
     if (!headers.has('content-type')) headers.set('content-type', 'application/json');
     return new FeatherResponse(JSON.stringify(value), { ...options, headers });
   }
 
+  /** Makes a response that redirects to `url`; `status` is 302 by default. */
   static redirect(url: string | URL, status = 302): FeatherResponse {
     if (![301, 302, 303, 307, 308].includes(status)) throw optionError('status', status, '301, 302, 303, 307 or 308');
     return new FeatherResponse(null, { status, headers: { location: String(new URL(url)) } });
   }
 
+  /** Whether the status is 200 to 299. */
   get ok(): boolean {
     return this.status < 300;
   }
@@ -63,7 +83,7 @@ export class FeatherResponse {
     return this.#headers;
   }
 
-  /** Calls `visit` for each header, checked. Throws OPTION for one that would break the message. */
+  /** @internal Calls `visit` for each header, checked. Throws OPTION for one that would break the message. */
   eachHeader(visit: (name: string, value: string) => void): void {
     const headers = this.#headers ?? this.rawHeaders;
     if (headers === undefined) return;
@@ -82,18 +102,22 @@ export class FeatherResponse {
     }
   }
 
+  /** @internal Whether there are headers. */
   get hasHeaders(): boolean {
     return this.rawHeaders !== undefined || this.#headers !== undefined;
   }
 
+  /** The body as text. */
   async text(): Promise<string> {
     return new Response(this.rawBody as BodyInit).text();
   }
 
+  /** The body, parsed as JSON. */
   async json(): Promise<unknown> {
     return JSON.parse(await this.text());
   }
 
+  /** The body as a stream, or null. */
   get body(): ReadableStream<Uint8Array> | null {
     if (this.rawBody == null) return null;
     return new Response(this.rawBody as BodyInit).body as ReadableStream<Uint8Array>;

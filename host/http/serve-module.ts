@@ -20,6 +20,7 @@ import { currentShard, type Shard } from '../shard/shard.js';
 import { sleep } from '../tasks/timer.js';
 import { type HttpLimits, LIMIT_CHECKS, type ServeOptions, serveHere, serverUrl } from './server.js';
 
+/** Options of `serve()` with a module, which serves on every shard. */
 export interface ServeModuleOptions {
   /** The module that every shard loads. It has `export default { fetch(request) { ... } }`, or exports `fetch`. */
   module: URL | string;
@@ -41,7 +42,9 @@ export interface ServeModuleOptions {
 
 /** A server on every shard of a runtime of its own. */
 export interface ModuleServer<M extends object = UntypedModule> {
+  /** The port that all shards listen on. */
   readonly port: number;
+  /** The address or name that they listen on. */
   readonly hostname: string;
   /** `http://...`, with the port. */
   readonly url: string;
@@ -52,6 +55,7 @@ export interface ModuleServer<M extends object = UntypedModule> {
    * `timeoutMs` (default: 4500) is broken off.
    */
   close(options?: { timeoutMs?: number | undefined }): Promise<void>;
+  /** Calls `close()`. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 

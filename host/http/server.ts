@@ -20,8 +20,10 @@ import type { FeatherRequest } from './request.js';
 import type { FeatherResponse } from './response.js';
 import { Writer } from './writer.js';
 
-type AnyResponse = FeatherResponse | Response;
+/** A response of this library, or of the platform. */
+export type AnyResponse = FeatherResponse | Response;
 
+/** The limits of a server. A client that goes beyond one gets the status that stands behind it. */
 export interface HttpLimits {
   /** Bytes of a request's head, up to 65,536. 431 beyond. */
   headerBytes?: number | undefined;
@@ -50,6 +52,7 @@ export interface HttpLimits {
   minSendBytesPerSecond?: number | undefined;
 }
 
+/** Options of `serve()`. */
 export interface ServeOptions {
   /** Handlers of the web's Request will do. */
   fetch: (request: FeatherRequest & Request) => AnyResponse | Promise<AnyResponse>;
@@ -59,6 +62,7 @@ export interface ServeOptions {
   hostname?: string | undefined;
   /** A Unix socket, instead of port and hostname; of one shard, as a path cannot be shared. */
   path?: string | undefined;
+  /** The limits for clients. */
   limits?: HttpLimits | undefined;
   /** Gets what a handler threw. Default: prints it to stderr. */
   onError?: ((error: unknown) => void) | undefined;
@@ -315,8 +319,11 @@ function authorityOf(url: string): string {
   return !url.startsWith('unix:') && URL.canParse(withoutZone) ? new URL(withoutZone).host : 'localhost';
 }
 
+/** A server of this shard, as `serve()` resolves to it. */
 export interface Server {
+  /** The port that it listens on; 0 for a Unix socket. */
   readonly port: number;
+  /** The address or name that it was told to listen on. */
   readonly hostname: string;
   /** `http://...`, or `unix:/path`. */
   readonly url: string;

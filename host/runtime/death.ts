@@ -11,6 +11,7 @@ export interface ShardDown {
    * restart() with `force`. 'terminated': something else ended its thread from outside.
    */
   how: 'exit' | 'error' | 'out-of-memory' | 'killed' | 'terminated';
+  /** The exit code of its thread. */
   exitCode: number;
   /** The uncaught error; of 'out-of-memory' it is Node's own. */
   error: unknown;

@@ -80,7 +80,8 @@ export const RUNTIME_HELP = [
   '',
 ].join('\n');
 
-type Environment = Readonly<Record<string, string | undefined>>;
+/** Environment variables, like `process.env`. */
+export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** A number if it is one; anything else stays as it is, for the check to name it. */
 function numberOrText(text: string): string | number {
@@ -97,6 +98,7 @@ export function withEnvironment(given: RuntimeOptions, env: Environment): Runtim
   return options as RuntimeOptions;
 }
 
+/** A program's arguments, taken apart by `runtimeOptions()`. */
 export interface ProgramOptions {
   /** For Runtime.start(); only what was given. */
   options: RuntimeOptions;

@@ -22,6 +22,7 @@ import { checkNetwork, type NetworkOptions, type NetworkRules } from '../net/net
 import { parseCpuList, usableProcessors } from './cpus.js';
 import { withEnvironment } from './flags.js';
 
+/** Options of `Runtime.start()`. docs/runtime.md has a table of them. */
 export interface RuntimeOptions {
   /** Number of shards, 1 to 64, or 'auto': one for each processor that this process may use and its quota pays for. */
   shards?: number | 'auto' | undefined;
@@ -59,6 +60,7 @@ export interface RuntimeOptions {
   shutdownTimeoutMs?: number | undefined;
   /** For debugging, and slower: late writes to blocks are found, and writes between shards' parts of memory. */
   checkMemory?: boolean | undefined;
+  /** Sizes of the tables, and so what a shard can hold: docs/limits.md. */
   limits?: Partial<Limits> | undefined;
   /** Narrows what of the network shards can reach. Default: all of it. */
   network?: NetworkOptions | undefined;

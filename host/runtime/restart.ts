@@ -34,6 +34,7 @@ import { askWorker, expect } from './workers.js';
 const PEER_TIMEOUT_MS = 5000;
 const KILL_TIMEOUT_MS = 5000;
 
+/** Options of `Runtime.restart()`. */
 export interface RestartOptions {
   /** Kill the shard first if it lives. */
   force?: boolean | undefined;

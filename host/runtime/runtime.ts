@@ -36,22 +36,24 @@ export const CLOSE_CHECKS: Checks<CloseOptions> = { timeoutMs: (_, value) => che
 /** A function that `onClose()` runs: it ends something. `timeoutMs` is how long `close()` waits for all hooks. */
 export type CloseHook = (options: { timeoutMs: number }) => Promise<void> | void;
 
-/** The runtime as every shard can use it; only shard 0 can close it. */
+/** The runtime, as every shard has it: `runtime()` returns it. Only a `Runtime`, on shard 0, can be closed. */
 export class WorkerRuntime<M extends object = UntypedModule> {
+  /** How many shards there are. */
   readonly shardCount: number;
+  /** Which host runs the shards. */
   readonly hostName: HostName;
-  /**
-   * Stops the sharded services before any shard stops, and resolves with their failures. Theirs to set (sharded.ts).
-   */
+  /** @internal Stops the sharded services before any shard stops, and returns what failed. sharded.ts sets it. */
   stopServices: ((timeoutMs: number) => Promise<unknown[]>) | undefined;
-  /** The listeners to process signals on this shard (signals.ts). */
+  /** @internal Who wants to know of process signals on this shard (signals.ts). */
   readonly signals: SignalBoard;
+  /** @internal */
   protected readonly own: Shard;
   readonly #calls: Calls;
   readonly #remotes: Remote<M>[] = []; // by shard, as they are asked for
   readonly #onClose: CloseHook[] = [];
   readonly #aborter = new AbortController();
 
+  /** @internal */
   constructor(own: Shard, shardCount: number, hostName: HostName, link: SignalLink) {
     this.own = own;
     this.signals = new SignalBoard(link);
@@ -89,7 +91,7 @@ export class WorkerRuntime<M extends object = UntypedModule> {
     };
   }
 
-  /** Aborts `signal`, and runs what onClose() registered, also meanwhile. Returns the failures of those that fail. */
+  /** @internal Aborts `signal`, and runs what onClose() registered, also meanwhile. Returns their failures. */
   async runOnClose(timeoutMs: number): Promise<unknown[]> {
     const failures: unknown[] = [];
     this.#tellClosing();
@@ -106,7 +108,7 @@ export class WorkerRuntime<M extends object = UntypedModule> {
     if (!this.signal.aborted) this.#aborter.abort(new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime closes'));
   }
 
-  /** Closes what is open on this shard, and gives its last events some time to come. */
+  /** @internal Closes what is open on this shard, and gives its last events some time to come. */
   async cancel(graceMs: number): Promise<void> {
     this.#tellClosing(); // if the time was over before the drain
     this.own.shutDownOwners();
@@ -182,6 +184,13 @@ export function runtime<M extends object = UntypedModule>(): WorkerRuntime<M> {
   return runtimeHere as unknown as WorkerRuntime<M>;
 }
 
+/**
+ * The runtime, as the thread that has started it, shard 0, has it.
+ *
+ * @example
+ * const runtime = await Runtime.start({ shards: 'auto', module: new URL('./shard.js', import.meta.url) });
+ * await runtime.close();
+ */
 export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> {
   /** Which host was picked, and why. */
   readonly hostReason: string;
@@ -427,6 +436,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     return report;
   }
 
+  /** Calls `close()`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }

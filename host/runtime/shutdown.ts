@@ -34,6 +34,7 @@ export interface ShardEnd {
   waitsFor?: readonly string[];
 }
 
+/** How a runtime has ended, as `Runtime.close()` resolves to it. */
 export interface CloseReport {
   /** Whether everything ended by itself, so that nothing had to be cancelled for want of time. */
   drained: boolean;

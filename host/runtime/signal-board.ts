@@ -11,6 +11,7 @@
 
 import { constants } from 'node:os';
 
+/** The name of a signal of the system, such as 'SIGTERM'. */
 export type SignalName = NodeJS.Signals;
 
 /** The messages of a shard's board to the hub. */

@@ -25,15 +25,20 @@ const OWN_METHODS = ['start', 'stop'];
 
 type Instance<S> = S extends abstract new (...args: never[]) => infer I ? I : S;
 type Arguments<S> = S extends abstract new (...args: infer A) => unknown ? A : unknown[];
+/** What has failed on one shard. */
 export interface ServiceFailure {
+  /** The number of the shard. */
   shard: number;
+  /** What was thrown there. */
   error: unknown;
 }
 
 /** FEATHERSTAR_SERVICE: what failed, shard by shard; `cause` is the first of it. */
 export class ServiceError extends FeatherstarError {
+  /** What has failed, in shard order. */
   readonly failures: readonly ServiceFailure[];
 
+  /** @internal */
   constructor(text: string, failures: readonly ServiceFailure[]) {
     const { shard, error } = failures[0];
     const reason = error instanceof Error ? error.message : String(error);
@@ -216,6 +221,7 @@ export class Sharded<T> {
     if (failures.length > 0) throw new ServiceError(`the service ${this.name} did not stop`, failures);
   }
 
+  /** Calls `stop()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
   }

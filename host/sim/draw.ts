@@ -54,9 +54,13 @@ const MISCHIEFS: readonly (readonly [keyof SimFaults, number])[] = [
   ['freezeUs', 50_000],
 ];
 
+/** Options of `simulate()` that `drawWorld()` has drawn. */
 export interface DrawnWorld {
+  /** How many shards. */
   readonly shards: number;
+  /** Sizes of the tables. */
   readonly limits: Partial<Limits>;
+  /** Which faults occur, and how often. */
   readonly faults: SimFaults;
 }
 

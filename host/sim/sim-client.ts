@@ -40,6 +40,7 @@ class ClientOperation implements SocketHost {
   }
 }
 
+/** A connection of a client that is no shard. `world.connect()` makes it. */
 export class SimClient {
   readonly #world: World;
   readonly #home: Place;
@@ -64,6 +65,7 @@ export class SimClient {
     throw systemError('connect', result === Errno.ECANCELED ? Errno.ETIMEDOUT : result);
   }
 
+  /** Whether the connection is closed. */
   get isClosed(): boolean {
     return this.#isClosed;
   }

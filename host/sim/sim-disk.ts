@@ -345,6 +345,7 @@ function keep(change: NameChange): void {
   change.needs = []; // or each would hold all before it
 }
 
+/** Options of a SimDisk. */
 export interface SimDiskOptions {
   /** Bytes of all files of one machine; more is ENOSPC. Default 67,108,864. */
   capacityBytes?: number | undefined;
@@ -360,6 +361,7 @@ export class SimDisk {
   readonly #capacityBytes: number;
   readonly #volumes = new Map<number, Volume>();
 
+  /** Throws FEATHERSTAR_OPTION if an option is out of its range. */
   constructor({ capacityBytes = CAPACITY_BYTES }: SimDiskOptions = {}) {
     this.#capacityBytes = checkInteger('capacityBytes', capacityBytes, 0, Number.MAX_SAFE_INTEGER);
   }

@@ -15,7 +15,9 @@ import { type Place, START_NS, type World } from './world.js';
 
 const CONNECT_TIMEOUT_MS = 5000;
 
+/** Options of `world.connect()`. */
 export interface ClientOptions {
+  /** The port of the server. */
   port: number;
   /** Default: localhost, which is the machine that it is on. */
   hostname?: string | undefined;
@@ -29,6 +31,7 @@ export interface ClientOptions {
 export class SimWorld {
   readonly #world: World;
   readonly #platform: SimPlatform;
+  /** The seed that decides everything. */
   readonly seed: number;
   /** The runtime, as Runtime.start() returns it on shard 0. Only code of shard 0 may use it. */
   readonly runtime: Runtime;

@@ -40,6 +40,7 @@ import { SimPlatform, simFactory } from './sim-platform.js';
 import { SimWorld } from './sim-world.js';
 import { Place, START_NS, World } from './world.js';
 
+/** Options of `simulate()`. */
 export interface SimOptions {
   /** Decides everything. A whole number from 0 to 2 ** 53 - 1. */
   seed: number;
@@ -47,6 +48,7 @@ export interface SimOptions {
   shards?: number | undefined;
   /** The shard module; each shard gets an instance of its own. */
   module?: URL | string | undefined;
+  /** Which faults occur, and how often. Default: none. */
   faults?: SimFaults | undefined;
   /** Named machines, for the network only: the shards on each, `{ web: [0, 1], db: [2] }`. Default: all are one. */
   hosts?: Readonly<Record<string, readonly number[]>> | undefined;
@@ -68,7 +70,9 @@ export interface SimOptions {
   traceEvents?: number | undefined;
 }
 
+/** What a simulation came to. */
 export interface SimReport<T> {
+  /** The seed that was given. */
   readonly seed: number;
   /** The program's result; undefined after a crash. */
   readonly value: T | undefined;
@@ -76,7 +80,9 @@ export interface SimReport<T> {
   readonly crashed: boolean;
   /** 16 hexadecimal digits: the same for the same seed and program, on each runtime. */
   readonly traceHash: string;
+  /** How many events the trace has. */
   readonly events: number;
+  /** How many turns the shards have taken. */
   readonly turns: number;
   /** How much time has passed in the world. */
   readonly virtualMs: number;
@@ -90,11 +96,14 @@ export interface SimReport<T> {
 
 /** A simulated program has failed. `cause` is what went wrong. */
 export class SimulationError extends FeatherstarError {
+  /** The seed that was given. */
   readonly seed: number;
+  /** The hash of the trace, as in the report. */
   readonly traceHash: string;
   /** The last events, oldest first, a line each. */
   readonly trace: readonly string[];
 
+  /** @internal */
   constructor(seed: number, world: World, cause: unknown) {
     const text = cause instanceof Error ? cause.message : String(cause);
     super('FEATHERSTAR_SIMULATION', `seed ${seed}: ${text}`, { cause });

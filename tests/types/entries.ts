@@ -1,0 +1,9 @@
+// Every entry point of the package: tsconfig.nodom.json compiles them without the DOM library.
+
+import 'featherstar';
+import 'featherstar/browser';
+import 'featherstar/browser/shard';
+import 'featherstar/fs';
+import 'featherstar/http';
+import 'featherstar/net';
+import 'featherstar/testing';
