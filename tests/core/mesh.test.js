@@ -429,6 +429,50 @@ function isWaiting({ cluster: { header, shards }, u32 }, from, to) {
   return u32[(MESH + (from * shards.length + to) * header.ringBytes + WAITING) >>> 2] !== 0;
 }
 
+test('a peer that waits for room is told, and one that does not wait is left alone', () => {
+  const [a, b] = pair({ ringSlots: 1 }).shards;
+  const dirty = () => a.u64[Control.dirty >> 3];
+  send(a, 1);
+  assert.is(a.post(1), Code.FULL);
+  assert.not(isWaiting(a, 0, 1), 'before flush()');
+  a.core.flush();
+  assert.ok(isWaiting(a, 0, 1));
+  b.turn();
+  assert.equal([isWaiting(a, 0, 1), dirty()], [false, 2n]);
+  assert.equal(kinds(a.turn()), ['room']);
+  send(a, 1);
+  b.turn();
+  assert.is(dirty(), 0n);
+
+  send(a, 1);
+  assert.is(a.post(1), Code.FULL);
+  b.turn(); // makes room before flush() looks
+  assert.equal(kinds(a.turn()), ['room']);
+  assert.not(isWaiting(a, 0, 1));
+});
+
+test('who waits for the arena asks each peer that has a block of it', () => {
+  const [a] = new Cluster(3, { arenaBytes: 256 }).shards;
+  send(a, 1, LARGE);
+  send(a, 2, LARGE);
+  assert.is(a.core.payloadTake(100), 0);
+  a.core.flush();
+  assert.equal([isWaiting(a, 0, 1), isWaiting(a, 0, 2)], [true, true]);
+});
+
+test('a reply that waits for a slot needs no credit', () => {
+  const [a, b] = pair({ ringSlots: 1, creditCount: 1 }).shards;
+  send(a, 1);
+  assert.is(a.post(1, { kind: Kind.REPLY }), Code.FULL);
+  a.core.flush();
+  b.enter();
+  b.core.turn();
+  b.drain();
+  b.core.holdRequest(0); // its credit stays out
+  b.core.flush();
+  assert.equal(kinds(a.turn()), ['room']);
+});
+
 test('room that is there already is not asked for', () => {
   const [a, b] = new Cluster(3, { arenaBytes: 256 }).shards;
   send(a, 1, LARGE);
