@@ -45,7 +45,7 @@ export const ERROR_KINDS = {
 /** The code of a FeatherstarError. docs/errors.md says what each one means, and what to do. */
 export type ErrorCode = keyof typeof ERROR_KINDS;
 
-/** What a FeatherstarError has beside its code and message. */
+/** The other parts of a FeatherstarError, beside its code and message. */
 export interface ErrorDetails {
   /** The error that caused this one. */
   cause?: unknown;
@@ -64,7 +64,7 @@ export interface ErrorDetails {
  * if (FeatherstarError.is(error) && error.code === 'FEATHERSTAR_TIMEOUT') retry();
  */
 export class FeatherstarError extends Error {
-  /** What has happened, for programs. */
+  /** The kind of error, for programs. */
   readonly code: ErrorCode;
   /** The error number of the system, negative as in Node. Only if a system call has failed. */
   declare readonly errno?: number;

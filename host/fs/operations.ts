@@ -63,9 +63,9 @@ export function statName(operation: Operation, directory: number, name: string, 
   operation.stageOrThrow(what);
 }
 
-/** What `Directory.stat()` tells of a file. */
+/** The result of `Directory.stat()`. */
 export interface FileStat {
-  /** What it is. */
+  /** The kind of file. */
   kind: FileKind;
   /** Its length in bytes. */
   size: number;

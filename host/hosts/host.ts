@@ -75,11 +75,11 @@ export const SOCKET_PATHS = 64;
 export interface DirectoryEntry {
   /** Its name, without the path. */
   name: string;
-  /** What it is; a link is not followed. */
+  /** The kind of file; a link is not followed. */
   kind: FileKind;
 }
 
-/** What a name in a directory stands for. */
+/** The kinds of things that a name in a directory can stand for. */
 export type FileKind = 'file' | 'directory' | 'link' | 'other';
 
 /**

@@ -14,7 +14,7 @@ import { type Checks, checkedLater, checkOptions } from '../base/options.js';
 import { AF_INET } from '../core/kernel.js';
 import { encodeAddress } from './address.js';
 
-/** What of the network the shards may reach. */
+/** The part of the network that the shards may reach. */
 export interface NetworkOptions {
   /**
    * Where shards may connect and send datagrams to: `'127.0.0.1:*'`, `'10.0.0.0/8:443'`,

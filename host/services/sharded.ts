@@ -25,17 +25,17 @@ const OWN_METHODS = ['start', 'stop'];
 
 type Instance<S> = S extends abstract new (...args: never[]) => infer I ? I : S;
 type Arguments<S> = S extends abstract new (...args: infer A) => unknown ? A : unknown[];
-/** What has failed on one shard. */
+/** A failure on one shard. */
 export interface ServiceFailure {
   /** The number of the shard. */
   shard: number;
-  /** What was thrown there. */
+  /** The error that was thrown there. */
   error: unknown;
 }
 
 /** FEATHERSTAR_SERVICE: what failed, shard by shard; `cause` is the first of it. */
 export class ServiceError extends FeatherstarError {
-  /** What has failed, in shard order. */
+  /** The failures, in shard order. */
   readonly failures: readonly ServiceFailure[];
 
   /** @internal */

@@ -70,7 +70,7 @@ export interface SimOptions {
   traceEvents?: number | undefined;
 }
 
-/** What a simulation came to. */
+/** The report of a simulation. */
 export interface SimReport<T> {
   /** The seed that was given. */
   readonly seed: number;
