@@ -3,6 +3,7 @@
 // biome-ignore lint/style/useImportType: AssemblyScript knows no type imports
 import { List, push, remove, shift } from '../../assembly/list';
 
+export { arenaFits, arenaHolders, arenaPeerDown, arenaSend, arenaTake } from '../../assembly/arena';
 export { activate } from '../../assembly/group';
 export { isToken } from '../../assembly/http/chars';
 export { applyField } from '../../assembly/http/fields';

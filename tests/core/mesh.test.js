@@ -7,7 +7,7 @@
 // keep requests without answering them, in any number, and now and then cannot begin one yet. At the end: everything is
 // answered within a bound of rounds (no deadlock, whatever the capacity), and no byte of the arenas is used.
 //
-// Next: park.test.js.
+// Next: arena.test.js.
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -513,68 +513,6 @@ test('doorbells ring only for a peer that sleeps, and once', () => {
   a.enter();
   assert.is(b.bells, 1);
   assert.is(a.counters().doorbells, 1);
-});
-
-// --- the arena ------------------------------------------------------------------------------------------------------
-
-const sizeOf = (bytes) => (bytes + 31) & ~15; // with its header of 16, rounded up to 16
-
-/** The most bytes that lie free in one piece between `low` and `high`. */
-function largestGap(live, low, high) {
-  const ends = live.map(({ at, bytes }) => at - 16 + sizeOf(bytes));
-  const starts = live.map(({ at }) => at - 16);
-  return Math.max(...[low, ...ends].map((end) => Math.min(high, ...starts.filter((start) => start >= end)) - end));
-}
-
-test('the arena against a model: random sizes, read in any order, never overlapping, all of it usable', () => {
-  forSeeds(4, (random) => {
-    const arenaBytes = 4096;
-    const { core, header, base, u32 } = pair({ arenaBytes }).shards[0];
-    const live = [];
-    const low = base + header.arenaOffset;
-    let full = 0;
-    for (let step = 0; step < (FULL ? 300_000 : 60_000); step++) {
-      if (random(5) < 3) {
-        const bytes = random(20) === 0 ? random(arenaBytes) : random(400);
-        const at = core.payloadTake(bytes) >>> 0;
-        if (at === 0) {
-          full++;
-          assert.ok(
-            largestGap(live, low, low + arenaBytes) < sizeOf(bytes),
-            `${bytes} bytes refused, with room for them`,
-          );
-          continue;
-        }
-        assert.ok(at % 16 === 0 && at >= low + 16 && at + bytes <= low + arenaBytes);
-        for (const other of live)
-          assert.ok(at + bytes <= other.at - 16 || other.at + other.bytes <= at - 16, 'overlap');
-        for (let i = 0; i < bytes >>> 2; i++) u32[(at >>> 2) + i] = step;
-        live.push({ at, bytes, step });
-      } else if (live.length > 0) {
-        const [{ at, bytes, step: written }] = live.splice(random(live.length), 1);
-        for (let i = 0; i < bytes >>> 2; i++) if (u32[(at >>> 2) + i] !== written) assert.unreachable('overwritten');
-        core.arenaRelease(at);
-      }
-    }
-    assert.ok(full > 0);
-    for (const { at } of live) core.arenaRelease(at);
-    assert.is(core.arenaUsed(), 0);
-  });
-});
-
-test('the largest payload fits an empty arena exactly, and what can never fit is refused', () => {
-  const { core } = pair({ arenaBytes: 1024 }).shards[0];
-  for (const bytes of [1009, 1024, 2 ** 31, 2 ** 32 - 1]) assert.is(core.payloadTake(bytes), 0);
-  for (let i = 0; i < 5; i++) {
-    const at = core.payloadTake(1008) >>> 0;
-    assert.ok(at !== 0);
-    assert.is(core.arenaUsed(), 1024);
-    assert.is(core.payloadTake(0), 0, 'full');
-    core.arenaRelease(at);
-    const small = core.payloadTake(0) >>> 0; // moves the head on
-    core.arenaRelease(small);
-  }
-  assert.is(core.arenaUsed(), 0);
 });
 
 test.run();

@@ -48,7 +48,7 @@ const TESTS = {
   slab: ['core/op', 'core/layout', 'core/slab'],
   group: ['core/task', 'core/layout'],
   task: ['core/task', 'core/layout'],
-  arena: ['core/mesh'],
+  arena: ['core/arena', 'core/mesh'],
   wheel: ['core/wheel', 'core/layout'],
   spsc: ['core/mesh', 'core/spsc'],
   mesh: ['core/layout', 'core/mesh'],
