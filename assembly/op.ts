@@ -91,12 +91,10 @@ function opAt(index: u32): Op {
 export function opsInit(): void {
   assert(OP_BYTES >= offsetof<Op>());
   assert(offsetof<Sqe>() == SQE_BYTES);
-  quietHead = 0;
   slabInit(ops(), OP_BYTES, header().opSlots);
 }
 
 let quietHead: u32 = 0; // quiet ops, newest first, linked by Op.next
-let quietEnter: f64 = 0; // control.enterCount when the newest was staged
 
 export function openOps(): u32 {
   return slabUsed(ops());
@@ -161,7 +159,6 @@ export function submit(
     op.state = QUIET;
     op.next = quietHead;
     quietHead = index;
-    quietEnter = control().enterCount;
   }
   sqe.opcode = <u8>opcode;
   sqe.flags = <u8>sqeFlags;
@@ -270,7 +267,7 @@ export function takeCompletions(): void {
   assert(control().completionCount <= header().cqeSlots);
   assert(readyRoom() >= control().completionCount);
   const c = control();
-  const count = min<u32>(c.completionCount, header().cqeSlots);
+  const count = c.completionCount;
   const window = shardBase() + header().cqeOffset;
   for (let i: u32 = 0; i < count; i++) apply(changetype<Cqe>(window + i * CQE_BYTES));
   c.completionCount = 0;
@@ -301,18 +298,18 @@ export function hurry(): void {
 }
 
 /**
- * Settles quiet ops: called after takeCompletions(), with `all` if no completion is left in the kernel's ring. Those
- * that failed have completed already, and their slots are over.
+ * Settles quiet ops: called after takeCompletions(), with `all` if no completion is left in the kernel's ring. An op
+ * that failed has completed already, so only its slot is given back. If the window is empty, all were submitted.
  */
 export function settleQuiet(all: bool): void {
   const c = control();
-  if (quietHead == 0 || !all || c.enterCount == quietEnter || c.submitCount != 0) return;
+  if (!all || c.submitCount != 0) return;
   for (let index = quietHead; index != 0; ) {
     const op = opAt(index);
     assert(op.owner != 0);
     assert(op.state != 0);
     assert((op.generation & 1) != 0);
-    if (op.state == QUIET && readyRoom() == 0) return; // JavaScript does not drain: the rest is settled next time
+    if (readyRoom() == 0) return; // JavaScript does not drain: the rest is settled next time
     const next = op.next;
     quietHead = next;
     if (op.state == QUIET) pushReady(ReadyKind.OP | (op.tag << 8), op.owner, op.len, 0);

@@ -9,7 +9,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ReadyKind } from '../../dist/host/core/layout.js';
-import { Code, CQE_BUFFER, CQE_MORE, MoreWork, oneShard } from '../support/core.js';
+import { Cluster, Code, CQE_BUFFER, CQE_MORE, MoreWork, OP_MSG_RING, oneShard } from '../support/core.js';
 import { FULL, forSeeds } from '../support/seeds.js';
 
 const ACCEPT = 13;
@@ -138,6 +138,16 @@ test('an operation without an owner completes without an event, and its slot is 
   for (const sqe of shard.sqes) shard.complete(sqe, 0);
   assert.equal(shard.turn(), []);
   assert.is(shard.core.openOps(), 0);
+});
+
+test('the doorbell of a peer that sleeps is a message to its ring, and completes only if it fails', () => {
+  const [a, b] = new Cluster(2).shards;
+  assert.is(b.core.trySleep(0), 1);
+  a.post(1);
+  a.core.flush();
+  assert.is(a.word('submitCount'), 1);
+  const { opcode, flags, fd, index, generation } = a.sqeAt(0);
+  assert.equal([opcode, flags, fd, index, generation], [OP_MSG_RING, SKIP_SUCCESS, 1, 0, 0]);
 });
 
 test('the recycle list takes as many buffers as there are, and no more', () => {
@@ -430,6 +440,46 @@ test('a quiet operation has its event after the enter that submits it, in succes
   assert.equal(shard.turn(), [entry(2, -32), entry(3, 30), entry(1, 13, 0, 4)]);
   assert.is(shard.core.openOps(), 0);
   assert.equal(shard.turn(), []);
+});
+
+test('a quiet operation is not settled as long as completions may be left in the kernel', () => {
+  const shard = oneShard({ cqeSlots: 4 });
+  submit(shard, RECV, { owner: 1 });
+  submit(shard, SEND, { flags: SKIP_SUCCESS, owner: 2, len: 20 });
+  shard.enter();
+  const [receive, send] = shard.sqes;
+  for (let i = 0; i < 4; i++) shard.complete(receive, i, CQE_MORE);
+  shard.complete(send, -32); // behind a full window
+  assert.is(shard.turn().length, 4);
+  assert.equal(shard.turn(), [entry(2, -32)]);
+  assert.is(shard.core.openOps(), 1);
+});
+
+test('a full ready ring leaves quiet operations for the next turn', () => {
+  const shard = oneShard({ readySlots: 32, sqeSlots: 64 });
+  for (let i = 1; i <= 40; i++) submit(shard, SEND, { flags: SKIP_SUCCESS, owner: i, len: 100 + i });
+  shard.enter();
+  shard.core.turn();
+  assert.is(shard.core.openOps(), 8);
+  shard.core.turn(); // and the host has drained nothing
+  assert.is(shard.core.openOps(), 8);
+  const entries = [...shard.drain(), ...shard.turn()];
+  assert.equal(
+    entries,
+    Array.from({ length: 40 }, (_, i) => entry(40 - i, 140 - i)), // newest first
+  );
+});
+
+test('an owner in a hurry gets a turn at once, if a quiet operation is open', () => {
+  const shard = oneShard();
+  shard.core.hurry();
+  assert.is(shard.core.wantsTurn(), 0, 'nothing is open');
+  submit(shard, SEND, { flags: SKIP_SUCCESS, owner: 1, len: 10 });
+  assert.is(shard.core.wantsTurn(), 0, 'the owner can wait');
+  shard.core.hurry();
+  assert.is(shard.word('moreWork'), MoreWork.QUIET);
+  assert.equal(shard.turn(), [entry(1, 10)]);
+  assert.is(shard.word('moreWork'), 0);
 });
 
 test.run();

@@ -20,7 +20,7 @@ import {
 } from '../../dist/host/core/layout.js';
 
 export const Code = { FULL: -5001, STALE: -5002, RANGE: -5003, NO_CREDIT: -5004, PEER_DOWN: -5005 };
-export const MoreWork = { TASKS: 1, MAIL: 2, BLOCKED: 4 };
+export const MoreWork = { TASKS: 1, MAIL: 2, BLOCKED: 4, QUIET: 8 };
 export const OP_MSG_RING = 40;
 export const CQE_BUFFER = 1;
 export const CQE_MORE = 2;
