@@ -79,7 +79,7 @@ function make({ name, message, code, cause, errors, isDomException, ...rest }: E
     ...(errnoName !== undefined && { errnoName }),
   };
   if (name === 'FeatherstarError') return new FeatherstarError(code as ErrorCode, message, { ...system, cause });
-  const Type = Object.hasOwn(TYPES, name) ? TYPES[name] : Error;
+  const Type = (Object.hasOwn(TYPES, name) ? TYPES[name] : Error) as ErrorConstructor;
   const error = errors === undefined ? new Type(message) : new AggregateError(errors, message);
   if (error.name !== name) hide(error, 'name', name);
   return Object.assign(error, code !== undefined && { code }, system);

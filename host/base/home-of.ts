@@ -13,7 +13,7 @@ const encoder = new TextEncoder();
 
 function hashBytes(bytes: Uint8Array): number {
   let hash = FNV_OFFSET;
-  for (let i = 0; i < bytes.length; i++) hash = Math.imul(hash ^ bytes[i], FNV_PRIME);
+  for (let i = 0; i < bytes.length; i++) hash = Math.imul(hash ^ (bytes[i] as number), FNV_PRIME);
   return hash;
 }
 

@@ -41,13 +41,15 @@ export class BrowserHost implements ShardHost {
 
   #answer(at: number): void {
     const words = this.#words;
-    const opcode = words[at] & 0xff;
-    const isQuiet = ((words[at] >>> 8) & SQE_CQE_SKIP_SUCCESS) !== 0;
-    const op = new Op(words[at + 8], words[at + 9], isQuiet, false, false, this.#window.bytes, 0, 0);
+    const first = words[at] as number;
+    const opcode = first & 0xff;
+    const isQuiet = ((first >>> 8) & SQE_CQE_SKIP_SUCCESS) !== 0;
+    const { bytes } = this.#window;
+    const op = new Op(words[at + 8] as number, words[at + 9] as number, isQuiet, false, false, bytes, 0, 0);
     if (opcode === OP_NOP) this.#window.finish(op, 0);
     else if (opcode === OP_ASYNC_CANCEL)
       this.#window.finish(op, Errno.ENOENT); // nothing here is ever open
-    else if (opcode === OP_MSG_RING) this.#window.finish(op, this.#ring(words[at + 1]));
+    else if (opcode === OP_MSG_RING) this.#window.finish(op, this.#ring(words[at + 1] as number));
     else this.#window.finish(op, Errno.EOPNOTSUPP);
   }
 

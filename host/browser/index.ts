@@ -310,7 +310,7 @@ export class BrowserRuntime<M extends object = UntypedModule> {
   }
 
   async #call(shard: number, name: string, args: unknown[], options: WaitOptions | undefined): Promise<unknown> {
-    const member = this.#members[shard];
+    const member = this.#members[shard] as ShardMember;
     options?.signal?.throwIfAborted();
     return abortable(member.call(name, args), options ?? {});
   }
@@ -354,7 +354,7 @@ async function bringUpMembers(
     }),
   );
   const tokens = booted.map((message) => message.tokens);
-  const [{ functions }] = await Promise.all(
+  const running = await Promise.all(
     members.map((member, shard) => {
       const answer = member.next('running');
       const mine = tokensOf(shard, tokens);
@@ -362,5 +362,5 @@ async function bringUpMembers(
       return answer;
     }),
   );
-  return functions;
+  return (running[0] as (typeof running)[number]).functions;
 }

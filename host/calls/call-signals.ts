@@ -22,7 +22,7 @@ export class Watch extends Abortable {
   /** `sent`: the signals among the arguments, numbered from `first`. */
   constructor(sent: readonly AbortSignal[], first: number, signal: AbortSignal | undefined) {
     super();
-    for (let i = 0; i < sent.length; i++) this.#add(sent[i]).push((first + i) >>> 0);
+    for (let i = 0; i < sent.length; i++) this.#add(sent[i] as AbortSignal).push((first + i) >>> 0);
     if (signal !== undefined) this.#add(signal);
   }
 

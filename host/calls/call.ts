@@ -270,16 +270,16 @@ export class Calls {
     }
     const { words } = this.#shard;
     const at = this.#inbox + slot * MESSAGE_WORDS;
-    const head = words[at + Word.HEAD];
-    const caller = words[at + Word.CALLER];
-    const number = words[at + Word.NUMBER];
-    const payload = words[at + Word.PAYLOAD] >>> 0;
+    const head = words[at + Word.HEAD] as number;
+    const caller = words[at + Word.CALLER] as number;
+    const number = words[at + Word.NUMBER] as number;
+    const payload = (words[at + Word.PAYLOAD] as number) >>> 0;
     const bytesAt = payload === 0 ? (at + Word.INLINE) << 2 : payload;
     if ((head & 0xff) === Kind.REPLY) this.#onReply(head, caller, number, bytesAt, payload);
     else if (this.#functions.isLoaded) {
       this.#shard.stepMark.markCall(slot);
       this.#onRequest(peer, head, caller, number, this.#decoder, bytesAt, payload);
-    } else this.#hold(peer, head, caller, number, bytesAt, words[at + Word.BYTES], payload);
+    } else this.#hold(peer, head, caller, number, bytesAt, words[at + Word.BYTES] as number, payload);
   }
 
   /** Keeps a request, or an abort, until the module is loaded: a copy, so that it holds up nothing but its credit. */
@@ -319,7 +319,7 @@ export class Calls {
       this.#given.abort(peer, ids as number[], reason);
       return;
     }
-    this.#shard.words[this.#served]++;
+    (this.#shard.words[this.#served] as number)++;
     try {
       const args = this.#args(peer, decoder, bytesAt, payload);
       numbers = decoder.signals;
@@ -358,7 +358,7 @@ export class Calls {
     guests: SharedBytes[] | undefined,
   ): void {
     const isLate = life !== this.peers.life(peer); // the caller has died meanwhile
-    this.#shard.words[this.#served]--;
+    (this.#shard.words[this.#served] as number)--;
     if (numbers !== undefined && !isLate) this.#given.close(peer, numbers);
     if (this.#shard.closed) return;
     let length: number;
@@ -439,7 +439,7 @@ export class Calls {
 
   /** Calls of peers that run here. */
   get servedCount(): number {
-    return this.#shard.words[this.#served];
+    return this.#shard.words[this.#served] as number;
   }
 
   /** The calls that are open, for reports. */

@@ -48,12 +48,12 @@ export class Decoder {
   }
 
   #length(): number {
-    const length = this.#bytes[this.#at++];
+    const length = this.#bytes[this.#at++] as number;
     return length === LONG ? this.#u32() : length;
   }
 
   #value(): unknown {
-    const tag = this.#bytes[this.#at++];
+    const tag = this.#bytes[this.#at++] as number;
     switch (tag) {
       case Tag.UNDEFINED:
         return undefined;
@@ -64,7 +64,7 @@ export class Decoder {
       case Tag.FALSE:
         return false;
       case Tag.I8:
-        return (this.#bytes[this.#at++] << 24) >> 24;
+        return ((this.#bytes[this.#at++] as number) << 24) >> 24;
       case Tag.I32:
         this.#at += 4;
         return this.#view.getInt32(this.#at - 4, true);
@@ -139,7 +139,7 @@ export class Decoder {
   }
 
   #viewOf(): unknown {
-    const type = VIEWS[this.#bytes[this.#at++]];
+    const type = VIEWS[this.#bytes[this.#at++] as number];
     const { buffer } = this.#blob();
     return type === ArrayBuffer ? buffer : new (type as typeof Int8Array)(buffer);
   }

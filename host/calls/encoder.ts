@@ -247,8 +247,9 @@ export class Encoder {
     this.#tag(Tag.OBJECT);
     this.#length(keys.length);
     for (let i = 0; i < keys.length; i++) {
-      this.#string(keys[i]);
-      this.#value((value as Record<string, unknown>)[keys[i]], depth);
+      const key = keys[i] as string;
+      this.#string(key);
+      this.#value((value as Record<string, unknown>)[key], depth);
     }
   }
 

@@ -44,7 +44,7 @@ export function internalName(method: number): string {
 
 /** Runs a part's function on this shard: `args` begins with its name. */
 export function runInternal(method: number, [name, ...args]: unknown[]): unknown {
-  const part = NAMES[method - INTERNAL_FIRST];
+  const part = NAMES[method - INTERNAL_FIRST] as Part;
   const functions = loaded.get(part);
   const run = (all: PartFunctions) => (all[name as string] as (...args: unknown[]) => unknown)(...args);
   return functions === undefined ? load(part).then(run) : run(functions);

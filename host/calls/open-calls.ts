@@ -48,13 +48,13 @@ export class OpenCalls {
 
   /** undefined: `limits.callSlots` calls are open. */
   take(peer: number, method: number, resolve: Resolve, reject: Reject): OpenCall | undefined {
-    if (this.#words[this.#countWord] >= this.#limit) return undefined;
+    if ((this.#words[this.#countWord] as number) >= this.#limit) return undefined;
     let call = this.#free.pop();
     if (call === undefined) {
       call = new OpenCall(this.#slots.length);
       this.#slots.push(call);
     }
-    this.#words[this.#countWord]++;
+    (this.#words[this.#countWord] as number)++;
     this.#number = (this.#number + 1) >>> 0;
     call.isOpen = true;
     call.peer = peer;
@@ -78,7 +78,7 @@ export class OpenCalls {
     call.reject = undefined;
     call.watch = undefined;
     call.waiting = undefined;
-    this.#words[this.#countWord]--;
+    (this.#words[this.#countWord] as number)--;
     this.#free.push(call);
   }
 
@@ -92,6 +92,6 @@ export class OpenCalls {
   }
 
   get count(): number {
-    return this.#words[this.#countWord];
+    return this.#words[this.#countWord] as number;
   }
 }

@@ -85,19 +85,21 @@ export class Outbox {
    */
   first(peer: number): WaitingCall | ControlMessage | undefined {
     if (this.#arenaLine.includes(peer)) return undefined;
-    return this.#lines[peer].firstControl ?? this.#lines[peer].firstCall;
+    const lines = this.#lines[peer] as Lines;
+    return lines.firstControl ?? lines.firstCall;
   }
 
   /** The calls that wait for a peer. */
   waitingAt(peer: number): OpenCall[] {
     const calls: OpenCall[] = [];
-    for (let each = this.#lines[peer].firstCall; each !== undefined; each = each.next) calls.push(each.call);
+    const { firstCall } = this.#lines[peer] as Lines;
+    for (let each = firstCall; each !== undefined; each = each.next) calls.push(each.call);
     return calls;
   }
 
   /** Sends a request, or keeps it until it can be sent. False: that peer does not run. */
   request(call: OpenCall, length: number): boolean {
-    const lines = this.#lines[call.peer];
+    const lines = this.#lines[call.peer] as Lines;
     if (lines.isEmpty) {
       const result = this.#post(call.peer, Kind.REQUEST | (call.method << 16), call.slot, call.number, length);
       if (result === Code.OK) return sent(call);
@@ -118,7 +120,7 @@ export class Outbox {
    * there.
    */
   control(peer: number, head: number, caller: number, number: number, length: number): void {
-    const lines = this.#lines[peer];
+    const lines = this.#lines[peer] as Lines;
     if (lines.firstControl === undefined) {
       const result = this.#post(peer, head, caller, number, length);
       if (result === Code.OK || result === Code.PEER_DOWN) return;
@@ -144,7 +146,7 @@ export class Outbox {
 
   /** That peer is gone: nothing waits for it any more. */
   forget(peer: number): void {
-    const lines = this.#lines[peer];
+    const lines = this.#lines[peer] as Lines;
     while (lines.firstCall !== undefined) this.#unlink(lines.firstCall.call);
     lines.firstControl = undefined;
     lines.lastControl = undefined;
@@ -153,7 +155,7 @@ export class Outbox {
   }
 
   #unlink(call: OpenCall): void {
-    const lines = this.#lines[call.peer];
+    const lines = this.#lines[call.peer] as Lines;
     const { prev, next } = call.waiting as WaitingCall;
     if (prev === undefined) lines.firstCall = next;
     else prev.next = next;
@@ -164,7 +166,7 @@ export class Outbox {
 
   /** Sends what waits for a peer, as far as it goes. */
   #flush(peer: number): void {
-    const lines = this.#lines[peer];
+    const lines = this.#lines[peer] as Lines;
     for (;;) {
       const sentControl = lines.firstControl !== undefined && this.#sendControl(peer, lines, lines.firstControl);
       const sentCall = lines.firstCall !== undefined && this.#sendCall(lines.firstCall);
@@ -191,7 +193,7 @@ export class Outbox {
 
   #flushArena(): void {
     while (this.#arenaLine.length !== 0) {
-      const peer = this.#arenaLine[0];
+      const peer = this.#arenaLine[0] as number;
       this.#isRefused = false;
       this.#flush(peer);
       if (this.#isRefused) return;
@@ -208,7 +210,7 @@ export class Outbox {
     if (length <= INLINE_BYTES) {
       const from = this.#encoder.words;
       const count = (length + 3) >> 2;
-      for (let i = 0; i < count; i++) words[at + Word.INLINE + i] = from[i];
+      for (let i = 0; i < count; i++) words[at + Word.INLINE + i] = from[i] as number;
     } else {
       const result = core.mayPost(peer, head & 0xff);
       if (result !== Code.OK) return result;

@@ -29,12 +29,12 @@ export class Peers {
   }
 
   isDown(peer: number): boolean {
-    return this.#isDown[peer];
+    return this.#isDown[peer] as boolean;
   }
 
   /** How many lives of a peer have ended: who asked for something may be an earlier one than who runs now. */
   life(peer: number): number {
-    return this.#lives[peer];
+    return this.#lives[peer] as number;
   }
 
   /** Calls back when a peer is gone. Returns a function that takes that back. */
@@ -78,7 +78,7 @@ export class Peers {
     if (!this.#dying.delete(peer)) return;
     this.#shard.core.peerDown(peer);
     this.#forget(peer);
-    this.#lives[peer]++;
+    (this.#lives[peer] as number)++;
     this.#clearRing(peer, this.#shard.index);
     this.#clearRing(this.#shard.index, peer);
     for (const callback of [...this.#onDown]) callback(peer);

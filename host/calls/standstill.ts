@@ -85,7 +85,7 @@ export class Standstill {
     const ring = MESH + (index * header.shardCount + peer) * header.ringBytes;
     const head = Atomics.load(words, (ring + HEAD) >>> 2);
     const begun = Atomics.load(words, (ring + BEGUN) >>> 2);
-    const turns = words[(base + header.countersOffset) >>> 2]; // the low word of the first counter
+    const turns = words[(base + header.countersOffset) >>> 2] as number; // the low word of the first counter
     const isSame = first !== undefined && first === seen.first && head === seen.head && begun === seen.begun;
     const isIdle = words[(base + Control.sleeping) >>> 2] !== 0 || (turns - seen.turns) >>> 0 >= TURNS;
     const isLoaded = words[(base + HostControl.isLoaded) >>> 2] !== 0;

@@ -187,7 +187,7 @@ export function readHeader(memory: WebAssembly.Memory): Header {
   const words = new Uint32Array(memory.buffer, HEADER, HEADER_FIELDS.length);
   const header = {} as Record<HeaderField, number>;
   HEADER_FIELDS.forEach((name, i) => {
-    header[name] = words[i];
+    header[name] = words[i] as number;
   });
   return { ...header }; // built key by key it is in V8's dictionary mode; the copy is not, and this is on the hot path
 }

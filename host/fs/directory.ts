@@ -236,10 +236,12 @@ export class Directory {
       throw optionError('into', into, 'a Directory of this shard');
     }
     const wanted = [this.#place(from), into.#place(to)];
-    await Directory.#atAll(shard, wanted, options, async ([source, target], signal) => {
+    await Directory.#atAll(shard, wanted, options, async (places, signal) => {
+      const [source, target] = places as [ParentAndName, ParentAndName];
       target.directory.#uses.begin();
       try {
-        const [a, b] = [source, target].map(({ directory, name }) => ({ directory: directory.#index, name }));
+        const a = { directory: source.directory.#index, name: source.name };
+        const b = { directory: target.directory.#index, name: target.name };
         await source.directory.#run('rename', `${source.name} to ${target.name}`, signal, {
           stage: (block, operation) => renameName(operation, a, b, replace, block),
           done: () => undefined,
@@ -349,7 +351,7 @@ export class Directory {
     await withDeadline(options, (signal) => {
       // A directory of its own: what was begun is tidied up also when this one is closed meanwhile.
       const replacing = withWays(this.#shard, [() => this.#openDirectory(way)], signal, ([directory]) =>
-        directory.#replace(name, data, mode, signal),
+        (directory as Directory).#replace(name, data, mode, signal),
       );
       return abortable(replacing, { signal });
     });
@@ -400,7 +402,9 @@ export class Directory {
     options: WaitOptions,
     run: (place: ParentAndName, signal: AbortSignal | undefined) => Promise<T>,
   ): Promise<T> {
-    return Directory.#atAll(this.#shard, [this.#place(path)], options, ([place], signal) => run(place, signal));
+    return Directory.#atAll(this.#shard, [this.#place(path)], options, ([place], signal) =>
+      run(place as ParentAndName, signal),
+    );
   }
 
   static async #atAll<T>(

@@ -74,7 +74,7 @@ class Ways {
     for (const directory of directories) {
       void directory.close().then(() => {
         this.#count--;
-        while (this.#waiters.length !== 0 && this.#waiters[0].attempt()) this.#waiters.shift();
+        while (this.#waiters[0]?.attempt()) this.#waiters.shift();
       });
     }
   }

@@ -72,7 +72,7 @@ export class PortableDatagrams implements OpOwner {
 
   #giveReceived(): void {
     while (this.#receives.length !== 0 && (this.#waiting.length !== 0 || this.#error !== 0)) {
-      const op = this.#receives[0];
+      const op = this.#receives[0] as Op;
       const buffer = this.#waiting.length === 0 ? -1 : this.#window.takeBuffer();
       if (buffer >= 0) {
         const count = this.#fill(buffer, this.#waiting.shift() as HeldDatagram);

@@ -234,18 +234,18 @@ export class PortableFiles implements Directories {
 
   /** Returns 0, or the reason for a refusal, as directory.c does. `words`: a copy of the submission. */
   take(op: Op, opcode: number, ioprio: number, words: Int32Array): number {
-    const root = this.#roots[words[1]];
+    const root = this.#roots[words[1] as number];
     if (root === undefined) return Errno.EBADF;
     if (ioprio !== 0) return Errno.EINVAL;
-    const path = this.#text(words[4] >>> 0, words[5]);
+    const path = this.#text((words[4] as number) >>> 0, words[5] as number);
     if (typeof path === 'number') return path;
     if (opcode === OP_OPENAT2) return this.#open(op, root, path, words);
     if (path.includes('/') || path === '.' || path === '..') return Errno.EPERM;
     const whole = join(root.path, path);
     if (opcode === OP_STATX) return this.#stat(op, whole, words);
     if (opcode === OP_RENAMEAT) return this.#rename(op, whole, words);
-    if ((words[2] | words[3] | words[11]) !== 0) return Errno.EINVAL;
-    if (opcode === OP_UNLINKAT) return this.#remove(op, whole, words[7]);
+    if (words[2] !== 0 || words[3] !== 0 || words[11] !== 0) return Errno.EINVAL;
+    if (opcode === OP_UNLINKAT) return this.#remove(op, whole, words[7] as number);
     if (op.len > MODE_MAX || words[7] !== 0) return Errno.EINVAL;
     this.#pending.begin(op);
     mkdir(whole, op.len, (error) => this.#pending.end(op, error ? errnoOf(error) : 0));
@@ -265,10 +265,10 @@ export class PortableFiles implements Directories {
   }
 
   #open(op: Op, root: Root, path: string, words: Int32Array): number {
-    const at = words[2] >>> 0;
-    const bytes = this.#window.region(words[3]);
+    const at = (words[2] as number) >>> 0;
+    const bytes = this.#window.region(words[3] as number);
     if (op.len !== HOW_BYTES || words[7] !== 0 || words[11] !== FILE_INDEX_ALLOC) return Errno.EINVAL;
-    if (((words[0] >>> 8) & SQE_CQE_SKIP_SUCCESS) !== 0) return Errno.EINVAL;
+    if ((((words[0] as number) >>> 8) & SQE_CQE_SKIP_SUCCESS) !== 0) return Errno.EINVAL;
     if (!this.#window.has(bytes, at, HOW_BYTES)) return Errno.EFAULT;
     const how = Buffer.from(bytes.subarray(at, at + HOW_BYTES));
     const [flags, mode] = [how.readUInt32LE(0), how.readUInt32LE(8)];
@@ -342,8 +342,8 @@ export class PortableFiles implements Directories {
   }
 
   #stat(op: Op, whole: string, words: Int32Array): number {
-    const at = words[2] >>> 0;
-    const bytes = this.#window.region(words[3]);
+    const at = (words[2] as number) >>> 0;
+    const bytes = this.#window.region(words[3] as number);
     if (words[7] !== 0 || words[11] !== 0) return Errno.EINVAL;
     if (!this.#window.has(bytes, at, STATX_BYTES)) return Errno.EFAULT;
     this.#pending.begin(op);
@@ -357,8 +357,8 @@ export class PortableFiles implements Directories {
   #rename(op: Op, whole: string, words: Int32Array): number {
     const root = this.#roots[op.len];
     if (root === undefined) return Errno.EBADF;
-    if ((words[7] & ~1) !== 0 || words[11] !== 0) return Errno.EINVAL;
-    const name = this.#text(words[2] >>> 0, words[3]);
+    if (((words[7] as number) & ~1) !== 0 || words[11] !== 0) return Errno.EINVAL;
+    const name = this.#text((words[2] as number) >>> 0, words[3] as number);
     if (typeof name === 'number') return name;
     if (name.includes('/') || name === '.' || name === '..') return Errno.EPERM;
     const to = join(root.path, name);

@@ -162,30 +162,31 @@ export class PortableGate {
   }
 
   #refuse(op: Op, errno: number): void {
-    this.#control[Control.refusedCount >> 2]++;
+    (this.#control[Control.refusedCount >> 2] as number)++;
     this.#window.finish(op, errno);
   }
 
   #take(at: number): void {
     const words = this.#words;
-    const first = words[at];
+    const first = words[at] as number;
     const opcode = first & 0xff;
     const flags = (first >>> 8) & 0xff;
     const ioprio = first >>> 16;
-    const high = words[at + 9];
+    const high = words[at + 9] as number;
+    const len = (words[at + 6] as number) >>> 0;
     const isMultishot =
       ((opcode === OP_RECV || opcode === OP_RECVMSG) && (ioprio & RECV_MULTISHOT) !== 0) ||
       (opcode === OP_ACCEPT && (ioprio & ACCEPT_MULTISHOT) !== 0) ||
-      (opcode === OP_POLL_ADD && (words[at + 6] & POLL_MULTISHOT) !== 0);
+      (opcode === OP_POLL_ADD && (len & POLL_MULTISHOT) !== 0);
     const isQuiet = (flags & SQE_CQE_SKIP_SUCCESS) !== 0;
     const picksBuffer = (flags & SQE_BUFFER_SELECT) !== 0;
-    const memory = this.#window.region(words[at + 5]);
-    const ptr = words[at + 4] >>> 0;
-    const op = new Op(words[at + 8], high, isQuiet, isMultishot, picksBuffer, memory, ptr, words[at + 6] >>> 0);
+    const memory = this.#window.region(words[at + 5] as number);
+    const ptr = (words[at + 4] as number) >>> 0;
+    const op = new Op(words[at + 8] as number, high, isQuiet, isMultishot, picksBuffer, memory, ptr, len);
     if (high < 0 || (flags & ~SQE_FLAGS) !== 0) this.#refuse(op, Errno.EINVAL);
-    else if (words[at + 10] >>> 16 !== 0)
+    else if ((words[at + 10] as number) >>> 16 !== 0)
       this.#refuse(op, Errno.EPERM); // personality
-    else this.#dispatch(op, opcode, ioprio, words[at + 1], at);
+    else this.#dispatch(op, opcode, ioprio, words[at + 1] as number, at);
   }
 
   #dispatch(op: Op, opcode: number, ioprio: number, fd: number, at: number): void {
@@ -206,7 +207,7 @@ export class PortableGate {
         this.#accept(op, ioprio, fd, at);
         break;
       case OP_CLOSE:
-        this.#close(op, fd, this.#words[at + 11]);
+        this.#close(op, fd, this.#words[at + 11] as number);
         break;
       case OP_SHUTDOWN:
         if (op.len > SHUT_RDWR) this.#refuse(op, Errno.EINVAL);
@@ -250,13 +251,13 @@ export class PortableGate {
     const file = this.#file(op, fd);
     if (file === undefined) return;
     const words = this.#words;
-    const position = (words[at + 2] >>> 0) + words[at + 3] * 2 ** 32;
+    const position = ((words[at + 2] as number) >>> 0) + (words[at + 3] as number) * 2 ** 32;
     const touchesMemory = opcode === OP_READ || opcode === OP_WRITE;
     const flags = words[at + 7];
     if (ioprio !== 0 || (flags !== 0 && (opcode !== OP_FSYNC || flags !== FSYNC_DATASYNC)))
       this.#refuse(op, Errno.EINVAL);
     else if (touchesMemory && !op.picksBuffer && !this.#isInside(op, op.len)) this.#refuse(op, Errno.EFAULT);
-    else if (!touchesMemory && (op.ptr | words[at + 5] | op.len) !== 0) this.#refuse(op, Errno.EINVAL);
+    else if (!touchesMemory && (op.ptr !== 0 || words[at + 5] !== 0 || op.len !== 0)) this.#refuse(op, Errno.EINVAL);
     else if (!(file instanceof PortableOpenFile) || op.picksBuffer) this.#refuse(op, Errno.EOPNOTSUPP);
     else if (!Number.isSafeInteger(position) || position < 0) this.#refuse(op, Errno.EINVAL);
     else if (opcode === OP_READ) file.read(op, position);
@@ -292,10 +293,16 @@ export class PortableGate {
     const file = this.#file(op, fd);
     if (file === undefined) return;
     const words = this.#words;
-    const asksMore = op.ptr | words[at + 5] | words[at + 2] | words[at + 3] | op.len | words[at + 7] | words[at + 11];
-    const group = words[at + 10] & 0xffff;
+    const asksMore =
+      (op.ptr | op.len) !== 0 ||
+      words[at + 2] !== 0 ||
+      words[at + 3] !== 0 ||
+      words[at + 5] !== 0 ||
+      words[at + 7] !== 0 ||
+      words[at + 11] !== 0;
+    const group = (words[at + 10] as number) & 0xffff;
     if (ioprio !== RECV_MULTISHOT || !op.picksBuffer || op.isQuiet) this.#refuse(op, Errno.EINVAL);
-    else if (asksMore !== 0 || group !== 0) this.#refuse(op, Errno.EINVAL);
+    else if (asksMore || group !== 0) this.#refuse(op, Errno.EINVAL);
     else if (file instanceof PortableDatagrams) file.receive(op);
     else this.#window.finish(op, Errno.EOPNOTSUPP); // streams have no datagrams
   }
@@ -303,7 +310,9 @@ export class PortableGate {
   /** Where a datagram goes, from a copy: `off` and `addr_len` carry it. A number: why it is refused. */
   #destination(at: number): DatagramAddress | undefined | number {
     const words = this.#words;
-    const [low, high, addressBytes] = [words[at + 2] >>> 0, words[at + 3], words[at + 11] >>> 0];
+    const low = (words[at + 2] as number) >>> 0;
+    const high = words[at + 3] as number;
+    const addressBytes = (words[at + 11] as number) >>> 0;
     if (addressBytes === 0) return low === 0 && high === 0 ? undefined : Errno.EINVAL;
     return this.#place(low, high, addressBytes);
   }
@@ -312,9 +321,9 @@ export class PortableGate {
     const socket = this.#socket(op, fd);
     if (socket === undefined) return;
     const words = this.#words;
-    const flags = words[at + 7];
+    const flags = words[at + 7] as number;
     const knows = (ioprio & ~(RECV_POLL_FIRST | RECV_MULTISHOT)) === 0 && (flags & ~RECV_FLAGS) === 0;
-    const group = words[at + 10] & 0xffff;
+    const group = (words[at + 10] as number) & 0xffff;
     const fits = op.picksBuffer ? group === 0 && op.ptr === 0 && words[at + 5] === 0 : !op.isMultishot;
     if (!knows || !fits || (op.isMultishot && op.len !== 0)) this.#refuse(op, Errno.EINVAL);
     else if (!op.picksBuffer && !this.#isInside(op, op.len)) this.#refuse(op, Errno.EFAULT);
@@ -327,7 +336,7 @@ export class PortableGate {
   #poll(op: Op, fd: number, at: number): void {
     const file = this.#file(op, fd);
     if (file === undefined) return;
-    const events = this.#words[at + 7];
+    const events = this.#words[at + 7] as number;
     if ((op.len & ~POLL_MULTISHOT) !== 0 || (events & ~POLL_EVENTS) !== 0) this.#refuse(op, Errno.EINVAL);
     else if (file instanceof PortableDatagrams && !op.isMultishot && events === POLLOUT) file.whenRoom(op);
     else if (!(file instanceof PortableSocket) || !op.isMultishot) this.#refuse(op, Errno.EOPNOTSUPP);
@@ -339,7 +348,7 @@ export class PortableGate {
   #send(op: Op, ioprio: number, fd: number, at: number): void {
     const file = this.#file(op, fd);
     if (file === undefined) return;
-    const flags = this.#words[at + 7];
+    const flags = this.#words[at + 7] as number;
     const knows = (ioprio & ~RECV_POLL_FIRST) === 0 && (flags & ~SEND_FLAGS) === 0;
     const to = this.#destination(at);
     if (typeof to === 'number') this.#refuse(op, to);
@@ -354,8 +363,12 @@ export class PortableGate {
     if (file === undefined) return;
     const words = this.#words;
     const asksMore =
-      (ioprio & ~ACCEPT_MULTISHOT) | words[at + 2] | words[at + 3] | op.ptr | words[at + 5] | words[at + 7];
-    if (asksMore !== 0) this.#refuse(op, Errno.EINVAL);
+      ((ioprio & ~ACCEPT_MULTISHOT) | op.ptr) !== 0 ||
+      words[at + 2] !== 0 ||
+      words[at + 3] !== 0 ||
+      words[at + 5] !== 0 ||
+      words[at + 7] !== 0;
+    if (asksMore) this.#refuse(op, Errno.EINVAL);
     else if (file instanceof PortableListener) file.accept(op);
     else this.#window.finish(op, Errno.EINVAL);
   }
@@ -376,11 +389,11 @@ export class PortableGate {
 
   #cancel(op: Op, at: number): void {
     const words = this.#words;
-    const flags = words[at + 7];
-    if ((flags & ~CANCEL_ALL_OR_FD) !== 0 || words[at + 5] < 0) this.#refuse(op, Errno.EINVAL);
+    const flags = words[at + 7] as number;
+    if ((flags & ~CANCEL_ALL_OR_FD) !== 0 || (words[at + 5] as number) < 0) this.#refuse(op, Errno.EINVAL);
     else if (flags !== 0) this.#refuse(op, Errno.EOPNOTSUPP);
     else {
-      const target = this.#window.find(words[at + 4], words[at + 5]);
+      const target = this.#window.find(words[at + 4] as number, words[at + 5] as number);
       target?.owner?.cancel(target);
       this.#window.finish(op, target === undefined ? Errno.ENOENT : 0);
     }
@@ -388,11 +401,16 @@ export class PortableGate {
 
   #doorbell(op: Op, peer: number, at: number): void {
     const words = this.#words;
-    const asksMore = op.ptr | words[at + 5] | op.len | words[at + 2] | words[at + 3] | words[at + 7];
+    const asksMore =
+      (op.ptr | op.len) !== 0 ||
+      words[at + 2] !== 0 ||
+      words[at + 3] !== 0 ||
+      words[at + 5] !== 0 ||
+      words[at + 7] !== 0;
     const port = this.#peers[peer];
     if (port === undefined) this.#refuse(op, Errno.EBADF);
     else if (op.ptr === MSG_SEND_FD) this.#refuse(op, Errno.EOPNOTSUPP);
-    else if (asksMore !== 0) this.#refuse(op, Errno.EINVAL);
+    else if (asksMore) this.#refuse(op, Errno.EINVAL);
     else {
       port.postMessage(0);
       this.#window.finish(op, 0);
@@ -402,10 +420,15 @@ export class PortableGate {
   /** TCP_NODELAY, which every socket here has. */
   #command(op: Op, ioprio: number, fd: number, at: number): void {
     const words = this.#words;
-    const asksMore = ioprio | words[at + 2] | words[at + 3] | op.ptr | words[at + 5] | op.len | words[at + 7];
+    const asksMore =
+      (ioprio | op.ptr | op.len) !== 0 ||
+      words[at + 2] !== 0 ||
+      words[at + 3] !== 0 ||
+      words[at + 5] !== 0 ||
+      words[at + 7] !== 0;
     const socket = this.#socket(op, fd);
     if (socket === undefined) return;
-    if (asksMore !== 0 || words[at + 11] !== 0) this.#refuse(op, Errno.EINVAL);
+    if (asksMore || words[at + 11] !== 0) this.#refuse(op, Errno.EINVAL);
     else this.#window.finish(op, 0);
   }
 
@@ -438,8 +461,8 @@ export class PortableGate {
   /** The destination of a CONNECT: an address, whose length is in `off`, or the index of a path. */
   #peer(op: Op, at: number): ConnectTarget | number {
     const words = this.#words;
-    const addressBytes = (words[at + 2] >>> 0) + words[at + 3] * 2 ** 32;
-    if (addressBytes !== 0) return this.#place(op.ptr, words[at + 5], addressBytes);
+    const addressBytes = ((words[at + 2] as number) >>> 0) + (words[at + 3] as number) * 2 ** 32;
+    if (addressBytes !== 0) return this.#place(op.ptr, words[at + 5] as number, addressBytes);
     const path = words[at + 5] === 0 ? this.socketPaths[op.ptr] : undefined;
     return path === undefined ? Errno.EBADF : { path };
   }

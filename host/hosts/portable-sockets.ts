@@ -126,7 +126,7 @@ export class PortableSocket implements OpOwner, StreamOwner {
   /** Hands on what there is: bytes first, then an error, then the end. */
   #giveReceived(): void {
     while (this.#receives.length !== 0) {
-      const op = this.#receives[0];
+      const op = this.#receives[0] as Op;
       if (this.#chunk !== undefined) {
         if (this.#fill(op, this.#chunk)) this.#receives.shift();
       } else if (this.#error !== 0 || this.#peerEnded) {
@@ -228,7 +228,7 @@ export class PortableSocket implements OpOwner, StreamOwner {
       this.#window.finish(done, done.len);
     }
     while (this.#sends.length !== 0) {
-      const op = this.#sends[0];
+      const op = this.#sends[0] as Op;
       if (!this.#write(op, false)) {
         this.#written = op;
         return;
@@ -394,8 +394,8 @@ export class PortableListener implements OpOwner {
 
   #giveAccepted(): void {
     while (this.#waiting.length !== 0 && this.#accepts.length !== 0) {
-      const op = this.#accepts[0];
-      const slot = this.#waiting[0].isDestroyed ? GONE : this.#adopt(this.#waiting[0]);
+      const op = this.#accepts[0] as Op;
+      const slot = (this.#waiting[0] as Stream).isDestroyed ? GONE : this.#adopt(this.#waiting[0] as Stream);
       if (slot >= 0 || slot === GONE) this.#waiting.shift();
       if (slot === GONE) continue;
       if (slot >= 0 && op.isMultishot) this.#window.more(op, slot, 0);

@@ -165,12 +165,12 @@ export class PortableWindow {
    */
   deliver(): void {
     if (this.#count === 0) return;
-    const before = this.#control[Control.completionCount >> 2];
+    const before = this.#control[Control.completionCount >> 2] as number;
     const count = Math.min(this.#count, this.#cqeSlots - before);
     const from = (this.#head * CQE_WORDS) & (this.#queue.length - 1);
     const to = before * CQE_WORDS;
     const words = count * CQE_WORDS;
-    for (let i = 0; i < words; i++) this.#cqes[to + i] = this.#queue[(from + i) & (this.#queue.length - 1)];
+    for (let i = 0; i < words; i++) this.#cqes[to + i] = this.#queue[(from + i) & (this.#queue.length - 1)] as number;
     this.#head = (this.#head + count) & (QUEUE_MAX - 1);
     this.#count -= count;
     this.#control[Control.completionCount >> 2] = before + count;
@@ -237,7 +237,7 @@ export class PortableWindow {
   /** A free buffer's number, or -1. */
   takeBuffer(): number {
     if (this.#freeCount === 0) return -1;
-    const buffer = this.#freeBuffers[--this.#freeCount];
+    const buffer = this.#freeBuffers[--this.#freeCount] as number;
     this.#bufferStates[buffer] = HELD;
     return buffer;
   }
@@ -248,9 +248,9 @@ export class PortableWindow {
 
   /** Takes back what the core has put on the recycle list; drops numbers that were not given out. */
   recycle(): void {
-    const count = Math.min(this.#control[Control.recycleCount >> 2] >>> 0, this.#recycled.length);
+    const count = Math.min((this.#control[Control.recycleCount >> 2] as number) >>> 0, this.#recycled.length);
     for (let i = 0; i < count; i++) {
-      const buffer = this.#recycled[i];
+      const buffer = this.#recycled[i] as number;
       if (this.#bufferStates[buffer] !== HELD) continue;
       this.#bufferStates[buffer] = FREE;
       this.#freeBuffers[this.#freeCount++] = buffer;

@@ -43,7 +43,7 @@ const streams: Streams = process.versions.bun === undefined ? nodeStreams : bunS
 function canReusePort(): boolean {
   if (process.platform !== 'linux' && process.platform !== 'freebsd') return false;
   if (process.versions.bun !== undefined || 'Deno' in globalThis) return true;
-  const [major, minor] = process.versions.node.split('.').map(Number);
+  const [major, minor] = process.versions.node.split('.').map(Number) as [number, number];
   return major > 22 || (major === 22 && minor >= 12);
 }
 

@@ -39,7 +39,7 @@ export class Pump {
 
   readonly #step = (): void => {
     if (!this.#running) return;
-    const untilDeadline = this.#f64[NEXT_DEADLINE_NS] - monotonicNs();
+    const untilDeadline = (this.#f64[NEXT_DEADLINE_NS] as number) - monotonicNs();
     this.#wait(Math.max(0, Math.min(this.#waitNs, untilDeadline)));
     const isWanted = this.#core.wantsTurn() === 1;
     this.#waitNs = isWanted ? WAIT_MIN_NS : Math.min(this.#waitNs * 2, WAIT_MAX_NS);

@@ -56,9 +56,9 @@ export class HostTurn {
   /** An arrow: the core imports it as it is. */
   readonly enter = (): void => {
     const i32 = this.#i32;
-    this.#f64[ENTER_COUNT]++;
+    (this.#f64[ENTER_COUNT] as number)++;
     if (i32[RECYCLE_COUNT] !== 0) this.#window.recycle();
-    const count = i32[SUBMIT_COUNT];
+    const count = i32[SUBMIT_COUNT] as number;
     if (count !== 0) this.#take(count);
     i32[SUBMIT_COUNT] = 0;
     i32[ENTER_RESULT] = count;
@@ -74,14 +74,14 @@ export class HostTurn {
 
   /** When a turn is wanted without any event, ns; Infinity: never. */
   get deadlineNs(): number {
-    return this.#f64[NEXT_DEADLINE_NS];
+    return this.#f64[NEXT_DEADLINE_NS] as number;
   }
 
   /** Returns how many completions it found. If the turn throws, settle() is to be called all the same. */
   begin(): number {
     this.#core?.awake();
     this.enter();
-    const count = this.#i32[COMPLETION_COUNT];
+    const count = this.#i32[COMPLETION_COUNT] as number;
     if (this.isWanted) this.#turn?.();
     return count;
   }
@@ -90,7 +90,7 @@ export class HostTurn {
   settle(): boolean {
     if (this.#i32[SUBMIT_COUNT] !== 0 || this.#i32[RECYCLE_COUNT] !== 0) this.enter();
     if (this.#core?.trySleep(this.#window.pending === 0 ? 0 : 1) !== 1) return false;
-    this.#f64[SLEEP_COUNT]++;
+    (this.#f64[SLEEP_COUNT] as number)++;
     return true;
   }
 }

@@ -18,7 +18,7 @@ export const isNode = process.versions.bun === undefined && !('Deno' in globalTh
 
 /** How long a shard has had nothing to do, ms. Any thread may ask, also while it sleeps. */
 export function idleMs(memory: WebAssembly.Memory, base: number): number {
-  const word = new Float64Array(memory.buffer, base + HostControl.idleNs, 1)[0];
+  const word = new Float64Array(memory.buffer, base + HostControl.idleNs, 1)[0] as number;
   return (word < 0 ? word + monotonicNs() : word) / 1e6; // below zero: it sleeps, since -word (loop.c)
 }
 

@@ -184,7 +184,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange {
 
   /** Bytes of an incomplete head that the parser will not look at again. */
   get parsedBytes(): number {
-    return this.server.shard.words[(this.parser >>> 2) + PROGRESS];
+    return this.server.shard.words[(this.parser >>> 2) + PROGRESS] as number;
   }
 
   /** Looks at bytes in [at, end). Returns how many it took; 0: a head that is not complete. */
@@ -215,7 +215,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange {
       return end - at;
     }
     const word = this.parser >>> 2;
-    const count = words[word + DATA_BYTES];
+    const count = words[word + DATA_BYTES] as number;
     this.bodyBytes += count;
     if (this.bodyBytes > this.server.limits.bodyBytes) {
       this.breakBody(413, `the body exceeds ${this.server.limits.bodyBytes} bytes`);
@@ -223,11 +223,11 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange {
     }
     if (count !== 0 && !this.answered) {
       const copy = new Uint8Array(count); // of its own: handlers may keep it
-      const start = at + words[word + DATA_START];
+      const start = at + (words[word + DATA_START] as number);
       copy.set(bytes.subarray(start, start + count));
       this.body?.push(copy);
     }
-    if ((words[word + FLAGS] & DONE) !== 0) {
+    if (((words[word + FLAGS] as number) & DONE) !== 0) {
       this.bodyDone = true;
       this.body?.end();
       if (this.answered) this.nextRequest();
@@ -258,8 +258,8 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange {
     const { server } = this;
     const { words } = server.shard;
     const word = this.parser >>> 2;
-    const flags = words[word + FLAGS];
-    const methodId = words[word + METHOD_ID];
+    const flags = words[word + FLAGS] as number;
+    const methodId = words[word + METHOD_ID] as number;
     this.phase = HANDLING;
     this.isHttp10 = (flags & HTTP_1_0) !== 0;
     this.isHead = methodId === METHOD_HEAD;
@@ -271,12 +271,12 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange {
       start,
       flags,
       methodId,
-      methodStart: words[word + METHOD_START],
-      methodEnd: words[word + METHOD_END],
-      targetStart: words[word + TARGET_START],
-      targetEnd: words[word + TARGET_END],
-      pathEnd: words[word + PATH_END],
-      headersStart: words[word + HEADERS_START],
+      methodStart: words[word + METHOD_START] as number,
+      methodEnd: words[word + METHOD_END] as number,
+      targetStart: words[word + TARGET_START] as number,
+      targetEnd: words[word + TARGET_END] as number,
+      pathEnd: words[word + PATH_END] as number,
+      headersStart: words[word + HEADERS_START] as number,
       headEnd: headBytes,
       url: undefined,
     };
@@ -310,7 +310,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange {
     this.bodyBytes = 0;
     this.begun = false;
     this.wantsContinue = (flags & EXPECT_CONTINUE) !== 0;
-    if (shard.doubles[(this.parser + CONTENT_LENGTH) / 8] > limits.bodyBytes) {
+    if ((shard.doubles[(this.parser + CONTENT_LENGTH) / 8] as number) > limits.bodyBytes) {
       this.refuse(413);
       return false;
     }
@@ -423,7 +423,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange {
   /** Whether the rest of a body that was not read is worth receiving. */
   private mayKeepBody(): boolean {
     if (this.bodyDone) return true;
-    const length = this.server.shard.doubles[(this.parser + CONTENT_LENGTH) / 8];
+    const length = this.server.shard.doubles[(this.parser + CONTENT_LENGTH) / 8] as number;
     return !this.wantsContinue && length !== 0 && length - this.bodyBytes <= HIGH_WATER_BYTES;
   }
 

@@ -86,7 +86,8 @@ export class Heads {
 
   /** Gives the place of the oldest template away. One that is in use still will soon be made again. */
   private evict(): number {
-    const [[key, { ptr }]] = this.templates;
+    const [oldest] = this.templates;
+    const [key, { ptr }] = oldest as [string, Template];
     this.templates.delete(key);
     return ptr;
   }

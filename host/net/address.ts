@@ -94,7 +94,7 @@ export function encodeAddress(address: string, port: number): Uint8Array {
   const bytes = Buffer.alloc(28);
   bytes.writeUInt16LE(AF_INET6, 0);
   bytes.writeUInt16BE(port, 2);
-  ipv6Groups(text).forEach((group, i) => {
+  ipv6Groups(text as string).forEach((group, i) => {
     bytes.writeUInt16BE(group, 8 + 2 * i);
   });
   bytes.writeUInt32LE(Number(scope), 24);

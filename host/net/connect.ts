@@ -52,7 +52,7 @@ class Attempt implements Owner {
     this.#id = shard.register(this);
     this.#operation = new Operation(shard, this.#id, 0);
     try {
-      openSocketOrThrow(this.#operation, typeof address === 'string' ? AF_UNIX : address[0]);
+      openSocketOrThrow(this.#operation, typeof address === 'string' ? AF_UNIX : (address[0] as number));
     } catch (error) {
       shard.unregister(this.#id);
       throw error;

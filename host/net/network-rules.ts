@@ -145,7 +145,7 @@ function isInNetwork(address: readonly number[], rule: AddressRule): boolean {
   const bits = rule.isV4 ? rule.bits + V6_BITS - V4_BITS : rule.bits;
   for (let i = 0; i * 8 < bits; i++) {
     const mask = bits - i * 8 >= 8 ? 0xff : (0xff00 >> (bits - i * 8)) & 0xff;
-    if (((address[i] ^ rule.address[i]) & mask) !== 0) return false;
+    if ((((address[i] as number) ^ (rule.address[i] as number)) & mask) !== 0) return false;
   }
   return true;
 }
@@ -154,7 +154,7 @@ function isInNetwork(address: readonly number[], rule: AddressRule): boolean {
 export function allowsAddress(rules: readonly Rule[] | undefined, sockaddr: Uint8Array): boolean {
   if (rules === undefined) return true;
   const { address, isV4 } = plainOf(sockaddr);
-  const port = (sockaddr[2] << 8) | sockaddr[3];
+  const port = ((sockaddr[2] as number) << 8) | (sockaddr[3] as number);
   return rules.some(
     (rule) =>
       'bits' in rule &&

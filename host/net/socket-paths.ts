@@ -21,18 +21,18 @@ export class SocketPaths {
   /** The index that names `path` until it is given back. Throws FULL. */
   take(path: string): number {
     const known = this.#paths.indexOf(path);
-    const index = known >= 0 && this.#uses[known] > 0 ? known : this.#uses.indexOf(0);
+    const index = known >= 0 && (this.#uses[known] as number) > 0 ? known : this.#uses.indexOf(0);
     if (index < 0) {
       const text = `${SOCKET_PATHS} paths of Unix sockets are being connected to: wait for one`;
       throw new FeatherstarError('FEATHERSTAR_FULL', text);
     }
     if (this.#uses[index] === 0) this.#set(index, path);
-    this.#uses[index]++;
+    (this.#uses[index] as number)++;
     return index;
   }
 
   give(index: number): void {
-    if (--this.#uses[index] !== 0) return;
+    if (--(this.#uses[index] as number) !== 0) return;
     this.#paths[index] = '';
     if (!this.#shard.closed) this.#shard.host.setSocketPath?.(index, undefined);
   }

@@ -81,7 +81,7 @@ export class SenderNames {
   }
 
   portAt(at: number): number {
-    return (this.#bytes[at + 2] << 8) | this.#bytes[at + 3];
+    return ((this.#bytes[at + 2] as number) << 8) | (this.#bytes[at + 3] as number);
   }
 
   addressAt(at: number): string {
@@ -90,7 +90,7 @@ export class SenderNames {
     const from = isV4 ? at + 4 : at + 8;
     const count = isV4 ? 4 : 20; // of IPv6 the zone, too
     if (this.#last !== '' && this.#raw[0] === bytes[at] && this.#isLast(from, count)) return this.#last;
-    this.#raw[0] = bytes[at];
+    this.#raw[0] = bytes[at] as number;
     bytes.copy(this.#raw, 8, from, from + count);
     this.#last = isV4 ? this.#raw.subarray(8, 12).join('.') : addressText(this.#raw);
     return this.#last;

@@ -103,6 +103,11 @@ interface Sending {
   operation: Operation | undefined; // while it is in the kernel's hands
 }
 
+interface SendPlace {
+  readonly operation: Operation;
+  sending: Sending | undefined;
+}
+
 /**
  * A UDP socket of this shard. A loop over it gets the datagrams.
  *
@@ -125,7 +130,7 @@ export class UdpSocket {
   readonly #targets: Targets;
   readonly #queue = new Queue<Datagram>();
   readonly #stats: UdpStats = { received: 0, sent: 0, dropped: 0, truncated: 0 };
-  readonly #sends: { readonly operation: Operation; sending: Sending | undefined }[] = [];
+  readonly #sends: SendPlace[] = [];
   readonly #waiting = new Queue<DatagramWaiter>();
   readonly #unsubmitted = new Set<Sending>();
   readonly #held = new Queue<Sending>(); // the socket was full
@@ -258,7 +263,7 @@ export class UdpSocket {
   #take(result: number, buffer: number): void {
     const shard = this.#shard;
     const at = shard.base + shard.header.recvOffset + buffer * shard.header.recvBufferBytes;
-    const isWhole = (shard.bytes[at + 12] & MSG_TRUNC) === 0;
+    const isWhole = ((shard.bytes[at + 12] as number) & MSG_TRUNC) === 0;
     const length = result - HEADER_BYTES;
     if (this.#closed) {
       shard.core.recycle(buffer);
@@ -421,7 +426,7 @@ export class UdpSocket {
 
   #onSent(index: number, result: number): void {
     const shard = this.#shard;
-    const place = this.#sends[index];
+    const place = this.#sends[index] as SendPlace;
     const sending = place.sending as Sending;
     const { buffer, bytes, isOver } = sending;
     place.sending = undefined;

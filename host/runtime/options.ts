@@ -103,11 +103,11 @@ const LEAST_ARENA_BYTES = 65_536;
 const LEAST_SEND_BUFFERS = 16;
 const PAGE_BYTES = 65_536;
 const PLACE_BYTES = 4096; // the arena grows by these: what lies behind it stays aligned as it is
-const UNITS: Record<string, number> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
+const UNITS = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
 
 function checkBytes(value: number | string, name = 'memoryPerShard'): number {
   const [, digits, unit = ''] = /^(\d+)([KMG]?)$/i.exec(String(value)) ?? [];
-  const bytes = Number(digits) * UNITS[unit.toUpperCase()];
+  const bytes = Number(digits) * UNITS[unit.toUpperCase() as keyof typeof UNITS];
   if ((typeof value !== 'number' && typeof value !== 'string') || !(bytes > 0 && bytes <= MEMORY_MAX_BYTES)) {
     throw optionError(name, value, "bytes, or as '64M' or '1G', up to 4G");
   }

@@ -67,7 +67,7 @@ export function clearShard(memory: WebAssembly.Memory, header: Header, shard: nu
   const bytes = new Uint8Array(memory.buffer);
   const words = new Uint32Array(memory.buffer);
   const base = header.shardsOffset + shard * header.shardBytes;
-  const births = words[(base + HostControl.births) >>> 2];
+  const births = words[(base + HostControl.births) >>> 2] as number;
   bytes.fill(0, base, base + header.arenaOffset); // what lies behind is written before it is read
   words[(base + HostControl.births) >>> 2] = births + 1;
   for (let peer = 0; peer < shardCount; peer++) {
@@ -131,7 +131,7 @@ export async function restart(shard: number, { own, workers, start, signal }: Re
   own.calls?.peers.up(shard);
   tokens[0] = own.host.doorbell(shard);
   const welcomes = all(async (peer, worker) =>
-    late(peer, await introduceTo(worker, shard, booted.tokens[peer]).catch(() => running)),
+    late(peer, await introduceTo(worker, shard, booted.tokens[peer] as number).catch(() => running)),
   );
   await Promise.race([running, welcomes]); // it does not run before 'peers', but it may die
   for (const [peer, token] of tokens.entries()) {

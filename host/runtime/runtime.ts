@@ -396,7 +396,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     const [own, workers] = [this.own, this.#workers];
     const living = workers[shard];
     if (living !== undefined) {
-      this.#deaths[shard].wasKilled = true;
+      (this.#deaths[shard] as Death).wasKilled = true;
       await abortable(kill(shard, living), { signal });
     }
     try {

@@ -124,11 +124,11 @@ export async function shutDown(
   const isGone = workers.map((worker) => worker === undefined);
   const exits = workers.map((worker) => worker && new Promise((resolve) => worker.onExit(resolve)));
   const stops = await all((worker) => askWorker(worker, { type: 'stop' }, 'stopped', GRACE_MS));
-  const waits = stops.map((stopped) => stopped?.waitsFor ?? []);
-  const ending = exits.filter((_, shard) => waits[shard].length === 0);
+  const waitsForNothing = stops.map((stopped) => (stopped?.waitsFor ?? []).length === 0);
+  const ending = exits.filter((_, shard) => waitsForNothing[shard]);
   await inTime(Promise.all(ending), GRACE_MS); // of themselves, so that their own 'exit' handlers run
   const ends = await Promise.all(
-    workers.map((worker, shard) => worker === undefined || (waits[shard].length === 0 && endThread(worker))),
+    workers.map((worker, shard) => worker === undefined || (waitsForNothing[shard] && endThread(worker))),
   );
 
   const shards = workers.map((worker, shard): ShardEnd => {

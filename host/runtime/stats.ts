@@ -43,13 +43,14 @@ export function readHoldings(own: Shard, shard: number): Holdings {
   const { header } = own;
   const words = new Uint32Array(own.memory.buffer);
   const base = baseOf(own, shard);
-  const used = (tableOffset: number) => words[(base + tableOffset + SLAB_USED) >>> 2];
+  const word = (offset: number) => words[(base + offset) >>> 2] as number;
+  const used = (tableOffset: number) => word(tableOffset + SLAB_USED);
   return {
     openOperations: used(header.opsOffset),
     pendingTimers: used(header.timersOffset),
     liveTasks: used(header.tasksOffset),
-    openCalls: words[(base + HostControl.openCalls) >>> 2] + words[(base + HostControl.servedCalls) >>> 2],
-    sendBuffersUsed: words[(base + HostControl.sendBuffersUsed) >>> 2],
+    openCalls: word(HostControl.openCalls) + word(HostControl.servedCalls),
+    sendBuffersUsed: word(HostControl.sendBuffersUsed),
   };
 }
 
@@ -72,7 +73,7 @@ export function openFileOperations(own: Shard, shard: number): string[] {
   const table = baseOf(own, shard) + header.opsOffset;
   const names: string[] = [];
   for (const at of takenSlots(words, table, OP_BYTES)) {
-    const name = ON_FILES[words[at + OP_OPCODE]];
+    const name = ON_FILES[words[at + OP_OPCODE] as number];
     if (name !== undefined) names.push(name);
   }
   return names;
@@ -92,10 +93,10 @@ export function readStats(own: Shard, shard: number): ShardStats {
   return {
     ...(Object.fromEntries(COUNTER_NAMES.map((name, i) => [name, Number(counters[i])])) as Record<CounterName, number>),
     ...readHoldings(own, shard),
-    enters: doubles[Control.enterCount >> 3],
-    sleeps: doubles[Control.sleepCount >> 3],
-    polls: doubles[Control.pollCount >> 3],
-    refused: words[Control.refusedCount >> 2],
-    overflows: words[Control.overflowCount >> 2],
+    enters: doubles[Control.enterCount >> 3] as number,
+    sleeps: doubles[Control.sleepCount >> 3] as number,
+    polls: doubles[Control.pollCount >> 3] as number,
+    refused: words[Control.refusedCount >> 2] as number,
+    overflows: words[Control.overflowCount >> 2] as number,
   };
 }

@@ -54,7 +54,7 @@ export class Threads {
   readonly threadSpawn = (arg: number): number => {
     const spawn = this.#wasi.getImportObject().wasi['thread-spawn'] as (arg: number, result: number) => number;
     const failed = spawn(arg, HEADER_SCRATCH);
-    const tid = new Int32Array(this.#memory.buffer, HEADER_SCRATCH, 2)[1];
+    const tid = new Int32Array(this.#memory.buffer, HEADER_SCRATCH, 2)[1] as number;
     return failed ? -tid : tid;
   };
 

@@ -86,8 +86,8 @@ class StallWatch {
   /** When the shard looked at its work last, if it is awake since; 0: it sleeps. */
   #awakeSinceNs(): number {
     const isAsleep =
-      Atomics.load(this.#words, Control.sleeping >> 2) !== 0 || this.#doubles[HostControl.idleNs >> 3] < 0;
-    return isAsleep ? 0 : this.#doubles[Control.nowNs >> 3];
+      Atomics.load(this.#words, Control.sleeping >> 2) !== 0 || (this.#doubles[HostControl.idleNs >> 3] as number) < 0;
+    return isAsleep ? 0 : (this.#doubles[Control.nowNs >> 3] as number);
   }
 
   #describe(run: number): string | undefined {

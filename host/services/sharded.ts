@@ -40,7 +40,7 @@ export class ServiceError extends FeatherstarError {
 
   /** @internal */
   constructor(text: string, failures: readonly ServiceFailure[]) {
-    const { shard, error } = failures[0];
+    const { shard, error } = failures[0] as ServiceFailure;
     const reason = error instanceof Error ? error.message : String(error);
     super('FEATHERSTAR_SERVICE', `${text} on shard ${shard}: ${reason}`, { cause: error });
     this.failures = failures;

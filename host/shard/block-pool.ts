@@ -78,7 +78,7 @@ export class BlockPool {
   /** The blocks of this shard's earlier lives: what others hold stays theirs. No block begins where `power` is 0. */
   #inherit(): void {
     for (let power = 0; this.#fresh < this.#end; this.#fresh += 2 ** power) {
-      power = this.#table[this.#entry(this.#fresh) + POWER];
+      power = this.#table[this.#entry(this.#fresh) + POWER] as number;
       if (power === 0) return;
       if (this.#holder(this.#fresh) === this.#shard.index + 1) this.#setHolder(this.#fresh, 0);
       this.#lent.add(this.#fresh);
@@ -105,7 +105,7 @@ export class BlockPool {
   /** A block of at least `length` bytes, by its offset in the block memory. Throws FULL. */
   take(length: number): number {
     const power = Math.max(SMALLEST_POWER, 32 - Math.clz32(length - 1));
-    const free = this.#free[power];
+    const free = this.#free[power] as number[];
     if (free.length === 0) this.#sweep();
     let block = free.pop();
     if (block !== undefined) this.#freeCount--;
@@ -137,12 +137,13 @@ export class BlockPool {
   }
 
   #bytes(block: number): number {
-    return 2 ** this.#table[this.#entry(block) + POWER];
+    return 2 ** (this.#table[this.#entry(block) + POWER] as number);
   }
 
   #setFree(block: number): void {
     const lists = this.#checks === undefined ? this.#free : this.#kept;
-    lists[this.#table[this.#entry(block) + POWER]].push(block);
+    const power = this.#table[this.#entry(block) + POWER] as number;
+    (lists[power] as number[]).push(block);
     this.#freeCount++;
   }
 
@@ -200,10 +201,10 @@ export class BlockPool {
 
   /** The oldest one that is kept back, but for those whose receiver has not looked yet where their bytes went. */
   #takeKept(power: number): number | undefined {
-    const kept = this.#kept[power];
+    const kept = this.#kept[power] as number[];
     const at = kept.findIndex((block) => this.#isSettled(block));
     if (at < 0) return undefined;
-    const [block] = kept.splice(at, 1);
+    const [block] = kept.splice(at, 1) as [number];
     this.#checks?.look(block, 2 ** power, this.#shard.index);
     this.#freeCount--;
     return block;
@@ -224,7 +225,7 @@ export class BlockPool {
     const all = this.#kept.flat();
     if (all.length === 0) return;
     this.#lookedAt = (this.#lookedAt + 1) % all.length;
-    const block = all[this.#lookedAt];
+    const block = all[this.#lookedAt] as number;
     this.#checks?.look(block, this.#bytes(block), this.#shard.index);
   }
 

@@ -85,7 +85,7 @@ abstract class InFlight {
   protected begin(slot: number, tableOffset: number, slotBytes: number): void {
     const { words, base } = this.shard;
     this.slot = slot;
-    this.generation = words[(base + tableOffset + slot * slotBytes) >>> 2];
+    this.generation = words[(base + tableOffset + slot * slotBytes) >>> 2] as number;
   }
 
   protected checkIdle(): void {
@@ -198,9 +198,9 @@ export const OP_OWNER = 3;
 
 /** The taken slots of a table of the core at `table`: for each the index of its first word. */
 export function* takenSlots(words: Int32Array, table: number, slotBytes: number): Generator<number> {
-  const fresh = words[(table + SLAB_FRESH) >>> 2];
+  const fresh = words[(table + SLAB_FRESH) >>> 2] as number;
   for (let slot = 1; slot < fresh; slot++) {
     const at = (table + slot * slotBytes) >>> 2;
-    if ((words[at] & 1) !== 0) yield at; // the generation of a taken slot is odd
+    if (((words[at] as number) & 1) !== 0) yield at; // the generation of a taken slot is odd
   }
 }

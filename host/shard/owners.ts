@@ -27,7 +27,7 @@ const IN_FLIGHT = 2; // added for each operation and timer
 
 export class Owners {
   readonly #owners: (Owner | undefined)[] = [undefined];
-  readonly #counts: number[] = [0];
+  readonly #counts: number[] = [0]; // of a number that was never registered: undefined, which counts as 0
   readonly #free: number[] = [];
 
   register(owner: Owner): number {
@@ -39,22 +39,25 @@ export class Owners {
 
   /** The owner begins nothing more under this number. */
   release(id: number): void {
-    if ((this.#counts[id] & REGISTERED) === 0) throw internalError(`owner ${id} was released before`);
-    this.#counts[id] -= REGISTERED;
-    if (this.#counts[id] === 0) this.#drop(id);
+    const count = this.#counts[id] ?? 0;
+    if ((count & REGISTERED) === 0) throw internalError(`owner ${id} was released before`);
+    this.#counts[id] = count - REGISTERED;
+    if (count === REGISTERED) this.#drop(id);
   }
 
   /** An operation or a timer is in flight. */
   begin(id: number): void {
-    if ((this.#counts[id] & REGISTERED) === 0) throw internalError(`owner ${id} has been released`);
-    this.#counts[id] += IN_FLIGHT;
+    const count = this.#counts[id] ?? 0;
+    if ((count & REGISTERED) === 0) throw internalError(`owner ${id} has been released`);
+    this.#counts[id] = count + IN_FLIGHT;
   }
 
   /** An operation or a timer is over. */
   end(id: number): void {
-    if (!(this.#counts[id] >= IN_FLIGHT)) throw internalError(`owner ${id} has nothing in flight`);
-    this.#counts[id] -= IN_FLIGHT;
-    if (this.#counts[id] === 0) this.#drop(id);
+    const count = this.#counts[id] ?? 0;
+    if (count < IN_FLIGHT) throw internalError(`owner ${id} has nothing in flight`);
+    this.#counts[id] = count - IN_FLIGHT;
+    if (count === IN_FLIGHT) this.#drop(id);
   }
 
   /** Hands an event to its owner. */

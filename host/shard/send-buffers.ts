@@ -49,7 +49,7 @@ export class SendBuffers {
   }
 
   get used(): number {
-    return this.#control[USED];
+    return this.#control[USED] as number;
   }
 
   // --- brief uses ----------------------------------------------------------------------------------------------------
@@ -57,11 +57,11 @@ export class SendBuffers {
   /** The address of a free buffer of header.sendBufferBytes, or 0: then wait until one is given back. */
   take(): number {
     let at = this.#free;
-    if (at !== 0) this.#free = this.#words[at >>> 2] >>> 0;
+    if (at !== 0) this.#free = (this.#words[at >>> 2] as number) >>> 0;
     else if (this.#fresh < this.#count) at = this.#first + this.#fresh++ * this.#stride;
     else return 0;
     this.#isTaken[this.#indexOf(at)] = 1;
-    this.#control[USED]++;
+    (this.#control[USED] as number)++;
     return at;
   }
 
@@ -77,7 +77,7 @@ export class SendBuffers {
     this.#isTaken[index] = 0;
     this.#words[at >>> 2] = this.#free;
     this.#free = at;
-    this.#control[USED]--;
+    (this.#control[USED] as number)--;
   }
 
   #indexOf(at: number): number {

@@ -108,7 +108,7 @@ export class Shard {
     this.words = new Int32Array(memory.buffer);
     this.doubles = new Float64Array(memory.buffer);
     this.#control = new Int32Array(memory.buffer, this.base, 128);
-    this.numbersFrom = this.#control[BIRTHS] * 2 ** 32 + 1;
+    this.numbersFrom = (this.#control[BIRTHS] as number) * 2 ** 32 + 1;
     this.#clock = new Float64Array(memory.buffer, this.base, 64);
     this.#ready = new Int32Array(memory.buffer, this.base + header.readyOffset, header.readySlots * 4);
     this.#readyMask = header.readySlots - 1;
@@ -148,7 +148,7 @@ export class Shard {
       if (this.#beforeTurn.length !== 0) for (const hook of this.#beforeTurn.splice(0)) hook();
       core.turn();
       this.#drain();
-      if ((this.#control[MORE_WORK] & MORE_WORK_TASKS) !== 0) this.steps.begin();
+      if (((this.#control[MORE_WORK] as number) & MORE_WORK_TASKS) !== 0) this.steps.begin();
     } finally {
       this.#inTurn = false;
       core.flush();
@@ -159,7 +159,7 @@ export class Shard {
   beforeNextTurn(hook: () => void, soon = false): void {
     this.#beforeTurn.push(hook);
     if (!soon) return;
-    this.#control[MORE_WORK] |= MORE_WORK_BLOCKED;
+    (this.#control[MORE_WORK] as number) |= MORE_WORK_BLOCKED;
     this.poke();
   }
 
@@ -176,13 +176,13 @@ export class Shard {
   #drain(): void {
     const control = this.#control;
     const ready = this.#ready;
-    for (let head = control[READY_HEAD]; head !== control[READY_TAIL]; ) {
+    for (let head = control[READY_HEAD] as number; head !== control[READY_TAIL]; ) {
       const slot = head & this.#readyMask;
       const at = slot << 2;
-      const kind = ready[at];
-      const index = ready[at + 1];
-      const result = ready[at + 2];
-      const extra = ready[at + 3];
+      const kind = ready[at] as number;
+      const index = ready[at + 1] as number;
+      const result = ready[at + 2] as number;
+      const extra = ready[at + 3] as number;
       head = (head + 1) | 0;
       control[READY_HEAD] = head; // before the handler: if it throws, the next turn goes on behind it
       const what = kind & 0xff;
@@ -279,7 +279,7 @@ export class Shard {
 
   /** The time of this turn, ns; cheap, and at most a turn old. */
   get nowNs(): number {
-    return this.#clock[NOW_NS];
+    return this.#clock[NOW_NS] as number;
   }
 
   // --- tasks ---------------------------------------------------------------------------------------------------------

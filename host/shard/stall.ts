@@ -119,7 +119,7 @@ export function readStep(memory: WebAssembly.Memory, header: Header, shard: numb
   const start = new Float64Array(memory.buffer, at + START_NS, 1);
   for (let i = 0; i < READ_TRIES; i++) {
     const before = Atomics.load(words, SEQUENCE);
-    const startNs = start[0];
+    const startNs = start[0] as number;
     if (startNs === 0) return undefined;
     const name = Buffer.from(memory.buffer, at + NAME, words[NAME_BYTES >> 2]).toString();
     if ((before & 1) === 0 && Atomics.load(words, SEQUENCE) === before && start[0] === startNs)
@@ -130,7 +130,8 @@ export function readStep(memory: WebAssembly.Memory, header: Header, shard: numb
 
 /** The function or handler that a shard is in, as a number that no other run has; 0: in none. */
 export function readRun(memory: WebAssembly.Memory, header: Header, shard: number): number {
-  return new Float64Array(memory.buffer, header.shardsOffset + shard * header.shardBytes + HostControl.running, 1)[0];
+  const at = header.shardsOffset + shard * header.shardBytes + HostControl.running;
+  return new Float64Array(memory.buffer, at, 1)[0] as number;
 }
 
 /** Says what readRun() has read. Meaningful only if the shard is in it still: what it is made of may be overwritten. */
@@ -149,7 +150,7 @@ export function describeRun(
   }
   const words = new Uint32Array(memory.buffer);
   const base = header.shardsOffset + shard * header.shardBytes;
-  const head = words[(base + header.inboxOffset + which * MESSAGE_BYTES) >>> 2];
+  const head = words[(base + header.inboxOffset + which * MESSAGE_BYTES) >>> 2] as number;
   const peer = words[((base + header.readyOffset + which * READY_BYTES) >>> 2) + PEER];
   return `${nameOf(head >>> 16)}, called by shard ${peer},`;
 }

@@ -73,8 +73,8 @@ export class Steps {
 
   /** Whether tasks have had their time, and those that can should let others run. */
   get isQuotaUsed(): boolean {
-    const since = this.#current === undefined ? this.#clock[NOW_NS] : this.#runStartNs;
-    return monotonicNs() - since >= this.#clock[QUOTA_NS];
+    const since = this.#current === undefined ? (this.#clock[NOW_NS] as number) : this.#runStartNs;
+    return monotonicNs() - since >= (this.#clock[QUOTA_NS] as number);
   }
 
   /** Throws FULL. */
@@ -117,7 +117,7 @@ export class Steps {
       return;
     }
     const run = this.#runs[id] as () => void;
-    const task = this.#tasks[id];
+    const task = this.#tasks[id] as TaskName;
     this.#give(id);
     this.#current = task;
     this.#hasEnded = false;

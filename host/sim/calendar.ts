@@ -27,8 +27,8 @@ export class Calendar {
     let at = heap.length;
     while (at > 0) {
       const above = (at - 1) >> 1;
-      if (heap[above].atNs <= atNs) break;
-      heap[at] = heap[above];
+      if ((heap[above] as Entry).atNs <= atNs) break;
+      heap[at] = heap[above] as Entry;
       at = above;
     }
     heap[at] = entry;
@@ -49,8 +49,8 @@ export class Calendar {
 
   /** When the next thing happens; Infinity: nothing does. */
   get nextNs(): number {
-    while (this.#heap.length !== 0 && this.#heap[0].isOff) this.#shift();
-    return this.#heap.length === 0 ? Number.POSITIVE_INFINITY : this.#heap[0].atNs;
+    while (this.#heap.length !== 0 && (this.#heap[0] as Entry).isOff) this.#shift();
+    return this.#heap.length === 0 ? Number.POSITIVE_INFINITY : (this.#heap[0] as Entry).atNs;
   }
 
   /** Takes what is due out; undefined: nothing is. */
@@ -64,16 +64,16 @@ export class Calendar {
 
   #shift(): Entry {
     const heap = this.#heap;
-    const first = heap[0];
+    const first = heap[0] as Entry;
     const last = heap.pop() as Entry;
     if (heap.length === 0) return first;
     let at = 0;
     for (;;) {
       let below = 2 * at + 1;
       if (below >= heap.length) break;
-      if (below + 1 < heap.length && isBefore(heap[below + 1], heap[below])) below++;
-      if (!isBefore(heap[below], last)) break;
-      heap[at] = heap[below];
+      if (below + 1 < heap.length && isBefore(heap[below + 1] as Entry, heap[below] as Entry)) below++;
+      if (!isBefore(heap[below] as Entry, last)) break;
+      heap[at] = heap[below] as Entry;
       at = below;
     }
     heap[at] = last;

@@ -31,7 +31,7 @@ export class Reached {
   watch(core: Core): void {
     const functions = core as unknown as Record<string, Counted>;
     const wrap = (name: keyof Core, limit: keyof Limits, isFull: (result: number) => boolean) => {
-      const run = functions[name];
+      const run = functions[name] as Counted;
       functions[name] = (...args) => {
         const result = run(...args);
         if (isFull(result)) this.add(limit);

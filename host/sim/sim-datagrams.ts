@@ -176,7 +176,7 @@ export class SimDatagrams implements SimFile, OpOwner {
   #giveReceived(): void {
     const { window, gate, shard } = this.#host;
     while (this.#receives.length !== 0 && (this.#waiting.length !== 0 || this.#error !== 0)) {
-      const op = this.#receives[0];
+      const op = this.#receives[0] as Op;
       const isFault = this.#world.fault('noBuffers', shard, OP_RECVMSG, Errno.ENOBUFS);
       const buffer = this.#waiting.length === 0 || isFault ? -1 : window.takeBuffer();
       if (buffer >= 0) {

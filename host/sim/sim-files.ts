@@ -26,7 +26,7 @@ import type { Op, OpOwner } from '../hosts/portable-window.js';
 import type { Entry } from './calendar.js';
 import type { Inode, Volume } from './sim-disk.js';
 import type { SimHost } from './sim-host.js';
-import { START_NS } from './world.js';
+import { type Place, START_NS } from './world.js';
 
 const ACCESS = constants.O_RDONLY | constants.O_WRONLY | constants.O_RDWR;
 const O_DIRECTORY = constants.O_DIRECTORY ?? 0;
@@ -109,7 +109,7 @@ export class SimFiles implements Directories, OpOwner {
 
   list(index: number): Promise<DirectoryEntry[]> {
     const { world, shard } = this.#host;
-    const place = world.places[shard];
+    const place = world.places[shard] as Place;
     return new Promise((resolve) => {
       world.after(world.faults.diskUs, () => {
         const names = this.#directories[index]?.names ?? new Map<string, Inode>();
@@ -124,17 +124,17 @@ export class SimFiles implements Directories, OpOwner {
   /** `words`: a copy of the submission; `file`: what is in the slot that it names, if it names one. */
   take(op: Op, opcode: number, words: Int32Array, file: SimOpenFile | undefined): void {
     const { world, window } = this.#host;
-    const directory = this.#directories[words[1]];
+    const directory = this.#directories[words[1] as number];
     if (file === undefined && directory === undefined) {
       this.#host.gate.finish(op, Errno.EBADF);
       return;
     }
     const name = file === undefined ? textAt(op.memory, op.ptr) : '';
-    const second = window.region(words[3]);
-    const other = opcode === OP_RENAMEAT ? textAt(second, words[2] >>> 0) : ''; // read now: it is not kept until then
+    const second = window.region(words[3] as number);
+    const at = (words[2] as number) >>> 0;
+    const other = opcode === OP_RENAMEAT ? textAt(second, at) : ''; // read now: it is not kept until then
     const data = opcode === OP_WRITE ? new Uint8Array(op.memory.subarray(op.ptr, op.ptr + op.len)) : undefined;
-    const howAt = words[2] >>> 0;
-    const how = opcode === OP_OPENAT2 ? [second.readInt32LE(howAt), second.readInt32LE(howAt + 8)] : [];
+    const how = opcode === OP_OPENAT2 ? [second.readInt32LE(at), second.readInt32LE(at + 8)] : [];
     window.open(op, this);
     const entry = world.after(world.faults.diskUs, () => {
       this.#waiting.delete(op);
@@ -168,15 +168,17 @@ export class SimFiles implements Directories, OpOwner {
     const found = volume.find(from, name, true);
     if (typeof found === 'number') return found;
     const { inode } = found;
-    if (opcode === OP_OPENAT2) return this.#open(found, flags, mode);
+    if (opcode === OP_OPENAT2) return this.#open(found, flags as number, mode as number);
     if (opcode === OP_MKDIRAT) {
       if (inode !== undefined) return Errno.EEXIST;
       if (found.directory.links === 0) return Errno.ENOENT;
-      volume.make('directory', found, words[6], this.#nowMs);
+      volume.make('directory', found, words[6] as number, this.#nowMs);
       return 0;
     }
     if (inode === undefined) return Errno.ENOENT;
-    if (opcode === OP_STATX) return this.#stat(inode, this.#host.window.region(words[3]), words[2] >>> 0);
+    if (opcode === OP_STATX) {
+      return this.#stat(inode, this.#host.window.region(words[3] as number), (words[2] as number) >>> 0);
+    }
     if (opcode === OP_UNLINKAT) {
       const wantsDirectory = words[7] !== 0;
       if (inode.isDirectory !== wantsDirectory) return wantsDirectory ? Errno.ENOTDIR : Errno.EISDIR;
@@ -188,12 +190,12 @@ export class SimFiles implements Directories, OpOwner {
   }
 
   #rename(inode: Inode, from: { directory: Inode; name: string }, words: Int32Array, other: string): number {
-    const into = this.#directories[words[6]];
+    const into = this.#directories[words[6] as number];
     if (into === undefined) return Errno.EBADF;
     const to = this.#volume.find(into, other, true);
     if (typeof to === 'number') return to;
     if (to.directory.links === 0) return Errno.ENOENT;
-    if (to.inode !== undefined && (words[7] & RENAME_NOREPLACE) !== 0) return Errno.EEXIST; // itself, too
+    if (to.inode !== undefined && ((words[7] as number) & RENAME_NOREPLACE) !== 0) return Errno.EEXIST; // itself, too
     if (to.inode !== undefined && to.inode !== inode) {
       if (to.inode.isDirectory !== inode.isDirectory) {
         return inode.isDirectory ? Errno.ENOTDIR : Errno.EISDIR;
@@ -242,7 +244,7 @@ export class SimFiles implements Directories, OpOwner {
   #onFile(op: Op, opcode: number, words: Int32Array, file: SimOpenFile, data: Uint8Array | undefined): number {
     const { inode, flags } = file;
     const { world } = this.#host;
-    const position = (words[2] >>> 0) + words[3] * 2 ** 32;
+    const position = ((words[2] as number) >>> 0) + (words[3] as number) * 2 ** 32;
     const access = flags & ACCESS;
     if (opcode === OP_FSYNC) return this.#sync(inode);
     if (inode.isDirectory) return Errno.EISDIR;

@@ -93,20 +93,21 @@ export class SimGate {
 
   #take(at: number): void {
     const words = this.#words;
-    const opcode = words[at] & 0xff;
-    const flags = (words[at] >>> 8) & 0xff;
-    const ioprio = words[at] >>> 16;
-    const fd = words[at + 1];
+    const first = words[at] as number;
+    const opcode = first & 0xff;
+    const flags = (first >>> 8) & 0xff;
+    const ioprio = first >>> 16;
+    const fd = words[at + 1] as number;
     const isMultishot = (ioprio & (MULTISHOT[opcode] ?? 0)) !== 0;
     const op = new Op(
-      words[at + 8],
-      words[at + 9],
+      words[at + 8] as number,
+      words[at + 9] as number,
       (flags & SQE_CQE_SKIP_SUCCESS) !== 0,
       isMultishot,
       (flags & SQE_BUFFER_SELECT) !== 0,
-      this.#host.window.region(words[at + 5]),
-      words[at + 4] >>> 0,
-      words[at + 6] >>> 0,
+      this.#host.window.region(words[at + 5] as number),
+      (words[at + 4] as number) >>> 0,
+      (words[at + 6] as number) >>> 0,
     );
     this.#host.world.note('submit', this.#host.shard, opcode, fd);
     if (!this.#fails(op, opcode)) this.#dispatch(op, opcode, fd, at);
@@ -117,7 +118,7 @@ export class SimGate {
     const { world, shard } = this.#host;
     const errnos = ERRNOS[opcode];
     if (errnos === undefined || !world.random.chance(world.faults.errno)) return false;
-    const errno = errnos[world.random.below(errnos.length)];
+    const errno = errnos[world.random.below(errnos.length)] as number;
     world.note('fault', shard, opcode, errno);
     if (opcode === OP_SEND) this.finish(op, errno);
     else this.#later(op, errno);
@@ -140,32 +141,32 @@ export class SimGate {
         this.#send(op, fd, at);
         break;
       case OP_POLL_ADD:
-        this.#poll(op, fd, words[at + 7]);
+        this.#poll(op, fd, words[at + 7] as number);
         break;
       case OP_ACCEPT:
         this.#accept(op, fd);
         break;
       case OP_CLOSE:
-        this.#close(op, words[at + 11] - 1);
+        this.#close(op, (words[at + 11] as number) - 1);
         break;
       case OP_SHUTDOWN:
         this.#shutdown(op, fd);
         break;
       case OP_ASYNC_CANCEL:
-        this.#cancel(op, words[at + 4], words[at + 5]);
+        this.#cancel(op, words[at + 4] as number, words[at + 5] as number);
         break;
       case OP_MSG_RING:
-        if (op.ptr === MSG_SEND_FD) this.#handOver(op, fd, words[at + 11] - 1);
+        if (op.ptr === MSG_SEND_FD) this.#handOver(op, fd, (words[at + 11] as number) - 1);
         else this.finish(op, this.#host.ring(fd));
         break;
       case OP_URING_CMD: // TCP_NODELAY
         if (this.#socket(op, fd) !== undefined) this.#later(op, 0);
         break;
       case OP_SOCKET:
-        this.#open(op, fd, words[at + 2]);
+        this.#open(op, fd, words[at + 2] as number);
         break;
       case OP_CONNECT:
-        this.#connect(op, fd, words[at + 2]);
+        this.#connect(op, fd, words[at + 2] as number);
         break;
       default:
         if (isFileOp(opcode)) {
@@ -193,27 +194,28 @@ export class SimGate {
   #send(op: Op, fd: number, at: number): void {
     const words = this.#words;
     const file = this.#files[fd];
-    const isNow = (words[at + 7] & MSG_DONTWAIT) !== 0;
+    const isNow = ((words[at + 7] as number) & MSG_DONTWAIT) !== 0;
     if (!(file instanceof SimDatagrams)) {
       this.#socket(op, fd)?.send(op, this.#host, isNow);
       return;
     }
-    const memory = this.#host.window.region(words[at + 3]);
-    const [address, bytes] = [words[at + 2] >>> 0, words[at + 11]]; // of 0 bytes: where the socket is connected
+    const memory = this.#host.window.region(words[at + 3] as number);
+    const address = (words[at + 2] as number) >>> 0;
+    const bytes = words[at + 11] as number; // of 0 bytes: where the socket is connected
     const errno = bytes === 0 ? 0 : this.#refusal(memory, address, bytes);
     if (errno !== 0) this.#refuse(op, errno);
     else file.send(op, bytes === 0 ? undefined : destinationOf(memory, address, bytes), isNow);
   }
 
   #refuse(op: Op, errno: number): void {
-    this.#control[Control.refusedCount >> 2]++;
+    (this.#control[Control.refusedCount >> 2] as number)++;
     this.finish(op, errno);
   }
 
   #onDisk(op: Op, opcode: number, fd: number, at: number): void {
     const words = this.#words.slice(at, at + SQE_WORDS);
     const { directories } = this.#host;
-    if (((words[0] >>> 8) & SQE_FIXED_FILE) === 0) directories.take(op, opcode, words, undefined);
+    if ((((words[0] as number) >>> 8) & SQE_FIXED_FILE) === 0) directories.take(op, opcode, words, undefined);
     else {
       const file = this.#file(op, fd);
       if (file instanceof SimOpenFile) directories.take(op, opcode, words, file);

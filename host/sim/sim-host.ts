@@ -95,7 +95,7 @@ export class SimHost implements ShardHost {
 
   settle(): void {
     if (this.isClosed) return;
-    if (this.#i32[SEND_BUFFERS_USED] >= this.#sendBufferCount) this.world.reached.add('sendBufferCount');
+    if ((this.#i32[SEND_BUFFERS_USED] as number) >= this.#sendBufferCount) this.world.reached.add('sendBufferCount');
     if (!this.#turn.settle()) this.wake();
   }
 

@@ -32,7 +32,7 @@ export class Machines {
   }
 
   of(shard: number): number {
-    return this.#ofShard[shard];
+    return this.#ofShard[shard] as number;
   }
 
   /** The machine of that name. */

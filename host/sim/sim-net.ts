@@ -61,7 +61,7 @@ export class SimNet {
   /** One of those that listen there, as a kernel picks by the hash of the addresses; or -errno. */
   find(machine: number, address: string, port: number): SimListener | number {
     const there = this.#listeners.find(machine, address, port);
-    if (there.length !== 0) return there[this.#world.random.below(there.length)];
+    if (there.length !== 0) return there[this.#world.random.below(there.length)] as SimListener;
     return address.startsWith('unix:') && !this.#paths.has(`${machine}:${address}`) ? Errno.ENOENT : Errno.ECONNREFUSED;
   }
 }
@@ -112,9 +112,9 @@ export class SimListener implements OpOwner {
   #give(): void {
     const { gate, window, world, shard } = this.#host;
     while (this.#waiting.length !== 0 && this.#accepts.length !== 0) {
-      const op = this.#accepts[0];
+      const op = this.#accepts[0] as Op;
       const isFault = world.fault('noFiles', shard, OP_ACCEPT, Errno.ENFILE);
-      const slot = isFault ? -1 : gate.install(this.#waiting[0]);
+      const slot = isFault ? -1 : gate.install(this.#waiting[0] as SimSocket);
       if (slot >= 0) this.#waiting.shift();
       if (slot >= 0 && op.isMultishot) {
         world.note('complete', shard, op.low, slot);

@@ -81,7 +81,7 @@ export class SimPlatform implements RuntimePlatform {
 
   start(shard: number): ShardWorker {
     startThread(this.#core as Core, this.#memories.memory, shard);
-    return this.#workers[shard];
+    return this.#workers[shard] as SimWorker;
   }
 
   readonly threadSpawn = (shard: number): number => {
@@ -125,7 +125,7 @@ export class SimPlatform implements RuntimePlatform {
 
   /** Resolves in a turn of shard 0 when shard 0 knows that this worker has ended. */
   ended(shard: number): Promise<void> {
-    return this.#workers[shard].ended;
+    return (this.#workers[shard] as SimWorker).ended;
   }
 }
 
@@ -171,7 +171,7 @@ class SimWorker implements ShardWorker {
     this.#world = world;
     this.#place = place;
     this.#toShard = new Line(world, place);
-    this.#toMain = new Line(world, world.places[0]);
+    this.#toMain = new Line(world, world.places[0] as Place);
     this.#toShard.send(() => {
       this.#live(() => {
         this.#shard = boot();
@@ -209,7 +209,7 @@ class SimWorker implements ShardWorker {
   say(message: FromWorker): void {
     const copy = structuredClone(message);
     this.#toMain.send(() => {
-      this.#world.tell(this.#world.places[0], `shard ${this.#place.index} says: ${message.type}`);
+      this.#world.tell(this.#world.places[0] as Place, `shard ${this.#place.index} says: ${message.type}`);
       if (message.type === 'running') this.#place.hasStarted = true;
       for (const listener of [...this.#onMessage]) listener(copy);
     });

@@ -3,7 +3,7 @@
 
 import { FeatherstarError } from '../base/errors.js';
 import type { SignalName, SignalSource } from '../runtime/signal-board.js';
-import type { World } from './world.js';
+import type { Place, World } from './world.js';
 
 export class SimSignals implements SignalSource {
   readonly #world: World;
@@ -23,9 +23,9 @@ export class SimSignals implements SignalSource {
 
   /** A signal comes, in a turn of shard 0. */
   send(name: SignalName): void {
-    const { places } = this.#world;
-    this.#world.post(places[0], () => {
-      this.#world.tell(places[0], `the process gets ${name}`);
+    const place = this.#world.places[0] as Place;
+    this.#world.post(place, () => {
+      this.#world.tell(place, `the process gets ${name}`);
       const listeners = [...(this.#listeners.get(name) ?? [])];
       if (listeners.length === 0) this.#end(`${name} has ended the process: no shard waits for it`);
       for (const listener of listeners) listener(name);

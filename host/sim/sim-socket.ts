@@ -284,7 +284,7 @@ export class SimSocket implements OpOwner {
 
   #pushSends(): void {
     while (this.#sends.length !== 0) {
-      const open = this.#sends[0];
+      const open = this.#sends[0] as OpenStream;
       const before = open.sent;
       this.#transmit(open);
       if (open.sent < open.op.len) {
@@ -390,7 +390,7 @@ export class SimSocket implements OpOwner {
     if (this.#state !== 'open') return;
     let hasRead = false;
     while (this.#receives.length !== 0) {
-      const open = this.#receives[0];
+      const open = this.#receives[0] as OpenStream;
       if (this.#inboxBytes !== 0) {
         hasRead = true;
         if (this.#fill(open)) this.#receives.shift();

@@ -79,7 +79,8 @@ export class SimWorld {
    * second one (signals.ts).
    */
   signal(name: SignalName): void {
-    this.#platform.signals.send(checkSignalNames([name])[0]);
+    checkSignalNames([name]);
+    this.#platform.signals.send(name);
   }
 
   /** A shard stands still for this long, ms of the world's time. */
@@ -144,7 +145,7 @@ export class SimWorld {
   }
 
   #place(shard: number): Place {
-    return this.#world.places[checkShard(shard, this.#world.places.length)];
+    return this.#world.places[checkShard(shard, this.#world.places.length)] as Place;
   }
 }
 

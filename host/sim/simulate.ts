@@ -294,7 +294,7 @@ async function lead<T>(
   const platform = new SimPlatform(world, options, memories, ++runs);
   const runtime = await Runtime.launch<UntypedModule>(options, memories, platform, { cpus: [], text: 'simulated' });
   const own = currentShard();
-  world.places[0].hasStarted = true;
+  (world.places[0] as Place).hasStarted = true;
   outcome.value = await program(new SimWorld(world, platform, runtime));
   outcome.close = await runtime.close();
   world.reached.collect(own);

@@ -106,9 +106,9 @@ export class Trace {
   #line(number: number): string {
     const row = number % this.#kept;
     const at = row * WORDS;
-    const [text, first, second] = EVENTS[NAMES[this.#words[at]]];
-    const time = ((this.#times[row] - this.#startNs) / 1000).toFixed(1).padStart(12);
-    const shard = this.#words[at + 1];
+    const [text, first, second] = EVENTS[NAMES[this.#words[at] as number] as EventName];
+    const time = (((this.#times[row] as number) - this.#startNs) / 1000).toFixed(1).padStart(12);
+    const shard = this.#words[at + 1] as number;
     const who = shard < 0 ? 'world  ' : `shard ${shard}`;
     const details = [
       first === '' ? '' : `${first} ${this.#words[at + 2]}`,

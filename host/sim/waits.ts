@@ -100,8 +100,8 @@ function detailsOf(place: Place): string[] {
 
 function* operationsOf(shard: Shard): Generator<string> {
   for (const at of takenSlots(shard.words, shard.base + shard.header.opsOffset, OP_BYTES)) {
-    const opcode = shard.words[at + OP_OPCODE];
-    yield `${OPCODES[opcode] ?? `opcode ${opcode}`} of ${shard.ownerName(shard.words[at + OP_OWNER])}`;
+    const opcode = shard.words[at + OP_OPCODE] as number;
+    yield `${OPCODES[opcode] ?? `opcode ${opcode}`} of ${shard.ownerName(shard.words[at + OP_OWNER] as number)}`;
   }
 }
 

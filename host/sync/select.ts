@@ -50,7 +50,7 @@ export async function select<B extends SelectBranches>(branches: B, options: Abo
   };
   const run = async (key: string) => {
     try {
-      return await branches[key](inner.signal);
+      return await (branches[key] as SelectBranches[string])(inner.signal);
     } finally {
       isOver(key);
     }
@@ -59,7 +59,7 @@ export async function select<B extends SelectBranches>(branches: B, options: Abo
   removeAbortListener(signal, onAbort);
   if (first === undefined) throw inner.signal.reason;
   const others = Object.fromEntries(keys.map((key, i) => [key, ends[i]] as const).filter(([key]) => key !== first));
-  const end = ends[keys.indexOf(first)];
+  const end = ends[keys.indexOf(first)] as PromiseSettledResult<unknown>;
   if (end.status === 'rejected') throw end.reason;
   return { key: first, value: end.value, others } as Selected<B>;
 }
