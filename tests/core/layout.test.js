@@ -46,8 +46,11 @@ function plan(shardCount, limits) {
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
   layout.writeLimits(memory, shardCount, limits);
   const never = () => assert.unreachable('plan() calls nobody');
-  const pages = instantiateCore(coreModule(), memory, { enter: never, threadSpawn: never }).plan();
-  return { pages, header: layout.readHeader(memory) };
+  const core = instantiateCore(coreModule(), memory, { enter: never, threadSpawn: never });
+  const pages = core.plan();
+  const header = layout.readHeader(memory);
+  assert.equal([core.plan(), layout.readHeader(memory)], [pages, header], 'the same each time');
+  return { pages, header };
 }
 
 function checkPlan({ pages, header: h }) {
@@ -117,6 +120,29 @@ test('more than 4 GiB is refused, also where 32 bits would wrap round to little'
   tooMuch(SHARDS_MAX + 1, {});
   tooMuch(2 ** 16, {});
   checkPlan(plan(1, { ...SMALL, arenaBytes: 2 ** 31 }));
+
+  const { pages } = plan(1, SMALL);
+  const most = SMALL.arenaBytes + (65535 - pages) * PAGE;
+  checkPlan(plan(1, { ...SMALL, arenaBytes: most }));
+  tooMuch(1, { arenaBytes: most + PAGE });
+});
+
+test('a limit may be 2 ** 25 and no more', () => {
+  const ones = Object.fromEntries(Object.keys(SMALL).map((name) => [name, 1]));
+  // callSlots takes no memory, two are bounded by the memory alone, and so many send buffers do not fit it.
+  const others = ['callSlots', 'arenaBytes', 'scratchBytes', 'sendBufferCount'];
+  const counts = Object.keys(SMALL).filter((name) => !others.includes(name));
+  for (const name of counts) {
+    checkPlan(plan(1, { ...ones, [name]: 2 ** 25 }));
+    assert.is(plan(1, { ...ones, [name]: 2 ** 25 + 1 }).pages, 0, name);
+  }
+});
+
+test('the last page holds the guard, to the byte', () => {
+  const limits = { ...SMALL, sendBufferCount: 1 };
+  const { header } = plan(1, limits);
+  const end = header.sendOffset + layout.SEND_STAGGER + layout.GUARD_BYTES; // of the guard, without the buffer
+  for (const over of [-1, 0, 1]) checkPlan(plan(1, { ...limits, sendBufferBytes: 4 * PAGE - (end % PAGE) + over }));
 });
 
 test('shards begin where the header says, and boot() touches no other', () => {
@@ -223,7 +249,7 @@ test('every word that the host writes is where the core reads it', () => {
   shard.complete(shard.sqes[0], 3);
   shard.enter(); // completionCount
   assert.is(shard.word('completionCount'), 1);
-  core.turn();
+  assert.is(core.turn(), 1, 'one entry, of two that there have been');
   assert.is(shard.word('completionCount'), 0);
   assert.is(shard.drain()[0].result, 3);
 

@@ -226,6 +226,18 @@ test('a ready ring without room for all completions leaves them in the window', 
   assert.is(shard.opGeneration(index), sqe.generation);
 });
 
+test('a ready ring with room for just the completions takes them', () => {
+  const shard = oneShard({ readySlots: 32, cqeSlots: 16 });
+  for (let i = 0; i < 16; i++) shard.core.armTimer(0, 0, 1);
+  submit(shard, RECV);
+  shard.enter();
+  shard.core.turn();
+  for (let i = 0; i < 16; i++) shard.complete(shard.sqes[0], i, CQE_MORE);
+  shard.enter();
+  shard.core.turn();
+  assert.equal([shard.word('readyTail'), shard.word('submitOnly')], [32, 0]);
+});
+
 // --- random lives ---------------------------------------------------------------------------------------------------
 
 const MULTISHOT = [ACCEPT, RECV];
@@ -480,6 +492,25 @@ test('an owner in a hurry gets a turn at once, if a quiet operation is open', ()
   assert.is(shard.word('moreWork'), MoreWork.QUIET);
   assert.equal(shard.turn(), [entry(1, 10)]);
   assert.is(shard.word('moreWork'), 0);
+});
+
+test('a quiet operation is not settled by a turn that takes the completions of an earlier enter', () => {
+  const shard = oneShard({ readySlots: 32, cqeSlots: 16 });
+  submit(shard, RECV, { owner: 1 });
+  shard.enter();
+  for (let i = 0; i < 32; i++) shard.core.armTimer(0, 0, 3);
+  shard.core.turn();
+  shard.complete(shard.sqes[0], 7, CQE_MORE);
+  shard.enter();
+  shard.core.turn(); // the ready ring is full of timers, so the window stays as it is
+  submit(shard, SEND, { flags: SKIP_SUCCESS, owner: 2, len: 20 });
+  shard.complete({ index: 2, generation: shard.opGeneration(2) }, -32);
+  shard.enter(); // the failure finds no place in the window
+  assert.is(shard.drain().length, 32);
+  shard.core.turn();
+  assert.equal(shard.drain(), [entry(1, 7, CQE_MORE)]);
+  assert.equal(shard.turn(), [entry(2, -32)]);
+  assert.is(shard.core.openOps(), 1);
 });
 
 test.run();
