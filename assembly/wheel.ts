@@ -178,7 +178,8 @@ function findNext(): u64 {
     // The lowest occupied level is the soonest: whatever lies above begins after this level's last slot.
     const start = ((elapsed >> shift) + ahead) << shift;
     assert((start >> shift) - (elapsed >> shift) < 64);
-    return start > elapsed ? start : elapsed;
+    assert(start >= elapsed);
+    return start;
   }
   return u64.MAX_VALUE;
 }

@@ -273,6 +273,16 @@ test('more timers than the ready ring holds: the rest follows when it is drained
   assert.is(shard.counters().timersFired, 200);
 });
 
+test('timers armed before the first turn count as of the time of boot', () => {
+  const shard = oneShard({}, { bootNs: S });
+  shard.core.armTimer(S - 2e6, 0, 1);
+  shard.core.armTimer(S - 3e6, 0, 2);
+  assert.equal(
+    shard.turn().map(({ index }) => index),
+    [1, 2],
+  );
+});
+
 test('a host whose clock goes back gets no timer early and loses none', () => {
   const shard = oneShard();
   shard.turn(2 * S);
