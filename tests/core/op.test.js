@@ -43,6 +43,7 @@ test('an SQE says what was asked, and its completion comes back to the owner wit
     ...{ index, generation, fileIndex: 0xffffffff },
   });
   assert.is(shard.core.openOps(), 1);
+  assert.is(shard.u32[shard.slotWord(shard.header.opsOffset, 64, index) + 2], SEND, 'host/runtime/stats.ts reads it');
   shard.complete(sqe, 5, 0x40);
   assert.equal(shard.turn(), [entry(77, 5, 0x40, 9)]);
   assert.is(shard.core.openOps(), 0);
@@ -127,6 +128,16 @@ test('files are closed also when the op table is full', () => {
   for (const close of closes) shard.complete(close, 0);
   assert.equal(shard.turn(), []);
   assert.is(shard.core.openOps(), 2);
+});
+
+test('closing a file asks for nothing else', () => {
+  const shard = oneShard();
+  const index = shard.core.closeFile(7);
+  const none = { flags: 0, ioprio: 0, fd: 0, off: 0n, addr: 0n, len: 0, opFlags: 0 };
+  assert.equal(shard.sqeAt(0), {
+    ...none,
+    ...{ opcode: CLOSE, fileIndex: 8, index, generation: shard.opGeneration(index) },
+  });
 });
 
 test('an operation without an owner completes without an event, and its slot is free again', () => {
@@ -452,6 +463,13 @@ test('a quiet operation has its event after the enter that submits it, in succes
   assert.equal(shard.turn(), [entry(2, -32), entry(3, 30), entry(1, 13, 0, 4)]);
   assert.is(shard.core.openOps(), 0);
   assert.equal(shard.turn(), []);
+
+  shard.sqes.splice(0);
+  for (let i = 1; i <= 3; i++) submit(shard, READ, { owner: i }); // in the same slots
+  shard.enter();
+  for (const sqe of shard.sqes) shard.complete(sqe, 1);
+  assert.is(shard.turn().length, 3);
+  assert.is(shard.core.openOps(), 0, 'they are not quiet');
 });
 
 test('a quiet operation is not settled as long as completions may be left in the kernel', () => {

@@ -192,6 +192,13 @@ test('room in a ring that was full wakes its producer', () => {
   assert.is(b.turn().length, 1);
 });
 
+test('a sender looks at the dirty word of its peer, not at what lies before the block', () => {
+  const [a, b] = new Cluster(2).shards;
+  b.u32.fill(0xffffffff, (b.base - 256) >>> 2, b.base >>> 2);
+  send(a);
+  assert.is(b.u64[Control.dirty >> 3], 1n);
+});
+
 test('trySleep() of a busy shard answers no and leaves it awake', () => {
   const [a] = new Cluster(2).shards;
   assert.is(a.core.trySleep(1), 0);

@@ -57,6 +57,7 @@ function drive(random, stride, limit, steps) {
       taken.delete(index);
       free.push(index);
       generations.set(index, (generations.get(index) + 1) & MASK);
+      assert.is(core.slabLive(TABLE, stride, index, generations.get(index)), 0, 'a slot that is free');
     } else {
       for (const [index, generation] of [...taken].slice(0, 2)) {
         assert.is(core.slabLive(TABLE, stride, index, generation), 1);
