@@ -56,6 +56,7 @@ export function http_body(conn: usize, ptr: usize, len: u32): i32 {
       continue;
     }
     const status = framing(c, load<u8>(at));
+    assert(status <= 0);
     if (status < 0) {
       c.state = <u16>State.FAILED;
       c.progress = <u64>status;

@@ -18,9 +18,10 @@ function isSpace(byte: u32): bool {
   return byte == SP || byte == HTAB;
 }
 
+/** Where the spaces at `start` end. A comma or a CR is at `end`, or the byte before it is no space. */
 function skipSpace(start: usize, end: usize): usize {
+  while (isSpace(load<u8>(start))) start++;
   assert(start <= end);
-  while (start < end && isSpace(load<u8>(start))) start++;
   return start;
 }
 

@@ -165,7 +165,7 @@ function methodBytes(at: usize, end: usize): i32 {
   return <i32>bytes;
 }
 
-/** Methods are told apart by case (RFC 9110 9.1). A space follows, so reading on to it is safe. */
+/** All methods but GET, told apart by case (RFC 9110 9.1). A space follows, so reading on to it is safe. */
 function methodOf(at: usize, bytes: u32): u32 {
   assert(load<u8>(at + bytes) == SP);
   assert(bytes != 0);
@@ -173,7 +173,7 @@ function methodOf(at: usize, bytes: u32): u32 {
   const tail: u32 = load<u32>(at + bytes - 3); // the last three and the space
   switch (bytes) {
     case 3:
-      return head == GET_SP ? Method.GET : head == 0x20545550 ? Method.PUT : Method.OTHER;
+      return head == 0x20545550 ? Method.PUT : Method.OTHER;
     case 4:
       return head == 0x54534f50 ? Method.POST : head == 0x44414548 ? Method.HEAD : Method.OTHER;
     case 5: {
@@ -207,8 +207,8 @@ function versionFlags(at: usize, end: usize): i32 {
   const version = load<u64>(at);
   if (version != HTTP_1_1 && version != HTTP_1_0) return VERSION_NOT_SUPPORTED;
   const line = lineEnd(at + VERSION_BYTES, end);
-  if (line <= 0) return line;
-  return version == HTTP_1_1 ? Flag.KEEP_ALIVE : Flag.HTTP_1_0;
+  assert(line <= 0 || version == HTTP_1_0); // 1.1 with its CRLF has returned above
+  return line <= 0 ? line : Flag.HTTP_1_0;
 }
 
 /** 1 if a CRLF is at `at`, 0 if it may yet become one, or -status. */

@@ -19,7 +19,6 @@ import { Method } from './connection';
 
 const PORT_MAX: u32 = 65535;
 const DEFAULT_PORT: i32 = 80;
-const QUAD_BYTES_MAX: u32 = 15;
 const PORT_DIGITS_MAX: usize = 5;
 const ADDRESS_BYTES_MAX: usize = 45; // the longest text of an IPv6 address
 
@@ -29,19 +28,20 @@ function isBound(end: usize): bool {
   return byte == SP || byte == HTAB || byte == CR || byte == 0x2f || byte == 0x3f;
 }
 
-/** Where an IPv6 address in brackets ends, behind the bracket; 0 if it is not one. */
+function isInAddress(byte: u32): bool {
+  assert(byte < 256);
+  return isDigit(byte) || (byte | 0x20) - 0x61 < 6 || byte == COLON || byte == 0x2e;
+}
+
+/** Where an IPv6 address in brackets ends, behind the bracket; `start` if it is not one. */
 function addressEnd(start: usize, end: usize): usize {
   assert(start < end);
   assert(load<u8>(start) == 0x5b);
   let at = start + 1;
-  while (at < end) {
-    const byte: u32 = load<u8>(at);
-    const isHex = isDigit(byte) || (byte | 0x20) - 0x61 < 6;
-    if (!isHex && byte != COLON && byte != 0x2e) break;
-    at++;
-  }
+  while (isInAddress(load<u8>(at))) at++;
+  assert(at <= end);
   const bytes = at - start - 1;
-  if (at == end || load<u8>(at) != 0x5d || bytes < 2 || bytes > ADDRESS_BYTES_MAX) return 0;
+  if (load<u8>(at) != 0x5d || bytes < 2 || bytes > ADDRESS_BYTES_MAX) return start;
   return at + 1;
 }
 
@@ -63,9 +63,8 @@ export function isAuthority(start: usize, end: usize, needPort: bool): bool {
   assert(start <= end);
   assert(isBound(end));
   let at = start;
-  if (start < end && load<u8>(start) == 0x5b) {
+  if (load<u8>(start) == 0x5b) {
     at = addressEnd(start, end);
-    if (at == 0) return false;
   } else {
     let stops = regNameStops(at);
     while (stops == 0) {
@@ -75,7 +74,7 @@ export function isAuthority(start: usize, end: usize, needPort: bool): bool {
     at += ctz(stops);
     assert(at <= end);
   }
-  if (at == start) return false; // RFC 9110 4.2.1: no host
+  if (at == start) return false; // RFC 9110 4.2.1: no host, or none that is valid
   if (at == end) return !needPort;
   if (load<u8>(at) != COLON) return false;
   const number = port(at + 1, end);
@@ -98,7 +97,7 @@ function isQuad(start: usize, end: usize): bool {
   assert(start <= end);
   const bytes = <u32>(end - start);
   assert(bytes != 0);
-  if (bytes > QUAD_BYTES_MAX) return false;
+  // The masks see 16 bytes. A longer text is refused: if it has three dots, one of its numbers is too long.
   const inside: u32 = (1 << bytes) - 1;
   const first = dots(start) & inside;
   if (((digits(start) | first) & inside) != inside || popcnt(first) != 3) return false;
@@ -133,15 +132,16 @@ export function isPlainAuthority(start: usize, end: usize): bool {
   if (label == at) return false; // nothing, or a dot at its end
   if (isDigit(load<u8>(label)) && !isQuad(start, at)) return false; // 1.2.3.4.5, 0x7f.1, 08
   if (at == end) return true;
-  if (load<u8>(at) != COLON || at + 1 == end || load<u8>(at + 1) == 0x30) return false;
+  if (load<u8>(at) != COLON || load<u8>(at + 1) == 0x30) return false;
   const number = port(at + 1, end);
   return number > 0 && number != DEFAULT_PORT;
 }
 
-/** Whether [start, end) is an http or https URI with a host. */
+/** Whether [start, end) is an http or https URI with a host. The space at `end` is in no scheme. */
 function isAbsolute(start: usize, end: usize): bool {
   assert(start < end);
-  if (end - start < 8 || lower4(start) != 0x70747468) return false; // "http"
+  assert(load<u8>(end) == SP);
+  if (lower4(start) != 0x70747468) return false; // "http"
   let at = start + 4;
   if ((load<u8>(at) | 0x20) == 0x73) at++; // "s"
   if ((load<u32>(at) & 0xffffff) != 0x2f2f3a) return false; // "://"

@@ -14,7 +14,7 @@ const RANGE = -5003;
 const EXTENSIONS_REFUSED = [
   ';', '; ', ' ;', ';;a', ';a;', ';a=', ';a= ', ';=b', '; =b', ';a=b=c', ';a=;b', ';a ', ';a=b ', ';a="b" ', ';a b',
   ';a=b c', ';bad[=x', ';a=[', ';a="b', ';a="b\\"', ';a=b"', ';a="b"c', ';a="b"=c', ';a="b""c"', ';"a"=b', ';\xe9=b',
-  ';a=\xe9', ';a="b\rc"', ',a', ':a',
+  ';a=\xe9', ';a="b\rc"', ',a', ':a', ';a b=c',
 ];
 const TCHARS = "!#$%&'*+-.^_`|~09AZaz";
 
@@ -66,6 +66,13 @@ test('a body of known length, in pieces', () => {
   assert.is(core.http_body(CONN, place('NEXT'), 4), 0, 'what follows is not taken');
   begin('Content-Length: 9007199254740991');
   assert.equal(decode(['x'.repeat(5000)]), { status: 0, body: 'x'.repeat(5000), consumed: 5000 });
+});
+
+test('a piece of 2 GiB or more is taken in part, for the result is signed', () => {
+  begin('Content-Length: 9007199254740991');
+  const ptr = place('');
+  assert.is(core.http_body(CONN, ptr, 2 ** 31), 2 ** 31 - 1);
+  assert.is(dataBytes(), 2 ** 31 - 1);
 });
 
 test('what is accepted of chunked bodies', () => {
@@ -190,6 +197,7 @@ test('the data of all chunks in a piece comes as one run', () => {
     const at = place(encoded);
     assert.is(core.http_body(CONN, at, encoded.length), encoded.length);
     assert.is(textAt(at + dataStart(), dataBytes()), body);
+    assert.is(dataStart(), encoded.indexOf('\n') + 1, 'the first data stays where it is');
   }
 });
 

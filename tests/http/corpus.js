@@ -45,14 +45,16 @@ const methods = METHODS.slice(1).map((method, index) => {
 
 // biome-ignore format: lists of words
 export const HOSTS_PLAIN = [
-  'a', 'test', 'a-b.c_d', '127.0.0.1:8080', '0.0.0.0', '255.255.255.255:1', 'a:65535', '1.2.3.4.com', '-', '_',
+  'a', 'test', 'a-b.c_d', '127.0.0.1:8080', '0.0.0.0', '255.255.255.255:1', '249.199.1.1', 'a:65535', '1.2.3.4.com',
   'a..b', '.a', 'xn-a', '1a.b', `${'a'.repeat(70)}.${'b'.repeat(300)}`, `${'0'.repeat(16)}.c`, 'a.b.c.d.e.f.g.h',
+  '-', '_', 'a'.repeat(16), `a${'1'.repeat(20)}`,
 ];
 // biome-ignore format: lists of words
 export const HOSTS_ODD = [
   'A', 'a,b', 'a~', 'a%41', '%zz', 'a.', '.', '..', 'a:', 'a:80', 'a:080', 'a:0', 'a:08', '1', '1.', '1.2.3',
   '1.2.3.4.5', '256.0.0.1', '01.2.3.4', '1.2.3.04', '1.2.3.4.', '0x7f.1', '1.2.3.0x4', 'a.0x', 'a.08', 'a.1b',
-  'xn--a', 'a.xn--a', 'a--b', 'a\'b', 'a!$&()*+;=', '[::1]', '[::1]:8080', '[:::]', '[1.2.3.4]',
+  '265.0.0.1', '012.2.3.4', 'a1.2.3.4',
+  'xn--a', 'a.xn--a', 'a--b', 'a\'b', 'a!$&()*+;=', '[::]', '[::1]', '[::1]:8080', '[:::]', '[1.2.3.4]',
   '[::ffff:1.2.3.4]:80', `${'a'.repeat(15)}--b`, `${'a'.repeat(16)}.1`,
 ];
 // biome-ignore format: lists of words
@@ -118,6 +120,9 @@ export const ACCEPTED = [
   [get('Connection: close\r\n'), { flags: CLOSE | HAS_HOST | DONE }, 'RFC 9112 9.6'],
   [get('Connection: foo,, cLoSe ,bar\r\n'), { flags: CLOSE | HAS_HOST | DONE }, 'RFC 9110 5.6.1, 7.6.1'],
   [get('Connection: closed, close x\r\n'), { flags: BASE | DONE }, 'RFC 9110 7.6.1: no such options'],
+  [get('Connection: upgrades, upgrade x, upgrad\r\n'), { flags: BASE | DONE }, 'RFC 9110 7.6.1: no such options'],
+  [get('Connection: close, \r\n'), { flags: CLOSE | HAS_HOST | DONE }, 'RFC 9110 5.6.1: an empty option'],
+  ['GET / HTTP/1.0\r\nConnection: keep-alives, keep-alive x\r\n\r\n', { flags: HTTP_1_0 | DONE }, 'RFC 9110 7.6.1'],
   [get('Connection: keep-alive\r\nconnection: Upgrade\r\n'), { flags: BASE | UPGRADE | DONE }, 'RFC 9110 7.8'],
   [get('Content-Length: 0\r\n'), { flags: BASE | HAS_LENGTH | DONE, contentLength: 0 }, 'RFC 9112 6.3'],
   [get('content-LENGTH:\t 0042 \r\n'), { flags: BASE | HAS_LENGTH, contentLength: 42 }, 'RFC 9110 8.6: 1*DIGIT'],
@@ -144,6 +149,7 @@ export const REFUSED = [
   ['\rGET / HTTP/1.0\r\n\r\n', -400, 'RFC 9112 2.2: bare CR'],
   [' GET / HTTP/1.0\r\n\r\n', -400, 'RFC 9112 3'],
   ['G\x80T / HTTP/1.0\r\n\r\n', -400, 'RFC 9110 9.1: not a token'],
+  [`${'M'.repeat(16)}\0 / HTTP/1.0\r\n\r\n`, -400, 'RFC 9110 9.1: not a token'],
   ['GET\t/ HTTP/1.0\r\n\r\n', -400, 'RFC 9112 3: exactly one SP'],
   ['GET  / HTTP/1.0\r\n\r\n', -400, 'RFC 9112 3: exactly one SP'],
   ['GET /  HTTP/1.0\r\n\r\n', -400, 'RFC 9112 3: exactly one SP'],
@@ -159,6 +165,8 @@ export const REFUSED = [
   ['GET * HTTP/1.0\r\n\r\n', -400, 'RFC 9112 3.2.4: OPTIONS only'],
   ['OPTIONS ** HTTP/1.0\r\n\r\n', -400, 'RFC 9112 3.2.4'],
   ['GET ftp://a/ HTTP/1.0\r\n\r\n', -400, 'not a scheme of this server'],
+  ['GET httpr://a/ HTTP/1.0\r\n\r\n', -400, 'not a scheme of this server'],
+  ['GET http:// HTTP/1.0\r\n\r\n', -400, 'RFC 9110 4.2.1: an empty host'],
   ['GET http:/a/b/c HTTP/1.0\r\n\r\n', -400, 'RFC 9110 4.2.1: no authority'],
   ['GET http:///b/c HTTP/1.0\r\n\r\n', -400, 'RFC 9110 4.2.1: an empty host'],
   ['GET http://?b=c HTTP/1.0\r\n\r\n', -400, 'RFC 9110 4.2.1: an empty host'],
@@ -197,11 +205,15 @@ export const REFUSED = [
     'a/b',
     'u@a',
     '[::1',
+    '[::1x',
+    '[:]',
     '[]',
     '[::1]x',
     '[::g]',
     'a:b',
     'a:999999',
+    'a:000001',
+    'a:4294967297',
     'a:65536',
     'a\xe9',
   ].map((host) => [`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`, -400, 'RFC 9110 7.2']),
@@ -229,7 +241,7 @@ export const REFUSED = [
   ...['', ',', 'gzip', 'chunked, gzip', 'chunked, chunked', 'gzip, chunked, chunked', 'chunked;q=1', 'xchunked'].map(
     (value) => [get(`Transfer-Encoding: ${value}\r\n`), -400, 'RFC 9112 6.3: it does not end in chunked, once'],
   ),
-  ...['chunke', '"chunked"', 'identity', ', chunked', 'gzip,, chunked', 'gzip, chunked,', '"a", chunked'].map(
+  ...['chunke', '"chunked"', 'identity', ', chunked', 'gzip,, chunked', 'gzip, chunked,', '"a", chunked', 'gzip, '].map(
     (value) => [
       get(`Transfer-Encoding: ${value}\r\n`),
       -400,
