@@ -207,8 +207,8 @@ function versionFlags(at: usize, end: usize): i32 {
   const version = load<u64>(at);
   if (version != HTTP_1_1 && version != HTTP_1_0) return VERSION_NOT_SUPPORTED;
   const line = lineEnd(at + VERSION_BYTES, end);
-  assert(line <= 0 || version == HTTP_1_0); // 1.1 with its CRLF has returned above
-  return line <= 0 ? line : Flag.HTTP_1_0;
+  assert(line <= 0 || version == HTTP_1_0);
+  return line <= 0 ? line : Flag.HTTP_1_0; // 1.1 with its CRLF has returned above
 }
 
 /** 1 if a CRLF is at `at`, 0 if it may yet become one, or -status. */

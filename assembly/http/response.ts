@@ -43,7 +43,9 @@ export function http_head(out: usize, template: usize, templateBytes: u32, conte
   assert(out != 0);
   assert(template != 0);
   assert(out + templateBytes <= template || template + templateBytes <= out);
-  for (let at: usize = 0; at < templateBytes; at += 16) v128.store(out + at, v128.load(template + at));
+  for (let at: usize = 0; at < templateBytes; at += 16) {
+    v128.store(out + at, v128.load(template + at));
+  }
   const end = out + templateBytes;
   const bytes = decimal(end, contentLength);
   assert(bytes != 0);
