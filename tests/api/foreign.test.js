@@ -120,7 +120,8 @@ for (const host of hosts()) {
       }
       assert.equal(await foreign.run('abort', last, 'not at all'), { value: 'late' });
       assert.equal(await foreign.run('inTime', last, 5000, 'later', 1, 'in time'), { value: 'in time' });
-      assert.is((await foreign.run('inTime', last, 5, 'later', 50, 'late')).error[1], 'FEATHERSTAR_TIMEOUT');
+      assert.is((await foreign.run('inTime', last, 5, 'untilLetGo')).error[1], 'FEATHERSTAR_TIMEOUT');
+      await foreign.run('call', last, 'letGo');
     });
 
     check(

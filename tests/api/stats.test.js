@@ -78,10 +78,15 @@ for (const host of hosts()) {
       };
       try {
         await talk(100);
-        const before = enters();
-        await talk(20_000);
-        const made = enters().map((count, i) => count - before[i]);
-        assert.ok(made[0] < 2000 && made[1] < 2000, `${made} enters for 20,000 calls`); // some: Node has its own
+        // Node has enters of its own, so many in a second. In a tenth of a millisecond there is seldom one.
+        let fewest = Number.POSITIVE_INFINITY;
+        for (let i = 0; i < 200; i++) {
+          const before = enters();
+          await talk(100);
+          const made = enters().map((count, shard) => count - before[shard]);
+          fewest = Math.min(fewest, made[0] + made[1]);
+        }
+        assert.ok(fewest < 10, `at least ${fewest} enters for 100 calls`);
       } finally {
         await within(here.close(), 'close');
       }

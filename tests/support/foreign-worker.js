@@ -31,7 +31,8 @@ const commands = {
   abort: async (shard, how) => {
     const controller = new AbortController();
     if (how === 'before') controller.abort(new Error('own reason'));
-    const call = outcome(runtime.on(shard).with({ signal: controller.signal }).later(30, 'late'));
+    const on = runtime.on(shard).with({ signal: controller.signal });
+    const call = outcome(how === 'not at all' ? on.later(30, 'late') : on.untilLetGo());
     if (how === 'during') setTimeout(() => controller.abort(new Error('own reason')), 5);
     return call;
   },

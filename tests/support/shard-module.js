@@ -44,6 +44,9 @@ export async function failLater(how) {
 export const answerFunction = () => () => {};
 export const answerBytes = (length) => new Uint8Array(length).fill(7);
 export const later = (ms, value) => new Promise((resolve) => setTimeout(resolve, ms, value));
+const held = [];
+export const untilLetGo = () => new Promise((resolve) => held.push(resolve));
+export const letGo = () => held.splice(0).forEach((resolve) => void resolve());
 export const never = () => new Promise(() => {});
 export const exit = () => process.exit(0);
 export const stall = () => {
