@@ -102,8 +102,11 @@ test('the search begins at the start, goes on behind the last block that was tak
   release(4);
   assert.equal([take(2), take(2)], [12, 14], 'behind the last one, up to the end');
   assert.equal([take(2), take(2)], [4, 6], 'and round');
-  release(0, 12, 14);
-  assert.is(take(4), 0, 'the start comes first, though it fits exactly');
+
+  const other = units();
+  assert.equal([4, 4].map(other.take), [0, 4]);
+  other.release(0);
+  assert.is(other.take(4), 0, 'the start comes first, also if it fits exactly');
 });
 
 test('a search joins no more blocks than it needs', () => {
