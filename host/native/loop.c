@@ -293,7 +293,9 @@ static void enter_once(struct loop *loop, bool may_wait, double bound_ns)
 	if (polled)
 		control->poll_count++;
 	look_at_clock(ring);
-	control->submit_only = 0; // a turn that threw may have left it; between turns the window is not read
+	// A turn that threw may have left it. If the core has kept its window, it must know that this enter adds nothing.
+	if (!control->completion_count)
+		control->submit_only = 0;
 	ring_reap(ring);
 	if (may_wait)
 		learn(loop, control->idle_poll_ns, control->now_ns, control->now_ns - start, control->completion_count);

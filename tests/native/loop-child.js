@@ -100,6 +100,21 @@ const scenarios = {
     });
   },
 
+  async 'keeps-its-window'() {
+    let turns = 0;
+    const rig = new Rig();
+    rig.stage(OP.NOP);
+    rig.ring.start(() => {
+      turns++;
+      if (turns === 1) {
+        rig.setControl('submitOnly', 1); // as the core does if the ready ring is full
+      } else {
+        say({ submitOnly: rig.control('submitOnly'), taken: rig.take().length });
+        rig.ring.close();
+      }
+    });
+  },
+
   async 'takes-nothing'() {
     const rig = idle();
     rig.stage(OP.NOP);

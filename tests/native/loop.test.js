@@ -54,6 +54,11 @@ for (const where of ['main', 'worker']) {
     assert.equal([code, said], [0, [{ turns: 3, errors: 2, taken: 1 }, ...exits]]);
   });
 
+  it(`${where}: a core that kept its completions is told that no others were added`, async () => {
+    const { code, said } = await run('keeps-its-window', where);
+    assert.equal([code, said], [0, [{ submitOnly: 1, taken: 1 }, ...exits]]);
+  });
+
   it(`${where}: nothing to do, nothing done`, async () => {
     const { said } = await run('idle', where);
     assert.ok(said[0] <= 2, `${said[0]} enters in 500 ms`);
