@@ -30,14 +30,14 @@ for (const host of hosts()) {
 
 const alone = suite('sync in a thread that is no shard');
 
-alone('works without a shard, but for timeoutMs', async () => {
+alone('works without a shard, timeoutMs too', async () => {
   const { Semaphore } = await import('featherstar');
   const semaphore = new Semaphore(1);
   const guard = await semaphore.acquire({ timeoutMs: 5 }); // it does not have to wait
   const second = semaphore.acquire();
   await semaphore
     .acquire({ timeoutMs: 5 })
-    .then(assert.unreachable, ({ code }) => assert.is(code, 'FEATHERSTAR_NO_SHARD'));
+    .then(assert.unreachable, ({ code }) => assert.is(code, 'FEATHERSTAR_TIMEOUT'));
   assert.is(semaphore.waiting, 1);
   guard.release();
   (await second).release();

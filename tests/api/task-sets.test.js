@@ -17,9 +17,10 @@ for (const host of hosts()) {
   check('JoinSet: results in the order of the ends, failures too', async () => {
     const set = new JoinSet();
     const own = new Error('own');
-    set.spawn(() => sleep(20).then(() => 'late'), { name: 'third' });
+    let failing;
+    set.spawn(() => failing.ended.then(() => sleep(1)).then(() => 'late'), { name: 'third' });
     set.spawn(() => 'early', { name: 'first' });
-    set.spawn(() => sleep(5).then(() => Promise.reject(own)), { name: 'second' });
+    failing = set.spawn(() => sleep(5).then(() => Promise.reject(own)), { name: 'second' });
     assert.is(set.size, 3);
     const seen = [];
     for await (const { name, status, value, reason } of set) seen.push([name, status, value ?? reason]);

@@ -38,7 +38,7 @@ async function withClock(use) {
 }
 
 for (const host of hosts()) {
-  const { check, run } = oneShardSuite('tasks', host, { stallMs: 25 });
+  const { check, run } = oneShardSuite('tasks', host, { stallMs: 0 });
 
   // --- spawn ---------------------------------------------------------------------------------------------------------
 
@@ -230,10 +230,14 @@ for (const host of hosts()) {
     const texts = await warnings(1, async () => {
       spawn(({ signal }) => sleep(1e6, { signal })).abort();
       const quiet = spawn(({ signal }) => sleep(1e6, { signal }));
-      const loud = spawn(({ signal }) => sleep(1e6, { signal }).finally(() => Promise.reject('broken')), {
-        name: 'loud',
+      let loud;
+      await new Promise((begun) => {
+        const fn = ({ signal }) => {
+          begun();
+          return sleep(1e6, { signal }).finally(() => Promise.reject('broken'));
+        };
+        loud = spawn(fn, { name: 'loud' });
       });
-      await sleep(1);
       quiet.abort();
       loud.abort();
       await Promise.all([quiet.ended, loud.ended]);
@@ -398,8 +402,13 @@ for (const host of hosts()) {
     assert.throws(made, (error) => error.code === 'FEATHERSTAR_FULL');
   });
 
-  check('a step that takes too long is named', async () => {
-    const [text] = await warnings(1, () =>
+  run();
+
+  // In a runtime of its own: on a busy machine other steps take long too, and only a few warnings come in a minute.
+  const watched = oneShardSuite('tasks, stallMs', host, { stallMs: 25 });
+
+  watched.check('a step that takes too long is named', async () => {
+    const texts = await warnings(1, () =>
       spawn(
         async () => {
           await null;
@@ -408,10 +417,10 @@ for (const host of hosts()) {
         { name: 'hog' },
       ),
     );
-    assert.match(text, /^task "hog"( and who awaited it)? kept shard 0 for \d+ ms without a yield/);
+    assert.match(texts.at(-1), /^task "hog"( and who awaited it)? kept shard 0 for \d+ ms without a yield/);
   });
 
-  run();
+  watched.run();
 
   // --- what an exception does ----------------------------------------------------------------------------------------
 
