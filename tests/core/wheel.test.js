@@ -287,8 +287,11 @@ test('a host whose clock goes back gets no timer early and loses none', () => {
   const shard = oneShard();
   shard.turn(2 * S);
   shard.core.armTimer(S, 0, 1);
+  shard.core.armTimer(2 * S + 10 * TICK_NS, 0, 2);
   assert.equal(shard.turn(S), []); // time is what the wheel has seen: it waits until the clock is there again
+  assert.equal(shard.turn(S + 64 * TICK_NS), []); // each slot of level 0 comes round once in so many ticks
   assert.is(shard.turn(2 * S).length, 1);
+  assert.is(shard.turn(2 * S + 10 * TICK_NS).length, 1);
 });
 
 test.run();
