@@ -199,6 +199,15 @@ test('a sender looks at the dirty word of its peer, not at what lies before the 
   assert.is(b.u64[Control.dirty >> 3], 1n);
 });
 
+test('a shard with a completion in its window wants a turn and does not sleep', () => {
+  const [a] = new Cluster(2).shards;
+  assert.is(a.core.wantsTurn(), 0);
+  a.complete({ index: 0, generation: 0 });
+  a.enter();
+  assert.is(a.core.wantsTurn(), 1);
+  assert.is(a.core.trySleep(0), 0);
+});
+
 test('trySleep() of a busy shard answers no and leaves it awake', () => {
   const [a] = new Cluster(2).shards;
   assert.is(a.core.trySleep(1), 0);
