@@ -208,6 +208,16 @@ test('a shard with a completion in its window wants a turn and does not sleep', 
   assert.is(a.core.trySleep(0), 0);
 });
 
+test('a shard wants a turn as soon as its deadline has come', () => {
+  const [a] = new Cluster(2).shards;
+  const deadlineNs = a.now() + 5e6;
+  a.core.armTimer(deadlineNs, 0, 1);
+  a.setClock(deadlineNs - 1);
+  assert.is(a.core.wantsTurn(), 0);
+  a.setClock(deadlineNs);
+  assert.is(a.core.wantsTurn(), 1);
+});
+
 test('trySleep() of a busy shard answers no and leaves it awake', () => {
   const [a] = new Cluster(2).shards;
   assert.is(a.core.trySleep(1), 0);
