@@ -9,12 +9,12 @@ import { FeatherstarError } from '../base/errors.js';
 type Call = (shard: number, options: WaitOptions | undefined) => Promise<unknown>;
 
 /** Calls each of `shards`. Resolves to the results in their order. Rejects with the first error; other calls go on. */
-export async function callAll(
-  shards: readonly number[],
-  call: Call,
-  options: WaitOptions | undefined,
-): Promise<unknown[]> {
-  if (options === undefined) return Promise.all(shards.map((shard) => call(shard, undefined)));
+export function callAll(shards: readonly number[], call: Call, options: WaitOptions | undefined): Promise<unknown[]> {
+  if (options !== undefined) return callUntil(shards, call, options);
+  return Promise.all(shards.map((shard) => call(shard, undefined)));
+}
+
+async function callUntil(shards: readonly number[], call: Call, options: WaitOptions): Promise<unknown[]> {
   options.signal?.throwIfAborted();
   const end = new CommonEnd(shards);
   const one = async (shard: number) => {

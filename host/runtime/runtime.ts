@@ -50,6 +50,8 @@ export class WorkerRuntime<M extends object = UntypedModule> {
   protected readonly own: Shard;
   readonly #calls: Calls;
   readonly #remotes: Remote<M>[] = []; // by shard, as they are asked for
+  #all: RemoteAll<M> | undefined;
+  #others: RemoteAll<M> | undefined;
   readonly #onClose: CloseHook[] = [];
   readonly #aborter = new AbortController();
 
@@ -145,12 +147,14 @@ export class WorkerRuntime<M extends object = UntypedModule> {
    * shard order. Rejects with the first error; the other calls go on.
    */
   onAll(): RemoteAll<M> {
-    return this.#calls.remoteAll(this.#shards()) as RemoteAll<M>;
+    this.#all ??= this.#calls.remoteAll(this.#shards()) as RemoteAll<M>;
+    return this.#all;
   }
 
   /** The functions of the shard module, as they run on every shard but this one. Otherwise it is like onAll(). */
   onOthers(): RemoteAll<M> {
-    return this.#calls.remoteAll(this.#shards().filter((shard) => shard !== this.self)) as RemoteAll<M>;
+    this.#others ??= this.#calls.remoteAll(this.#shards().filter((shard) => shard !== this.self)) as RemoteAll<M>;
+    return this.#others;
   }
 
   /**
