@@ -88,8 +88,12 @@ for (const host of hosts()) {
     await timesOut(set.joinNext(SHORT), 'joinNext');
     await set.shutdown(LONG);
     const deaf = new JoinSet();
-    deaf.spawn(() => sleep(50));
-    await sleep(1); // it has started, so an abort does not end it
+    await new Promise((begun) => {
+      deaf.spawn(() => {
+        begun(); // only now: an abort ends a task that has not begun
+        return sleep(50);
+      });
+    });
     await timesOut(deaf.shutdown(SHORT), 'shutdown');
     await deaf.shutdown(LONG);
     const ticking = interval(60);
