@@ -9,6 +9,7 @@ import { abortable, type WaitOptions } from '../base/abortable.js';
 import { unpackError } from '../base/error-parts.js';
 import { FeatherstarError, optionError, textOf } from '../base/errors.js';
 import { homeOf } from '../base/home-of.js';
+import { inTime } from '../base/in-time.js';
 import { type Checks, checkedLater, checkOptions, checkShard, integer, number } from '../base/options.js';
 import { callAll } from '../calls/call-all.js';
 import { type Remote, type RemoteAll, type RemoteClass, remoteClass, type UntypedModule } from '../calls/remote.js';
@@ -203,14 +204,9 @@ class ShardMember {
 
   /** In order if it responds. A worker that has failed, or is in a step that does not end, does not respond. */
   async stop(): Promise<void> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise((resolve) => {
-      timer = setTimeout(resolve, GRACE_MS);
-    });
     const stopped = this.next('stopped').catch(() => undefined);
     this.say({ type: 'stop' });
-    await Promise.race([stopped, late]);
-    clearTimeout(timer);
+    await inTime(stopped, GRACE_MS);
     this.fail(new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed'));
     this.worker.terminate();
   }

@@ -3,6 +3,7 @@
 
 import { setMaxListeners } from 'node:events';
 import { optionError } from '../base/errors.js';
+import { inTime } from '../base/in-time.js';
 import { type Checks, checkBoolean, checkFunction, checkOptions, definedOnly, integer } from '../base/options.js';
 import { CONNECTION_BYTES, type Header } from '../core/layout.js';
 import type { Bound } from '../hosts/host.js';
@@ -298,12 +299,10 @@ export class ServerShard implements Owner, ConnectionServer {
   }
 
   private async emptied(timeoutMs: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    await new Promise<void>((resolve) => {
+    const empty = new Promise<void>((resolve) => {
       this.onEmpty = resolve;
-      timer = setTimeout(resolve, timeoutMs);
     });
-    clearTimeout(timer);
+    await inTime(empty, timeoutMs);
     for (const connection of [...this.connections]) connection.destroy();
   }
 }

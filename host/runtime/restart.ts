@@ -29,7 +29,7 @@ import type { DoorbellToken } from '../hosts/host.js';
 import { ports } from '../shard/doorbells.js';
 import type { Shard } from '../shard/shard.js';
 import type { ShardWorker } from './protocol.js';
-import { askWorker, expect } from './workers.js';
+import { askWorker, expect, terminate } from './workers.js';
 
 const PEER_TIMEOUT_MS = 5000;
 const KILL_TIMEOUT_MS = 5000;
@@ -48,17 +48,10 @@ export function checkForce(options: RestartOptions): boolean {
 
 /** Ends a thread in the middle of whatever it does. Resolves when it has ended, and its ring and listeners with it. */
 export async function kill(shard: number, worker: ShardWorker): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    const what = `the thread of shard ${shard}`;
-    const text = `${what} has not ended ${KILL_TIMEOUT_MS} ms after it was killed: it is in a system call`;
-    timer = setTimeout(() => reject(new FeatherstarError('FEATHERSTAR_TIMEOUT', text)), KILL_TIMEOUT_MS);
-  });
-  try {
-    await Promise.race([worker.terminate(), late]);
-  } finally {
-    clearTimeout(timer);
-  }
+  if (await terminate(worker, KILL_TIMEOUT_MS)) return;
+  const what = `the thread of shard ${shard}`;
+  const text = `${what} has not ended ${KILL_TIMEOUT_MS} ms after it was killed: it is in a system call`;
+  throw new FeatherstarError('FEATHERSTAR_TIMEOUT', text);
 }
 
 /** Clears the memory of a dead shard, which all peers have buried; the next one to boot there is its next life. */

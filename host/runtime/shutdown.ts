@@ -13,6 +13,7 @@
 //
 // All shards are in the same phase, so what ends in one can still call the others.
 
+import { inTime } from '../base/in-time.js';
 import type { Shard } from '../shard/shard.js';
 import type { ShardWorker } from './protocol.js';
 import { type Holdings, openFileOperations, readHoldings, unansweredCalls } from './stats.js';
@@ -50,19 +51,6 @@ interface Closing {
 
 function later(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-/** The value of `promise`, or undefined if it takes longer than `ms`. */
-async function inTime<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(resolve, ms, undefined);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** Waits until no operation and no call of this shard is open: those who listen to runtime.signal may make some. */

@@ -7,6 +7,7 @@
 
 import { unpackError } from '../base/error-parts.js';
 import { FeatherstarError, textOf } from '../base/errors.js';
+import { inTime } from '../base/in-time.js';
 import type { DoorbellToken } from '../hosts/host.js';
 import { doorbells, ports, setPeers, tokensOf } from '../shard/doorbells.js';
 import type { Shard } from '../shard/shard.js';
@@ -58,16 +59,17 @@ export function expect<T extends FromWorker['type']>(worker: ShardWorker, type: 
 }
 
 /**
- * Ends a worker's thread. False: it has not ended in time, because it waits for something that cannot be interrupted.
- * Then it ends by itself when that does, and keeps no program alive (but for the process, which waits for its threads).
+ * Ends a worker's thread in the middle of whatever it does. False: it has not ended in time, because it waits for
+ * something that cannot be interrupted. Then it ends by itself when that does.
  */
+export async function terminate(worker: ShardWorker, timeoutMs: number): Promise<boolean> {
+  const ending = worker.terminate().then(() => true);
+  return (await inTime(ending, timeoutMs)) ?? false;
+}
+
+/** Like terminate(). A thread that has not ended keeps no program alive (but the process waits for its threads). */
 export async function endThread(worker: ShardWorker): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<boolean>((resolve) => {
-    timer = setTimeout(resolve, THREAD_END_MS, false);
-  });
-  const ended = await Promise.race([worker.terminate().then(() => true), late]);
-  clearTimeout(timer);
+  const ended = await terminate(worker, THREAD_END_MS);
   if (!ended) worker.unref();
   return ended;
 }

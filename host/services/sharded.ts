@@ -13,6 +13,7 @@
 
 import type { WaitOptions } from '../base/abortable.js';
 import { FeatherstarError, optionError } from '../base/errors.js';
+import { inTime } from '../base/in-time.js';
 import { checkShard } from '../base/options.js';
 import type { Calls } from '../calls/call.js';
 import { callAll } from '../calls/call-all.js';
@@ -255,18 +256,10 @@ async function stopEverywhere(
   return failures;
 }
 
-/** Node's timer, not the wheel's: it must also fire when all timers are in use. */
-async function before<R>(deadlineMs: number, result: Promise<R>): Promise<R> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    const onTimer = () => reject(new FeatherstarError('FEATHERSTAR_SERVICE', 'stop() has not ended in time'));
-    timer = setTimeout(onTimer, Math.max(1, deadlineMs - performance.now()));
-  });
-  try {
-    return await Promise.race([result, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+async function before(deadlineMs: number, stopping: Promise<unknown>): Promise<void> {
+  const hasEnded = stopping.then(() => true);
+  if (await inTime(hasEnded, Math.max(1, deadlineMs - performance.now()))) return;
+  throw new FeatherstarError('FEATHERSTAR_SERVICE', 'stop() has not ended in time');
 }
 
 /** Stops every service that runs on this shard, which is each of them, the one that was started last first. */
