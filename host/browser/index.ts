@@ -11,7 +11,7 @@ import { FeatherstarError, optionError, textOf } from '../base/errors.js';
 import { homeOf } from '../base/home-of.js';
 import { inTime } from '../base/in-time.js';
 import { type Checks, checkedLater, checkOptions, checkShard, integer, number } from '../base/options.js';
-import { callAll } from '../calls/call-all.js';
+import { everyShard, sendToAll } from '../calls/call-all.js';
 import { type Remote, type RemoteAll, type RemoteClass, remoteClass, type UntypedModule } from '../calls/remote.js';
 import { makeMemory, sharedBytesMost } from '../core/core-module.js';
 import { HEADER_STATES, type Header, type Limits, ShardState } from '../core/layout.js';
@@ -294,10 +294,9 @@ export class BrowserRuntime<M extends object = UntypedModule> {
    * shard order. Rejects with the first error; the other calls go on.
    */
   onAll(): RemoteAll<M> {
-    const shards = this.#members.map((_, shard) => shard);
-    return new this.#Remote((name, args, options) =>
-      callAll(shards, (shard, each) => this.#call(shard, name, args, each), options),
-    ) as object as RemoteAll<M>;
+    const shards = everyShard(this.shardCount);
+    const send = sendToAll<string>(shards, (shard, name, args, options) => this.#call(shard, name, args, options));
+    return new this.#Remote(send) as object as RemoteAll<M>;
   }
 
   /** The shard that a key lives on. Every shard has the same answer. Text counts as its UTF-8 bytes. */

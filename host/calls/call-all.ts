@@ -5,11 +5,25 @@
 
 import { Abortable, type WaitOptions } from '../base/abortable.js';
 import { FeatherstarError } from '../base/errors.js';
+import type { Send } from './remote.js';
 
 type Call = (shard: number, options: WaitOptions | undefined) => Promise<unknown>;
 
+/** All shards, in their order. */
+export function everyShard(shardCount: number): number[] {
+  return Array.from({ length: shardCount }, (_, shard) => shard);
+}
+
+/** Makes one call of a remoteClass() a call of each of `shards`. `send` sends one of them. */
+export function sendToAll<T>(
+  shards: readonly number[],
+  send: (shard: number, ...call: Parameters<Send<T>>) => Promise<unknown>,
+): Send<T> {
+  return (method, args, options) => callAll(shards, (shard, each) => send(shard, method, args, each), options);
+}
+
 /** Calls each of `shards`. Resolves to the results in their order. Rejects with the first error; other calls go on. */
-export function callAll(shards: readonly number[], call: Call, options: WaitOptions | undefined): Promise<unknown[]> {
+function callAll(shards: readonly number[], call: Call, options: WaitOptions | undefined): Promise<unknown[]> {
   if (options !== undefined) return callUntil(shards, call, options);
   return Promise.all(shards.map((shard) => call(shard, undefined)));
 }

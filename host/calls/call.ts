@@ -13,7 +13,7 @@ import type { WaitOptions } from '../base/abortable.js';
 import { FeatherstarError, fullError, textOf } from '../base/errors.js';
 import { HostControl, INLINE_BYTES, MESSAGE_BYTES, ReadyKind } from '../core/layout.js';
 import type { Shard } from '../shard/shard.js';
-import { callAll } from './call-all.js';
+import { sendToAll } from './call-all.js';
 import { GivenSignals, signalsAmong, Watch } from './call-signals.js';
 import { failCall } from './caller-stack.js';
 import { Decoder } from './decoder.js';
@@ -138,8 +138,8 @@ export class Calls {
 
   /** An object whose methods run the shard module's functions on all of `peers`. */
   remoteAll(peers: readonly number[]): object {
-    return this.#functions.remote((method, args, options) =>
-      callAll(peers, (peer, each) => this.#begin(peer, method, args, each), options),
+    return this.#functions.remote(
+      sendToAll(peers, (peer, method, args, options) => this.#begin(peer, method, args, options)),
     );
   }
 

@@ -14,7 +14,7 @@
 // Next: call.ts, which sends the call.
 
 import type { WaitOptions } from '../base/abortable.js';
-import { type Checks, checkOptions, milliseconds, signal } from '../base/options.js';
+import { checkOptions, WAIT_CHECKS } from '../base/options.js';
 
 // --- types -----------------------------------------------------------------------------------------------------------
 
@@ -97,7 +97,7 @@ class RemoteBase<T> {
   }
 
   with(options: WaitOptions): RemoteBase<T> {
-    const both = { ...this.#options, ...checkWaitOptions(options) };
+    const both = { ...this.#options, ...checkOptions(options, WAIT_CHECKS) };
     return new (this.constructor as RemoteClass<T>)(this.#send, both);
   }
 
@@ -118,13 +118,4 @@ export function remoteClass<T>(methods: Iterable<readonly [name: string, method:
     Object.defineProperty(Remote.prototype, name, { value: RemoteBase.method(method), enumerable: true });
   }
   return Remote;
-}
-
-// --- options ---------------------------------------------------------------------------------------------------------
-
-const CHECKS: Checks<WaitOptions> = { signal, timeoutMs: milliseconds };
-
-/** Throws FEATHERSTAR_OPTION for what is no WaitOptions. */
-export function checkWaitOptions(options: WaitOptions): WaitOptions {
-  return checkOptions(options, CHECKS);
 }

@@ -13,6 +13,7 @@ import { parseArgs } from 'node:util';
 import { FeatherstarError } from '../base/errors.js';
 import { serveModule } from '../http/serve-module.js';
 import { RUNTIME_FLAGS, RUNTIME_HELP, runtimeOptions } from '../runtime/flags.js';
+import type { RuntimeOptions } from '../runtime/options.js';
 import { waitForSignal } from '../runtime/signals.js';
 
 const WRONG_USAGE = 2;
@@ -83,8 +84,12 @@ function moduleOf(path: string): URL {
   return pathToFileURL(full);
 }
 
-async function serveFile(path: string, port: number, hostname: string | undefined, args: string[]): Promise<void> {
-  const { shards, ...runtime } = runtimeOptions(args).options;
+async function serveFile(
+  path: string,
+  port: number,
+  hostname: string | undefined,
+  { shards, ...runtime }: RuntimeOptions,
+): Promise<void> {
   const server = await serveModule({ module: moduleOf(path), port, hostname, shards, runtime });
   const { summary, sharesPorts, shardCount } = server.runtime;
   const alone = sharesPorts || shardCount === 1 ? '' : ' · shard 0 listens for all: shards cannot share a port here';
@@ -94,7 +99,8 @@ async function serveFile(path: string, port: number, hostname: string | undefine
 }
 
 async function main(args: string[]): Promise<void> {
-  const { values, positionals } = parseFlags(runtimeOptions(args).rest);
+  const { options, rest } = runtimeOptions(args);
+  const { values, positionals } = parseFlags(rest);
   if (values.help) return print(HELP);
   if (values.version) {
     const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'));
@@ -104,7 +110,7 @@ async function main(args: string[]): Promise<void> {
   if (command !== 'serve' || path === undefined || more.length > 0) {
     throw new UsageError('the command is: featherstar serve <module>');
   }
-  await serveFile(path, portOf(values.port ?? process.env.PORT ?? String(PORT)), values.hostname, args);
+  await serveFile(path, portOf(values.port ?? process.env.PORT ?? String(PORT)), values.hostname, options);
 }
 
 function fail(error: unknown): number {

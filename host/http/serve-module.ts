@@ -13,12 +13,11 @@ import { FeatherstarError } from '../base/errors.js';
 import { type Checks, checkBoolean, checkedLater, checkObject, checkOptions, checkUrl } from '../base/options.js';
 import type { Calls } from '../calls/call.js';
 import type { UntypedModule } from '../calls/remote.js';
-import { ADDRESS_CHECKS } from '../net/address.js';
 import type { RuntimeOptions } from '../runtime/options.js';
 import { Runtime } from '../runtime/runtime.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 import { sleep } from '../tasks/timer.js';
-import { type HttpLimits, LIMIT_CHECKS, type ServeOptions, serveHere, serverUrl } from './server.js';
+import { type HttpLimits, SERVE_CHECKS, type ServeOptions, serveHere, serverUrl } from './server.js';
 
 /** Options of `serve()` with a module, which serves on every shard. */
 export interface ServeModuleOptions {
@@ -62,10 +61,10 @@ export interface ModuleServer<M extends object = UntypedModule> {
 const CHECKS: Checks<ServeModuleOptions> = {
   module: checkUrl,
   shards: checkedLater,
-  port: ADDRESS_CHECKS.port,
-  hostname: ADDRESS_CHECKS.hostname,
-  backlog: ADDRESS_CHECKS.backlog,
-  limits: (name, limits) => checkOptions(limits as Partial<HttpLimits>, LIMIT_CHECKS, name),
+  port: SERVE_CHECKS.port,
+  hostname: SERVE_CHECKS.hostname,
+  backlog: SERVE_CHECKS.backlog,
+  limits: SERVE_CHECKS.limits,
   restart: checkBoolean,
   runtime: checkObject,
 };

@@ -339,11 +339,12 @@ export interface Server {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-export const LIMIT_CHECKS = Object.fromEntries(
+const LIMIT_CHECKS = Object.fromEntries(
   Object.entries(HIGHEST).map(([name, highest]) => [name, integer(1, highest)]),
 ) as Checks<HttpLimits>;
 
-const SERVE_CHECKS: Checks<ServeOptions> = {
+/** Checks of the options of `serve()`. */
+export const SERVE_CHECKS: Checks<ServeOptions> = {
   ...ADDRESS_CHECKS,
   fetch: checkFunction,
   limits: (name, limits) => checkOptions(limits as Partial<HttpLimits>, LIMIT_CHECKS, name),

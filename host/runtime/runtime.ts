@@ -6,6 +6,7 @@ import { FeatherstarError, optionError } from '../base/errors.js';
 import { homeOf } from '../base/home-of.js';
 import { type Checks, checkFunction, checkOptions, checkShard, checkSignal } from '../base/options.js';
 import { Calls } from '../calls/call.js';
+import { everyShard } from '../calls/call-all.js';
 import { offerParts } from '../calls/parts.js';
 import type { Remote, RemoteAll, UntypedModule } from '../calls/remote.js';
 import { coreModule, type Memories, makeMemory } from '../core/core.js';
@@ -122,7 +123,7 @@ export class WorkerRuntime<M extends object = UntypedModule> {
   /** The statistics of one shard. */
   stats(shard: number): ShardStats;
   stats(...args: [] | [shard: number]): ShardStats | ShardStats[] {
-    if (args.length === 0) return this.#shards().map((shard) => readStats(this.own, shard));
+    if (args.length === 0) return everyShard(this.shardCount).map((shard) => readStats(this.own, shard));
     return readStats(this.own, checkShard(args[0], this.shardCount));
   }
 
@@ -147,13 +148,15 @@ export class WorkerRuntime<M extends object = UntypedModule> {
    * shard order. Rejects with the first error; the other calls go on.
    */
   onAll(): RemoteAll<M> {
-    this.#all ??= this.#calls.remoteAll(this.#shards()) as RemoteAll<M>;
+    this.#all ??= this.#calls.remoteAll(everyShard(this.shardCount)) as RemoteAll<M>;
     return this.#all;
   }
 
   /** The functions of the shard module, as they run on every shard but this one. Otherwise it is like onAll(). */
   onOthers(): RemoteAll<M> {
-    this.#others ??= this.#calls.remoteAll(this.#shards().filter((shard) => shard !== this.self)) as RemoteAll<M>;
+    this.#others ??= this.#calls.remoteAll(
+      everyShard(this.shardCount).filter((shard) => shard !== this.self),
+    ) as RemoteAll<M>;
     return this.#others;
   }
 
@@ -163,10 +166,6 @@ export class WorkerRuntime<M extends object = UntypedModule> {
    */
   homeOf(key: string | Uint8Array): number {
     return homeOf(key, this.shardCount);
-  }
-
-  #shards(): number[] {
-    return Array.from({ length: this.shardCount }, (_, shard) => shard);
   }
 }
 

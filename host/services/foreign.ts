@@ -20,7 +20,7 @@ import { homeOf } from '../base/home-of.js';
 import { type Checks, checkOptions, checkShard, checkSignal, integer } from '../base/options.js';
 import { Queue } from '../base/queue.js';
 import type { Calls } from '../calls/call.js';
-import { callAll } from '../calls/call-all.js';
+import { everyShard, sendToAll } from '../calls/call-all.js';
 import { type Remote, type RemoteAll, type RemoteClass, remoteClass, type UntypedModule } from '../calls/remote.js';
 import { runtime } from '../runtime/runtime.js';
 import type { Owner } from '../shard/owners.js';
@@ -198,8 +198,6 @@ interface Waiting {
   reject: (reason: unknown) => void;
 }
 
-type Submit = (shard: number, name: string, args: unknown[], options: WaitOptions) => Promise<unknown>;
-
 /** A connection to a runtime, from a thread that is no shard. `connectRuntime()` makes it. */
 export class ForeignRuntime<M extends object = UntypedModule> {
   /** How many shards the runtime has. */
@@ -242,10 +240,9 @@ export class ForeignRuntime<M extends object = UntypedModule> {
    * shard order. Rejects with the first error; the other calls go on.
    */
   onAll(): RemoteAll<M> {
-    const shards = Array.from({ length: this.shardCount }, (_, shard) => shard);
-    return new this.#Remote((name, args, options) =>
-      callAll(shards, (shard, each) => this.#call(shard, name, args, each), options),
-    ) as object as RemoteAll<M>;
+    const shards = everyShard(this.shardCount);
+    const send = sendToAll<string>(shards, (shard, name, args, options) => this.#call(shard, name, args, options));
+    return new this.#Remote(send) as object as RemoteAll<M>;
   }
 
   /** The shard that a key lives on, as `runtime().homeOf(key)` has it on a shard. */
@@ -253,11 +250,7 @@ export class ForeignRuntime<M extends object = UntypedModule> {
     return homeOf(key, this.shardCount);
   }
 
-  #call(shard: number, name: string, args: unknown[], options: WaitOptions | undefined): Promise<unknown> {
-    return this.#submit(shard, name, args, options ?? {});
-  }
-
-  readonly #submit: Submit = async (shard, name, args, { signal, timeoutMs }) => {
+  async #call(shard: number, name: string, args: unknown[], { signal, timeoutMs }: WaitOptions = {}): Promise<unknown> {
     checkSignal(signal)?.throwIfAborted();
     if (this.#closed) throw connectionClosed();
     return abortable(
@@ -274,7 +267,7 @@ export class ForeignRuntime<M extends object = UntypedModule> {
       },
       { signal, timeoutMs },
     );
-  };
+  }
 
   #send(waiting: Waiting): void {
     try {

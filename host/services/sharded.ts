@@ -16,7 +16,7 @@ import { FeatherstarError, optionError } from '../base/errors.js';
 import { inTime } from '../base/in-time.js';
 import { checkShard } from '../base/options.js';
 import type { Calls } from '../calls/call.js';
-import { callAll } from '../calls/call-all.js';
+import { everyShard, sendToAll } from '../calls/call-all.js';
 import { type Remote, type RemoteAll, type RemoteClass, remoteClass, type Send } from '../calls/remote.js';
 import { runtime } from '../runtime/runtime.js';
 import { currentShard, type Shard } from '../shard/shard.js';
@@ -175,17 +175,17 @@ export class Sharded<T> {
    * error; the other calls go on.
    */
   onAll(): RemoteAll<Omit<T, 'start' | 'stop'>> {
-    return this.#remoteAll(this.#shards());
+    return this.#remoteAll(everyShard(this.#shardCount));
   }
 
   /** The methods of all instances but this shard's. Otherwise it is like onAll(). */
   onOthers(): RemoteAll<Omit<T, 'start' | 'stop'>> {
-    return this.#remoteAll(this.#shards().filter((shard) => shard !== this.#shard.index));
+    return this.#remoteAll(everyShard(this.#shardCount).filter((shard) => shard !== this.#shard.index));
   }
 
   #remoteAll(shards: readonly number[]): RemoteAll<Omit<T, 'start' | 'stop'>> {
-    return this.#remote((method, args, options) =>
-      callAll(shards, (shard, each) => this.#invoke(shard, method, args, each), options),
+    return this.#remote(
+      sendToAll(shards, (shard, method, args, options) => this.#invoke(shard, method, args, options)),
     ) as never;
   }
 
@@ -200,10 +200,6 @@ export class Sharded<T> {
     const calls = callsOf(this.#shard);
     const message = ['invoke', this.#id, this.name, method, args];
     return calls.submitInternal(shard, 'sharded', message, options) as Promise<R>;
-  }
-
-  #shards(): number[] {
-    return Array.from({ length: this.#shardCount }, (_, shard) => shard);
   }
 
   /**

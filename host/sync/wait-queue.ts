@@ -13,8 +13,7 @@ import {
   checkOptions,
   checkString,
   integer,
-  milliseconds,
-  signal,
+  WAIT_CHECKS,
 } from '../base/options.js';
 
 export type { WaitOptions } from '../base/abortable.js';
@@ -34,15 +33,11 @@ export interface QueueOptions {
 
 export const QUEUE_CHECKS: Checks<QueueOptions> = { name: checkString, maxWaiters: integer(1, WAITERS_MAX) };
 
-const WAIT_CHECKS: Checks<WaitOptions & { units?: number | undefined }> = {
-  signal,
-  timeoutMs: milliseconds,
-  units: checkedLater,
-};
+const QUEUE_WAIT_CHECKS: Checks<WaitOptions & { units?: number | undefined }> = { ...WAIT_CHECKS, units: checkedLater };
 
 /** Checks the options of a wait. `units` are a semaphore's, which passes its options on as they are. */
 export function checkQueueWait(options: WaitOptions): void {
-  checkOptions<WaitOptions & { units?: number | undefined }>(options, WAIT_CHECKS);
+  checkOptions<WaitOptions & { units?: number | undefined }>(options, QUEUE_WAIT_CHECKS);
 }
 
 export function closedError(what: string): FeatherstarError {
