@@ -10,6 +10,7 @@
 import { abortable } from '../base/abortable.js';
 import { FeatherstarError } from '../base/errors.js';
 import { Errno } from '../core/kernel.js';
+import { perShard } from '../shard/per-shard.js';
 import type { Shard } from '../shard/shard.js';
 
 /** Something that was opened; close() resolves when its place in the table is free again. */
@@ -80,7 +81,7 @@ class Ways {
   }
 }
 
-const all = new WeakMap<Shard, Ways>();
+const waysOf = perShard(() => new Ways());
 
 /** Runs `run` with what `opens` open; nothing of it is open afterwards. An abort ends the wait for room. */
 export async function withWays<T extends Closable, R>(
@@ -90,11 +91,7 @@ export async function withWays<T extends Closable, R>(
   run: (directories: T[]) => Promise<R>,
 ): Promise<R> {
   if (opens.length === 0) return run([]);
-  let ways = all.get(shard);
-  if (ways === undefined) {
-    ways = new Ways();
-    all.set(shard, ways);
-  }
+  const ways = waysOf(shard);
   const directories = await ways.enter(opens, signal);
   try {
     return await run(directories);

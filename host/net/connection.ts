@@ -37,7 +37,6 @@ export class Connection extends StreamSocket implements SocketTransport {
   #arrived: Uint8Array | null | undefined; // came for a reader that had gone
   #ended = false;
   #finishing = false;
-  #closed = false;
   #error: unknown;
   #onMoved: ((result: number) => void) | undefined;
   #onReceiveEnd: (() => void) | undefined;
@@ -48,10 +47,6 @@ export class Connection extends StreamSocket implements SocketTransport {
     this.#arrived = carried?.bytes;
     this.#ended = carried?.ended ?? false;
     this.#moving = new Operation(shard, this.id, MOVED);
-  }
-
-  get isClosed(): boolean {
-    return this.#closed;
   }
 
   get isReading(): boolean {
@@ -66,7 +61,7 @@ export class Connection extends StreamSocket implements SocketTransport {
       return bytes;
     }
     if (this.#error !== undefined) throw this.#error;
-    if (this.#closed) throw socketClosed();
+    if (this.isClosed) throw socketClosed();
     if (this.#ended) return null;
     if (this.#reader !== undefined) throw readIsOpen();
     if (!this.receiving.isOpen) this.startReceiving(false);
@@ -81,7 +76,7 @@ export class Connection extends StreamSocket implements SocketTransport {
   async write(bytes: Uint8Array | string, options: WaitOptions = {}): Promise<void> {
     checkWait(options);
     if (this.#error !== undefined) throw this.#error;
-    if (this.#closed || this.#finishing) throw socketClosed();
+    if (this.isClosed || this.#finishing) throw socketClosed();
     const data = typeof bytes === 'string' ? Buffer.from(bytes, 'utf8') : bytes;
     if (!(data instanceof Uint8Array)) throw optionError('bytes', bytes, 'a string or a Uint8Array');
     if (data.length === 0) return;
@@ -104,10 +99,10 @@ export class Connection extends StreamSocket implements SocketTransport {
   }
 
   async end(): Promise<void> {
-    if (this.#closed || this.#finishing) return;
+    if (this.isClosed || this.#finishing) return;
     this.#finishing = true;
     if (!this.out.isIdle) await this.#sent();
-    if (this.#closed) return;
+    if (this.isClosed) return;
     this.sendEnd();
   }
 
@@ -129,13 +124,13 @@ export class Connection extends StreamSocket implements SocketTransport {
     const reader = this.#reader;
     this.#reader = undefined;
     if (result > 0) {
-      const at = this.bufferAt(buffer);
+      const at = this.shard.recvBufferAt(buffer);
       const bytes = new Uint8Array(result); // of its own: the kernel gets the buffer back
       bytes.set(this.shard.bytes.subarray(at, at + result));
       this.release(buffer);
       if (reader !== undefined) reader.resolve(bytes);
-      else if (!this.#closed) this.#arrived = bytes;
-    } else if (this.#closed) reader?.reject(socketClosed());
+      else if (!this.isClosed) this.#arrived = bytes;
+    } else if (this.isClosed) reader?.reject(socketClosed());
     else if (result === 0) {
       this.#ended = true;
       reader?.resolve(null);
@@ -150,11 +145,11 @@ export class Connection extends StreamSocket implements SocketTransport {
   }
 
   protected onSending(isWhole: boolean, result: number): void {
-    if (!isWhole && !this.#closed) {
+    if (!isWhole && !this.isClosed) {
       this.#error = operationError('send', result === 0 ? Errno.EPIPE : result);
       this.out.break();
     }
-    const failure = this.#error ?? (this.#closed ? socketClosed() : undefined);
+    const failure = this.#error ?? (this.isClosed ? socketClosed() : undefined);
     if (failure !== undefined) for (const writer of this.#writers.splice(0)) writer.reject(failure);
     else if (this.out.isIdle || (!this.#finishing && this.out.backlogBytes <= HIGH_WATER_BYTES)) {
       for (const writer of this.#writers.splice(0)) writer.resolve();
@@ -162,8 +157,7 @@ export class Connection extends StreamSocket implements SocketTransport {
   }
 
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
+    if (this.isClosed) return;
     this.closeSocket();
     this.#reader?.reject(socketClosed());
     this.#reader = undefined;
@@ -178,7 +172,7 @@ export class Connection extends StreamSocket implements SocketTransport {
 
   async handOver(peer: number, name: string, args: unknown[]): Promise<void> {
     if (this.#error !== undefined) throw this.#error;
-    if (this.#closed || this.#finishing) throw socketClosed();
+    if (this.isClosed || this.#finishing) throw socketClosed();
     const calls = this.shard.calls as Calls;
     if (!this.shard.host.movesFiles) {
       await keepFor(this.shard, this, peer, (id) =>
@@ -214,7 +208,7 @@ export class Connection extends StreamSocket implements SocketTransport {
 
   /** Puts the file into a slot of the peer's ring, and resolves with the slot. It stays in ours, too. */
   async #move(calls: Calls, peer: number): Promise<number> {
-    if (this.#closed) throw socketClosed(); // the slot may have another file by now
+    if (this.isClosed) throw socketClosed(); // the slot may have another file by now
     const result = await new Promise<number>((resolve) => {
       this.#onMoved = resolve;
       handOverFile(this.#moving, peer, this.file);
@@ -229,7 +223,7 @@ export class Connection extends StreamSocket implements SocketTransport {
   async #introduce(calls: Calls, peer: number, slot: number, name: string, args: unknown[]): Promise<void> {
     let refusal: unknown;
     try {
-      if (this.#closed) throw socketClosed();
+      if (this.isClosed) throw socketClosed();
       const bytes = this.#arrived ?? undefined;
       refusal = await calls.callInternal(peer, 'net', 'adopt', slot, bytes, this.#ended, name, args);
     } catch (error) {

@@ -3,6 +3,7 @@
 // writes is a call to here. When the other shard dies, its connections are closed.
 
 import type { Calls } from '../calls/call.js';
+import { perShard } from '../shard/per-shard.js';
 import type { Shard } from '../shard/shard.js';
 import { type SocketTransport, socketClosed } from './socket.js';
 
@@ -11,20 +12,13 @@ interface Home {
   next: number;
 }
 
-const homes = new WeakMap<Shard, Home>();
-
-function homeOn(shard: Shard): Home {
-  let home = homes.get(shard);
-  if (home === undefined) {
-    const connections: Home['connections'] = new Map();
-    home = { connections, next: shard.numbersFrom };
-    homes.set(shard, home);
-    (shard.calls as Calls).peers.onDown((peer) => {
-      for (const [id, entry] of connections) if (entry.peer === peer) forget(shard, id)?.close();
-    });
-  }
-  return home;
-}
+const homeOn = perShard((shard): Home => {
+  const connections: Home['connections'] = new Map();
+  (shard.calls as Calls).peers.onDown((peer) => {
+    for (const [id, entry] of connections) if (entry.peer === peer) forget(shard, id)?.close();
+  });
+  return { connections, next: shard.numbersFrom };
+});
 
 /** Keeps a connection for a peer, which `introduce` tells its number. If that fails, the connection is closed. */
 export async function keepFor(
@@ -46,15 +40,15 @@ export async function keepFor(
 }
 
 export function kept(shard: Shard, id: number): SocketTransport {
-  const entry = homes.get(shard)?.connections.get(id);
+  const entry = homeOn(shard).connections.get(id);
   if (entry === undefined) throw socketClosed();
   return entry.via;
 }
 
 /** The connection has no proxy any more. */
 export function forget(shard: Shard, id: number): SocketTransport | undefined {
-  const connections = homes.get(shard)?.connections;
-  const via = connections?.get(id)?.via;
-  connections?.delete(id);
+  const { connections } = homeOn(shard);
+  const via = connections.get(id)?.via;
+  connections.delete(id);
   return via;
 }

@@ -7,6 +7,7 @@
 
 import { FeatherstarError } from '../base/errors.js';
 import { SOCKET_PATHS } from '../hosts/host.js';
+import { perShard } from '../shard/per-shard.js';
 import type { Shard } from '../shard/shard.js';
 
 export class SocketPaths {
@@ -47,13 +48,4 @@ export class SocketPaths {
   }
 }
 
-const tables = new WeakMap<Shard, SocketPaths>();
-
-export function socketPathsOf(shard: Shard): SocketPaths {
-  let table = tables.get(shard);
-  if (table === undefined) {
-    table = new SocketPaths(shard);
-    tables.set(shard, table);
-  }
-  return table;
-}
+export const socketPathsOf = perShard((shard) => new SocketPaths(shard));

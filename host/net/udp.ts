@@ -262,7 +262,7 @@ export class UdpSocket {
 
   #take(result: number, buffer: number): void {
     const shard = this.#shard;
-    const at = shard.base + shard.header.recvOffset + buffer * shard.header.recvBufferBytes;
+    const at = shard.recvBufferAt(buffer);
     const isWhole = ((shard.bytes[at + 12] as number) & MSG_TRUNC) === 0;
     const length = result - HEADER_BYTES;
     if (this.#closed) {

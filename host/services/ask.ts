@@ -11,6 +11,7 @@ import { FeatherstarError } from '../base/errors.js';
 import { type Calls, downError } from '../calls/call.js';
 import { internalMethod, type Part, runInternal } from '../calls/internal.js';
 import type { Owner } from '../shard/owners.js';
+import { perShard } from '../shard/per-shard.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 
 interface OpenAsk {
@@ -57,16 +58,7 @@ class Asks implements Owner {
   }
 }
 
-const asksOf = new WeakMap<Shard, Asks>();
-
-function asks(shard: Shard): Asks {
-  let all = asksOf.get(shard);
-  if (all === undefined) {
-    all = new Asks(shard);
-    asksOf.set(shard, all);
-  }
-  return all;
-}
+const asks = perShard((shard) => new Asks(shard));
 
 /** Runs a function of the library's own on a shard, however long it takes. */
 export function ask(shard: Shard, peer: number, part: Part, name: string, ...args: unknown[]): Promise<unknown> {

@@ -24,6 +24,7 @@ import { everyShard, sendToAll } from '../calls/call-all.js';
 import { type Remote, type RemoteAll, type RemoteClass, remoteClass, type UntypedModule } from '../calls/remote.js';
 import { runtime } from '../runtime/runtime.js';
 import type { Owner } from '../shard/owners.js';
+import { perShard } from '../shard/per-shard.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 
 const MAX_OPEN = 256;
@@ -164,7 +165,7 @@ class Gateways implements Owner {
   }
 }
 
-const gatewaysOf = new WeakMap<Shard, Gateways>();
+const gatewaysOf = perShard((shard) => new Gateways(shard));
 
 /**
  * Makes a port for one thread that is no shard. Give it to that thread, by `workerData` or `postMessage()`, in the
@@ -177,13 +178,7 @@ const gatewaysOf = new WeakMap<Shard, Gateways>();
  */
 export function foreignPort(options: ForeignPortOptions = {}): MessagePort {
   const { maxOpen = MAX_OPEN } = checkOptions(options, PORT_CHECKS);
-  const shard = currentShard();
-  let gateways = gatewaysOf.get(shard);
-  if (gateways === undefined) {
-    gateways = new Gateways(shard);
-    gatewaysOf.set(shard, gateways);
-  }
-  const { all } = gateways;
+  const { all } = gatewaysOf(currentShard());
   const { port1, port2 } = new MessageChannel();
   const gateway: Gateway = new Gateway(port1, maxOpen, () => all.delete(gateway));
   all.add(gateway);

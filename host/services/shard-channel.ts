@@ -11,6 +11,7 @@ import { FeatherstarError, optionError } from '../base/errors.js';
 import { type Checks, checkOptions, checkWait, integer } from '../base/options.js';
 import { Queue } from '../base/queue.js';
 import { type Calls, downError } from '../calls/call.js';
+import { perShard } from '../shard/per-shard.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 import { ask } from './ask.js';
 
@@ -46,20 +47,13 @@ interface Homes {
   next: number;
 }
 
-const homesOf = new WeakMap<Shard, Homes>();
-
-function channelsOf(shard: Shard): Homes {
-  let all = homesOf.get(shard);
-  if (all === undefined) {
-    const channels: Homes['channels'] = new Map();
-    all = { channels, next: shard.numbersFrom };
-    homesOf.set(shard, all);
-    (shard.calls as Calls).peers.onDown((peer) => {
-      for (const channel of channels.values()) channel.onPeerDown(peer);
-    });
-  }
-  return all;
-}
+const channelsOf = perShard((shard): Homes => {
+  const channels: Homes['channels'] = new Map();
+  (shard.calls as Calls).peers.onDown((peer) => {
+    for (const channel of channels.values()) channel.onPeerDown(peer);
+  });
+  return { channels, next: shard.numbersFrom };
+});
 
 function channelClosed(): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_CLOSED', 'the channel is closed');

@@ -19,6 +19,7 @@ import type { Calls } from '../calls/call.js';
 import { everyShard, sendToAll } from '../calls/call-all.js';
 import { type Remote, type RemoteAll, type RemoteClass, remoteClass, type Send } from '../calls/remote.js';
 import { runtime } from '../runtime/runtime.js';
+import { perShard } from '../shard/per-shard.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 
 export const SERVICE_STOP_TIMEOUT_MS = 4000;
@@ -55,19 +56,10 @@ interface Member {
   ending: Promise<void> | undefined;
 }
 
-const membersOf = new WeakMap<Shard, Map<number, Member>>();
+const members = perShard(() => new Map<number, Member>());
 const handleOf = new WeakMap<object, Sharded<object>>();
 let beingMade: Sharded<object> | undefined; // while its constructor runs
 let made = 0;
-
-function members(shard: Shard): Map<number, Member> {
-  let all = membersOf.get(shard);
-  if (all === undefined) {
-    all = new Map();
-    membersOf.set(shard, all);
-  }
-  return all;
-}
 
 function callsOf(shard: Shard): Calls {
   return shard.calls as Calls; // every runtime has them, also one of a single shard

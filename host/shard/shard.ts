@@ -193,6 +193,11 @@ export class Shard {
     this.stepMark.clearRun();
   }
 
+  /** Where a receive buffer lies in linear memory. */
+  recvBufferAt(buffer: number): number {
+    return this.base + this.header.recvOffset + buffer * this.header.recvBufferBytes;
+  }
+
   /** [start, end) of memory as a string of bytes. */
   latin1(start: number, end: number): string {
     return latin1Slice.call(this.bytes, start, end);

@@ -27,12 +27,13 @@ export const FIRST_TAG = 5;
 
 export abstract class StreamSocket implements Owner {
   readonly out: SendQueue;
+  /** closeSocket() was called. */
+  isClosed = false;
   protected readonly shard: Shard;
   protected readonly file: number;
   protected readonly id: number;
   protected readonly receiving: Operation;
   private readonly shutting: Operation;
-  private isGone = false; // closeSocket() was called
 
   constructor(shard: Shard, file: number) {
     this.shard = shard;
@@ -75,12 +76,6 @@ export abstract class StreamSocket implements Owner {
     this.receiving.cancel();
   }
 
-  /** Where receive buffer `buffer` lies in linear memory. */
-  protected bufferAt(buffer: number): number {
-    const { shard } = this;
-    return shard.base + shard.header.recvOffset + buffer * shard.header.recvBufferBytes;
-  }
-
   /** Gives a receive buffer back to the kernel. */
   release(buffer: number): void {
     this.shard.core.recycle(buffer);
@@ -98,12 +93,12 @@ export abstract class StreamSocket implements Owner {
 
   /** An operation that needed the file is over. */
   protected afterFileUse(): void {
-    if (this.isGone && !this.needsFile) this.shard.closeFile(this.file);
+    if (this.isClosed && !this.needsFile) this.shard.closeFile(this.file);
   }
 
   /** Closes at once; what is queued is lost. Once. */
   protected closeSocket(): void {
-    this.isGone = true;
+    this.isClosed = true;
     this.out.break();
     this.pause();
     if (!this.needsFile) this.shard.closeFile(this.file);

@@ -78,10 +78,6 @@ export class StreamTransport extends StreamSocket implements Transport {
     return `${this.user}, ${STATES[this.state]}`;
   }
 
-  get isClosed(): boolean {
-    return this.state === CLOSED;
-  }
-
   protected onOther(tag: number, result: number, flags: number): void {
     if (tag === TIMER) this.onTimer();
     else this.onWatched(result, flags);
@@ -99,7 +95,7 @@ export class StreamTransport extends StreamSocket implements Transport {
   protected onReceived(result: number, buffer: number): void {
     if (result > 0) {
       if (this.state === OPEN) {
-        const at = this.bufferAt(buffer);
+        const at = this.shard.recvBufferAt(buffer);
         this.user.onBuffer(at, at + result, buffer);
       } else this.drop(buffer, result);
     }
