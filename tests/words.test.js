@@ -6,11 +6,11 @@
 //
 // Invariant: every rule is shown a sentence that breaks it (the last tests), so none can rot into silence.
 
-import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { trackedFiles } from './support/tracked.js';
 import { brokenRules, commentLines, sentencesOfPage, sentencesOfSource, wordsIn } from './support/words.js';
 
 const ROOT = new URL('../', import.meta.url);
@@ -70,9 +70,7 @@ function complain(complaints) {
   throw Object.assign(new Error(`${complaints.length} complaints`), { details: complaints.join('\n') });
 }
 
-const tracked = execFileSync('git', ['ls-files', '-z'], { cwd: fileURLToPath(ROOT), encoding: 'utf8' })
-  .split('\0')
-  .filter((path) => path !== '' && existsSync(new URL(path, ROOT)));
+const tracked = trackedFiles(fileURLToPath(ROOT));
 const sources = tracked.filter((path) => SOURCE.test(path));
 const pages = tracked.filter((path) => path.endsWith('.md'));
 

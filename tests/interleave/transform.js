@@ -16,6 +16,7 @@
 
 import { createHash } from 'node:crypto';
 import binaryen from 'assemblyscript/binaryen';
+import { parse, print } from '../support/wat.js';
 
 /** What an access is: bits, and from bit BYTES on how many bytes it has. A read-modify-write has all three. */
 export const Access = { ATOMIC: 1, STORE: 2, MODIFY: 4, BYTES: 8 };
@@ -25,24 +26,6 @@ const TYPE_BYTES = { i32: 4, f32: 4, i64: 8, f64: 8, v128: 16 };
 const NOT_KNOWN = /\.atomic\.(?:fence|wait|notify)|^atomic\.|^memory\.atomic/;
 const ATTRIBUTE = /^(?:offset|align)=/;
 const IMPORT = '(import "inter" "point" (func $inter.point (param i32 i32 i32) (result i32)))';
-
-/** Text to nested arrays: `(a b (c))` is ['a', 'b', ['c']]. */
-function parse(text) {
-  const stack = [[]];
-  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|;;[^\n]*|\(;[\s\S]*?;\)|[()]|[^\s()";]+/g)) {
-    if (token.startsWith(';;') || token.startsWith('(;')) continue;
-    if (token === '(') stack.push([]);
-    else if (token === ')') {
-      const list = stack.pop();
-      stack.at(-1).push(list);
-    } else stack.at(-1).push(token);
-  }
-  return stack[0][0];
-}
-
-function print(node) {
-  return typeof node === 'string' ? node : `(${node.map(print).join(' ')})\n`;
-}
 
 function hasAtomic(node) {
   return typeof node !== 'string' && (/\.atomic\./.test(node[0]) || node.some(hasAtomic));

@@ -24,6 +24,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import asc from 'assemblyscript/asc';
 import binaryen from 'assemblyscript/binaryen';
+import { parse, print } from '../support/wat.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const ENTRY = 'tests/core/internals.ts';
@@ -53,25 +54,6 @@ async function compile() {
   );
   if (error) throw new Error(`${stderr}${error.message}`);
   return text;
-}
-
-/** Text to nested arrays. Each has `site`, where it stands in the source: undefined if the compiler made it up. */
-function parse(text) {
-  const stack = [[]];
-  let at;
-  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|;;[^\n]*|\(;[\s\S]*?;\)|[()]|[^\s()";]+/g)) {
-    if (token.startsWith(';;@')) at = /^;;@ (assembly\/.*):(\d+):\d+$/.exec(token) ?? undefined;
-    else if (token === '(') stack.push(Object.assign([], { site: at && { file: at[1], line: Number(at[2]) } }));
-    else if (token === ')') {
-      const list = stack.pop();
-      stack.at(-1).push(list);
-    } else if (!token.startsWith(';;') && !token.startsWith('(;')) stack.at(-1).push(token);
-  }
-  return stack[0][0];
-}
-
-function print(node) {
-  return typeof node === 'string' ? node : `(${node.map(print).join(' ')})\n`;
 }
 
 function isAssert(node) {
