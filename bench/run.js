@@ -1,9 +1,16 @@
-// `npm run bench -- http|live|core|files|sim [options]`: dispatches to the benchmark of that name, a module with
+// `npm run bench -- http|hono|live|core|files|sim [options]`: dispatches to the benchmark of that name, a module with
 // `main(args)`. Bad options and missing tools end in one line with a remedy and exit code 2. Next: http.js, README.md.
 
 import { BenchError } from './tools.js';
 
-const BENCHMARKS = { http: './http.js', live: './live.js', core: './core.js', files: './files.js', sim: './sim.js' };
+const BENCHMARKS = {
+  http: './http.js',
+  hono: './hono.js',
+  live: './live.js',
+  core: './core.js',
+  files: './files.js',
+  sim: './sim.js',
+};
 
 const [name, ...args] = process.argv.slice(2);
 if (!Object.hasOwn(BENCHMARKS, name ?? '')) {

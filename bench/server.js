@@ -1,7 +1,7 @@
 // The life of one contender in one round. It is started on its core, and its responses are checked before the
 // measurement. Its CPU time is read from the kernel. Then it is stopped for good.
 //
-// Next: http.js.
+// Next: load.js.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
@@ -43,7 +43,7 @@ export async function startServer(contender, core) {
   });
   try {
     const deadline = performance.now() + START_TIMEOUT_MS;
-    while (!(await answersRightly(port))) {
+    while (!(await answersRightly(port, contender))) {
       if (failure !== undefined) throw new ContenderError(failure);
       if (performance.now() > deadline) throw new ContenderError(`no answer within ${START_TIMEOUT_MS} ms`);
       await sleep(20);
@@ -63,17 +63,21 @@ function firstError(stderr) {
 
 // --- is it the right answer? ----------------------------------------------------------------------------------------
 
-/** Two pipelined requests, two correct responses. False while no server listens; throws if a response is wrong. */
-export async function answersRightly(port) {
-  const text = await ask(port);
+/**
+ * Two pipelined requests, or one if `pipelined` is false. As many correct responses, which have all lines of `headers`.
+ * False while no server listens; throws if a response is wrong.
+ */
+export async function answersRightly(port, { headers = [], pipelined = true }) {
+  const requests = pipelined ? 2 : 1;
+  const text = await ask(port, requests);
   if (text === undefined) return false;
   let rest = text;
-  for (let i = 0; i < 2; i++) rest = checkAnswer(rest);
-  if (rest !== '') throw new ContenderError(`sent more than two answers: ${JSON.stringify(rest.slice(0, 80))}`);
+  for (let i = 0; i < requests; i++) rest = checkAnswer(rest, headers);
+  if (rest !== '') throw new ContenderError(`sent too many responses: ${JSON.stringify(rest.slice(0, 80))}`);
   return true;
 }
 
-function ask(port) {
+function ask(port, requests) {
   return new Promise((resolve, reject) => {
     const socket = connect({ port, host: '127.0.0.1' });
     let text = '';
@@ -82,10 +86,10 @@ function ask(port) {
       settle(value);
     };
     socket.setEncoding('latin1').setTimeout(ANSWER_TIMEOUT_MS);
-    socket.once('connect', () => socket.write('GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n'.repeat(2)));
+    socket.once('connect', () => socket.write('GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n'.repeat(requests)));
     socket.on('data', (data) => {
       text += data;
-      if (text.split(`\r\n\r\n${BODY}`).length === 3) finish(resolve, text);
+      if (text.split(`\r\n\r\n${BODY}`).length > requests) finish(resolve, text);
     });
     socket.once('timeout', () => finish(reject, new ContenderError(`wrong or no answer: ${JSON.stringify(text)}`)));
     socket.once('end', () => finish(reject, new ContenderError(`closed the connection: ${JSON.stringify(text)}`)));
@@ -96,8 +100,8 @@ function ask(port) {
   });
 }
 
-/** Checks the first answer in `text` and answers what follows it. */
-function checkAnswer(text) {
+/** Checks the first response in `text` and returns the text that follows it. */
+function checkAnswer(text, more) {
   const headEnd = text.indexOf('\r\n\r\n');
   const [status, ...lines] = text.slice(0, headEnd).split('\r\n');
   const headers = new Map(lines.map((line) => [line.split(':')[0].toLowerCase(), line.slice(line.indexOf(':') + 1)]));
@@ -107,6 +111,10 @@ function checkAnswer(text) {
   expect('status', status === 'HTTP/1.1 200 OK');
   expect('Content-Length', headers.get('content-length')?.trim() === String(BODY.length));
   expect('Content-Type', headers.get('content-type')?.trim().startsWith('text/plain'));
+  for (const line of more) {
+    const [name, value] = line.split(': ');
+    expect(name, headers.get(name.toLowerCase())?.trim() === value);
+  }
   const date = headers.get('date')?.trim() ?? '';
   expect('Date', new Date(date).toUTCString() === date && Math.abs(Date.parse(date) - Date.now()) < 5_000);
   expect('body', text.startsWith(BODY, headEnd + 4));

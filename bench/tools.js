@@ -27,13 +27,13 @@ export function hasCommand(command) {
   return spawnSync(command, ['--version'], { stdio: 'ignore' }).error === undefined;
 }
 
-/** Compiles the C source of that name in bench/baseline into dist/bench/NAME and answers its path. */
-export async function compile(name) {
+/** Compiles the C source of that name in bench/baseline into dist/bench/PROGRAM and returns its path. */
+export async function compile(name, program = name, moreFlags = []) {
   const source = fileURLToPath(new URL(`bench/baseline/${name}.c`, root));
-  const output = `${outDir}${name}`;
+  const output = `${outDir}${program}`;
   mkdirSync(outDir, { recursive: true });
   try {
-    const flags = [...COMPILE_FLAGS, '-Wall', '-Wextra', ...(EXTRA_FLAGS[name] ?? [])];
+    const flags = [...COMPILE_FLAGS, '-Wall', '-Wextra', ...(EXTRA_FLAGS[name] ?? []), ...moreFlags];
     await run('cc', [...flags, '-o', output, source]);
   } catch (error) {
     if (error.code === 'ENOENT') {

@@ -3,6 +3,7 @@
 // The response is always the same bytes but for the Date, so it is kept ready, COPIES times in a row. The responses to
 // n pipelined requests are one send of n * ANSWER_BYTES from the start of that block. The Date changes once a second,
 // in place, so a server may call answers_refresh() only while no send that reads the block is under way.
+// `-DMORE_HEADERS` gives it more header lines, each with its CR LF.
 //
 // Next: http-uring.c, http-epoll.c.
 #pragma once
@@ -19,7 +20,10 @@
 
 #define BEFORE_DATE "HTTP/1.1 200 OK\r\nContent-Type: text/plain;charset=UTF-8\r\nDate: "
 #define DATE_BYTES 29 // Sun, 06 Nov 1994 08:49:37 GMT
-#define AFTER_DATE "\r\nContent-Length: 13\r\n\r\nHello, World!"
+#ifndef MORE_HEADERS
+#define MORE_HEADERS ""
+#endif
+#define AFTER_DATE "\r\nContent-Length: 13\r\n" MORE_HEADERS "\r\nHello, World!"
 #define ANSWER_BYTES (sizeof BEFORE_DATE - 1 + DATE_BYTES + sizeof AFTER_DATE - 1)
 #define COPIES 128
 

@@ -1,0 +1,93 @@
+// Hono, unmodified, on featherstar and on the servers of others, against the same C server as in http.js. Each row is
+// measured twice: a bare hello, and the same behind three of Hono's middlewares, whose headers the C server sends too.
+//
+// Hono is no dependency of featherstar. It comes from a folder beside the project: --modules.
+//
+// Next: baseline/hono.mjs.
+
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { checkMachine, choose, contest, file, findVersions, OPTIONS, onBun, onEachNode, readOptions } from './load.js';
+import { BenchError } from './tools.js';
+
+const DECLARED = { ...OPTIONS, modules: { type: 'string', default: '../featherstar-peers/node_modules' } };
+const PACKAGES = { hono: '4.13.19', '@hono/node-server': '2.1.9' }; // what the README's figures were measured with
+
+/** Lines that cors(), etag() and secureHeaders() add. The C server sends them, too, and each contender is checked. */
+const MIDDLEWARE_HEADERS = [
+  'Access-Control-Allow-Origin: *',
+  'ETag: "0a0a9f2a6772942557ab5355d76af442f8f65e01"',
+  'Cross-Origin-Resource-Policy: same-origin',
+  'Cross-Origin-Opener-Policy: same-origin',
+  'Origin-Agent-Cluster: ?1',
+  'Referrer-Policy: no-referrer',
+  'Strict-Transport-Security: max-age=15552000; includeSubDomains',
+  'X-Content-Type-Options: nosniff',
+  'X-DNS-Prefetch-Control: off',
+  'X-Download-Options: noopen',
+  'X-Frame-Options: SAMEORIGIN',
+  'X-Permitted-Cross-Domain-Policies: none',
+  'X-XSS-Protection: 0',
+];
+
+const CASES = [
+  { title: 'hello', more: [], headers: [] },
+  { title: 'hello behind cors(), etag() and secureHeaders()', more: ['--middlewares'], headers: MIDDLEWARE_HEADERS },
+];
+
+/** The versions of Hono and of its server for Node in the folder `modules`. */
+function packageVersions(modules) {
+  return Object.fromEntries(
+    Object.entries(PACKAGES).map(([name, version]) => {
+      const path = join(modules, name, 'package.json');
+      if (existsSync(path)) return [name, `v${JSON.parse(readFileSync(path, 'utf8')).version}`];
+      const wanted = Object.entries(PACKAGES).map((entry) => entry.join('@'));
+      const install = `npm i --prefix ${dirname(modules)} ${wanted.join(' ')}`;
+      throw new BenchError(
+        `no ${name}@${version} in ${modules}: ${install}, or name a folder that has it by --modules`,
+      );
+    }),
+  );
+}
+
+function contendersOf({ more, headers }, modules, options, versions) {
+  const hono = (on, ...own) => [file('baseline/hono.mjs'), '--modules', modules, '--on', on, ...own, ...more];
+  const all = [
+    {
+      name: 'c-uring',
+      source: 'http-uring',
+      program: headers.length === 0 ? 'http-uring' : 'http-uring-headers',
+      flags: [`-DMORE_HEADERS=${JSON.stringify(headers.map((line) => `${line}\r\n`).join(''))}`],
+      args: [],
+    },
+    ...onEachNode(options, versions, (command, suffix) => [
+      {
+        name: `featherstar${suffix}`,
+        command,
+        args: hono('featherstar'),
+        env: { FEATHERSTAR_HOST: 'uring' },
+      },
+      {
+        name: `featherstar-own${suffix}`,
+        command,
+        args: hono('featherstar', '--own'),
+        env: { FEATHERSTAR_HOST: 'uring' },
+      },
+      { name: `node-server${suffix}`, command, args: hono('node-server') },
+    ]),
+    ...onBun(options, versions, [{ name: 'bun', args: hono('bun'), pipelined: false }]),
+  ];
+  return choose(all, options.only).map((contender) => ({ env: {}, headers, ...contender }));
+}
+
+export async function main(args) {
+  const options = readOptions(args, DECLARED);
+  checkMachine();
+  const modules = resolve(options.modules);
+  const packages = packageVersions(modules);
+  const versions = findVersions(options);
+  const tables = CASES.map((each) => {
+    return { title: each.title, contenders: contendersOf(each, modules, options, versions) };
+  });
+  return contest('hono', DECLARED, options, { ...versions, ...packages }, tables);
+}
