@@ -2,7 +2,8 @@
 // All interleavings of two shards within BOUNDS, random ones beyond, and the mutants, which must be caught: so the
 // tool can fail. `npm run interleave` prints more, main.js says what.
 //
-// Next: store-buffers.test.js and c-park.test.js, which do the same with store buffers, and with the receiver in C.
+// Next: between.test.js; then store-buffers.test.js and c-park.test.js, which do the same with store buffers, and with
+// the receiver in C.
 
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';

@@ -35,7 +35,9 @@ import { build, select } from './schemata.js';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const FOLDER = join(ROOT, 'dist/mutate');
 const EXCUSED = new URL('excused.txt', import.meta.url);
-const COPIED = ['dist/host', 'assembly', 'asconfig.json', 'package.json', 'tests/core', 'tests/http', 'tests/support'];
+const COPIED = ['dist/host', 'assembly', 'asconfig.json', 'package.json'].concat(
+  ['core', 'http', 'interleave', 'support'].map((folder) => `tests/${folder}`),
+);
 const MODULES = ['core', 'test-internals', 'test-http'];
 const FAILED = '✘'; // uvu prints it as soon as a test has failed
 const GRACE_MS = 3000; // a mutant may take so much longer than no mutant, and four times as long
@@ -43,19 +45,19 @@ const SLOWER = 4;
 
 /** Which tests know about a file, those that know most first. */
 const TESTS = {
-  layout: ['core/layout', 'core/task', 'core/mesh'],
+  layout: ['core/layout', 'core/task', 'core/mesh-cases', 'core/mesh'],
   list: ['core/wheel', 'core/task', 'core/slab'],
   slab: ['core/op', 'core/layout', 'core/slab'],
   group: ['core/task', 'core/layout'],
   task: ['core/task', 'core/layout'],
-  arena: ['core/arena', 'core/mesh'],
+  arena: ['core/arena', 'core/mesh-cases', 'core/mesh'],
   wheel: ['core/wheel', 'core/layout'],
-  spsc: ['core/mesh', 'core/spsc'],
-  mesh: ['core/layout', 'core/mesh'],
-  park: ['core/layout', 'core/park', 'core/mesh'],
+  spsc: ['core/mesh-cases', 'core/mesh', 'core/spsc'],
+  mesh: ['core/layout', 'core/mesh-cases', 'interleave/between', 'core/mesh'],
+  park: ['core/layout', 'interleave/between', 'core/park', 'core/mesh-cases', 'core/mesh'],
   op: ['core/op', 'core/layout'],
   stats: ['core/layout'],
-  shard: ['core/layout', 'core/op', 'core/wheel', 'core/mesh'],
+  shard: ['core/layout', 'core/op', 'core/wheel', 'core/mesh-cases', 'core/mesh'],
   index: ['core/layout'],
   connection: ['http/parser', 'http/body'],
   parser: ['http/parser', 'http/body', 'http/url'],

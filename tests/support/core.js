@@ -57,7 +57,7 @@ export class TestShard {
     this.control = new Int32Array(memory.buffer, this.base, 128);
     this.f64 = new Float64Array(memory.buffer, this.base, 64);
     this.u64 = new BigUint64Array(memory.buffer, this.base, 64);
-    this.core = instantiateCore(module, memory, {
+    this.core = cluster.instantiate(module, memory, {
       enter: () => this.enter(),
       threadSpawn: (arg) => cluster.spawn(arg),
     });
@@ -241,9 +241,12 @@ export class TestShard {
 
 export class Cluster {
   /** `limits` are changes to SMALL; `module` is the core, or a module that contains it. */
-  constructor(shardCount, limits = {}, { bootNs = 1_000_000_000, module = coreModule() } = {}) {
-    Object.assign(this, makeMemory(shardCount, { ...SMALL, ...limits }));
-    this.bootNs = bootNs;
+  constructor(
+    shardCount,
+    limits = {},
+    { bootNs = 1_000_000_000, module = coreModule(), instantiate = instantiateCore } = {},
+  ) {
+    Object.assign(this, makeMemory(shardCount, { ...SMALL, ...limits }), { bootNs, instantiate });
     this.shards = [];
     for (let i = 0; i < shardCount; i++) this.shards.push(new TestShard(this, i, module).boot());
   }
