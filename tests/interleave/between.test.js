@@ -78,7 +78,7 @@ function nextEntries(shard) {
   return shard.turn().map(({ kind, index }) => [kind, index]);
 }
 
-test('a message that comes while a shard falls asleep keeps it awake, or rings; awake, it does not say that it sleeps', () => {
+test('a message while a shard falls asleep rings, or keeps it awake: then it does not say that it sleeps', () => {
   const seen = new Set();
   atEachAccess({
     begin: () => shardsOf(2),

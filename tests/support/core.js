@@ -46,7 +46,7 @@ export const SMALL = {
 };
 
 export class TestShard {
-  constructor(cluster, index, module) {
+  constructor(cluster, index, module, instantiate = instantiateCore) {
     const { memory, header } = cluster;
     this.cluster = cluster;
     this.index = index;
@@ -57,7 +57,7 @@ export class TestShard {
     this.control = new Int32Array(memory.buffer, this.base, 128);
     this.f64 = new Float64Array(memory.buffer, this.base, 64);
     this.u64 = new BigUint64Array(memory.buffer, this.base, 64);
-    this.core = cluster.instantiate(module, memory, {
+    this.core = instantiate(module, memory, {
       enter: () => this.enter(),
       threadSpawn: (arg) => cluster.spawn(arg),
     });
@@ -241,14 +241,11 @@ export class TestShard {
 
 export class Cluster {
   /** `limits` are changes to SMALL; `module` is the core, or a module that contains it. */
-  constructor(
-    shardCount,
-    limits = {},
-    { bootNs = 1_000_000_000, module = coreModule(), instantiate = instantiateCore } = {},
-  ) {
-    Object.assign(this, makeMemory(shardCount, { ...SMALL, ...limits }), { bootNs, instantiate });
+  constructor(shardCount, limits = {}, { bootNs = 1_000_000_000, module = coreModule(), instantiate } = {}) {
+    Object.assign(this, makeMemory(shardCount, { ...SMALL, ...limits }));
+    this.bootNs = bootNs;
     this.shards = [];
-    for (let i = 0; i < shardCount; i++) this.shards.push(new TestShard(this, i, module).boot());
+    for (let i = 0; i < shardCount; i++) this.shards.push(new TestShard(this, i, module, instantiate).boot());
   }
 
   spawn() {
