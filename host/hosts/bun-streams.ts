@@ -4,14 +4,24 @@
 // Bun calls 'close' from inside the call that closed, so what comes during a call is told in a microtask.
 
 import { Errno } from '../core/kernel.js';
-import { listenClosedError } from './host.js';
+import { listenClosedError, type NetAddress } from './host.js';
 import { errnoOf } from './portable-window.js';
-import type { ConnectTarget, ListenPlace, Stream, StreamOwner, StreamServer, Streams } from './streams.js';
+import {
+  type ConnectTarget,
+  type ListenPlace,
+  type Stream,
+  type StreamOwner,
+  type StreamServer,
+  type Streams,
+  toAddress,
+} from './streams.js';
 
 // The used part of Bun.listen and Bun.connect (bun.com/docs/api/tcp).
 
 interface BunSocket {
   data: BunStream | undefined;
+  readonly remoteAddress: string | undefined;
+  readonly remotePort: number | undefined;
   write(bytes: Uint8Array): number;
   shutdown(): void;
   end(): void;
@@ -109,6 +119,10 @@ class BunStream implements Stream {
   }
 
   // --- what its owner asks for ---------------------------------------------------------------------------------------
+
+  get remote(): NetAddress | undefined {
+    return toAddress(this.#socket?.remoteAddress, this.#socket?.remotePort);
+  }
 
   attach(owner: StreamOwner): void {
     this.#owner = owner;

@@ -60,6 +60,14 @@ export function placeOf({ address, port }: { address: string; port: number }): s
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
+/** The address of a peer. It can be given to `send()` and `connect()` as it is. */
+export interface NetAddress {
+  /** A numeric IPv4 or IPv6 address. */
+  readonly hostname: string;
+  /** 1 to 65,535. */
+  readonly port: number;
+}
+
 /** A listening socket. */
 export interface Bound {
   slot: number;
@@ -133,6 +141,11 @@ export interface ShardHost {
   bindDatagrams?(options: DatagramOptions): Bound | Promise<Bound>;
   /** The path that a CONNECT with `index` connects to; undefined: to nothing any more. Without it: no Unix sockets. */
   setSocketPath?(index: number, path: string | undefined): void;
+  /**
+   * The address of the peer of a socket in a slot. Undefined: it is a Unix socket, or the host does not know it any
+   * more. Throws SYSTEM if the kernel cannot tell (EOPNOTSUPP before Linux 6.7).
+   */
+  remoteOf?(file: number): NetAddress | undefined;
   /** Without it the host has no files. */
   readonly directories?: Directories;
   /** The token with which a peer wakes this shard. A second one for the same peer takes the place of the first. */

@@ -4,7 +4,7 @@
 
 import { type AddressInfo, Server, Socket } from 'node:net';
 import { Errno } from '../core/kernel.js';
-import { listenClosedError } from './host.js';
+import { listenClosedError, type NetAddress } from './host.js';
 import { errnoOf } from './portable-window.js';
 import {
   type ConnectTarget,
@@ -14,6 +14,7 @@ import {
   type StreamOwner,
   type StreamServer,
   type Streams,
+  toAddress,
 } from './streams.js';
 
 const PROBES_MS = 10_000; // libuv sends ten, one a second
@@ -50,6 +51,10 @@ class NodeStream implements Stream {
 
   get isDestroyed(): boolean {
     return this.#socket.destroyed;
+  }
+
+  get remote(): NetAddress | undefined {
+    return toAddress(this.#socket.remoteAddress, this.#socket.remotePort);
   }
 
   attach(owner: StreamOwner): void {

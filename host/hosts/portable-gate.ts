@@ -55,7 +55,7 @@ import {
 } from '../core/kernel.js';
 import { Control } from '../core/layout.js';
 import { allowsAddress, type Rule } from '../net/network-rules.js';
-import { GRANT_SLOTS, type MessagePortLike, type Windows } from './host.js';
+import { GRANT_SLOTS, type MessagePortLike, type NetAddress, type Windows } from './host.js';
 import { type DatagramAddress, PortableDatagrams } from './portable-datagrams.js';
 import { isPathOp, PortableFiles, PortableOpenFile } from './portable-files.js';
 import { PortableListener, PortableSocket } from './portable-sockets.js';
@@ -144,6 +144,11 @@ export class PortableGate {
 
   datagrams(socket: DatagramSocket): PortableDatagrams {
     return new PortableDatagrams(this.#window, socket);
+  }
+
+  remoteOf(slot: number): NetAddress | undefined {
+    const file = this.#files[slot];
+    return file instanceof PortableSocket ? file.remote : undefined;
   }
 
   /** Closes every file, and what is still being written. */

@@ -24,6 +24,7 @@ import {
   SHUT_RD,
   SHUT_WR,
 } from '../core/kernel.js';
+import type { NetAddress } from './host.js';
 import type { Op, OpOwner, PortableWindow } from './portable-window.js';
 import type { ConnectTarget, Stream, StreamOwner, StreamServer, Streams } from './streams.js';
 
@@ -60,6 +61,10 @@ export class PortableSocket implements OpOwner, StreamOwner {
     this.#state = state;
     this.#isPaused = true;
     stream.attach(this);
+  }
+
+  get remote(): NetAddress | undefined {
+    return this.#stream.remote;
   }
 
   // --- reading -------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ import {
   type HostListenOptions,
   listenClosedError,
   type MessagePortLike,
+  type NetAddress,
   placeOf,
 } from './host.js';
 import { nodeStreams } from './node-streams.js';
@@ -157,6 +158,10 @@ export class PortableHost implements ShardHost {
       throw FeatherstarError.is(error) ? error : systemError('listen', errnoOf(error), what);
     }
     return { slot, port: path === undefined ? listener.server.port : 0 };
+  }
+
+  remoteOf(file: number): NetAddress | undefined {
+    return this.#gate.remoteOf(file);
   }
 
   setSocketPath(index: number, path: string | undefined): void {

@@ -7,6 +7,8 @@
 //
 // Next: portable-sockets.ts.
 
+import type { NetAddress } from './host.js';
+
 /** How many bytes a stream keeps on its own side before it stops reading. */
 export const READ_AHEAD_BYTES = 65_536;
 
@@ -27,6 +29,8 @@ export interface StreamOwner {
 }
 
 export interface Stream {
+  /** The address of the peer, if it is one of the Internet and known (node:net forgets it when it closes). */
+  readonly remote: NetAddress | undefined;
   /** Nothing can come of it any more. */
   readonly isDestroyed: boolean;
   /** Sets the receiver of events from now on. Earlier events are not repeated. */
@@ -67,4 +71,8 @@ export interface Streams {
   create(): Stream;
   /** `onError`: an error of accepting, as -errno. */
   serve(onStream: (stream: Stream) => void, onError: (errno: number) => void): StreamServer;
+}
+
+export function toAddress(hostname: string | undefined, port: number | undefined): NetAddress | undefined {
+  return hostname === undefined || port === undefined ? undefined : { hostname, port };
 }

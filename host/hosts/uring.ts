@@ -4,7 +4,9 @@
 
 import { createRequire } from 'node:module';
 import { FeatherstarError, systemError } from '../base/errors.js';
+import { Errno } from '../core/kernel.js';
 import { encodeRules } from '../net/network-rules.js';
+import { SenderNames } from '../net/udp-address.js';
 import {
   alignClock,
   type Bound,
@@ -14,6 +16,7 @@ import {
   GRANT_SLOTS,
   type HostListenOptions,
   listenClosedError,
+  type NetAddress,
   type Parking,
   placeOf,
   type ShardHost,
@@ -45,6 +48,7 @@ interface NativeRing {
   ): { slot: number; port: number } | { errno: number; syscall: string };
   setPeer(shard: number, ringFd: number): number;
   setSocketPath(index: number, path: string | undefined): number;
+  peer(slot: number, sockaddr: Uint8Array): number;
   openDirectory(path: string, parent: number, crossMounts: 0 | 1): number;
   closeDirectory(index: number): number;
   directoryFd(index: number): number;
@@ -61,6 +65,9 @@ interface NativeAddon {
 const LISTEN_REUSE_PORT = 1;
 const LISTEN_FIRST = 4;
 const LISTEN_DATAGRAMS = 8;
+
+const sockaddr = Buffer.alloc(128); // the addon writes addresses of peers here
+const peerNames = new SenderNames(sockaddr);
 
 let loaded: NativeAddon | undefined;
 
@@ -166,6 +173,13 @@ export class UringHost implements ShardHost {
   setSocketPath(index: number, path: string | undefined): void {
     const result = this.#ring.setSocketPath(index, path);
     if (result < 0) throw systemError('connect', result, path);
+  }
+
+  remoteOf(file: number): NetAddress | undefined {
+    if (this.#isClosed) return undefined;
+    const result = this.#ring.peer(file, sockaddr);
+    if (result < 0 && result !== Errno.ENOTCONN) throw systemError('getpeername', result);
+    return result > 0 ? { hostname: peerNames.addressAt(0), port: peerNames.portAt(0) } : undefined;
   }
 
   doorbell(): DoorbellToken {

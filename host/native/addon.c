@@ -346,6 +346,24 @@ static napi_value SetSocketPath(napi_env env, napi_callback_info info)
 	return number(env, strlen(path) == length ? address_set_path(&binding->ring, (unsigned)index, path) : -EINVAL);
 }
 
+// peer(slot, bytes): writes the sockaddr of the peer into a Uint8Array. Its length, 0 if there is none, or -errno.
+static napi_value Peer(napi_env env, napi_callback_info info)
+{
+	RECEIVER(2);
+	size_t room = 0;
+	void *at = NULL;
+	int slot, bytes;
+
+	if (!int_arg(env, argv[0], &slot))
+		return NULL;
+	if (napi_get_typedarray_info(env, argv[1], NULL, &room, &at, NULL, NULL) != napi_ok || room < ADDRESS_BYTES)
+		return napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "peer(slot, Uint8Array of 128)"), NULL;
+	bytes = address_of_peer(&binding->ring, (unsigned)slot);
+	if (bytes > 0)
+		memcpy(at, binding->ring.peer, (size_t)bytes);
+	return number(env, bytes);
+}
+
 // openDirectory(path, parent or -1, whether mounts may be crossed: 0 or 1) -> index or -errno
 static napi_value OpenDirectory(napi_env env, napi_callback_info info)
 {
@@ -466,6 +484,7 @@ static napi_value describe(napi_env env, struct binding *binding)
 	add(env, object, "listen", Listen, NULL);
 	add(env, object, "setPeer", SetPeer, NULL);
 	add(env, object, "setSocketPath", SetSocketPath, NULL);
+	add(env, object, "peer", Peer, NULL);
 	add(env, object, "openDirectory", OpenDirectory, NULL);
 	add(env, object, "closeDirectory", CloseDirectory, NULL);
 	add(env, object, "directoryFd", DirectoryFd, NULL);

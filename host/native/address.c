@@ -9,9 +9,13 @@
 //
 // JavaScript may narrow what addresses a ring reaches when it opens the ring. Nothing changes these rules later.
 //
+// The other direction: JavaScript may ask which address a socket's peer has. The socket is in a slot and has no
+// descriptor, so the ring asks the kernel.
+//
 // Next: directory.c.
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
 #include "ring.h"
 
 // --- the table -------------------------------------------------------------------------------------------------------
@@ -98,4 +102,61 @@ int address_use_internet(const struct ring *ring, uint64_t at, uint64_t bytes, u
 	if (ring->is_narrowed && check_rules(ring, copy, family))
 		return -EACCES;
 	return (int)bytes;
+}
+
+// --- the address of a peer -------------------------------------------------------------------------------------------
+
+// The result of the completion with this user_data, among those that have come since `tail`. They stay in the queue.
+static int find_result(const struct ring *ring, unsigned tail, uint64_t user_data)
+{
+	for (unsigned end = __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE); tail != end; tail++)
+		if (ring->cqes[tail & ring->cq_mask].user_data == user_data)
+			return ring->cqes[tail & ring->cq_mask].res;
+	return -EAGAIN; // the submission or the completion queue is full
+}
+
+// Has the kernel write the first `bytes` of the peer's address into ring->peer, inside of the enter. Returns its
+// family, or -errno. SO_PEERNAME works on a connection that was reset, too, and its level is the only one that a ring
+// may ask for. Only a failure has a completion, so that many questions fill no queue. What the kernel takes late it
+// writes late, so the place is the ring's own.
+static int ask_for_peer(struct ring *ring, unsigned slot, unsigned bytes)
+{
+	unsigned tail = __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE);
+	uint64_t user_data = TAG_PEER | (uint64_t)++ring->peer_questions << 8;
+	struct io_uring_sqe *sqe = ring_next_sqe(ring);
+	sa_family_t family;
+
+	if (!sqe)
+		return -EAGAIN;
+	memset(ring->peer, 0, sizeof(ring->peer));
+	memset(sqe, 0, sizeof(*sqe));
+	sqe->opcode = OP_URING_CMD;
+	sqe->flags = IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS;
+	sqe->fd = (int)slot;
+	sqe->off = CMD_GETSOCKOPT; // cmd_op
+	sqe->addr = (uint64_t)SO_PEERNAME << 32 | SOL_SOCKET; // optname, level
+	sqe->file_index = bytes; // optlen
+	sqe->addr3 = (uint64_t)(uintptr_t)ring->peer; // optval
+	sqe->user_data = user_data;
+	ring_enter(ring, 0, 0);
+	memcpy(&family, ring->peer, sizeof(family));
+	return family ? family : find_result(ring, tail, user_data);
+}
+
+// Writes the sockaddr of the socket's peer into ring->peer. Returns its length; 0 if it is no address of the Internet;
+// or -errno. The kernel says -EINVAL if an address is shorter than what is asked for, and that of a Unix socket is.
+int address_of_peer(struct ring *ring, unsigned slot)
+{
+	int family;
+
+	if (slot >= ring->file_slots)
+		return -EBADF;
+	family = ask_for_peer(ring, slot, sizeof(struct sockaddr_in));
+	if (family == AF_INET6)
+		family = ask_for_peer(ring, slot, sizeof(struct sockaddr_in6));
+	if (family < 0)
+		return family == -EINVAL ? 0 : family;
+	if (family == AF_INET)
+		return sizeof(struct sockaddr_in);
+	return family == AF_INET6 ? sizeof(struct sockaddr_in6) : 0; // a Unix socket can have a path
 }

@@ -23,6 +23,7 @@
 #define TAG (1ull << 63) /* user_data of the addon's own operations */
 #define TAG_DOORBELL (TAG | 1)
 #define TAG_UV_POLL (TAG | 2)
+#define TAG_PEER (TAG | 3) /* with a number from bit 8 on */
 #define PEERS_MAX 64
 #define GRANTS_MAX 64
 #define ADDRESS_BYTES 128 /* largest sockaddr */
@@ -100,6 +101,8 @@ struct ring {
 	unsigned rule_count;
 	bool is_narrowed;
 	uint8_t *addresses; /* a sockaddr for each SQ entry, while it is staged */
+	uint8_t peer[ADDRESS_BYTES]; /* the kernel writes the address of a peer here; see address_of_peer() */
+	uint32_t peer_questions;
 	struct path_copies *paths; /* for each SQ entry */
 	int directories[DIRECTORIES_MAX]; /* directory.c; -1: none was there yet */
 	bool directory_granted[DIRECTORIES_MAX];
@@ -134,6 +137,7 @@ bool ring_wants_enter(const struct ring *ring);
 int address_set_path(struct ring *ring, unsigned index, const char *path);
 int address_use_path(const struct ring *ring, uint64_t index, uint8_t *copy);
 int address_use_internet(const struct ring *ring, uint64_t at, uint64_t bytes, uint8_t *copy);
+int address_of_peer(struct ring *ring, unsigned slot);
 
 /* directory.c: an index of the table or -errno; `parent` -1: none */
 int directory_open(struct ring *ring, const char *path, int parent, bool crosses_mounts);

@@ -26,7 +26,8 @@ enum {
 	OP_SOCKET = 45,
 	OP_URING_CMD = 46,
 	OP_FTRUNCATE = 55, /* 6.9; older kernels say -EINVAL */
-	CMD_SETSOCKOPT = 3, /* SOCKET_URING_OP_SETSOCKOPT, 6.7; older kernels say -EOPNOTSUPP */
+	CMD_GETSOCKOPT = 2, /* SOCKET_URING_OP_GETSOCKOPT, 6.7; older kernels say -EOPNOTSUPP */
+	CMD_SETSOCKOPT = 3, /* likewise */
 	MSG_SEND_FD = 1,
 	MSG_NO_CQE = 1u << 0,
 	CANCEL_ALL = 1u << 0,

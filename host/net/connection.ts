@@ -176,7 +176,7 @@ export class Connection extends StreamSocket implements SocketTransport {
     const calls = this.shard.calls as Calls;
     if (!this.shard.host.movesFiles) {
       await keepFor(this.shard, this, peer, (id) =>
-        calls.callInternal(peer, 'net', 'adoptProxy', this.shard.index, id, name, args),
+        calls.callInternal(peer, 'net', 'adoptProxy', this.shard.index, id, this.remote, name, args),
       );
       return;
     }

@@ -1,11 +1,11 @@
 // featherstar/net: TCP, UDP and Unix sockets on this shard.
 
+export type { NetAddress } from '../hosts/host.js';
 export { type ConnectOptions, connect } from './connect.js';
 export { type Listener, type ListenOptions, listen } from './listener.js';
 export type { Socket } from './socket.js';
 export {
   type Datagram,
-  type NetAddress,
   type UdpBindOptions,
   UdpSocket,
   type UdpStats,

@@ -5,6 +5,7 @@ import { abortable, type WaitOptions, withDeadline } from '../base/abortable.js'
 import { optionError } from '../base/errors.js';
 import { checkWait } from '../base/options.js';
 import type { Calls } from '../calls/call.js';
+import type { NetAddress } from '../hosts/host.js';
 import { ask } from '../services/ask.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 import { Connection } from './connection.js';
@@ -15,6 +16,7 @@ const PIECE_BYTES = 262_144;
 
 class RemoteConnection implements SocketTransport {
   readonly isProxy = true;
+  readonly remote: NetAddress | undefined;
   readonly #shard: Shard;
   readonly #home: number;
   readonly #id: number;
@@ -28,8 +30,9 @@ class RemoteConnection implements SocketTransport {
     this.#onClosed = reject;
   });
 
-  constructor(shard: Shard, home: number, id: number) {
+  constructor(shard: Shard, home: number, id: number, remote: NetAddress | undefined) {
     this.#shard = shard;
+    this.remote = remote;
     this.#home = home;
     this.#id = id;
     this.#whenClosed.catch(() => {}); // each waiting caller learns it from its own promise
@@ -132,8 +135,8 @@ function drop(slot: number): void {
   currentShard().closeFile(slot);
 }
 
-function adoptProxy(home: number, id: number, name: string, args: unknown[]): unknown {
-  return serveOrClose(new RemoteConnection(currentShard(), home, id), name, args);
+function adoptProxy(home: number, id: number, remote: NetAddress | undefined, name: string, args: unknown[]): unknown {
+  return serveOrClose(new RemoteConnection(currentShard(), home, id, remote), name, args);
 }
 
 const read = (id: number) => kept(currentShard(), id).read();
@@ -154,7 +157,7 @@ async function forward(id: number, peer: number, name: string, args: unknown[]):
   }
   const calls = shard.calls as Calls;
   await keepFor(shard, via, peer, (next) =>
-    calls.callInternal(peer, 'net', 'adoptProxy', shard.index, next, name, args),
+    calls.callInternal(peer, 'net', 'adoptProxy', shard.index, next, via.remote, name, args),
   );
 }
 

@@ -5,6 +5,7 @@ import type { WaitOptions } from '../base/abortable.js';
 import { FeatherstarError } from '../base/errors.js';
 import { checkShard } from '../base/options.js';
 import { type Calls, downError } from '../calls/call.js';
+import type { NetAddress } from '../hosts/host.js';
 import { runtime } from '../runtime/runtime.js';
 import { currentShard } from '../shard/shard.js';
 import { spawn } from '../tasks/task.js';
@@ -13,6 +14,7 @@ export interface SocketTransport {
   readonly isClosed: boolean;
   readonly isReading: boolean;
   readonly isProxy: boolean;
+  readonly remote: NetAddress | undefined;
   read(options?: WaitOptions): Promise<Uint8Array | null>;
   write(bytes: Uint8Array | string, options?: WaitOptions): Promise<void>;
   end(): Promise<void>;
@@ -59,6 +61,15 @@ export class Socket {
   /** Whether another shard keeps the connection, so that each read and write is a call to it (portable host only). */
   get isProxy(): boolean {
     return this.#via?.isProxy ?? false;
+  }
+
+  /**
+   * The address of the peer. The kernel is asked the first time, so a program that does not ask pays nothing. Undefined
+   * for a Unix socket, after `handOver()`, and if the socket was closed before the first time. Throws
+   * FEATHERSTAR_SYSTEM (EOPNOTSUPP) on the uring host before Linux 6.7.
+   */
+  get remote(): NetAddress | undefined {
+    return this.#via?.remote;
   }
 
   /**

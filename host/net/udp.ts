@@ -17,7 +17,7 @@ import { FeatherstarError, optionError, systemError } from '../base/errors.js';
 import { type Checks, checkBoolean, checkOptions, checkWait, integer, WAIT_CHECKS } from '../base/options.js';
 import { Queue } from '../base/queue.js';
 import { CQE_BUFFER_SHIFT, Errno, MSG_TRUNC } from '../core/kernel.js';
-import type { Bound } from '../hosts/host.js';
+import type { Bound, NetAddress } from '../hosts/host.js';
 import { Operation } from '../shard/operation.js';
 import { connectFileOrThrow, operationError, receiveDatagrams, sendDatagramOrThrow, whenRoom } from '../shard/ops.js';
 import { currentShard, type Shard } from '../shard/shard.js';
@@ -55,14 +55,6 @@ export interface UdpTarget extends WaitOptions {
   hostname?: string | undefined;
   /** 1 to 65,535. */
   port?: number | undefined;
-}
-
-/** The address of a peer. It can be given to `send()` and `connect()` as it is. */
-export interface NetAddress {
-  /** A numeric IPv4 or IPv6 address. */
-  readonly hostname: string;
-  /** 1 to 65,535. */
-  readonly port: number;
 }
 
 /** A datagram that was received. */

@@ -12,6 +12,7 @@
 // Next: send-queue.ts.
 
 import { CQE_BUFFER_SHIFT } from '../core/kernel.js';
+import type { NetAddress } from '../hosts/host.js';
 import { Operation } from './operation.js';
 import { receive, shutdownWrites } from './ops.js';
 import type { Owner } from './owners.js';
@@ -34,6 +35,7 @@ export abstract class StreamSocket implements Owner {
   protected readonly id: number;
   protected readonly receiving: Operation;
   private readonly shutting: Operation;
+  private peer: NetAddress | null | undefined; // undefined: the host was not asked; null: it has none
 
   constructor(shard: Shard, file: number) {
     this.shard = shard;
@@ -55,6 +57,12 @@ export abstract class StreamSocket implements Owner {
       this.afterFileUse();
       this.onShut(result);
     } else this.onOther(tag, result, flags);
+  }
+
+  /** The peer's address. Undefined: it has none of the Internet, or the socket was closed before it was asked. */
+  get remote(): NetAddress | undefined {
+    if (this.peer === undefined && !this.isClosed) this.peer = this.shard.host.remoteOf?.(this.file) ?? null;
+    return this.peer ?? undefined;
   }
 
   /** Bytes in receive buffer `buffer`, 0 at the peer's end, or an error. */

@@ -9,6 +9,8 @@
 // Two files do it for sockets. In stream-transport.ts is this interface over a file slot. Its base class in
 // stream-socket.ts has the common part of all stream sockets; net/connection.ts extends it, too.
 
+import type { NetAddress } from '../hosts/host.js';
+
 /** The outgoing bytes, in order. */
 export interface ByteSink {
   /** Whether all is out. */
@@ -30,6 +32,8 @@ export interface Transport {
   /** The peer has sent its last byte, and it has come. */
   readonly peerEnded: boolean;
   readonly isClosed: boolean;
+  /** The peer's address. Undefined: it has none of the Internet, or the transport was closed before it was asked. */
+  readonly remote: NetAddress | undefined;
   /** Receives from now on, if more bytes are welcome. */
   receive(): void;
   /** Stops receiving: the peer has to wait. Events that have come already are still reported. */

@@ -38,7 +38,14 @@ import {
   SQE_WORDS,
 } from '../core/kernel.js';
 import { Control } from '../core/layout.js';
-import { type Bound, type DatagramOptions, GRANT_SLOTS, type HostListenOptions, type Windows } from '../hosts/host.js';
+import {
+  type Bound,
+  type DatagramOptions,
+  GRANT_SLOTS,
+  type HostListenOptions,
+  type NetAddress,
+  type Windows,
+} from '../hosts/host.js';
 import { Op } from '../hosts/portable-window.js';
 import { allowsAddress, type Rule } from '../net/network-rules.js';
 import { addressOf, isAny, loopbackOf } from './sim-addresses.js';
@@ -273,6 +280,11 @@ export class SimGate {
     return Errno.ENFILE;
   }
 
+  remoteOf(slot: number): NetAddress | undefined {
+    const file = this.#files[slot];
+    return file instanceof SimSocket ? file.remote : undefined;
+  }
+
   #file(op: Op, slot: number): SimFile | undefined {
     const file = this.#files[slot];
     if (file === undefined) this.finish(op, Errno.EBADF);
@@ -356,7 +368,12 @@ export class SimGate {
     const place = path !== undefined ? { address: `unix:${path}`, port: 0 } : destinationOf(op.memory, op.ptr, bytes);
     const { address, port } = place;
     const machine = world.machines.at(address, world.machines.of(shard));
-    socket.connect(op, this.#host, { machine, find: () => world.net.find(machine, address, port) });
+    const find = () => world.net.find(machine, address, port);
+    socket.connect(op, this.#host, {
+      machine,
+      address: path === undefined ? { hostname: address, port } : undefined,
+      find,
+    });
   }
 
   /** Why a sockaddr in memory is refused, or 0 (host/native/address.c). */

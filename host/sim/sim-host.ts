@@ -13,6 +13,7 @@ import {
   type DatagramOptions,
   type DoorbellToken,
   type HostListenOptions,
+  type NetAddress,
   type Parking,
   placeOf,
   type ShardHost,
@@ -107,6 +108,10 @@ export class SimHost implements ShardHost {
     const result = this.gate.listen(options);
     if (typeof result === 'number') throw systemError('listen', result, placeOf(options));
     return result;
+  }
+
+  remoteOf(file: number): NetAddress | undefined {
+    return this.gate.remoteOf(file);
   }
 
   setSocketPath(index: number, path: string | undefined): void {

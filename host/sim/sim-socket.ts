@@ -25,11 +25,15 @@ import {
   SHUT_RD,
   SHUT_WR,
 } from '../core/kernel.js';
+import type { NetAddress } from '../hosts/host.js';
 import type { Op, OpOwner, PortableWindow } from '../hosts/portable-window.js';
+import { asSeenFrom, isLoopback, loopbackOf } from './sim-addresses.js';
 import { NOWHERE } from './sim-machines.js';
 import type { SimListener } from './sim-net.js';
 import type { World } from './world.js';
 
+const FIRST_PORT = 49_152; // of those that a connecting end gets
+const PORTS = 16_384;
 const WINDOW_BYTES = 65_536;
 const TOLD_ROOM_BYTES = WINDOW_BYTES / 3; // less room is there for a send, but no poll tells of it
 const RETRY_US = 1_000_000; // a SYN that is lost is sent again, each time after twice as long
@@ -58,12 +62,16 @@ interface OpenStream {
 /** Where a connect goes. */
 export interface SimTarget {
   readonly machine: number;
+  /** Undefined: a path. */
+  readonly address: NetAddress | undefined;
   /** The listener there at the moment; or -errno. */
   find(): SimListener | number;
 }
 
 export class SimSocket implements OpOwner {
   refs = 0;
+  /** The address of the other end; undefined: it is a path, or there is none yet. */
+  remote: NetAddress | undefined;
   readonly number: number;
   readonly #world: World;
   readonly #machine: number;
@@ -166,10 +174,19 @@ export class SimSocket implements OpOwner {
     other.#peer = this;
     if (listener.unreachableMs !== undefined) other.#keepAlive(listener.unreachableMs);
     this.#peer = other;
+    this.remote = target.address;
+    other.remote = target.address && this.#asSeenFrom(listener, target.address);
     this.#connect = undefined;
     this.#state = 'open';
     open.host.gate.finish(open.op, 0);
     this.#travel(() => listener.arrive(other));
+  }
+
+  /** The address of this end, as a listener has it that was reached at `address`. */
+  #asSeenFrom(listener: SimListener, address: NetAddress): NetAddress {
+    const { hostname } = address;
+    const own = isLoopback(hostname) ? loopbackOf(hostname) : this.#world.machines.addressOf(this.#machine);
+    return { hostname: asSeenFrom(listener.place, own), port: FIRST_PORT + (this.number % PORTS) };
   }
 
   // --- writing -------------------------------------------------------------------------------------------------------

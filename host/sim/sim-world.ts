@@ -128,7 +128,7 @@ export class SimWorld {
     const own = from === undefined ? 0 : machines.numberOf(from);
     const address = machines.resolve(hostname);
     const machine = machines.at(address, own);
-    const target = { machine, find: () => net.find(machine, address, port) };
+    const target = { machine, address: { hostname: address, port }, find: () => net.find(machine, address, port) };
     return SimClient.connect(this.#world, own, target, timeoutMs);
   }
 

@@ -9,6 +9,7 @@ import { connect, listen, UdpSocket } from 'featherstar/net';
 import { currentShard } from '../../dist/host/shard/shard.js';
 import { submitRaw } from '../support/operation.js';
 import { blockCalls, blockFiles } from './blocks.js';
+import { peers, peersElsewhere } from './peers.js';
 
 const HERE = '127.0.0.1';
 const MEBIBYTE = 1_048_576;
@@ -561,7 +562,8 @@ function listOf(group, shards, behaviours) {
 }
 
 export const BEHAVIOURS = [
-  ...listOf('tcp', 1, tcp),
+  ...listOf('tcp', 1, { ...tcp, ...peers }),
+  ...listOf('tcp', 2, peersElsewhere),
   ...listOf('shared', 2, shared),
   ...listOf('udp', 1, udp),
   ...listOf('files', 1, files),

@@ -33,6 +33,13 @@ export async function fill(bytes) {
   return bytes;
 }
 
+/** Sends the address of its peer. */
+export async function sayRemote(socket) {
+  await socket.write(JSON.stringify(socket.remote));
+  await socket.end();
+  socket.close();
+}
+
 /** Echoes a connection that was handed over. */
 export async function echo(socket) {
   accepted++;

@@ -29,7 +29,7 @@ import {
   ringMappings,
 } from './rig.js';
 
-const { EADDRINUSE, EADDRNOTAVAIL, EALREADY, EBADF, EINVAL, EMFILE, ENFILE, ENOBUFS, EPERM } = ERRNO;
+const { EADDRINUSE, EADDRNOTAVAIL, EALREADY, EBADF, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOTCONN, EPERM } = ERRNO;
 const LISTEN_REUSE_PORT = 1;
 const LISTEN_V6_ONLY = 2;
 
@@ -432,6 +432,41 @@ it('start() wants a function', () => {
     ring.start(() => {}),
     0,
   );
+});
+
+it('peer(): the address of the other end of a slot', () => {
+  const rig = new Rig();
+  const { port } = rig.listen();
+  const place = new Uint8Array(128);
+  const [a] = rig.pair();
+  assert.is(rig.ring.peer(a, place), 16);
+  assert.equal([...place.subarray(0, 2), ...place.subarray(4, 8)], [2, 0, 127, 0, 0, 1]);
+  assert.ok(place[2] * 256 + place[3] > 0);
+  for (let i = 0; i < 1000; i++) assert.is(rig.ring.peer(a, place), 16); // more than the completion queue has room for
+  const connected = rig.run(OP.SOCKET, { fd: 2, off: 1 });
+  assert.is(rig.ring.peer(connected, place), ENOTCONN);
+  rig.run(OP.CONNECT, { fd: connected, ...rig.address(port) });
+  assert.is(rig.ring.peer(connected, place), 16);
+  assert.is(place[2] * 256 + place[3], port);
+  const path = rig.run(OP.SOCKET, { fd: 1, off: 1 });
+  assert.is(rig.ring.peer(path, place), ENOTCONN);
+  const empty = rig.options.fileSlots - 1;
+  assert.is(rig.ring.peer(empty, place), EBADF);
+  for (const slot of [rig.options.fileSlots, -1, 2 ** 31 - 1]) assert.is(rig.ring.peer(slot, place), EBADF);
+  for (const wrong of [new Uint8Array(127), undefined, 5]) assert.throws(() => rig.ring.peer(a, wrong), /Uint8Array/);
+  assert.throws(() => rig.ring.peer('a', place));
+});
+
+it('peer(): what was staged before goes out, and no completion is lost', () => {
+  const rig = new Rig();
+  const place = new Uint8Array(128);
+  const [a, b] = rig.pair();
+  const receive = rig.stage(OP.RECV, { fd: b, flags: BUFFER_SELECT });
+  const send = rig.stage(OP.SEND, { fd: a, ...rig.put('hello') });
+  assert.is(rig.ring.peer(a, place), 16);
+  assert.is(rig.completion(send).result, 5);
+  assert.is(rig.received(rig.completion(receive)), 'hello');
+  assert.equal(rig.cqes, []);
 });
 
 test.run();

@@ -1,0 +1,70 @@
+// Behaviours of addresses: what each end of a connection knows of the other. A part of behaviours.js.
+
+import assert from 'node:assert/strict';
+import { connect, listen } from 'featherstar/net';
+
+const HERE = '127.0.0.1';
+
+async function pairOf(listener, where) {
+  const accepting = listener.accept();
+  const client = await connect(where);
+  return { client, server: await accepting };
+}
+
+export const peers = {
+  'each end of a connection knows the address of the other': async () => {
+    const listener = await listen({ hostname: HERE });
+    const first = await pairOf(listener, { port: listener.port });
+    const second = await pairOf(listener, { port: listener.port });
+    assert.deepEqual(first.client.remote, { hostname: HERE, port: listener.port });
+    const { hostname, port } = first.server.remote;
+    assert.equal(hostname, HERE);
+    assert.ok(port > 0 && port < 65_536 && port !== listener.port, `${port}`);
+    assert.notEqual(second.server.remote.port, port);
+    assert.equal(second.server.remote, second.server.remote); // the host was asked once
+    first.server.close();
+    second.server.close();
+    assert.deepEqual(first.server.remote, { hostname, port }, 'it is kept');
+    for (const socket of [first.client, second.client]) socket.close();
+    assert.equal(second.client.remote, undefined, 'it was closed before it was asked');
+    listener.close();
+  },
+  'a peer that has left still has its address': async () => {
+    const listener = await listen({ hostname: HERE });
+    const { client, server } = await pairOf(listener, { port: listener.port });
+    await client.end();
+    assert.equal(await server.read(), null);
+    assert.equal(server.remote.hostname, HERE);
+    for (const socket of [client, server, listener]) socket.close();
+  },
+  'an IPv4 client of an IPv6 listener': async () => {
+    const listener = await listen({ hostname: '::' });
+    const { client, server } = await pairOf(listener, { hostname: HERE, port: listener.port });
+    assert.equal(server.remote.hostname, `::ffff:${HERE}`);
+    for (const socket of [client, server, listener]) socket.close();
+  },
+  'the ends of a Unix socket have no address': async (t) => {
+    const path = t.path('peers');
+    const listener = await listen({ path });
+    const { client, server } = await pairOf(listener, { path });
+    assert.deepEqual([client.remote, server.remote], [undefined, undefined]);
+    for (const socket of [client, server, listener]) socket.close();
+  },
+};
+
+export const peersElsewhere = {
+  'a connection that was handed over has its address': async () => {
+    const listener = await listen({ hostname: HERE, reusePort: false });
+    const { client, server } = await pairOf(listener, { port: listener.port });
+    const asked = server.remote;
+    await server.handOver(1, 'sayRemote');
+    assert.deepEqual(JSON.parse(`${Buffer.from(await client.read())}`), asked);
+    assert.equal(server.remote, undefined);
+    const next = await pairOf(listener, { port: listener.port }); // one that was not asked before
+    await next.server.handOver(1, 'sayRemote');
+    const { hostname, port } = JSON.parse(`${Buffer.from(await next.client.read())}`);
+    assert.equal(hostname, HERE);
+    assert.ok(port > 0 && port !== asked.port, `${port}`);
+    for (const socket of [client, next.client, listener]) socket.close();
+  },
+};
