@@ -17,6 +17,7 @@ import {
   checkOptions,
   checkWait,
   integer,
+  signal,
   WAIT_CHECKS,
 } from '../base/options.js';
 import { SharedBytes } from '../calls/shared-bytes.js';
@@ -48,11 +49,26 @@ export interface SyncOptions extends WaitOptions {
   dataOnly?: boolean | undefined;
 }
 
+/** Options of `File.stream()`. */
+export interface StreamOptions {
+  /** The first byte. Default 0. */
+  start?: number | undefined;
+  /** Behind the last byte. Default: the end of the file. */
+  end?: number | undefined;
+  /** When it aborts, the stream fails with its reason. */
+  signal?: AbortSignal | undefined;
+}
+
 const POSITION_CHECKS: Checks<PositionOptions> = {
   position: integer(0, POSITION_MAX),
   offset: checkedLater,
   length: checkedLater,
   ...WAIT_CHECKS,
+};
+const STREAM_CHECKS: Checks<StreamOptions> = {
+  start: integer(0, POSITION_MAX),
+  end: integer(0, POSITION_MAX),
+  signal,
 };
 const SYNC_CHECKS: Checks<SyncOptions> = { dataOnly: checkBoolean, ...WAIT_CHECKS };
 
@@ -289,6 +305,28 @@ export class File {
         stage,
         done: () => undefined,
       }),
+    );
+  }
+
+  /**
+   * The bytes from `start` up to `end`, in pieces of at most 65,536 bytes; the cursor stays. `end` may lie behind the
+   * end of the file. The stream fails like `read()`.
+   */
+  stream(options: StreamOptions = {}): ReadableStream<Uint8Array> {
+    const { start = 0, end = POSITION_MAX, signal } = checkOptions(options, STREAM_CHECKS);
+    this.#uses.check();
+    let position = start;
+    return new ReadableStream<Uint8Array>(
+      {
+        pull: async (controller) => {
+          const piece = new Uint8Array(Math.max(Math.min(PIECE_BYTES, end - position), 0));
+          const count = piece.length === 0 ? 0 : await this.read(piece, { position, signal });
+          position += count;
+          if (count !== 0) controller.enqueue(piece.subarray(0, count));
+          if (count < PIECE_BYTES || position === end) controller.close();
+        },
+      },
+      { highWaterMark: 0 },
     );
   }
 

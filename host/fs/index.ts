@@ -15,5 +15,5 @@ export {
   type RenameOptions,
   type ReplaceFileOptions,
 } from './directory.js';
-export type { File, PositionOptions, SyncOptions } from './file.js';
+export type { File, PositionOptions, StreamOptions, SyncOptions } from './file.js';
 export type { FileStat } from './operations.js';

@@ -4,4 +4,5 @@ export type { FeatherRequest } from './request.js';
 export { type BodyValue, FeatherResponse as Response, type HeadersValue, type ResponseOptions } from './response.js';
 export { serve } from './serve.js';
 export type { ModuleServer, ServeModuleOptions } from './serve-module.js';
+export { type StaticHandler, type StaticOptions, serveStatic } from './serve-static.js';
 export type { AnyResponse, HttpLimits, ServeOptions, Server } from './server.js';

@@ -74,6 +74,42 @@ for (const host of hosts()) {
 
   // --- contents ------------------------------------------------------------------------------------------------------
 
+  check('stream(): any part, beyond the end, and its end', async () => {
+    const data = pattern(200_000);
+    await dir.writeFile('data', data);
+    const file = await dir.open('data');
+    const read = async (options) => Buffer.from(await new Response(file.stream(options)).arrayBuffer());
+    for (const [start, end] of [
+      [0, undefined],
+      [0, 0],
+      [5, 6],
+      [65_535, 65_537],
+      [100_000, 200_000],
+      [0, 65_536],
+      [0, 300_000],
+      [200_000, 200_001],
+    ]) {
+      assert.ok((await read({ start, end })).equals(data.subarray(start, end)), `${start} to ${end}`);
+    }
+    assert.is(await file.read(Buffer.alloc(4)), 4); // the cursor has stayed
+    const reader = file.stream().getReader();
+    await reader.read();
+    await reader.cancel();
+    const late = file.stream();
+    await file.close();
+    assert.is((await rejection(late.getReader().read())).code, 'FEATHERSTAR_CLOSED');
+    for (const bad of [{ start: -1 }, { end: 1.5 }, { x: 1 }]) {
+      assert.throws(
+        () => file.stream(bad),
+        ({ code }) => code === 'FEATHERSTAR_OPTION',
+      );
+    }
+    assert.throws(
+      () => file.stream(),
+      ({ code }) => code === 'FEATHERSTAR_CLOSED',
+    );
+  });
+
   for (const bytes of [0, 1, 4096, 4097, 65_536, 65_537, 1_000_003]) {
     check(`${bytes} bytes there and back`, async () => {
       const data = pattern(bytes);

@@ -1,0 +1,200 @@
+// The files that a static handler has open, by path: what they are, and which version.
+//
+//   take(path) --> known, and looked at not long ago: as it is
+//              \-> else a look at the directory: the same still, or opened anew
+//   leave()    --> the user has no more need of it
+//
+// A file is looked at before and after it is opened. So length and version are those of the file that is open, also if
+// another one takes its name meanwhile. Requests that want the same file at once share one look.
+//
+// A file that is dropped (too many, or another version) is closed when its last user leaves.
+//
+// Next: serve-static.ts.
+
+import { FeatherstarError, systemError } from '../base/errors.js';
+import { Errno } from '../core/kernel.js';
+import type { Directory } from '../fs/directory.js';
+import type { File } from '../fs/file.js';
+import type { FileStat } from '../fs/operations.js';
+
+const PIECE_BYTES = 65_536;
+const TRIES = 3; // for a file whose name is given to others all the time
+
+/** Errors that say: there is no file with this name. */
+const ABSENT: readonly unknown[] = ['ENOENT', 'ENOTDIR', 'EISDIR', 'EXDEV', 'ELOOP', 'ENAMETOOLONG'];
+
+/** A file that is open, of which size and mtimeMs are known. */
+export class OpenFile {
+  readonly file: File;
+  readonly size: number;
+  readonly mtimeMs: number;
+  checkedMs: number;
+  #users = 0;
+  #isDropped = false;
+  #isClosed = false;
+
+  constructor(file: File, { size, mtimeMs }: FileStat, checkedMs: number) {
+    this.file = file;
+    this.size = size;
+    this.mtimeMs = mtimeMs;
+    this.checkedMs = checkedMs;
+  }
+
+  isSame({ kind, size, mtimeMs }: FileStat): boolean {
+    return kind === 'file' && size === this.size && mtimeMs === this.mtimeMs;
+  }
+
+  /** Bytes [start, end) as a body. The file stays open until the body is read or cancelled. */
+  stream(start: number, end: number): ReadableStream<Uint8Array> {
+    let position = start;
+    let isOver = false;
+    const leave = () => {
+      if (!isOver) this.leave();
+      isOver = true;
+    };
+    this.#users++;
+    return new ReadableStream<Uint8Array>(
+      {
+        pull: async (controller) => {
+          try {
+            const piece = new Uint8Array(Math.min(PIECE_BYTES, end - position));
+            const count = await this.file.read(piece, { position });
+            if (count < piece.length)
+              throw systemError('read', Errno.EIO, `${this.file.path}, which was cut while it was sent`);
+            controller.enqueue(piece);
+            position += count;
+            if (position < end) return;
+            controller.close();
+            leave();
+          } catch (error) {
+            leave();
+            throw error;
+          }
+        },
+        cancel: leave,
+      },
+      { highWaterMark: 0 },
+    );
+  }
+
+  /** Whether it is open still; then it stays so until leave(). */
+  tryUse(): boolean {
+    if (!this.#isClosed) this.#users++;
+    return !this.#isClosed;
+  }
+
+  leave(): void {
+    this.#users--;
+    this.#closeIfUnused();
+  }
+
+  /** No one else finds it. */
+  drop(): void {
+    this.#isDropped = true;
+    this.#closeIfUnused();
+  }
+
+  /** Only the one who looked for it finds it. */
+  dropAfterUse(): void {
+    this.#isDropped = true;
+  }
+
+  #closeIfUnused(): void {
+    if (!this.#isDropped || this.#users !== 0) return;
+    this.#isClosed = true;
+    void this.file.close();
+  }
+}
+
+/** The file at a path, or why there is none to send. */
+export type FoundFile = OpenFile | 'directory' | 'absent';
+
+export class OpenFiles {
+  readonly #directory: Directory;
+  readonly #capacity: number;
+  readonly #revalidateMs: number;
+  readonly #files = new Map<string, OpenFile>(); // the one that was used last is the last
+  readonly #looks = new Map<string, Promise<FoundFile>>();
+  #isClosed = false;
+
+  constructor(directory: Directory, capacity: number, revalidateMs: number) {
+    this.#directory = directory;
+    this.#capacity = capacity;
+    this.#revalidateMs = revalidateMs;
+  }
+
+  /** A file that is found is the caller's to leave. Rejects with FEATHERSTAR_SYSTEM: EMFILE, EIO, EACCES, ... */
+  async take(path: string): Promise<FoundFile> {
+    for (;;) {
+      const found = await this.#look(path);
+      if (!(found instanceof OpenFile) || found.tryUse()) return found;
+    }
+  }
+
+  #look(path: string): FoundFile | Promise<FoundFile> {
+    const known = this.#files.get(path);
+    if (known !== undefined) {
+      this.#files.delete(path);
+      this.#files.set(path, known);
+      if (Date.now() - known.checkedMs < this.#revalidateMs) return known;
+    }
+    let look = this.#looks.get(path);
+    if (look === undefined) {
+      look = this.#find(path).finally(() => this.#looks.delete(path));
+      this.#looks.set(path, look);
+    }
+    return look;
+  }
+
+  async #find(path: string): Promise<FoundFile> {
+    try {
+      return await this.#refresh(path);
+    } catch (error) {
+      this.#forget(path);
+      const isName = FeatherstarError.is(error) && error.code === 'FEATHERSTAR_OPTION'; // too long to be a path
+      if (isName || (FeatherstarError.is(error) && ABSENT.includes(error.errnoName))) return 'absent';
+      throw error;
+    }
+  }
+
+  async #refresh(path: string): Promise<FoundFile> {
+    const checkedMs = Date.now();
+    let stat = await this.#directory.stat(path);
+    const known = this.#files.get(path);
+    if (known?.isSame(stat)) {
+      known.checkedMs = checkedMs;
+      return known;
+    }
+    this.#forget(path);
+    if (stat.kind !== 'file') return stat.kind === 'directory' ? 'directory' : 'absent';
+    for (let tries = 1; ; tries++) {
+      const opened = new OpenFile(await this.#directory.open(path), stat, checkedMs);
+      stat = await this.#directory.stat(path);
+      if (opened.isSame(stat) || tries === TRIES) return this.#keep(path, opened);
+      opened.drop();
+    }
+  }
+
+  #keep(path: string, opened: OpenFile): OpenFile {
+    if (this.#isClosed || this.#capacity === 0) {
+      opened.dropAfterUse();
+      return opened;
+    }
+    this.#files.set(path, opened);
+    for (const [oldest] of this.#files) {
+      if (this.#files.size <= this.#capacity) break;
+      this.#forget(oldest);
+    }
+    return opened;
+  }
+
+  #forget(path: string): void {
+    this.#files.get(path)?.drop();
+    this.#files.delete(path);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    for (const path of [...this.#files.keys()]) this.#forget(path);
+  }
+}
