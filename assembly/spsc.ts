@@ -6,7 +6,7 @@
 //   +0    tail     u32   written by the producer (atomic), read by the consumer
 //   +128  head     u32   written by the consumer (atomic), read by the producer
 //   +132  begun    u32   written by the consumer (atomic), read by the producer: requests that its host has begun
-//   +192  waiting  u32   1: the producer waits for room or credit and wants to be told; set by it, cleared by both
+//   +192  waiting  u32   1: the producer waits for room or credit, and wants to be told; the consumer clears it
 //   +256  staged, headSeen, asked, begunSeen, shown   u32   the producer's own: next index to write; head as last
 //                                                           read; requests sent so far; begun as last read; tail
 //   +384  taken, tailSeen, begun, given               u32   the consumer's own: next index to read; tail as last
