@@ -11,7 +11,7 @@ import { extname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { FeatherstarError } from '../base/errors.js';
-import { serveModule } from '../http/serve-module.js';
+import { type ServeModuleOptions, serveModule } from '../http/serve-module.js';
 import { RUNTIME_FLAGS, RUNTIME_HELP, runtimeOptions } from '../runtime/flags.js';
 import type { RuntimeOptions } from '../runtime/options.js';
 import { waitForSignal } from '../runtime/signals.js';
@@ -27,6 +27,7 @@ A TypeScript module needs Node >= 22.18, Bun or Deno.
 Options:
   --port N                    port to listen on; 0: any free one (PORT, default ${PORT})
   --hostname ADDRESS          address or name to listen on (default 0.0.0.0: all addresses)
+  --share-port                other processes that say so too may listen on the port
   --help                      this text
   --version                   the version of featherstar
 
@@ -38,6 +39,7 @@ class UsageError extends Error {}
 const OWN = {
   port: { type: 'string' },
   hostname: { type: 'string' },
+  'share-port': { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean', short: 'v' },
 } as const;
@@ -84,13 +86,10 @@ function moduleOf(path: string): URL {
   return pathToFileURL(full);
 }
 
-async function serveFile(
-  path: string,
-  port: number,
-  hostname: string | undefined,
-  { shards, ...runtime }: RuntimeOptions,
-): Promise<void> {
-  const server = await serveModule({ module: moduleOf(path), port, hostname, shards, runtime });
+type ListenFlags = Pick<ServeModuleOptions, 'port' | 'hostname' | 'sharePort'>;
+
+async function serveFile(path: string, flags: ListenFlags, { shards, ...runtime }: RuntimeOptions): Promise<void> {
+  const server = await serveModule({ ...flags, module: moduleOf(path), shards, runtime });
   const { summary, sharesPorts, shardCount } = server.runtime;
   const alone = sharesPorts || shardCount === 1 ? '' : ' · shard 0 listens for all: shards cannot share a port here';
   print(`featherstar listening on ${server.url} · ${summary}${alone}`);
@@ -110,7 +109,8 @@ async function main(args: string[]): Promise<void> {
   if (command !== 'serve' || path === undefined || more.length > 0) {
     throw new UsageError('the command is: featherstar serve <module>');
   }
-  await serveFile(path, portOf(values.port ?? process.env.PORT ?? String(PORT)), values.hostname, options);
+  const port = portOf(values.port ?? process.env.PORT ?? String(PORT));
+  await serveFile(path, { port, hostname: values.hostname, sharePort: values['share-port'] }, options);
 }
 
 function fail(error: unknown): number {

@@ -31,6 +31,8 @@ export interface ServeModuleOptions {
   hostname?: string | undefined;
   /** How many connections may wait in the kernel until a shard accepts them. Default 1024. */
   backlog?: number | undefined;
+  /** Whether other processes of this user may listen on the port too, if they say so as well. Default false. */
+  sharePort?: boolean | undefined;
   /** Sizes and times of each shard's server (docs/limits.md). */
   limits?: HttpLimits | undefined;
   /** Whether a shard that dies is started again. Default true. */
@@ -64,6 +66,7 @@ const CHECKS: Checks<ServeModuleOptions> = {
   port: SERVE_CHECKS.port,
   hostname: SERVE_CHECKS.hostname,
   backlog: SERVE_CHECKS.backlog,
+  sharePort: SERVE_CHECKS.sharePort,
   limits: SERVE_CHECKS.limits,
   restart: checkBoolean,
   runtime: checkObject,
@@ -76,10 +79,10 @@ const PAUSE_MAX_MS = 10_000;
 export async function serveModule<M extends object>(options: ServeModuleOptions): Promise<ModuleServer<M>> {
   checkOptions(options, CHECKS);
   checkUrl('module', options.module);
-  const { module, shards, hostname = '0.0.0.0', backlog, limits, restart = true } = options;
+  const { module, shards, hostname = '0.0.0.0', backlog, sharePort, limits, restart = true } = options;
   const runtime = await Runtime.start<M>({ ...options.runtime, module, shards });
   const own = currentShard();
-  const address = { hostname, backlog, limits, port: options.port ?? 0 };
+  const address = { hostname, backlog, sharePort, limits, port: options.port ?? 0 };
   try {
     // Shard 0 first: it finds out whether the port is free, and which one 0 stands for.
     address.port = await listenOn(own, 0, address);
@@ -146,7 +149,7 @@ function isOver(error: unknown): boolean {
   return FeatherstarError.is(error) && error.code === 'FEATHERSTAR_CLOSED';
 }
 
-type ModuleListenOptions = Pick<ServeOptions, 'port' | 'hostname' | 'backlog' | 'limits'>;
+type ModuleListenOptions = Pick<ServeOptions, 'port' | 'hostname' | 'backlog' | 'sharePort' | 'limits'>;
 
 async function listenOn(own: Shard, shard: number, options: ModuleListenOptions): Promise<number> {
   return (await (own.calls as Calls).callInternal(shard, 'http', 'listen', options)) as number;

@@ -4,11 +4,10 @@
 import { setMaxListeners } from 'node:events';
 import { optionError } from '../base/errors.js';
 import { inTime } from '../base/in-time.js';
-import { type Checks, checkBoolean, checkFunction, checkOptions, definedOnly, integer } from '../base/options.js';
+import { type Checks, checkFunction, checkOptions, definedOnly, integer } from '../base/options.js';
 import { CONNECTION_BYTES, type Header } from '../core/layout.js';
 import type { Bound } from '../hosts/host.js';
-import { ADDRESS_CHECKS, checkAddress, resolveAddress } from '../net/address.js';
-import { checkReach } from '../net/network-rules.js';
+import { BIND_CHECKS, bindStream, checkBind } from '../net/bind.js';
 import { CLOSE_CHECKS, type CloseOptions, Runtime, runtime } from '../runtime/runtime.js';
 import { Operation, Timer } from '../shard/operation.js';
 import { accept } from '../shard/ops.js';
@@ -71,6 +70,8 @@ export interface ServeOptions {
   backlog?: number | undefined;
   /** Several shards listen on this port. Default: if the runtime has more than one shard. */
   reusePort?: boolean | undefined;
+  /** Whether other processes of this user may listen on the port too, if they say so as well. Default false. */
+  sharePort?: boolean | undefined;
 }
 
 const DEFAULTS = {
@@ -345,11 +346,10 @@ const LIMIT_CHECKS = Object.fromEntries(
 
 /** Checks of the options of `serve()`. */
 export const SERVE_CHECKS: Checks<ServeOptions> = {
-  ...ADDRESS_CHECKS,
+  ...BIND_CHECKS,
   fetch: checkFunction,
   limits: (name, limits) => checkOptions(limits as Partial<HttpLimits>, LIMIT_CHECKS, name),
   onError: checkFunction,
-  reusePort: checkBoolean,
 };
 
 /** The runtime's limits, as far as this server builds on them. */
@@ -364,19 +364,15 @@ function checkHeader({ scratchBytes, recvBufferBytes }: Header): void {
 export async function serveHere(options: ServeOptions): Promise<Server> {
   checkOptions(options, SERVE_CHECKS);
   checkFunction('fetch', options.fetch);
-  const { port, hostname, backlog } = checkAddress(options);
+  const place = checkBind(options);
+  const { hostname } = place;
   const own = findShard() === undefined ? await Runtime.start({ shards: 1 }) : undefined;
   const shard = currentShard();
   checkHeader(shard.header);
-  const reusePort = options.reusePort ?? runtime().shardCount > 1;
   let server: ServerShard;
   let bound: Bound;
   try {
-    const address = await resolveAddress(hostname);
-    const unreachableMs = options.limits?.unreachableTimeoutMs ?? DEFAULTS.unreachableTimeoutMs;
-    const isFirst = shard.index === 0;
-    checkReach(shard.network, 'listen', address, port);
-    bound = await shard.host.listen({ address, port, backlog, reusePort, isFirst, unreachableMs });
+    bound = await bindStream(shard, place, options.limits?.unreachableTimeoutMs ?? DEFAULTS.unreachableTimeoutMs);
     server = new ServerShard(shard, bound, serverUrl(hostname, bound.port), options);
   } catch (error) {
     await own?.close();

@@ -3,7 +3,7 @@
 import type { AbortOptions } from '../base/abort.js';
 import { abortable, type WaitOptions } from '../base/abortable.js';
 import { FeatherstarError, optionError } from '../base/errors.js';
-import { type Checks, checkBoolean, checkOptions, checkWait } from '../base/options.js';
+import { type Checks, checkOptions, checkWait } from '../base/options.js';
 import { Queue } from '../base/queue.js';
 import type { Calls } from '../calls/call.js';
 import { Errno } from '../core/kernel.js';
@@ -12,9 +12,8 @@ import { runtime } from '../runtime/runtime.js';
 import { Operation } from '../shard/operation.js';
 import { accept, operationError } from '../shard/ops.js';
 import { currentShard, type Shard } from '../shard/shard.js';
-import { ADDRESS_CHECKS, checkAddress, resolveAddress } from './address.js';
+import { BIND_CHECKS, bindStream, checkBind } from './bind.js';
 import { Connection } from './connection.js';
-import { checkReach } from './network-rules.js';
 import { Socket } from './socket.js';
 
 interface AcceptWaiter {
@@ -34,6 +33,8 @@ export interface ListenOptions {
   backlog?: number | undefined;
   /** Whether other shards may listen on the port too. Default: true if the runtime has more than one shard. */
   reusePort?: boolean | undefined;
+  /** Whether other processes of this user may listen on the port too, if they say so as well. Default false. */
+  sharePort?: boolean | undefined;
 }
 
 /** A listening socket of this shard. A loop over it gets the connections. `listen()` makes it. */
@@ -152,12 +153,12 @@ export class Listener {
   }
 }
 
-const LISTEN_CHECKS: Checks<ListenOptions> = { ...ADDRESS_CHECKS, reusePort: checkBoolean };
+const LISTEN_CHECKS: Checks<ListenOptions> = BIND_CHECKS;
 
 /**
  * Listens for TCP connections, or those of a Unix socket, on this shard. Rejects with FEATHERSTAR_SYSTEM
- * (`error.errnoName`: EADDRINUSE, EACCES, ...), FEATHERSTAR_DNS or FEATHERSTAR_NETWORK. The listener closes with the
- * runtime.
+ * (`error.errnoName`: EADDRINUSE, EACCES, ...), FEATHERSTAR_DNS or FEATHERSTAR_NETWORK, and with FEATHERSTAR_HOST if
+ * `sharePort` is true where ports cannot be shared. The listener closes with the runtime.
  *
  * @example
  * await using listener = await listen({ port: 7000 });
@@ -165,12 +166,10 @@ const LISTEN_CHECKS: Checks<ListenOptions> = { ...ADDRESS_CHECKS, reusePort: che
  */
 export async function listen(options: ListenOptions = {}): Promise<Listener> {
   checkOptions(options, LISTEN_CHECKS);
-  const { port, hostname, backlog } = checkAddress(options);
+  const place = checkBind(options);
   const shard = currentShard();
-  const { reusePort = runtime().shardCount > 1 } = options;
-  const address = await resolveAddress(hostname);
-  checkReach(shard.network, 'listen', address, port);
-  const bound = await shard.host.listen({ address, port, backlog, reusePort, isFirst: shard.index === 0 });
+  const bound = await bindStream(shard, place);
+  const { hostname } = place;
   const path = hostname.startsWith('unix:') ? hostname.slice('unix:'.length) : undefined;
   const listener = new Listener(shard, bound, path);
   runtime().onClose(() => listener.close());
