@@ -3,14 +3,17 @@
 //
 // Hono is no dependency of featherstar. It comes from a folder beside the project: --modules.
 //
-// Next: baseline/hono.mjs.
+// Next: wrk.js, which measures them; baseline/hono.mjs.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { checkMachine, choose, contest, file, findVersions, OPTIONS, onBun, onEachNode, readOptions } from './load.js';
+import { parseArgs } from 'node:util';
+import { REFERENCE } from './contest.js';
+import { baseline } from './peers.js';
 import { BenchError } from './tools.js';
+import { checkWrkOptions, WRK_OPTIONS, wrkContest } from './wrk.js';
 
-const DECLARED = { ...OPTIONS, modules: { type: 'string', default: '../featherstar-peers/node_modules' } };
+const DECLARED = { ...WRK_OPTIONS, modules: { type: 'string', default: '../featherstar-peers/node_modules' } };
 const PACKAGES = { hono: '4.13.19', '@hono/node-server': '2.1.9' }; // what the README's figures were measured with
 
 /** Lines that cors(), etag() and secureHeaders() add. The C server sends them, too, and each contender is checked. */
@@ -50,44 +53,31 @@ function packageVersions(modules) {
   );
 }
 
-function contendersOf({ more, headers }, modules, options, versions) {
-  const hono = (on, ...own) => [file('baseline/hono.mjs'), '--modules', modules, '--on', on, ...own, ...more];
-  const all = [
+function specsFor({ more, headers }, modules) {
+  const hono = (on, ...own) => [baseline('hono.mjs'), '--modules', modules, '--on', on, ...own, ...more];
+  const uring = { FEATHERSTAR_HOST: 'uring' };
+  const specs = [
     {
-      name: 'c-uring',
+      name: REFERENCE,
+      on: 'c',
       source: 'http-uring',
       program: headers.length === 0 ? 'http-uring' : 'http-uring-headers',
       flags: [`-DMORE_HEADERS=${JSON.stringify(headers.map((line) => `${line}\r\n`).join(''))}`],
       args: [],
     },
-    ...onEachNode(options, versions, (command, suffix) => [
-      {
-        name: `featherstar${suffix}`,
-        command,
-        args: hono('featherstar'),
-        env: { FEATHERSTAR_HOST: 'uring' },
-      },
-      {
-        name: `featherstar-own${suffix}`,
-        command,
-        args: hono('featherstar', '--own'),
-        env: { FEATHERSTAR_HOST: 'uring' },
-      },
-      { name: `node-server${suffix}`, command, args: hono('node-server') },
-    ]),
-    ...onBun(options, versions, [{ name: 'bun', args: hono('bun'), pipelined: false }]),
+    { name: 'featherstar', on: 'node', args: hono('featherstar'), env: uring },
+    { name: 'featherstar-own', on: 'node', args: hono('featherstar', '--own'), env: uring },
+    { name: 'node-server', on: 'node', args: hono('node-server') },
+    { name: 'bun', on: 'bun', args: hono('bun'), pipelined: false },
   ];
-  return choose(all, options.only).map((contender) => ({ env: {}, headers, ...contender }));
+  return specs.map((spec) => ({ ...spec, headers }));
 }
 
 export async function main(args) {
-  const options = readOptions(args, DECLARED);
-  checkMachine();
+  const { values: options } = parseArgs({ args, options: DECLARED });
+  checkWrkOptions(options);
   const modules = resolve(options.modules);
   const packages = packageVersions(modules);
-  const versions = findVersions(options);
-  const tables = CASES.map((each) => {
-    return { title: each.title, contenders: contendersOf(each, modules, options, versions) };
-  });
-  return contest('hono', DECLARED, options, { ...versions, ...packages }, tables);
+  const cases = CASES.map((each) => ({ name: each.title, specs: specsFor(each, modules) }));
+  return wrkContest('hono', DECLARED, options, cases, packages);
 }

@@ -1,52 +1,54 @@
-// The HTTP benchmark: hello-world servers against a floor written in C. load.js measures them.
+// The HTTP benchmark: hello-world servers against a floor written in C, under wrk.
 //
-// Next: baseline/http-uring.c.
+// Next: wrk.js, which measures them; baseline/http-uring.c.
 
-import { checkMachine, choose, contest, file, findVersions, OPTIONS, onBun, onEachNode, readOptions } from './load.js';
+import { parseArgs } from 'node:util';
+import { REFERENCE } from './contest.js';
+import { baseline } from './peers.js';
 import { BenchError } from './tools.js';
+import { checkWrkOptions, WRK_OPTIONS, wrkContest } from './wrk.js';
 
 const DECLARED = {
-  ...OPTIONS,
+  ...WRK_OPTIONS,
   pipeline: { type: 'string', default: '1' },
   headers: { type: 'string', default: 'few' },
   'poll-us': { type: 'string' }, // absent: featherstar's own default, and C does not poll
 };
-const RANGES = { pipeline: [1, 64], 'poll-us': [0, 1_000_000] };
+
 const HEADERS = ['few', 'browser']; // Host alone; or what Chromium sends, 0.6 KiB in 16 lines
 
 /** Everyone who could take part. */
-function allContenders(options, versions) {
-  const pollUs = options['poll-us'];
+function specsFor(pollUs) {
   const env = pollUs !== undefined ? { FEATHERSTAR_IDLE_POLL_US: String(pollUs) } : {};
   const uring = { ...env, FEATHERSTAR_HOST: 'uring' };
   const portable = { FEATHERSTAR_HOST: 'portable' };
-  const featherstar = file('baseline/featherstar.mjs');
-  const nodeNet = [file('baseline/node-net.mjs')];
+  const featherstar = baseline('featherstar.mjs');
   return [
-    { name: 'c-uring', source: 'http-uring', args: pollUs > 0 ? ['--poll-us', String(pollUs)] : [], env: {} },
-    { name: 'c-epoll', source: 'http-epoll', args: [], env: {} },
-    ...onEachNode(options, versions, (command, suffix) => [
-      { name: `featherstar${suffix}`, command, args: [featherstar], env: uring },
-      { name: `featherstar-web${suffix}`, command, args: [featherstar, '--web'], env: uring },
-      { name: `featherstar-portable${suffix}`, command, args: [featherstar], env: portable },
-      { name: `node-net${suffix}`, command, args: nodeNet, env: {} },
-      { name: `node-http${suffix}`, command, args: [file('baseline/node-http.mjs')], env: {} },
-    ]),
-    ...onBun(options, versions, [
-      { name: 'bun-serve', args: [file('baseline/bun-serve.mjs')], env: {} },
-      { name: 'featherstar-portable@bun', args: [featherstar], env: portable },
-      { name: 'node-net@bun', args: nodeNet, env: {} },
-    ]),
+    { name: REFERENCE, on: 'c', source: 'http-uring', args: pollUs > 0 ? ['--poll-us', String(pollUs)] : [] },
+    { name: 'c-epoll', on: 'c', source: 'http-epoll', args: [] },
+    { name: 'featherstar', on: 'node', args: [featherstar], env: uring },
+    { name: 'featherstar-web', on: 'node', args: [featherstar, '--web'], env: uring },
+    { name: 'featherstar-portable', on: 'node', args: [featherstar], env: portable },
+    { name: 'node-net', on: 'node', args: [baseline('node-net.mjs')] },
+    { name: 'node-http', on: 'node', args: [baseline('node-http.mjs')] },
+    { name: 'bun-serve', on: 'bun', args: [baseline('bun-serve.mjs')] },
+    { name: 'featherstar-portable@bun', on: 'bun', args: [featherstar], env: portable },
+    { name: 'node-net@bun', on: 'bun', args: [baseline('node-net.mjs')] },
+    { name: 'deno-serve', on: 'deno', args: [baseline('deno-serve.mjs')] },
+    { name: 'nginx', on: 'nginx' },
+    { name: 'hyper', on: 'rust', args: [] },
   ];
 }
 
 export async function main(args) {
-  const options = readOptions(args, DECLARED, RANGES);
+  const { values: options } = parseArgs({ args, options: DECLARED });
+  checkWrkOptions(options, { pipeline: 64, 'poll-us': 1_000_000 }, { 'poll-us': 0 });
   if (!HEADERS.includes(options.headers)) {
     throw new BenchError(`--headers ${options.headers}: choose from ${HEADERS.join(', ')}`);
   }
-  checkMachine();
-  const versions = findVersions(options);
-  const contenders = choose(allContenders(options, versions), options.only);
-  return contest('http', DECLARED, options, versions, [{ contenders }]);
+  const pollUs = options['poll-us'];
+  if (pollUs > 0) {
+    console.log(`${REFERENCE} and featherstar on uring poll ${pollUs} us before each sleep; the others sleep at once`);
+  }
+  return wrkContest('http', DECLARED, options, [{ name: '', specs: specsFor(pollUs) }]);
 }

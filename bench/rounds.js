@@ -15,13 +15,13 @@ export function count(name, text, max) {
   throw new BenchError(`--${name} ${text}: a whole number from 1 to ${max} is needed`);
 }
 
-/** The units whose names begin with one of `only`, a list with commas; all of them without it. */
-export function choose(units, only) {
+/** The units whose names begin with one of `only`, a list with commas; all of them without it. `option` is its name. */
+export function choose(units, only, option = 'only') {
   if (only === undefined) return units;
   const wanted = only.split(',');
   for (const wish of wanted) {
     if (units.some(({ name }) => name.startsWith(wish))) continue;
-    throw new BenchError(`--only ${wish}: choose from ${units.map(({ name }) => name).join(', ')}`);
+    throw new BenchError(`--${option} ${wish}: choose from ${units.map(({ name }) => name).join(', ')}`);
   }
   return units.filter(({ name }) => wanted.some((wish) => name.startsWith(wish)));
 }

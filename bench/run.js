@@ -1,11 +1,13 @@
-// `npm run bench -- http|hono|live|core|files|sim [options]`: dispatches to the benchmark of that name, a module with
-// `main(args)`. Bad options and missing tools end in one line with a remedy and exit code 2. Next: http.js, README.md.
+// `npm run bench -- http|hono|bulk|live|core|files|sim [options]`: dispatches to the benchmark of that name, a module
+// with `main(args)`. Bad options and missing tools end in one line with a remedy and exit code 2.
+// Next: http.js, README.md.
 
 import { BenchError } from './tools.js';
 
 const BENCHMARKS = {
   http: './http.js',
   hono: './hono.js',
+  bulk: './bulk.js',
   live: './live.js',
   core: './core.js',
   files: './files.js',

@@ -1,8 +1,9 @@
 // The life of one contender in one round. It is started on its core, and its responses are checked before the
 // measurement. Its CPU time is read from the kernel. Then it is stopped for good.
 //
-// Next: load.js.
+// Next: contest.js.
 
+import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,6 +13,7 @@ const START_TIMEOUT_MS = 10_000;
 const ANSWER_TIMEOUT_MS = 2_000;
 const TIME_WAIT = '06'; // as /proc/net/tcp spells it
 const BODY = 'Hello, World!';
+const TICK_NS = 1e9 / Number(spawnSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }).stdout);
 
 /** The contender ended, never answered, or answered wrongly: the message is the reason that is printed. */
 export class ContenderError extends Error {}
@@ -24,10 +26,14 @@ async function freePort() {
   return port;
 }
 
-/** Starts a contender and resolves once it responds correctly, to { port, pid, stop() }. */
-export async function startServer(contender, core) {
+/**
+ * Starts a contender and resolves once it responds correctly, to { port, pid, stop() }. `check(port, contender)`
+ * resolves with false while no server listens. Arguments may be a function of the port; otherwise `--port N` is added.
+ */
+export async function startServer(contender, core, check = answersRightly) {
   const port = await freePort();
-  const args = [...contender.args, '--port', String(port)];
+  const args =
+    typeof contender.args === 'function' ? contender.args(port) : [...contender.args, '--port', String(port)];
   const env = { ...process.env, ...contender.env };
   const child = startPinned(core, contender.command, args, { env, stdio: ['ignore', 'ignore', 'pipe'] });
   let stderr = '';
@@ -43,7 +49,7 @@ export async function startServer(contender, core) {
   });
   try {
     const deadline = performance.now() + START_TIMEOUT_MS;
-    while (!(await answersRightly(port, contender))) {
+    while (!(await check(port, contender))) {
       if (failure !== undefined) throw new ContenderError(failure);
       if (performance.now() > deadline) throw new ContenderError(`no answer within ${START_TIMEOUT_MS} ms`);
       await sleep(20);
@@ -142,13 +148,13 @@ function refuseWrapper(pid) {
 }
 
 /** CPU time of a process so far: ns for each of its threads, and the coarse total that includes ended ones. */
-export function cpuTime(pid, tickNs) {
+export function cpuTime(pid) {
   const threads = new Map();
   for (const tid of readdirSync(`/proc/${pid}/task`)) {
     threads.set(tid, Number(readFileSync(`/proc/${pid}/task/${tid}/schedstat`, 'utf8').split(' ')[0]));
   }
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1).split(' ');
-  return { threads, totalNs: (Number(fields[11]) + Number(fields[12])) * tickNs };
+  return { threads, totalNs: (Number(fields[11]) + Number(fields[12])) * TICK_NS };
 }
 
 /** CPU time between two readings: the scheduler's own, to the nanosecond, unless a thread took its share with it. */

@@ -44,12 +44,26 @@ export async function compile(name, program = name, moreFlags = []) {
   return output;
 }
 
+/** Builds bench/baseline/rust. Resolves with { path }, or { unavailable }: the reason. cargo may fetch crates. */
+export async function compileRust() {
+  const manifest = fileURLToPath(new URL('bench/baseline/rust/Cargo.toml', root));
+  const target = `${outDir}rust`;
+  try {
+    const args = ['build', '--release', '--locked', '--manifest-path', manifest, '--target-dir', target];
+    await run('cargo', args, { env: { ...process.env, RUSTFLAGS: '-C target-cpu=native' } });
+  } catch (error) {
+    if (error.code === 'ENOENT') return { unavailable: 'no cargo in PATH (apt-get install cargo)' };
+    return { unavailable: `cargo could not build bench/baseline/rust: ${error.stderr?.trim().split('\n').at(-1)}` };
+  }
+  return { path: `${target}/release/featherstar-bench-rust` };
+}
+
 /** The version of a Node, Bun or Deno binary, as `v26.1.0`; undefined if it cannot be run. */
 export function versionOf(binary) {
   const { error, status, stdout } = spawnSync(binary, ['--version'], { encoding: 'utf8' });
   if (error !== undefined || status !== 0) return undefined;
-  const version = stdout.trim().split('\n')[0];
-  return version.startsWith('v') ? version : `v${version}`;
+  const version = /\d+\.\d+\.\d+\S*/.exec(stdout)?.[0]; // Deno: `deno 2.9.6 (stable, …)`
+  return version === undefined ? undefined : `v${version}`;
 }
 
 // --- children -------------------------------------------------------------------------------------------------------

@@ -1,0 +1,37 @@
+// featherstar with large bodies; with --echo an echo over its sockets. FEATHERSTAR_HOST says on which host.
+// Next: bulk-node.mjs.
+
+import { basename, dirname } from 'node:path';
+import { parseArgs } from 'node:util';
+import { blockOn } from 'featherstar';
+import { openDirectory } from 'featherstar/fs';
+import { Response, serve } from 'featherstar/http';
+import { listen } from 'featherstar/net';
+import { bulkHandler } from './bulk-fetch.mjs';
+
+const { values } = parseArgs({
+  options: { port: { type: 'string', default: '8080' }, payload: { type: 'string' }, echo: { type: 'boolean' } },
+});
+const at = { port: Number(values.port), hostname: '127.0.0.1' };
+
+async function echo(socket) {
+  for await (const bytes of socket) await socket.write(bytes);
+  socket.close();
+}
+
+if (values.echo) {
+  await blockOn(async () => {
+    const listener = await listen(at);
+    console.log('ready');
+    for await (const socket of listener) echo(socket).catch(() => socket.close()); // the client has gone
+  });
+} else {
+  const name = basename(values.payload);
+  let directory;
+  const fileResponse = async () => {
+    directory ??= await openDirectory(dirname(values.payload));
+    return new Response(await directory.readFile(name));
+  };
+  await serve({ ...at, fetch: bulkHandler(values.payload, Response, fileResponse) });
+  console.log('ready');
+}
