@@ -20,6 +20,8 @@ const INTERNAL = ['onEvent', 'onShutdown', 'onSignal', 'onAbort', 'runOnClose', 
 const UNITS = /(?:Ms|Us|Ns|Bytes|Count|Slots|Max|Open|PerSecond)$/;
 const TIMES = /timeout|delay|period|interval|duration|grace|latency/i;
 const FIXED_BY_THE_WEB = ['bodyUsed', 'ok'];
+// They have the names of other servers, for programs that were written for those (docs/http.md).
+const FOREIGN = ['featherstar/http ClientAddress.address', 'featherstar/http FeatherRequest.ip'];
 const PAST = ['drained', 'crashed']; // in reports: what has happened
 
 const isMember = ({ of }) => of !== undefined;
@@ -52,8 +54,10 @@ const RULES = {
     (kind === 'method' || kind === 'function') && name === 'close' && /\((?:\w+)\??: number/.test(text)
       ? 'takes a number: close({ timeoutMs })'
       : undefined,
-  'an address is hostname and port': ({ name, kind }) =>
-    (kind === 'property' || kind === 'getter') && ['address', 'ip'].includes(name) ? 'hostname' : undefined,
+  'an address is hostname and port': ({ name, kind, where }) =>
+    (kind === 'property' || kind === 'getter') && ['address', 'ip'].includes(name) && !FOREIGN.includes(where)
+      ? 'hostname'
+      : undefined,
   'a container has a size': ({ name, kind, of }) =>
     of === 'class' && kind === 'getter' && ['count', 'length'].includes(name) ? 'size' : undefined,
   'what can be closed can be disposed of': ({ kind, text }) => {

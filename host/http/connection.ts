@@ -10,14 +10,17 @@
 // that the handler returns within halfCloseNs is still sent, unless it is a slow stream.
 
 import { FeatherstarError } from '../base/errors.js';
+import type { NetAddress } from '../hosts/host.js';
 import type { Shard } from '../shard/shard.js';
 import type { Transport, TransportUser } from '../shard/transport.js';
 import { HIGH_WATER_BYTES, RequestBody } from './body.js';
+import { HandlerInfo, type InfoExchange } from './handler-info.js';
 import { type Head, ODD_HOST, urlOf } from './head.js';
 import { CLOSE } from './heads.js';
 import { Inbox, type InboxUser, type Scratch } from './inbox.js';
 import { FeatherRequest } from './request.js';
 import { asResponse, FeatherResponse } from './response.js';
+import type { Server } from './server.js';
 import { connectionFor, dropBody, type Exchange, type Writer } from './writer.js';
 
 // words of the parser's state (assembly/http/connection.ts)
@@ -61,6 +64,7 @@ function goneError(): FeatherstarError {
 
 /** The part of its server that a connection uses. */
 export interface ConnectionServer extends Scratch {
+  readonly handle: Server;
   readonly shard: Shard;
   readonly writer: Writer;
   readonly limits: {
@@ -76,7 +80,8 @@ export interface ConnectionServer extends Scratch {
   readonly draining: boolean;
   requests: number;
   refused: number;
-  fetch(request: FeatherRequest): unknown;
+  fetch(request: FeatherRequest, info: HandlerInfo, context: HandlerInfo): unknown;
+  waitUntil(promise: PromiseLike<unknown>): void;
   /** Gets what a handler threw. */
   report(error: unknown): void;
   /** The client has left while its request is handled. */
@@ -87,12 +92,12 @@ export interface ConnectionServer extends Scratch {
   forget(connection: HttpConnection): void;
 }
 
-export class HttpConnection implements TransportUser, InboxUser, Exchange {
+export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoExchange {
   isHead = false;
   isHttp10 = false;
   connection = 0;
 
-  private readonly server: ConnectionServer;
+  readonly server: ConnectionServer;
   private readonly transport: Transport;
   private readonly parser: number;
   private readonly inbox: Inbox;
@@ -291,7 +296,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange {
     if (this.bodyDone) this.awaitHandler();
     else if (!this.expectBody(flags)) return;
     server.shard.stepMark.markRequest(at);
-    this.handle(new FeatherRequest(head, this.body, this));
+    this.handle(new FeatherRequest(head, this.body, this), new HandlerInfo(this, head));
   }
 
   /** Whether the host is one by the URL standard, which takes less than RFC 3986: no 1.2.3.4.5, for example. */
@@ -326,11 +331,11 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange {
     else this.transport.clearDeadline();
   }
 
-  private handle(request: FeatherRequest): void {
+  private handle(request: FeatherRequest, info: HandlerInfo): void {
     this.server.requests++;
     let result: unknown;
     try {
-      result = this.server.fetch(request);
+      result = this.server.fetch(request, info, info);
     } catch (error) {
       this.onFailure(error);
       return;
@@ -480,6 +485,10 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange {
 
   onDrain(): void {
     this.inbox.resume();
+  }
+
+  clientOf(_head: Head): NetAddress | undefined {
+    return this.transport.remote;
   }
 
   get serverAuthority(): string {

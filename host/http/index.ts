@@ -1,5 +1,6 @@
 // featherstar/http: serve, and the Response that is fastest.
 
+export type { ClientAddress, DenoAddress, HandlerInfo } from './handler-info.js';
 export type { FeatherRequest } from './request.js';
 export { type BodyValue, FeatherResponse as Response, type HeadersValue, type ResponseOptions } from './response.js';
 export { serve } from './serve.js';

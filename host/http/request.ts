@@ -4,6 +4,7 @@
 // It is no Request of the platform's, which costs more than all else of a small request. A caller that needs one clones
 // it.
 
+import type { NetAddress } from '../hosts/host.js';
 import { type RequestBody, usedError } from './body.js';
 import { type Addressed, eachField, fieldOf, type Head, hrefOf, pathOf } from './head.js';
 
@@ -11,6 +12,7 @@ const METHODS = ['', 'GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS
 
 /** The part of a connection that a request uses. */
 export interface RequestExchange extends Addressed {
+  clientOf(head: Head): NetAddress | undefined;
   abortSignal(): AbortSignal;
 }
 
@@ -54,6 +56,16 @@ export class FeatherRequest {
   header(name: string): string | undefined {
     if (this.#headers !== undefined) return this.#headers.get(name) ?? undefined;
     return fieldOf(this.#head, name);
+  }
+
+  /** The client's address, without the port (`info.remote` has both). Not in the web's Request; srvx has it. */
+  get ip(): string | undefined {
+    return this.#exchange.clientOf(this.#head)?.hostname;
+  }
+
+  /** @internal The client's address, if it is a request of a server. */
+  static remoteOf(request: object): NetAddress | undefined {
+    return #exchange in request ? request.#exchange.clientOf(request.#head) : undefined;
   }
 
   /** All headers. */

@@ -17,7 +17,8 @@ import type { RuntimeOptions } from '../runtime/options.js';
 import { Runtime } from '../runtime/runtime.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 import { sleep } from '../tasks/timer.js';
-import { type HttpLimits, SERVE_CHECKS, type ServeOptions, serveHere, serverUrl } from './server.js';
+import type { ConnectionServer } from './connection.js';
+import { type AnyResponse, type HttpLimits, SERVE_CHECKS, type ServeOptions, serveHere, serverUrl } from './server.js';
 
 /** Options of `serve()` with a module, which serves on every shard. */
 export interface ServeModuleOptions {
@@ -162,7 +163,8 @@ type Fetch = ServeOptions['fetch'];
 /** The handler of a shard module: `export default { fetch }`, or `export function fetch`. */
 function handlerOf(exports: Readonly<Record<string, unknown>>): Fetch {
   const app = exports.default as { fetch?: unknown } | null | undefined;
-  if (typeof app?.fetch === 'function') return (request) => (app as { fetch: Fetch }).fetch(request);
+  if (typeof app?.fetch === 'function')
+    return (request, info) => (app as { fetch: ConnectionServer['fetch'] }).fetch(request, info, info) as AnyResponse;
   if (typeof exports.fetch === 'function') return exports.fetch as Fetch;
   const text = 'the module has no fetch(): write "export default { fetch(request) { return new Response(...) } }"';
   throw new FeatherstarError('FEATHERSTAR_MODULE', text);

@@ -6,7 +6,7 @@ import { optionError } from '../base/errors.js';
 import { inTime } from '../base/in-time.js';
 import { type Checks, checkFunction, checkOptions, definedOnly, integer } from '../base/options.js';
 import { CONNECTION_BYTES, type Header } from '../core/layout.js';
-import type { Bound } from '../hosts/host.js';
+import { type Bound, monotonicNs } from '../hosts/host.js';
 import { BIND_CHECKS, bindStream, checkBind } from '../net/bind.js';
 import { CLOSE_CHECKS, type CloseOptions, Runtime, runtime } from '../runtime/runtime.js';
 import { Operation, Timer } from '../shard/operation.js';
@@ -14,9 +14,11 @@ import { accept } from '../shard/ops.js';
 import type { Owner } from '../shard/owners.js';
 import { currentShard, findShard, type Shard } from '../shard/shard.js';
 import { type Pace, StreamTransport } from '../shard/stream-transport.js';
+import { Background } from './background.js';
 import { type ConnectionServer, closingError, HttpConnection } from './connection.js';
+import { type ClientAddress, clientAddress, type HandlerInfo } from './handler-info.js';
 import { Heads } from './heads.js';
-import type { FeatherRequest } from './request.js';
+import { FeatherRequest } from './request.js';
 import type { FeatherResponse } from './response.js';
 import { Writer } from './writer.js';
 
@@ -54,8 +56,8 @@ export interface HttpLimits {
 
 /** Options of `serve()`. */
 export interface ServeOptions {
-  /** Handlers of the web's Request will do. */
-  fetch: (request: FeatherRequest & Request) => AnyResponse | Promise<AnyResponse>;
+  /** Handlers of the web's Request will do. They may return a promise. */
+  fetch: (request: FeatherRequest & Request, info: HandlerInfo) => AnyResponse | Promise<AnyResponse>;
   /** 0: any free one. Default 0. */
   port?: number | undefined;
   /** Address or name to listen on. Default 0.0.0.0. */
@@ -126,13 +128,15 @@ export class ServerShard implements Owner, ConnectionServer {
   readonly shard: Shard;
   readonly writer: Writer;
   readonly limits: ServerLimits;
-  readonly fetch: (request: FeatherRequest) => unknown;
+  readonly fetch: ConnectionServer['fetch'];
   /** Its own address: the host of a request that names none (HTTP/1.0). */
   readonly authority: string;
   readonly headScratch: number;
   readonly pieceScratch: number;
   /** No new requests: connections close after their answer. */
   draining = false;
+  /** The object that `serve()` resolves to. */
+  handle!: Server;
   requests = 0;
   refused = 0;
   private readonly onError: (error: unknown) => void;
@@ -146,6 +150,7 @@ export class ServerShard implements Owner, ConnectionServer {
   private readonly retrying: Timer; // accepting had failed
   private nodeRetry: NodeJS.Timeout | undefined; // likewise, when all timers are in use
   private holders: HttpConnection[] = [];
+  private readonly background = new Background((error) => this.report(error));
   private closing: Promise<void> | undefined;
   private onEmpty: (() => void) | undefined;
   private onStopped: (() => void) | undefined;
@@ -157,7 +162,7 @@ export class ServerShard implements Owner, ConnectionServer {
     this.authority = authorityOf(url);
     this.listener = bound.slot;
     this.unlink = bound.unlink;
-    this.fetch = options.fetch as (request: FeatherRequest) => unknown; // it is given what Request has, too
+    this.fetch = options.fetch as ConnectionServer['fetch']; // it is given what Request has, too
     this.onError = options.onError ?? ((error) => console.error(error));
     this.headScratch = scratch + HEAD_SCRATCH;
     this.pieceScratch = scratch + PIECE_SCRATCH;
@@ -264,6 +269,10 @@ export class ServerShard implements Owner, ConnectionServer {
     });
   }
 
+  waitUntil(promise: PromiseLike<unknown>): void {
+    this.background.add(promise);
+  }
+
   report(error: unknown): void {
     try {
       this.onError(error);
@@ -282,6 +291,7 @@ export class ServerShard implements Owner, ConnectionServer {
   }
 
   private async drain(timeoutMs: number): Promise<void> {
+    const dueNs = monotonicNs() + timeoutMs * 1e6;
     this.draining = true;
     this.aborter.abort(closingError());
     const stopped = new Promise<void>((resolve) => {
@@ -296,6 +306,7 @@ export class ServerShard implements Owner, ConnectionServer {
     if (!this.accepting.isOpen) this.onStopped?.();
     for (const connection of this.connections) connection.drain();
     if (this.connections.size !== 0) await this.emptied(timeoutMs);
+    await inTime(this.background.settled(), Math.max(0, dueNs - monotonicNs()) / 1e6);
     await stopped;
   }
 
@@ -336,6 +347,8 @@ export interface Server {
    * to 3,600,000, default 4000). Then the rest is closed, and this resolves.
    */
   close(options?: CloseOptions): Promise<void>;
+  /** The client's address, in Bun's form. Null for a clone, a Unix socket, or a connection closed by then. */
+  requestIP(request: FeatherRequest | Request): ClientAddress | null;
   /** Calls `close()`. */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -378,6 +391,7 @@ export async function serveHere(options: ServeOptions): Promise<Server> {
     await own?.close();
     throw error;
   }
+  const url = serverUrl(hostname, bound.port);
   const close = async (closeOptions: CloseOptions = {}): Promise<void> => {
     const { timeoutMs = 4000 } = checkOptions(closeOptions, CLOSE_CHECKS);
     if (!shard.closed) await server.close(timeoutMs);
@@ -385,15 +399,17 @@ export async function serveHere(options: ServeOptions): Promise<Server> {
   };
   // The rest of the time is for what waits for this.
   runtime().onClose(({ timeoutMs }) => (shard.closed ? undefined : server.close((timeoutMs * 8) / 9)));
-  return {
+  server.handle = {
     port: bound.port,
     hostname,
-    url: serverUrl(hostname, bound.port),
+    url,
     signal: server.signal,
     get stats() {
       return { connections: server.connectionCount, requests: server.requests, refused: server.refused };
     },
+    requestIP: (request) => clientAddress(FeatherRequest.remoteOf(request)),
     close,
     [Symbol.asyncDispose]: () => close(),
   };
+  return server.handle;
 }

@@ -9,7 +9,7 @@ import { connect, listen, UdpSocket } from 'featherstar/net';
 import { currentShard } from '../../dist/host/shard/shard.js';
 import { submitRaw } from '../support/operation.js';
 import { blockCalls, blockFiles } from './blocks.js';
-import { peers, peersElsewhere } from './peers.js';
+import { clients, peers, peersElsewhere } from './peers.js';
 
 const HERE = '127.0.0.1';
 const MEBIBYTE = 1_048_576;
@@ -572,7 +572,7 @@ export const BEHAVIOURS = [
   ...listOf('calls', 2, calls),
   ...listOf('abort', 2, aborts),
   ...listOf('signals', 1, signals),
-  ...listOf('http', 1, http),
+  ...listOf('http', 1, { ...http, ...clients }),
   ...listOf('restart', 3, restarts),
   ...listOf('end', 2, end),
 ];

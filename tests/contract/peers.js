@@ -1,6 +1,7 @@
 // Behaviours of addresses: what each end of a connection knows of the other. A part of behaviours.js.
 
 import assert from 'node:assert/strict';
+import { Response, serve } from 'featherstar/http';
 import { connect, listen } from 'featherstar/net';
 
 const HERE = '127.0.0.1';
@@ -66,5 +67,22 @@ export const peersElsewhere = {
     assert.equal(hostname, HERE);
     assert.ok(port > 0 && port !== asked.port, `${port}`);
     for (const socket of [client, next.client, listener]) socket.close();
+  },
+};
+
+export const clients = {
+  'a handler knows the address of its client': async () => {
+    const server = await serve({
+      hostname: HERE,
+      fetch: (request, info) => Response.json([info.remote, request.ip, info.requestIP().port]),
+    });
+    const socket = await connect({ port: server.port });
+    await socket.write('GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+    let text = '';
+    for await (const bytes of socket) text += Buffer.from(bytes);
+    const [remote, ip, port] = JSON.parse(text.slice(text.indexOf('\r\n\r\n')));
+    assert.deepEqual([remote.hostname, ip, port], [HERE, HERE, remote.port]);
+    socket.close();
+    await server.close();
   },
 };

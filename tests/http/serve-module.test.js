@@ -39,6 +39,7 @@ for (const host of hosts()) {
     const all = server.runtime.sharesPorts ? ['app on 0', 'app on 1'] : ['app on 0'];
     assert.equal(await answering(server.port, 60), all);
     assert.equal(await server.runtime.onAll().self(), [0, 1]);
+    assert.equal(JSON.parse((await ask(server.port, get('/info'))).text), [true, '127.0.0.1', server.port]);
     await server.close();
     assert.is((await rejection(() => runtime())).code, 'FEATHERSTAR_NO_SHARD');
     await server.close(); // again: the same end

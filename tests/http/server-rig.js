@@ -47,7 +47,7 @@ export class ServerRig {
     test.before(async () => {
       runtime = await Runtime.start({ shards: 1, host });
       this.server = await serve({
-        fetch: (request) => this.handler(request),
+        fetch: (...args) => this.handler(...args),
         hostname: '127.0.0.1',
         limits: LIMITS,
         onError: (error) => this.errors.push(error),

@@ -7,7 +7,8 @@ const waiting = [];
 class App {
   #name = 'app'; // fetch() needs its `this`
 
-  async fetch(request) {
+  async fetch(request, info, context) {
+    if (request.path === '/info') return Response.json([info === context, info.remote.hostname, info.server.port]);
     if (request.path === '/wait') await new Promise((resolve) => waiting.push(resolve));
     return new Response(`${this.#name} on ${runtime().self}`);
   }

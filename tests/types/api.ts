@@ -198,6 +198,11 @@ export async function network(signal: AbortSignal): Promise<void> {
   void serve({ port: 8080, fetch: async (request) => new FastResponse(`${request.method} ${request.url}`) });
   void serve({ port: 8080, fetch: (request: Request) => new Response(request.url, { status: 200 }) });
   void serve({ port: 8080, fetch: (request) => new FastResponse(`${request.path} ${request.clone().mode}`) });
+  void serve({ port: 8080, fetch: (request, info) => new FastResponse(`${request.ip} ${info.remote?.port}`) });
+  // what Hono's app.fetch is
+  type Context = { waitUntil(promise: Promise<unknown>): void; passThroughOnException(): void };
+  const app = (_request: Request, _env?: object, _context?: Context) => new Response('hono');
+  void serve({ port: 8080, fetch: app });
   // @ts-expect-error: fetch answers a response
   void serve({ port: 8080, fetch: () => 'text' });
   // @ts-expect-error: fetch is missing

@@ -1,0 +1,89 @@
+// The second argument of a handler: fetch(request, info). One is made for each request, and does nothing until it is
+// asked. It is also the third argument, where Workers and Hono look for waitUntil().
+//
+// Next: connection.ts, which is its exchange.
+
+import type { NetAddress } from '../hosts/host.js';
+import type { Head } from './head.js';
+import type { Server } from './server.js';
+
+/** The part of a connection that the info of a request uses. */
+export interface InfoExchange {
+  readonly server: {
+    /** The object that `serve()` resolves to. */
+    readonly handle: Server;
+    waitUntil(promise: PromiseLike<unknown>): void;
+  };
+  /** The address of the client that has sent this head. */
+  clientOf(head: Head): NetAddress | undefined;
+}
+
+/** An address in the form of Bun's and Node's. */
+export interface ClientAddress {
+  /** A numeric IPv4 or IPv6 address. */
+  readonly address: string;
+  /** Its family. */
+  readonly family: 'IPv4' | 'IPv6';
+  /** The port, 1 to 65,535. */
+  readonly port: number;
+}
+
+/** An address in the form of Deno's. */
+export type DenoAddress =
+  | { readonly transport: 'tcp'; readonly hostname: string; readonly port: number }
+  | { readonly transport: 'unix'; readonly path: string };
+
+export function clientAddress(remote: NetAddress | undefined): ClientAddress | null {
+  if (remote === undefined) return null;
+  const { hostname, port } = remote;
+  return { address: hostname, family: hostname.includes(':') ? 'IPv6' : 'IPv4', port };
+}
+
+/**
+ * The second argument of `fetch(request, info)`. Its members are made when they are asked for.
+ *
+ * @example
+ * fetch: (request, info) => new Response(`Hello, ${info.remote?.hostname}`)
+ */
+export class HandlerInfo {
+  readonly #exchange: InfoExchange;
+  readonly #head: Head;
+
+  /** @internal */
+  constructor(exchange: InfoExchange, head: Head) {
+    this.#exchange = exchange;
+    this.#head = head;
+  }
+
+  /**
+   * The address of the client. Undefined if it came by a Unix socket, and if its connection was closed before any
+   * request of it was asked. Throws FEATHERSTAR_SYSTEM (EOPNOTSUPP) on the uring host before Linux 6.7.
+   */
+  get remote(): NetAddress | undefined {
+    return this.#exchange.clientOf(this.#head);
+  }
+
+  /** The client's address in Deno's form. A Unix socket has an empty path. */
+  get remoteAddr(): DenoAddress {
+    const { remote } = this;
+    return remote === undefined ? { transport: 'unix', path: '' } : { transport: 'tcp', ...remote };
+  }
+
+  /** The server that the request came to, of this shard. */
+  get server(): Server {
+    return this.#exchange.server.handle;
+  }
+
+  /** The client's address in Bun's form, or null. `server.requestIP(request)` is for any request that is handled. */
+  requestIP(): ClientAddress | null {
+    return clientAddress(this.remote);
+  }
+
+  /**
+   * Keeps the server open for work that goes on behind the response: `server.close()` waits for the promise, within
+   * its time. If it rejects, `onError` gets the error.
+   */
+  waitUntil(promise: PromiseLike<unknown>): void {
+    this.#exchange.server.waitUntil(promise);
+  }
+}
