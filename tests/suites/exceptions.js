@@ -20,14 +20,28 @@ export function excusesOf(suite, text) {
   return excuses;
 }
 
+/** Adds the outcome of a test. If there is a test of this name already, the new one gets a number. */
+export function addOutcome(outcomes, name, outcome, message) {
+  let unique = name;
+  for (let n = 2; outcomes.has(unique); n++) unique = `${name} #${n}`;
+  outcomes.set(unique, { outcome, message });
+}
+
 /** Whether a test has passed. */
 export const passed = (outcomes, test) => outcomes.get(test)?.outcome === 'pass';
 
-/** The exceptions, [{ test, message, reason }], and the tests that have a reason and are none: `stale`. */
+/** Whether an excuse is for this test. A `*` in it stands for any text. */
+function covers(excuse, test) {
+  const parts = excuse.split('*').map((text) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
+  return new RegExp(`^${parts.join('.*')}$`, 's').test(test);
+}
+
+/** The exceptions, [{ test, message, reason }], and the excuses that are for none of them: `stale`. */
 export function exceptionsOf(peer, own, excuses) {
+  const reasonOf = (test) => [...excuses].find(([excuse]) => covers(excuse, test))?.[1];
   const exceptions = [...peer.keys()]
     .filter((test) => passed(peer, test) && !passed(own, test))
-    .map((test) => ({ test, message: own.get(test)?.message ?? 'did not run', reason: excuses.get(test) }));
-  const stale = [...excuses.keys()].filter((test) => !exceptions.some((each) => each.test === test));
+    .map((test) => ({ test, message: own.get(test)?.message ?? 'did not run', reason: reasonOf(test) }));
+  const stale = [...excuses.keys()].filter((excuse) => !exceptions.some(({ test }) => covers(excuse, test)));
   return { exceptions, stale };
 }

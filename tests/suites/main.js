@@ -12,6 +12,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { exceptionsOf, excusesOf, passed } from './exceptions.js';
+import { honoNodeServer, srvx } from './vitest.js';
 import { wpt } from './wpt.js';
 
 const SUITES = {
@@ -19,6 +20,8 @@ const SUITES = {
   'wpt-request': (dir) => wpt(dir, 'request'),
   'wpt-headers': (dir) => wpt(dir, 'headers'),
   'wpt-body': (dir) => wpt(dir, 'body'),
+  'hono-node-server': honoNodeServer,
+  srvx,
 };
 const MESSAGE_CHARS = 300;
 const EXCUSES = new URL('excused.txt', import.meta.url);

@@ -66,14 +66,14 @@ test('wrong arguments end with exit code 2 and the names of the suites', () => {
 
 test('each test that only the peer passes needs a reason, and each reason such a test', () => {
   const outcomes = (...all) => new Map(all.map((outcome, i) => [`test ${i}`, { outcome, message: 'why' }]));
-  const text = '// a comment\nother test 0\n  Not ours.\n\nours test 1\nours test 2\n  Two lines\n  of a reason.\n';
+  const text = '// a comment\nother test 0\n  Not ours.\n\nours test 1*\nours test 2\n  Two lines\n  of a reason.\n';
   const peer = outcomes('pass', 'pass', 'pass', 'fail', 'pass');
   const own = outcomes('fail', 'fail', 'pass', 'fail');
   const excuses = excusesOf('ours', text);
   assert.equal(
     [...excuses],
     [
-      ['test 1', 'Two lines of a reason.'],
+      ['test 1*', 'Two lines of a reason.'],
       ['test 2', 'Two lines of a reason.'],
     ],
   );

@@ -9,6 +9,7 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { addOutcome } from './exceptions.js';
 
 const RUNNER = fileURLToPath(new URL('wpt-file.js', import.meta.url));
 const FILE_TIMEOUT_MS = 60_000;
@@ -49,7 +50,7 @@ async function runFile(scripts, url, ours) {
   return results ?? [{ name: '(the file itself)', outcome: 'fail', message }];
 }
 
-/** The outcome of each test of the files by name. A name that comes twice in a file gets a number. */
+/** The outcome of each test of the files by name. */
 async function runAll(root, folder, files, ours) {
   const outcomes = new Map();
   for (const file of files) {
@@ -57,9 +58,7 @@ async function runAll(root, folder, files, ours) {
 
     const results = await runFile(scriptsOf(root, path), `${ORIGIN}${path.slice(root.length)}`, ours);
     for (const { name, outcome, message } of results) {
-      let unique = `${file}: ${name}`;
-      for (let n = 2; outcomes.has(unique); n++) unique = `${file}: ${name} #${n}`;
-      outcomes.set(unique, { outcome, message });
+      addOutcome(outcomes, `${file}: ${name}`, outcome, message);
     }
   }
   return outcomes;
