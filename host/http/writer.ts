@@ -110,11 +110,14 @@ export class Writer {
 
   /** Header lines of the handler, without those of framing. Throws OPTION for what would break the message. */
   private fieldsOf(response: FeatherResponse | Response, exchange: Exchange, type: string): Fields {
-    const fields = { lines: '', length: NO_LENGTH, hasDate: false };
+    const fields = { lines: '', length: NO_LENGTH, hasDate: false, isChunked: false };
     let hasType = type === '';
     const visit = (name: string, value: string) => {
       const key = name.toLowerCase();
-      if (key === 'transfer-encoding') return;
+      if (key === 'transfer-encoding') {
+        fields.isChunked = /^chunked$/i.test(value);
+        return;
+      }
       if (key === 'content-length') {
         fields.length = parseLength(value, fields.length);
         return;
@@ -185,11 +188,11 @@ export class Writer {
     let ahead: Promise<Read> | undefined;
     if (first !== undefined) {
       if (!first.done) {
-        checkChunk(first.value);
+        first.value = chunkBytes(first.value); // the loop below gets the same object
         checkRoom(fields.length, first.value.length);
         ahead = readAhead(reader);
       }
-      if (ahead === undefined || (await soon(ahead))?.done) {
+      if (!fields.isChunked && (ahead === undefined || (await soon(ahead))?.done)) {
         this.writeWhole(response, first.value ?? EMPTY, queue, exchange, fields);
         return;
       }
@@ -207,10 +210,10 @@ export class Writer {
     let bytes = 0;
     for (let step = await opening; !step.done; ) {
       ahead ??= readAhead(reader);
-      checkChunk(step.value);
-      bytes += step.value.length;
+      const chunk = chunkBytes(step.value);
+      bytes += chunk.length;
       checkRoom(fields.length, bytes);
-      if (step.value.length !== 0) queue.enqueue(chunked ? frame(step.value) : step.value);
+      if (chunk.length !== 0) queue.enqueue(chunked ? frame(chunk) : chunk);
       await exchange.drained();
       step = await ahead;
       ahead = undefined;
@@ -237,6 +240,8 @@ export class Writer {
 interface Fields {
   lines: string;
   hasDate: boolean;
+  /** The handler asks for chunks: a stream gets no length, even if it ends at once. */
+  isChunked: boolean;
   /** The handler's own length of the body, or NO_LENGTH. */
   length: number;
 }
@@ -312,10 +317,13 @@ async function nextTicks(count: number): Promise<undefined> {
   return undefined;
 }
 
-function checkChunk(chunk: unknown): void {
-  if (!(chunk instanceof Uint8Array)) {
-    throw new FeatherstarError('FEATHERSTAR_OPTION', `a body stream must yield Uint8Arrays, not ${typeof chunk}`);
-  }
+/** A chunk of a stream as bytes. The standard allows Uint8Array alone; other servers take text and buffers, too. */
+function chunkBytes(chunk: unknown): Uint8Array<ArrayBuffer> {
+  if (chunk instanceof Uint8Array) return chunk as Uint8Array<ArrayBuffer>;
+  if (typeof chunk === 'string') return Buffer.from(chunk, 'utf8');
+  if (chunk instanceof ArrayBuffer) return new Uint8Array(chunk);
+  if (ArrayBuffer.isView(chunk)) return new Uint8Array(chunk.buffer as ArrayBuffer, chunk.byteOffset, chunk.byteLength);
+  throw new FeatherstarError('FEATHERSTAR_OPTION', `a body stream must yield bytes or text, not ${typeof chunk}`);
 }
 
 /** The answer is not sent, or not its body: a stream is told, so that what feeds it can stop. */

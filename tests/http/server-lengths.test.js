@@ -296,5 +296,61 @@ for (const host of hosts()) {
     },
   );
 
+  // --- chunks of a stream --------------------------------------------------------------------------------------------
+
+  rig.check('a stream of text and of buffers is sent as bytes, at once or in time', async () => {
+    const bytes = Buffer.from('[bytes]');
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    const chunks = ['täxt ', 'more', view, new Uint8Array([33, 33]).buffer, new Uint16Array([0x2e2e])];
+    const expected = 'täxt more[bytes]!!..';
+    for (const make of MAKES) {
+      for (const pauseMs of [0, 1]) {
+        rig.handler = () => {
+          const left = [...chunks];
+          const pull = async (controller) => {
+            if (pauseMs !== 0) await later(pauseMs);
+            if (left.length === 0) controller.close();
+            else controller.enqueue(left.shift());
+          };
+          return new make(new ReadableStream({ pull }));
+        };
+        const answer = await askTwice(get());
+        assert.equal([answer.status, answer.text], [200, expected]);
+      }
+      rig.handler = () => new make(stream(['one'], 1), lengthOf(3));
+      assert.is((await askTwice(get())).text, 'one');
+    }
+  });
+
+  rig.check('a stream of anything else is an error of the handler', async () => {
+    for (const make of MAKES) {
+      for (const chunk of [7, { length: 1 }, undefined]) {
+        const source = { start: (controller) => controller.enqueue(chunk) };
+        assert.is((await rig.answerOf(() => new make(new ReadableStream(source)))).status, 500);
+        assert.equal(reported(), ['FEATHERSTAR_OPTION']);
+      }
+    }
+  });
+
+  rig.check('`transfer-encoding: chunked` keeps a stream in chunks that could have a length', async () => {
+    for (const make of MAKES) {
+      for (const chunks of [[], ['all']]) {
+        for (const [headers, coding, length] of [
+          [{ 'Transfer-Encoding': 'Chunked' }, 'chunked', undefined],
+          [{ 'transfer-encoding': 'gzip' }, undefined, String(chunks.join('').length)],
+          [{}, undefined, String(chunks.join('').length)],
+        ]) {
+          rig.handler = () => new make(stream(chunks), { headers });
+          const answer = await askTwice(get());
+          assert.equal([answer.headers['transfer-encoding'], answer.headers['content-length']], [coding, length]);
+          assert.is(answer.text, chunks.join(''));
+        }
+      }
+      rig.handler = () => new make(stream(['all']), lengthOf(3, { 'transfer-encoding': 'chunked' }));
+      const answer = await askTwice(get());
+      assert.equal([answer.headers['transfer-encoding'], answer.headers['content-length']], [undefined, '3']);
+    }
+  });
+
   rig.run();
 }
