@@ -103,6 +103,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
   private readonly inbox: Inbox;
   private phase = HEAD;
   private keepAlive = true;
+  private clientCloses = false; // it sends no request behind this one
   private answered = false; // the answer is queued, but the request's body is not in
   private begun = false; // an answer is being streamed, its head is queued
   private stream: ReadableStreamDefaultReader<Uint8Array> | undefined; // what it is made of
@@ -268,7 +269,8 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
     this.phase = HANDLING;
     this.isHttp10 = (flags & HTTP_1_0) !== 0;
     this.isHead = methodId === METHOD_HEAD;
-    this.keepAlive = (flags & KEEP_ALIVE) !== 0 && !server.draining;
+    this.clientCloses = (flags & KEEP_ALIVE) === 0;
+    this.keepAlive = !this.clientCloses && !server.draining;
     this.bodyDone = (flags & DONE) !== 0;
     const { text, start } = this.inbox.text(at, this.bodyDone ? end : at + headBytes, headBytes);
     const head: Head = {
@@ -444,7 +446,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
     if (this.connection === CLOSE) {
       this.aborter = undefined; // it has its answer
       if (!this.bodyDone) this.body?.discard();
-      this.startClosing();
+      this.startClosing(this.clientCloses && this.bodyDone && !this.inbox.waits);
     } else if (this.bodyDone) this.nextRequest();
     else {
       this.answered = true;
@@ -497,7 +499,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
 
   abortSignal(): AbortSignal {
     this.aborter ??= new AbortController();
-    if (this.gone !== undefined) this.aborter.abort();
+    if (this.gone !== undefined || this.transport.isClosed) this.aborter.abort();
     return this.aborter.signal;
   }
 
@@ -514,7 +516,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
   }
 
   drained(): Promise<void> | undefined {
-    if (this.transport.isClosed) throw this.gone;
+    if (this.transport.isClosed) throw this.whyGone();
     this.streamedNs = this.server.shard.nowNs;
     if (this.transport.out.backlogBytes <= HIGH_WATER_BYTES) return undefined;
     this.transport.out.hurry();
@@ -542,10 +544,10 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
     this.refuse(503);
   }
 
-  private startClosing(): void {
+  private startClosing(peerIsDone = false): void {
     this.phase = OVER;
     this.inbox.discard();
-    this.transport.finish();
+    this.transport.finish(peerIsDone);
   }
 
   destroy(): void {
@@ -553,16 +555,27 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
   }
 
   onClosed(): void {
-    const gone = this.gone ?? goneError();
-    this.gone = gone;
     this.phase = OVER;
     this.inbox.discard();
+    if (!this.bodyDone || this.aborter !== undefined || this.stream !== undefined || this.onDrained !== undefined)
+      this.breakOff();
+    this.server.forget(this);
+  }
+
+  /** The connection is over, and a request is not. */
+  private breakOff(): void {
+    const gone = this.whyGone();
     this.cancelStream(); // before its source can fail of the signal
     this.body?.fail(gone);
     this.aborter?.abort();
     this.onDrained?.reject(gone);
     this.onDrained = undefined;
-    this.server.forget(this);
+  }
+
+  /** Made when it is wanted: an error costs more than all else of a short connection. */
+  private whyGone(): FeatherstarError {
+    this.gone ??= goneError();
+    return this.gone;
   }
 
   onDeadline(): void {

@@ -2,6 +2,7 @@
 // ends. It knows nothing of messages: a user (http/connection.ts) gets the bytes and decides what they mean.
 //
 //   OPEN --finish()--> FINISHING --all is sent--> LINGERING --the peer's end, or time--> CLOSED
+//                          \--all is sent, and the peer has nothing more to say--> CLOSED
 //   any --reset, error, a peer that is too slow, destroy()--> CLOSED
 //
 // A slow peer must take some bytes in each stretch of time, or the connection is closed (Pace). Without that a peer
@@ -56,6 +57,7 @@ export class StreamTransport extends StreamSocket implements Transport {
   private readonly pace: Pace;
   private state = OPEN;
   private readonly watching: Operation;
+  private peerIsDone = false; // it was said so by finish()
   private lingerBytes = 0; // came since finish()
   private lingerEndNs = 0;
   private readonly timer: Timer;
@@ -174,11 +176,15 @@ export class StreamTransport extends StreamSocket implements Transport {
 
   // --- the end -------------------------------------------------------------------------------------------------------
 
-  /** Sends what is queued, then FIN, and closes when the peer has ended too. The user has nothing more to say. */
-  finish(): void {
+  /**
+   * Sends what is queued, then FIN, and closes when the peer has ended too. The user has nothing more to say.
+   * `peerIsDone`: neither has the peer. Then closing loses nothing, and is all that is needed.
+   */
+  finish(peerIsDone = false): void {
     if (this.state !== OPEN) return;
     this.state = FINISHING;
-    this.receive();
+    this.peerIsDone = peerIsDone;
+    if (!peerIsDone) this.receive();
     if (this.out.isIdle) this.afterLast();
     else {
       this.out.hurry();
@@ -188,7 +194,7 @@ export class StreamTransport extends StreamSocket implements Transport {
 
   /** All is out. Closing now could make the kernel throw away what the peer has not read, if it still sends. */
   private afterLast(): void {
-    if (this.peerEnded) {
+    if (this.peerEnded || this.peerIsDone) {
       this.destroy();
       return;
     }

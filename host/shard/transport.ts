@@ -43,8 +43,11 @@ export interface Transport {
   /** `ns` from now on; it takes the place of the last deadline. */
   setDeadline(ns: number): void;
   clearDeadline(): void;
-  /** Sends what is queued, then the end, and closes when the peer has ended too. The user has nothing more to say. */
-  finish(): void;
+  /**
+   * Sends what is queued, then the end, and closes when the peer has ended too. The user has nothing more to say.
+   * `peerIsDone`: neither has the peer, so there is no need to wait for its end.
+   */
+  finish(peerIsDone?: boolean): void;
   /** Closes at once; what is queued is lost. */
   destroy(): void;
 }

@@ -348,6 +348,18 @@ for (const host of hosts()) {
     });
   }
 
+  rig.check('a client that sends no other request: the connection closes with its response, at once', async () => {
+    rig.handler = () => new FeatherResponse('bye');
+    for (const request of [get('/', 'Connection: close\r\n'), 'GET / HTTP/1.0\r\n\r\n']) {
+      const client = await Client.open(rig.server.port);
+      await client.write(request);
+      await until(() => client.ending !== undefined, 'the end');
+      assert.is(rig.server.stats.connections, 0); // though the client has not ended its side
+      assert.match((await client.rest()).toString(), /bye$/);
+      client.destroy();
+    }
+  });
+
   rig.check('request.signal does not abort when an answer has closed the connection', async () => {
     const signals = [];
     rig.handler = (request) => {
