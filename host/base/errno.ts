@@ -52,6 +52,7 @@ const ERRNO: Record<number, readonly [name: string, text: string]> = {
 
 const RING = ['io_uring_setup', 'io_uring_register', 'io_uring_enter', 'mmap'];
 const BIND = ['bind', 'listen', 'socket', 'setsockopt'];
+const GIVEN = ['getsockopt']; // of a descriptor that was given to this process
 const SEND = ['connect', 'sendto'];
 const CHANGE = ['mkdir', 'rmdir', 'unlink', 'rename'];
 const FILES = ['open', 'stat', 'getdents', ...CHANGE];
@@ -70,6 +71,7 @@ const OF_CALL: readonly { errno: number; calls: readonly string[]; onPath?: bool
     text: 'not permitted: the file or its directory is immutable, or belongs to another user',
   },
   { errno: 2, calls: BIND, onPath: true, text: 'the directory of the socket does not exist' },
+  { errno: 9, calls: GIVEN, text: 'the descriptor is not open' },
   { errno: 12, calls: RING, text: 'not enough memory, or RLIMIT_MEMLOCK (ulimit -l) is too low for the ring' },
   {
     errno: 13,
@@ -87,6 +89,7 @@ const OF_CALL: readonly { errno: number; calls: readonly string[]; onPath?: bool
   },
   { errno: 17, calls: RING, text: 'the ring belongs to another thread' },
   { errno: 22, calls: RING, text: 'invalid argument: the kernel is too old (io_uring needs 6.1)' },
+  { errno: 22, calls: GIVEN, text: 'the descriptor is no stream socket that listens' },
   {
     errno: 23,
     calls: BIND,

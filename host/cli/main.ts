@@ -12,6 +12,7 @@ import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { FeatherstarError } from '../base/errors.js';
 import { type ServeModuleOptions, serveModule } from '../http/serve-module.js';
+import { systemdSockets } from '../net/systemd.js';
 import { RUNTIME_FLAGS, RUNTIME_HELP, runtimeOptions } from '../runtime/flags.js';
 import type { RuntimeOptions } from '../runtime/options.js';
 import { waitForSignal } from '../runtime/signals.js';
@@ -28,6 +29,7 @@ Options:
   --port N                    port to listen on; 0: any free one (PORT, default ${PORT})
   --hostname ADDRESS          address or name to listen on (default 0.0.0.0: all addresses)
   --share-port                other processes that say so too may listen on the port
+  --fd N|systemd[:NAME]       listen on a descriptor that is open already, or on a socket of systemd's
   --help                      this text
   --version                   the version of featherstar
 
@@ -40,6 +42,7 @@ const OWN = {
   port: { type: 'string' },
   hostname: { type: 'string' },
   'share-port': { type: 'boolean' },
+  fd: { type: 'string' },
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean', short: 'v' },
 } as const;
@@ -72,6 +75,17 @@ function portOf(text: string): number {
   throw new UsageError(`--port must be an integer from 0 to 65535, not ${JSON.stringify(text)}`);
 }
 
+/** The descriptor that `--fd` names. */
+function fdOf(text: string): number {
+  if (/^\d+$/.test(text)) return Number(text);
+  const [word, name] = text.split(/:(.*)/s);
+  if (word !== 'systemd') throw new UsageError(`--fd must be a number or systemd[:NAME], not ${JSON.stringify(text)}`);
+  const socket = systemdSockets().find((each) => name === undefined || each.name === name);
+  if (socket !== undefined) return socket.fd;
+  const what = name === undefined ? 'no socket' : `no socket with the name ${JSON.stringify(name)}`;
+  throw new FeatherstarError('FEATHERSTAR_OPTION', `--fd ${text}: systemd has opened ${what} for this process`);
+}
+
 /** The URL of the module, if this runtime can load it. */
 function moduleOf(path: string): URL {
   const full = resolve(path);
@@ -86,7 +100,7 @@ function moduleOf(path: string): URL {
   return pathToFileURL(full);
 }
 
-type ListenFlags = Pick<ServeModuleOptions, 'port' | 'hostname' | 'sharePort'>;
+type ListenFlags = Pick<ServeModuleOptions, 'port' | 'hostname' | 'sharePort' | 'fd'>;
 
 async function serveFile(path: string, flags: ListenFlags, { shards, ...runtime }: RuntimeOptions): Promise<void> {
   const server = await serveModule({ ...flags, module: moduleOf(path), shards, runtime });
@@ -109,8 +123,10 @@ async function main(args: string[]): Promise<void> {
   if (command !== 'serve' || path === undefined || more.length > 0) {
     throw new UsageError('the command is: featherstar serve <module>');
   }
-  const port = portOf(values.port ?? process.env.PORT ?? String(PORT));
-  await serveFile(path, { port, hostname: values.hostname, sharePort: values['share-port'] }, options);
+  const fd = values.fd === undefined ? undefined : fdOf(values.fd);
+  const port = values.port ?? (fd === undefined ? (process.env.PORT ?? String(PORT)) : undefined);
+  const address = { port: port === undefined ? undefined : portOf(port), hostname: values.hostname };
+  await serveFile(path, { ...address, sharePort: values['share-port'], fd }, options);
 }
 
 function fail(error: unknown): number {

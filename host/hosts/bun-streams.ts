@@ -49,7 +49,10 @@ interface BunListener {
   unref(): void;
 }
 
-type BunPlace = { hostname: string; port: number; reusePort?: boolean; exclusive?: boolean } | { unix: string };
+type BunPlace =
+  | { hostname: string; port: number; reusePort?: boolean; exclusive?: boolean }
+  | { unix: string }
+  | { fd: number };
 
 interface BunSockets {
   listen(options: BunPlace & { allowHalfOpen: true; socket: BunHandlers }): BunListener;
@@ -209,6 +212,13 @@ const handlers: BunHandlers = {
   connectError: () => {}, // connect() rejects as well
 };
 
+/** Without a backlog: Bun has one of its own, 512. */
+function placeOfBun(place: ListenPlace): BunPlace {
+  if ('fd' in place) return { fd: place.fd };
+  if ('path' in place) return { unix: place.path };
+  return { hostname: place.host, port: place.port, reusePort: place.reusePort, exclusive: !place.reusePort };
+}
+
 class BunServer implements StreamServer {
   readonly #handlers: BunHandlers;
   #listener: BunListener | undefined;
@@ -230,11 +240,7 @@ class BunServer implements StreamServer {
   async listen(place: ListenPlace): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve)); // as Node's, which binds a tick later
     if (this.#isClosed) throw listenClosedError();
-    const { backlog: _, ...rest } = place; // Bun has one of its own, 512
-    const where =
-      'path' in rest
-        ? { unix: rest.path }
-        : { hostname: rest.host, port: rest.port, reusePort: rest.reusePort, exclusive: !rest.reusePort };
+    const where = placeOfBun(place);
     this.#listener = bun().listen({ ...where, allowHalfOpen: true, socket: this.#handlers });
     this.#listener.unref();
   }

@@ -72,8 +72,29 @@ export interface NetAddress {
 export interface Bound {
   slot: number;
   port: number;
+  /** Whether other shards, or other processes, may accept from the same socket. */
+  isShared?: boolean | undefined;
   /** Removes the file of a Unix socket, right before its slot is closed. Without it the host does so by itself. */
   unlink?: (() => void) | undefined;
+}
+
+/** Where a socket listens: a numeric address or `unix:/path`, and a port, 0 for a path. */
+export interface ListeningAt {
+  address: string;
+  port: number;
+}
+
+/** Sockets that listen already: another program has opened them, and has given this process the descriptors. */
+export interface GivenListeners {
+  /** Throws SYSTEM if the descriptor is no stream socket that listens. Nothing is changed, nothing closed. */
+  look(fd: number): ListeningAt;
+  /** Accepts from it from now on. `unreachableMs`: see HostListenOptions. Throws or rejects with SYSTEM or HOST. */
+  take(fd: number, unreachableMs: number | undefined): Bound | Promise<Bound>;
+}
+
+/** How errors call a descriptor. */
+export function descriptorName(fd: number): string {
+  return `fd ${fd}`;
 }
 
 /** Unix sockets that a shard can be connecting to at the same time (host/native/ring.h). */
@@ -135,6 +156,8 @@ export interface ShardHost {
   poke(): void;
   /** Opens a listening socket. Throws or rejects with a FeatherstarError that names the cause. Callers await. */
   listen(options: HostListenOptions): Bound | Promise<Bound>;
+  /** Without it the host takes no descriptors. */
+  readonly given?: GivenListeners;
   /** The address of a name, where the host has its own names; else the system is asked. */
   resolve?(hostname: string): string;
   /** Opens a UDP socket that is bound. Without it the host has none. */

@@ -358,8 +358,8 @@ export type Adopt = (stream: Stream) => number;
 
 export class PortableListener implements OpOwner {
   readonly server: StreamServer;
-  /** Removes the file of a Unix socket, where Node does not. */
-  unlink: (() => void) | undefined;
+  /** Runs when it closes: it removes the file of a Unix socket, where Node does not. */
+  onClose: (() => void) | undefined;
   readonly #window: PortableWindow;
   readonly #backlog: number;
   readonly #adopt: Adopt;
@@ -420,7 +420,7 @@ export class PortableListener implements OpOwner {
     if (this.#closed) return;
     this.#closed = true;
     this.server.close();
-    this.unlink?.();
+    this.onClose?.();
     for (const stream of this.#waiting.splice(0)) stream.destroy();
     for (const op of this.#accepts.splice(0)) this.#window.finish(op, Errno.ECANCELED);
   }

@@ -11,12 +11,14 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { FeatherstarError, systemError } from '../base/errors.js';
 import { Errno } from '../core/kernel.js';
 import { bunStreams } from './bun-streams.js';
-import type { Directories, Parking, ShardHost, Windows } from './host.js';
+import { listeningAt } from './given-sockets.js';
+import type { Directories, GivenListeners, Parking, ShardHost, Windows } from './host.js';
 import {
   alignClock,
   type Bound,
   type DatagramOptions,
   type DoorbellToken,
+  descriptorName,
   type HostListenOptions,
   listenClosedError,
   type MessagePortLike,
@@ -31,6 +33,9 @@ import { type LoopPlatform, TurnLoop } from './turn-loop.js';
 import { bindPath } from './unix-path.js';
 
 const TIMER_MAX_MS = 2 ** 31 - 1;
+const GIVEN_BACKLOG = 4096; // Node tells the kernel one in any case; this is systemd's, which net.core.somaxconn limits
+
+const taken = new Set<number>(); // descriptors that a server of this thread has
 
 /** Ticks run when all microtasks have. */
 const PLATFORM: LoopPlatform = {
@@ -55,6 +60,7 @@ export class PortableHost implements ShardHost {
   readonly sharesPorts = canReusePort();
   readonly movesFiles = false;
   readonly directories: Directories;
+  readonly given: GivenListeners = { look: listeningAt, take: (fd, unreachableMs) => this.#take(fd, unreachableMs) };
   readonly #shard: number;
   readonly #window: PortableWindow;
   readonly #gate: PortableGate;
@@ -151,7 +157,7 @@ export class PortableHost implements ShardHost {
             throw FeatherstarError.is(error) ? error : systemError('listen', errnoOf(error), what);
           }
         };
-        listener.unlink = (await bindPath(path, begin)).unlink;
+        listener.onClose = (await bindPath(path, begin)).unlink;
       }
     } catch (error) {
       this.#gate.withdraw(slot);
@@ -162,6 +168,32 @@ export class PortableHost implements ShardHost {
 
   remoteOf(file: number): NetAddress | undefined {
     return this.#gate.remoteOf(file);
+  }
+
+  /**
+   * Node closes the descriptor with its server, so two servers must not have the same one: it would be closed twice,
+   * and the second time it could be another file's. So shard 0 alone takes descriptors, each of them once.
+   */
+  async #take(fd: number, unreachableMs: number | undefined): Promise<Bound> {
+    const what = descriptorName(fd);
+    if (this.#shard !== 0) {
+      const text = `${what}: on the portable host only shard 0 can accept from a descriptor`;
+      throw new FeatherstarError('FEATHERSTAR_HOST', text);
+    }
+    if (taken.has(fd)) throw systemError('listen', Errno.EADDRINUSE, what);
+    const { port } = listeningAt(fd);
+    const listener = this.#gate.listener(GIVEN_BACKLOG, unreachableMs);
+    const slot = this.#gate.grant(listener);
+    if (slot < 0) throw systemError('listen', Errno.ENFILE, what);
+    taken.add(fd);
+    listener.onClose = () => taken.delete(fd);
+    try {
+      await listener.server.listen({ fd, backlog: GIVEN_BACKLOG });
+    } catch (error) {
+      this.#gate.withdraw(slot);
+      throw FeatherstarError.is(error) ? error : systemError('listen', errnoOf(error), what);
+    }
+    return { slot, port };
   }
 
   setSocketPath(index: number, path: string | undefined): void {

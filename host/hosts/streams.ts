@@ -55,8 +55,13 @@ export interface Stream {
   linger(timeoutMs: number, onClosed: () => void): void;
 }
 
-/** Where a server listens. `backlog`: connections that the kernel keeps, where that can be said. */
-export type ListenPlace = ({ host: string; port: number; reusePort: boolean } | { path: string }) & { backlog: number };
+/**
+ * Where a server listens. `fd`: a descriptor that listens already, and belongs to the server from then on. `backlog`:
+ * connections that the kernel keeps, where that can be said.
+ */
+export type ListenPlace = ({ host: string; port: number; reusePort: boolean } | { path: string } | { fd: number }) & {
+  backlog: number;
+};
 
 export interface StreamServer {
   /** Of a server that listens on a port. */

@@ -13,8 +13,11 @@ import {
   type DatagramOptions,
   type Directories,
   type DoorbellToken,
+  descriptorName,
+  type GivenListeners,
   GRANT_SLOTS,
   type HostListenOptions,
+  type ListeningAt,
   listenClosedError,
   type NetAddress,
   type Parking,
@@ -45,7 +48,7 @@ interface NativeRing {
     backlog: number,
     flags: number,
     unreachableMs: number,
-  ): { slot: number; port: number } | { errno: number; syscall: string };
+  ): { slot: number; port: number; address: string } | { errno: number; syscall: string };
   setPeer(shard: number, ringFd: number): number;
   setSocketPath(index: number, path: string | undefined): number;
   peer(slot: number, sockaddr: Uint8Array): number;
@@ -65,6 +68,8 @@ interface NativeAddon {
 const LISTEN_REUSE_PORT = 1;
 const LISTEN_FIRST = 4;
 const LISTEN_DATAGRAMS = 8;
+const LISTEN_GIVEN = 16;
+const LISTEN_LOOK = 32;
 
 const sockaddr = Buffer.alloc(128); // the addon writes addresses of peers here
 const peerNames = new SenderNames(sockaddr);
@@ -91,6 +96,10 @@ export class UringHost implements ShardHost {
       if (!this.#isClosed) this.#ring.closeDirectory(index);
     },
     list: (index) => readDirectory(`/proc/self/fd/${this.#ring.directoryFd(index)}`),
+  };
+  readonly given: GivenListeners = {
+    look: (fd) => this.#given(fd, LISTEN_LOOK, 0),
+    take: (fd, unreachableMs = 0) => this.#given(fd, 0, unreachableMs),
   };
   /** An arrow around the native function: V8 of Node 20 calls it from Wasm in half the time. */
   readonly enter: () => void;
@@ -168,6 +177,12 @@ export class UringHost implements ShardHost {
     const answer = this.#ring.listen(address, port, backlog, flags, unreachableMs);
     if ('errno' in answer) throw systemError(answer.syscall, answer.errno, placeOf(options));
     return answer;
+  }
+
+  #given(fd: number, flags: number, unreachableMs: number): Bound & ListeningAt {
+    const answer = this.#ring.listen('', fd, 0, flags | LISTEN_GIVEN, unreachableMs);
+    if ('errno' in answer) throw systemError(answer.syscall, answer.errno, descriptorName(fd));
+    return { ...answer, isShared: true };
   }
 
   setSocketPath(index: number, path: string | undefined): void {

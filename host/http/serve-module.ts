@@ -4,8 +4,8 @@
 //   a shard dies             Runtime.restart() --> listen() there: at once, or after a pause if it had just begun
 //   server.close()           Runtime.close(): every shard stops accepting, answers what runs, ends
 //
-// The kernel spreads connections over the shards. Where shards cannot share a port (Runtime.sharesPorts), shard 0
-// listens alone, and the others only run what it calls.
+// The kernel spreads connections over the shards. Where shards cannot share a port (Runtime.sharesPorts) or a
+// descriptor that was given, shard 0 listens alone, and the others only run what it calls.
 //
 // Process signals are the program's: like node:http, serve() leaves them alone. The command line (host/cli) does not.
 
@@ -18,7 +18,14 @@ import { Runtime } from '../runtime/runtime.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 import { sleep } from '../tasks/timer.js';
 import type { ConnectionServer } from './connection.js';
-import { type AnyResponse, type HttpLimits, SERVE_CHECKS, type ServeOptions, serveHere, serverUrl } from './server.js';
+import {
+  type AnyResponse,
+  type HttpLimits,
+  SERVE_CHECKS,
+  type ServeOptions,
+  type Server,
+  serveHere,
+} from './server.js';
 
 /** Options of `serve()` with a module, which serves on every shard. */
 export interface ServeModuleOptions {
@@ -34,6 +41,8 @@ export interface ServeModuleOptions {
   backlog?: number | undefined;
   /** Whether other processes of this user may listen on the port too, if they say so as well. Default false. */
   sharePort?: boolean | undefined;
+  /** A descriptor that listens already, instead of an address: see `ServeOptions.fd`. All shards accept from it. */
+  fd?: number | undefined;
   /** Sizes and times of each shard's server (docs/limits.md). */
   limits?: HttpLimits | undefined;
   /** Whether a shard that dies is started again. Default true. */
@@ -68,6 +77,7 @@ const CHECKS: Checks<ServeModuleOptions> = {
   hostname: SERVE_CHECKS.hostname,
   backlog: SERVE_CHECKS.backlog,
   sharePort: SERVE_CHECKS.sharePort,
+  fd: SERVE_CHECKS.fd,
   limits: SERVE_CHECKS.limits,
   restart: checkBoolean,
   runtime: checkObject,
@@ -80,28 +90,30 @@ const PAUSE_MAX_MS = 10_000;
 export async function serveModule<M extends object>(options: ServeModuleOptions): Promise<ModuleServer<M>> {
   checkOptions(options, CHECKS);
   checkUrl('module', options.module);
-  const { module, shards, hostname = '0.0.0.0', backlog, sharePort, limits, restart = true } = options;
+  const { module, shards, port, hostname, backlog, sharePort, fd, limits, restart = true } = options;
   const runtime = await Runtime.start<M>({ ...options.runtime, module, shards });
   const own = currentShard();
-  const address = { hostname, backlog, sharePort, limits, port: options.port ?? 0 };
+  const listening = { port, hostname, backlog, sharePort, fd, limits };
+  const isShared = fd === undefined ? runtime.sharesPorts : own.host.movesFiles;
+  let first: ListeningPlace;
   try {
     // Shard 0 first: it finds out whether the port is free, and which one 0 stands for.
-    address.port = await listenOn(own, 0, address);
-    const others = runtime.sharesPorts ? runtime.shardCount : 1;
-    for (let shard = 1; shard < others; shard++) await listenOn(own, shard, address);
+    first = await listenOn(own, 0, listening);
+    if (fd === undefined) listening.port = first.port;
+    const others = isShared ? runtime.shardCount : 1;
+    for (let shard = 1; shard < others; shard++) await listenOn(own, shard, listening);
   } catch (error) {
     await runtime.close();
     throw error;
   }
   if (restart) {
-    const again = new Restarts(runtime, (shard) => runtime.sharesPorts && listenOn(own, shard, address));
+    const again = new Restarts(runtime, (shard) => isShared && listenOn(own, shard, listening));
     runtime.onShardDown((shard, { how }) => again.onDown(shard, how));
   }
   const close = async (closing?: { timeoutMs?: number | undefined }): Promise<void> => {
     await runtime.close(closing);
   };
-  const url = serverUrl(hostname, address.port);
-  return { port: address.port, hostname, url, runtime, close, [Symbol.asyncDispose]: () => close() };
+  return { ...first, runtime, close, [Symbol.asyncDispose]: () => close() };
 }
 
 /** Starts shards again that have died. */
@@ -150,10 +162,11 @@ function isOver(error: unknown): boolean {
   return FeatherstarError.is(error) && error.code === 'FEATHERSTAR_CLOSED';
 }
 
-type ModuleListenOptions = Pick<ServeOptions, 'port' | 'hostname' | 'backlog' | 'sharePort' | 'limits'>;
+type ModuleListenOptions = Pick<ServeOptions, 'port' | 'hostname' | 'backlog' | 'sharePort' | 'fd' | 'limits'>;
+type ListeningPlace = Pick<Server, 'port' | 'hostname' | 'url'>;
 
-async function listenOn(own: Shard, shard: number, options: ModuleListenOptions): Promise<number> {
-  return (await (own.calls as Calls).callInternal(shard, 'http', 'listen', options)) as number;
+async function listenOn(own: Shard, shard: number, options: ModuleListenOptions): Promise<ListeningPlace> {
+  return (await (own.calls as Calls).callInternal(shard, 'http', 'listen', options)) as ListeningPlace;
 }
 
 // --- what shards ask of each other -----------------------------------------------------------------------------------
@@ -170,11 +183,11 @@ function handlerOf(exports: Readonly<Record<string, unknown>>): Fetch {
   throw new FeatherstarError('FEATHERSTAR_MODULE', text);
 }
 
-/** Listens on this shard. Returns the port. */
-async function listen(options: ModuleListenOptions): Promise<number> {
+/** Listens on this shard. Returns where. */
+async function listen(options: ModuleListenOptions): Promise<ListeningPlace> {
   const fetch = handlerOf((currentShard().calls as Calls).moduleExports);
-  const { port } = await serveHere({ ...options, fetch });
-  return port;
+  const { port, hostname, url } = await serveHere({ ...options, fetch });
+  return { port, hostname, url };
 }
 
 export const internal = { listen };

@@ -74,6 +74,11 @@ export interface ServeOptions {
   reusePort?: boolean | undefined;
   /** Whether other processes of this user may listen on the port too, if they say so as well. Default false. */
   sharePort?: boolean | undefined;
+  /**
+   * A descriptor that listens already, instead of an address: a service manager or another process has opened it. It
+   * stays open when the server closes, except on the portable host.
+   */
+  fd?: number | undefined;
 }
 
 const DEFAULTS = {
@@ -141,6 +146,7 @@ export class ServerShard implements Owner, ConnectionServer {
   refused = 0;
   private readonly onError: (error: unknown) => void;
   private readonly listener: number;
+  private readonly isShared: boolean;
   private readonly unlink: (() => void) | undefined;
   private readonly id: number;
   private readonly connections = new Set<HttpConnection>();
@@ -161,6 +167,7 @@ export class ServerShard implements Owner, ConnectionServer {
     this.shard = shard;
     this.authority = authorityOf(url);
     this.listener = bound.slot;
+    this.isShared = bound.isShared === true;
     this.unlink = bound.unlink;
     this.fetch = options.fetch as ConnectionServer['fetch']; // it is given what Request has, too
     this.onError = options.onError ?? ((error) => console.error(error));
@@ -184,7 +191,7 @@ export class ServerShard implements Owner, ConnectionServer {
     this.id = shard.register(this);
     this.accepting = new Operation(shard, this.id, ACCEPTED);
     this.retrying = new Timer(shard, this.id, RETRY);
-    accept(this.accepting, this.listener);
+    this.acceptAgain();
   }
 
   /** Aborts when the server begins to close. */
@@ -213,7 +220,7 @@ export class ServerShard implements Owner, ConnectionServer {
   }
 
   private acceptAgain(): void {
-    if (!this.accepting.isOpen && !this.draining) accept(this.accepting, this.listener);
+    if (!this.accepting.isOpen && !this.draining) accept(this.accepting, this.listener, !this.isShared);
   }
 
   /** Mostly -ENFILE. A connection that goes frees a slot, see forget(); but sockets of net/ hold slots as well. */
@@ -378,14 +385,15 @@ export async function serveHere(options: ServeOptions): Promise<Server> {
   checkOptions(options, SERVE_CHECKS);
   checkFunction('fetch', options.fetch);
   const place = checkBind(options);
-  const { hostname } = place;
   const own = findShard() === undefined ? await Runtime.start({ shards: 1 }) : undefined;
   const shard = currentShard();
   checkHeader(shard.header);
   let server: ServerShard;
   let bound: Bound;
+  let hostname: string;
   try {
-    bound = await bindStream(shard, place, options.limits?.unreachableTimeoutMs ?? DEFAULTS.unreachableTimeoutMs);
+    const unreachableMs = options.limits?.unreachableTimeoutMs ?? DEFAULTS.unreachableTimeoutMs;
+    ({ bound, hostname } = await bindStream(shard, place, unreachableMs));
     server = new ServerShard(shard, bound, serverUrl(hostname, bound.port), options);
   } catch (error) {
     await own?.close();

@@ -289,7 +289,7 @@ static napi_value SetPeer(napi_env env, napi_callback_info info)
 	return number(env, ring_set_peer(&binding->ring, (unsigned)peer, fd));
 }
 
-// listen(address, port, backlog, flags, unreachableMs = 0) -> { slot, port } or { errno, syscall }
+// listen(address, port, backlog, flags, unreachableMs = 0) -> { slot, port, address } or { errno, syscall }
 static napi_value Listen(napi_env env, napi_callback_info info)
 {
 	size_t argc = 5;
@@ -300,7 +300,7 @@ static napi_value Listen(napi_env env, napi_callback_info info)
 		return NULL;
 	if (argc < 4)
 		return napi_throw_type_error(env, "ERR_MISSING_ARGS", "too few arguments"), NULL;
-	char text[256] = "";
+	char text[LISTEN_ADDRESS_MAX] = "";
 	const char *what = "inet_pton";
 	napi_value result;
 	size_t length = 0;
@@ -318,7 +318,8 @@ static napi_value Listen(napi_env env, napi_callback_info info)
 	slot = fd;
 	if (fd >= 0) {
 		what = "io_uring_register";
-		slot = ring_grant(&binding->ring, fd);
+		slot = flags & LISTEN_LOOK ? 0 : ring_grant(&binding->ring, fd);
+		listen_address(fd, text);
 		close(fd); // the ring has it now
 	}
 	if (slot < 0) {
@@ -327,6 +328,7 @@ static napi_value Listen(napi_env env, napi_callback_info info)
 	} else {
 		set(env, result, "slot", number(env, slot));
 		set(env, result, "port", number(env, port));
+		set(env, result, "address", string(env, text));
 	}
 	return result;
 }

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //
 // Sockets that are bound to an address: those that listen, and those that take datagrams. They are made in ordinary
-// system calls when a server starts; from then on the ring has them, in one of its grants.
+// system calls when a server starts; from then on the ring has them, in one of its grants. A socket that listens can
+// also be given, by the program that started this one.
 //
 // Next: addon.c, which calls this.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <fcntl.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -69,6 +72,16 @@ static int limit_silence(int fd, int unreachable_ms)
 	return setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
 }
 
+// What accepted sockets inherit.
+static int set_inherited(int fd, int unreachable_ms)
+{
+	int on = 1;
+
+	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)))
+		return -1;
+	return unreachable_ms > 0 ? limit_silence(fd, unreachable_ms) : 0;
+}
+
 static int set_options(int fd, sa_family_t family, unsigned flags, int unreachable_ms)
 {
 	int on = 1, only_v6 = (flags & LISTEN_V6_ONLY) != 0;
@@ -78,9 +91,7 @@ static int set_options(int fd, sa_family_t family, unsigned flags, int unreachab
 		return -1;
 	if (flags & LISTEN_REUSE_PORT && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)))
 		return -1;
-	if (is_stream && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on))) // accepted sockets inherit it
-		return -1;
-	if (is_stream && unreachable_ms > 0 && limit_silence(fd, unreachable_ms))
+	if (is_stream && set_inherited(fd, unreachable_ms))
 		return -1;
 	return family == AF_INET6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only_v6, sizeof(only_v6)) : 0;
 }
@@ -124,12 +135,69 @@ static int port_of(int fd)
 	return address.any.sa_family == AF_INET6 ? ntohs(address.v6.sin6_port) : 0;
 }
 
+static int int_option(int fd, int name)
+{
+	int value;
+	socklen_t bytes = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, name, &value, &bytes) ? -errno : value;
+}
+
+// A duplicate of a descriptor that was given, or -errno. Every process that has the socket sees the options that are
+// set here. Nothing else of it changes, and no other kind of file is touched.
+static int open_given(int given, unsigned flags, int unreachable_ms, const char **what)
+{
+	int type = int_option(given, SO_TYPE), listens = int_option(given, SO_ACCEPTCONN);
+	int family = int_option(given, SO_DOMAIN), fd;
+
+	*what = "getsockopt";
+	if (type < 0)
+		return type;
+	if (type != SOCK_STREAM || listens != 1)
+		return -EINVAL;
+	if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
+		return -EAFNOSUPPORT;
+	*what = "setsockopt";
+	if (family != AF_UNIX && !(flags & LISTEN_LOOK) && set_inherited(given, unreachable_ms))
+		return -errno;
+	*what = "dup";
+	fd = fcntl(given, F_DUPFD_CLOEXEC, 0);
+	return fd < 0 ? -errno : fd;
+}
+
+void listen_address(int fd, char *text)
+{
+	union address address;
+	socklen_t bytes = sizeof(address);
+	const size_t name_at = offsetof(struct sockaddr_un, sun_path);
+
+	memset(text, 0, LISTEN_ADDRESS_MAX);
+	if (getsockname(fd, &address.any, &bytes))
+		return;
+	if (address.any.sa_family == AF_INET)
+		inet_ntop(AF_INET, &address.v4.sin_addr, text, LISTEN_ADDRESS_MAX);
+	if (address.any.sa_family == AF_INET6)
+		inet_ntop(AF_INET6, &address.v6.sin6_addr, text, LISTEN_ADDRESS_MAX);
+	if (address.any.sa_family != AF_UNIX || bytes <= name_at)
+		return;
+	strcpy(text, "unix:");
+	memcpy(text + strlen(text), address.un.sun_path, bytes - name_at); // what follows in `text` is zeros
+	if (!text[strlen("unix:")]) // an abstract name begins with a zero; ss(8) shows it as @
+		text[strlen("unix:")] = '@';
+}
+
 int listen_open(const char *text, int *port, int backlog, unsigned flags, int unreachable_ms, const char **what)
 {
 	union address address;
 	socklen_t bytes = parse_address(text, *port, &address);
 	int fd;
 
+	if (flags & LISTEN_GIVEN) {
+		fd = open_given(*port, flags, unreachable_ms, what);
+		if (fd >= 0)
+			*port = port_of(fd);
+		return fd;
+	}
 	*what = "inet_pton";
 	if (!bytes || (flags & LISTEN_DATAGRAMS && address.any.sa_family == AF_UNIX))
 		return -EINVAL;

@@ -8,9 +8,17 @@
 #define LISTEN_V6_ONLY 2
 #define LISTEN_FIRST 4 /* no other listener may be there yet; SO_REUSEPORT alone would admit any process of this user */
 #define LISTEN_DATAGRAMS 8 /* UDP: bound, nothing to listen for */
+#define LISTEN_GIVEN 16 /* *port is a descriptor that listens already, and the address counts for nothing */
+#define LISTEN_LOOK 32 /* of a descriptor that was given: only says where it listens */
+
+#define LISTEN_ADDRESS_MAX 256 /* bytes of an address as text */
 
 /*
- * A descriptor, and in *port which port it has got; or -errno, and in *what the call that failed. The kernel gives up a
- * peer that confirms nothing for unreachable_ms; 0: when it likes.
+ * Returns a descriptor, and in *port which port it has got; or -errno, and in *what the call that failed. A descriptor
+ * that was given stays open: what is returned is its duplicate. The kernel gives up a peer that confirms nothing for
+ * unreachable_ms; 0: when it likes.
  */
 int listen_open(const char *address, int *port, int backlog, unsigned flags, int unreachable_ms, const char **what);
+
+/* Where a socket listens: a numeric address, or `unix:` and a path; `text` has room for LISTEN_ADDRESS_MAX bytes. */
+void listen_address(int fd, char *text);

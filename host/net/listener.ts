@@ -35,6 +35,11 @@ export interface ListenOptions {
   reusePort?: boolean | undefined;
   /** Whether other processes of this user may listen on the port too, if they say so as well. Default false. */
   sharePort?: boolean | undefined;
+  /**
+   * A descriptor that listens already, instead of an address: a service manager or another process has opened it. It
+   * stays open when the listener closes, except on the portable host.
+   */
+  fd?: number | undefined;
 }
 
 /** A listening socket of this shard. A loop over it gets the connections. `listen()` makes it. */
@@ -46,6 +51,7 @@ export class Listener {
   readonly #unlink: (() => void) | undefined;
   readonly #shard: Shard;
   readonly #file: number;
+  readonly #isShared: boolean;
   readonly #id: number;
   readonly #accepting: Operation;
   readonly #arrived = new Queue<Socket>();
@@ -56,12 +62,17 @@ export class Listener {
   constructor(shard: Shard, bound: Bound, path: string | undefined) {
     this.#shard = shard;
     this.#file = bound.slot;
+    this.#isShared = bound.isShared === true;
     this.#unlink = bound.unlink;
     this.port = bound.port;
     this.path = path;
     this.#id = shard.register(this);
     this.#accepting = new Operation(shard, this.#id, 0);
-    accept(this.#accepting, this.#file);
+    this.#accept();
+  }
+
+  #accept(): void {
+    accept(this.#accepting, this.#file, !this.#isShared);
   }
 
   /** @internal */
@@ -77,7 +88,7 @@ export class Listener {
       }
     } else if (result !== Errno.ECANCELED) this.#waiting.shift()?.reject(operationError('accept', result));
     if (this.#accepting.isOpen || this.#closed) return;
-    if (result >= 0 || this.#waiting.length !== 0) accept(this.#accepting, this.#file);
+    if (result >= 0 || this.#waiting.length !== 0) this.#accept();
   }
 
   /** Whether the listener is closed. */
@@ -94,7 +105,7 @@ export class Listener {
     const socket = this.#arrived.shift();
     if (socket !== undefined) return socket;
     if (this.#closed) return null;
-    if (!this.#accepting.isOpen) accept(this.#accepting, this.#file); // it had failed: file slots may be free again
+    if (!this.#accepting.isOpen) this.#accept(); // it had failed: file slots may be free again
     return abortable<Socket | null>((resolve, reject) => {
       const waiter = { resolve, reject };
       this.#waiting.push(waiter);
@@ -168,8 +179,7 @@ export async function listen(options: ListenOptions = {}): Promise<Listener> {
   checkOptions(options, LISTEN_CHECKS);
   const place = checkBind(options);
   const shard = currentShard();
-  const bound = await bindStream(shard, place);
-  const { hostname } = place;
+  const { bound, hostname } = await bindStream(shard, place);
   const path = hostname.startsWith('unix:') ? hostname.slice('unix:'.length) : undefined;
   const listener = new Listener(shard, bound, path);
   runtime().onClose(() => listener.close());

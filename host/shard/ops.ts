@@ -22,10 +22,14 @@ export function prepareFile(opcode: number, file: number): Submission {
   return what;
 }
 
-/** Accepts connections until cancelled: one event each, with the new file slot as its result. */
-export function accept(operation: Operation, listener: number): void {
+/**
+ * Accepts connections until cancelled: one event each, with the new file slot as its result. Not `multishot`: accepts
+ * one. The kernel wakes the waiter that has waited longest, and a multishot never gives its place up. So several rings
+ * take turns on one socket only if each accepts one connection at a time.
+ */
+export function accept(operation: Operation, listener: number, multishot: boolean): void {
   const what = prepareFile(kernel.OP_ACCEPT, listener);
-  what.ioprio = kernel.ACCEPT_MULTISHOT;
+  what.ioprio = multishot ? kernel.ACCEPT_MULTISHOT : 0;
   what.fileIndex = kernel.FILE_INDEX_ALLOC;
   operation.stage(what);
 }

@@ -177,7 +177,7 @@ it('grants: a slot is given again after CLOSE, and there are only so many', () =
   assert.equal(rig.listen(), { errno: EMFILE, syscall: 'io_uring_register' });
   assert.is(rig.run(OP.CLOSE, { fileIndex: 1 }), 0);
   const again = rig.listen('127.0.0.1', port);
-  assert.equal(again, { slot: 0, port }, 'the port is free again, and so is the slot');
+  assert.equal(again, { slot: 0, port, address: '127.0.0.1' }, 'the port is free again, and so is the slot');
 });
 
 it('listen: addresses of every kind, and what it says to bad ones', () => {
@@ -319,7 +319,7 @@ it('close() with everything still open: it ends, and the port is free', () => {
   rig.enter();
   rig.ring.close();
   const next = new Rig();
-  assert.equal(next.listen('127.0.0.1', port), { slot: 0, port });
+  assert.equal(next.listen('127.0.0.1', port), { slot: 0, port, address: '127.0.0.1' });
 });
 
 it('200 rings, opened, used and closed, leave neither a descriptor nor a mapping', () => {

@@ -14,9 +14,9 @@ export class Program {
   #child;
   #ended;
 
-  /** Starts `node ...args`, or another program. */
-  constructor(args, env = {}, file = process.execPath) {
-    const child = spawn(file, args, { env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] });
+  /** Starts `node ...args`, or another program. Descriptors in `given` are its own from 3 on. */
+  constructor(args, env = {}, file = process.execPath, ...given) {
+    const child = spawn(file, args, { env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe', ...given] });
     this.#child = child;
     running.add(child);
     child.stdout.setEncoding('utf8').on('data', (text) => {
