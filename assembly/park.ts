@@ -13,11 +13,13 @@
 //
 // Why no wake-up is lost. All accesses to `sleeping` and `dirty` are sequentially consistent: one order for both sides.
 // If S2 comes before R2, the receiver sees the bit and does not sleep. Otherwise R1, R2, S2, S3 come in this order,
-// and the sender rings. The doorbell is a completion, with which no enter sleeps: it may ring between R2 and R3.
+// and the sender rings. It may ring between R2 and R3: the doorbell is a completion, and an enter that finds a
+// completion does not sleep.
 // This is Dekker's argument. With release and acquire alone both sides could read the old values.
 //
-// A bit that is set already (S2) was not yet taken by the receiver, which reads the ring after it takes the bit. So the
-// sender may skip the read-modify-write. Of several senders only the one that turns 1 into 2 rings.
+// The receiver takes the bit first and reads the ring after that. So if S2 finds the bit set, the receiver has yet to
+// read the ring, and the sender may skip the read-modify-write. Of several senders only the one that turns 1 into 2
+// rings.
 //
 // Hosts (turn.ts, pump.ts) call wantsTurn(), trySleep() and awake(). In C they are in host/native/park.h. Tests
 // (tests/interleave) run both through every order of steps, and with store buffers. Next: op.ts.

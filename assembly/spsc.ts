@@ -145,7 +145,7 @@ export function release(ring: usize): void {
   atomic.store<u32>(ring + HEAD, consumer(ring).taken); // pairs with claim()
 }
 
-/** The host has begun `count` requests more; -1: it has not begun one that counted as begun. */
+/** `count` 1: the host has begun a request. -1: a request that was counted is one that the host has not begun yet. */
 export function countBegun(ring: usize, count: i32): void {
   assert(count == 1 || count == -1);
   consumer(ring).begun += <u32>count;

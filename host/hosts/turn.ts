@@ -1,4 +1,4 @@
-// A shard's turn, as a host takes it that has no kernel to sleep in.
+// A shard's turn on the hosts that have no kernel to sleep in.
 //
 //   begin()    awake; enter: takes submissions and recycled buffers, delivers completions; the turn, if one is wanted
 //              ... microtasks ...

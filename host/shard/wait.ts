@@ -1,5 +1,5 @@
-// One wait on the wheel, of which everything in this library that takes time is made. It is one object, and holds its
-// signal itself: the timeouts of Abortable are made of it.
+// One wait on the timer wheel. Everything in this library that takes time uses it: sleeps, and the timeouts of
+// Abortable. It is one object, and holds its signal itself.
 
 import { type AbortListener, addAbortListener, removeAbortListener } from '../base/abort-listeners.js';
 import { LoneTimer } from './operation.js';
