@@ -162,8 +162,8 @@ export async function main(args) {
   const folder = mkdtempSync(join(tmpdir(), 'featherstar-bench-'));
   process.once('exit', () => rmSync(folder, { recursive: true }));
   const payload = randomBytes(LARGE);
-  const files = { '1m': join(folder, '1m'), file: join(folder, '1m'), '64k': join(folder, '64k') };
-  writeFileSync(files['1m'], payload);
+  const files = { file: join(folder, 'file'), '1m': join(folder, 'file'), '64k': join(folder, '64k') };
+  writeFileSync(files.file, payload);
   writeFileSync(files['64k'], payload.subarray(0, SMALL));
 
   const versions = findPeers(options);
@@ -174,7 +174,7 @@ export async function main(args) {
     row,
     contenders: contenders
       .filter((contender) => contender.rows?.includes(row.name) ?? true)
-      .map((contender) => inRow(contender, row, files['1m'])),
+      .map((contender) => inRow(contender, row, files.file)),
   }));
   await interleave(units, options.rounds, (contender, { row }) => {
     const load = (port, seconds) => {

@@ -1,11 +1,10 @@
 // featherstar with large bodies; with --echo an echo over its sockets. FEATHERSTAR_HOST says on which host.
 // Next: bulk-node.mjs.
 
-import { basename, dirname } from 'node:path';
+import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import { blockOn } from 'featherstar';
-import { openDirectory } from 'featherstar/fs';
-import { Response, serve } from 'featherstar/http';
+import { Response, serve, serveStatic } from 'featherstar/http';
 import { listen } from 'featherstar/net';
 import { bulkHandler } from './bulk-fetch.mjs';
 
@@ -26,11 +25,10 @@ if (values.echo) {
     for await (const socket of listener) echo(socket).catch(() => socket.close()); // the client has gone
   });
 } else {
-  const name = basename(values.payload);
-  let directory;
-  const fileResponse = async () => {
-    directory ??= await openDirectory(dirname(values.payload));
-    return new Response(await directory.readFile(name));
+  let files; // made when the runtime is there
+  const fileResponse = async (request) => {
+    files ??= await serveStatic(dirname(values.payload));
+    return files(request);
   };
   await serve({ ...at, fetch: bulkHandler(values.payload, Response, fileResponse) });
   console.log('ready');

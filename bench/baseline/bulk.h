@@ -1,7 +1,7 @@
 // The routes of the benchmark of large bodies, the responses kept ready, and the parser of requests, for C.
 //
 //   GET /64k, /1m   that many bytes of the payload, in one block behind its head
-//   GET /stream     the payload in 16 chunks of 64 KiB (chunked transfer coding), each sent by itself
+//   GET /stream     the payload in 16 chunks of 64 KiB (chunked transfer coding)
 //   GET /file       the payload from its file, page cache to socket
 //   POST /read      counts the body, and responds with the count; /sum responds with its FNV-1a hash, for the check
 //
@@ -26,7 +26,6 @@
 struct block {
   uint8_t *bytes;
   size_t count;
-  size_t piece; // how much is sent by one call
 };
 
 struct connection {
@@ -38,10 +37,11 @@ struct connection {
   char small[256]; // a response that was made for this request
   // Still to be sent: bytes, then so much of the file.
   const uint8_t *out;
-  size_t out_left, out_piece;
+  size_t out_left;
   size_t file_left;
-  int pipe[2]; // bulk-uring.c: the way of the file
+  int pipe[2]; // the way of the file
   size_t in_pipe;
+  uint8_t *rest; // of an echo
 };
 
 static struct block whole_64k, whole_1m, streamed, file_head;
@@ -65,7 +65,6 @@ static inline void add_head(struct block *block, const char *framing) {
   strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &parts));
   add(block, head, (size_t)snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n"
                                                        "Date: %s\r\n%s\r\n\r\n", date, framing));
-  block->piece = SIZE_MAX;
 }
 
 // Makes the responses. Their Date is that of the start: a second more or less changes no cost.
@@ -90,7 +89,6 @@ static inline void prepare_answers(const char *path) {
     add(&streamed, "\r\n", 2);
   }
   add(&streamed, "0\r\n\r\n", 5);
-  streamed.piece = streamed.count / CHUNKS + 1; // the head goes with the first chunk, the end with the last
   file_head = block_of(HEAD_MAX);
   add_head(&file_head, "Content-Length: 1048576");
 }
@@ -98,7 +96,6 @@ static inline void prepare_answers(const char *path) {
 static inline void send_block(struct connection *c, struct block block) {
   c->out = block.bytes;
   c->out_left = block.count;
-  c->out_piece = block.piece;
 }
 
 static inline void answer_body(struct connection *c) {
@@ -107,7 +104,7 @@ static inline void answer_body(struct connection *c) {
                         (unsigned long long)(c->hashing ? c->hash : c->body_bytes));
   int count = snprintf(c->small, sizeof c->small, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
                                                   "Content-Length: %d\r\n\r\n%s", digits, number);
-  send_block(c, (struct block){(uint8_t *)c->small, (size_t)count, SIZE_MAX});
+  send_block(c, (struct block){(uint8_t *)c->small, (size_t)count});
   c->in_body = false;
 }
 
