@@ -130,7 +130,7 @@ function endsInChunked(start: usize, end: usize): bool {
     const from = skipSpace(member, stop);
     const to = trimSpace(from, stop);
     if (isChunked(from, to)) return stop == end;
-    if (from == to || !isToken(load<u8>(from))) return false;
+    if (!isToken(load<u8>(from))) return false; // a comma, if the member is empty: the list has no space at its end
     member = stop + 1;
   }
   return false;
