@@ -30,6 +30,7 @@ Options:
   --hostname ADDRESS          address or name to listen on (default 0.0.0.0: all addresses)
   --share-port                other processes that say so too may listen on the port
   --fd N|systemd[:NAME]       listen on a descriptor that is open already, or on a socket of systemd's
+  --drain-ms N                how long to go on serving after a signal, so that clients can leave (default 0)
   --help                      this text
   --version                   the version of featherstar
 
@@ -43,6 +44,7 @@ const OWN = {
   hostname: { type: 'string' },
   'share-port': { type: 'boolean' },
   fd: { type: 'string' },
+  'drain-ms': { type: 'string' },
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean', short: 'v' },
 } as const;
@@ -100,7 +102,7 @@ function moduleOf(path: string): URL {
   return pathToFileURL(full);
 }
 
-type ListenFlags = Pick<ServeModuleOptions, 'port' | 'hostname' | 'sharePort' | 'fd'>;
+type ListenFlags = Pick<ServeModuleOptions, 'port' | 'hostname' | 'sharePort' | 'fd' | 'drainMs'>;
 
 async function serveFile(path: string, flags: ListenFlags, { shards, ...runtime }: RuntimeOptions): Promise<void> {
   const server = await serveModule({ ...flags, module: moduleOf(path), shards, runtime });
@@ -126,7 +128,8 @@ async function main(args: string[]): Promise<void> {
   const fd = values.fd === undefined ? undefined : fdOf(values.fd);
   const port = values.port ?? (fd === undefined ? (process.env.PORT ?? String(PORT)) : undefined);
   const address = { port: port === undefined ? undefined : portOf(port), hostname: values.hostname };
-  await serveFile(path, { ...address, sharePort: values['share-port'], fd }, options);
+  const drainMs = values['drain-ms'] === undefined ? undefined : Number(values['drain-ms']);
+  await serveFile(path, { ...address, sharePort: values['share-port'], fd, drainMs }, options);
 }
 
 function fail(error: unknown): number {

@@ -74,7 +74,7 @@ export interface Bound {
   port: number;
   /** Whether other shards, or other processes, may accept from the same socket. */
   isShared?: boolean | undefined;
-  /** Removes the file of a Unix socket, right before its slot is closed. Without it the host does so by itself. */
+  /** Removes the file of a Unix socket, before its slot is closed. Without it the host does so by itself. */
   unlink?: (() => void) | undefined;
 }
 
@@ -156,6 +156,11 @@ export interface ShardHost {
   poke(): void;
   /** Opens a listening socket. Throws or rejects with a FeatherstarError that names the cause. Callers await. */
   listen(options: HostListenOptions): Bound | Promise<Bound>;
+  /**
+   * The kernel begins no more connections for a listener that listen() has opened; those that it has begun still come.
+   * A client gets no answer then, and asks again. Without it the host cannot do that.
+   */
+  endHandshakes?(slot: number): void;
   /** Without it the host takes no descriptors. */
   readonly given?: GivenListeners;
   /** The address of a name, where the host has its own names; else the system is asked. */

@@ -49,6 +49,7 @@ interface NativeRing {
     flags: number,
     unreachableMs: number,
   ): { slot: number; port: number; address: string } | { errno: number; syscall: string };
+  endHandshakes(slot: number): number;
   setPeer(shard: number, ringFd: number): number;
   setSocketPath(index: number, path: string | undefined): number;
   peer(slot: number, sockaddr: Uint8Array): number;
@@ -183,6 +184,14 @@ export class UringHost implements ShardHost {
     const answer = this.#ring.listen('', fd, 0, flags | LISTEN_GIVEN, unreachableMs);
     if ('errno' in answer) throw systemError(answer.syscall, answer.errno, descriptorName(fd));
     return { ...answer, isShared: true };
+  }
+
+  endHandshakes(slot: number): void {
+    const result = this.#ring.endHandshakes(slot);
+    if (result < 0) {
+      const { message } = systemError('setsockopt', result);
+      process.emitWarning(`connections may be lost while a listener closes: ${message}`, 'Featherstar');
+    }
   }
 
   setSocketPath(index: number, path: string | undefined): void {

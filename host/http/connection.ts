@@ -52,6 +52,8 @@ const PHASES = ['before or in a head', 'handling a request', 'over'];
 
 const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n', 'latin1');
 
+const UNANSWERED = -1; // in the place of CLOSE and the like: no response was sent yet
+const FIRST_REQUEST_NS = 2e8; // from the end of a server to the first request of a client that has just come
 const QUIET_NS = 5e8; // a stream without a chunk for so long does not hold up the end of a server
 
 export function closingError(): FeatherstarError {
@@ -95,7 +97,7 @@ export interface ConnectionServer extends Scratch {
 export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoExchange {
   isHead = false;
   isHttp10 = false;
-  connection = 0;
+  connection = UNANSWERED;
 
   readonly server: ConnectionServer;
   private readonly transport: Transport;
@@ -527,12 +529,19 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
 
   // --- the end -------------------------------------------------------------------------------------------------------
 
-  /** The server drains: idle connections close now, the others after their answer. */
+  /** The server drains: the next response says so, or the one that is on its way, if its head is not out yet. */
   drain(): void {
-    this.keepAlive = false;
-    if (this.phase === HEAD && !this.inbox.waits) this.startClosing();
-    else if (this.phase === HANDLING && this.gone !== undefined) this.destroy();
+    if (this.phase === HANDLING && this.gone !== undefined) this.destroy();
     else if (this.stream !== undefined) this.endStream();
+    if (!this.begun && !this.answered) this.keepAlive = false;
+  }
+
+  /** The server takes no more requests but those that have begun to come, and the first one of each client. */
+  closeIdle(): void {
+    this.keepAlive = false;
+    if (this.phase !== HEAD || this.inbox.waits || this.inbox.hasPartialHead) return;
+    if (this.connection === UNANSWERED) this.transport.setDeadline(FIRST_REQUEST_NS);
+    else this.startClosing();
   }
 
   unhold(): void {

@@ -13,7 +13,7 @@ import { FeatherstarError } from '../base/errors.js';
 import { type Checks, checkBoolean, checkedLater, checkObject, checkOptions, checkUrl } from '../base/options.js';
 import type { Calls } from '../calls/call.js';
 import type { UntypedModule } from '../calls/remote.js';
-import type { RuntimeOptions } from '../runtime/options.js';
+import { type RuntimeOptions, SHUTDOWN_TIMEOUT_MS } from '../runtime/options.js';
 import { Runtime } from '../runtime/runtime.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 import { sleep } from '../tasks/timer.js';
@@ -43,6 +43,8 @@ export interface ServeModuleOptions {
   sharePort?: boolean | undefined;
   /** A descriptor that listens already, instead of an address: see `ServeOptions.fd`. All shards accept from it. */
   fd?: number | undefined;
+  /** How long every shard still takes requests after `close()` was called: see `ServeOptions.drainMs`. Default 0. */
+  drainMs?: number | undefined;
   /** Sizes and times of each shard's server (docs/limits.md). */
   limits?: HttpLimits | undefined;
   /** Whether a shard that dies is started again. Default true. */
@@ -62,8 +64,8 @@ export interface ModuleServer<M extends object = UntypedModule> {
   /** The runtime, whose shards can be called: `server.runtime.onAll().size()`. */
   readonly runtime: Runtime<M>;
   /**
-   * Stops accepting on every shard, lets what runs be answered, and ends the runtime. Work that has not ended after
-   * `timeoutMs` (default: 4500) is broken off.
+   * Stops accepting on every shard after `drainMs`, lets what runs be answered, and ends the runtime. Work that has not
+   * ended after `timeoutMs` (default: 4500 and `drainMs`) is broken off.
    */
   close(options?: { timeoutMs?: number | undefined }): Promise<void>;
   /** Calls `close()`. */
@@ -78,6 +80,7 @@ const CHECKS: Checks<ServeModuleOptions> = {
   backlog: SERVE_CHECKS.backlog,
   sharePort: SERVE_CHECKS.sharePort,
   fd: SERVE_CHECKS.fd,
+  drainMs: SERVE_CHECKS.drainMs,
   limits: SERVE_CHECKS.limits,
   restart: checkBoolean,
   runtime: checkObject,
@@ -90,10 +93,11 @@ const PAUSE_MAX_MS = 10_000;
 export async function serveModule<M extends object>(options: ServeModuleOptions): Promise<ModuleServer<M>> {
   checkOptions(options, CHECKS);
   checkUrl('module', options.module);
-  const { module, shards, port, hostname, backlog, sharePort, fd, limits, restart = true } = options;
-  const runtime = await Runtime.start<M>({ ...options.runtime, module, shards });
+  const { module, shards, port, hostname, backlog, sharePort, fd, drainMs, limits, restart = true } = options;
+  const shutdownTimeoutMs = SHUTDOWN_TIMEOUT_MS + (drainMs ?? 0);
+  const runtime = await Runtime.start<M>({ shutdownTimeoutMs, ...options.runtime, module, shards });
   const own = currentShard();
-  const listening = { port, hostname, backlog, sharePort, fd, limits };
+  const listening = { port, hostname, backlog, sharePort, fd, drainMs, limits };
   const isShared = fd === undefined ? runtime.sharesPorts : own.host.movesFiles;
   let first: ListeningPlace;
   try {
@@ -162,7 +166,10 @@ function isOver(error: unknown): boolean {
   return FeatherstarError.is(error) && error.code === 'FEATHERSTAR_CLOSED';
 }
 
-type ModuleListenOptions = Pick<ServeOptions, 'port' | 'hostname' | 'backlog' | 'sharePort' | 'fd' | 'limits'>;
+type ModuleListenOptions = Pick<
+  ServeOptions,
+  'port' | 'hostname' | 'backlog' | 'sharePort' | 'fd' | 'drainMs' | 'limits'
+>;
 type ListeningPlace = Pick<Server, 'port' | 'hostname' | 'url'>;
 
 async function listenOn(own: Shard, shard: number, options: ModuleListenOptions): Promise<ListeningPlace> {

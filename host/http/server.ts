@@ -4,16 +4,14 @@
 import { setMaxListeners } from 'node:events';
 import { optionError } from '../base/errors.js';
 import { inTime } from '../base/in-time.js';
-import { type Checks, checkFunction, checkOptions, definedOnly, integer } from '../base/options.js';
+import { type Checks, checkFunction, checkOptions, definedOnly, integer, number } from '../base/options.js';
 import { CONNECTION_BYTES, type Header } from '../core/layout.js';
 import { type Bound, monotonicNs } from '../hosts/host.js';
 import { BIND_CHECKS, bindStream, checkBind } from '../net/bind.js';
 import { CLOSE_CHECKS, type CloseOptions, Runtime, runtime } from '../runtime/runtime.js';
-import { Operation, Timer } from '../shard/operation.js';
-import { accept } from '../shard/ops.js';
-import type { Owner } from '../shard/owners.js';
 import { currentShard, findShard, type Shard } from '../shard/shard.js';
 import { type Pace, StreamTransport } from '../shard/stream-transport.js';
+import { Acceptor, type AcceptorUser } from './acceptor.js';
 import { Background } from './background.js';
 import { type ConnectionServer, closingError, HttpConnection } from './connection.js';
 import { type ClientAddress, clientAddress, type HandlerInfo } from './handler-info.js';
@@ -70,6 +68,11 @@ export interface ServeOptions {
   onError?: ((error: unknown) => void) | undefined;
   /** Length of the kernel's queue of connections that are not accepted yet. */
   backlog?: number | undefined;
+  /**
+   * How long the server still takes requests after it was told to close, 0 to 600,000 milliseconds. Each response says
+   * `Connection: close` then, so that clients go elsewhere and lose no request. Default 0.
+   */
+  drainMs?: number | undefined;
   /** Several shards listen on this port. Default: if the runtime has more than one shard. */
   reusePort?: boolean | undefined;
   /** Whether other processes of this user may listen on the port too, if they say so as well. Default false. */
@@ -115,9 +118,10 @@ const PIECE_SCRATCH = 131_072; // 64 KiB: received bytes that had to wait
 const TEMPLATES = 196_608; // 64 KiB
 const TEMPLATES_BYTES = 65_536;
 
-const ACCEPTED = 0; // tags
-const RETRY = 1;
-const RETRY_NS = 1e8;
+const CLOSE_MS = 4000; // how long close() waits, behind drainMs
+const DRAIN_MAX_MS = 600_000;
+const SETTLE_MS = 200; // for handshakes that are under way when a server stops accepting: the longest way to a client
+const SETTLE_LEAST_MS = 1;
 
 interface ServerLimits {
   bodyBytes: number;
@@ -129,7 +133,7 @@ interface ServerLimits {
   pace: Pace;
 }
 
-export class ServerShard implements Owner, ConnectionServer {
+export class ServerShard implements AcceptorUser, ConnectionServer {
   readonly shard: Shard;
   readonly writer: Writer;
   readonly limits: ServerLimits;
@@ -145,30 +149,22 @@ export class ServerShard implements Owner, ConnectionServer {
   requests = 0;
   refused = 0;
   private readonly onError: (error: unknown) => void;
-  private readonly listener: number;
-  private readonly isShared: boolean;
-  private readonly unlink: (() => void) | undefined;
-  private readonly id: number;
+  private readonly acceptor: Acceptor;
+  private readonly drainMs: number;
   private readonly connections = new Set<HttpConnection>();
   private readonly leavers = new Set<HttpConnection>(); // of these: their clients have left, in this order
   private readonly aborter = new AbortController();
-  private readonly accepting: Operation;
-  private readonly retrying: Timer; // accepting had failed
-  private nodeRetry: NodeJS.Timeout | undefined; // likewise, when all timers are in use
   private holders: HttpConnection[] = [];
   private readonly background = new Background((error) => this.report(error));
   private closing: Promise<void> | undefined;
   private onEmpty: (() => void) | undefined;
-  private onStopped: (() => void) | undefined;
 
   constructor(shard: Shard, bound: Bound, url: string, options: ServeOptions) {
     const limits = { ...DEFAULTS, ...definedOnly(options.limits ?? {}) };
     const scratch = shard.base + shard.header.scratchOffset;
     this.shard = shard;
     this.authority = authorityOf(url);
-    this.listener = bound.slot;
-    this.isShared = bound.isShared === true;
-    this.unlink = bound.unlink;
+    this.drainMs = options.drainMs ?? 0;
     this.fetch = options.fetch as ConnectionServer['fetch']; // it is given what Request has, too
     this.onError = options.onError ?? ((error) => console.error(error));
     this.headScratch = scratch + HEAD_SCRATCH;
@@ -188,10 +184,7 @@ export class ServerShard implements Owner, ConnectionServer {
     };
     shard.core.http_limits(limits.headerBytes, limits.headerCount, limits.targetBytes);
     setMaxListeners(0, this.signal); // each request may listen
-    this.id = shard.register(this);
-    this.accepting = new Operation(shard, this.id, ACCEPTED);
-    this.retrying = new Timer(shard, this.id, RETRY);
-    this.acceptAgain();
+    this.acceptor = new Acceptor(shard, bound, this);
   }
 
   /** Aborts when the server begins to close. */
@@ -203,44 +196,10 @@ export class ServerShard implements Owner, ConnectionServer {
     return this.connections.size;
   }
 
-  /** A connection, the end of accepting, or the time to accept again. */
-  onEvent(tag: number, result: number, flags: number): void {
-    if (tag === RETRY) {
-      this.retrying.ended();
-      this.acceptAgain();
-      return;
-    }
-    this.accepting.ended(flags);
-    if (result >= 0) this.take(result);
-    else this.evict(); // it was perhaps for want of a file slot
-    if (this.accepting.isOpen) return;
-    if (this.draining) this.onStopped?.();
-    else if (result >= 0) this.acceptAgain();
-    else this.retryLater();
-  }
-
-  private acceptAgain(): void {
-    if (!this.accepting.isOpen && !this.draining) accept(this.accepting, this.listener, !this.isShared);
-  }
-
-  /** Mostly -ENFILE. A connection that goes frees a slot, see forget(); but sockets of net/ hold slots as well. */
-  private retryLater(): void {
-    if (this.retrying.isOpen || this.nodeRetry !== undefined || this.retrying.tryArm(RETRY_NS)) return;
-    this.nodeRetry = setTimeout(() => {
-      this.nodeRetry = undefined;
-      this.acceptAgain();
-    }, RETRY_NS / 1e6);
-  }
-
-  private take(file: number): void {
-    if (this.connections.size >= this.limits.connections) this.evict();
-    if (this.draining || this.connections.size >= this.limits.connections) this.turnAway(file);
+  onConnection(file: number): void {
+    if (this.connections.size >= this.limits.connections) this.onShortage();
+    if (this.connections.size >= this.limits.connections) this.open(file).turnAway();
     else this.connections.add(this.open(file));
-  }
-
-  private turnAway(file: number): void {
-    if (this.draining) this.shard.closeFile(file);
-    else this.open(file).turnAway();
   }
 
   private open(file: number): HttpConnection {
@@ -254,7 +213,8 @@ export class ServerShard implements Owner, ConnectionServer {
     this.leavers.add(connection);
   }
 
-  private evict(): void {
+  /** Ends the connection of a client that has left, if there is one. */
+  onShortage(): void {
     const [oldest] = this.leavers;
     oldest?.destroy();
   }
@@ -262,7 +222,7 @@ export class ServerShard implements Owner, ConnectionServer {
   forget(connection: HttpConnection): void {
     this.connections.delete(connection);
     this.leavers.delete(connection);
-    this.acceptAgain();
+    this.acceptor.again();
     if (this.connections.size === 0) this.onEmpty?.();
   }
 
@@ -289,8 +249,8 @@ export class ServerShard implements Owner, ConnectionServer {
   }
 
   /**
-   * Tells handlers and streams, stops accepting, lets requests that run be answered, and after the deadline closes what
-   * is left.
+   * Tells handlers and streams. For drainMs it still accepts, and responds to what comes, with `Connection: close`.
+   * Then it stops accepting, lets requests that run be answered, and after the deadline closes what is left.
    */
   close(timeoutMs: number): Promise<void> {
     this.closing ??= this.drain(timeoutMs);
@@ -299,22 +259,16 @@ export class ServerShard implements Owner, ConnectionServer {
 
   private async drain(timeoutMs: number): Promise<void> {
     const dueNs = monotonicNs() + timeoutMs * 1e6;
+    const leftMs = () => Math.max(0, dueNs - monotonicNs()) / 1e6;
+    const drainMs = Math.min(this.drainMs, timeoutMs);
+    const settleMs = Math.min(Math.max(drainMs, SETTLE_LEAST_MS), SETTLE_MS, timeoutMs);
     this.draining = true;
     this.aborter.abort(closingError());
-    const stopped = new Promise<void>((resolve) => {
-      this.onStopped = resolve; // then nothing refers to the listener any more, and its port is free
-    });
-    this.accepting.cancel();
-    this.retrying.disarm();
-    clearTimeout(this.nodeRetry);
-    this.unlink?.();
-    this.shard.closeFile(this.listener);
-    this.shard.unregister(this.id);
-    if (!this.accepting.isOpen) this.onStopped?.();
     for (const connection of this.connections) connection.drain();
-    if (this.connections.size !== 0) await this.emptied(timeoutMs);
-    await inTime(this.background.settled(), Math.max(0, dueNs - monotonicNs()) / 1e6);
-    await stopped;
+    await this.acceptor.close(Math.round(Math.max(0, drainMs - settleMs) * 1e6), Math.round(settleMs * 1e6));
+    for (const connection of this.connections) connection.closeIdle();
+    if (this.connections.size !== 0) await this.emptied(leftMs());
+    await inTime(this.background.settled(), leftMs());
   }
 
   private async emptied(timeoutMs: number): Promise<void> {
@@ -350,8 +304,8 @@ export interface Server {
   /** Of this shard. */
   readonly stats: { connections: number; requests: number; refused: number };
   /**
-   * Closes the server: it accepts no more connections, and requests that run may end within `timeoutMs` milliseconds (0
-   * to 3,600,000, default 4000). Then the rest is closed, and this resolves.
+   * Closes the server: after `drainMs` it accepts no more connections. Requests that run may end within `timeoutMs`
+   * milliseconds (0 to 3,600,000, default 4000 and `drainMs`). Then the rest is closed, and this resolves.
    */
   close(options?: CloseOptions): Promise<void>;
   /** The client's address, in Bun's form. Null for a clone, a Unix socket, or a connection closed by then. */
@@ -370,6 +324,7 @@ export const SERVE_CHECKS: Checks<ServeOptions> = {
   fetch: checkFunction,
   limits: (name, limits) => checkOptions(limits as Partial<HttpLimits>, LIMIT_CHECKS, name),
   onError: checkFunction,
+  drainMs: number(0, DRAIN_MAX_MS, 'milliseconds'),
 };
 
 /** The runtime's limits, as far as this server builds on them. */
@@ -401,7 +356,7 @@ export async function serveHere(options: ServeOptions): Promise<Server> {
   }
   const url = serverUrl(hostname, bound.port);
   const close = async (closeOptions: CloseOptions = {}): Promise<void> => {
-    const { timeoutMs = 4000 } = checkOptions(closeOptions, CLOSE_CHECKS);
+    const { timeoutMs = CLOSE_MS + (options.drainMs ?? 0) } = checkOptions(closeOptions, CLOSE_CHECKS);
     if (!shard.closed) await server.close(timeoutMs);
     await own?.close();
   };

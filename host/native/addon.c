@@ -320,7 +320,10 @@ static napi_value Listen(napi_env env, napi_callback_info info)
 		what = "io_uring_register";
 		slot = flags & LISTEN_LOOK ? 0 : ring_grant(&binding->ring, fd);
 		listen_address(fd, text);
-		close(fd); // the ring has it now
+		if (slot >= 0 && !(flags & (LISTEN_GIVEN | LISTEN_DATAGRAMS)))
+			ring_keep_listener(&binding->ring, (unsigned)slot, fd);
+		else
+			close(fd); // the ring has its own
 	}
 	if (slot < 0) {
 		set(env, result, "errno", number(env, slot));
@@ -331,6 +334,19 @@ static napi_value Listen(napi_env env, napi_callback_info info)
 		set(env, result, "address", string(env, text));
 	}
 	return result;
+}
+
+// endHandshakes(slot): of a listener that listen() has opened. 0 or -errno.
+static napi_value EndHandshakes(napi_env env, napi_callback_info info)
+{
+	RECEIVER(1);
+	int slot;
+
+	if (!int_arg(env, argv[0], &slot))
+		return NULL;
+	if (slot < 0 || slot >= GRANTS_MAX || binding->ring.listeners[slot] < 0)
+		return number(env, -EBADF);
+	return number(env, listen_end_handshakes(binding->ring.listeners[slot]));
 }
 
 // setSocketPath(index, path or undefined): where a CONNECT that names the index goes. 0 or -errno.
@@ -484,6 +500,7 @@ static napi_value describe(napi_env env, struct binding *binding)
 	add(env, object, "unref", Unref, NULL);
 	add(env, object, "close", Close, NULL);
 	add(env, object, "listen", Listen, NULL);
+	add(env, object, "endHandshakes", EndHandshakes, NULL);
 	add(env, object, "setPeer", SetPeer, NULL);
 	add(env, object, "setSocketPath", SetSocketPath, NULL);
 	add(env, object, "peer", Peer, NULL);

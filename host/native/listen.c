@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
@@ -163,6 +164,31 @@ static int open_given(int given, unsigned flags, int unreachable_ms, const char 
 	*what = "dup";
 	fd = fcntl(given, F_DUPFD_CLOEXEC, 0);
 	return fd < 0 ? -errno : fd;
+}
+
+#define TCP_FLAGS_AT 13 /* bytes into a TCP header */
+#define SYN 0x02
+#define ACK 0x10
+
+// A filter of a socket sees a segment from its TCP header on. It drops those that ask for a connection (SYN without
+// ACK). Others are the last of a handshake, or carry a cookie that was sent in the place of one.
+int listen_end_handshakes(int fd)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, TCP_FLAGS_AT),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, SYN | ACK),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYN, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+	};
+	const struct sock_fprog program = { sizeof(code) / sizeof(*code), code };
+	int family = int_option(fd, SO_DOMAIN);
+
+	if (family < 0)
+		return family;
+	if (family == AF_UNIX)
+		return shutdown(fd, SHUT_RD) ? -errno : 0;
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) ? -errno : 0;
 }
 
 void listen_address(int fd, char *text)

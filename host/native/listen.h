@@ -20,5 +20,11 @@
  */
 int listen_open(const char *address, int *port, int backlog, unsigned flags, int unreachable_ms, const char **what);
 
+/*
+ * The kernel begins no more connections for a listener; those that it has begun can still be accepted. A client that
+ * knocks at a port meanwhile gets no answer and knocks again, after a second; at a path it is refused. 0 or -errno.
+ */
+int listen_end_handshakes(int fd);
+
 /* Where a socket listens: a numeric address, or `unix:` and a path; `text` has room for LISTEN_ADDRESS_MAX bytes. */
 void listen_address(int fd, char *text);

@@ -183,6 +183,7 @@ int ring_open(struct ring *ring, const struct ring_options *options, const char 
 
 	memset(ring, 0, sizeof(*ring));
 	memset(ring->peers, 0xff, sizeof(ring->peers));
+	memset(ring->listeners, 0xff, sizeof(ring->listeners));
 	memset(ring->directories, 0xff, sizeof(ring->directories));
 	memcpy(ring->regions, options->regions, sizeof(ring->regions));
 	ring->control = (volatile struct control *)(memory + options->control);
@@ -308,6 +309,12 @@ bool ring_cancel(struct ring *ring, double timeout_ns)
 	return false;
 }
 
+static void forget_listeners(struct ring *ring)
+{
+	for (unsigned slot = 0; slot < GRANTS_MAX; slot++)
+		ring_keep_listener(ring, slot, -1);
+}
+
 // Takes the files out of a ring that cannot be closed yet: sockets and listeners close, and their peers are told.
 void ring_drop_files(struct ring *ring)
 {
@@ -319,6 +326,7 @@ void ring_drop_files(struct ring *ring)
 	memset(none, 0xff, ring->file_slots * sizeof(int));
 	sys_register(ring->fd, IORING_REGISTER_FILES_UPDATE, &update, ring->file_slots);
 	free(none);
+	forget_listeners(ring);
 }
 
 // Nothing runs any more (ring_cancel). Order: files (sockets close here: our mappings would keep the ring, and with it
@@ -331,6 +339,7 @@ void ring_close(struct ring *ring)
 	if (ring->fd < 0)
 		return;
 	sys_register(ring->fd, IORING_UNREGISTER_FILES, NULL, 0);
+	forget_listeners(ring);
 	if (ring->buffers) {
 		sys_register(ring->fd, UNREGISTER_PBUF, &reg, 1);
 		munmap(ring->buffers, ring->buffer_count * sizeof(struct io_uring_buf));
@@ -383,8 +392,10 @@ static bool refuse(struct ring *ring, uint64_t user_data, int error)
 
 static void forget_grant(struct ring *ring, const struct io_uring_sqe *sqe)
 {
-	if (sqe->opcode == IORING_OP_CLOSE && sqe->file_index <= ring->grant_slots)
-		ring->granted[sqe->file_index - 1] = 0;
+	if (sqe->opcode != IORING_OP_CLOSE || sqe->file_index > ring->grant_slots)
+		return;
+	ring->granted[sqe->file_index - 1] = 0;
+	ring_keep_listener(ring, sqe->file_index - 1, -1);
 }
 
 static void recycle(struct ring *ring)
@@ -527,6 +538,14 @@ void ring_reap(struct ring *ring)
 }
 
 // --- capabilities ----------------------------------------------------------------------------------------------------
+
+// The descriptor of a listener in a grant slot, which is closed with the slot. -1: none any more.
+void ring_keep_listener(struct ring *ring, unsigned slot, int fd)
+{
+	if (ring->listeners[slot] >= 0)
+		close(ring->listeners[slot]);
+	ring->listeners[slot] = fd;
+}
 
 // Puts a descriptor into a free grant slot; it belongs to the ring then and the caller closes its own. Slot or -errno.
 int ring_grant(struct ring *ring, int fd)

@@ -95,6 +95,7 @@ struct ring {
 
 	unsigned file_slots, grant_slots;
 	uint8_t granted[GRANTS_MAX];
+	int listeners[GRANTS_MAX]; /* of a grant: the descriptor of a listener that was opened here; -1: it is none */
 	int peers[PEERS_MAX]; /* duplicates of peers' ring descriptors, -1 = none */
 	struct sockaddr_un socket_paths[SOCKET_PATHS_MAX]; /* address.c; AF_UNIX: one is there */
 	struct address_rule rules[RULES_MAX]; /* if is_narrowed: where it may connect and send to; set when it opens */
@@ -129,6 +130,7 @@ int ring_enter(struct ring *ring, unsigned wait, double timeout_ns);
 void ring_reap(struct ring *ring);
 struct io_uring_sqe *ring_next_sqe(struct ring *ring);
 int ring_grant(struct ring *ring, int fd);
+void ring_keep_listener(struct ring *ring, unsigned slot, int fd);
 int ring_set_peer(struct ring *ring, unsigned peer, int fd);
 bool ring_has_completions(const struct ring *ring);
 bool ring_wants_enter(const struct ring *ring);

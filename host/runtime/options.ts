@@ -87,7 +87,7 @@ export interface Checked {
 export const IDLE_POLL_US = 100;
 const TASK_QUOTA_US = 500;
 const STALL_MS = 25;
-const SHUTDOWN_TIMEOUT_MS = 4500;
+export const SHUTDOWN_TIMEOUT_MS = 4500;
 export const SHARED_BYTES = 67_108_864;
 const TIME_MAX_MS = 3_600_000;
 const CPU_MAX = 1023; // of a cpu_set_t

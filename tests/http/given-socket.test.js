@@ -2,11 +2,10 @@
 // program that holds it outlives the servers, so what waits in its queue is served by the next one.
 
 import { createSocket } from 'node:dgram';
-import { closeSync, existsSync, fstatSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { _createServerHandle, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Runtime } from 'featherstar';
 import { Response, serve } from 'featherstar/http';
 import { listen, systemdSockets } from 'featherstar/net';
@@ -14,64 +13,12 @@ import { simulate } from 'featherstar/testing';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Program } from '../support/child.js';
+import { end, gone, HOLDER, Holder } from '../support/holder.js';
 import { hosts, rejection } from '../support/hosts.js';
 import { ask, Client, get, until } from '../support/http.js';
 
-const CLI = fileURLToPath(new URL('../../dist/host/cli/main.js', import.meta.url));
-const APP = fileURLToPath(new URL('../support/process-module.js', import.meta.url));
-const HOLDER = fileURLToPath(new URL('../support/socket-holder.js', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'featherstar-fd-'));
 process.on('exit', () => rmSync(folder, { recursive: true }));
-
-/** A program that holds a socket, and the servers that it has started. */
-class Holder {
-  #program;
-  #starts = 0;
-
-  constructor(...path) {
-    this.#program = new Program([HOLDER, ...path]);
-  }
-
-  async place() {
-    const [, place] = await this.#program.line(/^socket (\S+)\n/);
-    return /^\d+$/.test(place) ? Number(place) : { path: place };
-  }
-
-  /** Starts a server. Resolves to its process id. */
-  async start(host, shards, flags, { env = {}, names = 'web' } = {}) {
-    const args = [CLI, 'serve', APP, '--shards', String(shards), ...flags];
-    this.#program.say(JSON.stringify({ args, env: { FEATHERSTAR_HOST: host, ...env }, names }));
-    this.#starts++;
-    const [, pid] = await this.#program.line(new RegExp(`(?:started (\\d+)\n[^]*?){${this.#starts}}`));
-    return Number(pid);
-  }
-
-  /** Waits until `count` servers have said that they listen. Returns what the last one said. */
-  async listening(count) {
-    const [, url, more] = await this.#program.line(new RegExp(`(?:listening on (\\S+) ·(.*)\n[^]*?){${count}}`));
-    return { url, more };
-  }
-
-  get stderr() {
-    return this.#program.stderr;
-  }
-
-  async close() {
-    this.#program.kill('SIGKILL');
-    await this.#program.ended();
-  }
-}
-
-/** Waits until a process has ended; the program that has started it never asks, so it stays as a zombie. */
-async function gone(pid) {
-  const stateOf = () => readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /, '')[0];
-  await until(() => stateOf() === 'Z', `the end of process ${pid}`);
-}
-
-async function end(pid) {
-  process.kill(pid, 'SIGTERM');
-  await gone(pid);
-}
 
 async function withRuntime(options, run) {
   const runtime = await Runtime.start({ shards: 1, ...options });
