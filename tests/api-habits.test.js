@@ -19,7 +19,7 @@ const DOCUMENTED = ['class', 'interface', 'type', 'function', 'value', 'method',
 const INTERNAL = ['onEvent', 'onShutdown', 'onSignal', 'onAbort', 'runOnClose', 'stopServices', 'own'];
 const UNITS = /(?:Ms|Us|Ns|Bytes|Count|Slots|Max|Open|PerSecond)$/;
 const TIMES = /timeout|delay|period|interval|duration|grace|latency/i;
-const FIXED_BY_THE_WEB = ['bodyUsed', 'ok'];
+const FIXED_BY_THE_WEB = ['bodyUsed', 'ok', 'redirected'];
 // They have the names of other servers, for programs that were written for those (docs/http.md).
 const FOREIGN = ['featherstar/http ClientAddress.address', 'featherstar/http FeatherRequest.ip'];
 const PAST = ['drained', 'crashed']; // in reports: what has happened

@@ -19,7 +19,7 @@ import { type Head, ODD_HOST, urlOf } from './head.js';
 import { CLOSE } from './heads.js';
 import { Inbox, type InboxUser, type Scratch } from './inbox.js';
 import { FeatherRequest } from './request.js';
-import { asResponse, FeatherResponse } from './response.js';
+import { asResponse, isFeatherResponse } from './response.js';
 import type { Server } from './server.js';
 import { connectionFor, dropBody, type Exchange, type Writer } from './writer.js';
 
@@ -344,7 +344,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
       this.onFailure(error);
       return;
     }
-    if (result instanceof FeatherResponse) this.onAnswer(result);
+    if (isFeatherResponse(result)) this.onAnswer(result);
     else if (result instanceof Promise) result.then(this.onAnswer, this.onFailure);
     else this.onAnswer(result);
   }
@@ -357,8 +357,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
     try {
       const response = asResponse(value);
       this.connection = connectionFor(this.keepAlive && this.mayKeepBody(), this.isHttp10);
-      if (response instanceof FeatherResponse && this.server.writer.writeNow(response, this.transport.out, this))
-        this.finish();
+      if (isFeatherResponse(response) && this.server.writer.writeNow(response, this.transport.out, this)) this.finish();
       else {
         this.begun = false;
         this.server.writer.write(response, this.transport.out, this).then(this.finish, this.onStreamFailure);

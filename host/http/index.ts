@@ -1,8 +1,9 @@
 // featherstar/http: serve, and the Response that is fastest.
 
 export type { ClientAddress, DenoAddress, HandlerInfo } from './handler-info.js';
+export type { HeadersValue } from './headers.js';
 export type { FeatherRequest } from './request.js';
-export { type BodyValue, FeatherResponse as Response, type HeadersValue, type ResponseOptions } from './response.js';
+export { type BodyValue, FeatherResponse as Response, type ResponseOptions } from './response.js';
 export { serve } from './serve.js';
 export type { ModuleServer, ServeModuleOptions } from './serve-module.js';
 export { type StaticHandler, type StaticOptions, serveStatic } from './serve-static.js';

@@ -1,13 +1,40 @@
-// The answer as a handler makes it: the shape of the web's Response at a tenth of its cost. The global Response works
-// as well (hono, Bun and Deno code run unchanged); it takes the slower road in writer.ts.
+// The web's Response, for the price of an object with a few fields. It is an instance of the platform's Response, and
+// does all that one does. Objects of the platform are made when only they can do what is asked: a real stream, a form.
+//
+//   new Response('text')       #source: string           the writer copies it to the socket's buffer
+//   .body                      #source: BodyStream       lazy; the writer still finds the text in it
+//   new Response(readable)     #source: ReadableStream   with a Response of the platform (#platform), which reads it
+//
+// Bytes are not copied: until they are sent, the handler must not change them. Nothing else differs from the standard.
+//
+// Next: body-stream.ts, headers.ts; globals.ts, which puts this class in the place of the global Response.
 
-import { FeatherstarError, optionError } from '../base/errors.js';
+import { FeatherstarError } from '../base/errors.js';
+import {
+  type ByteStream,
+  bodyStream,
+  isStreamUsed,
+  type RawBody,
+  rawBody,
+  takenStream,
+  takeStream,
+} from './body-stream.js';
+import { copyOf, FeatherHeaders, type HeadersValue, linesOf, withLines } from './headers.js';
+import { extendPlatform, forwardSymbols, PlatformResponse, shareMembers } from './platform.js';
 
 /** The values that a response takes as its body. */
-export type BodyValue = string | Uint8Array | ArrayBuffer | ReadableStream<Uint8Array> | null | undefined;
-
-/** The forms in which a response takes its headers. */
-export type HeadersValue = Headers | Record<string, string> | [string, string][];
+export type BodyValue =
+  | string
+  | Uint8Array
+  | ArrayBuffer
+  | ArrayBufferView
+  | Blob
+  | FormData
+  | URLSearchParams
+  | ReadableStream<Uint8Array>
+  | AsyncIterable<Uint8Array | string>
+  | null
+  | undefined;
 
 /** Options of a response. */
 export interface ResponseOptions {
@@ -19,115 +46,336 @@ export interface ResponseOptions {
   headers?: HeadersValue | undefined;
 }
 
-const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what a field value may not hold (RFC 9110 5.5)
-const BAD_VALUE = /[\x00-\x08\x0a-\x1f\x7f\u0100-\uffff]/;
+/** Where the bytes of a body come from. */
+export type Source = RawBody | Blob | ByteStream | null;
+
+interface Extracted {
+  source: Source;
+  type: string;
+  platform?: Response;
+}
+
+const TEXT_TYPE = 'text/plain;charset=UTF-8';
+const JSON_TYPE = 'application/json';
+const FORM_TYPE = 'application/x-www-form-urlencoded;charset=UTF-8';
+const BAD_STATUS_TEXT = /[^\t\x20-\x7e\x80-\xff]/;
+const BYTE_ORDER_MARK = 0xfeff;
+const REDIRECTS = [301, 302, 303, 307, 308];
+const NO_OPTIONS: ResponseOptions = {};
+const EMPTY = new Uint8Array(0);
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+let sourceOf: (response: FeatherResponse) => Source;
+let statedLines: (response: FeatherResponse) => readonly string[] | undefined;
+let toPlatform: (response: object) => Response;
+let impliedTypeOf: (response: FeatherResponse) => string;
+let isFeatherResponse: (value: unknown) => value is FeatherResponse;
 
 /**
- * A response, with the constructor of the platform's `Response`, which handlers may return too. This one is faster to
- * make and to send.
+ * A response: the web's class, faster to make and to send than the platform's. Handlers may return both.
  *
  * @example
  * return Response.json({ ok: true }, { status: 201 });
  */
 export class FeatherResponse {
-  /** The status code. */
-  readonly status: number;
-  /** The text behind the status. */
-  readonly statusText: string;
-  /** @internal The body as given, for the writer. */
-  readonly rawBody: BodyValue;
-  /** @internal The headers as given, for the writer. */
-  readonly rawHeaders: HeadersValue | undefined;
-  #headers: Headers | undefined;
+  #source: Source;
+  #status = 200;
+  #statusText = '';
+  #impliedType = ''; // the content type, until there are #headers
+  #headers: FeatherHeaders | undefined;
+  #platform: Response | undefined; // reads a #source that is a stream
 
-  /** `body`: text, bytes, a stream or nothing. Throws FEATHERSTAR_OPTION for a wrong status or body. */
-  constructor(body?: BodyValue, options?: ResponseOptions) {
-    this.rawBody = body;
-    if (options === undefined) {
-      this.status = 200;
-      this.statusText = '';
-      this.rawHeaders = undefined;
-      return;
+  static {
+    isFeatherResponse = (value): value is FeatherResponse =>
+      typeof value === 'object' && value !== null && #status in value;
+    sourceOf = (response) => {
+      const source = response.#source;
+      return isStream(source) ? (rawBody(source) ?? source) : source;
+    };
+    statedLines = (response) => response.#headers && linesOf(response.#headers);
+    impliedTypeOf = (response) => response.#impliedType;
+    toPlatform = (response) => (response as FeatherResponse).#toPlatform();
+  }
+
+  /** Throws RangeError for a status that no response has, and TypeError for all else that the standard forbids. */
+  constructor(body: BodyValue = null, options: ResponseOptions = NO_OPTIONS) {
+    if (typeof body === 'string') {
+      this.#source = body;
+      this.#impliedType = TEXT_TYPE;
+    } else if (body === null || body instanceof Uint8Array) this.#source = body;
+    else {
+      const { source, type, platform } = extract(body);
+      this.#source = source;
+      this.#impliedType = type;
+      this.#platform = platform;
     }
-    const { status = 200, statusText = '', headers } = options;
-    if (!Number.isInteger(status) || status < 200 || status > 599) throw optionError('status', status, '200 to 599');
-    if (statusText !== '' && BAD_VALUE.test(statusText))
-      throw optionError('statusText', statusText, 'printable Latin-1');
-    this.status = status;
-    this.statusText = statusText;
-    this.rawHeaders = headers;
+    if (options !== NO_OPTIONS) this.#setOptions(options);
+  }
+
+  #setOptions(options: ResponseOptions): void {
+    if (options == null) return;
+    if (typeof options !== 'object' && typeof options !== 'function')
+      throw new TypeError(`the options of a Response must be an object, got ${typeof options}`);
+    const { headers, status, statusText } = options;
+    if (status !== undefined) this.#status = checkedStatus(status);
+    if (statusText !== undefined) this.#statusText = checkedText(statusText);
+    if (headers !== undefined) this.#headers = withType(new FeatherHeaders(headers), this.#impliedType);
+    if (this.#source !== null && hasNoBody(this.#status))
+      throw new TypeError(`a response with status ${this.#status} has no body: give null`);
   }
 
   /** Makes a response of a value as JSON, with its content type. */
-  static json(value: unknown, options: ResponseOptions = {}): FeatherResponse {
-    const headers = new Headers(options.headers);
-    if (!headers.has('content-type')) headers.set('content-type', 'application/json');
-    return new FeatherResponse(JSON.stringify(value), { ...options, headers });
+  static json(value: unknown, options: ResponseOptions = NO_OPTIONS): FeatherResponse {
+    const text = JSON.stringify(value);
+    if (text === undefined) throw new TypeError(`JSON has no ${typeof value}`);
+    const response = new FeatherResponse(text);
+    response.#impliedType = JSON_TYPE;
+    if (options !== NO_OPTIONS) response.#setOptions(options);
+    return response;
   }
 
   /** Makes a response that redirects to `url`; `status` is 302 by default. */
   static redirect(url: string | URL, status = 302): FeatherResponse {
-    if (![301, 302, 303, 307, 308].includes(status)) throw optionError('status', status, '301, 302, 303, 307 or 308');
-    return new FeatherResponse(null, { status, headers: { location: String(new URL(url)) } });
+    const { href } = new URL(url);
+    if (!REDIRECTS.includes(status))
+      throw new RangeError(`a redirect has status ${REDIRECTS.join(', ')}, got ${status}`);
+    const response = new FeatherResponse(null, { status });
+    response.#headers = withLines(['location', 'location', href], true);
+    return response;
+  }
+
+  /** Makes a response that stands for a network error. A handler cannot return it. */
+  static error(): FeatherResponse {
+    const response = new FeatherResponse();
+    response.#status = 0;
+    response.#headers = withLines([], true);
+    return response;
+  }
+
+  /** 'default', or 'error' for `Response.error()`. */
+  get type(): 'basic' | 'cors' | 'default' | 'error' | 'opaque' | 'opaqueredirect' {
+    return this.#status === 0 ? 'error' : 'default';
+  }
+
+  /** Empty: only a response of `fetch()` has a URL. */
+  get url(): string {
+    return '';
+  }
+
+  /** False: only a response of `fetch()` can be redirected. */
+  get redirected(): boolean {
+    return false;
+  }
+
+  /** The status code. */
+  get status(): number {
+    return this.#status;
   }
 
   /** Whether the status is 200 to 299. */
   get ok(): boolean {
-    return this.status < 300;
+    return this.#status >= 200 && this.#status < 300;
+  }
+
+  /** The text behind the status. */
+  get statusText(): string {
+    return this.#statusText;
   }
 
   /** Changes to it count until the handler returns. */
   get headers(): Headers {
-    this.#headers ??= new Headers(this.rawHeaders);
-    return this.#headers;
-  }
-
-  /** @internal Calls `visit` for each header, checked. Throws OPTION for one that would break the message. */
-  eachHeader(visit: (name: string, value: string) => void): void {
-    const headers = this.#headers ?? this.rawHeaders;
-    if (headers === undefined) return;
-    if (headers instanceof Headers) {
-      headers.forEach((value, name) => {
-        visit(name, value);
-      });
-      return;
-    }
-    const entries = Array.isArray(headers) ? headers : Object.entries(headers);
-    for (const [name, value] of entries) {
-      if (!NAME.test(name)) throw optionError('header name', name, 'a token');
-      if (typeof value !== 'string' || BAD_VALUE.test(value))
-        throw optionError(`header ${name}`, value, 'Latin-1 text');
-      visit(name, value);
-    }
-  }
-
-  /** @internal Whether there are headers. */
-  get hasHeaders(): boolean {
-    return this.rawHeaders !== undefined || this.#headers !== undefined;
-  }
-
-  /** The body as text. */
-  async text(): Promise<string> {
-    return new Response(this.rawBody as BodyInit).text();
-  }
-
-  /** The body, parsed as JSON. */
-  async json(): Promise<unknown> {
-    return JSON.parse(await this.text());
+    this.#headers ??= withType(new FeatherHeaders(), this.#impliedType);
+    return this.#headers as unknown as Headers;
   }
 
   /** The body as a stream, or null. */
   get body(): ReadableStream<Uint8Array> | null {
-    if (this.rawBody == null) return null;
-    return new Response(this.rawBody as BodyInit).body as ReadableStream<Uint8Array>;
+    if (this.#source === null || isStream(this.#source)) return this.#source;
+    return this.#setStream(this.#source instanceof Blob ? this.#source.stream() : bodyStream(this.#source));
   }
+
+  #setStream(stream: ByteStream): ByteStream {
+    this.#source = stream;
+    if (isStreamUsed(stream) === undefined) this.#platform = new PlatformResponse(stream);
+    return stream;
+  }
+
+  /** Whether the body was read, or is being read. */
+  get bodyUsed(): boolean {
+    if (!isStream(this.#source)) return false;
+    return this.#platform?.bodyUsed ?? isStreamUsed(this.#source) ?? false;
+  }
+
+  /** Another response with the same status, headers and body. Throws TypeError if the body was read. */
+  clone(): FeatherResponse {
+    const copy = new FeatherResponse();
+    const source = sourceOf(this);
+    if (isStream(source)) {
+      const platform = (this.#platform ?? new PlatformResponse(source)).clone(); // throws if it was read
+      this.#source = (this.#platform as Response).body;
+      copy.#platform = platform;
+      copy.#source = platform.body;
+    } else {
+      if (source !== this.#source) takeStream(this.#source as ByteStream);
+      this.#source = source;
+      copy.#source = source;
+    }
+    copy.#status = this.#status;
+    copy.#statusText = this.#statusText;
+    copy.#impliedType = this.#impliedType;
+    copy.#headers = this.#headers && copyOf(this.#headers);
+    return copy;
+  }
+
+  /** The whole body; text that is not encoded yet stays text. */
+  async #take(): Promise<RawBody> {
+    const source = sourceOf(this);
+    if (source === null) return EMPTY;
+    if (isStream(source)) return new Uint8Array(await (this.#platform ?? new PlatformResponse(source)).arrayBuffer());
+    if (isStream(this.#source)) takeStream(this.#source);
+    else this.#source = takenStream();
+    return source instanceof Blob ? new Uint8Array(await source.arrayBuffer()) : source;
+  }
+
+  /** The body as text. */
+  async text(): Promise<string> {
+    return textOfBody(await this.#take());
+  }
+
+  /** The body, parsed as JSON. */
+  async json(): Promise<unknown> {
+    return JSON.parse(textOfBody(await this.#take()));
+  }
+
+  /** The body as bytes, which are the caller's. */
+  async bytes(): Promise<Uint8Array> {
+    if (!isFeatherResponse(this)) return new Uint8Array(await (this as Response).arrayBuffer()); // on a Node without it
+    return bytesOfBody(await this.#take());
+  }
+
+  /** The body as an ArrayBuffer, which is the caller's. */
+  async arrayBuffer(): Promise<ArrayBuffer> {
+    return bytesOfBody(await this.#take()).buffer as ArrayBuffer;
+  }
+
+  /** The body as a Blob of the content type. */
+  async blob(): Promise<Blob> {
+    return (await this.#onPlatform()).blob();
+  }
+
+  /** The body as form data. */
+  async formData(): Promise<FormData> {
+    return (await this.#onPlatform()).formData();
+  }
+
+  async #onPlatform(): Promise<Response> {
+    const type = this.headers.get('content-type');
+    const bytes = bytesOfBody(await this.#take()) as BodyInit; // text would have a content type
+    return new PlatformResponse(bytes, type === null ? {} : { headers: { 'content-type': type } });
+  }
+
+  /** A Response of the platform with the same body: what reads one of the two has read both. */
+  #toPlatform(): Response {
+    if (this.#status === 0) return PlatformResponse.error();
+    const { body, status, statusText, headers } = this;
+    this.#platform = new PlatformResponse(body, { status, statusText, headers: [...headers] });
+    return this.#platform;
+  }
+}
+
+export { impliedTypeOf, isFeatherResponse, sourceOf, statedLines };
+
+extendPlatform(FeatherResponse, PlatformResponse, 'Response');
+shareMembers(FeatherResponse.prototype, PlatformResponse.prototype, isFeatherResponse, toPlatform);
+forwardSymbols(FeatherResponse.prototype, new PlatformResponse(null), toPlatform);
+
+function isStream(source: Source): source is ByteStream {
+  return source instanceof ReadableStream;
+}
+
+function checkedStatus(status: unknown): number {
+  const number = Number(status) & 0xffff; // Web IDL's unsigned short
+  if (number >= 200 && number <= 599) return number;
+  throw new RangeError(`status must be from 200 to 599, got ${String(status)}`);
+}
+
+function checkedText(statusText: unknown): string {
+  const text = `${statusText}`;
+  if (!BAD_STATUS_TEXT.test(text)) return text;
+  throw new TypeError(`statusText must be printable Latin-1 text, got ${JSON.stringify(text)}`);
+}
+
+export function hasNoBody(status: number): boolean {
+  return status === 204 || status === 205 || status === 304;
+}
+
+function withType(headers: FeatherHeaders, type: string): FeatherHeaders {
+  if (type !== '' && !headers.has('content-type')) headers.append('content-type', type);
+  return headers;
+}
+
+/** Text as the bytes say it: a lone surrogate has none, and a byte order mark is not text. */
+function textOfBody(body: RawBody): string {
+  if (typeof body !== 'string') return decoder.decode(body);
+  return wellFormed(body.charCodeAt(0) === BYTE_ORDER_MARK ? body.slice(1) : body);
+}
+
+function wellFormed(text: string): string {
+  return (text as string & { toWellFormed(): string }).toWellFormed(); // ES2024
+}
+
+/** A copy, which the caller may keep. */
+function bytesOfBody(body: RawBody): Uint8Array {
+  return typeof body === 'string' ? encoder.encode(body) : new Uint8Array(body);
+}
+
+function extract(body: Exclude<BodyValue, string | Uint8Array | null>): Extracted {
+  if (body === undefined) return { source: null, type: '' };
+  if (ArrayBuffer.isView(body))
+    return { source: new Uint8Array(body.buffer, body.byteOffset, body.byteLength), type: '' };
+  if (body instanceof ArrayBuffer) return { source: new Uint8Array(body), type: '' };
+  if (body instanceof URLSearchParams) return { source: String(body), type: FORM_TYPE };
+  if (body instanceof Blob) return { source: body, type: body.type };
+  if (body instanceof ReadableStream) return ofStream(body);
+  if (body instanceof FormData) {
+    const platform = new PlatformResponse(body);
+    return { source: platform.body, type: platform.headers.get('content-type') ?? '', platform };
+  }
+  if (typeof body === 'object' && Symbol.asyncIterator in body) return ofStream(streamFrom(body));
+  return { source: `${body as string}`, type: TEXT_TYPE };
+}
+
+function ofStream(stream: ByteStream): Extracted {
+  if (rawBody(stream) !== undefined) return { source: stream, type: '' };
+  return { source: stream, type: '', platform: new PlatformResponse(stream) }; // throws if it was read
+}
+
+/** Not ReadableStream.from(), which not every platform has, and which takes no text. */
+function streamFrom(chunks: AsyncIterable<Uint8Array | string>): ByteStream {
+  const iterator = chunks[Symbol.asyncIterator]();
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const { value, done } = await iterator.next();
+        if (done) controller.close();
+        else controller.enqueue(typeof value === 'string' ? encoder.encode(value) : value);
+      },
+      async cancel(reason) {
+        await iterator.return?.(reason);
+      },
+    },
+    { highWaterMark: 0 },
+  );
 }
 
 /** Converts the result of a handler to something that can be written. */
 export function asResponse(value: unknown): FeatherResponse | Response {
-  if (value instanceof FeatherResponse) return value;
-  if (value instanceof Response) return value;
-  const kind = value === null ? 'null' : typeof value;
-  throw new FeatherstarError('FEATHERSTAR_OPTION', `fetch must return a Response, not ${kind}`);
+  if (!(value instanceof PlatformResponse)) {
+    const kind = value === null ? 'null' : typeof value;
+    throw new FeatherstarError('FEATHERSTAR_OPTION', `fetch must return a Response, not ${kind}`);
+  }
+  if (value.status !== 0) return value;
+  throw new FeatherstarError('FEATHERSTAR_OPTION', 'fetch must return a Response, not Response.error()');
 }

@@ -7,9 +7,8 @@ import { FeatherstarError, optionError } from '../base/errors.js';
 import type { Shard } from '../shard/shard.js';
 import type { ByteSink } from '../shard/transport.js';
 import { CLOSE, type Heads, KEEP_ALIVE_1_0 } from './heads.js';
-import { FeatherResponse } from './response.js';
+import { FeatherResponse, hasNoBody, impliedTypeOf, isFeatherResponse, sourceOf, statedLines } from './response.js';
 
-const TEXT_TYPE = 'text/plain;charset=UTF-8';
 const TEMPLATE_LENGTH_MAX = 0xffffffff; // the core writes a u32
 const SHORT_TEXT = 256; // up to here a loop beats a call into C++
 const END = Buffer.from('0\r\n\r\n', 'latin1');
@@ -41,13 +40,12 @@ export class Writer {
 
   /** Writes the answer if that can be done at once. False: use write(). Throws OPTION for bad headers. */
   writeNow(response: FeatherResponse, queue: ByteSink, exchange: Exchange): boolean {
-    const body = response.rawBody;
-    if (hasNoBody(response.status) || (body == null && exchange.isHead))
+    const body = sourceOf(response);
+    if (hasNoBody(response.status) || (body === null && exchange.isHead))
       return this.writeHead(response, queue, exchange);
     if (typeof body === 'string') return this.writeText(response, body, queue, exchange);
-    if (body == null) return this.writeBytes(response, EMPTY, queue, exchange);
+    if (body === null) return this.writeBytes(response, EMPTY, queue, exchange);
     if (body instanceof Uint8Array) return this.writeBytes(response, body, queue, exchange);
-    if (body instanceof ArrayBuffer) return this.writeBytes(response, new Uint8Array(body), queue, exchange);
     return false;
   }
 
@@ -58,14 +56,15 @@ export class Writer {
 
   private writeText(response: FeatherResponse, text: string, queue: ByteSink, exchange: Exchange): boolean {
     const length = text.length;
-    if (response.hasHeaders || length > SHORT_TEXT || exchange.isHead || response.statusText !== '' || !isAscii(text)) {
-      return this.writeBytes(response, Buffer.from(text, 'utf8'), queue, exchange, TEXT_TYPE);
+    const type = plainType(response);
+    if (type === undefined || length > SHORT_TEXT || exchange.isHead || !isAscii(text)) {
+      return this.writeBytes(response, Buffer.from(text, 'utf8'), queue, exchange);
     }
-    const template = this.heads.template(response.status, TEXT_TYPE, exchange.connection);
+    const template = this.heads.template(response.status, type, exchange.connection);
     const headBytes = template === undefined ? 0 : template.bytes + digits(length) + 4;
     const at = template === undefined ? 0 : queue.reserve(headBytes + length);
     if (template === undefined || at === 0) {
-      return this.writeBytes(response, Buffer.from(text, 'latin1'), queue, exchange, TEXT_TYPE);
+      return this.writeBytes(response, Buffer.from(text, 'latin1'), queue, exchange);
     }
     this.shard.core.http_head(at, template.ptr, template.bytes, length);
     const bytes = this.shard.bytes;
@@ -74,14 +73,8 @@ export class Writer {
     return true;
   }
 
-  private writeBytes(
-    response: FeatherResponse,
-    body: Uint8Array,
-    queue: ByteSink,
-    exchange: Exchange,
-    type = '',
-  ): boolean {
-    const plain = plainType(response, type);
+  private writeBytes(response: FeatherResponse, body: Uint8Array, queue: ByteSink, exchange: Exchange): boolean {
+    const plain = plainType(response);
     const template = plain === undefined ? undefined : this.heads.template(response.status, plain, exchange.connection);
     const bodyBytes = exchange.isHead ? 0 : body.length;
     if (template !== undefined && body.length <= TEMPLATE_LENGTH_MAX) {
@@ -93,7 +86,7 @@ export class Writer {
         return true;
       }
     }
-    const fields = this.fieldsOf(response, exchange, type);
+    const fields = this.fieldsOf(response, exchange);
     const length = checkedLength(fields.length, body.length, exchange.isHead);
     this.enqueueHead(response, queue, exchange, fields, lengthLine(length));
     if (bodyBytes !== 0) queue.enqueue(body);
@@ -103,17 +96,15 @@ export class Writer {
   /** The head alone: to HEAD, or with a status that has no body. */
   private writeHead(response: FeatherResponse | Response, queue: ByteSink, exchange: Exchange): boolean {
     dropBody(response);
-    const fields = this.fieldsOf(response, exchange, '');
+    const fields = this.fieldsOf(response, exchange);
     this.enqueueHead(response, queue, exchange, fields, framingWithoutBody(response.status, fields.length));
     return true;
   }
 
   /** Header lines of the handler, without those of framing. Throws OPTION for what would break the message. */
-  private fieldsOf(response: FeatherResponse | Response, exchange: Exchange, type: string): Fields {
+  private fieldsOf(response: FeatherResponse | Response, exchange: Exchange): Fields {
     const fields = { lines: '', length: NO_LENGTH, hasDate: false, isChunked: false };
-    let hasType = type === '';
-    const visit = (name: string, value: string) => {
-      const key = name.toLowerCase();
+    const visit = (name: string, value: string, key: string) => {
       if (key === 'transfer-encoding') {
         fields.isChunked = /^chunked$/i.test(value);
         return;
@@ -126,17 +117,15 @@ export class Writer {
         if (/\bclose\b/i.test(value)) exchange.connection = CLOSE;
         return;
       }
-      if (key === 'content-type') hasType = true;
       if (key === 'date') fields.hasDate = true;
       fields.lines += `${name}: ${value}\r\n`;
     };
-    if ('eachHeader' in response) response.eachHeader(visit);
+    if (isFeatherResponse(response)) eachLine(response, visit);
     else {
       response.headers.forEach((value, name) => {
-        visit(name, value);
+        visit(name, value, name);
       });
     }
-    if (!hasType) fields.lines = `Content-Type: ${type}\r\n${fields.lines}`;
     return fields;
   }
 
@@ -153,18 +142,19 @@ export class Writer {
 
   /** The slower road: a body that has to be read first. Rejects if reading fails or the client goes away. */
   async write(response: FeatherResponse | Response, queue: ByteSink, exchange: Exchange): Promise<void> {
-    const stream = 'rawBody' in response ? (response.rawBody as ReadableStream<Uint8Array>) : response.body;
+    if (response.bodyUsed) throw new TypeError('the body of the response was read before it could be sent');
+    const { stream, size } = streamOf(response);
     if (hasNoBody(response.status) || (stream === null && exchange.isHead)) {
       this.writeHead(response, queue, exchange);
       return;
     }
     if (stream === null) {
-      this.writeWhole(response, EMPTY, queue, exchange, this.fieldsOf(response, exchange, ''));
+      this.writeWhole(response, EMPTY, queue, exchange, this.fieldsOf(response, exchange));
       return;
     }
     const reader = stream.getReader();
     try {
-      await this.pump(response, reader, queue, exchange);
+      await this.pump(response, reader, queue, exchange, size);
     } catch (error) {
       giveUp(reader, error);
       throw error;
@@ -176,8 +166,10 @@ export class Writer {
     reader: ReadableStreamDefaultReader<Uint8Array>,
     queue: ByteSink,
     exchange: Exchange,
+    size: number,
   ): Promise<void> {
-    const fields = this.fieldsOf(response, exchange, '');
+    const fields = this.fieldsOf(response, exchange);
+    if (fields.length === NO_LENGTH && !fields.isChunked) fields.length = size;
     if (exchange.isHead && fields.length !== NO_LENGTH) {
       this.enqueueHead(response, queue, exchange, fields, lengthLine(fields.length));
       giveUp(reader);
@@ -275,10 +267,6 @@ function lengthLine(bytes: number): string {
   return `Content-Length: ${bytes}\r\n`;
 }
 
-function hasNoBody(status: number): boolean {
-  return status === 204 || status === 205 || status === 304;
-}
-
 /** RFC 9110 8.6: 304 and HEAD may say how long the body would be, 204 says nothing. 205 must say that it has none. */
 function framingWithoutBody(status: number, stated: number): string {
   if (status !== 204 && status !== 205) return stated === NO_LENGTH ? '' : lengthLine(stated);
@@ -328,7 +316,7 @@ function chunkBytes(chunk: unknown): Uint8Array<ArrayBuffer> {
 
 /** The answer is not sent, or not its body: a stream is told, so that what feeds it can stop. */
 export function dropBody(response: unknown): void {
-  const body = response instanceof FeatherResponse ? response.rawBody : response instanceof Response && response.body;
+  const body = isFeatherResponse(response) ? sourceOf(response) : response instanceof Response && response.body;
   if (body instanceof ReadableStream && !body.locked) body.cancel().catch(() => undefined); // no code waits for it
 }
 
@@ -341,15 +329,30 @@ function frame(bytes: Uint8Array): Uint8Array {
   return out;
 }
 
-/** The content type, if it is the only header that the answer has of its own; undefined if there are others. */
-function plainType(response: FeatherResponse, type: string): string | undefined {
+/** The content type ('': none), if the response has no other headers of its own; otherwise undefined. */
+function plainType(response: FeatherResponse): string | undefined {
   if (response.statusText !== '') return undefined;
-  if (!response.hasHeaders) return type;
-  let plain: string | undefined = type;
-  response.eachHeader((name, value) => {
-    plain = name.toLowerCase() === 'content-type' && plain !== undefined ? value : undefined;
-  });
-  return plain;
+  const lines = statedLines(response);
+  if (lines === undefined) return impliedTypeOf(response);
+  if (lines.length === 0) return '';
+  return lines.length === 3 && lines[0] === 'content-type' ? lines[2] : undefined;
+}
+
+function eachLine(response: FeatherResponse, visit: (name: string, value: string, key: string) => void): void {
+  const lines = statedLines(response);
+  if (lines === undefined) {
+    const type = impliedTypeOf(response);
+    if (type !== '') visit('Content-Type', type, 'content-type');
+    return;
+  }
+  for (let i = 0; i < lines.length; i += 3) visit(lines[i + 1] as string, lines[i + 2] as string, lines[i] as string);
+}
+
+/** The body to be read, and its size if it is known. */
+function streamOf(response: FeatherResponse | Response): { stream: ReadableStream<Uint8Array> | null; size: number } {
+  const source = isFeatherResponse(response) ? sourceOf(response) : response.body;
+  if (source instanceof Blob) return { stream: source.stream(), size: source.size };
+  return { stream: source as ReadableStream<Uint8Array> | null, size: NO_LENGTH };
 }
 
 function isAscii(text: string): boolean {

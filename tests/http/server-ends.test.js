@@ -11,6 +11,8 @@ import { hosts } from '../support/hosts.js';
 import { ask, Client, get, post, until, within } from '../support/http.js';
 import { later, MEBIBYTE, pattern, ServerRig } from './server-rig.js';
 
+const PlatformResponse = Response; // serve() puts ours in its place
+
 const HOUR_MS = 3_600_000;
 const PATIENT = { headerTimeoutMs: HOUR_MS, idleTimeoutMs: HOUR_MS, requestTimeoutMs: HOUR_MS };
 const LEAVERS = 10_000;
@@ -273,7 +275,7 @@ for (const host of hosts()) {
   rig.check('a client that half-closes gets what the handler returns afterwards', async () => {
     const answers = {
       text: () => new FeatherResponse('text'),
-      global: () => new Response('global'),
+      global: () => new PlatformResponse('global'),
       large: () => new FeatherResponse(pattern(4 * MEBIBYTE)),
     };
     let isLate = false;
@@ -288,7 +290,7 @@ for (const host of hosts()) {
         client.write(get(`/${name}`));
         client.end();
         const response = await client.response();
-        assert.equal(response.body, Buffer.from((await answer().arrayBuffer?.()) ?? answer().rawBody));
+        assert.equal(response.body, Buffer.from(await answer().arrayBuffer()));
         assert.is((await client.rest()).length, 0);
         client.destroy();
       }

@@ -9,6 +9,8 @@ import { hosts, rejection } from '../support/hosts.js';
 import { ask, Client, get, post, until } from '../support/http.js';
 import { later, MEBIBYTE, pattern, ServerRig, stream } from './server-rig.js';
 
+const PlatformResponse = Response; // serve() puts ours in its place
+
 /** Sends `bytes` in pieces of `pieceBytes`. */
 async function dribble(client, bytes, pieceBytes) {
   for (let at = 0; at < bytes.length; at += pieceBytes) {
@@ -50,7 +52,7 @@ for (const host of hosts()) {
         ],
       ],
       ['', 'text/plain', (r) => r.text(), ''],
-      [json, 'text/plain', async (r) => await new Response(r.body).text(), json],
+      [json, 'text/plain', async (r) => await new PlatformResponse(r.body).text(), json],
       [json, 'text/plain', async (r) => [r.bodyUsed, await r.text(), r.bodyUsed], [false, json, true]],
     ];
     for (const [body, type, read, wanted] of cases)
@@ -62,7 +64,7 @@ for (const host of hosts()) {
     await rig.answerOf(
       async (request) => {
         await request.text();
-        errors = [await rejection(request.text()), await rejection(new Response(request.body).text())];
+        errors = [await rejection(request.text()), await rejection(new PlatformResponse(request.body).text())];
         return new FeatherResponse('');
       },
       post('/', 'abc'),
@@ -89,7 +91,7 @@ for (const host of hosts()) {
       },
       'both as streams': (request) => {
         const clone = request.clone();
-        return Promise.all([clone, request].map(({ body }) => new Response(body).text()));
+        return Promise.all([clone, request].map(({ body }) => new PlatformResponse(body).text()));
       },
     };
     const body = pattern(MEBIBYTE)
@@ -279,7 +281,7 @@ for (const host of hosts()) {
       mixed: (request) => {
         const i = Number(request.path.slice(1));
         if (i % 3 === 0) return new FeatherResponse(request.path);
-        if (i % 3 === 1) return later(0).then(() => new Response(request.path));
+        if (i % 3 === 1) return later(0).then(() => new PlatformResponse(request.path));
         return new FeatherResponse(stream([request.path]));
       },
       large: (request) => new FeatherResponse(request.path.padEnd(3000, '.')),
