@@ -15,7 +15,6 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { hash } from './baseline/bulk-fetch.mjs';
 import {
-  aboutRounds,
   CONTEST_OPTIONS,
   CONTEST_RANGES,
   checkFiles,
@@ -23,11 +22,10 @@ import {
   conclude,
   interleave,
   measureServer,
-  overviewTable,
+  printUnits,
   REFERENCE,
   readNumbers,
   runClient,
-  unitTable,
 } from './contest.js';
 import { baseline, chooseContenders, contendersOf, findPeers, PEER_OPTIONS } from './peers.js';
 import { choose } from './rounds.js';
@@ -183,8 +181,6 @@ export async function main(args) {
     };
     return measureServer(contender, (port) => answersRow(port, row, payload), load, options.seconds);
   });
-  console.log(`\n${aboutRounds(options.rounds)}`);
-  for (const unit of units) console.log(`\n${unit.name}\n${unitTable(unit.contenders, 'op')}`);
-  console.log(`\n${overviewTable(units)}\n`);
+  printUnits(units, options.rounds, 'op');
   return conclude('bulk', units, options, versions, OPTIONS);
 }

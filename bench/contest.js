@@ -180,7 +180,7 @@ export function unitTable(contenders, what) {
 }
 
 /** One table of all units: CPU time and, in brackets, the ratio to the reference. */
-export function overviewTable(units) {
+function overviewTable(units) {
   const names = [...new Set(units.flatMap(({ contenders }) => contenders.map(({ name }) => name)))];
   const cell = (name, { contenders }) => {
     const contender = contenders.find((candidate) => candidate.name === name);
@@ -190,6 +190,13 @@ export function overviewTable(units) {
   };
   const head = ['CPU us (x C)', ...units.map(({ name }) => name)];
   return table([head, ...names.map((name) => [name, ...units.map((unit) => cell(name, unit))])]);
+}
+
+/** Prints the table of each unit, and that of all. */
+export function printUnits(units, rounds, what) {
+  console.log(`\n${aboutRounds(rounds)}`);
+  for (const { name, contenders } of units) console.log(`\n${name}\n${unitTable(contenders, what)}`);
+  console.log(`\n${overviewTable(units)}\n`);
 }
 
 /** Prints who has not run and why, the command and the machine; writes `--json`. Returns the exit code. */

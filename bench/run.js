@@ -1,5 +1,5 @@
-// `npm run bench -- http|hono|bulk|live|core|files|sim [options]`: dispatches to the benchmark of that name, a module
-// with `main(args)`. Bad options and missing tools end in one line with a remedy and exit code 2.
+// `npm run bench -- NAME [options]`: dispatches to the benchmark of that name, a module with `main(args)`. Bad options
+// and missing tools end in one line with a remedy and exit code 2.
 // Next: http.js, README.md.
 
 import { BenchError } from './tools.js';
@@ -8,6 +8,7 @@ const BENCHMARKS = {
   http: './http.js',
   hono: './hono.js',
   bulk: './bulk.js',
+  connections: './connections.js',
   live: './live.js',
   core: './core.js',
   files: './files.js',

@@ -31,6 +31,7 @@ struct connection {
 static struct answers answers;
 static struct connection connections[CONNECTIONS];
 static uint8_t buffer[BUFFER_BYTES + SCAN_PADDING];
+static bool closing; // --close 1: the server closes each connection behind its first responses
 
 static void close_connection(int fd) {
   free(connections[fd].rest);
@@ -80,6 +81,7 @@ static bool receive(int fd, struct connection *c) {
       return true;
     }
     c->answers += scan_ends(buffer, (size_t)got, &c->matched);
+    c->ended = closing && c->answers != 0;
     if (got < BUFFER_BYTES) return true; // the socket is empty: new bytes, or the end, are a new edge
     if (!send_answers(fd, c)) return false;
   }
@@ -111,6 +113,7 @@ static void accept_all(int epoll, int listener) {
 
 int main(int argc, char **argv) {
   uint16_t port = (uint16_t)number_option(argc, argv, "--port", 8080, 65535);
+  closing = number_option(argc, argv, "--close", 0, 1) == 1;
   signal(SIGPIPE, SIG_IGN);
   int listener = listen_on(port, SOCK_NONBLOCK), epoll = epoll_create1(EPOLL_CLOEXEC);
   struct epoll_event event = {.events = EPOLLIN, .data.fd = listener}, events[EVENTS];

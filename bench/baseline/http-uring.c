@@ -48,6 +48,7 @@ static struct ring ring;
 static struct answers answers;
 static struct connection connections[CONNECTIONS];
 static uint32_t listed[CONNECTIONS], listed_count;
+static bool closing; // --close 1: the server closes each connection behind its first responses
 
 static struct io_uring_sqe *stage(enum kind kind, uint8_t opcode, uint32_t slot) {
   struct io_uring_sqe *sqe = ring_sqe(&ring);
@@ -68,7 +69,7 @@ static void stage_accept(void) {
 static void stage_recv(uint32_t slot) {
   struct io_uring_sqe *sqe = stage(RECV, IORING_OP_RECV, slot);
   sqe->flags |= IOSQE_BUFFER_SELECT;
-  sqe->ioprio = IORING_RECV_MULTISHOT;
+  if (!closing) sqe->ioprio = IORING_RECV_MULTISHOT;
   connections[slot].receiving = true;
 }
 
@@ -94,6 +95,13 @@ static void stage_close(uint32_t slot) {
   sqe->flags = IOSQE_CQE_SKIP_SUCCESS; // a direct descriptor is closed by its index, not as a fixed file
   sqe->fd = 0;
   sqe->file_index = slot + 1;
+}
+
+// Closes the connection as soon as the SEND that was just staged has gone out whole. If it has not, on_send() lists the
+// connection, and flush() closes it later.
+static void stage_close_behind(uint32_t slot) {
+  ring.sqes[(ring.sq_staged - 1) & ring.sq_mask].flags |= IOSQE_IO_LINK;
+  stage_close(slot);
 }
 
 static void list(uint32_t slot) {
@@ -130,7 +138,7 @@ static void on_recv(uint32_t slot, int32_t result, uint32_t flags) {
     ring_give_buffer(&ring, id);
   }
   if (flags & IORING_CQE_F_MORE) return;
-  if (result > 0 || result == -ENOBUFS) {
+  if (result == -ENOBUFS || (result > 0 && !(closing && c->answers != 0))) {
     stage_recv(slot); // every buffer is back before the next enter, so this cannot spin
     return;
   }
@@ -177,7 +185,9 @@ static void complete(const struct io_uring_cqe *cqe) {
     case SEND: on_send(slot, cqe->res); break;
     case SLOW_SEND: on_slow_send(slot, cqe->res); break;
     case SHUTDOWN: break; // ENOTCONN: the RECV has ended on its own
-    case CLOSE: die("close of a direct descriptor", -cqe->res);
+    case CLOSE:
+      if (cqe->res == -ECANCELED) break; // the SEND in front of it fell short
+      die("close of a direct descriptor", -cqe->res);
   }
 }
 
@@ -208,6 +218,10 @@ static bool flush(void) {
       stage_send(slot, count);
       c->answers -= count;
       if (c->answers == 0 && c->receiving) continue;
+      if (c->answers == 0 && closing) {
+        stage_close_behind(slot);
+        continue;
+      }
       c->listed = true; // more to send, or to close once this SEND is known to have gone out
       listed[kept++] = slot;
     } else if (!c->receiving) {
@@ -253,6 +267,7 @@ static void wait_for_work(bool more, uint64_t poll_ns) {
 int main(int argc, char **argv) {
   uint16_t port = (uint16_t)number_option(argc, argv, "--port", 8080, 65535);
   uint64_t poll_ns = (uint64_t)number_option(argc, argv, "--poll-us", 0, 1000000) * 1000;
+  closing = number_option(argc, argv, "--close", 0, 1) == 1;
   signal(SIGPIPE, SIG_IGN);
   unsigned flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_COOP_TASKRUN;
   if (poll_ns != 0) flags |= IORING_SETUP_TASKRUN_FLAG; // lets poll_ring() see deferred work without a system call
