@@ -55,6 +55,8 @@ test('a wrong command line ends with 2, and says what is right', async () => {
     [['serve', APP, '--port', '70000'], /^featherstar: --port must be an integer from 0 to 65535, not "70000"\n/],
     [['serve', APP, '--port', 'http'], /^featherstar: --port must be/],
     [['serve', APP, '--help=yes'], /^featherstar: .*--help/],
+    [['serve', APP, '--fd', 'three'], /^featherstar: --fd must be a number or systemd\[:NAME\], not "three"\n/],
+    [['serve', APP, '--share-port=yes'], /^featherstar: .*--share-port/],
   ];
   for (const [args, message] of wrong) {
     const { code, stdout, stderr } = await run(args);
@@ -76,6 +78,18 @@ test('what keeps it from serving ends with 1', async () => {
     ],
     [['serve', write('empty.mjs', ''), '--port', '0', ...here], /^FEATHERSTAR_MODULE: the module has no fetch\(\): /],
     [['serve', APP, '--port', String(port), ...here], /^FEATHERSTAR_SYSTEM: .*EADDRINUSE.+\n$/],
+    [
+      ['serve', APP, '--drain-ms', 'long'],
+      /^FEATHERSTAR_OPTION: drainMs must be milliseconds from 0 to 600000, got NaN\n$/,
+    ],
+    [
+      ['serve', APP, '--fd', '3', '--port', '80'],
+      /^FEATHERSTAR_OPTION: port must be left out where fd is given, got 80\n$/,
+    ],
+    [
+      ['serve', APP, '--fd', 'systemd'],
+      /^FEATHERSTAR_OPTION: --fd systemd: systemd has opened no socket for this process\n$/,
+    ],
     [['serve', APP, '--shards', 'many'], /^FEATHERSTAR_OPTION: shards must be .+\n$/],
     [['serve', APP, '--host', 'none'], /^FEATHERSTAR_OPTION: host must be .+\n$/],
   ];
