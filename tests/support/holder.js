@@ -28,14 +28,24 @@ export class Holder {
     const args = [CLI, 'serve', APP, '--shards', String(shards), ...flags];
     this.#program.say(JSON.stringify({ args, env: { FEATHERSTAR_HOST: host, ...env }, names }));
     this.#starts++;
-    const [, pid] = await this.#program.line(new RegExp(`(?:started (\\d+)\n[^]*?){${this.#starts}}`));
+    const [, pid] = await this.#said(/^started (\d+)$/gm, this.#starts);
     return Number(pid);
   }
 
   /** Waits until `count` servers have said that they listen. Returns what the last one said. */
   async listening(count) {
-    const [, url, more] = await this.#program.line(new RegExp(`(?:listening on (\\S+) ·(.*)\n[^]*?){${count}}`));
-    return { url, more };
+    const [, url] = await this.#said(/listening on (\S+) ·.*$/gm, count);
+    return { url };
+  }
+
+  /** Waits for the line number `count` that matches. Returns the match. */
+  async #said(pattern, count) {
+    let matches = [];
+    await until(() => {
+      matches = [...this.#program.stdout.matchAll(pattern)];
+      return matches.length >= count;
+    }, `${count} lines like ${pattern}`);
+    return matches[count - 1];
   }
 
   get stderr() {
