@@ -11,27 +11,22 @@
 
 import { FeatherstarError } from '../base/errors.js';
 import type { NetAddress } from '../hosts/host.js';
-import type { Shard } from '../shard/shard.js';
 import type { Transport, TransportUser } from '../shard/transport.js';
 import { HIGH_WATER_BYTES, RequestBody } from './body.js';
+import type { ConnectionServer } from './connection-server.js';
 import { HandlerInfo, type InfoExchange } from './handler-info.js';
-import { type Head, ODD_HOST, urlOf } from './head.js';
+import { type Head, hasUrl, ODD_HOST, readHead } from './head.js';
 import { CLOSE } from './heads.js';
-import { Inbox, type InboxUser, type Scratch } from './inbox.js';
+import { Inbox, type InboxUser } from './inbox.js';
 import { FeatherRequest } from './request.js';
+import { type ControlledConnection, RequestControl } from './request-control.js';
 import { asResponse, isFeatherResponse } from './response.js';
-import type { Server } from './server.js';
-import { connectionFor, dropBody, type Exchange, type Writer } from './writer.js';
+import { ResponseLog } from './response-log.js';
+import { connectionFor, dropBody, type Exchange } from './writer.js';
 
-// words of the parser's state (assembly/http/connection.ts)
+// words of the parser's state (assembly/http/connection.ts); head.ts has those of a head
 const FLAGS = 1;
 const METHOD_ID = 2;
-const METHOD_START = 3;
-const METHOD_END = 4;
-const TARGET_START = 5;
-const TARGET_END = 6;
-const PATH_END = 7;
-const HEADERS_START = 8;
 const PROGRESS = 10;
 const CONTENT_LENGTH = 48; // f64, in bytes
 const DATA_START = 14;
@@ -64,43 +59,13 @@ function goneError(): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_CLOSED', 'the client closed the connection');
 }
 
-/** The part of its server that a connection uses. */
-export interface ConnectionServer extends Scratch {
-  readonly handle: Server;
-  readonly shard: Shard;
-  readonly writer: Writer;
-  readonly limits: {
-    readonly bodyBytes: number;
-    readonly headerTimeoutNs: number;
-    readonly requestTimeoutNs: number;
-    readonly idleTimeoutNs: number;
-    readonly halfCloseTimeoutNs: number;
-  };
-  /** The host of a request that names none (HTTP/1.0). */
-  readonly authority: string;
-  /** No new requests: connections close after their answer. */
-  readonly draining: boolean;
-  requests: number;
-  refused: number;
-  fetch(request: FeatherRequest, info: HandlerInfo, context: HandlerInfo): unknown;
-  waitUntil(promise: PromiseLike<unknown>): void;
-  /** Gets what a handler threw. */
-  report(error: unknown): void;
-  /** The client has left while its request is handled. */
-  departed(connection: HttpConnection): void;
-  /** Bytes lie in a buffer of the transport: unhold() has to be called when the next turn begins. */
-  holding(connection: HttpConnection): void;
-  /** The connection is over. */
-  forget(connection: HttpConnection): void;
-}
-
-export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoExchange {
+export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoExchange, ControlledConnection {
   isHead = false;
   isHttp10 = false;
   connection = UNANSWERED;
 
   readonly server: ConnectionServer;
-  private readonly transport: Transport;
+  readonly transport: Transport;
   private readonly parser: number;
   private readonly inbox: Inbox;
   private phase = HEAD;
@@ -114,8 +79,11 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
   private gone: FeatherstarError | undefined; // the client has left
   private wantsContinue = false;
   private body: RequestBody | undefined;
-  private bodyDone = true;
+  bodyDone = true;
   private bodyBytes = 0;
+  private head: Head | undefined; // of the request that is handled, or was last
+  private control: RequestControl | undefined;
+  private readonly log: ResponseLog | undefined;
   private aborter: AbortController | undefined;
   private onDrained: { resolve: () => void; reject: (reason: unknown) => void } | undefined;
 
@@ -127,6 +95,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
     shard.core.http_reset(parser);
     this.transport = open(this);
     this.inbox = new Inbox(shard, server, this, this.transport);
+    this.log = server.onResponse && new ResponseLog(this.transport, server, server.onResponse);
     this.transport.receive();
     this.transport.setDeadline(limits.headerTimeoutNs);
   }
@@ -225,8 +194,8 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
     const word = this.parser >>> 2;
     const count = words[word + DATA_BYTES] as number;
     this.bodyBytes += count;
-    if (this.bodyBytes > this.server.limits.bodyBytes) {
-      this.breakBody(413, `the body exceeds ${this.server.limits.bodyBytes} bytes`);
+    if (this.bodyBytes > this.bodyLimit) {
+      this.breakBody(413, `the body exceeds ${this.bodyLimit} bytes`);
       return end - at;
     }
     if (count !== 0 && !this.answered) {
@@ -275,42 +244,23 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
     this.keepAlive = !this.clientCloses && !server.draining;
     this.bodyDone = (flags & DONE) !== 0;
     const { text, start } = this.inbox.text(at, this.bodyDone ? end : at + headBytes, headBytes);
-    const head: Head = {
-      text,
-      start,
-      flags,
-      methodId,
-      methodStart: words[word + METHOD_START] as number,
-      methodEnd: words[word + METHOD_END] as number,
-      targetStart: words[word + TARGET_START] as number,
-      targetEnd: words[word + TARGET_END] as number,
-      pathEnd: words[word + PATH_END] as number,
-      headersStart: words[word + HEADERS_START] as number,
-      headEnd: headBytes,
-      url: undefined,
-    };
+    const head = readHead(words, word, text, start, headBytes);
+    this.head = head;
+    this.control = server.limits.handlerTimeoutNs === 0 ? undefined : new RequestControl(this);
     if (methodId === METHOD_CONNECT) {
       this.refuse(501);
       return;
     }
-    if ((flags & ODD_HOST) !== 0 && !this.hasUrl(head)) {
+    if ((flags & ODD_HOST) !== 0 && !hasUrl(head, this)) {
       this.refuse(400);
       return;
     }
     if (this.bodyDone) this.awaitHandler();
     else if (!this.expectBody(flags)) return;
     server.shard.stepMark.markRequest(at);
-    this.handle(new FeatherRequest(head, this.body, this), new HandlerInfo(this, head));
-  }
-
-  /** Whether the host is one by the URL standard, which takes less than RFC 3986: no 1.2.3.4.5, for example. */
-  private hasUrl(head: Head): boolean {
-    try {
-      urlOf(head, this);
-      return true;
-    } catch {
-      return false; // it is a TypeError, and says no more
-    }
+    const request = new FeatherRequest(head, this.body, this);
+    if (this.log !== undefined) this.log.begin(request);
+    this.handle(request, new HandlerInfo(this, head));
   }
 
   /** False: the body is too large, and was refused. */
@@ -319,12 +269,13 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
     this.bodyBytes = 0;
     this.begun = false;
     this.wantsContinue = (flags & EXPECT_CONTINUE) !== 0;
-    if ((shard.doubles[(this.parser + CONTENT_LENGTH) / 8] as number) > limits.bodyBytes) {
+    if ((shard.doubles[(this.parser + CONTENT_LENGTH) / 8] as number) > limits.maxBodyBytes) {
       this.refuse(413);
       return false;
     }
     this.body = new RequestBody(this);
-    this.transport.setDeadline(limits.requestTimeoutNs);
+    if (this.control === undefined) this.transport.setDeadline(limits.requestTimeoutNs);
+    else this.control.expectBody(limits.requestTimeoutNs);
     return true;
   }
 
@@ -332,7 +283,32 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
   private awaitHandler(): void {
     if (this.transport.peerLeft) this.depart();
     else if (this.stream !== undefined && this.server.draining) this.transport.setDeadline(QUIET_NS);
+    else if (this.control !== undefined) this.control.setDeadline();
     else this.transport.clearDeadline();
+  }
+
+  /** For the handler of the request with this head; undefined: the request is over. */
+  controlOf(head: Head): RequestControl | undefined {
+    if (this.phase !== HANDLING || this.head !== head || this.gone !== undefined) return undefined;
+    this.control ??= new RequestControl(this);
+    return this.control;
+  }
+
+  get hasResponse(): boolean {
+    return this.begun || this.answered;
+  }
+
+  /** Bytes that the body may have. Until it is read, its handler may still raise the limit. */
+  private get bodyLimit(): number {
+    const { bodyBytes, maxBodyBytes } = this.server.limits;
+    return this.body?.used === true ? (this.control?.bodyBytes ?? bodyBytes) : maxBodyBytes;
+  }
+
+  timeOut(error: FeatherstarError): void {
+    this.gone = error;
+    this.server.report(error);
+    this.aborter?.abort(error);
+    this.refuse(503);
   }
 
   private handle(request: FeatherRequest, info: HandlerInfo): void {
@@ -356,6 +332,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
     }
     try {
       const response = asResponse(value);
+      if (this.log !== undefined) this.log.answer(response.status);
       this.connection = connectionFor(this.keepAlive && this.mayKeepBody(), this.isHttp10);
       if (isFeatherResponse(response) && this.server.writer.writeNow(response, this.transport.out, this)) this.finish();
       else {
@@ -436,6 +413,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
   }
 
   private answerStatus(status: number): void {
+    this.log?.answer(status);
     this.connection = connectionFor(this.keepAlive && this.mayKeepBody(), this.isHttp10);
     this.server.writer.writeStatus(status, this.transport.out, this);
     this.finish();
@@ -444,6 +422,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
   private readonly finish = (): void => {
     if (this.phase !== HANDLING) return;
     this.stream = undefined;
+    if (this.log !== undefined) this.log.queued();
     if (this.connection === CLOSE) {
       this.aborter = undefined; // it has its answer
       if (!this.bodyDone) this.body?.discard();
@@ -459,6 +438,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
   private nextRequest(): void {
     this.phase = HEAD;
     this.answered = false;
+    this.begun = false;
     this.body = undefined;
     this.aborter = undefined;
     this.wantsContinue = false;
@@ -473,7 +453,11 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
     this.connection = CLOSE;
     if (this.phase === HEAD) this.isHead = false; // that was the request before
     this.server.refused++;
+    if (this.log?.isOpen === false)
+      this.log.begin(this.phase === HEAD ? undefined : new FeatherRequest(this.head as Head, undefined, this));
+    this.log?.answer(status);
     this.server.writer.writeStatus(status, this.transport.out, this);
+    this.log?.queued();
     this.body?.fail(new FeatherstarError('FEATHERSTAR_BODY', `the request was refused with ${status}`));
     this.startClosing();
   }
@@ -481,6 +465,9 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
   // --- for the body and the request ----------------------------------------------------------------------------------
 
   onFirstRead(): void {
+    const length = this.server.shard.doubles[(this.parser + CONTENT_LENGTH) / 8] as number;
+    if (this.phase === HANDLING && Math.max(length, this.bodyBytes) > this.bodyLimit)
+      this.breakBody(413, `the body exceeds ${this.bodyLimit} bytes`);
     if (!this.wantsContinue || this.phase !== HANDLING) return;
     this.wantsContinue = false;
     this.transport.out.enqueue(CONTINUE);
@@ -500,6 +487,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
 
   abortSignal(): AbortSignal {
     this.aborter ??= new AbortController();
+    if (this.gone?.code === 'FEATHERSTAR_TIMEOUT') this.aborter.abort(this.gone);
     if (this.gone !== undefined || this.transport.isClosed) this.aborter.abort();
     return this.aborter.signal;
   }
@@ -508,6 +496,8 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
 
   onSent(): void {
     const { out } = this.transport;
+    this.log?.sent();
+    if (this.transport.isClosed) return;
     if (this.onDrained !== undefined) {
       if (out.backlogBytes > HIGH_WATER_BYTES) return;
       this.streamedNs = this.server.shard.nowNs;
@@ -567,6 +557,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
     this.inbox.discard();
     if (!this.bodyDone || this.aborter !== undefined || this.stream !== undefined || this.onDrained !== undefined)
       this.breakOff();
+    this.log?.closed();
     this.server.forget(this);
   }
 
@@ -592,6 +583,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
     else if (this.stream !== undefined && this.server.draining) this.endStream();
     else if (isTaking)
       this.transport.setDeadline(this.server.limits.idleTimeoutNs); // responses: the pace limits them
+    else if (this.phase === HANDLING && this.control?.onDeadline()) return;
     else if (this.phase === HANDLING && (this.answered || this.begun)) this.destroy();
     else if (this.phase === HANDLING || this.inbox.hasPartialHead) this.refuse(408);
     else this.startClosing();

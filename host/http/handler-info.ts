@@ -5,6 +5,7 @@
 
 import type { NetAddress } from '../hosts/host.js';
 import type { Head } from './head.js';
+import type { RequestControl, RequestLimitOptions } from './request-control.js';
 import type { Server } from './server.js';
 
 /** The part of a connection that the info of a request uses. */
@@ -16,6 +17,8 @@ export interface InfoExchange {
   };
   /** The address of the client that has sent this head. */
   clientOf(head: Head): NetAddress | undefined;
+  /** Undefined: the request with this head is over. */
+  controlOf(head: Head): RequestControl | undefined;
 }
 
 /** An address in the form of Bun's and Node's. */
@@ -85,5 +88,16 @@ export class HandlerInfo {
    */
   waitUntil(promise: PromiseLike<unknown>): void {
     this.#exchange.server.waitUntil(promise);
+  }
+
+  /**
+   * Changes the limits of this request, for example in a route that takes uploads. Without effect when its response has
+   * been sent. Throws FEATHERSTAR_OPTION if `bodyBytes` is more than the server's `limits.maxBodyBytes`.
+   *
+   * @example
+   * info.limit({ bodyBytes: 1_000_000_000, requestTimeoutMs: 3_600_000 });
+   */
+  limit(options: RequestLimitOptions): void {
+    this.#exchange.controlOf(this.#head)?.limit(options);
   }
 }

@@ -26,8 +26,35 @@ export interface Addressed {
   readonly serverAuthority: string;
 }
 
+const FLAGS = 1; // words of the parser's state (assembly/http/connection.ts)
+const METHOD_ID = 2;
+const METHOD_START = 3;
+const METHOD_END = 4;
+const TARGET_START = 5;
+const TARGET_END = 6;
+const PATH_END = 7;
+const HEADERS_START = 8;
+
 export const ODD_TARGET = 512; // flags
 export const ODD_HOST = 1024;
+
+/** `word`: where the state of the parser begins. `text` from `start` on: the head. */
+export function readHead(words: Int32Array, word: number, text: string, start: number, headEnd: number): Head {
+  return {
+    text,
+    start,
+    flags: words[word + FLAGS] as number,
+    methodId: words[word + METHOD_ID] as number,
+    methodStart: words[word + METHOD_START] as number,
+    methodEnd: words[word + METHOD_END] as number,
+    targetStart: words[word + TARGET_START] as number,
+    targetEnd: words[word + TARGET_END] as number,
+    pathEnd: words[word + PATH_END] as number,
+    headersStart: words[word + HEADERS_START] as number,
+    headEnd,
+    url: undefined,
+  };
+}
 
 const HTAB = 0x09;
 const SP = 0x20;
@@ -91,6 +118,16 @@ export function pathOf(head: Head, server: Addressed): string {
 export function urlOf(head: Head, server: Addressed): URL {
   head.url ??= parse(targetOf(head), originOf(head, server));
   return head.url;
+}
+
+/** Whether the host is one by the URL standard, which takes less than RFC 3986: no 1.2.3.4.5, for example. */
+export function hasUrl(head: Head, server: Addressed): boolean {
+  try {
+    urlOf(head, server);
+    return true;
+  } catch {
+    return false; // it is a TypeError, and says no more
+  }
 }
 
 function parse(target: string, origin: string): URL {

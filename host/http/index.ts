@@ -3,7 +3,9 @@
 export type { ClientAddress, DenoAddress, HandlerInfo } from './handler-info.js';
 export type { HeadersValue } from './headers.js';
 export type { FeatherRequest } from './request.js';
+export type { RequestLimitOptions } from './request-control.js';
 export { type BodyValue, FeatherResponse as Response, type ResponseOptions } from './response.js';
+export type { ResponseEntry } from './response-log.js';
 export { serve } from './serve.js';
 export type { ModuleServer, ServeModuleOptions } from './serve-module.js';
 export { type StaticHandler, type StaticOptions, serveStatic } from './serve-static.js';

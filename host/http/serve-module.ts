@@ -17,7 +17,7 @@ import { type RuntimeOptions, SHUTDOWN_TIMEOUT_MS } from '../runtime/options.js'
 import { Runtime } from '../runtime/runtime.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 import { sleep } from '../tasks/timer.js';
-import type { ConnectionServer } from './connection.js';
+import type { ConnectionServer } from './connection-server.js';
 import {
   type AnyResponse,
   type HttpLimits,
@@ -190,10 +190,16 @@ function handlerOf(exports: Readonly<Record<string, unknown>>): Fetch {
   throw new FeatherstarError('FEATHERSTAR_MODULE', text);
 }
 
+/** `export function onResponse`. Not of the default export: there it may be a framework's method of that name. */
+function hookOf({ onResponse }: Readonly<Record<string, unknown>>): ServeOptions['onResponse'] {
+  return typeof onResponse === 'function' ? (onResponse as ServeOptions['onResponse']) : undefined;
+}
+
 /** Listens on this shard. Returns where. */
 async function listen(options: ModuleListenOptions): Promise<ListeningPlace> {
-  const fetch = handlerOf((currentShard().calls as Calls).moduleExports);
-  const { port, hostname, url } = await serveHere({ ...options, fetch });
+  const { moduleExports } = currentShard().calls as Calls;
+  const hooks = { fetch: handlerOf(moduleExports), onResponse: hookOf(moduleExports) };
+  const { port, hostname, url } = await serveHere({ ...options, ...hooks });
   return { port, hostname, url };
 }
 

@@ -13,11 +13,13 @@ import { currentShard, findShard, type Shard } from '../shard/shard.js';
 import { type Pace, StreamTransport } from '../shard/stream-transport.js';
 import { Acceptor, type AcceptorUser } from './acceptor.js';
 import { Background } from './background.js';
-import { type ConnectionServer, closingError, HttpConnection } from './connection.js';
+import { closingError, HttpConnection } from './connection.js';
+import type { ConnectionServer } from './connection-server.js';
 import { type ClientAddress, clientAddress, type HandlerInfo } from './handler-info.js';
 import { Heads } from './heads.js';
 import { FeatherRequest } from './request.js';
 import type { FeatherResponse } from './response.js';
+import type { ResponseEntry } from './response-log.js';
 import { Writer } from './writer.js';
 
 /** A response of this library, or of the platform. */
@@ -33,12 +35,16 @@ export interface HttpLimits {
   targetBytes?: number | undefined;
   /** Bytes of a request's body. 413 beyond. */
   bodyBytes?: number | undefined;
+  /** How far a handler may raise bodyBytes for its request, by `info.limit()`. 413 beyond. Default 0: not at all. */
+  maxBodyBytes?: number | undefined;
   /** Open connections per shard. 503 beyond. */
   connections?: number | undefined;
   /** From a head's first byte to its last, and from accept to a head. 408 beyond. */
   headerTimeoutMs?: number | undefined;
   /** From a head to the last byte of its body. 408 beyond. */
   requestTimeoutMs?: number | undefined;
+  /** From a head until there is a response. 503 beyond, and `request.signal` aborts. 0: any time. */
+  handlerTimeoutMs?: number | undefined;
   /** A connection between requests: closed. */
   idleTimeoutMs?: number | undefined;
   /** From a client's end (FIN) to the answer that it may still get. Closed. */
@@ -66,6 +72,8 @@ export interface ServeOptions {
   limits?: HttpLimits | undefined;
   /** Gets what a handler threw. Default: prints it to stderr. */
   onError?: ((error: unknown) => void) | undefined;
+  /** Gets each request with what became of it, for an access log. Without it no request pays for it. */
+  onResponse?: ((entry: ResponseEntry) => void) | undefined;
   /** Length of the kernel's queue of connections that are not accepted yet. */
   backlog?: number | undefined;
   /**
@@ -89,9 +97,11 @@ const DEFAULTS = {
   headerCount: 100,
   targetBytes: 8192,
   bodyBytes: 8_388_608,
+  maxBodyBytes: 0, // bodyBytes
   connections: 16_384,
   headerTimeoutMs: 10_000,
   requestTimeoutMs: 300_000,
+  handlerTimeoutMs: 0,
   idleTimeoutMs: 60_000,
   halfCloseTimeoutMs: 2000,
   unreachableTimeoutMs: 60_000,
@@ -103,9 +113,11 @@ const HIGHEST: Record<keyof HttpLimits, number> = {
   headerCount: 10_000,
   targetBytes: 65_536,
   bodyBytes: Number.MAX_SAFE_INTEGER,
+  maxBodyBytes: Number.MAX_SAFE_INTEGER,
   connections: 1_048_576,
   headerTimeoutMs: 86_400_000,
   requestTimeoutMs: 86_400_000,
+  handlerTimeoutMs: 86_400_000,
   idleTimeoutMs: 86_400_000,
   halfCloseTimeoutMs: 86_400_000,
   unreachableTimeoutMs: 86_400_000,
@@ -125,11 +137,13 @@ const SETTLE_LEAST_MS = 1;
 
 interface ServerLimits {
   bodyBytes: number;
+  maxBodyBytes: number;
   connections: number;
   headerTimeoutNs: number;
   requestTimeoutNs: number;
   idleTimeoutNs: number;
   halfCloseTimeoutNs: number;
+  handlerTimeoutNs: number;
   pace: Pace;
 }
 
@@ -140,6 +154,7 @@ export class ServerShard implements AcceptorUser, ConnectionServer {
   readonly fetch: ConnectionServer['fetch'];
   /** Its own address: the host of a request that names none (HTTP/1.0). */
   readonly authority: string;
+  readonly onResponse: ConnectionServer['onResponse'];
   readonly headScratch: number;
   readonly pieceScratch: number;
   /** No new requests: connections close after their answer. */
@@ -166,17 +181,20 @@ export class ServerShard implements AcceptorUser, ConnectionServer {
     this.authority = authorityOf(url);
     this.drainMs = options.drainMs ?? 0;
     this.fetch = options.fetch as ConnectionServer['fetch']; // it is given what Request has, too
+    this.onResponse = options.onResponse && this.guarded(options.onResponse);
     this.onError = options.onError ?? ((error) => console.error(error));
     this.headScratch = scratch + HEAD_SCRATCH;
     this.pieceScratch = scratch + PIECE_SCRATCH;
     this.writer = new Writer(shard, Heads.of(shard, scratch + TEMPLATES, TEMPLATES_BYTES));
     this.limits = {
       bodyBytes: limits.bodyBytes,
+      maxBodyBytes: limits.maxBodyBytes || limits.bodyBytes,
       connections: limits.connections,
       headerTimeoutNs: limits.headerTimeoutMs * 1e6,
       requestTimeoutNs: limits.requestTimeoutMs * 1e6,
       idleTimeoutNs: limits.idleTimeoutMs * 1e6,
       halfCloseTimeoutNs: limits.halfCloseTimeoutMs * 1e6,
+      handlerTimeoutNs: limits.handlerTimeoutMs * 1e6,
       pace: {
         ns: limits.idleTimeoutMs * 1e6,
         bytes: Math.ceil((limits.minSendBytesPerSecond * limits.idleTimeoutMs) / 1000),
@@ -234,6 +252,17 @@ export class ServerShard implements AcceptorUser, ConnectionServer {
       this.holders = [];
       for (const holder of holders) holder.unhold();
     });
+  }
+
+  /** The hook of the log, whose errors are reported. */
+  private guarded(hook: (entry: ResponseEntry) => void): (entry: ResponseEntry) => void {
+    return (entry) => {
+      try {
+        hook(entry);
+      } catch (error) {
+        this.report(error);
+      }
+    };
   }
 
   waitUntil(promise: PromiseLike<unknown>): void {
@@ -315,16 +344,30 @@ export interface Server {
 }
 
 const LIMIT_CHECKS = Object.fromEntries(
-  Object.entries(HIGHEST).map(([name, highest]) => [name, integer(1, highest)]),
+  Object.entries(HIGHEST).map(([name, highest]) => [
+    name,
+    integer(DEFAULTS[name as keyof HttpLimits] === 0 ? 0 : 1, highest),
+  ]),
 ) as Checks<HttpLimits>;
+
+function checkHttpLimits(name: string, limits: unknown): void {
+  const { bodyBytes = DEFAULTS.bodyBytes, maxBodyBytes = 0 } = checkOptions(
+    limits as Partial<HttpLimits>,
+    LIMIT_CHECKS,
+    name,
+  );
+  if (maxBodyBytes !== 0 && maxBodyBytes < bodyBytes)
+    throw optionError(`${name}.maxBodyBytes`, maxBodyBytes, `at least ${name}.bodyBytes, which is ${bodyBytes}`);
+}
 
 /** Checks of the options of `serve()`. */
 export const SERVE_CHECKS: Checks<ServeOptions> = {
   ...BIND_CHECKS,
   fetch: checkFunction,
-  limits: (name, limits) => checkOptions(limits as Partial<HttpLimits>, LIMIT_CHECKS, name),
+  limits: checkHttpLimits,
   onError: checkFunction,
   drainMs: number(0, DRAIN_MAX_MS, 'milliseconds'),
+  onResponse: checkFunction,
 };
 
 /** The runtime's limits, as far as this server builds on them. */

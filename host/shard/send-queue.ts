@@ -102,12 +102,12 @@ export class SendQueue {
   /** The SEND's event. False: the connection is broken. */
   onSent(result: number): boolean {
     this.sending.ended();
+    const sent = Math.max(result, 0);
+    this.sentBytes += sent;
     if (this.broken || (result <= 0 && result !== Errno.EAGAIN)) {
       this.giveBack();
       return false;
     }
-    const sent = Math.max(result, 0);
-    this.sentBytes += sent;
     if (sent < this.used) {
       this.waitForRoom(sent);
       return true;

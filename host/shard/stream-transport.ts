@@ -143,12 +143,12 @@ export class StreamTransport extends StreamSocket implements Transport {
   // --- sending -------------------------------------------------------------------------------------------------------
 
   protected onSending(isWhole: boolean): void {
-    if (this.state === CLOSED) return;
-    if (!isWhole) this.destroy();
+    if (this.state === CLOSED) this.user.onSent();
+    else if (!isWhole) this.destroy();
     else {
       this.watchPace();
-      if (this.state === OPEN) this.user.onSent();
-      else if (this.state === FINISHING && this.out.isIdle) this.afterLast();
+      if (this.state === OPEN || this.state === FINISHING) this.user.onSent();
+      if (this.state === FINISHING && this.out.isIdle) this.afterLast();
     }
   }
 

@@ -15,6 +15,8 @@ import type { NetAddress } from '../hosts/host.js';
 export interface ByteSink {
   /** Whether all is out. */
   readonly isIdle: boolean;
+  /** Bytes that are out, of all that were ever queued. */
+  readonly sentBytes: number;
   /** Bytes that are not out yet. */
   readonly backlogBytes: number;
   /** An address in linear memory where exactly `bytes` must be written at once, or 0: then enqueue() them. */
@@ -64,7 +66,7 @@ export interface TransportUser {
   onPeerLeft(): void;
   /** The peer has sent its last byte. All bytes came before. */
   onPeerEnd(): void;
-  /** Bytes have gone out. */
+  /** Bytes have gone out. Also told behind onClosed(), when the kernel has ended a send. */
   onSent(): void;
   /** The deadline is over. */
   onDeadline(): void;

@@ -37,7 +37,12 @@ for (const host of hosts()) {
     assert.match(server.url, /^http:\/\/127\.0\.0\.1:\d+\/$/);
     assert.equal([server.hostname, new URL(server.url).port], ['127.0.0.1', String(server.port)]);
     const all = server.runtime.sharesPorts ? ['app on 0', 'app on 1'] : ['app on 0'];
+    const logged = async () => (await server.runtime.onAll().loggedHere()).flat();
+    const before = (await logged()).length; // shard 0 keeps its module from one runtime to the next
     assert.equal(await answering(server.port, 60), all);
+    await until(async () => (await logged()).length >= before + 60, 'each response is logged');
+    assert.is((await logged()).length, before + 60);
+    assert.is((await logged()).at(-1), '/ 200');
     assert.equal(await server.runtime.onAll().self(), [0, 1]);
     assert.equal(JSON.parse((await ask(server.port, get('/info'))).text), [true, '127.0.0.1', server.port]);
     await server.close();

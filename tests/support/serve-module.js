@@ -24,3 +24,7 @@ export const throwUncaught = () => {
     throw new Error('nobody catches this');
   });
 };
+
+const logged = [];
+export const onResponse = ({ request, status }) => void logged.push(`${request?.path} ${status}`);
+export const loggedHere = () => logged;

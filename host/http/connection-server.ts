@@ -1,0 +1,48 @@
+// The part of a server that its connections use. A listener's is in server.ts, and a test has its own.
+//
+// Next: server.ts.
+
+import type { Shard } from '../shard/shard.js';
+import type { HttpConnection } from './connection.js';
+import type { HandlerInfo } from './handler-info.js';
+import type { Scratch } from './inbox.js';
+import type { FeatherRequest } from './request.js';
+import type { ResponseEntry } from './response-log.js';
+import type { Server } from './server.js';
+import type { Writer } from './writer.js';
+
+/** The part of its server that a connection uses. */
+export interface ConnectionServer extends Scratch {
+  readonly handle: Server;
+  readonly shard: Shard;
+  readonly writer: Writer;
+  readonly limits: {
+    readonly bodyBytes: number;
+    /** How far a handler may raise it. */
+    readonly maxBodyBytes: number;
+    readonly headerTimeoutNs: number;
+    readonly requestTimeoutNs: number;
+    readonly idleTimeoutNs: number;
+    readonly halfCloseTimeoutNs: number;
+    /** 0: a handler may take any time. */
+    readonly handlerTimeoutNs: number;
+  };
+  /** The host of a request that names none (HTTP/1.0). */
+  readonly authority: string;
+  /** No new requests: connections close after their answer. */
+  readonly draining: boolean;
+  requests: number;
+  refused: number;
+  fetch(request: FeatherRequest, info: HandlerInfo, context: HandlerInfo): unknown;
+  waitUntil(promise: PromiseLike<unknown>): void;
+  /** Gets each request with what became of it; undefined: it is not wanted. */
+  readonly onResponse: ((entry: ResponseEntry) => void) | undefined;
+  /** Gets what a handler threw. */
+  report(error: unknown): void;
+  /** The client has left while its request is handled. */
+  departed(connection: HttpConnection): void;
+  /** Bytes lie in a buffer of the transport: unhold() has to be called when the next turn begins. */
+  holding(connection: HttpConnection): void;
+  /** The connection is over. */
+  forget(connection: HttpConnection): void;
+}
