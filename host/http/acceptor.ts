@@ -15,7 +15,7 @@
 // neither SETTLING nor SWEEPING takes place.
 //
 // A host without endHandshakes() (portable) accepts by itself, one connection in each round of its event loop. There
-// SETTLING goes on until a round brings none, and the slot is closed while accepting goes on. A connection is lost only
+// SETTLING goes on until rounds bring none, and the slot is closed while accepting goes on. A connection is lost only
 // if it comes between that host's last look and the end.
 //
 // Next: server.ts.
@@ -38,8 +38,8 @@ const SWEEPING = 4;
 const CLOSED = 5;
 
 const RETRY_NS = 1e8;
-const ROUND_NS = 1e6; // a timer of so long: the event loop has looked at the queue meanwhile
-const ROUNDS_NS = 2e8; // under load no round may bring none
+const ROUND_NS = 1e6;
+const QUIET_ROUNDS = 2; // timers of ROUND_NS: the event loop has looked at the queue between two of them
 
 /** The receiver of connections. */
 export interface AcceptorUser {
@@ -59,8 +59,9 @@ export class Acceptor implements Owner {
   private nodeRetry: NodeJS.Timeout | undefined; // likewise, when all timers are in use
   private readonly due: Timer; // the end of DRAINING or SETTLING
   private settleNs = 0;
+  private roundsNs = 0;
   private roundsEndNs = 0;
-  private hasCome = false; // a connection, in this round
+  private quietRounds = 0; // one after the other
   private state = OPEN;
   private isSlotOpen = true;
   private onClosed: (() => void) | undefined;
@@ -91,9 +92,9 @@ export class Acceptor implements Owner {
 
   private onAccepted(result: number, flags: number): void {
     this.accepting.ended(flags);
-    this.hasCome = true;
+    this.quietRounds = 0;
     if (result >= 0) this.user.onConnection(result);
-    else if (this.state === OPEN) this.user.onShortage();
+    else if (this.state < SETTLING) this.user.onShortage();
     if (this.accepting.isOpen) return;
     if (this.state >= STOPPING) this.onStopped();
     else if (result >= 0) this.again();
@@ -118,11 +119,16 @@ export class Acceptor implements Owner {
     }, RETRY_NS / 1e6);
   }
 
-  /** Accepts for `drainNs` more, then ends. Resolves when no connection comes any more, and the port is free. */
-  close(drainNs: number, settleNs: number): Promise<void> {
+  /**
+   * Accepts for `drainNs` more, then ends. Resolves when no connection comes any more, and the port is free.
+   * `roundsNs`: how long SETTLING may go on because each round brings one.
+   */
+  close(drainNs: number, settleNs: number, roundsNs: number): Promise<void> {
+    if (this.state === CLOSED) return Promise.resolve(); // the runtime was faster
     return new Promise((resolve) => {
       this.onClosed = resolve;
       this.settleNs = settleNs;
+      this.roundsNs = roundsNs;
       this.state = DRAINING;
       if (drainNs === 0 || !this.due.tryArm(drainNs)) this.settle();
     });
@@ -136,15 +142,15 @@ export class Acceptor implements Owner {
       return;
     }
     this.shard.host.endHandshakes?.(this.bound.slot);
-    this.roundsEndNs = this.shard.nowNs + Math.max(this.settleNs, ROUNDS_NS);
-    this.hasCome = true; // this thread may have been busy, and the first round over before it begins
+    this.roundsEndNs = this.shard.nowNs + this.settleNs + this.roundsNs;
     if (this.settleNs === 0 || !this.due.tryArm(this.settleNs)) this.stop();
   }
 
   private onSettled(): void {
     const { host, nowNs } = this.shard;
-    const looksAgain = this.hasCome && host.endHandshakes === undefined && nowNs < this.roundsEndNs;
-    this.hasCome = false;
+    const isQuiet = this.quietRounds === QUIET_ROUNDS;
+    const looksAgain = !isQuiet && host.endHandshakes === undefined && nowNs < this.roundsEndNs;
+    this.quietRounds++;
     if (!looksAgain || !this.due.tryArm(ROUND_NS)) this.stop();
   }
 

@@ -65,7 +65,7 @@ export interface ModuleServer<M extends object = UntypedModule> {
   readonly runtime: Runtime<M>;
   /**
    * Stops accepting on every shard after `drainMs`, lets what runs be answered, and ends the runtime. Work that has not
-   * ended after `timeoutMs` (default: 4500 and `drainMs`) is broken off.
+   * ended after `timeoutMs` (default: 4500 and 9/8 of `drainMs`) is broken off.
    */
   close(options?: { timeoutMs?: number | undefined }): Promise<void>;
   /** Calls `close()`. */
@@ -94,7 +94,7 @@ export async function serveModule<M extends object>(options: ServeModuleOptions)
   checkOptions(options, CHECKS);
   checkUrl('module', options.module);
   const { module, shards, port, hostname, backlog, sharePort, fd, drainMs, limits, restart = true } = options;
-  const shutdownTimeoutMs = SHUTDOWN_TIMEOUT_MS + (drainMs ?? 0);
+  const shutdownTimeoutMs = SHUTDOWN_TIMEOUT_MS + ((drainMs ?? 0) * 9) / 8; // servers get 8/9 of it
   const runtime = await Runtime.start<M>({ shutdownTimeoutMs, ...options.runtime, module, shards });
   const own = currentShard();
   const listening = { port, hostname, backlog, sharePort, fd, drainMs, limits };

@@ -134,6 +134,7 @@ const CLOSE_MS = 4000; // how long close() waits, behind drainMs
 const DRAIN_MAX_MS = 600_000;
 const SETTLE_MS = 200; // for handshakes that are under way when a server stops accepting: the longest way to a client
 const SETTLE_LEAST_MS = 1;
+const ROUNDS_MS = 1000; // for a queue out of which the portable host takes one connection at a time
 
 interface ServerLimits {
   bodyBytes: number;
@@ -289,12 +290,14 @@ export class ServerShard implements AcceptorUser, ConnectionServer {
   private async drain(timeoutMs: number): Promise<void> {
     const dueNs = monotonicNs() + timeoutMs * 1e6;
     const leftMs = () => Math.max(0, dueNs - monotonicNs()) / 1e6;
-    const drainMs = Math.min(this.drainMs, timeoutMs);
+    const mayDrainMs = Math.max(timeoutMs - CLOSE_MS, timeoutMs / 2); // the last requests need time
+    const drainMs = Math.min(this.drainMs, mayDrainMs);
     const settleMs = Math.min(Math.max(drainMs, SETTLE_LEAST_MS), SETTLE_MS, timeoutMs);
     this.draining = true;
     this.aborter.abort(closingError());
     for (const connection of this.connections) connection.drain();
-    await this.acceptor.close(Math.round(Math.max(0, drainMs - settleMs) * 1e6), Math.round(settleMs * 1e6));
+    const acceptNs = Math.round(Math.max(0, drainMs - settleMs) * 1e6);
+    await this.acceptor.close(acceptNs, Math.round(settleMs * 1e6), Math.min(ROUNDS_MS, timeoutMs / 4) * 1e6);
     for (const connection of this.connections) connection.closeIdle();
     if (this.connections.size !== 0) await this.emptied(leftMs());
     await inTime(this.background.settled(), leftMs());
