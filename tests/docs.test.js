@@ -304,7 +304,7 @@ test('the limits of memory have their defaults', () => {
 
 test('the limits of memory say what the uring addon takes', () => {
   const rows = limitRows('## Memory of a shard').filter((cells) => cells.length === 2);
-  const options = read('host/native/addon.c').matchAll(/option\(env, object, "(\w+)", ([\d< ]+),/g);
+  const options = read('host/native/options.c').matchAll(/option\(env, object, "(\w+)", ([\d< ]+),/g);
   const highest = Object.fromEntries([...options].map(([, name, value]) => [name, literal(value)]));
   complain(differences(rows, highest, 1));
 });

@@ -14,6 +14,7 @@ export class BrowserHost implements ShardHost {
   readonly name = 'browser';
   readonly sharesPorts = false;
   readonly movesFiles = false;
+  readonly keepsLentBytes = false;
   readonly fileSlots = 0;
   readonly enter: () => void;
   readonly #words: Int32Array;

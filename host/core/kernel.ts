@@ -11,6 +11,7 @@
 export const OP_NOP = 0;
 export const OP_FSYNC = 3;
 export const OP_POLL_ADD = 6;
+export const OP_SENDMSG = 9;
 export const OP_RECVMSG = 10;
 export const OP_ACCEPT = 13;
 export const OP_ASYNC_CANCEL = 14;

@@ -64,7 +64,7 @@ const bun = (): BunSockets => (globalThis as unknown as { Bun: BunSockets }).Bun
 class BunStream implements Stream {
   #socket: BunSocket | undefined;
   #owner: StreamOwner | undefined;
-  #kept: Buffer | undefined;
+  #kept: Uint8Array[] = [];
   #flows = false;
   #endsAfter = false; // FIN goes out behind what is kept
   #isCalling = false;
@@ -97,7 +97,7 @@ class BunStream implements Stream {
   }
 
   onDrain(): void {
-    if (this.#kept === undefined || this.isDestroyed) return; // Bun drains sockets that were never written to
+    if (this.#kept.length === 0 || this.isDestroyed) return; // Bun drains sockets that were never written to
     if (!this.#push(this.#kept)) {
       this.#lingerTimer?.refresh();
       return;
@@ -150,17 +150,26 @@ class BunStream implements Stream {
   }
 
   write(bytes: Buffer): boolean {
+    return this.writeAll([bytes]);
+  }
+
+  writeAll(pieces: readonly Uint8Array[]): boolean {
     this.#isCalling = true;
-    const isOut = this.#push(bytes);
+    const isOut = this.#push(pieces);
     this.#isCalling = false;
     return isOut;
   }
 
   /** Hands bytes to the kernel and keeps the rest. A socket that is closed takes nothing: 'close' tells of it. */
-  #push(bytes: Buffer): boolean {
-    const count = this.#socket?.write(bytes) ?? 0;
-    this.#kept = count === bytes.length ? undefined : bytes.subarray(Math.max(0, count));
-    return this.#kept === undefined;
+  #push(pieces: readonly Uint8Array[]): boolean {
+    for (const [i, piece] of pieces.entries()) {
+      const count = this.#socket?.write(piece) ?? 0;
+      if (count === piece.length) continue;
+      this.#kept = [piece.subarray(Math.max(0, count)), ...pieces.slice(i + 1)];
+      return false;
+    }
+    this.#kept = [];
+    return true;
   }
 
   keepAlive(ms: number): void {
@@ -168,7 +177,7 @@ class BunStream implements Stream {
   }
 
   end(): void {
-    if (this.#kept !== undefined) {
+    if (this.#kept.length !== 0) {
       this.#endsAfter = true;
       return;
     }
@@ -195,7 +204,7 @@ class BunStream implements Stream {
   }
 
   #settle(): void {
-    this.#kept = undefined;
+    this.#kept = [];
     clearTimeout(this.#lingerTimer);
     this.#onClosed?.();
     this.#onClosed = undefined;

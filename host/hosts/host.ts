@@ -16,6 +16,15 @@ export type HostName = 'uring' | 'portable' | 'sim' | 'browser';
 /** File slots below this are for listeners; accepted and connected sockets take the lowest free one behind them. */
 export const GRANT_SLOTS = 16;
 
+/**
+ * Bytes of JavaScript's that a send may read where they lie. For each file slot: the piece, or the pieces, that its
+ * open SENDMSG names (ops.ts, sendLent).
+ */
+export type LentBytes = (Uint8Array | readonly Uint8Array[] | undefined)[];
+
+/** Pieces that one SENDMSG can name (host/native/ring.h). */
+export const LENT_PIECES = 16;
+
 /** One shard's part of linear memory, and the memory of blocks: the two regions that a submission can name. */
 export interface Windows {
   readonly memory: WebAssembly.Memory;
@@ -25,6 +34,7 @@ export interface Windows {
   /** The shard's base; offsets in `header` count from it. */
   readonly base: number;
   readonly shard: number;
+  readonly lent: LentBytes;
   /** The part of the network that it may reach; undefined: all. */
   readonly network?: NetworkRules | undefined;
 }
@@ -146,6 +156,8 @@ export interface ShardHost {
   readonly sharesPorts: boolean;
   /** Whether a file can be put into a slot of a peer (MSG_RING); node:net's sockets stay in their thread. */
   readonly movesFiles: boolean;
+  /** Whether a send of lent bytes that has succeeded may still read them: the platform's stream has them. */
+  readonly keepsLentBytes: boolean;
   /** File slots: submissions name files by these numbers only. */
   readonly fileSlots: number;
   /** The import `uring.enter`: takes what is staged, without waiting. */

@@ -77,8 +77,20 @@ class NodeStream implements Stream {
   }
 
   write(bytes: Buffer): boolean {
+    this.#socket.write(bytes);
+    return this.#isWritten();
+  }
+
+  writeAll(pieces: readonly Uint8Array[]): boolean {
     const socket = this.#socket;
-    socket.write(bytes);
+    socket.cork(); // until all are there: they go out by one system call
+    for (const piece of pieces) socket.write(piece);
+    socket.uncork();
+    return this.#isWritten();
+  }
+
+  #isWritten(): boolean {
+    const socket = this.#socket;
     if (socket.writableLength === 0 && socket.errored === null) return true;
     socket.write(NOTHING, this.#onWritten); // writes keep their order, so this one says when all is out
     return false;

@@ -37,6 +37,7 @@ import {
   OP_RECV,
   OP_RECVMSG,
   OP_SEND,
+  OP_SENDMSG,
   OP_SHUTDOWN,
   OP_SOCKET,
   OP_URING_CMD,
@@ -55,7 +56,8 @@ import {
 } from '../core/kernel.js';
 import { Control } from '../core/layout.js';
 import { allowsAddress, type Rule } from '../net/network-rules.js';
-import { GRANT_SLOTS, type MessagePortLike, type NetAddress, type Windows } from './host.js';
+import { GRANT_SLOTS, type LentBytes, type MessagePortLike, type NetAddress, type Windows } from './host.js';
+import { findLent } from './lent.js';
 import { type DatagramAddress, PortableDatagrams } from './portable-datagrams.js';
 import { isPathOp, PortableFiles, PortableOpenFile } from './portable-files.js';
 import { PortableListener, PortableSocket } from './portable-sockets.js';
@@ -84,6 +86,7 @@ export class PortableGate {
   readonly #peers: (MessagePortLike | undefined)[];
   readonly #streams: Streams;
   readonly #rules: readonly Rule[] | undefined;
+  readonly #lent: LentBytes;
   /** Where a CONNECT that names an index goes. */
   readonly socketPaths: (string | undefined)[] = [];
   /** Directories, and what is asked of them. */
@@ -97,6 +100,7 @@ export class PortableGate {
     this.#window = window;
     this.#streams = streams;
     this.#rules = windows.network?.connect;
+    this.#lent = windows.lent;
     this.#words = new Int32Array(memory.buffer);
     this.#control = new Uint32Array(memory.buffer, base, 128);
     this.#at = (base + header.sqeOffset) >>> 2;
@@ -207,6 +211,9 @@ export class PortableGate {
         break;
       case OP_SEND:
         this.#send(op, ioprio, fd, at);
+        break;
+      case OP_SENDMSG:
+        this.#sendLent(op, ioprio, fd, at);
         break;
       case OP_ACCEPT:
         this.#accept(op, ioprio, fd, at);
@@ -361,6 +368,23 @@ export class PortableGate {
     else if (!this.#isInside(op, op.len)) this.#refuse(op, Errno.EFAULT);
     else if (file instanceof PortableDatagrams) file.send(op, to, (flags & MSG_DONTWAIT) !== 0);
     else this.#socket(op, fd)?.send(op, (flags & MSG_DONTWAIT) !== 0);
+  }
+
+  /** Bytes of JavaScript's own: see host/native/gate.c, admit_lent. */
+  #sendLent(op: Op, ioprio: number, fd: number, at: number): void {
+    const file = this.#file(op, fd);
+    if (file === undefined) return;
+    const words = this.#words;
+    const headBytes = (words[at + 11] as number) >>> 0;
+    const isNow = words[at + 7] === (MSG_DONTWAIT | MSG_WAITALL);
+    const asksMore = ioprio !== 0 || (headBytes === 0 && (op.ptr !== 0 || words[at + 5] !== 0));
+    if (asksMore || !isNow || op.picksBuffer || op.len <= headBytes) this.#refuse(op, Errno.EINVAL);
+    else {
+      const skip = ((words[at + 2] as number) >>> 0) + (words[at + 3] as number) * 2 ** 32;
+      const lent = findLent(this.#lent, fd, skip, op.len - headBytes);
+      if (lent === undefined || !this.#isInside(op, headBytes)) this.#refuse(op, Errno.EFAULT);
+      else this.#socket(op, fd)?.sendLent(op, headBytes, lent);
+    }
   }
 
   #accept(op: Op, ioprio: number, fd: number, at: number): void {

@@ -167,12 +167,8 @@ export class PortableSocket implements OpOwner, StreamOwner {
 
   /** `isNow`: it is decided at once, so it may be with Node when it completes; while one is, the next gets -EAGAIN. */
   send(op: Op, isNow: boolean): void {
-    if (this.#state === 'idle') this.#window.finish(op, Errno.ENOTCONN);
-    else if (this.#error !== 0) {
-      this.#window.finish(op, this.#error);
-      this.#error = 0;
-    } else if (this.#ended) this.#window.finish(op, Errno.EPIPE);
-    else if (op.len === 0) this.#window.finish(op, 0);
+    if (this.#refuses(op)) return;
+    if (op.len === 0) this.#window.finish(op, 0);
     else if (this.#isWriting) {
       if (isNow) this.#window.finish(op, Errno.EAGAIN);
       else this.#enqueue(op);
@@ -181,6 +177,31 @@ export class PortableSocket implements OpOwner, StreamOwner {
       this.#written = op;
       this.#enqueue(op);
     }
+  }
+
+  /** Decided at once, like send(). Lent bytes are not copied: the stream may read them until it has written them. */
+  sendLent(op: Op, headBytes: number, lent: Uint8Array[]): void {
+    if (this.#refuses(op)) return;
+    if (this.#isWriting) {
+      this.#window.finish(op, Errno.EAGAIN);
+      return;
+    }
+    const head = this.#window.copyOf(op, headBytes);
+    if (headBytes !== 0) lent.unshift(head);
+    this.#isWriting = !this.#stream.writeAll(lent);
+    if (this.#isWriting) this.#window.keepCopy(head);
+    this.#window.finish(op, op.len);
+  }
+
+  /** Whether nothing can be sent; then the operation has been told why. */
+  #refuses(op: Op): boolean {
+    if (this.#state === 'idle') this.#window.finish(op, Errno.ENOTCONN);
+    else if (this.#error !== 0) {
+      this.#window.finish(op, this.#error);
+      this.#error = 0;
+    } else if (this.#ended) this.#window.finish(op, Errno.EPIPE);
+    else return false;
+    return true;
   }
 
   /** Tells that there is room, now and whenever the stream has written what it had, until it is cancelled. */
@@ -212,7 +233,7 @@ export class PortableSocket implements OpOwner, StreamOwner {
    */
   #write(op: Op, isNow: boolean): boolean {
     const isShared = this.#isBlock(op) && !isNow;
-    const bytes = isShared ? op.memory.subarray(op.ptr, op.ptr + op.len) : this.#window.copyOf(op);
+    const bytes = isShared ? op.memory.subarray(op.ptr, op.ptr + op.len) : this.#window.copyOf(op, op.len);
     if (this.#stream.write(bytes)) return true;
     if (!isShared) this.#window.keepCopy(bytes);
     this.#isWriting = true;

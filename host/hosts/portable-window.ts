@@ -215,9 +215,8 @@ export class PortableWindow {
 
   // --- copies of what is sent ----------------------------------------------------------------------------------------
 
-  /** A copy of an operation's bytes, good until the next one is made, or until it is given away by keepCopy(). */
-  copyOf(op: Op): Buffer {
-    const { memory, ptr, len } = op;
+  /** A copy of an operation's first bytes, good until the next one is made, or until it is given away by keepCopy(). */
+  copyOf({ memory, ptr }: Op, len: number): Buffer {
     if (len > SCRATCH_BYTES) return Buffer.from(memory.subarray(ptr, ptr + len));
     if (this.#scratchAt + len > SCRATCH_BYTES) {
       this.#scratch = Buffer.alloc(SCRATCH_BYTES);

@@ -59,6 +59,7 @@ export class PortableHost implements ShardHost {
   /** Node has reusePort since 22.12; without it the second shard that listens on a port gets EADDRINUSE. */
   readonly sharesPorts = canReusePort();
   readonly movesFiles = false;
+  readonly keepsLentBytes = true;
   readonly directories: Directories;
   readonly given: GivenListeners = { look: listeningAt, take: (fd, unreachableMs) => this.#take(fd, unreachableMs) };
   readonly #shard: number;

@@ -40,6 +40,8 @@ export interface Stream {
   resume(): void;
   /** True: the kernel has all of it. Else the rest is kept, and no other write() may come until onWritten(). */
   write(bytes: Buffer): boolean;
+  /** Writes several pieces like one. */
+  writeAll(pieces: readonly Uint8Array[]): boolean;
   /**
    * Finds out whether the connection is reset, and has onBroken() say so, though nothing is read or written. A stream
    * without it notices by itself.

@@ -17,6 +17,7 @@ import {
   type GivenListeners,
   GRANT_SLOTS,
   type HostListenOptions,
+  type LentBytes,
   type ListeningAt,
   listenClosedError,
   type NetAddress,
@@ -60,7 +61,13 @@ interface NativeRing {
 
 interface NativeAddon {
   probe(): number;
-  open(memory: Uint8Array, blocks: Uint8Array, options: Record<string, number>, rules?: Uint8Array): NativeRing;
+  open(
+    memory: Uint8Array,
+    blocks: Uint8Array,
+    options: Record<string, number>,
+    rules: Uint8Array | undefined,
+    lent: LentBytes,
+  ): NativeRing;
   monotonicNs(): number;
   pin(cpus: number | readonly number[]): number;
   affinity(): number[];
@@ -90,6 +97,7 @@ export class UringHost implements ShardHost {
   readonly name = 'uring';
   readonly sharesPorts = true;
   readonly movesFiles = true;
+  readonly keepsLentBytes = false;
   readonly fileSlots: number;
   readonly directories: Directories = {
     open: (path, parent = -1, crossMounts = false) => this.#ring.openDirectory(path, parent, crossMounts ? 1 : 0),
@@ -127,7 +135,7 @@ export class UringHost implements ShardHost {
         fileSlots: header.connectionSlots,
         grantSlots: GRANT_SLOTS,
       };
-      this.#ring = loadAddon().open(new Uint8Array(memory.buffer), new Uint8Array(blocks), limits, rules);
+      this.#ring = loadAddon().open(new Uint8Array(memory.buffer), new Uint8Array(blocks), limits, rules, windows.lent);
     } catch (cause) {
       const { errno, syscall } = cause as { errno?: number; syscall?: string };
       if (errno === undefined) throw cause;

@@ -22,7 +22,7 @@ import { FeatherRequest } from './request.js';
 import { type ControlledConnection, RequestControl } from './request-control.js';
 import { asResponse, isFeatherResponse } from './response.js';
 import { ResponseLog } from './response-log.js';
-import { connectionFor, dropBody, type Exchange } from './writer.js';
+import { connectionFor, dropBody, type Exchange, STREAM_AHEAD_BYTES } from './writer.js';
 
 // words of the parser's state (assembly/http/connection.ts); head.ts has those of a head
 const FLAGS = 1;
@@ -151,8 +151,11 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
 
   /** False while a request is handled whose body is in, or while the client does not take its responses. */
   get mayFeed(): boolean {
-    if (this.phase === HEAD) return this.transport.out.backlogBytes <= HIGH_WATER_BYTES;
-    return this.phase === HANDLING && !this.bodyDone;
+    if (this.phase !== HEAD) return this.phase === HANDLING && !this.bodyDone;
+    const { out } = this.transport;
+    if (out.backlogBytes <= HIGH_WATER_BYTES) return true;
+    out.hurry(); // the next request waits for it
+    return false;
   }
 
   get bodyIsFull(): boolean {
@@ -499,7 +502,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
     this.log?.sent();
     if (this.transport.isClosed) return;
     if (this.onDrained !== undefined) {
-      if (out.backlogBytes > HIGH_WATER_BYTES) return;
+      if (out.backlogBytes > STREAM_AHEAD_BYTES) return;
       this.streamedNs = this.server.shard.nowNs;
       this.onDrained.resolve();
       this.onDrained = undefined;
@@ -509,7 +512,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
   drained(): Promise<void> | undefined {
     if (this.transport.isClosed) throw this.whyGone();
     this.streamedNs = this.server.shard.nowNs;
-    if (this.transport.out.backlogBytes <= HIGH_WATER_BYTES) return undefined;
+    if (this.transport.out.backlogBytes <= STREAM_AHEAD_BYTES) return undefined;
     this.transport.out.hurry();
     return new Promise((resolve, reject) => {
       this.onDrained = { resolve, reject };

@@ -4,13 +4,17 @@
 
 import { STATUS_CODES } from 'node:http';
 import { FeatherstarError, optionError } from '../base/errors.js';
+import { COPIED_BYTES } from '../shard/send-queue.js';
 import type { Shard } from '../shard/shard.js';
 import type { ByteSink } from '../shard/transport.js';
 import { CLOSE, type Heads, KEEP_ALIVE_1_0 } from './heads.js';
 import { FeatherResponse, hasNoBody, impliedTypeOf, isFeatherResponse, sourceOf, statedLines } from './response.js';
 
 const TEMPLATE_LENGTH_MAX = 0xffffffff; // the core writes a u32
+/** The next chunk of a stream is asked for while so many bytes wait to be sent: several go out by one operation. */
+export const STREAM_AHEAD_BYTES = 262_144;
 const SHORT_TEXT = 256; // up to here a loop beats a call into C++
+const CRLF = Buffer.from('\r\n', 'latin1');
 const END = Buffer.from('0\r\n\r\n', 'latin1');
 
 /** The facts about a request that the writer needs. */
@@ -79,16 +83,17 @@ export class Writer {
     const bodyBytes = exchange.isHead ? 0 : body.length;
     if (template !== undefined && body.length <= TEMPLATE_LENGTH_MAX) {
       const headBytes = template.bytes + digits(body.length) + 4;
-      const at = queue.reserve(headBytes + bodyBytes);
+      const isLent = bodyBytes > COPIED_BYTES;
+      const at = isLent ? queue.reserve(headBytes, body) : queue.reserve(headBytes + bodyBytes);
       if (at !== 0) {
         this.shard.core.http_head(at, template.ptr, template.bytes, body.length);
-        if (bodyBytes !== 0) this.shard.bytes.set(body, at + headBytes);
+        if (bodyBytes !== 0 && !isLent) this.shard.bytes.set(body, at + headBytes);
         return true;
       }
     }
     const fields = this.fieldsOf(response, exchange);
     const length = checkedLength(fields.length, body.length, exchange.isHead);
-    this.enqueueHead(response, queue, exchange, fields, lengthLine(length));
+    this.enqueueHead(response, queue, exchange, fields, lengthLine(length), bodyBytes !== 0);
     if (bodyBytes !== 0) queue.enqueue(body);
     return true;
   }
@@ -135,9 +140,10 @@ export class Writer {
     exchange: Exchange,
     { lines, hasDate }: Fields,
     framing: string,
+    hasBody = false,
   ): void {
     const head = this.heads.text(response.status, response.statusText, lines, !hasDate, exchange.connection);
-    queue.enqueue(Buffer.from(`${head}${framing}\r\n`, 'latin1'));
+    queue.enqueue(Buffer.from(`${head}${framing}\r\n`, 'latin1'), hasBody);
   }
 
   /** The slower road: a body that has to be read first. Rejects if reading fails or the client goes away. */
@@ -205,8 +211,9 @@ export class Writer {
       const chunk = chunkBytes(step.value);
       bytes += chunk.length;
       checkRoom(fields.length, bytes);
-      if (chunk.length !== 0) queue.enqueue(chunked ? frame(chunk) : chunk);
-      await exchange.drained();
+      if (chunk.length !== 0) enqueueChunk(chunk, chunked, queue);
+      const drained = exchange.drained();
+      if (drained !== undefined) await drained;
       step = await ahead;
       ahead = undefined;
     }
@@ -224,8 +231,9 @@ export class Writer {
   ): void {
     const length = checkedLength(fields.length, body.length, exchange.isHead);
     exchange.beginStream();
-    this.enqueueHead(response, queue, exchange, fields, lengthLine(length));
-    if (!exchange.isHead) queue.enqueue(body);
+    const hasBody = !exchange.isHead && body.length !== 0;
+    this.enqueueHead(response, queue, exchange, fields, lengthLine(length), hasBody);
+    if (hasBody) queue.enqueue(body);
   }
 }
 
@@ -318,6 +326,17 @@ function chunkBytes(chunk: unknown): Uint8Array<ArrayBuffer> {
 export function dropBody(response: unknown): void {
   const body = isFeatherResponse(response) ? sourceOf(response) : response instanceof Response && response.body;
   if (body instanceof ReadableStream && !body.locked) body.cancel().catch(() => undefined); // no code waits for it
+}
+
+/** Small chunks are copied together with their framing; large ones are lent, between its two pieces. */
+function enqueueChunk(bytes: Uint8Array, chunked: boolean, queue: ByteSink): void {
+  if (!chunked) queue.enqueue(bytes);
+  else if (bytes.length <= COPIED_BYTES) queue.enqueue(frame(bytes));
+  else {
+    queue.enqueue(Buffer.from(`${bytes.length.toString(16)}\r\n`, 'latin1'), true);
+    queue.enqueue(bytes, true);
+    queue.enqueue(CRLF);
+  }
 }
 
 function frame(bytes: Uint8Array): Uint8Array {

@@ -9,9 +9,11 @@
 #ifdef FEATHERSTAR_TEST
 #include "fuzz.h"
 #endif
+#include "lent.h"
 #include "listen.h"
 #include "loop.h"
 #include "napi.h"
+#include "options.h"
 
 #define CANCEL_NS 50e6 /* for what was cancelled to end */
 
@@ -20,6 +22,7 @@ struct binding {
 	struct loop loop;
 	napi_env env;
 	napi_ref memory[REGIONS]; // the kernel writes there until the ring is closed
+	struct lent lent;
 	napi_async_cleanup_hook_handle cleanup;
 	bool running; // something that could not be cancelled when it was closed, and has not ended yet
 	bool open, watched, collected, handles_gone, ending;
@@ -70,6 +73,7 @@ static void free_if_done(struct binding *binding)
 		return;
 	for (int i = 0; i < REGIONS; i++)
 		napi_delete_reference(binding->env, binding->memory[i]);
+	lent_forget(&binding->lent);
 	free(binding);
 }
 
@@ -430,61 +434,6 @@ static napi_value MonotonicNs(napi_env env, napi_callback_info info)
 	return number(env, monotonic_ns());
 }
 
-static bool option(napi_env env, napi_value object, const char *name, double max, uint32_t *value)
-{
-	napi_value property;
-	double number = -1;
-
-	if (napi_get_named_property(env, object, name, &property) != napi_ok ||
-	    napi_get_value_double(env, property, &number) != napi_ok || !(number >= 0) || number > max ||
-	    number != (double)(uint32_t)number) {
-		napi_throw_range_error(env, "ERR_OUT_OF_RANGE", name);
-		return false;
-	}
-	*value = (uint32_t)number;
-	return true;
-}
-
-static bool power_of_two(uint32_t value)
-{
-	return value && !(value & (value - 1));
-}
-
-// Whether a window of `bytes` at `at` lies in memory, on a boundary of 64.
-static bool window(const struct ring_options *options, uint64_t at, uint64_t bytes)
-{
-	return at % 64 == 0 && at <= options->regions[LINEAR].bytes && bytes <= options->regions[LINEAR].bytes - at;
-}
-
-static bool read_options(napi_env env, napi_value object, struct ring_options *o)
-{
-	uint32_t base, max = UINT32_MAX;
-
-	if (!option(env, object, "shardBase", max, &base) || !option(env, object, "sqeOffset", max - base, &o->sqes) ||
-	    !option(env, object, "sqeSlots", 32768, &o->sqe_slots) ||
-	    !option(env, object, "cqeOffset", max - base, &o->cqes) ||
-	    !option(env, object, "cqeSlots", 65536, &o->cqe_slots) ||
-	    !option(env, object, "recycleOffset", max - base, &o->recycle) ||
-	    !option(env, object, "recvOffset", max - base, &o->buffers) ||
-	    !option(env, object, "recvBufferCount", 32768, &o->buffer_count) ||
-	    !option(env, object, "recvBufferBytes", 1 << 24, &o->buffer_bytes) ||
-	    !option(env, object, "fileSlots", 1 << 20, &o->file_slots) ||
-	    !option(env, object, "grantSlots", GRANTS_MAX, &o->grant_slots))
-		return false;
-	o->control = base;
-	o->sqes += base;
-	o->cqes += base;
-	o->recycle += base;
-	o->buffers += base;
-	if (power_of_two(o->sqe_slots) && power_of_two(o->cqe_slots) && power_of_two(o->buffer_count) &&
-	    window(o, base, sizeof(struct control)) && window(o, o->sqes, 64ull * o->sqe_slots) &&
-	    window(o, o->cqes, 16ull * o->cqe_slots) && window(o, o->recycle, 4ull * o->buffer_count) &&
-	    window(o, o->buffers, (uint64_t)o->buffer_count * o->buffer_bytes))
-		return true;
-	napi_throw_range_error(env, "ERR_OUT_OF_RANGE", "a window is outside the memory or not aligned");
-	return false;
-}
-
 static napi_value describe(napi_env env, struct binding *binding)
 {
 	napi_property_descriptor keep = { .utf8name = "ring", .attributes = napi_default };
@@ -514,61 +463,33 @@ static napi_value describe(napi_env env, struct binding *binding)
 	return object;
 }
 
-// A Uint8Array over all of a region. False: it is none, not aligned, or too long to be one.
-static bool read_region(napi_env env, napi_value value, struct region *region)
-{
-	napi_typedarray_type type;
-	size_t bytes = 0;
-	void *at = NULL;
-
-	if (napi_get_typedarray_info(env, value, &type, &bytes, &at, NULL, NULL) != napi_ok || type != napi_uint8_array)
-		return false;
-	*region = (struct region){ bytes ? at : NULL, bytes };
-	return (uintptr_t)at % 64 == 0 && bytes <= REGION_MAX;
-}
-
-// Rules for addresses, as a Uint8Array of struct address_rule, or undefined. False: they are none.
-static bool read_rules(napi_env env, napi_value value, struct ring_options *options)
-{
-	napi_typedarray_type type;
-	napi_valuetype kind;
-	size_t bytes = 0;
-	void *rules = NULL;
-	static const struct address_rule none;
-
-	if (napi_typeof(env, value, &kind) != napi_ok || kind == napi_undefined)
-		return true;
-	if (napi_get_typedarray_info(env, value, &type, &bytes, &rules, NULL, NULL) != napi_ok || type != napi_uint8_array ||
-	    bytes % sizeof(none) || bytes / sizeof(none) > RULES_MAX)
-		return false;
-	options->rules = bytes ? rules : &none;
-	options->rule_count = (uint32_t)(bytes / sizeof(none));
-	return true;
-}
-
-// open(memory, blocks, options, rules) -> ring. `memory`, `blocks`: Uint8Arrays; `blocks` may be empty.
+// open(memory, blocks, options, rules, lent) -> ring. `memory`, `blocks`: Uint8Arrays; `blocks` may be empty. `lent`:
+// an array of rows (lent.c); without it no bytes are lent.
 static napi_value Open(napi_env env, napi_callback_info info)
 {
-	size_t argc = 4;
-	napi_value argv[4], object;
+	size_t argc = 5;
+	napi_value argv[5], object;
 	struct ring_options options = { 0 };
 	struct binding *binding;
 	const char *what = "";
 	int error;
 
 	napi_get_cb_info(env, info, &argc, argv, NULL, NULL);
-	if (argc < 3 || !read_region(env, argv[0], options.regions) || !read_region(env, argv[1], options.regions + BLOCKS))
+	if (argc < 3 || !options_region(env, argv[0], options.regions) ||
+	    !options_region(env, argv[1], options.regions + BLOCKS))
 		return napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "open(memory, blocks: Uint8Array, options)"), NULL;
-	if (!read_options(env, argv[2], &options))
+	if (!options_limits(env, argv[2], &options))
 		return NULL;
-	if (!read_rules(env, argv[3], &options))
+	if (!options_rules(env, argv[3], &options))
 		return napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "rules: a Uint8Array, or undefined"), NULL;
 	binding = calloc(1, sizeof(*binding));
 	if (!binding)
 		return throw_system(env, "calloc", -ENOMEM);
 	binding->env = env;
+	options.lender = lent_from(&binding->lent, env, argv[4]);
 	error = ring_open(&binding->ring, &options, &what);
 	if (error) {
+		lent_forget(&binding->lent);
 		free(binding);
 		return throw_system(env, what, error);
 	}

@@ -28,8 +28,10 @@ const names = [
   'cpus.c',
   'directory.c',
   'gate.c',
+  'lent.c',
   'listen.c',
   'loop.c',
+  'options.c',
   'ring.c',
   ...(variant === '' ? [] : ['fuzz.c', 'fuzz_audit.c', 'fuzz_files.c', 'fuzz_input.c']),
 ];

@@ -60,7 +60,8 @@ static bool audit_batch(struct fuzz *fuzz)
 		struct io_uring_sqe *sqe = &ring->sqes[i & ring->sq_mask];
 		uint8_t *address = ring->addresses + (size_t)(i & ring->sq_mask) * ADDRESS_BYTES;
 		struct path_copies *copies = &ring->paths[i & ring->sq_mask];
-		const char *what = fuzz->has_auditor ? fuzz_audit(fuzz, sqe, address, copies) : NULL;
+		struct lent_message *message = &ring->lent_messages[i & ring->sq_mask];
+		const char *what = fuzz->has_auditor ? fuzz_audit(fuzz, sqe, address, copies, message) : NULL;
 
 		if (what) {
 			VIOLATION(fuzz, "admitted: %s (opcode %u, flags %u, fd %d, addr %llx, len %u)", what, sqe->opcode, sqe->flags,
@@ -367,6 +368,7 @@ static bool set_up(struct fuzz *fuzz)
 		.grant_slots = GRANT_SLOTS,
 		.rules = fuzz_rules,
 		.rule_count = FUZZ_RULES,
+		.lender = { fuzz_lend, fuzz },
 	};
 
 	fuzz->map = mmap(NULL, MAP_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -67,6 +67,7 @@ static inline unsigned below(uint64_t *state, unsigned limit)
 }
 
 /* fuzz_input.c */
+int fuzz_lend(void *context, uint32_t slot, struct region *pieces); /* in the place of lent.c */
 void fuzz_make(const struct fuzz *fuzz, uint64_t *r, struct io_uring_sqe *sqe);
 void *fuzz_race(void *data); /* a thread's body, while fuzz->racing */
 /* fuzz_files.c; `at`: TEXT_BYTES that may be written */
@@ -81,7 +82,7 @@ void fuzz_files_close(struct fuzz *fuzz);
 /* fuzz_audit.c: NULL, or what is wrong */
 extern const struct address_rule fuzz_rules[FUZZ_RULES];
 const char *fuzz_audit(const struct fuzz *fuzz, const struct io_uring_sqe *sqe, const uint8_t *address,
-		       const struct path_copies *copies);
+		       const struct path_copies *copies, const struct lent_message *message);
 bool fuzz_is_path(const struct fuzz *fuzz, const uint8_t *address, const char *name);
 bool fuzz_is_inside(const struct fuzz *fuzz, uint64_t address, uint64_t bytes);
 /* fuzz.c */

@@ -92,9 +92,30 @@ static bool is_peer(const struct fuzz *fuzz, const struct io_uring_sqe *sqe, con
 	return sqe->off <= sizeof(struct sockaddr_un) && fuzz_is_path(fuzz, address, "door");
 }
 
+// Pieces of what was lent, in memory of ours, by a send that is over before anything else can happen.
+static const char *audit_lent(const struct fuzz *fuzz, const struct io_uring_sqe *sqe,
+			      const struct lent_message *message)
+{
+	const struct msghdr *header = &message->header;
+
+	if (sqe->addr != (uint64_t)(uintptr_t)header || sqe->msg_flags != (MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL) ||
+	    sqe->ioprio || sqe->off)
+		return "a send of lent bytes";
+	if (header->msg_name || header->msg_namelen || header->msg_control || header->msg_controllen || header->msg_flags ||
+	    header->msg_iov != message->parts || !header->msg_iovlen || header->msg_iovlen > PIECES_MAX + 1)
+		return "a msghdr of lent bytes";
+	for (size_t i = 0; i < header->msg_iovlen; i++) {
+		const struct iovec *piece = header->msg_iov + i;
+
+		if (!piece->iov_len || !fuzz_is_inside(fuzz, (uint64_t)(uintptr_t)piece->iov_base, piece->iov_len))
+			return "bytes that were not lent";
+	}
+	return NULL;
+}
+
 // Written from what may happen, not from how gate.c decides it.
 const char *fuzz_audit(const struct fuzz *fuzz, const struct io_uring_sqe *sqe, const uint8_t *address,
-		       const struct path_copies *copies)
+		       const struct path_copies *copies, const struct lent_message *message)
 {
 	bool fixed = sqe->flags & IOSQE_FIXED_FILE;
 	bool selects = sqe->flags & IOSQE_BUFFER_SELECT;
@@ -126,6 +147,8 @@ const char *fuzz_audit(const struct fuzz *fuzz, const struct io_uring_sqe *sqe, 
 		if (!(sqe->msg_flags & MSG_NOSIGNAL) || !is_destination(sqe, address))
 			return "a send";
 		return fixed && !selects && fuzz_is_inside(fuzz, sqe->addr, sqe->len) ? NULL : "a send";
+	case IORING_OP_SENDMSG:
+		return fixed && !selects ? audit_lent(fuzz, sqe, message) : "a send of lent bytes";
 	case IORING_OP_CONNECT:
 		return fixed && is_peer(fuzz, sqe, address) ? NULL : "a connect";
 	case IORING_OP_ACCEPT:

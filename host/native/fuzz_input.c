@@ -90,7 +90,7 @@ static uint8_t some_opcode(uint64_t *r)
 {
 	static const uint8_t listed[] = {
 		IORING_OP_NOP, IORING_OP_READ, IORING_OP_READ, IORING_OP_WRITE, IORING_OP_WRITE, IORING_OP_RECV, IORING_OP_RECV,
-		IORING_OP_RECVMSG,
+		IORING_OP_RECVMSG, IORING_OP_SENDMSG, IORING_OP_SENDMSG,
 		IORING_OP_SEND, IORING_OP_SEND, IORING_OP_CONNECT, IORING_OP_ACCEPT, IORING_OP_FSYNC, IORING_OP_SHUTDOWN,
 		IORING_OP_POLL_ADD, OP_SOCKET, IORING_OP_CLOSE, IORING_OP_ASYNC_CANCEL, IORING_OP_MSG_RING, OP_URING_CMD,
 		IORING_OP_OPENAT2, IORING_OP_OPENAT2, IORING_OP_OPENAT2, IORING_OP_STATX, IORING_OP_RENAMEAT, IORING_OP_UNLINKAT,
@@ -244,6 +244,29 @@ static void make_path(const struct fuzz *fuzz, uint64_t *r, struct io_uring_sqe 
 	}
 }
 
+// Lends up to PIECES_MAX pieces, in the place of JavaScript. Each is at the end of a region or inside of one. Some were
+// detached, and some rows are none.
+int fuzz_lend(void *context, uint32_t slot, struct region *pieces)
+{
+	struct fuzz *fuzz = context;
+	uint64_t *r = &fuzz->random;
+	int count = (int)below(r, PIECES_MAX + 1);
+
+	(void)slot;
+	if (!below(r, 16))
+		return -EFAULT;
+	for (int i = 0; i < count; i++) {
+		uint64_t bytes = below(r, 8) ? 1 + below(r, 100) : below(r, BLOCKS_BYTES - 100);
+		uint8_t *end = below(r, 2) ? fuzz->arena + ARENA_BYTES : fuzz->blocks + BLOCKS_BYTES;
+
+		if (!below(r, 32))
+			pieces[i] = (struct region){ NULL, 0 };
+		else
+			pieces[i] = (struct region){ end - bytes - (below(r, 2) ? 0 : below(r, 100)), bytes };
+	}
+	return count;
+}
+
 // --- submissions -----------------------------------------------------------------------------------------------------
 
 // Fields that are right three times in four, so that much gets past the first check and meets the next one.
@@ -293,6 +316,14 @@ void fuzz_make(const struct fuzz *fuzz, uint64_t *r, struct io_uring_sqe *sqe)
 		else if (below(r, 8))
 			sqe->file_index = 0;
 		plant_address(fuzz, r, sqe->addr2, sqe->file_index);
+		break;
+	case IORING_OP_SENDMSG:
+		sqe->file_index = below(r, 2) ? 0 : below(r, 8) ? below(r, 70) : some_length(r);
+		sqe->addr = sqe->file_index == 0 && below(r, 8) ? 0 : sqe->addr;
+		sqe->len = below(r, 4) ? sqe->file_index + below(r, 200) : sqe->len;
+		sqe->off = below(r, 2) ? 0 : below(r, 4) ? below(r, 200) : some_length(r);
+		sqe->msg_flags = below(r, 8) ? MSG_DONTWAIT | MSG_WAITALL : (uint32_t)sqe->msg_flags;
+		sqe->ioprio = below(r, 8) ? 0 : sqe->ioprio;
 		break;
 	case IORING_OP_RECVMSG:
 		sqe->flags = below(r, 6) ? IOSQE_BUFFER_SELECT : (uint8_t)(next(r) & (1 | 32 | 64));

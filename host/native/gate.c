@@ -6,6 +6,7 @@
 //
 //   operations   those of the switch below, everything else -EPERM
 //   memory       [addr, addr + len) inside one of two regions, -EFAULT; offsets become addresses here
+//                bytes of JavaScript's own only for a send that is over before JavaScript runs again (admit_lent)
 //   files        slots of this ring's own table, -EBADF: IOSQE_FIXED_FILE is forced, so a plain descriptor has no name;
 //                paths only beneath a directory that was granted (directory.c)
 //   peers        addresses of the Internet; of Unix sockets those that were granted (address.c)
@@ -154,6 +155,56 @@ static int admit_send(struct ring *ring, const struct io_uring_sqe *in, struct i
 	return use_buffer(ring, in, out);
 }
 
+// Sends bytes that JavaScript has lent, from where they lie. They are the pieces that the table has for this file slot,
+// from `off` in the first one on. `file_index` bytes of a region go before them; `len` is for all of them together. The
+// kernel must be done with lent bytes when the enter is over, because JavaScript may do anything with them then. So
+// the send takes what the socket has room for at once, and nothing else of it can be chosen.
+static int admit_lent(struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out, unsigned sq_index)
+{
+	struct lent_message *message = ring->lent_messages + sq_index;
+	struct region pieces[PIECES_MAX];
+	uint64_t head_bytes = in->file_index, skip = in->off, left = in->len - head_bytes;
+	uint8_t *head = gate_bytes(ring, in->addr, head_bytes);
+	int count, parts = 0;
+
+	if (in->ioprio || in->msg_flags != (MSG_WAITALL | MSG_DONTWAIT) || in->len <= head_bytes ||
+	    (!head_bytes && in->addr) || in->flags & IOSQE_BUFFER_SELECT)
+		return -EINVAL;
+	if (!head)
+		return -EFAULT;
+	if (head_bytes)
+		message->parts[parts++] = (struct iovec){ head, head_bytes };
+	count = ring->lender.find ? ring->lender.find(ring->lender.context, (uint32_t)in->fd, pieces) : -EFAULT;
+	for (int i = 0; i < count && left; i++, skip = 0) {
+		uint64_t bytes = pieces[i].bytes;
+
+		if (bytes <= skip) // detached, transferred or shrunk since it was lent
+			return -EFAULT;
+		bytes = bytes - skip < left ? bytes - skip : left;
+		message->parts[parts++] = (struct iovec){ pieces[i].at + skip, bytes };
+		left -= bytes;
+	}
+	if (left)
+		return -EFAULT;
+	message->header = (struct msghdr){ .msg_iov = message->parts, .msg_iovlen = (size_t)parts };
+	out->addr = (uint64_t)(uintptr_t)&message->header;
+	out->len = 1;
+	out->msg_flags = in->msg_flags | MSG_NOSIGNAL;
+	return 0;
+}
+
+// Lent bytes may be gone when JavaScript has run, and it runs before the next enter. The kernel takes all submissions
+// unless it has no memory. A send of lent bytes that it has not taken is changed here: it names no bytes, so that it
+// fails with -EFAULT.
+void gate_forget_lent(struct io_uring_sqe *sqe)
+{
+	if (sqe->opcode != IORING_OP_SENDMSG)
+		return;
+	sqe->opcode = IORING_OP_SEND;
+	sqe->addr = 0;
+	sqe->len = 1;
+}
+
 // To an address of the Internet's, or to the path of a Unix socket that JavaScript has put into the table.
 static int admit_connect(struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out, unsigned sq_index)
 {
@@ -269,6 +320,8 @@ static int admit_on_file(struct ring *ring, const struct io_uring_sqe *in, struc
 		return admit_recv(ring, in, out);
 	case IORING_OP_SEND:
 		return admit_send(ring, in, out, sq_index);
+	case IORING_OP_SENDMSG:
+		return admit_lent(ring, in, out, sq_index);
 	case IORING_OP_RECVMSG:
 		return admit_datagrams(in, out);
 	case IORING_OP_CONNECT:
@@ -325,6 +378,7 @@ int gate_admit(struct ring *ring, const struct io_uring_sqe *in, struct io_uring
 	case IORING_OP_RECV:
 	case IORING_OP_RECVMSG:
 	case IORING_OP_SEND:
+	case IORING_OP_SENDMSG:
 	case IORING_OP_CONNECT:
 	case IORING_OP_ACCEPT:
 	case IORING_OP_FSYNC:

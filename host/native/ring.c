@@ -27,9 +27,10 @@ static const unsigned setup_ladder[] = {
 // cannot be ruled out here, because POLL_ADD watches libuv's.
 static const uint8_t allowed_operations[] = {
 	IORING_OP_NOP, IORING_OP_READ, IORING_OP_WRITE, IORING_OP_RECV, IORING_OP_RECVMSG, IORING_OP_SEND,
-	IORING_OP_CONNECT, IORING_OP_ACCEPT, IORING_OP_FSYNC, IORING_OP_SHUTDOWN, IORING_OP_POLL_ADD, OP_URING_CMD,
-	OP_FTRUNCATE, IORING_OP_OPENAT2, IORING_OP_STATX, IORING_OP_RENAMEAT, IORING_OP_UNLINKAT, IORING_OP_MKDIRAT,
-	OP_SOCKET, IORING_OP_CLOSE, IORING_OP_ASYNC_CANCEL, IORING_OP_MSG_RING,
+	IORING_OP_SENDMSG, IORING_OP_CONNECT, IORING_OP_ACCEPT, IORING_OP_FSYNC, IORING_OP_SHUTDOWN,
+	IORING_OP_POLL_ADD, OP_URING_CMD, OP_FTRUNCATE, IORING_OP_OPENAT2, IORING_OP_STATX, IORING_OP_RENAMEAT,
+	IORING_OP_UNLINKAT, IORING_OP_MKDIRAT, OP_SOCKET, IORING_OP_CLOSE, IORING_OP_ASYNC_CANCEL,
+	IORING_OP_MSG_RING,
 };
 static const uint8_t allowed_registrations[] = { // for grants, and for the end
 	IORING_REGISTER_FILES_UPDATE, REGISTER_SYNC_CANCEL_OP, IORING_UNREGISTER_FILES, UNREGISTER_PBUF,
@@ -196,6 +197,7 @@ int ring_open(struct ring *ring, const struct ring_options *options, const char 
 	ring->buffer_count = options->buffer_count;
 	ring->buffer_bytes = options->buffer_bytes;
 	ring->grant_slots = options->grant_slots;
+	ring->lender = options->lender;
 	if (options->rules) {
 		ring->is_narrowed = true;
 		ring->rule_count = options->rule_count;
@@ -211,9 +213,12 @@ int ring_open(struct ring *ring, const struct ring_options *options, const char 
 	ring->lent = calloc(ring->buffer_count, 1);
 	ring->addresses = calloc(params.sq_entries, ADDRESS_BYTES);
 	ring->paths = calloc(params.sq_entries, sizeof(*ring->paths));
+	ring->lent_messages = calloc(params.sq_entries, sizeof(*ring->lent_messages));
 	ring->refusal_room = options->sqe_slots + options->cqe_slots;
 	ring->refusals = calloc(ring->refusal_room, sizeof(*ring->refusals));
-	error = ring->lent && ring->addresses && ring->paths && ring->refusals ? map_rings(ring, &params) : -ENOMEM;
+	error = -ENOMEM;
+	if (ring->lent && ring->addresses && ring->paths && ring->lent_messages && ring->refusals)
+		error = map_rings(ring, &params);
 	*what = "io_uring_register";
 	if (!error) {
 		register_ring_fd(ring);
@@ -357,6 +362,7 @@ void ring_close(struct ring *ring)
 	free(ring->lent);
 	free(ring->addresses);
 	free(ring->paths);
+	free(ring->lent_messages);
 	free(ring->refusals);
 	ring->fd = -1;
 }
@@ -465,6 +471,7 @@ int ring_enter(struct ring *ring, unsigned wait, double timeout_ns)
 	struct io_uring_getevents_arg arg = { 0 };
 	unsigned submit = staged(ring);
 	unsigned flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | ring->enter_flags;
+	int result;
 
 	if (wait && timeout_ns >= 0) {
 		if (timeout_ns > TIMEOUT_MAX_NS)
@@ -473,7 +480,10 @@ int ring_enter(struct ring *ring, unsigned wait, double timeout_ns)
 		time.tv_nsec = (long long)(timeout_ns - (double)time.tv_sec * 1e9);
 		arg.ts = (uint64_t)(uintptr_t)&time;
 	}
-	return sys_enter(ring->enter_fd, submit, wait, flags, &arg, sizeof(arg));
+	result = sys_enter(ring->enter_fd, submit, wait, flags, &arg, sizeof(arg));
+	for (unsigned i = load_acquire(ring->sq_head); i != *ring->sq_tail; i++)
+		gate_forget_lent(&ring->sqes[i & ring->sq_mask]);
+	return result;
 }
 
 // Whether an enter that does not wait would do anything: submit, or run what the kernel has deferred until we come.

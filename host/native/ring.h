@@ -16,6 +16,7 @@
 #include <linux/openat2.h>
 #include <stdbool.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include "sys.h"
 #include "window.h"
@@ -31,6 +32,7 @@
 #define RULES_MAX 64
 #define DIRECTORIES_MAX 64
 #define PATH_BYTES 1024 /* with the zero at its end */
+#define PIECES_MAX 16 /* of one send of lent bytes */
 #define REGION_MAX 0xffffffffu /* bytes: a region's number is the upper half of an address */
 
 enum { LINEAR, BLOCKS, REGIONS };
@@ -58,6 +60,21 @@ struct path_copies {
 	struct open_how how;
 };
 
+/* A staged send of lent bytes points at this; the kernel copies it while it takes the submission. */
+struct lent_message {
+	struct msghdr header;
+	struct iovec parts[1 + PIECES_MAX]; /* bytes of linear memory, if there are any, then the pieces */
+};
+
+/*
+ * Finds the pieces that JavaScript has put into the table for a file slot, as they are now: at most PIECES_MAX. Returns
+ * how many, or -errno. A piece whose buffer was detached has 0 bytes.
+ */
+struct lender {
+	int (*find)(void *context, uint32_t slot, struct region *pieces);
+	void *context;
+};
+
 /* Where things lie, as given to ring_open(); offsets from the start of linear memory. */
 struct ring_options {
 	struct region regions[REGIONS];
@@ -66,6 +83,7 @@ struct ring_options {
 	uint32_t file_slots, grant_slots;
 	const struct address_rule *rules; /* NULL: it may connect and send to all */
 	uint32_t rule_count;
+	struct lender lender; /* all zeros: no bytes are lent */
 };
 
 struct ring {
@@ -105,6 +123,8 @@ struct ring {
 	uint8_t peer[ADDRESS_BYTES]; /* the kernel writes the address of a peer here; see address_of_peer() */
 	uint32_t peer_questions;
 	struct path_copies *paths; /* for each SQ entry */
+	struct lender lender;
+	struct lent_message *lent_messages; /* for each SQ entry */
 	int directories[DIRECTORIES_MAX]; /* directory.c; -1: none was there yet */
 	bool directory_granted[DIRECTORIES_MAX];
 
@@ -151,5 +171,6 @@ void directories_close(struct ring *ring);
 int gate_admit(struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out, unsigned sq_index);
 int gate_admit_path(struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out, unsigned sq_index);
 /* gate.c */
+void gate_forget_lent(struct io_uring_sqe *sqe);
 uint8_t *gate_find(const struct ring *ring, uint64_t addr, uint64_t *room);
 uint8_t *gate_bytes(const struct ring *ring, uint64_t addr, uint64_t len);

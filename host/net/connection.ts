@@ -15,6 +15,7 @@ import type { Calls } from '../calls/call.js';
 import { Errno } from '../core/kernel.js';
 import { Operation } from '../shard/operation.js';
 import { handOverFile, operationError } from '../shard/ops.js';
+import { COPIED_BYTES } from '../shard/send-queue.js';
 import type { Shard } from '../shard/shard.js';
 import { FIRST_TAG, StreamSocket } from '../shard/stream-socket.js';
 import { keepFor } from './homes.js';
@@ -33,7 +34,7 @@ export class Connection extends StreamSocket implements SocketTransport {
   readonly isProxy = false;
   readonly #moving: Operation; // MSG_RING, which needs the file
   #reader: SocketWaiter<Uint8Array | null> | undefined;
-  #writers: SocketWaiter<void>[] = [];
+  #writers: (SocketWaiter<void> & { readonly sentBytes: number })[] = [];
   #arrived: Uint8Array | null | undefined; // came for a reader that had gone
   #ended = false;
   #finishing = false;
@@ -80,17 +81,25 @@ export class Connection extends StreamSocket implements SocketTransport {
     const data = typeof bytes === 'string' ? Buffer.from(bytes, 'utf8') : bytes;
     if (!(data instanceof Uint8Array)) throw optionError('bytes', bytes, 'a string or a Uint8Array');
     if (data.length === 0) return;
-    const at = this.out.reserve(data.length);
-    if (at !== 0) this.shard.bytes.set(data, at);
-    else this.out.enqueue(typeof bytes === 'string' ? data : new Uint8Array(data)); // callers may use theirs again
-    if (this.out.backlogBytes <= HIGH_WATER_BYTES && at !== 0) return;
+    const { out, shard } = this;
+    const isOwn = typeof bytes === 'string';
+    if (!isOwn && data.length > COPIED_BYTES && !canEnd(options) && !shard.host.keepsLentBytes) {
+      out.enqueue(data);
+      await this.#sent(options, out.sentBytes + out.backlogBytes);
+      return;
+    }
+    const at = out.reserve(data.length);
+    if (at !== 0) shard.bytes.set(data, at);
+    else out.enqueue(isOwn ? data : new Uint8Array(data)); // callers may use theirs again
+    if (out.backlogBytes <= HIGH_WATER_BYTES && at !== 0) return;
     await this.#sent(options);
   }
 
-  #sent(options: WaitOptions = {}): Promise<void> {
+  /** Resolves when few bytes wait, and so many of all have been sent. */
+  #sent(options: WaitOptions = {}, sentBytes = 0): Promise<void> {
     this.out.hurry();
     return abortable<void>((resolve, reject) => {
-      const writer = { resolve, reject };
+      const writer = { resolve, reject, sentBytes };
       this.#writers.push(writer);
       return () => {
         this.#writers = this.#writers.filter((other) => other !== writer);
@@ -152,7 +161,10 @@ export class Connection extends StreamSocket implements SocketTransport {
     const failure = this.#error ?? (this.isClosed ? socketClosed() : undefined);
     if (failure !== undefined) for (const writer of this.#writers.splice(0)) writer.reject(failure);
     else if (this.out.isIdle || (!this.#finishing && this.out.backlogBytes <= HIGH_WATER_BYTES)) {
-      for (const writer of this.#writers.splice(0)) writer.resolve();
+      const { sentBytes } = this.out;
+      const writers = this.#writers;
+      this.#writers = writers.filter((writer) => writer.sentBytes > sentBytes);
+      for (const writer of writers) if (writer.sentBytes <= sentBytes) writer.resolve();
     }
   }
 
@@ -232,4 +244,9 @@ export class Connection extends StreamSocket implements SocketTransport {
     }
     if (refusal !== undefined) throw refusal;
   }
+}
+
+/** Whether a wait can end before the event that it is for. */
+function canEnd({ signal, timeoutMs }: WaitOptions): boolean {
+  return signal !== undefined || timeoutMs !== undefined;
 }

@@ -82,9 +82,10 @@ export class Socket {
   }
 
   /**
-   * Sends bytes, which are copied; a string is sent as UTF-8. Resolves when at most 64 KiB wait to be sent. Rejects
-   * with FEATHERSTAR_SYSTEM, FEATHERSTAR_CLOSED, FEATHERSTAR_TIMEOUT, or the signal's reason. An abort ends only the
-   * wait: the bytes are sent.
+   * Sends bytes; a string is sent as UTF-8. The bytes must not change until the promise has settled. Resolves when they
+   * may change, and at most 64 KiB wait to be sent. Rejects with FEATHERSTAR_SYSTEM (EFAULT: their buffer was
+   * transferred), FEATHERSTAR_CLOSED, FEATHERSTAR_TIMEOUT, or the signal's reason. An abort ends only the wait: the
+   * bytes are sent, from a copy.
    */
   async write(bytes: Uint8Array | string, options: WaitOptions = {}): Promise<void> {
     return this.#transport().write(bytes, options);

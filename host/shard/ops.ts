@@ -68,6 +68,29 @@ export function sendNow(operation: Operation, file: number, ptr: number, len: nu
 }
 
 /**
+ * Like sendNow(), for `headBytes` at `head`, and behind them those of `shard.lent[file]`, from `skip` in its first
+ * piece on; `len` bytes in all. They must stay there until the host has taken the submission. If a piece was detached
+ * meanwhile: -EFAULT.
+ */
+export function sendLent(
+  operation: Operation,
+  file: number,
+  head: number,
+  headBytes: number,
+  skip: number,
+  len: number,
+): void {
+  const what = prepareFile(kernel.OP_SENDMSG, file);
+  what.flags |= kernel.SQE_CQE_SKIP_SUCCESS;
+  what.off = skip;
+  what.ptr = head;
+  what.len = len;
+  what.fileIndex = headBytes;
+  what.opFlags = kernel.MSG_WAITALL | kernel.MSG_DONTWAIT;
+  operation.stage(what);
+}
+
+/**
  * Watches how a connection ends, also while nothing is received: an event for the peer's end and one for a reset, until
  * it is cancelled. Multishot, because the kernel adds POLLRDHUP to every poll: after the peer's end a single poll
  * completes at once.

@@ -13,7 +13,7 @@ import type { Calls } from '../calls/call.js';
 import { type Core, type CoreImports, instantiateCore } from '../core/core-module.js';
 import { CQE_MORE } from '../core/kernel.js';
 import { Control, type Header, HostControl, ReadyKind } from '../core/layout.js';
-import { type HostFactory, monotonicNs, type ShardHost, type Windows } from '../hosts/host.js';
+import { type HostFactory, type LentBytes, monotonicNs, type ShardHost, type Windows } from '../hosts/host.js';
 import type { NetworkRules } from '../net/network-rules.js';
 import { blockPool } from './block-pool.js';
 import { MemoryChecks } from './memory-checks.js';
@@ -78,6 +78,8 @@ export class Shard {
   readonly doubles: Float64Array;
   /** Outgoing bytes go through these. */
   readonly sendBuffers: SendBuffers;
+  /** Those that are large go out of their own memory (send-queue.ts). */
+  readonly lent: LentBytes = [];
   readonly owners = new Owners();
   readonly unhandled: 'warn' | 'throw';
   /** The part of the network that this shard may reach; undefined: all. */
@@ -117,7 +119,7 @@ export class Shard {
     this.#clock[Control.quotaNs >> 3] = Math.max(options.quotaNs, QUOTA_MIN_NS);
     const { network } = options;
     this.network = network;
-    const windows: Windows = { memory, blocks, header, base: this.base, shard, network };
+    const windows: Windows = { memory, blocks, header, base: this.base, shard, lent: this.lent, network };
     this.host = factory.open(windows);
     try {
       this.core = instantiateCore(module, memory, { enter: this.host.enter, threadSpawn: options.threadSpawn });

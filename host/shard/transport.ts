@@ -19,10 +19,16 @@ export interface ByteSink {
   readonly sentBytes: number;
   /** Bytes that are not out yet. */
   readonly backlogBytes: number;
-  /** An address in linear memory where exactly `bytes` must be written at once, or 0: then enqueue() them. */
-  reserve(bytes: number): number;
-  /** Sends bytes of any length, behind everything else. They must not change any more. */
-  enqueue(bytes: Uint8Array): void;
+  /**
+   * An address in linear memory where exactly `bytes` must be written at once, or 0: then enqueue() them. `body`: more
+   * than COPIED_BYTES (send-queue.ts), which go out behind them as by enqueue(); with 0, enqueue() these, too.
+   */
+  reserve(bytes: number, body?: Uint8Array): number;
+  /**
+   * Sends bytes of any length, behind everything else. They must not change any more. `moreFollows`: the caller
+   * enqueues others at once, which may go out with these.
+   */
+  enqueue(bytes: Uint8Array, moreFollows?: boolean): void;
   /** The user waits until all is out. */
   hurry(): void;
 }

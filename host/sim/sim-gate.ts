@@ -25,6 +25,7 @@ import {
   OP_RECV,
   OP_RECVMSG,
   OP_SEND,
+  OP_SENDMSG,
   OP_SHUTDOWN,
   OP_SOCKET,
   OP_URING_CMD,
@@ -43,9 +44,11 @@ import {
   type DatagramOptions,
   GRANT_SLOTS,
   type HostListenOptions,
+  type LentBytes,
   type NetAddress,
   type Windows,
 } from '../hosts/host.js';
+import { findLent } from '../hosts/lent.js';
 import { Op } from '../hosts/portable-window.js';
 import { allowsAddress, type Rule } from '../net/network-rules.js';
 import { addressOf, isAny, loopbackOf } from './sim-addresses.js';
@@ -69,6 +72,7 @@ const ERRNOS: Record<number, readonly number[]> = {
   [OP_RECV]: [Errno.ENOMEM],
   [OP_RECVMSG]: [Errno.ENOMEM],
   [OP_SEND]: [Errno.ENOMEM, Errno.ENOBUFS],
+  [OP_SENDMSG]: [Errno.ENOMEM, Errno.ENOBUFS],
   [OP_SOCKET]: [Errno.ENOMEM, Errno.ENFILE, Errno.EMFILE, Errno.ENOBUFS],
 };
 const ANSWER_US = 30; // longest time until an operation without a network is answered
@@ -81,10 +85,12 @@ export class SimGate {
   readonly #at: number;
   readonly #files: (SimFile | undefined)[];
   readonly #rules: readonly Rule[] | undefined;
+  readonly #lent: LentBytes;
   /** Where a CONNECT that names an index goes. */
   readonly socketPaths: (string | undefined)[] = [];
 
-  constructor(host: SimHost, { memory, header, base, network }: Windows) {
+  constructor(host: SimHost, { memory, header, base, lent, network }: Windows) {
+    this.#lent = lent;
     this.#rules = network?.connect;
     this.#host = host;
     this.fileSlots = header.connectionSlots;
@@ -127,7 +133,7 @@ export class SimGate {
     if (errnos === undefined || !world.random.chance(world.faults.errno)) return false;
     const errno = errnos[world.random.below(errnos.length)] as number;
     world.note('fault', shard, opcode, errno);
-    if (opcode === OP_SEND) this.finish(op, errno);
+    if (opcode === OP_SEND || opcode === OP_SENDMSG) this.finish(op, errno);
     else this.#later(op, errno);
     return true;
   }
@@ -146,6 +152,9 @@ export class SimGate {
         break;
       case OP_SEND:
         this.#send(op, fd, at);
+        break;
+      case OP_SENDMSG:
+        this.#sendLent(op, fd, words[at + 2] as number, words[at + 11] as number);
         break;
       case OP_POLL_ADD:
         this.#poll(op, fd, words[at + 7] as number);
@@ -212,6 +221,19 @@ export class SimGate {
     const errno = bytes === 0 ? 0 : this.#refusal(memory, address, bytes);
     if (errno !== 0) this.#refuse(op, errno);
     else file.send(op, bytes === 0 ? undefined : destinationOf(memory, address, bytes), isNow);
+  }
+
+  /** The kernel copies the bytes while it takes the submission, and so does this. */
+  #sendLent(op: Op, fd: number, skip: number, headBytes: number): void {
+    const socket = this.#socket(op, fd);
+    if (socket === undefined) return;
+    const lent = findLent(this.#lent, fd, skip, op.len - headBytes);
+    if (lent === undefined) this.#refuse(op, Errno.EFAULT);
+    else {
+      const head = op.memory.subarray(op.ptr, op.ptr + headBytes);
+      const copy = new Op(op.low, op.high, op.isQuiet, false, false, Buffer.concat([head, ...lent]), 0, op.len);
+      socket.send(copy, this.#host, true);
+    }
   }
 
   #refuse(op: Op, errno: number): void {

@@ -31,6 +31,7 @@ export class SimHost implements ShardHost {
   readonly name = 'sim';
   readonly sharesPorts = true;
   readonly movesFiles = true;
+  readonly keepsLentBytes = false;
   readonly fileSlots: number;
   readonly shard: number;
   readonly window: PortableWindow;

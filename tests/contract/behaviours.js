@@ -9,6 +9,7 @@ import { connect, listen, UdpSocket } from 'featherstar/net';
 import { currentShard } from '../../dist/host/shard/shard.js';
 import { submitRaw } from '../support/operation.js';
 import { blockCalls, blockFiles } from './blocks.js';
+import { lent } from './lent.js';
 import { clients, peers, peersElsewhere } from './peers.js';
 
 const HERE = '127.0.0.1';
@@ -573,6 +574,7 @@ export const BEHAVIOURS = [
   ...listOf('abort', 2, aborts),
   ...listOf('signals', 1, signals),
   ...listOf('http', 1, { ...http, ...clients }),
+  ...listOf('lent', 1, lent),
   ...listOf('restart', 3, restarts),
   ...listOf('end', 2, end),
 ];

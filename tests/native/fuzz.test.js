@@ -114,6 +114,18 @@ const MUTANTS = [
     from: 'how->resolve = RESOLVE | RESOLVE_NO_XDEV;',
     to: 'how->resolve = 0;',
   },
+  {
+    name: 'lent-past-its-end',
+    file: 'gate.c',
+    from: 'bytes = bytes - skip < left ? bytes - skip : left;',
+    to: 'bytes = bytes < left ? bytes : left;',
+  },
+  {
+    name: 'head-from-anywhere',
+    file: 'gate.c',
+    from: 'gate_bytes(ring, in->addr, head_bytes);',
+    to: 'gate_bytes(ring, in->addr, 0);',
+  },
   { name: 'names-with-slashes', file: 'directory.c', from: "strchr(copy, '/') || ", to: '' },
   {
     name: 'stat-past-the-end',
@@ -143,6 +155,19 @@ const AUDITED_ONLY = [
   },
   { name: 'a-word-for-peers', file: 'gate.c', from: 'out->off = TAG_DOORBELL;', to: 'out->off = in->user_data;' },
   { name: 'any-command', file: 'gate.c', from: 'out->off = CMD_SETSOCKOPT;', to: 'out->off = in->user_data & 3;' },
+  {
+    name: 'detached-in-the-middle',
+    file: 'gate.c',
+    from: 'if (bytes <= skip) //',
+    to: 'if (skip && bytes <= skip) //',
+  },
+  { name: 'lent-for-long', file: 'gate.c', from: 'in->msg_flags != (MSG_WAITALL | MSG_DONTWAIT) || ', to: '' },
+  {
+    name: 'lent-by-another',
+    file: 'gate.c',
+    from: '.msg_iovlen = (size_t)parts }',
+    to: '.msg_iovlen = (size_t)parts + 1 }',
+  },
   { name: 'one-datagram', file: 'gate.c', from: 'if (in->ioprio != RECV_MULTISHOT || ', to: 'if (' },
   {
     name: 'any-family',

@@ -33,6 +33,7 @@ export const OP = {
   NOP: 0,
   FSYNC: 3,
   POLL_ADD: 6,
+  SENDMSG: 9,
   RECVMSG: 10,
   ACCEPT: 13,
   ASYNC_CANCEL: 14,
@@ -132,7 +133,8 @@ export class Rig {
     this.blocks = new Uint8Array(
       new WebAssembly.Memory({ initial: blockPages, maximum: blockPages, shared: true }).buffer,
     );
-    this.ring = (options.addon ?? addon()).open(this.bytes, this.blocks, this.options);
+    this.lent = [];
+    this.ring = (options.addon ?? addon()).open(this.bytes, this.blocks, this.options, undefined, this.lent);
     this.next = 1n;
     this.cqes = [];
     this.setControl('nextDeadlineNs', Number.POSITIVE_INFINITY);

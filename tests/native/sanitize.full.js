@@ -14,7 +14,15 @@ import { findCompiler } from '../support/deny.js';
 import { buildVariant } from '../support/native.js';
 import { obstacle } from './rig.js';
 
-const FILES = ['gate.test.js', 'paths.test.js', 'datagrams.test.js', 'ring.test.js', 'loop.test.js', 'fuzz.test.js'];
+const FILES = [
+  'gate.test.js',
+  'paths.test.js',
+  'datagrams.test.js',
+  'ring.test.js',
+  'lent.test.js',
+  'loop.test.js',
+  'fuzz.test.js',
+];
 const SQES = '1000000';
 const DEADLINE_MS = 300_000;
 
