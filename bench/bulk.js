@@ -7,10 +7,9 @@
 // Next: contest.js, which runs it; baseline/bulk-uring.c.
 
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { hash } from './baseline/bulk-fetch.mjs';
@@ -26,6 +25,7 @@ import {
   REFERENCE,
   readNumbers,
   runClient,
+  temporaryFolder,
 } from './contest.js';
 import { baseline, chooseContenders, contendersOf, findPeers, PEER_OPTIONS } from './peers.js';
 import { choose } from './rounds.js';
@@ -157,8 +157,7 @@ export async function main(args) {
   const rows = choose(ROWS, options.rows, 'rows');
   checkMachine({});
   checkFiles(options.connections);
-  const folder = mkdtempSync(join(tmpdir(), 'featherstar-bench-'));
-  process.once('exit', () => rmSync(folder, { recursive: true }));
+  const folder = temporaryFolder();
   const payload = randomBytes(LARGE);
   const files = { file: join(folder, 'file'), '1m': join(folder, 'file'), '64k': join(folder, '64k') };
   writeFileSync(files.file, payload);

@@ -7,14 +7,15 @@
 // Next: peers.js.
 
 import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { ContenderError, cpuBetween, cpuTime, startServer } from './server.js';
 import { BenchError, COMPILE_FLAGS, hasCommand, machineLine, median, startPinned, stop, table } from './tools.js';
 
-const SERVER_CORE = 0;
+export const SERVER_CORE = 0;
 const CLIENT_CORE = 1;
-const WARM_UP_S = 1;
+const WARM_UP_S = 2; // V8 still compiles after one, on a busy machine
 
 /** The contender that the others are compared with. */
 export const REFERENCE = 'c-uring';
@@ -56,6 +57,13 @@ export function checkFiles(connections) {
   const limit = Number(spawnSync('sh', ['-c', 'ulimit -Hn'], { encoding: 'utf8' }).stdout);
   if (!(limit < connections + 100)) return; // NaN: unlimited
   throw new BenchError(`--connections ${connections}: ulimit -Hn allows ${limit} open files`);
+}
+
+/** A folder for files of a benchmark, which is removed when the process ends. */
+export function temporaryFolder() {
+  const folder = mkdtempSync(join(tmpdir(), 'featherstar-bench-'));
+  process.once('exit', () => rmSync(folder, { recursive: true }));
+  return folder;
 }
 
 // --- one measurement ------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ const BENCHMARKS = {
   hono: './hono.js',
   bulk: './bulk.js',
   connections: './connections.js',
+  slow: './slow.js',
   live: './live.js',
   core: './core.js',
   files: './files.js',

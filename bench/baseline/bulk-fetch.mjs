@@ -17,19 +17,22 @@ export function hash(bytes, state = 2166136261) {
 export function bulkHandler(path, Response, fileResponse) {
   const payload = new Uint8Array(readFileSync(path));
   const chunks = Array.from({ length: CHUNKS }, (_, i) => payload.subarray(i * CHUNK_BYTES, (i + 1) * CHUNK_BYTES));
-  const streamed = () => {
+  const streamed = (count) => {
     let next = 0;
     return new ReadableStream({
       pull(controller) {
-        controller.enqueue(chunks[next++]);
-        if (next === CHUNKS) controller.close();
+        controller.enqueue(chunks[next++ % CHUNKS]);
+        if (next === count) controller.close();
       },
     });
   };
+  const tenfold = new Uint8Array(Buffer.concat(Array(10).fill(payload)));
   const routes = {
     '/64k': () => new Response(chunks[0]),
     '/1m': () => new Response(payload),
-    '/stream': () => new Response(streamed()),
+    '/stream': () => new Response(streamed(CHUNKS)),
+    '/10m': () => new Response(tenfold),
+    '/10m-stream': () => new Response(streamed(10 * CHUNKS)),
     '/file': fileResponse,
     '/read': async (request) => new Response(String((await request.arrayBuffer()).byteLength)),
     '/read-stream': async (request) => {

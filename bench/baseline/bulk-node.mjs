@@ -15,6 +15,7 @@ const CHUNK_BYTES = 65536;
 function bulkServer(path) {
   const payload = readFileSync(path);
   const chunks = Array.from({ length: 16 }, (_, i) => payload.subarray(i * CHUNK_BYTES, (i + 1) * CHUNK_BYTES));
+  const tenfold = Buffer.concat(Array(10).fill(payload));
   const type = { 'Content-Type': 'application/octet-stream' };
   const whole = (bytes) => (_request, response) => {
     response.writeHead(200, { ...type, 'Content-Length': bytes.length });
@@ -44,6 +45,8 @@ function bulkServer(path) {
     '/64k': whole(chunks[0]),
     '/1m': whole(payload),
     '/stream': piped(() => Readable.from(chunks, { objectMode: false }), {}),
+    '/10m': whole(tenfold),
+    '/10m-stream': piped(() => Readable.from(Array(10).fill(chunks).flat(), { objectMode: false }), {}),
     '/file': piped(() => createReadStream(path), { 'Content-Length': payload.length }),
     '/read': collected((bytes) => bytes.length),
     '/sum': collected(hash),
