@@ -138,11 +138,12 @@ export class FeatherResponse {
 
   /** Makes a response that redirects to `url`; `status` is 302 by default. */
   static redirect(url: string | URL, status = 302): FeatherResponse {
-    const { href } = new URL(url);
+    // A relative URL has a base in a page, and in runtimes that were given one: the platform knows it.
+    const location = URL.canParse(url) ? new URL(url).href : PlatformResponse.redirect(url).headers.get('location');
     if (!REDIRECTS.includes(status))
       throw new RangeError(`a redirect has status ${REDIRECTS.join(', ')}, got ${status}`);
     const response = new FeatherResponse(null, { status });
-    response.#headers = withLines(['location', 'location', href], true);
+    response.#headers = withLines(['location', 'location', location as string], true);
     return response;
   }
 
@@ -372,10 +373,25 @@ function streamFrom(chunks: AsyncIterable<Uint8Array | string>): ByteStream {
 
 /** Converts the result of a handler to something that can be written. */
 export function asResponse(value: unknown): FeatherResponse | Response {
-  if (!(value instanceof PlatformResponse)) {
+  if (!(value instanceof PlatformResponse)) return copyOfForeign(value);
+  if (value.status !== 0) return value;
+  throw new FeatherstarError('FEATHERSTAR_OPTION', 'fetch must return a Response, not Response.error()');
+}
+
+/**
+ * Copies a response of another implementation, such as the package undici: its class is not the platform's, but it has
+ * the same members. Everything that it says is checked as if the handler said it.
+ */
+function copyOfForeign(value: unknown): FeatherResponse {
+  const foreign = (typeof value === 'object' && value !== null ? value : {}) as Partial<Response>;
+  const { status, statusText, headers, body } = foreign;
+  if (typeof status !== 'number' || typeof headers?.forEach !== 'function' || body === undefined) {
     const kind = value === null ? 'null' : typeof value;
     throw new FeatherstarError('FEATHERSTAR_OPTION', `fetch must return a Response, not ${kind}`);
   }
-  if (value.status !== 0) return value;
-  throw new FeatherstarError('FEATHERSTAR_OPTION', 'fetch must return a Response, not Response.error()');
+  const pairs: [string, string][] = [];
+  headers.forEach((text, name) => {
+    pairs.push([name, text]);
+  });
+  return new FeatherResponse(body, { status, statusText, headers: pairs });
 }

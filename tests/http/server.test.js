@@ -387,5 +387,31 @@ for (const host of hosts()) {
     assert.ok(rig.errors.splice(0).length <= 2); // a client that leaves is nobody's error
   });
 
+  rig.check('a response of another implementation is taken by its members, and checked', async () => {
+    const foreign = (members) => ({ status: 200, statusText: '', headers: new Map(), body: null, ...members });
+    const stream = () => new Blob(['foreign']).stream();
+    const headers = new Map([['x-own', '1']]);
+    const whole = await rig.answerOf(() => foreign({ status: 201, statusText: 'Made', headers, body: stream() }));
+    assert.equal([whole.status, whole.statusText, whole.headers['x-own'], whole.text], [201, 'Made', '1', 'foreign']);
+    assert.is((await rig.answerOf(() => foreign({ status: 204 }))).status, 204);
+    const iterable = (async function* () {
+      yield 'piece by piece';
+    })();
+    assert.is((await rig.answerOf(() => foreign({ body: iterable }))).text, 'piece by piece');
+
+    const wrong = {
+      'a bad status': foreign({ status: 42 }),
+      'a bad header': foreign({ headers: new Map([['x', 'a\r\nb: c']]) }),
+      'a bad text': foreign({ statusText: 'a\r\nb' }),
+      'no headers': foreign({ headers: {} }),
+      'no body': foreign({ body: undefined }),
+      'no status': foreign({ status: '200' }),
+    };
+    for (const [why, value] of Object.entries(wrong)) {
+      assert.is((await rig.answerOf(() => value)).status, 500, why);
+      assert.is(rig.errors.splice(0).length, 1, why);
+    }
+  });
+
   rig.run();
 }

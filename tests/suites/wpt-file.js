@@ -33,9 +33,10 @@ globalThis[Symbol.for('undici.globalOrigin.1')] = new URL(url); // what relative
 Object.assign(globalThis, functions, { fetch, FileReader, self: globalThis, location: new URL(url) });
 globalThis.GLOBAL = { isWindow: () => false, isWorker: () => true, isShadowRealm: () => false };
 if (ours) {
-  const http = await import('featherstar/http');
-  for (const name of ['Response', 'Request', 'Headers']) {
-    if (http[name] !== undefined) Object.defineProperty(globalThis, name, { value: http[name], writable: true });
+  const { Response } = await import('featherstar/http');
+  const { FeatherHeaders: Headers } = await import('../../dist/host/http/headers.js');
+  for (const [name, value] of Object.entries({ Response, Headers })) {
+    Object.defineProperty(globalThis, name, { value, writable: true, configurable: true });
   }
 }
 
