@@ -32,7 +32,7 @@
 //        | connections         | connectionSlots x 64: HTTP parser state, indexed by file slot
 //        | scratch             | scratchBytes: HTTP heads that arrived in pieces; response templates
 //        | arena               | arenaBytes: payloads of messages that do not fit a ring slot
-//        | receive buffers     | the kernel writes here (provided buffers)
+//        | receive buffers     | the kernel writes here (provided buffers): small ones, then large ones
 //        | send buffers        | the kernel reads here
 //        | guard           256 | host/shard/memory-checks.ts
 //
@@ -77,6 +77,8 @@ export class Header {
   connectionSlots: u32;
   recvBufferCount: u32; // power of two
   recvBufferBytes: u32;
+  largeRecvBufferCount: u32; // power of two
+  largeRecvBufferBytes: u32;
   sendBufferCount: u32;
   sendBufferBytes: u32;
   arenaBytes: u32;
@@ -223,6 +225,7 @@ export function bind(shard: u32): void {
   assert(popcnt(header().cqeSlots) == 1);
   assert(popcnt(header().readySlots) == 1);
   assert(popcnt(header().recvBufferCount) == 1);
+  assert(popcnt(header().largeRecvBufferCount) == 1);
   assert(header().readySlots > header().cqeSlots);
   self = shard;
   base = shardBaseOf(shard);
@@ -274,7 +277,7 @@ export function plan(): u32 {
   place(CONTROL_BYTES, LINE);
   h.sqeOffset = place(<u64>h.sqeSlots * 64, LINE);
   h.cqeOffset = place(<u64>h.cqeSlots * 16, LINE);
-  h.recycleOffset = place(<u64>h.recvBufferCount * 4, LINE);
+  h.recycleOffset = place((<u64>h.recvBufferCount + h.largeRecvBufferCount) * 4, LINE);
   h.readyOffset = place(<u64>h.readySlots * 16, LINE);
   h.countersOffset = place(COUNTERS_BYTES, LINE);
   h.opsOffset = place(<u64>(h.opSlots + 1) * OP_BYTES, LINE);
@@ -287,7 +290,8 @@ export function plan(): u32 {
   h.connectionsOffset = place(<u64>h.connectionSlots * CONNECTION_BYTES, LINE);
   h.scratchOffset = place(h.scratchBytes, LINE);
   h.arenaOffset = place(h.arenaBytes, LINE);
-  h.recvOffset = place(<u64>h.recvBufferCount * h.recvBufferBytes, 4096);
+  const largeBytes = <u64>h.largeRecvBufferCount * h.largeRecvBufferBytes;
+  h.recvOffset = place(<u64>h.recvBufferCount * h.recvBufferBytes + largeBytes, 4096);
   h.sendOffset = place(<u64>h.sendBufferCount * sendStride(), 4096);
   const shardBytes = (cursor + GUARD_BYTES + PAGE - 1) & ~(<u64>(PAGE - 1));
 

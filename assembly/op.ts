@@ -124,7 +124,8 @@ function nextSqe(): Sqe {
 /**
  * Stages an operation on a file slot. The words go into the SQE unchanged. `off` and `ptr` are whole and not negative
  * (f64, as JavaScript has no cheap u64). `ptr` is an address of either region (layout.ts). `owner` 0: no owner waits,
- * so the operation must bring neither a buffer nor a file. Returns the op's slot, or FULL: then nothing is staged.
+ * so the operation must bring neither a buffer nor a file. `bufGroup`: which receive buffers an operation picks from.
+ * Returns the op's slot, or FULL: then nothing is staged.
  */
 export function submit(
   opcode: u32,
@@ -138,6 +139,7 @@ export function submit(
   fileIndex: u32,
   owner: u32,
   tag: u32,
+  bufGroup: u32,
 ): i32 {
   assert(off >= 0);
   assert(floor<f64>(off) == off);
@@ -145,6 +147,7 @@ export function submit(
   assert(opcode < 256);
   assert(sqeFlags < 256);
   assert(tag >> 24 == 0);
+  assert(bufGroup < 2);
   const index = slabTake(ops(), OP_BYTES);
   if (index == 0) return FULL;
   const sqe = nextSqe();
@@ -169,6 +172,7 @@ export function submit(
   sqe.len = len;
   sqe.opFlags = opFlags;
   sqe.userData = userData(index, op.generation);
+  sqe.bufGroup = <u16>bufGroup;
   sqe.fileIndex = fileIndex;
   return <i32>index;
 }
@@ -214,7 +218,7 @@ export function cancelOp(index: u32, generation: u32): i32 {
 /** Closes a file slot. No owner waits, so it needs no op slot: no file is lost to a full table. */
 export function closeFile(file: u32): i32 {
   assert(<i32>file >= 0);
-  const index = submit(IORING_OP_CLOSE, 0, 0, 0, 0, 0, 0, 0, file + 1, 0, 0);
+  const index = submit(IORING_OP_CLOSE, 0, 0, 0, 0, 0, 0, 0, file + 1, 0, 0, 0);
   if (index != FULL) return index;
   const sqe = nextSqe(); // user_data 0: its completion counts as stale
   sqe.opcode = <u8>IORING_OP_CLOSE;
@@ -231,11 +235,12 @@ export function ringDoorbell(peer: u32): void {
   sqe.fd = <i32>peer;
 }
 
-/** Hands a receive buffer back to the kernel with the next enter. */
+/** Hands a receive buffer back to the kernel with the next enter. Large ones have the numbers behind the small ones. */
 export function recycle(buffer: u32): void {
-  assert(buffer < header().recvBufferCount);
+  const count = header().recvBufferCount + header().largeRecvBufferCount;
+  assert(buffer < count);
   const c = control();
-  if (c.recycleCount == header().recvBufferCount) return; // more than there are: a double recycle; the gate drops those
+  if (c.recycleCount == count) return; // more than there are: a double recycle; the gate drops those
   store<u32>(shardBase() + header().recycleOffset + (c.recycleCount << 2), buffer);
   c.recycleCount++;
 }

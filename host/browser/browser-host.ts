@@ -6,7 +6,7 @@
 import { FeatherstarError } from '../base/errors.js';
 import { Errno, OP_ASYNC_CANCEL, OP_MSG_RING, OP_NOP, SQE_CQE_SKIP_SUCCESS, SQE_WORDS } from '../core/kernel.js';
 import type { DoorbellToken, MessagePortLike, Parking, ShardHost, Windows } from '../hosts/host.js';
-import { Op, PortableWindow } from '../hosts/portable-window.js';
+import { NO_GROUP, Op, PortableWindow } from '../hosts/portable-window.js';
 import { TurnLoop } from '../hosts/turn-loop.js';
 import { runSoon } from './globals.js';
 
@@ -46,7 +46,7 @@ export class BrowserHost implements ShardHost {
     const opcode = first & 0xff;
     const isQuiet = ((first >>> 8) & SQE_CQE_SKIP_SUCCESS) !== 0;
     const { bytes } = this.#window;
-    const op = new Op(words[at + 8] as number, words[at + 9] as number, isQuiet, false, false, bytes, 0, 0);
+    const op = new Op(words[at + 8] as number, words[at + 9] as number, isQuiet, false, NO_GROUP, bytes, 0, 0);
     if (opcode === OP_NOP) this.#window.finish(op, 0);
     else if (opcode === OP_ASYNC_CANCEL)
       this.#window.finish(op, Errno.ENOENT); // nothing here is ever open

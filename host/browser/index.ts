@@ -49,6 +49,8 @@ const PAGE_LIMITS: Partial<Limits> = {
   taskSlots: 16_384,
   connectionSlots: 17,
   recvBufferCount: 2,
+  largeRecvBufferCount: 1,
+  largeRecvBufferBytes: 1,
   sendBufferCount: 2,
   arenaBytes: 1_048_576,
 };

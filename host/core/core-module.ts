@@ -42,6 +42,7 @@ export interface Core {
     fileIndex: number,
     owner: number,
     tag: number,
+    bufGroup: number,
   ): number;
   extend(index: number, generation: number, bytes: number): number;
   cancelOp(index: number, generation: number): number;
@@ -84,6 +85,8 @@ export const DEFAULT_LIMITS: Limits = {
   connectionSlots: 16_400,
   recvBufferCount: 64,
   recvBufferBytes: 4096,
+  largeRecvBufferCount: 16,
+  largeRecvBufferBytes: 65_536,
   sendBufferCount: 4096,
   sendBufferBytes: 4096,
   arenaBytes: 4_194_304,

@@ -39,6 +39,9 @@ export const SQE_WORDS = 16;
 /** `flags`: the file is a slot of the ring's table; the kernel picks a buffer; only a failure has a completion. */
 export const SQE_FIXED_FILE = 1;
 export const SQE_BUFFER_SELECT = 32;
+/** Groups of receive buffers that the kernel picks from (host/native/ring.h). */
+export const SMALL_BUFFERS = 0;
+export const LARGE_BUFFERS = 1;
 export const SQE_CQE_SKIP_SUCCESS = 64;
 /** `fileIndex`: the kernel picks a free slot for the new file. */
 export const FILE_INDEX_ALLOC = -1;

@@ -25,6 +25,8 @@ const HEADER_FIELDS = [
   'connectionSlots',
   'recvBufferCount',
   'recvBufferBytes',
+  'largeRecvBufferCount',
+  'largeRecvBufferBytes',
   'sendBufferCount',
   'sendBufferBytes',
   'arenaBytes',
@@ -72,6 +74,8 @@ export type Limits = Pick<
   | 'connectionSlots'
   | 'recvBufferCount'
   | 'recvBufferBytes'
+  | 'largeRecvBufferCount'
+  | 'largeRecvBufferBytes'
   | 'sendBufferCount'
   | 'sendBufferBytes'
   | 'arenaBytes'
@@ -190,4 +194,11 @@ export function readHeader(memory: WebAssembly.Memory): Header {
     header[name] = words[i] as number;
   });
   return { ...header }; // built key by key it is in V8's dictionary mode; the copy is not, and this is on the hot path
+}
+
+/** Where a receive buffer lies, if those of its shard begin at `recvAt`: the small ones, then the large ones. */
+export function recvBufferAt(recvAt: number, header: Header, buffer: number): number {
+  const { recvBufferCount, recvBufferBytes, largeRecvBufferBytes } = header;
+  if (buffer < recvBufferCount) return recvAt + buffer * recvBufferBytes;
+  return recvAt + recvBufferCount * recvBufferBytes + (buffer - recvBufferCount) * largeRecvBufferBytes;
 }

@@ -5,7 +5,7 @@ import { type Check, type Checks, checkInteger, checkOptions } from '../base/opt
 import { DEFAULT_LIMITS } from './core-module.js';
 import type { Limits } from './layout.js';
 
-const POWERS_OF_TWO = ['ringSlots', 'sqeSlots', 'cqeSlots', 'readySlots', 'recvBufferCount'];
+const POWERS_OF_TWO = ['ringSlots', 'sqeSlots', 'cqeSlots', 'readySlots', 'recvBufferCount', 'largeRecvBufferCount'];
 
 // The highest values: the core cannot count further (assembly/layout.ts, LIMIT_MAX), or the gate accepts no more
 // (host/native/addon.c, read_options).
@@ -16,6 +16,8 @@ export const HIGHEST_LIMITS: Partial<Record<keyof Limits, number>> = {
   cqeSlots: 65_536,
   recvBufferCount: 32_768,
   recvBufferBytes: 2 ** 24,
+  largeRecvBufferCount: 16_384, // all of them have numbers of 16 bits
+  largeRecvBufferBytes: 2 ** 24,
   connectionSlots: 2 ** 20,
   arenaBytes: 2 ** 31,
   scratchBytes: 2 ** 31,

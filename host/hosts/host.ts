@@ -186,6 +186,11 @@ export interface ShardHost {
    * more. Throws SYSTEM if the kernel cannot tell (EOPNOTSUPP before Linux 6.7).
    */
   remoteOf?(file: number): NetAddress | undefined;
+  /**
+   * The bytes that a large receive buffer stands for, if the platform has read them into an array of its own. They
+   * belong to the caller. Without it, or if undefined, they lie in linear memory.
+   */
+  receivedBytes?(buffer: number): Uint8Array | undefined;
   /** Without it the host has no files. */
   readonly directories?: Directories;
   /** The token with which a peer wakes this shard. A second one for the same peer takes the place of the first. */

@@ -10,7 +10,7 @@
 
 import type { RemoteInfo, Socket } from 'node:dgram';
 import { networkInterfaces } from 'node:os';
-import { CQE_BUFFER, CQE_BUFFER_SHIFT, Errno, MSG_TRUNC, POLLOUT } from '../core/kernel.js';
+import { CQE_BUFFER, CQE_BUFFER_SHIFT, Errno, MSG_TRUNC, POLLOUT, SMALL_BUFFERS } from '../core/kernel.js';
 import { encodeAddress } from '../net/address.js';
 import { errnoOf, type Op, type OpOwner, type PortableWindow } from './portable-window.js';
 
@@ -73,7 +73,7 @@ export class PortableDatagrams implements OpOwner {
   #giveReceived(): void {
     while (this.#receives.length !== 0 && (this.#waiting.length !== 0 || this.#error !== 0)) {
       const op = this.#receives[0] as Op;
-      const buffer = this.#waiting.length === 0 ? -1 : this.#window.takeBuffer();
+      const buffer = this.#waiting.length === 0 ? -1 : this.#window.takeBuffer(SMALL_BUFFERS);
       if (buffer >= 0) {
         const count = this.#fill(buffer, this.#waiting.shift() as HeldDatagram);
         this.#window.more(op, count, CQE_BUFFER | (buffer << CQE_BUFFER_SHIFT));
@@ -88,7 +88,7 @@ export class PortableDatagrams implements OpOwner {
   #fill(buffer: number, { bytes, from }: HeldDatagram): number {
     const window = this.#window;
     const at = window.bufferAt(buffer);
-    const count = Math.max(0, Math.min(bytes.length, window.bufferBytes - HEADER_BYTES - NAME_BYTES));
+    const count = Math.max(0, Math.min(bytes.length, window.bufferBytes[SMALL_BUFFERS] - HEADER_BYTES - NAME_BYTES));
     const name = this.#nameOf(from);
     window.bytes.writeUInt32LE(name.length, at);
     window.bytes.writeUInt32LE(0, at + 4);

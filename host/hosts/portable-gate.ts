@@ -19,6 +19,7 @@ import {
   END_EVENTS,
   Errno,
   FSYNC_DATASYNC,
+  LARGE_BUFFERS,
   MSG_DONTWAIT,
   MSG_MORE,
   MSG_PEEK,
@@ -47,6 +48,7 @@ import {
   RECV_MULTISHOT,
   RECV_POLL_FIRST,
   SHUT_RDWR,
+  SMALL_BUFFERS,
   SOCK_DGRAM,
   SOCK_STREAM,
   SQE_BUFFER_SELECT,
@@ -61,7 +63,7 @@ import { findLent } from './lent.js';
 import { type DatagramAddress, PortableDatagrams } from './portable-datagrams.js';
 import { isPathOp, PortableFiles, PortableOpenFile } from './portable-files.js';
 import { PortableListener, PortableSocket } from './portable-sockets.js';
-import { Op, type PortableWindow } from './portable-window.js';
+import { NO_GROUP, Op, type PortableWindow } from './portable-window.js';
 import type { ConnectTarget, Stream, Streams } from './streams.js';
 
 const SQE_FLAGS = SQE_FIXED_FILE | SQE_BUFFER_SELECT | SQE_CQE_SKIP_SUCCESS; // no links, no drain
@@ -188,10 +190,10 @@ export class PortableGate {
       (opcode === OP_ACCEPT && (ioprio & ACCEPT_MULTISHOT) !== 0) ||
       (opcode === OP_POLL_ADD && (len & POLL_MULTISHOT) !== 0);
     const isQuiet = (flags & SQE_CQE_SKIP_SUCCESS) !== 0;
-    const picksBuffer = (flags & SQE_BUFFER_SELECT) !== 0;
+    const bufGroup = (flags & SQE_BUFFER_SELECT) === 0 ? NO_GROUP : (words[at + 10] as number) & 0xffff;
     const memory = this.#window.region(words[at + 5] as number);
     const ptr = (words[at + 4] as number) >>> 0;
-    const op = new Op(words[at + 8] as number, high, isQuiet, isMultishot, picksBuffer, memory, ptr, len);
+    const op = new Op(words[at + 8] as number, high, isQuiet, isMultishot, bufGroup, memory, ptr, len);
     if (high < 0 || (flags & ~SQE_FLAGS) !== 0) this.#refuse(op, Errno.EINVAL);
     else if ((words[at + 10] as number) >>> 16 !== 0)
       this.#refuse(op, Errno.EPERM); // personality
@@ -312,9 +314,8 @@ export class PortableGate {
       words[at + 5] !== 0 ||
       words[at + 7] !== 0 ||
       words[at + 11] !== 0;
-    const group = (words[at + 10] as number) & 0xffff;
     if (ioprio !== RECV_MULTISHOT || !op.picksBuffer || op.isQuiet) this.#refuse(op, Errno.EINVAL);
-    else if (asksMore || group !== 0) this.#refuse(op, Errno.EINVAL);
+    else if (asksMore || op.bufGroup !== SMALL_BUFFERS) this.#refuse(op, Errno.EINVAL);
     else if (file instanceof PortableDatagrams) file.receive(op);
     else this.#window.finish(op, Errno.EOPNOTSUPP); // streams have no datagrams
   }
@@ -335,8 +336,7 @@ export class PortableGate {
     const words = this.#words;
     const flags = words[at + 7] as number;
     const knows = (ioprio & ~(RECV_POLL_FIRST | RECV_MULTISHOT)) === 0 && (flags & ~RECV_FLAGS) === 0;
-    const group = (words[at + 10] as number) & 0xffff;
-    const fits = op.picksBuffer ? group === 0 && op.ptr === 0 && words[at + 5] === 0 : !op.isMultishot;
+    const fits = op.picksBuffer ? op.bufGroup <= LARGE_BUFFERS && op.ptr === 0 && words[at + 5] === 0 : !op.isMultishot;
     if (!knows || !fits || (op.isMultishot && op.len !== 0)) this.#refuse(op, Errno.EINVAL);
     else if (!op.picksBuffer && !this.#isInside(op, op.len)) this.#refuse(op, Errno.EFAULT);
     else if (flags !== 0) this.#refuse(op, Errno.EOPNOTSUPP);

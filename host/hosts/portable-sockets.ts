@@ -1,6 +1,7 @@
 // TCP and Unix sockets of the portable host: streams answer what the core asked of the kernel.
 //
-// Reading: what the stream pushes goes into receive buffers while a receive is armed. The first chunk that finds none
+// Reading: what the stream pushes goes into small receive buffers while a receive is armed. A receive into large ones
+// gets it as it is, without a copy. The first chunk that finds none
 // is kept, and the stream is paused. So a slow reader holds one chunk here and at most READ_AHEAD_BYTES in the stream.
 // Then its peer's TCP window is full. Writing: a send is copied once, when the stream gets it, and completes when the
 // kernel has taken it. The next one waits in linear memory until then, or gets -EAGAIN if it may not wait
@@ -19,10 +20,12 @@ import {
   CQE_BUFFER_SHIFT,
   END_EVENTS,
   Errno,
+  LARGE_BUFFERS,
   POLLOUT,
   POLLRDHUP,
   SHUT_RD,
   SHUT_WR,
+  SMALL_BUFFERS,
 } from '../core/kernel.js';
 import type { NetAddress } from './host.js';
 import type { Op, OpOwner, PortableWindow } from './portable-window.js';
@@ -145,17 +148,19 @@ export class PortableSocket implements OpOwner, StreamOwner {
   /** Copies a part of the chunk to where the operation wants it. True: that was its last completion. */
   #fill(op: Op, chunk: Buffer): boolean {
     const window = this.#window;
-    const buffer = op.picksBuffer ? window.takeBuffer() : 0;
+    const buffer = op.picksBuffer ? window.takeBuffer(op.bufGroup) : 0;
     if (buffer < 0) {
       window.finish(op, Errno.ENOBUFS);
       return true;
     }
-    const room = op.picksBuffer ? window.bufferBytes : op.len;
-    const limit = op.picksBuffer && op.len !== 0 ? Math.min(room, op.len) : room;
-    const count = Math.min(limit, chunk.length - this.#chunkAt);
-    const at = op.picksBuffer ? window.bufferAt(buffer) : op.ptr;
-    chunk.copy(op.picksBuffer ? window.bytes : op.memory, at, this.#chunkAt, this.#chunkAt + count);
-    this.#chunkAt += count;
+    const isKept = op.bufGroup === LARGE_BUFFERS;
+    let end = Math.min(chunk.length, this.#chunkAt + (op.len === 0 ? chunk.length : op.len));
+    if (op.bufGroup === SMALL_BUFFERS) end = Math.min(end, this.#chunkAt + window.bufferBytes[SMALL_BUFFERS]);
+    const count = end - this.#chunkAt;
+    if (isKept) window.keepBytes(buffer, chunk.subarray(this.#chunkAt, end));
+    else if (op.picksBuffer) chunk.copy(window.bytes, window.bufferAt(buffer), this.#chunkAt, end);
+    else chunk.copy(op.memory, op.ptr, this.#chunkAt, end);
+    this.#chunkAt = end;
     if (this.#chunkAt === chunk.length) this.#chunk = undefined;
     const flags = op.picksBuffer ? CQE_BUFFER | (buffer << CQE_BUFFER_SHIFT) : 0;
     if (op.isMultishot) window.more(op, count, flags);

@@ -4,6 +4,9 @@
 //   socket event --> post() --> [ queue ] --> deliver() --> completion window, when the core has emptied it
 //   core's recycle list --> recycle() --> [ free buffers ] --> takeBuffer() --> the next receive
 //
+// A large buffer need not be used as memory. keepBytes() lets its number stand for bytes that the platform has read. So
+// they are not copied (ShardHost.receivedBytes).
+//
 // Invariants: an operation that is open posts exactly one completion without MORE, and is closed by it. The queue needs
 // no limit of its own. Each open operation adds one entry at most, and each further entry holds a buffer or a file
 // slot.
@@ -11,8 +14,8 @@
 // Next: portable-sockets.ts.
 
 import { errnoName } from '../base/errors.js';
-import { CQE_MORE, CQE_WORDS, Errno } from '../core/kernel.js';
-import { Control } from '../core/layout.js';
+import { CQE_MORE, CQE_WORDS, Errno, LARGE_BUFFERS, SMALL_BUFFERS } from '../core/kernel.js';
+import { Control, type Header, recvBufferAt } from '../core/layout.js';
 import type { Windows } from './host.js';
 
 const QUEUE_FIRST = 64; // entries; a power of two
@@ -46,6 +49,9 @@ export interface OpOwner {
 /** The region of an address that lies in none. */
 const NOWHERE = Buffer.alloc(0);
 
+/** The `bufGroup` of an operation that picks no buffer. */
+export const NO_GROUP = -1;
+
 /** One operation that the host has taken. `low` and `high` are its user_data; it names `len` bytes of `memory`. */
 export class Op {
   owner: OpOwner | undefined;
@@ -55,7 +61,8 @@ export class Op {
   readonly high: number;
   readonly isQuiet: boolean;
   readonly isMultishot: boolean;
-  readonly picksBuffer: boolean;
+  /** The group of the buffer that the host picks for it, or NO_GROUP: it names memory itself. */
+  readonly bufGroup: number;
   /** The region that its address names, and the offset there. */
   readonly memory: Buffer;
   readonly ptr: number;
@@ -66,7 +73,7 @@ export class Op {
     high: number,
     isQuiet: boolean,
     isMultishot: boolean,
-    picksBuffer: boolean,
+    bufGroup: number,
     memory: Buffer,
     ptr: number,
     len: number,
@@ -75,10 +82,14 @@ export class Op {
     this.high = high;
     this.isQuiet = isQuiet;
     this.isMultishot = isMultishot;
-    this.picksBuffer = picksBuffer;
+    this.bufGroup = bufGroup;
     this.memory = memory;
     this.ptr = ptr;
     this.len = len;
+  }
+
+  get picksBuffer(): boolean {
+    return this.bufGroup !== NO_GROUP;
   }
 }
 
@@ -86,16 +97,19 @@ export class PortableWindow {
   /** Linear memory, and that of blocks. */
   readonly bytes: Buffer;
   readonly blocks: Buffer;
-  readonly bufferBytes: number;
+  /** The length of a small receive buffer, and of a large one. */
+  readonly bufferBytes: readonly [number, number];
   readonly #control: Int32Array;
   readonly #cqes: Int32Array;
   readonly #cqeSlots: number;
   readonly #recycled: Int32Array;
+  readonly #header: Header;
   readonly #recvAt: number;
   readonly #onPost: () => void;
-  readonly #freeBuffers: Int32Array;
+  readonly #smallCount: number;
+  readonly #freeBuffers: readonly [number[], number[]];
   readonly #bufferStates: Uint8Array;
-  #freeCount: number;
+  readonly #keptBytes = new Map<number, Uint8Array>();
   #queue = new Int32Array(QUEUE_FIRST * CQE_WORDS);
   #head = 0;
   #count = 0;
@@ -105,19 +119,21 @@ export class PortableWindow {
 
   constructor(windows: Windows, onPost: () => void) {
     const { memory, blocks, base, header } = windows;
+    const count = header.recvBufferCount + header.largeRecvBufferCount;
     this.bytes = Buffer.from(memory.buffer);
     this.blocks = Buffer.from(blocks);
-    this.bufferBytes = header.recvBufferBytes;
+    this.bufferBytes = [header.recvBufferBytes, header.largeRecvBufferBytes];
     this.#control = new Int32Array(memory.buffer, base, 128);
     this.#cqes = new Int32Array(memory.buffer, base + header.cqeOffset, header.cqeSlots * CQE_WORDS);
     this.#cqeSlots = header.cqeSlots;
-    this.#recycled = new Int32Array(memory.buffer, base + header.recycleOffset, header.recvBufferCount);
+    this.#recycled = new Int32Array(memory.buffer, base + header.recycleOffset, count);
+    this.#header = header;
     this.#recvAt = base + header.recvOffset;
     this.#onPost = onPost;
-    const count = header.recvBufferCount;
-    this.#freeBuffers = Int32Array.from({ length: count }, (_, i) => count - 1 - i);
+    this.#smallCount = header.recvBufferCount;
+    this.#freeBuffers = [[], []];
+    for (let buffer = count - 1; buffer >= 0; buffer--) this.#freeBuffers[this.#groupOf(buffer)].push(buffer);
     this.#bufferStates = new Uint8Array(count);
-    this.#freeCount = count;
   }
 
   // --- memory --------------------------------------------------------------------------------------------------------
@@ -233,16 +249,30 @@ export class PortableWindow {
 
   // --- receive buffers -----------------------------------------------------------------------------------------------
 
-  /** A free buffer's number, or -1. */
-  takeBuffer(): number {
-    if (this.#freeCount === 0) return -1;
-    const buffer = this.#freeBuffers[--this.#freeCount] as number;
+  #groupOf(buffer: number): 0 | 1 {
+    return buffer < this.#smallCount ? SMALL_BUFFERS : LARGE_BUFFERS;
+  }
+
+  /** The number of a free buffer of this group, or -1. */
+  takeBuffer(group: number): number {
+    const buffer = this.#freeBuffers[group as 0 | 1].pop();
+    if (buffer === undefined) return -1;
     this.#bufferStates[buffer] = HELD;
     return buffer;
   }
 
+  /** Where a buffer lies in linear memory. */
   bufferAt(buffer: number): number {
-    return this.#recvAt + buffer * this.bufferBytes;
+    return recvBufferAt(this.#recvAt, this.#header, buffer);
+  }
+
+  /** The number of this buffer, which was taken, stands for these bytes until it comes back. */
+  keepBytes(buffer: number, bytes: Uint8Array): void {
+    this.#keptBytes.set(buffer, bytes);
+  }
+
+  keptBytes(buffer: number): Uint8Array | undefined {
+    return this.#keptBytes.get(buffer);
   }
 
   /** Takes back what the core has put on the recycle list; drops numbers that were not given out. */
@@ -252,7 +282,8 @@ export class PortableWindow {
       const buffer = this.#recycled[i] as number;
       if (this.#bufferStates[buffer] !== HELD) continue;
       this.#bufferStates[buffer] = FREE;
-      this.#freeBuffers[this.#freeCount++] = buffer;
+      this.#freeBuffers[this.#groupOf(buffer)].push(buffer);
+      this.#keptBytes.delete(buffer);
     }
     this.#control[Control.recycleCount >> 2] = 0;
   }

@@ -197,6 +197,10 @@ export class PortableHost implements ShardHost {
     return { slot, port };
   }
 
+  receivedBytes(buffer: number): Uint8Array | undefined {
+    return this.#window.keptBytes(buffer);
+  }
+
   setSocketPath(index: number, path: string | undefined): void {
     this.#gate.socketPaths[index] = path;
   }

@@ -132,6 +132,8 @@ export class UringHost implements ShardHost {
         recvOffset: header.recvOffset,
         recvBufferCount: header.recvBufferCount,
         recvBufferBytes: header.recvBufferBytes,
+        largeRecvBufferCount: header.largeRecvBufferCount,
+        largeRecvBufferBytes: header.largeRecvBufferBytes,
         fileSlots: header.connectionSlots,
         grantSlots: GRANT_SLOTS,
       };

@@ -1,15 +1,26 @@
-// The body of one request, between the connection that receives it and the handler that reads it at its own pace. When
-// more than HIGH_WATER bytes wait, the connection stops receiving, and TCP slows the client down.
+// The body of one request, between the connection that receives it and the handler that reads it at its own pace.
+//
+//   bytes() was called   received --> [ one array of the body's length ] --> resolved once, at the end
+//   a stream waits       received --> the stream
+//   neither              received --> [ queue ]
+//
+// When more than HIGH_WATER_BYTES are in the queue, the connection stops receiving, and TCP slows the client down.
+//
+// A client states a length and may send nothing. So the array for bytes() begins at FIRST_BYTES and grows to GROWTH
+// times what has come, up to that length.
 
 import { ByteQueue } from '../base/byte-queue.js';
 import { FeatherstarError } from '../base/errors.js';
+import { copyTo, ownCopy, uninitialized } from '../base/own-bytes.js';
 
 export const HIGH_WATER_BYTES = 65_536;
+const FIRST_BYTES = 65_536;
+const GROWTH = 16;
 
 export interface BodySource {
   /** The handler reads for the first time: a client that waits for 100 Continue gets it. */
   onFirstRead(): void;
-  /** The queue is below the high-water mark again. */
+  /** The body is not full any more. */
   onDrain(): void;
 }
 
@@ -17,18 +28,29 @@ export function usedError(): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_BODY', 'the body was read already');
 }
 
+interface WholeReader {
+  resolve(bytes: Uint8Array): void;
+  reject(reason: unknown): void;
+}
+
 export class RequestBody {
   readonly #source: BodySource;
+  readonly #lengthBytes: number;
   readonly #queue = new ByteQueue();
   #done = false;
   #error: unknown;
-  #wake: (() => void) | undefined;
   #used = false;
   #discarding = false;
+  #reader: WholeReader | undefined; // bytes() waits for the end
+  #whole: Uint8Array | undefined; // for it, if the length is known
+  #wholeBytes = 0; // of which this many are filled
   #stream: ReadableStream<Uint8Array> | undefined;
+  #pulling: ReadableStreamDefaultController<Uint8Array> | undefined; // the stream waits for bytes
 
-  constructor(source: BodySource) {
+  /** `lengthBytes`: of the whole body, 0 if it is not known. Not more than that will be pushed. */
+  constructor(source: BodySource, lengthBytes: number) {
     this.#source = source;
+    this.#lengthBytes = lengthBytes;
   }
 
   get used(): boolean {
@@ -40,29 +62,50 @@ export class RequestBody {
     return this.#error;
   }
 
+  /** Whether more bytes had better wait. For bytes() only the server's limit holds (`bodyBytes`). */
   get isFull(): boolean {
-    return this.#queue.bytes > HIGH_WATER_BYTES;
+    return this.#reader === undefined && this.#queue.bytes > HIGH_WATER_BYTES;
   }
 
   // --- the connection's side -----------------------------------------------------------------------------------------
 
-  /** `bytes` is the body's own from here on. */
-  push(bytes: Uint8Array): void {
+  /** Adds `source[start, end)`. `isOwn`: `source` does not change any more, so a part of it may be kept. */
+  push(source: Uint8Array, start: number, end: number, isOwn: boolean): void {
     if (this.#discarding) return;
-    this.#queue.push(bytes);
-    this.#signal();
+    if (this.#reader !== undefined && this.#lengthBytes !== 0) {
+      const at = this.#wholeBytes;
+      copyTo(this.#room(end - start), at, source, start, end);
+      return;
+    }
+    const run = isOwn ? source.subarray(start, end) : ownCopy(source, start, end);
+    const pulling = this.#pulling;
+    if (pulling === undefined) this.#queue.push(run);
+    else {
+      this.#pulling = undefined;
+      pulling.enqueue(run);
+    }
   }
 
   end(): void {
     this.#done = true;
-    this.#signal();
+    this.#reader?.resolve(this.#whole ?? this.#queue.takeAll());
+    this.#pulling?.close();
+    this.#forgetReaders();
   }
 
   fail(error: unknown): void {
     if (this.#done) return;
     this.#error = error;
     this.#done = true;
-    this.#signal();
+    this.#reader?.reject(error);
+    this.#pulling?.error(error);
+    this.#forgetReaders();
+  }
+
+  #forgetReaders(): void {
+    this.#reader = undefined;
+    this.#whole = undefined;
+    this.#pulling = undefined;
   }
 
   /** The response is out: later bytes are dropped. */
@@ -73,12 +116,6 @@ export class RequestBody {
     if (!this.#done) this.fail(new FeatherstarError('FEATHERSTAR_BODY', 'the body was not read before the answer'));
   }
 
-  #signal(): void {
-    const wake = this.#wake;
-    this.#wake = undefined;
-    wake?.();
-  }
-
   // --- the handler's side --------------------------------------------------------------------------------------------
 
   #claim(): void {
@@ -87,45 +124,57 @@ export class RequestBody {
     this.#source.onFirstRead();
   }
 
-  /** The next run of bytes; undefined at the end. */
-  async #next(): Promise<Uint8Array | undefined> {
-    for (;;) {
-      const wasFull = this.isFull;
-      const bytes = this.#queue.shift();
-      if (bytes !== undefined) {
-        if (wasFull && !this.isFull) this.#source.onDrain();
-        return bytes;
-      }
-      if (this.#error !== undefined) throw this.#error;
-      if (this.#done) return undefined;
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    }
+  /** The array of the whole body, with `bytes` more counted as filled. */
+  #room(bytes: number): Uint8Array {
+    const filled = this.#wholeBytes;
+    const wanted = filled + bytes;
+    this.#wholeBytes = wanted;
+    const before = this.#whole;
+    if (before !== undefined && wanted <= before.length) return before;
+    const whole = uninitialized(Math.min(this.#lengthBytes, Math.max(FIRST_BYTES, GROWTH * wanted)));
+    if (before !== undefined) copyTo(whole, 0, before, 0, filled);
+    this.#whole = whole;
+    return whole;
   }
 
   async bytes(): Promise<Uint8Array> {
     this.#claim();
-    const runs = new ByteQueue(); // joins them, however small they came
-    for (let run = await this.#next(); run !== undefined; run = await this.#next()) runs.push(run);
-    return runs.takeAll();
+    if (this.#error !== undefined) throw this.#error;
+    if (this.#done) return this.#queue.takeAll();
+    return new Promise((resolve, reject) => {
+      const wasFull = this.isFull;
+      this.#reader = { resolve, reject };
+      const count = this.#queue.bytes;
+      if (this.#lengthBytes !== 0 && count !== 0) this.#queue.moveTo(this.#room(count), 0, count);
+      if (wasFull) this.#source.onDrain();
+    });
   }
 
   get stream(): ReadableStream<Uint8Array> {
     let isOurs = false;
     this.#stream ??= new ReadableStream<Uint8Array>(
       {
-        pull: async (controller) => {
+        pull: (controller) => {
           if (!isOurs) this.#claim(); // fails if bytes() has them
           isOurs = true;
-          const run = await this.#next();
-          if (run === undefined) controller.close();
-          else controller.enqueue(run);
+          this.#give(controller);
         },
         cancel: () => this.discard(),
       },
       { highWaterMark: 0 },
     );
     return this.#stream;
+  }
+
+  /** The stream wants bytes: now, or as soon as some come. */
+  #give(controller: ReadableStreamDefaultController<Uint8Array>): void {
+    const wasFull = this.isFull;
+    const run = this.#queue.shift();
+    if (run !== undefined) {
+      controller.enqueue(run);
+      if (wasFull && !this.isFull) this.#source.onDrain();
+    } else if (this.#error !== undefined) controller.error(this.#error);
+    else if (this.#done) controller.close();
+    else this.#pulling = controller;
   }
 }

@@ -32,6 +32,7 @@ const CONTENT_LENGTH = 48; // f64, in bytes
 const DATA_START = 14;
 const DATA_BYTES = 15;
 
+const UNREAD = 4096; // an address: of a body of known length the parser counts the bytes and reads none
 const KEEP_ALIVE = 1; // flags
 const EXPECT_CONTINUE = 8;
 const HTTP_1_0 = 16;
@@ -169,7 +170,13 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
 
   /** Looks at bytes in [at, end). Returns how many it took; 0: a head that is not complete. */
   feed(at: number, end: number): number {
-    return this.phase === HEAD ? this.feedHead(at, end) : this.feedBody(at, end);
+    return this.phase === HEAD ? this.feedHead(at, end) : this.feedBody(at, end, this.server.shard.bytes, at, false);
+  }
+
+  /** Looks at bytes that are not in linear memory: at those of a body whose length is known, the parser need not. */
+  feedBytes(bytes: Uint8Array): number {
+    if (this.phase === HEAD || this.lengthBytes === 0) return 0;
+    return this.feedBody(UNREAD, UNREAD + bytes.length, bytes, 0, true);
   }
 
   private feedHead(at: number, end: number): number {
@@ -187,8 +194,9 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
     this.transport.setDeadline(this.server.limits.headerTimeoutNs);
   }
 
-  private feedBody(at: number, end: number): number {
-    const { core, words, bytes } = this.server.shard;
+  /** [at, end) is `source` from `from` on. */
+  private feedBody(at: number, end: number, source: Uint8Array, from: number, isOwn: boolean): number {
+    const { core, words } = this.server.shard;
     const taken = core.http_body(this.parser, at, end - at);
     if (taken < 0) {
       this.breakBody(-taken, 'the body is malformed');
@@ -202,10 +210,8 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
       return end - at;
     }
     if (count !== 0 && !this.answered) {
-      const copy = new Uint8Array(count); // of its own: handlers may keep it
-      const start = at + (words[word + DATA_START] as number);
-      copy.set(bytes.subarray(start, start + count));
-      this.body?.push(copy);
+      const start = from + (words[word + DATA_START] as number);
+      this.body?.push(source, start, start + count, isOwn);
     }
     if (((words[word + FLAGS] as number) & DONE) !== 0) {
       this.bodyDone = true;
@@ -266,19 +272,23 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
     this.handle(request, new HandlerInfo(this, head));
   }
 
+  /** Of the request's body; 0: it has none, or one in chunks. */
+  private get lengthBytes(): number {
+    return this.server.shard.doubles[(this.parser + CONTENT_LENGTH) / 8] as number;
+  }
+
   /** False: the body is too large, and was refused. */
   private expectBody(flags: number): boolean {
-    const { limits, shard } = this.server;
     this.bodyBytes = 0;
     this.begun = false;
     this.wantsContinue = (flags & EXPECT_CONTINUE) !== 0;
-    if ((shard.doubles[(this.parser + CONTENT_LENGTH) / 8] as number) > limits.maxBodyBytes) {
+    if (this.lengthBytes > this.server.limits.maxBodyBytes) {
       this.refuse(413);
       return false;
     }
-    this.body = new RequestBody(this);
-    if (this.control === undefined) this.transport.setDeadline(limits.requestTimeoutNs);
-    else this.control.expectBody(limits.requestTimeoutNs);
+    this.body = new RequestBody(this, this.lengthBytes);
+    if (this.control === undefined) this.transport.setDeadline(this.server.limits.requestTimeoutNs);
+    else this.control.expectBody(this.server.limits.requestTimeoutNs);
     return true;
   }
 
@@ -411,8 +421,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
   /** Whether the rest of a body that was not read is worth receiving. */
   private mayKeepBody(): boolean {
     if (this.bodyDone) return true;
-    const length = this.server.shard.doubles[(this.parser + CONTENT_LENGTH) / 8] as number;
-    return !this.wantsContinue && length !== 0 && length - this.bodyBytes <= HIGH_WATER_BYTES;
+    return !this.wantsContinue && this.lengthBytes !== 0 && this.lengthBytes - this.bodyBytes <= HIGH_WATER_BYTES;
   }
 
   private answerStatus(status: number): void {

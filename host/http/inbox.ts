@@ -42,6 +42,8 @@ export interface InboxUser {
   readonly parsedBytes: number;
   /** Looks at bytes in [at, end). Returns how many it took; 0: a head that is not complete. */
   feed(at: number, end: number): number;
+  /** Looks at bytes that are not in linear memory. Returns how many it took; 0: they have to be there. */
+  feedBytes(bytes: Uint8Array): number;
   /** A head has begun that is not complete. */
   onPartialHead(): void;
   /** The peer has sent its last byte, and all that came before has been looked at. */
@@ -90,7 +92,7 @@ export class Inbox {
   /** Bytes have come, into a buffer of the transport. */
   onBuffer(ptr: number, end: number, buffer: number): void {
     if (this.waits || this.feeding) {
-      this.waiting.push(this.copy(ptr, end));
+      this.waiting.push(this.shard.copyOut(ptr, end));
       this.transport.release(buffer);
       if (!this.mayReceive) this.transport.pause();
       return;
@@ -109,21 +111,15 @@ export class Inbox {
 
   /** Bytes have come, which are this inbox's own. */
   onBytes(bytes: Uint8Array): void {
-    for (let at = 0; at < bytes.length; at += PIECE_BYTES) this.waiting.push(bytes.subarray(at, at + PIECE_BYTES));
+    this.waiting.push(bytes);
     this.resume();
     if (!this.user.isOver && !this.mayReceive) this.transport.pause();
-  }
-
-  private copy(ptr: number, end: number): Uint8Array {
-    const bytes = new Uint8Array(end - ptr); // of its own: the kernel gets the buffer back
-    bytes.set(this.shard.bytes.subarray(ptr, end));
-    return bytes;
   }
 
   /** The next turn begins: what still waits in a buffer is copied out. */
   unhold(): void {
     if (this.held < 0) return;
-    this.waiting.unshift(this.copy(this.heldAt, this.heldEnd));
+    this.waiting.unshift(this.shard.copyOut(this.heldAt, this.heldEnd));
     this.dropHeld();
   }
 
@@ -202,15 +198,22 @@ export class Inbox {
   }
 
   private feedWaiting(): void {
-    const piece = this.waiting.first as Uint8Array;
+    const first = this.waiting.first as Uint8Array;
+    this.feeding = true;
+    const taken = this.user.feedBytes(first) || this.feedInScratch(first.subarray(0, PIECE_BYTES));
+    this.feeding = false;
+    if (this.user.isOver) return;
+    this.waiting.shift();
+    this.waiting.unshift(first.subarray(taken));
+  }
+
+  private feedInScratch(piece: Uint8Array): number {
     const ptr = this.scratch.pieceScratch;
     this.shard.bytes.set(piece, ptr);
     this.cachedEnd = 0;
     const taken = this.feed(ptr, ptr + piece.length) - ptr;
     this.cachedEnd = 0;
-    if (this.user.isOver) return;
-    this.waiting.shift();
-    if (taken < piece.length) this.waiting.unshift(piece.subarray(taken));
+    return taken;
   }
 
   /**

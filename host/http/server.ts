@@ -374,11 +374,9 @@ export const SERVE_CHECKS: Checks<ServeOptions> = {
 };
 
 /** The runtime's limits, as far as this server builds on them. */
-function checkHeader({ scratchBytes, recvBufferBytes }: Header): void {
+function checkHeader({ scratchBytes }: Header): void {
   const scratchWanted = TEMPLATES + TEMPLATES_BYTES;
   if (scratchBytes < scratchWanted) throw optionError('limits.scratchBytes', scratchBytes, `at least ${scratchWanted}`);
-  const pieceMax = TEMPLATES - PIECE_SCRATCH;
-  if (recvBufferBytes > pieceMax) throw optionError('limits.recvBufferBytes', recvBufferBytes, `at most ${pieceMax}`);
 }
 
 /** Serves HTTP on this shard; serve.ts says how. */

@@ -25,6 +25,7 @@ const [replaced, replacement] = (optionValue('--replace') ?? '').split('=');
 const names = [
   'addon.c',
   'address.c',
+  'buffers.c',
   'cpus.c',
   'directory.c',
   'gate.c',

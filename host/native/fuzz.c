@@ -291,9 +291,9 @@ static bool run_batch(struct fuzz *fuzz, unsigned count)
 
 	for (unsigned i = 0; i < count; i++)
 		fuzz_make(fuzz, r, &window[i]);
-	for (unsigned i = 0; i < BUFFER_COUNT; i++)
-		recycle[i] = below(r, 4) ? below(r, BUFFER_COUNT + 2) : (uint32_t)next(r);
-	ring->control->recycle_count = below(r, 8) ? BUFFER_COUNT : (uint32_t)next(r);
+	for (unsigned i = 0; i < BUFFERS; i++)
+		recycle[i] = below(r, 4) ? below(r, BUFFERS + 2) : (uint32_t)next(r);
+	ring->control->recycle_count = below(r, 8) ? BUFFERS : (uint32_t)next(r);
 	ring->control->submit_count = count;
 	ring_stage(ring);
 	if (ring->control->submit_count)
@@ -362,8 +362,8 @@ static bool set_up(struct fuzz *fuzz)
 		.cqe_slots = CQE_SLOTS,
 		.recycle = RECYCLE_AT,
 		.buffers = BUFFERS_AT,
-		.buffer_count = BUFFER_COUNT,
-		.buffer_bytes = BUFFER_BYTES,
+		.buffer_count = { BUFFER_COUNT, LARGE_COUNT },
+		.buffer_bytes = { BUFFER_BYTES, LARGE_BYTES },
 		.file_slots = FILE_SLOTS,
 		.grant_slots = GRANT_SLOTS,
 		.rules = fuzz_rules,

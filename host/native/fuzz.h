@@ -21,6 +21,9 @@
 #define BUFFERS_AT 20480u
 #define BUFFER_COUNT 16u
 #define BUFFER_BYTES 256u
+#define LARGE_COUNT 4u
+#define LARGE_BYTES 2048u
+#define BUFFERS (BUFFER_COUNT + LARGE_COUNT)
 #define DATA_AT 32768u
 #define FILE_SLOTS 32u
 #define GRANT_SLOTS 8u

@@ -292,6 +292,8 @@ void fuzz_make(const struct fuzz *fuzz, uint64_t *r, struct io_uring_sqe *sqe)
 		sqe->personality = (uint16_t)next(r);
 	if (!below(r, 16))
 		sqe->buf_group = (uint16_t)next(r);
+	else if (sqe->flags & IOSQE_BUFFER_SELECT)
+		sqe->buf_group = (uint16_t)below(r, 3);
 	if (sqe->flags & IOSQE_BUFFER_SELECT && below(r, 4))
 		sqe->addr = 0;
 	switch (sqe->opcode) {

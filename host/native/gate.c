@@ -71,17 +71,21 @@ static int use_buffer(const struct ring *ring, const struct io_uring_sqe *in, st
 	return 0;
 }
 
-// A buffer of the caller's, or one that the kernel picks from group 0.
+// A buffer of the caller's, or one that the kernel picks from a group.
 static int use_target(const struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out)
 {
+	uint32_t bytes;
+
 	if (!(in->flags & IOSQE_BUFFER_SELECT))
 		return use_buffer(ring, in, out);
-	if (in->buf_group != 0 || in->addr != 0)
+	if (in->buf_group >= BUFFER_GROUPS || in->addr != 0)
 		return -EINVAL;
 	if (in->flags & IOSQE_CQE_SKIP_SUCCESS) // its buffer would stay unknown
 		return -EINVAL;
+	bytes = ring->buffers[in->buf_group].bytes;
 	out->flags |= IOSQE_BUFFER_SELECT;
-	out->len = in->len > ring->buffer_bytes ? ring->buffer_bytes : in->len;
+	out->buf_group = in->buf_group;
+	out->len = in->len > bytes ? bytes : in->len;
 	return 0;
 }
 

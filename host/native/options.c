@@ -43,8 +43,10 @@ bool options_limits(napi_env env, napi_value object, struct ring_options *o)
 	    !option(env, object, "cqeSlots", 65536, &o->cqe_slots) ||
 	    !option(env, object, "recycleOffset", max - base, &o->recycle) ||
 	    !option(env, object, "recvOffset", max - base, &o->buffers) ||
-	    !option(env, object, "recvBufferCount", 32768, &o->buffer_count) ||
-	    !option(env, object, "recvBufferBytes", 1 << 24, &o->buffer_bytes) ||
+	    !option(env, object, "recvBufferCount", 32768, &o->buffer_count[SMALL_BUFFERS]) ||
+	    !option(env, object, "recvBufferBytes", 1 << 24, &o->buffer_bytes[SMALL_BUFFERS]) ||
+	    !option(env, object, "largeRecvBufferCount", 16384, &o->buffer_count[LARGE_BUFFERS]) ||
+	    !option(env, object, "largeRecvBufferBytes", 1 << 24, &o->buffer_bytes[LARGE_BUFFERS]) ||
 	    !option(env, object, "fileSlots", 1 << 20, &o->file_slots) ||
 	    !option(env, object, "grantSlots", GRANTS_MAX, &o->grant_slots))
 		return false;
@@ -53,10 +55,10 @@ bool options_limits(napi_env env, napi_value object, struct ring_options *o)
 	o->cqes += base;
 	o->recycle += base;
 	o->buffers += base;
-	if (power_of_two(o->sqe_slots) && power_of_two(o->cqe_slots) && power_of_two(o->buffer_count) &&
+	if (power_of_two(o->sqe_slots) && power_of_two(o->cqe_slots) && buffers_count(o) &&
 	    window(o, base, sizeof(struct control)) && window(o, o->sqes, 64ull * o->sqe_slots) &&
-	    window(o, o->cqes, 16ull * o->cqe_slots) && window(o, o->recycle, 4ull * o->buffer_count) &&
-	    window(o, o->buffers, (uint64_t)o->buffer_count * o->buffer_bytes))
+	    window(o, o->cqes, 16ull * o->cqe_slots) && window(o, o->recycle, 4 * buffers_count(o)) &&
+	    window(o, o->buffers, buffers_bytes(o)))
 		return true;
 	napi_throw_range_error(env, "ERR_OUT_OF_RANGE", "a window is outside the memory or not aligned");
 	return false;

@@ -141,40 +141,6 @@ static int register_files(struct ring *ring, unsigned wanted)
 	return sys_register(ring->fd, REGISTER_ALLOC_RANGE, &range, 0);
 }
 
-static void lend(struct ring *ring, uint32_t id)
-{
-	struct io_uring_buf *entry = &ring->buffers->bufs[ring->buffer_tail & (ring->buffer_count - 1)];
-
-	entry->addr = (uint64_t)(uintptr_t)(ring->regions[LINEAR].at + ring->buffer_offset +
-					   (uint64_t)id * ring->buffer_bytes);
-	entry->len = ring->buffer_bytes;
-	entry->bid = (uint16_t)id;
-	ring->buffer_tail++;
-	ring->lent[id] = 0;
-}
-
-static int register_buffers(struct ring *ring)
-{
-	struct io_uring_buf_reg reg = { .ring_entries = ring->buffer_count };
-	size_t bytes = ring->buffer_count * sizeof(struct io_uring_buf);
-	void *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
-	int error;
-
-	if (map == MAP_FAILED)
-		return -errno;
-	reg.ring_addr = (uint64_t)(uintptr_t)map;
-	error = sys_register(ring->fd, REGISTER_PBUF, &reg, 1);
-	if (error) {
-		munmap(map, bytes);
-		return error;
-	}
-	ring->buffers = map;
-	for (uint32_t id = 0; id < ring->buffer_count; id++)
-		lend(ring, id);
-	store_release(&ring->buffers->tail, ring->buffer_tail);
-	return 0;
-}
-
 // 0, or -errno with everything given back, and in *what the call that failed.
 int ring_open(struct ring *ring, const struct ring_options *options, const char **what)
 {
@@ -193,9 +159,7 @@ int ring_open(struct ring *ring, const struct ring_options *options, const char 
 	ring->window_cqes = (struct io_uring_cqe *)(memory + options->cqes);
 	ring->window_cqe_slots = options->cqe_slots;
 	ring->window_recycle = (const volatile uint32_t *)(memory + options->recycle);
-	ring->buffer_offset = options->buffers;
-	ring->buffer_count = options->buffer_count;
-	ring->buffer_bytes = options->buffer_bytes;
+	buffers_plan(ring, options);
 	ring->grant_slots = options->grant_slots;
 	ring->lender = options->lender;
 	if (options->rules) {
@@ -225,7 +189,7 @@ int ring_open(struct ring *ring, const struct ring_options *options, const char 
 		error = register_files(ring, options->file_slots);
 	}
 	if (!error)
-		error = register_buffers(ring);
+		error = buffers_register(ring);
 	if (!error)
 		error = restrict_ring(ring->fd);
 	if (error)
@@ -245,8 +209,8 @@ int ring_probe(void)
 		.cqe_slots = 8,
 		.recycle = 2048,
 		.buffers = 4096,
-		.buffer_count = 4,
-		.buffer_bytes = 64,
+		.buffer_count = { 4, 2 },
+		.buffer_bytes = { 64, 128 },
 		.file_slots = 4,
 		.grant_slots = 1,
 	};
@@ -338,17 +302,13 @@ void ring_drop_files(struct ring *ring)
 // them, alive), then buffers, then the ring itself.
 void ring_close(struct ring *ring)
 {
-	struct io_uring_buf_reg reg = { 0 };
 	struct io_uring_rsrc_update update = { .offset = (uint32_t)ring->enter_fd };
 
 	if (ring->fd < 0)
 		return;
 	sys_register(ring->fd, IORING_UNREGISTER_FILES, NULL, 0);
 	forget_listeners(ring);
-	if (ring->buffers) {
-		sys_register(ring->fd, UNREGISTER_PBUF, &reg, 1);
-		munmap(ring->buffers, ring->buffer_count * sizeof(struct io_uring_buf));
-	}
+	buffers_close(ring);
 	if (ring->enter_flags)
 		sys_register(ring->fd, IORING_UNREGISTER_RING_FDS, &update, 1);
 	if (ring->ring_map && ring->ring_map != MAP_FAILED)
@@ -404,25 +364,6 @@ static void forget_grant(struct ring *ring, const struct io_uring_sqe *sqe)
 	ring_keep_listener(ring, sqe->file_index - 1, -1);
 }
 
-static void recycle(struct ring *ring)
-{
-	volatile struct control *control = ring->control;
-	uint32_t count = control->recycle_count;
-
-	if (count == 0)
-		return;
-	if (count > ring->buffer_count)
-		count = ring->buffer_count;
-	for (uint32_t i = 0; i < count; i++) {
-		uint32_t id = ring->window_recycle[i];
-
-		if (id < ring->buffer_count && ring->lent[id]) // else: not Wasm's to give back
-			lend(ring, id);
-	}
-	control->recycle_count = 0;
-	store_release(&ring->buffers->tail, ring->buffer_tail);
-}
-
 // Moves what is staged in the window into the private SQ, through the gate. Submits in between if the SQ is full; what
 // the kernel does not take even then stays in the window.
 void ring_stage(struct ring *ring)
@@ -431,7 +372,7 @@ void ring_stage(struct ring *ring)
 	uint32_t count = control->submit_count;
 	uint32_t done = 0;
 
-	recycle(ring);
+	buffers_recycle(ring);
 	if (count > ring->window_sqe_slots)
 		count = ring->window_sqe_slots;
 	for (; done < count; done++) {
@@ -540,7 +481,7 @@ void ring_reap(struct ring *ring)
 			continue;
 		}
 		if (cqe->flags & IORING_CQE_F_BUFFER)
-			ring->lent[(cqe->flags >> IORING_CQE_BUFFER_SHIFT) & (ring->buffer_count - 1)] = 1;
+			ring->lent[cqe->flags >> IORING_CQE_BUFFER_SHIFT] = 1; // the kernel has the number from lend()
 		memcpy(&ring->window_cqes[count++], cqe, sizeof(*cqe));
 	}
 	store_release(ring->cq_head, head);

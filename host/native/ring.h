@@ -9,7 +9,7 @@
  * Invariants: Wasm never sees an address of ours, and the kernel never sees an address of Wasm's that gate.c has not
  * checked. Completions with TAG set are the addon's own and never reach the window.
  *
- * Next: gate.c, then address.c, directory.c, ring.c, loop.c, addon.c.
+ * Next: gate.c, then address.c, directory.c, buffers.c, ring.c, loop.c, addon.c.
  */
 #pragma once
 
@@ -36,6 +36,7 @@
 #define REGION_MAX 0xffffffffu /* bytes: a region's number is the upper half of an address */
 
 enum { LINEAR, BLOCKS, REGIONS };
+enum { SMALL_BUFFERS, LARGE_BUFFERS, BUFFER_GROUPS }; /* to receive into; one numbering, small ones first */
 
 struct region {
 	uint8_t *at;
@@ -79,11 +80,20 @@ struct lender {
 struct ring_options {
 	struct region regions[REGIONS];
 	uint32_t control, sqes, sqe_slots, cqes, cqe_slots, recycle;
-	uint32_t buffers, buffer_count, buffer_bytes;
+	uint32_t buffers; /* the small ones, then the large ones */
+	uint32_t buffer_count[BUFFER_GROUPS], buffer_bytes[BUFFER_GROUPS];
 	uint32_t file_slots, grant_slots;
 	const struct address_rule *rules; /* NULL: it may connect and send to all */
 	uint32_t rule_count;
 	struct lender lender; /* all zeros: no bytes are lent */
+};
+
+/* Buffers of one size that the kernel picks from. */
+struct buffer_group {
+	struct io_uring_buf_ring *entries; /* holds addresses, so it is private; the buffers lie in linear memory */
+	uint64_t offset;
+	uint32_t first, count, bytes; /* `first`: the number of the first one */
+	uint16_t tail;
 };
 
 struct ring {
@@ -105,10 +115,8 @@ struct ring {
 	const volatile uint32_t *window_recycle;
 	unsigned window_sqe_slots, window_cqe_slots;
 
-	struct io_uring_buf_ring *buffers; /* holds addresses, so it is private; the buffers lie in linear memory */
-	uint64_t buffer_offset;
-	uint32_t buffer_count, buffer_bytes;
-	uint16_t buffer_tail;
+	struct buffer_group buffers[BUFFER_GROUPS];
+	uint32_t buffer_count; /* of both */
 	uint8_t *lent; /* per buffer: 1 while Wasm has it */
 
 	unsigned file_slots, grant_slots;
@@ -154,6 +162,14 @@ void ring_keep_listener(struct ring *ring, unsigned slot, int fd);
 int ring_set_peer(struct ring *ring, unsigned peer, int fd);
 bool ring_has_completions(const struct ring *ring);
 bool ring_wants_enter(const struct ring *ring);
+
+/* buffers.c */
+uint64_t buffers_count(const struct ring_options *options);
+uint64_t buffers_bytes(const struct ring_options *options);
+void buffers_plan(struct ring *ring, const struct ring_options *options);
+int buffers_register(struct ring *ring);
+void buffers_close(struct ring *ring);
+void buffers_recycle(struct ring *ring);
 
 /* address.c */
 int address_set_path(struct ring *ring, unsigned index, const char *path);

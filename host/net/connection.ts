@@ -129,14 +129,19 @@ export class Connection extends StreamSocket implements SocketTransport {
     return super.needsFile || this.#moving.isOpen;
   }
 
+  /** A copy of what was received, as the kernel gets the buffer back. */
+  #copyOut(buffer: number, bytes: number): Uint8Array {
+    const at = this.shard.recvBufferAt(buffer);
+    const copy = this.shard.copyOut(at, at + bytes);
+    this.release(buffer);
+    return copy;
+  }
+
   protected onReceived(result: number, buffer: number): void {
     const reader = this.#reader;
     this.#reader = undefined;
     if (result > 0) {
-      const at = this.shard.recvBufferAt(buffer);
-      const bytes = new Uint8Array(result); // of its own: the kernel gets the buffer back
-      bytes.set(this.shard.bytes.subarray(at, at + result));
-      this.release(buffer);
+      const bytes = this.takeBytes(buffer) ?? this.#copyOut(buffer, result);
       if (reader !== undefined) reader.resolve(bytes);
       else if (!this.isClosed) this.#arrived = bytes;
     } else if (this.isClosed) reader?.reject(socketClosed());

@@ -34,6 +34,7 @@ export interface Submission {
   len: number;
   opFlags: number;
   fileIndex: number;
+  bufGroup: number;
 }
 
 // One for all: it is read before prepare() is called again, and so costs no allocation.
@@ -47,6 +48,7 @@ const submission: Submission = {
   len: 0,
   opFlags: 0,
   fileIndex: 0,
+  bufGroup: 0,
 };
 
 /** A submission with all fields zero but these two. It is good until the next call. */
@@ -60,6 +62,7 @@ export function prepare(opcode: number, file: number): Submission {
   submission.len = 0;
   submission.opFlags = 0;
   submission.fileIndex = 0;
+  submission.bufGroup = 0;
   return submission;
 }
 

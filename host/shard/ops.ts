@@ -34,11 +34,15 @@ export function accept(operation: Operation, listener: number, multishot: boolea
   operation.stage(what);
 }
 
-/** Receives into buffers that the kernel picks. Multishot: until cancelled, or -ENOBUFS, or the end. */
-export function receive(operation: Operation, file: number, multishot: boolean): void {
+/**
+ * Receives into buffers that the kernel picks, from `group` (SMALL_BUFFERS or LARGE_BUFFERS). Multishot: until
+ * cancelled, or -ENOBUFS, or the end.
+ */
+export function receive(operation: Operation, file: number, multishot: boolean, group: number): void {
   const what = prepareFile(kernel.OP_RECV, file);
   what.flags |= kernel.SQE_BUFFER_SELECT;
   what.ioprio = multishot ? kernel.RECV_MULTISHOT : 0;
+  what.bufGroup = group;
   operation.stage(what);
 }
 

@@ -9,10 +9,11 @@
 
 import { platformTimeout, useTimeouts } from '../base/abortable.js';
 import { FeatherstarError } from '../base/errors.js';
+import { ownCopy } from '../base/own-bytes.js';
 import type { Calls } from '../calls/call.js';
 import { type Core, type CoreImports, instantiateCore } from '../core/core-module.js';
 import { CQE_MORE } from '../core/kernel.js';
-import { Control, type Header, HostControl, ReadyKind } from '../core/layout.js';
+import { Control, type Header, HostControl, ReadyKind, recvBufferAt } from '../core/layout.js';
 import { type HostFactory, type LentBytes, monotonicNs, type ShardHost, type Windows } from '../hosts/host.js';
 import type { NetworkRules } from '../net/network-rules.js';
 import { blockPool } from './block-pool.js';
@@ -197,7 +198,12 @@ export class Shard {
 
   /** Where a receive buffer lies in linear memory. */
   recvBufferAt(buffer: number): number {
-    return this.base + this.header.recvOffset + buffer * this.header.recvBufferBytes;
+    return recvBufferAt(this.base + this.header.recvOffset, this.header, buffer);
+  }
+
+  /** A copy of [start, end) of memory that has its whole buffer to itself. */
+  copyOut(start: number, end: number): Uint8Array {
+    return ownCopy(this.bytes, start, end);
   }
 
   /** [start, end) of memory as a string of bytes. */
@@ -248,8 +254,9 @@ export class Shard {
   submit(what: Submission, owner: number, tag: number): number {
     if (owner !== 0) this.owners.begin(owner);
     this.poke();
-    const { opcode, flags, ioprio, file, off, ptr, len, opFlags, fileIndex } = what;
-    const slot = this.core.submit(opcode, flags, ioprio, file, off, ptr, len, opFlags, fileIndex, owner, tag);
+    const { opcode, flags, ioprio, file, off, ptr, len, opFlags, fileIndex, bufGroup } = what;
+    const { core } = this;
+    const slot = core.submit(opcode, flags, ioprio, file, off, ptr, len, opFlags, fileIndex, owner, tag, bufGroup);
     if (slot < 0 && owner !== 0) this.owners.end(owner);
     return slot;
   }

@@ -7,11 +7,15 @@
 // The kernel looks the file of some operations up late, in a thread of its own. If the file were closed before, it
 // would find the next connection in the slot. So the file stays until those operations are over (needsFile).
 //
+// Receiving begins with small buffers (limits.recvBufferBytes). A socket that fills one moves much, so it changes over
+// to large ones (limits.largeRecvBufferBytes), of which there are few. After SHORT_RECEIVES receives in a row that a
+// small one would have held it changes back. A buffer is taken only when bytes have come, so a slow peer holds none.
+//
 // After closeSocket() only the last events of its operations come; then its number is free (owners.ts).
 //
 // Next: send-queue.ts.
 
-import { CQE_BUFFER_SHIFT } from '../core/kernel.js';
+import { CQE_BUFFER_SHIFT, LARGE_BUFFERS, SMALL_BUFFERS } from '../core/kernel.js';
 import type { NetAddress } from '../hosts/host.js';
 import { Operation } from './operation.js';
 import { receive, shutdownWrites } from './ops.js';
@@ -26,6 +30,8 @@ const SHUT = 4;
 /** Tags from here on are those of the class that extends this. */
 export const FIRST_TAG = 5;
 
+const SHORT_RECEIVES = 8;
+
 export abstract class StreamSocket implements Owner {
   readonly out: SendQueue;
   /** closeSocket() was called. */
@@ -36,6 +42,8 @@ export abstract class StreamSocket implements Owner {
   protected readonly receiving: Operation;
   private readonly shutting: Operation;
   private peer: NetAddress | null | undefined; // undefined: the host was not asked; null: it has none
+  private group = SMALL_BUFFERS; // of the buffers that it receives into
+  private shortReceives = 0; // since a large buffer was needed
 
   constructor(shard: Shard, file: number) {
     this.shard = shard;
@@ -48,8 +56,10 @@ export abstract class StreamSocket implements Owner {
 
   onEvent(tag: number, result: number, flags: number): void {
     if (tag === RECEIVED) {
+      const buffer = flags >>> CQE_BUFFER_SHIFT;
       this.receiving.ended(flags);
-      this.onReceived(result, flags >>> CQE_BUFFER_SHIFT);
+      if (result > 0) this.chooseBuffers(result, buffer);
+      this.onReceived(result, buffer);
     } else if (tag === SENT) this.onSending(this.out.onSent(result), result);
     else if (tag === ROOM) this.onSending(this.out.onRoom(result, flags), result);
     else if (tag === SHUT) {
@@ -76,7 +86,34 @@ export abstract class StreamSocket implements Owner {
 
   /** Receives once, or until it is cancelled (`multishot`). */
   protected startReceiving(multishot: boolean): void {
-    receive(this.receiving, this.file, multishot);
+    receive(this.receiving, this.file, multishot, this.group);
+  }
+
+  /** Looks whether buffers of the other size fit better what comes in. The next receive picks from those. */
+  private chooseBuffers(bytes: number, buffer: number): void {
+    const { recvBufferCount, recvBufferBytes, largeRecvBufferBytes } = this.shard.header;
+    if (buffer < recvBufferCount) {
+      if (bytes < recvBufferBytes || largeRecvBufferBytes <= recvBufferBytes) return;
+      if (this.group === LARGE_BUFFERS) return; // this one was received before the change
+      this.group = LARGE_BUFFERS;
+    } else if (bytes > recvBufferBytes || this.group === SMALL_BUFFERS) {
+      this.shortReceives = 0;
+      return;
+    } else {
+      this.shortReceives++;
+      if (this.shortReceives < SHORT_RECEIVES) return;
+      this.group = SMALL_BUFFERS;
+    }
+    this.shortReceives = 0;
+    if (this.receiving.isOpen) this.receiving.cancel();
+  }
+
+  /** Bytes of a receive, if the host holds them itself; then the buffer's number is free again. */
+  protected takeBytes(buffer: number): Uint8Array | undefined {
+    if (buffer < this.shard.header.recvBufferCount) return undefined;
+    const bytes = this.shard.host.receivedBytes?.(buffer);
+    if (bytes !== undefined) this.release(buffer);
+    return bytes;
   }
 
   /** Stops receiving. Events that have come already are still reported. */

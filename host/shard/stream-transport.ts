@@ -97,8 +97,10 @@ export class StreamTransport extends StreamSocket implements Transport {
   protected onReceived(result: number, buffer: number): void {
     if (result > 0) {
       if (this.state === OPEN) {
+        const bytes = this.takeBytes(buffer);
         const at = this.shard.recvBufferAt(buffer);
-        this.user.onBuffer(at, at + result, buffer);
+        if (bytes === undefined) this.user.onBuffer(at, at + result, buffer);
+        else this.user.onBytes(bytes);
       } else this.drop(buffer, result);
     }
     if (this.state === CLOSED) return;

@@ -33,6 +33,8 @@ const TIGHT_LIMITS: { [K in keyof Limits]: readonly number[] } = {
   connectionSlots: [20, 24, 40],
   recvBufferCount: [1, 2, 4],
   recvBufferBytes: [64, 256, 1024],
+  largeRecvBufferCount: [1, 2],
+  largeRecvBufferBytes: [64, 512, 4096],
   sendBufferCount: [1, 2, 3, 8],
   sendBufferBytes: [64, 128, 512],
   arenaBytes: [2048, 4096, 16_384],

@@ -9,7 +9,7 @@
 
 import { systemError } from '../base/errors.js';
 import { Errno, SHUT_WR } from '../core/kernel.js';
-import { Op, type OpOwner } from '../hosts/portable-window.js';
+import { NO_GROUP, Op, type OpOwner } from '../hosts/portable-window.js';
 import { SimSocket, type SimTarget, type SocketHost } from './sim-socket.js';
 import type { Place, World } from './world.js';
 
@@ -24,11 +24,11 @@ class ClientOperation implements SocketHost {
   owner: OpOwner | undefined;
 
   constructor(bytes: Buffer, onDone: (result: number) => void) {
-    this.op = new Op(0, 0, false, false, false, bytes, 0, bytes.length);
+    this.op = new Op(0, 0, false, false, NO_GROUP, bytes, 0, bytes.length);
     this.gate = { finish: (_op, result) => onDone(result) };
     this.window = {
       bytes,
-      bufferBytes: 0, // none of these is asked for: it picks no buffer, and does not go on
+      bufferBytes: [0, 0], // none of these is asked for: it picks no buffer, and does not go on
       takeBuffer: () => Errno.ENOBUFS,
       bufferAt: () => 0,
       more: () => {},

@@ -7,7 +7,16 @@
 //
 // Next: sim-net.ts.
 
-import { CQE_BUFFER, CQE_BUFFER_SHIFT, Errno, MSG_TRUNC, OP_RECVMSG, OP_SEND, POLLOUT } from '../core/kernel.js';
+import {
+  CQE_BUFFER,
+  CQE_BUFFER_SHIFT,
+  Errno,
+  MSG_TRUNC,
+  OP_RECVMSG,
+  OP_SEND,
+  POLLOUT,
+  SMALL_BUFFERS,
+} from '../core/kernel.js';
 import type { DatagramOptions } from '../hosts/host.js';
 import type { Op, OpOwner } from '../hosts/portable-window.js';
 import { encodeAddress } from '../net/address.js';
@@ -178,7 +187,7 @@ export class SimDatagrams implements SimFile, OpOwner {
     while (this.#receives.length !== 0 && (this.#waiting.length !== 0 || this.#error !== 0)) {
       const op = this.#receives[0] as Op;
       const isFault = this.#world.fault('noBuffers', shard, OP_RECVMSG, Errno.ENOBUFS);
-      const buffer = this.#waiting.length === 0 || isFault ? -1 : window.takeBuffer();
+      const buffer = this.#waiting.length === 0 || isFault ? -1 : window.takeBuffer(SMALL_BUFFERS);
       if (buffer >= 0) {
         const count = this.#fill(buffer, this.#waiting.shift() as SimDatagram);
         window.more(op, count, CQE_BUFFER | (buffer << CQE_BUFFER_SHIFT));
@@ -192,7 +201,7 @@ export class SimDatagrams implements SimFile, OpOwner {
   #fill(buffer: number, { from, bytes }: SimDatagram): number {
     const { window } = this.#host;
     const at = window.bufferAt(buffer);
-    const count = Math.min(bytes.length, window.bufferBytes - HEADER_BYTES - NAME_BYTES);
+    const count = Math.min(bytes.length, window.bufferBytes[SMALL_BUFFERS] - HEADER_BYTES - NAME_BYTES);
     const name = encodeAddress(asSeenFrom(this.place, from.address), from.port);
     window.bytes.writeUInt32LE(name.length, at);
     window.bytes.writeUInt32LE(0, at + 4);

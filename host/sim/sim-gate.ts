@@ -49,7 +49,7 @@ import {
   type Windows,
 } from '../hosts/host.js';
 import { findLent } from '../hosts/lent.js';
-import { Op } from '../hosts/portable-window.js';
+import { NO_GROUP, Op } from '../hosts/portable-window.js';
 import { allowsAddress, type Rule } from '../net/network-rules.js';
 import { addressOf, isAny, loopbackOf } from './sim-addresses.js';
 import { type DatagramPlace, SimDatagrams } from './sim-datagrams.js';
@@ -117,7 +117,7 @@ export class SimGate {
       words[at + 9] as number,
       (flags & SQE_CQE_SKIP_SUCCESS) !== 0,
       isMultishot,
-      (flags & SQE_BUFFER_SELECT) !== 0,
+      (flags & SQE_BUFFER_SELECT) === 0 ? NO_GROUP : (words[at + 10] as number) & 0xffff,
       this.#host.window.region(words[at + 5] as number),
       (words[at + 4] as number) >>> 0,
       (words[at + 6] as number) >>> 0,
@@ -231,7 +231,7 @@ export class SimGate {
     if (lent === undefined) this.#refuse(op, Errno.EFAULT);
     else {
       const head = op.memory.subarray(op.ptr, op.ptr + headBytes);
-      const copy = new Op(op.low, op.high, op.isQuiet, false, false, Buffer.concat([head, ...lent]), 0, op.len);
+      const copy = new Op(op.low, op.high, op.isQuiet, false, NO_GROUP, Buffer.concat([head, ...lent]), 0, op.len);
       socket.send(copy, this.#host, true);
     }
   }

@@ -17,6 +17,7 @@ import {
   CQE_BUFFER_SHIFT,
   END_EVENTS,
   Errno,
+  LARGE_BUFFERS,
   OP_CONNECT,
   OP_RECV,
   OP_SEND,
@@ -425,14 +426,15 @@ export class SimSocket implements OpOwner {
   #fill({ op, host }: OpenStream): boolean {
     const { window, gate } = host;
     const isFault = op.picksBuffer && this.#world.fault('noBuffers', host.shard, OP_RECV, Errno.ENOBUFS);
-    const buffer = op.picksBuffer && !isFault ? window.takeBuffer() : 0;
-    if (buffer < 0) this.#world.reached.add('recvBufferCount');
+    const buffer = op.picksBuffer && !isFault ? window.takeBuffer(op.bufGroup) : 0;
+    const limit = op.bufGroup === LARGE_BUFFERS ? 'largeRecvBufferCount' : 'recvBufferCount';
+    if (buffer < 0) this.#world.reached.add(limit);
     if (buffer < 0 || isFault) {
       gate.finish(op, Errno.ENOBUFS);
       return true;
     }
     const first = this.#inbox.shift() as Buffer;
-    let count = Math.min(first.length, op.picksBuffer ? window.bufferBytes : op.len);
+    let count = Math.min(first.length, op.picksBuffer ? (window.bufferBytes[op.bufGroup] as number) : op.len);
     if (count > 1 && this.#world.fault('partial', host.shard, OP_RECV, 0)) {
       count = this.#world.random.between(1, count - 1);
     }

@@ -126,6 +126,8 @@ const SIM_LIMITS: Partial<Limits> = {
   connectionSlots: 272,
   recvBufferCount: 32,
   recvBufferBytes: 2048,
+  largeRecvBufferCount: 4,
+  largeRecvBufferBytes: 16_384,
   sendBufferCount: 64,
   sendBufferBytes: 4096,
   arenaBytes: 262_144,

@@ -10,7 +10,7 @@ import { buildWasm } from '../support/asc.js';
 import { Cluster, oneShard } from '../support/core.js';
 
 const ASSEMBLY = new URL('../../assembly/', import.meta.url);
-const COUNTERS_OFFSET = 4096 + 104; // class Header of assembly/layout.ts
+const COUNTERS_OFFSET = 4096 + 112; // class Header of assembly/layout.ts
 const MAGIC = 4096;
 const QUEUED = 1;
 
@@ -115,7 +115,8 @@ const REFUSED = {
   ],
   'park.ts': [['nudge', 'a shard that tells itself', () => core().nudge(0)]],
   'op.ts': [
-    ['recycle', 'a buffer that the shard does not have', () => core().recycle(16)],
+    ['recycle', 'a buffer that the shard does not have', () => core().recycle(18)],
+    ['submit', 'a third group of buffers', () => core().submit(27, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 2)],
     ['submit', 'a position that is not whole', () => core().submit(22, 0, 0, 1, 0.5, 0, 0, 0, 0, 1, 0)],
     [
       'apply',

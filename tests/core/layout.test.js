@@ -23,7 +23,7 @@ function regions(h) {
   return [
     ['sqeOffset', h.sqeSlots * 64, 64],
     ['cqeOffset', h.cqeSlots * 16, 64],
-    ['recycleOffset', h.recvBufferCount * 4, 64],
+    ['recycleOffset', (h.recvBufferCount + h.largeRecvBufferCount) * 4, 64],
     ['readyOffset', h.readySlots * 16, 64],
     ['countersOffset', 256, 64],
     ['opsOffset', (h.opSlots + 1) * 64, 64],
@@ -36,7 +36,7 @@ function regions(h) {
     ['connectionsOffset', h.connectionSlots * layout.CONNECTION_BYTES, 64],
     ['scratchOffset', h.scratchBytes, 64],
     ['arenaOffset', h.arenaBytes, 64],
-    ['recvOffset', h.recvBufferCount * h.recvBufferBytes, 4096],
+    ['recvOffset', h.recvBufferCount * h.recvBufferBytes + h.largeRecvBufferCount * h.largeRecvBufferBytes, 4096],
     ['sendOffset', h.sendBufferCount * (h.sendBufferBytes + layout.SEND_STAGGER), 4096],
   ];
 }

@@ -162,11 +162,11 @@ test('the doorbell of a peer that sleeps is a message to its ring, and completes
 });
 
 test('the recycle list takes as many buffers as there are, and no more', () => {
-  const shard = oneShard({ recvBufferCount: 4 });
-  for (let i = 0; i < 6; i++) shard.core.recycle(i % 4); // two of them twice
-  assert.is(shard.word('recycleCount'), 4);
+  const shard = oneShard({ recvBufferCount: 4, largeRecvBufferCount: 2 });
+  for (let i = 0; i < 8; i++) shard.core.recycle(i % 6); // two of them twice
+  assert.is(shard.word('recycleCount'), 6);
   shard.enter();
-  assert.equal(shard.recycled, [0, 1, 2, 3]);
+  assert.equal(shard.recycled, [0, 1, 2, 3, 4, 5]);
 });
 
 test('a full window is emptied in mid-turn, without touching the completions', () => {

@@ -23,6 +23,8 @@ export const LIMITS = {
   connectionSlots: 24, // 16 for listeners, 8 for connections
   recvBufferCount: 8,
   recvBufferBytes: 1024,
+  largeRecvBufferCount: 2,
+  largeRecvBufferBytes: 4096,
   sendBufferCount: 64,
   sendBufferBytes: 65_536,
   arenaBytes: 65_536,
@@ -63,7 +65,8 @@ export class Rig {
     this.f64 = new Float64Array(memory.buffer, this.base, 64);
     this.sqes = new Uint32Array(memory.buffer, this.base + header.sqeOffset, header.sqeSlots * 16);
     this.cqes = new Int32Array(memory.buffer, this.base + header.cqeOffset, header.cqeSlots * 4);
-    this.recycled = new Uint32Array(memory.buffer, this.base + header.recycleOffset, header.recvBufferCount);
+    const bufferCount = header.recvBufferCount + header.largeRecvBufferCount;
+    this.recycled = new Uint32Array(memory.buffer, this.base + header.recycleOffset, bufferCount);
     this.taken = []; // completions that nobody has asked for yet
     this.waiting = [];
     this.turns = 0;
@@ -150,13 +153,18 @@ export class Rig {
   }
 
   /** Receives into a buffer of the pool, or on and on. */
-  receive(slot, ioprio = 0) {
-    return this.stage(OP.RECV, { fd: slot, flags: FIXED | SELECT, ioprio });
+  receive(slot, ioprio = 0, group = 0) {
+    return this.stage(OP.RECV, { fd: slot, flags: FIXED | SELECT, ioprio, group });
   }
 
   /** What lies in the buffer that a completion names; the buffer goes back. */
   take({ result, flags }) {
     const buffer = flags >>> 16;
+    const kept = this.host.receivedBytes(buffer);
+    if (kept !== undefined) {
+      this.recycle(buffer);
+      return kept.subarray(0, result);
+    }
     const at = this.base + this.header.recvOffset + buffer * this.header.recvBufferBytes;
     const copy = Buffer.from(this.bytes.subarray(at, at + result));
     this.recycle(buffer);

@@ -107,6 +107,25 @@ test('a receive into a buffer of the pool: bounded by the buffer, by len, and by
   assert.ok(all.equals(bytes));
 });
 
+test('a receive into large buffers hands over what the platform has read, as it is; they run out', async () => {
+  const rig = new Rig();
+  const { slot, client } = await rig.pair();
+  const large = (sqe) => rig.completion(rig.stage(OP.RECV, { fd: slot, flags: FIXED | 32, group: 1, ...sqe }));
+  const bytes = pattern(30_000);
+  client.write(bytes);
+  const held = [await large({ len: 10 }), await large({ len: 20 })];
+  assert.equal([held[0].result, held[1].result], [10, 20]);
+  assert.equal(held.map(({ flags }) => flags >>> 16).sort(), [8, 9], 'numbers behind the small ones');
+  assert.is((await large({})).result, ENOBUFS);
+  const parts = held.map((cqe) => rig.take(cqe));
+  for (let count = 30; count < bytes.length; count += parts.at(-1).length) parts.push(rig.take(await large({})));
+  assert.ok(Buffer.concat(parts).equals(bytes));
+  assert.ok(parts[2].length > LIMITS.recvBufferBytes);
+  assert.is(rig.bytes.indexOf(bytes.subarray(0, 64)), -1, 'linear memory has not seen them');
+  client.write('small');
+  assert.is(rig.take(await rig.completion(rig.receive(slot))).toString(), 'small');
+});
+
 test('a receive into memory of its own', async () => {
   const rig = new Rig();
   const { slot, client } = await rig.pair();

@@ -136,7 +136,7 @@ test('what is refused: codes as the gate has them, and a count', async () => {
     [OP.RECV, { ...select, ioprio: 4 }],
     [OP.RECV, { ...select, addr: 8192 }],
     [OP.RECV, { ...select, addrHigh: 1 }],
-    [OP.RECV, { ...select, group: 1 }],
+    [OP.RECV, { ...select, group: 2 }],
     [OP.RECV, { ...select, opFlags: 1 }], // MSG_OOB
     [OP.SEND, { fd: slot, addr: 8192, len: 8, opFlags: 1 }],
     [OP.SEND, { fd: slot, addr: 8192, len: 8, ioprio: 2 }],

@@ -38,6 +38,8 @@ const LIMITS = {
   connectionSlots: 1,
   recvBufferCount: 1,
   recvBufferBytes: 64,
+  largeRecvBufferCount: 1,
+  largeRecvBufferBytes: 64,
   sendBufferCount: 1,
   sendBufferBytes: 64,
   arenaBytes: 64,

@@ -218,7 +218,7 @@ it('fields of READ and WRITE', () => {
     for (let bit = 0; bit < 16; bit++) refused(rig, opcode, { ioprio: 1 << bit }, EINVAL);
   }
   refused(rig, OP.WRITE, { flags: BUFFER_SELECT }, EINVAL);
-  refused(rig, OP.READ, { flags: BUFFER_SELECT, bufGroup: 1 }, EINVAL);
+  refused(rig, OP.READ, { flags: BUFFER_SELECT, bufGroup: 2 }, EINVAL);
   refused(rig, OP.READ, { flags: BUFFER_SELECT, addr: 64 }, EINVAL);
   refused(rig, OP.READ, { flags: BUFFER_SELECT, addr: TOP }, EINVAL);
 });
@@ -235,7 +235,7 @@ it('fields of RECV', () => {
   refused(rig, OP.RECV, { fd: a, ioprio: RECV_MULTISHOT }, EINVAL, 'multishot without buffers');
   refused(rig, OP.RECV, { fd: a, ioprio: RECV_MULTISHOT, flags: BUFFER_SELECT, len: 1 }, EINVAL, 'with a length');
   refused(rig, OP.RECV, { fd: a, ioprio: RECV_MULTISHOT, flags: BUFFER_SELECT, opFlags: 0x100 }, EINVAL, 'WAITALL');
-  refused(rig, OP.RECV, { fd: a, flags: BUFFER_SELECT, bufGroup: 1 }, EINVAL);
+  refused(rig, OP.RECV, { fd: a, flags: BUFFER_SELECT, bufGroup: 2 }, EINVAL);
   refused(rig, OP.RECV, { fd: a, flags: BUFFER_SELECT, addr: 1 }, EINVAL);
 });
 
@@ -447,10 +447,13 @@ it('a send to a closed peer is -EPIPE, not a signal', () => {
 it('a receive takes no more than its buffer, whatever length it asks for', () => {
   const rig = new Rig();
   const [a, b] = rig.pair();
-  const size = rig.options.recvBufferBytes;
-  admitted(rig, OP.SEND, { fd: a, ...rig.put('x'.repeat(size + 100)) }, size + 100);
-  const cqe = rig.completion(rig.stage(OP.RECV, { fd: b, flags: BUFFER_SELECT, len: 0xffffffff }));
-  assert.is(cqe.result, size);
+  const { recvBufferBytes, largeRecvBufferBytes } = rig.options;
+  for (const [bufGroup, size] of [recvBufferBytes, largeRecvBufferBytes].entries()) {
+    admitted(rig, OP.SEND, { fd: a, ...rig.put('x'.repeat(size + 100)) }, size + 100);
+    const cqe = rig.completion(rig.stage(OP.RECV, { fd: b, flags: BUFFER_SELECT, bufGroup, len: 0xffffffff }));
+    assert.is(cqe.result, size);
+    admitted(rig, OP.RECV, { fd: b, addr: rig.freeAt, len: 100 }, 100);
+  }
 });
 
 it('multishot: accepts and receives come until they are cancelled', () => {

@@ -99,6 +99,8 @@ const DEFAULTS = {
   cqeSlots: 256,
   recvBufferCount: 8,
   recvBufferBytes: 1024,
+  largeRecvBufferCount: 2,
+  largeRecvBufferBytes: 4096,
   fileSlots: 32,
   grantSlots: 4,
 };
@@ -118,17 +120,19 @@ export class Rig {
   /** `blockPages`: of the second region, which a submission names by addresses from BLOCK_SPACE on. */
   constructor({ pages = 8, blockPages = 0, base = BASE, ...limits } = {}) {
     const options = { ...DEFAULTS, ...limits };
-    const { sqeSlots, cqeSlots, recvBufferCount } = options;
+    const { sqeSlots, cqeSlots, recvBufferCount, largeRecvBufferCount } = options;
     const cqeOffset = SQE_OFFSET + sqeSlots * 64;
     const recycleOffset = cqeOffset + cqeSlots * 16;
-    const recvOffset = Math.ceil((recycleOffset + recvBufferCount * 4) / 4096) * 4096;
+    const recycleEnd = recycleOffset + (recvBufferCount + largeRecvBufferCount) * 4;
+    const recvOffset = Math.ceil(recycleEnd / 4096) * 4096;
     this.memory = options.memory ?? new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     this.bytes = new Uint8Array(this.memory.buffer);
     this.options = { ...options, memory: undefined, shardBase: base, sqeOffset: SQE_OFFSET, cqeOffset };
     Object.assign(this.options, { recycleOffset, recvOffset });
     this.base = base;
     this.recvAt = base + recvOffset;
-    this.freeAt = this.recvAt + recvBufferCount * options.recvBufferBytes; // from here to the end: the test's own
+    this.largeAt = this.recvAt + recvBufferCount * options.recvBufferBytes;
+    this.freeAt = this.largeAt + largeRecvBufferCount * options.largeRecvBufferBytes; // behind it: the test's own
     this.view = new DataView(this.memory.buffer);
     this.blocks = new Uint8Array(
       new WebAssembly.Memory({ initial: blockPages, maximum: blockPages, shared: true }).buffer,
@@ -249,7 +253,10 @@ export class Rig {
 
   /** The text in the buffer that a completion names. The buffer is not recycled. */
   received({ result, flags }) {
-    return this.text(this.recvAt + (flags >>> 16) * this.options.recvBufferBytes, result);
+    const { recvBufferCount, recvBufferBytes, largeRecvBufferBytes } = this.options;
+    const large = (flags >>> 16) - recvBufferCount;
+    const at = large < 0 ? this.recvAt + (flags >>> 16) * recvBufferBytes : this.largeAt + large * largeRecvBufferBytes;
+    return this.text(at, result);
   }
 
   recycle(...ids) {

@@ -120,6 +120,28 @@ it('receive buffers: run out, come back, and are received into again', () => {
   assert.is(third.flags >>> 16, held[1].flags >>> 16);
 });
 
+it('large receive buffers: a pool of its own, with the numbers behind the small ones', () => {
+  const rig = new Rig({ recvBufferCount: 2, recvBufferBytes: 64, largeRecvBufferCount: 2, largeRecvBufferBytes: 4096 });
+  const [a, b] = rig.pair();
+  const receive = (bufGroup) => rig.completion(rig.stage(OP.RECV, { fd: b, flags: BUFFER_SELECT, bufGroup }));
+  const texts = ['p', 'q', 'r', 's'].map((letter) => letter.repeat(4096));
+  rig.run(OP.SEND, { fd: a, ...rig.put(texts.join('')) });
+  const held = [receive(1), receive(1)];
+  assert.equal(new Set(held.map(({ flags }) => flags >>> 16)), new Set([2, 3]));
+  assert.is(receive(1).result, ENOBUFS);
+  assert.equal(
+    held.map((cqe) => rig.received(cqe)),
+    texts.slice(0, 2),
+  );
+  const small = receive(0);
+  assert.is(rig.received(small), 'r'.repeat(64), 'small ones are left');
+  rig.recycle(small.flags >>> 16, held[1].flags >>> 16);
+  const third = receive(1);
+  assert.is(third.flags >>> 16, held[1].flags >>> 16);
+  assert.is(rig.received(third), 'r'.repeat(4032) + 's'.repeat(64));
+  assert.is(rig.received(held[0]), texts[0], 'the one that Wasm holds is untouched');
+});
+
 it('a multishot receive ends with -ENOBUFS and goes on after a recycle', () => {
   const rig = new Rig({ recvBufferCount: 1, recvBufferBytes: 64 });
   const [a, b] = rig.pair();
@@ -136,17 +158,17 @@ it('a multishot receive ends with -ENOBUFS and goes on after a recycle', () => {
 });
 
 it('buffers given back twice, never lent, or made up are not given to the kernel twice', () => {
-  const rig = new Rig({ recvBufferCount: 4, recvBufferBytes: 64 });
+  const rig = new Rig({ recvBufferCount: 4, recvBufferBytes: 64, largeRecvBufferCount: 1, largeRecvBufferBytes: 64 });
   const [a, b] = rig.pair();
   const receive = () => rig.completion(rig.stage(OP.RECV, { fd: b, flags: BUFFER_SELECT, opFlags: 0x40 }));
-  rig.recycle(0, 1, 2, 3); // the kernel has all of them
+  rig.recycle(0, 1, 2, 3, 4); // the kernel has all of them
   rig.enter();
   rig.run(OP.SEND, { fd: a, ...rig.put('a'.repeat(64)) });
   const held = receive().flags >>> 16;
   rig.recycle(held, held, held, 0xffffffff);
   rig.enter();
   assert.is(rig.control('recycleCount'), 0);
-  rig.recycle(4, 5, 0x10000 + held, 0x80000000);
+  rig.recycle(4, 5, 0x10000 + held, 0x80000000); // 4 is the large one
   rig.setControl('recycleCount', 0xffffffff);
   rig.enter();
   rig.run(OP.SEND, { fd: a, ...rig.put('b'.repeat(64 * 6)) });
@@ -354,6 +376,10 @@ it('open() refuses windows that do not lie in memory, and limits that are none',
     { cqeSlots: 100 },
     { recvBufferCount: 7 },
     { recvBufferBytes: 2 ** 24 + 1 },
+    { largeRecvBufferCount: 3 },
+    { largeRecvBufferCount: 32_768 },
+    { largeRecvBufferBytes: 2 ** 24 + 1 },
+    { largeRecvBufferBytes: bytes.length },
     { fileSlots: 2 ** 20 + 1 },
     { grantSlots: 65 },
     { shardBase: bytes.length },

@@ -39,6 +39,8 @@ export const SMALL = {
   connectionSlots: 4,
   recvBufferCount: 16,
   recvBufferBytes: 256,
+  largeRecvBufferCount: 2,
+  largeRecvBufferBytes: 1024,
   sendBufferCount: 4,
   sendBufferBytes: 256,
   arenaBytes: 4096,

@@ -1,0 +1,165 @@
+// The body of a request between a connection that pushes and a handler that reads. bytes() makes one array, which grows
+// with what has come. A stream gets pieces as they came. Both end rightly, whatever happens.
+//
+// Next: server-uploads.test.js.
+
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { RequestBody } from '../../dist/host/http/body.js';
+import { forSeeds } from '../support/seeds.js';
+import { pattern } from './server-rig.js';
+
+const HIGH_WATER = 65_536;
+
+function open(length = 0) {
+  const told = [];
+  const source = { onFirstRead: () => told.push('first read'), onDrain: () => told.push('drain') };
+  return { body: new RequestBody(source, length), told };
+}
+
+/** Pushes `bytes`, as they lie in a larger array that changes afterwards. */
+function push(body, bytes) {
+  const around = Buffer.alloc(bytes.length + 2, 0xee);
+  around.set(bytes, 1);
+  body.push(around, 1, 1 + bytes.length, false);
+  around.fill(0xdd);
+}
+
+function checkOwn(bytes, expected) {
+  assert.is(bytes.constructor, Uint8Array);
+  assert.is(bytes.buffer.byteLength, expected.length, 'it has its buffer to itself');
+  assert.ok(expected.equals(bytes));
+}
+
+test('bytes(): any cut, any length, known or not, asked for before, in the middle or at the end', async () => {
+  await forSeeds(3, async (random) => {
+    for (let i = 0; i < 60; i++) {
+      const expected = pattern(1 + random(1 << (1 + random(18))));
+      const { body, told } = open(random(2) === 0 ? expected.length : 0);
+      const most = 1 + random(1 << (1 + random(17)));
+      const asksAt = random(3) === 0 ? 0 : random(expected.length + 1);
+      let asked;
+      for (let at = 0; at < expected.length; ) {
+        if (asked === undefined && at >= asksAt) asked = body.bytes();
+        const end = Math.min(expected.length, at + 1 + random(most));
+        push(body, expected.subarray(at, end));
+        at = end;
+      }
+      body.end();
+      checkOwn(await (asked ?? body.bytes()), expected);
+      assert.is(told[0], 'first read');
+    }
+  });
+});
+
+test('a client that states a length and sends little makes no array of that length', async () => {
+  const { body } = open(2 ** 33);
+  const before = process.memoryUsage().arrayBuffers;
+  const asked = body.bytes();
+  assert.is(process.memoryUsage().arrayBuffers - before, 0, 'nothing for nothing');
+  push(body, pattern(10));
+  const few = process.memoryUsage().arrayBuffers - before;
+  assert.ok(few <= 70_000, `${few} bytes for 10`);
+  push(body, pattern(100_000));
+  const many = process.memoryUsage().arrayBuffers - before;
+  assert.ok(many <= 17 * 100_010 + 300_000, `${many} bytes for 100,010`);
+  body.fail(new Error('gone'));
+  assert.is(await asked.catch(({ message }) => message), 'gone');
+});
+
+test('backpressure: what no reader takes fills the body; bytes() and a stream drain it', async () => {
+  for (const length of [0, 400_000]) {
+    const { body, told } = open(length);
+    push(body, pattern(HIGH_WATER));
+    assert.is(body.isFull, false);
+    push(body, pattern(1));
+    assert.is(body.isFull, true);
+    const asked = body.bytes();
+    assert.equal([body.isFull, told], [false, ['first read', 'drain']]);
+    push(body, pattern(400_000 - HIGH_WATER - 1));
+    assert.is(body.isFull, false, 'bytes() takes all');
+    body.end();
+    assert.is((await asked).length, 400_000);
+  }
+  const { body, told } = open();
+  const reader = body.stream.getReader();
+  for (let i = 0; i < 3; i++) push(body, pattern(HIGH_WATER));
+  assert.is(body.isFull, true);
+  assert.is((await reader.read()).value.length, HIGH_WATER);
+  assert.equal([body.isFull, told], [true, ['first read']]);
+  await reader.read();
+  assert.equal([body.isFull, told], [false, ['first read', 'drain']]);
+});
+
+test('a stream gets pieces as they come, in the order of its reads, and its own bytes', async () => {
+  const { body } = open();
+  const reader = body.stream.getReader();
+  const expected = pattern(70_000);
+  const first = reader.read();
+  push(body, expected);
+  checkOwn((await first).value, expected);
+  const second = reader.read();
+  await new Promise(setImmediate); // the stream waits for bytes
+  const kept = Uint8Array.of(1, 2, 3);
+  body.push(kept, 1, 3, true);
+  const { value } = await second;
+  assert.equal([...value], [2, 3]);
+  assert.is(value.buffer, kept.buffer, 'what belongs to the body is not copied');
+  const reads = [reader.read(), reader.read()];
+  push(body, expected);
+  push(body, Buffer.from('end'));
+  const [third, fourth] = await Promise.all(reads);
+  checkOwn(third.value, expected);
+  assert.is(Buffer.from(fourth.value).toString(), 'end');
+  const last = reader.read();
+  body.end();
+  assert.is((await last).done, true);
+});
+
+test('a body that breaks off: a stream gets what came and then the error, bytes() the error alone', async () => {
+  const error = new Error('broken');
+  const streamed = open(100).body;
+  const reader = streamed.stream.getReader();
+  push(streamed, pattern(5));
+  streamed.fail(error);
+  assert.is((await reader.read()).value.length, 5);
+  assert.is(await reader.read().catch((reason) => reason), error);
+
+  const waiting = open(100).body;
+  const pending = waiting.stream.getReader().read();
+  waiting.fail(error);
+  assert.is(await pending.catch((reason) => reason), error);
+
+  for (const asksFirst of [true, false]) {
+    const { body } = open(100);
+    let asked = asksFirst ? body.bytes() : undefined;
+    push(body, pattern(5));
+    body.fail(error);
+    body.end(); // comes too late
+    asked ??= body.bytes();
+    assert.is(await asked.catch((reason) => reason), error);
+  }
+});
+
+test('the response is out: bytes() that waits rejects, and what comes later is dropped', async () => {
+  const { body } = open(100_000);
+  const asked = body.bytes();
+  push(body, pattern(10));
+  body.discard();
+  push(body, pattern(99_990));
+  body.end();
+  assert.is(await asked.catch(({ code }) => code), 'FEATHERSTAR_BODY');
+});
+
+test('one reader only', async () => {
+  const code = (promise) => promise.catch((error) => error.code);
+  const whole = open(3).body;
+  const asked = whole.bytes();
+  assert.is(await code(whole.bytes()), 'FEATHERSTAR_BODY');
+  assert.is(await code(whole.stream.getReader().read()), 'FEATHERSTAR_BODY');
+  push(whole, pattern(3));
+  whole.end();
+  assert.is((await asked).length, 3);
+});
+
+test.run();

@@ -1,0 +1,104 @@
+// Large bodies of requests, on each host: whole and as streams, cut by the client in any way. Clients that stall hold
+// up no other. A connection that has sent much receives into large buffers. Small requests that follow are
+// handled as ever.
+
+import { Response } from 'featherstar/http';
+import * as assert from 'uvu/assert';
+import { hosts } from '../support/hosts.js';
+import { Client, get } from '../support/http.js';
+import { later, MEBIBYTE, pattern, ServerRig } from './server-rig.js';
+
+const head = (length) => `POST / HTTP/1.1\r\nHost: test\r\nContent-Length: ${length}\r\n\r\n`;
+const chunk = (bytes) => Buffer.concat([Buffer.from(`${bytes.length.toString(16)}\r\n`), bytes, Buffer.from('\r\n')]);
+
+/** Reads a body in each of the ways that there are. */
+const READS = {
+  bytes: (request) => request.bytes(),
+  arrayBuffer: async (request) => new Uint8Array(await request.arrayBuffer()),
+  late: async (request) => {
+    await later(2);
+    return request.bytes();
+  },
+  stream: async (request) => {
+    const parts = [];
+    for await (const part of request.body ?? []) parts.push(part);
+    return Buffer.concat(parts);
+  },
+  slowly: async (request) => {
+    const parts = [];
+    for await (const part of request.body ?? []) {
+      parts.push(part);
+      if (parts.length % 4 === 0) await later(1);
+    }
+    return Buffer.concat(parts);
+  },
+};
+
+for (const host of hosts()) {
+  const rig = new ServerRig('uploads', host);
+
+  rig.check('one connection: large and small bodies, of known length and in chunks, and none, in turn', async () => {
+    const client = await Client.open(rig.server.port);
+    for (const [name, read] of Object.entries(READS)) {
+      for (const length of [1, 65_536, 10, 2 * MEBIBYTE + 17, 0, 300_000]) {
+        const expected = pattern(length);
+        let got;
+        rig.handler = async (request) => {
+          got = request.method === 'GET' ? undefined : await read(request);
+          return new Response('read');
+        };
+        const label = `${name} of ${length}`;
+        const whole = await client.ask(Buffer.concat([Buffer.from(head(length)), expected]));
+        if (length !== 0) assert.ok(expected.equals(got), label);
+        assert.is(whole.text, 'read', label);
+        if (length === 0) continue;
+        const chunks = [Buffer.from('POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n')];
+        for (let at = 0; at < length; at += 50_000) chunks.push(chunk(expected.subarray(at, at + 50_000)));
+        chunks.push(Buffer.from('0\r\n\r\n'));
+        assert.is((await client.ask(Buffer.concat(chunks))).text, 'read', `${label} in chunks`);
+        assert.ok(expected.equals(got), `${label} in chunks`);
+      }
+      for (let i = 0; i < 10; i++) assert.is((await client.ask(get())).text, 'read');
+    }
+    client.destroy();
+  });
+
+  rig.check('a large body with the next requests behind it in the same packets', async () => {
+    const client = await Client.open(rig.server.port);
+    const lengthOf = async (request) => (request.body === null ? 'none' : (await request.bytes()).length);
+    rig.handler = async (request) => new Response(String(await lengthOf(request)));
+    const post = Buffer.concat([Buffer.from(head(200_001)), pattern(200_001)]);
+    for (let round = 0; round < 3; round++) {
+      client.write(Buffer.concat([post, Buffer.from(get()), post, Buffer.from(get()), Buffer.from(get())]));
+      const texts = [];
+      for (let i = 0; i < 5; i++) texts.push((await client.response()).text);
+      assert.equal(texts, ['200001', 'none', '200001', 'none', 'none']);
+    }
+    client.destroy();
+  });
+
+  rig.check('clients that stall, dribble or leave in the middle of a large body hold up no other one', async () => {
+    rig.handler = async (request) => new Response(String((await request.bytes()).length));
+    const slow = await Promise.all(Array.from({ length: 40 }, () => Client.open(rig.server.port)));
+    for (const client of slow) client.write(Buffer.concat([Buffer.from(head(MEBIBYTE)), pattern(500_000)]));
+    await later(20);
+    for (const client of slow) client.write('x'); // into a large buffer
+    const well = await Client.open(rig.server.port);
+    for (let i = 0; i < 3; i++) {
+      assert.is(
+        (await well.ask(Buffer.concat([Buffer.from(head(MEBIBYTE)), pattern(MEBIBYTE)]))).text,
+        String(MEBIBYTE),
+      );
+      for (const client of slow) client.write('x');
+    }
+    for (const client of slow.slice(0, 20)) client.destroy();
+    for (const client of slow.slice(20)) {
+      assert.is((await client.ask(pattern(MEBIBYTE - 500_004))).text, String(MEBIBYTE));
+      client.destroy();
+    }
+    well.destroy();
+    rig.errors.length = 0; // handlers were told of clients that had left
+  });
+
+  rig.run();
+}
