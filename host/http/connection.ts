@@ -13,6 +13,7 @@ import { FeatherstarError } from '../base/errors.js';
 import type { NetAddress } from '../hosts/host.js';
 import type { Transport, TransportUser } from '../shard/transport.js';
 import { HIGH_WATER_BYTES, RequestBody } from './body.js';
+import { closingError, goneError } from './closed-errors.js';
 import type { ConnectionServer } from './connection-server.js';
 import { HandlerInfo, type InfoExchange } from './handler-info.js';
 import { type Head, hasUrl, ODD_HOST, readHead } from './head.js';
@@ -51,14 +52,6 @@ const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n', 'latin1');
 const UNANSWERED = -1; // in the place of CLOSE and the like: no response was sent yet
 const FIRST_REQUEST_NS = 2e8; // from the end of a server to the first request of a client that has just come
 const QUIET_NS = 5e8; // a stream without a chunk for so long does not hold up the end of a server
-
-export function closingError(): FeatherstarError {
-  return new FeatherstarError('FEATHERSTAR_CLOSED', 'the server closes');
-}
-
-function goneError(): FeatherstarError {
-  return new FeatherstarError('FEATHERSTAR_CLOSED', 'the client closed the connection');
-}
 
 export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoExchange, ControlledConnection {
   isHead = false;
