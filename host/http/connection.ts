@@ -79,6 +79,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
   private control: RequestControl | undefined;
   private readonly log: ResponseLog | undefined;
   private aborter: AbortController | undefined;
+  private drainedBytes = 0; // when no more than these wait:
   private onDrained: { resolve: () => void; reject: (reason: unknown) => void } | undefined;
 
   /** `parser`: the address of CONNECTION_BYTES of linear memory for the parser's state. `open` makes the transport. */
@@ -504,18 +505,19 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
     this.log?.sent();
     if (this.transport.isClosed) return;
     if (this.onDrained !== undefined) {
-      if (out.backlogBytes > STREAM_AHEAD_BYTES) return;
+      if (out.backlogBytes > this.drainedBytes) return;
       this.streamedNs = this.server.shard.nowNs;
       this.onDrained.resolve();
       this.onDrained = undefined;
     } else if (this.inbox.waits) this.inbox.resume();
   }
 
-  drained(): Promise<void> | undefined {
+  drained(bytes = STREAM_AHEAD_BYTES): Promise<void> | undefined {
     if (this.transport.isClosed) throw this.whyGone();
     this.streamedNs = this.server.shard.nowNs;
-    if (this.transport.out.backlogBytes <= STREAM_AHEAD_BYTES) return undefined;
+    if (this.transport.out.backlogBytes <= bytes) return undefined;
     this.transport.out.hurry();
+    this.drainedBytes = bytes;
     return new Promise((resolve, reject) => {
       this.onDrained = { resolve, reject };
     });

@@ -12,16 +12,93 @@
 // Next: serve-static.ts.
 
 import { FeatherstarError, systemError } from '../base/errors.js';
+import { allocate, type SharedBytes } from '../calls/shared-bytes.js';
 import { Errno } from '../core/kernel.js';
 import type { Directory } from '../fs/directory.js';
 import type { File } from '../fs/file.js';
 import type { FileStat } from '../fs/operations.js';
+import { type Pieces, withPieces } from './pieces.js';
 
-const PIECE_BYTES = 65_536;
+const PIECE_BYTES = 65_536; // of an array
+const BLOCK_BYTES = 262_144; // stays in a core's own cache between the read and the send
+/** Blocks in use by responses of a shard, 16 MiB. */
+export const BLOCKS_MAX = 64;
 const TRIES = 3; // for a file whose name is given to others all the time
 
 /** Errors that say: there is no file with this name. */
 const ABSENT: readonly unknown[] = ['ENOENT', 'ENOTDIR', 'EISDIR', 'EXDEV', 'ELOOP', 'ENAMETOOLONG'];
+
+let blocks = 0; // of this thread's parts of files
+
+/**
+ * Reads a part of a file into a block of memory, from which it is sent. At most BLOCKS_MAX responses have a block at a
+ * time, because a slow client keeps its own for long. The others read into an array, which costs a copy.
+ */
+class FilePart implements Pieces {
+  readonly #file: File;
+  readonly #end: number;
+  readonly #leave: () => void;
+  #position: number;
+  #block: SharedBytes | undefined;
+  #isOver = false;
+
+  /** `leave` is called once, when nothing is read any more. */
+  constructor(file: File, start: number, end: number, leave: () => void) {
+    this.#file = file;
+    this.#position = start;
+    this.#end = end;
+    this.#leave = leave;
+  }
+
+  /** Whether the last byte was read. */
+  get isRead(): boolean {
+    return this.#position === this.#end;
+  }
+
+  async next(): Promise<Uint8Array | undefined> {
+    if (this.isRead || this.#isOver) {
+      this.end();
+      return undefined;
+    }
+    try {
+      const piece = await this.#read(this.#end - this.#position);
+      this.#position += piece.length;
+      return piece;
+    } catch (error) {
+      this.end();
+      throw error;
+    }
+  }
+
+  async #read(left: number): Promise<Uint8Array> {
+    if (left > PIECE_BYTES) this.#block ??= tryBlock();
+    const into = this.#block ?? new Uint8Array(Math.min(left, PIECE_BYTES));
+    const length = Math.min(left, into.length);
+    const count = await this.#file.read(into, { position: this.#position, length });
+    if (count < length) throw systemError('read', Errno.EIO, `${this.#file.path}, which was cut while it was sent`);
+    return into instanceof Uint8Array ? into : into.bytes.subarray(0, length);
+  }
+
+  end(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    if (this.#block !== undefined) blocks--;
+    this.#block?.dispose(); // a read that still goes on keeps it until its end
+    this.#leave();
+  }
+}
+
+function tryBlock(): SharedBytes | undefined {
+  if (blocks === BLOCKS_MAX) return undefined;
+  try {
+    const block = allocate(BLOCK_BYTES);
+    blocks++;
+    return block;
+  } catch (error) {
+    if (FeatherstarError.is(error) && error.code === 'FEATHERSTAR_FULL') return undefined; // the program has them all
+    throw error;
+  }
+}
 
 /** A file that is open, of which size and mtimeMs are known. */
 export class OpenFile {
@@ -46,35 +123,22 @@ export class OpenFile {
 
   /** Bytes [start, end) as a body. The file stays open until the body is read or cancelled. */
   stream(start: number, end: number): ReadableStream<Uint8Array> {
-    let position = start;
-    let isOver = false;
-    const leave = () => {
-      if (!isOver) this.leave();
-      isOver = true;
-    };
+    const part = new FilePart(this.file, start, end, () => this.leave());
     this.#users++;
-    return new ReadableStream<Uint8Array>(
+    const stream = new ReadableStream<Uint8Array>(
       {
         pull: async (controller) => {
-          try {
-            const piece = new Uint8Array(Math.min(PIECE_BYTES, end - position));
-            const count = await this.file.read(piece, { position });
-            if (count < piece.length)
-              throw systemError('read', Errno.EIO, `${this.file.path}, which was cut while it was sent`);
-            controller.enqueue(piece);
-            position += count;
-            if (position < end) return;
-            controller.close();
-            leave();
-          } catch (error) {
-            leave();
-            throw error;
-          }
+          const piece = await part.next();
+          if (piece !== undefined) controller.enqueue(piece.slice());
+          if (!part.isRead) return;
+          part.end();
+          controller.close();
         },
-        cancel: leave,
+        cancel: () => part.end(),
       },
       { highWaterMark: 0 },
     );
+    return withPieces(stream, () => part);
   }
 
   /** Whether it is open still; then it stays so until leave(). */

@@ -8,6 +8,7 @@ import { COPIED_BYTES } from '../shard/send-queue.js';
 import type { Shard } from '../shard/shard.js';
 import type { ByteSink } from '../shard/transport.js';
 import { CLOSE, type Heads, KEEP_ALIVE_1_0 } from './heads.js';
+import { type Pieces, piecesOf } from './pieces.js';
 import { FeatherResponse, hasNoBody, impliedTypeOf, isFeatherResponse, sourceOf, statedLines } from './response.js';
 
 const TEMPLATE_LENGTH_MAX = 0xffffffff; // the core writes a u32
@@ -29,8 +30,8 @@ export interface Exchange {
    * of its own.
    */
   beginStream(stream?: ReadableStreamDefaultReader<Uint8Array>, streamsEvents?: boolean): void;
-  /** Resolves when the client has taken enough that more may be queued; rejects when it is gone. */
-  drained(): Promise<void> | undefined;
+  /** Resolves when no more than `bytes` wait to be sent (by default, few); rejects when the client is gone. */
+  drained(bytes?: number): Promise<void> | undefined;
 }
 
 export class Writer {
@@ -160,7 +161,9 @@ export class Writer {
     }
     const reader = stream.getReader();
     try {
-      await this.pump(response, reader, queue, exchange, size);
+      const pieces = piecesOf(stream);
+      if (pieces === undefined) await this.pump(response, reader, queue, exchange, size);
+      else await this.sendPieces(response, reader, pieces, queue, exchange, size);
     } catch (error) {
       giveUp(reader, error);
       throw error;
@@ -219,6 +222,33 @@ export class Writer {
     }
     checkedLength(fields.length, bytes, false);
     if (chunked) queue.enqueue(END);
+  }
+
+  /** A body that is read into the same memory again and again: each piece goes out before the next one is read. */
+  private async sendPieces(
+    response: FeatherResponse | Response,
+    reader: ReadableStreamDefaultReader<Uint8Array>,
+    pieces: Pieces,
+    queue: ByteSink,
+    exchange: Exchange,
+    size: number,
+  ): Promise<void> {
+    const fields = this.fieldsOf(response, exchange);
+    if (exchange.isHead || fields.length === NO_LENGTH) {
+      await this.pump(response, reader, queue, exchange, size);
+      return;
+    }
+    let piece = await pieces.next();
+    exchange.beginStream(reader);
+    this.enqueueHead(response, queue, exchange, fields, lengthLine(fields.length));
+    let bytes = 0;
+    for (; piece !== undefined; piece = await pieces.next()) {
+      bytes += piece.length;
+      checkRoom(fields.length, bytes);
+      queue.enqueue(piece);
+      await exchange.drained(0);
+    }
+    checkedLength(fields.length, bytes, false);
   }
 
   /** All of the body is here: says how long it is. */

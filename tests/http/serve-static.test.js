@@ -308,6 +308,46 @@ for (const host of hosts()) {
     }),
   );
 
+  rig.check('more slow clients than blocks: each gets every byte', async () => {
+    const data = pattern(3 * MEBIBYTE + 5);
+    put('many', data);
+    const files = await serveStatic(PUBLIC);
+    rig.handler = files;
+    const clients = await Promise.all(Array.from({ length: 70 }, () => Client.open(rig.server.port, { paused: true })));
+    for (const client of clients) await client.write('GET /many HTTP/1.1\r\nHost: test\r\n\r\n');
+    await later(200); // sockets are full
+    await Promise.all(
+      clients.map(async (client) => {
+        client.resume();
+        assert.ok((await client.response()).body.equals(data));
+        client.destroy();
+      }),
+    );
+    await files.close();
+  });
+
+  rig.check('a middleware makes another response of it, reads it, or drops it', async () => {
+    const files = await serveStatic(PUBLIC);
+    const lengths = [];
+    for (const middleware of [
+      (response) => new Response(response.body, response),
+      async (response) => new Response(await new globalThis.Response(response.body).text()),
+      async (response) => {
+        const reader = response.body.getReader();
+        lengths.push((await reader.read()).value.length);
+        await reader.cancel();
+        return new Response('<h1>home</h1>');
+      },
+    ]) {
+      rig.handler = async (request) => middleware(await files(request));
+      const client = await Client.open(rig.server.port);
+      assert.is((await client.ask('GET / HTTP/1.1\r\nHost: test\r\n\r\n')).text, '<h1>home</h1>');
+      client.destroy();
+    }
+    assert.equal(lengths, [13]);
+    await files.close();
+  });
+
   rig.check('a client that leaves in the middle of a file: it is closed', async () => {
     put('large', pattern(32 * MEBIBYTE));
     const client = await Client.open(rig.server.port, { paused: true });
