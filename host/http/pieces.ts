@@ -13,7 +13,7 @@ export interface Pieces {
 
 const known = new WeakMap<ReadableStream, () => Pieces>();
 
-/** `open`: how to read the bytes of the stream in pieces, instead of reading it. Cancelling the stream ends that, too. */
+/** `open`: how to read the bytes in pieces, instead of reading the stream. Cancelling the stream ends that, too. */
 export function withPieces(stream: ReadableStream<Uint8Array>, open: () => Pieces): ReadableStream<Uint8Array> {
   known.set(stream, open);
   return stream;
