@@ -240,7 +240,7 @@ export class Writer {
     }
     let piece = await pieces.next();
     exchange.beginStream(reader);
-    this.enqueueHead(response, queue, exchange, fields, lengthLine(fields.length));
+    this.enqueueHead(response, queue, exchange, fields, lengthLine(fields.length), piece !== undefined);
     let bytes = 0;
     for (; piece !== undefined; piece = await pieces.next()) {
       bytes += piece.length;
