@@ -23,7 +23,7 @@ export const GRANT_SLOTS = 16;
 export type LentBytes = (Uint8Array | readonly Uint8Array[] | undefined)[];
 
 /** Pieces that one SENDMSG can name (host/native/ring.h). */
-export const LENT_PIECES = 16;
+export const LENT_PIECES = 32;
 
 /** One shard's part of linear memory, and the memory of blocks: the two regions that a submission can name. */
 export interface Windows {

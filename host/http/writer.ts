@@ -203,22 +203,22 @@ export class Writer {
     if (framing === '') exchange.connection = CLOSE; // its end ends the body
     const streamsEvents = response.headers.get('content-type')?.startsWith('text/event-stream') === true;
     exchange.beginStream(reader, streamsEvents);
-    this.enqueueHead(response, queue, exchange, fields, framing); // now: the first bytes may take their time
+    const isAhead = first?.done === false && first.value.length !== 0 && !exchange.isHead;
+    this.enqueueHead(response, queue, exchange, fields, framing, isAhead); // now: the first bytes may take their time
     if (exchange.isHead) {
       giveUp(reader);
       return;
     }
     let bytes = 0;
     for (let step = await opening; !step.done; ) {
-      ahead ??= readAhead(reader);
       const chunk = chunkBytes(step.value);
       bytes += chunk.length;
       checkRoom(fields.length, bytes);
       if (chunk.length !== 0) enqueueChunk(chunk, chunked, queue);
-      const drained = exchange.drained();
-      if (drained !== undefined) await drained;
-      step = await ahead;
+      step = await (ahead ?? reader.read());
       ahead = undefined;
+      const drained = step.done ? undefined : exchange.drained(); // the end goes out with the last chunk
+      if (drained !== undefined) await drained;
     }
     checkedLength(fields.length, bytes, false);
     if (chunked) queue.enqueue(END);

@@ -32,7 +32,7 @@
 #define RULES_MAX 64
 #define DIRECTORIES_MAX 64
 #define PATH_BYTES 1024 /* with the zero at its end */
-#define PIECES_MAX 16 /* of one send of lent bytes */
+#define PIECES_MAX 32 /* of one send of lent bytes */
 #define REGION_MAX 0xffffffffu /* bytes: a region's number is the upper half of an address */
 
 enum { LINEAR, BLOCKS, REGIONS };
