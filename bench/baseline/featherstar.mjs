@@ -9,10 +9,9 @@ const { values } = parseArgs({
   options: { port: { type: 'string', default: '8080' }, web: { type: 'boolean', default: false } },
 });
 
-const Answer = values.web ? globalThis.Response : OwnResponse;
 await serve({
   port: Number(values.port),
   hostname: '127.0.0.1',
-  fetch: async () => new Answer('Hello, World!'),
+  fetch: values.web ? async () => new Response('Hello, World!') : async () => new OwnResponse('Hello, World!'),
 });
 console.log('ready');

@@ -83,6 +83,13 @@ export function eachField(head: Head, visit: (name: string, value: string) => vo
   }
 }
 
+/** Key, name and value of each field, as FeatherHeaders has them. */
+export function linesOfHead(head: Head): string[] {
+  const lines: string[] = [];
+  eachField(head, (name, value) => lines.push(name.toLowerCase(), name, value));
+  return lines;
+}
+
 /** All values of a field, joined by commas; undefined if it is absent. `name` in lower case. */
 export function fieldOf(head: Head, name: string): string | undefined {
   let found: string | undefined;

@@ -9,7 +9,7 @@
 //
 // Next: response.ts and request.ts, which have such headers; writer.ts, which sends them.
 
-import { extendPlatform, PlatformHeaders } from './platform.js';
+import { extendPlatform, forwardSymbols, PlatformHeaders, showAs } from './platform.js';
 
 /** The forms in which a response takes its headers. */
 export type HeadersValue = Headers | Iterable<readonly [string, string]> | Record<string, string>;
@@ -281,6 +281,10 @@ function iterate(headers: FeatherHeaders, kind: number): unknown {
   return new HeadersIterator(headers, kind);
 }
 
+function toPlatform(headers: object): Headers {
+  return new PlatformHeaders(pairsOf(headers as FeatherHeaders) as Pair[]);
+}
+
 const { entries } = FeatherHeaders.prototype;
 Object.defineProperty(FeatherHeaders.prototype, Symbol.iterator, {
   value: entries,
@@ -288,3 +292,5 @@ Object.defineProperty(FeatherHeaders.prototype, Symbol.iterator, {
   configurable: true,
 });
 extendPlatform(FeatherHeaders, PlatformHeaders, 'Headers');
+forwardSymbols(FeatherHeaders.prototype, new PlatformHeaders(), toPlatform);
+showAs(FeatherHeaders.prototype, 'Headers', (headers) => Object.fromEntries(pairsOf(headers as FeatherHeaders)));

@@ -31,10 +31,21 @@ export function extendPlatform(ours: { prototype: object }, theirs: { prototype:
   Object.defineProperty(ours.prototype, Symbol.toStringTag, { value: name, configurable: true });
 }
 
+/** Makes node:util show an object as the name of the class and `contentOf(object)`, like an object of the platform. */
+export function showAs(prototype: object, name: string, contentOf: (ours: object) => object): void {
+  Object.defineProperty(prototype, Symbol.for('nodejs.util.inspect.custom'), {
+    value(this: object, _depth: number, options: object, inspect: (value: object, options: object) => string) {
+      return `${name} ${inspect(contentOf(this), options)}`;
+    },
+    writable: true,
+    configurable: true,
+  });
+}
+
 /**
  * Some platforms keep the state of an object under symbols (Node: streams; Node 20: requests and responses; Deno: all).
- * There their functions accept an object of ours, if each of these symbols leads to `realOf(object)`, an object of
- * theirs that is made when it is needed. Returns false if the platform keeps its state elsewhere.
+ * There their functions accept an object of ours, if each of these symbols leads to `realOf(object)`. That is an object
+ * of theirs, made when it is needed. Returns false if the platform keeps its state elsewhere.
  */
 export function forwardSymbols(prototype: object, blank: object, realOf: (ours: object) => object): boolean {
   const symbols = Object.getOwnPropertySymbols(blank);
@@ -53,8 +64,8 @@ export function forwardSymbols(prototype: object, blank: object, realOf: (ours: 
 }
 
 /**
- * Makes the members of `ours` work for objects of the platform, so that such an object may get `ours` as its prototype;
- * and members that only the platform has work for our objects, by an object of theirs.
+ * Makes the members of `ours` work for objects of the platform, so that such an object may get `ours` as its prototype.
+ * A member that only the platform has is called on an object of the platform.
  */
 export function shareMembers(
   ours: object,

@@ -1,14 +1,20 @@
 // The request as a handler sees it: the shape of the web's Request, made lazily. The parser has checked the head. Here
 // it is one string, cut only where a caller asks. A request owns its bytes: it may be kept as long as you like.
 //
-// It is no Request of the platform's, which costs more than all else of a small request. A caller that needs one clones
-// it.
+// It is no Request of the platform's, which costs more than all else of a small request. One is made where it is
+// needed: for clone(), and for `new Request(request)` and `fetch(request)` (globals.ts).
 
 import type { NetAddress } from '../hosts/host.js';
 import { type RequestBody, usedError } from './body.js';
-import { type Addressed, eachField, fieldOf, type Head, hrefOf, pathOf } from './head.js';
+import { type Addressed, fieldOf, type Head, hrefOf, linesOfHead, pathOf } from './head.js';
+import { type FeatherHeaders, withLines } from './headers.js';
+import { forwardSymbols, PlatformRequest, PlatformResponse } from './platform.js';
 
 const METHODS = ['', 'GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH'];
+
+// Not for the next server (RFC 9110 7.6.1), and Node's fetch() refuses some of them.
+const OF_CONNECTION = new Set(['connection', 'expect', 'keep-alive', 'transfer-encoding', 'upgrade']);
+const LENGTH = 'content-length';
 
 /** The part of a connection that a request uses. */
 export interface RequestExchange extends Addressed {
@@ -25,7 +31,7 @@ export class FeatherRequest {
   readonly #body: RequestBody | undefined;
   readonly #exchange: RequestExchange;
   #url: string | undefined;
-  #headers: Headers | undefined;
+  #headers: FeatherHeaders | undefined;
   #platform: Request | undefined; // once it was cloned; it has the body then
 
   /** @internal */
@@ -52,15 +58,26 @@ export class FeatherRequest {
     return this.#url;
   }
 
-  /** One header without building a Headers object; undefined if it is absent. `name` in lower case. */
+  /** One header without building a Headers object; undefined if it is absent. Upper and lower case are the same. */
   header(name: string): string | undefined {
     if (this.#headers !== undefined) return this.#headers.get(name) ?? undefined;
-    return fieldOf(this.#head, name);
+    return fieldOf(this.#head, name.toLowerCase());
   }
 
   /** The client's address, without the port (`info.remote` has both). Not in the web's Request; srvx has it. */
   get ip(): string | undefined {
     return this.#exchange.clientOf(this.#head)?.hostname;
+  }
+
+  /** @internal Whether it is a request of a server. */
+  static is(value: unknown): value is FeatherRequest {
+    return typeof value === 'object' && value !== null && #head in value;
+  }
+
+  /** @internal A Request of the platform in its place. It takes the body, unless the caller has another. */
+  static onPlatform(request: FeatherRequest, hasBody: boolean): Request {
+    if (!hasBody) request.#platform ??= request.#onPlatform(request.#body?.stream);
+    return request.#platform ?? request.#onPlatform(undefined);
   }
 
   /** @internal The client's address, if it is a request of a server. */
@@ -70,12 +87,8 @@ export class FeatherRequest {
 
   /** All headers. */
   get headers(): Headers {
-    if (this.#headers === undefined) {
-      const headers = new Headers();
-      eachField(this.#head, (key, value) => headers.append(key, value));
-      this.#headers = headers;
-    }
-    return this.#headers;
+    this.#headers ??= withLines(linesOfHead(this.#head), false);
+    return this.#headers as unknown as Headers;
   }
 
   /** Aborts when the client goes away before it has its answer. */
@@ -99,14 +112,15 @@ export class FeatherRequest {
    */
   clone(): Request {
     if (this.bodyUsed) throw usedError();
-    this.#platform ??= this.#onPlatform();
-    return this.#platform.clone();
+    return FeatherRequest.onPlatform(this, false).clone();
   }
 
-  #onPlatform(): Request {
-    const { method, headers, signal } = this;
-    const init = this.#body === undefined ? {} : { body: this.#body.stream, duplex: 'half' };
-    return new Request(this.url, { method, headers, signal, ...init } as RequestInit);
+  #onPlatform(body: ReadableStream<Uint8Array> | undefined): Request {
+    const { method, signal } = this;
+    const isOther = body === undefined && this.#body !== undefined;
+    const headers = [...this.headers].filter(([name]) => !OF_CONNECTION.has(name) && !(isOther && name === LENGTH));
+    const init = body === undefined ? {} : { body, duplex: 'half' };
+    return new PlatformRequest(this.url, { method, headers, signal, ...init } as RequestInit);
   }
 
   /** The whole body. Rejects with FEATHERSTAR_BODY if it breaks off, or was read before. */
@@ -139,18 +153,26 @@ export class FeatherRequest {
   /** The whole body as form data. Rejects like `bytes()`. */
   async formData(): Promise<FormData> {
     const type = this.header('content-type') ?? '';
-    return new Response((await this.bytes()) as BodyInit, { headers: { 'content-type': type } }).formData();
+    return new PlatformResponse((await this.bytes()) as BodyInit, { headers: { 'content-type': type } }).formData();
   }
 }
 
 const decoder = new TextDecoder();
 
 // `request instanceof Request` holds, as frameworks expect it of what their handler gets. The other members of a
-// Request (cache, mode, referrer, ...) are for clients. Here they have the values of a new Request.
-const blank = new Request('http://localhost/');
-for (const [name, { get }] of Object.entries(Object.getOwnPropertyDescriptors(Request.prototype))) {
-  if (get === undefined || Object.hasOwn(FeatherRequest.prototype, name)) continue;
-  const value = Reflect.get(blank, name);
-  Object.defineProperty(FeatherRequest.prototype, name, { get: () => value, configurable: true });
+// Request (cache, mode, referrer, ...) are for clients. Here they have the values of a new Request. Methods that only
+// the platform has are called on a Request of the platform.
+const blank = new PlatformRequest('http://localhost/');
+const toPlatform = (request: object) => FeatherRequest.onPlatform(request as FeatherRequest, false);
+for (const [name, { get, value }] of Object.entries(Object.getOwnPropertyDescriptors(PlatformRequest.prototype))) {
+  if (Object.hasOwn(FeatherRequest.prototype, name)) continue;
+  function forwarded(this: FeatherRequest, ...args: unknown[]): unknown {
+    return value.apply(toPlatform(this), args);
+  }
+  const constant = Reflect.get(blank, name);
+  const member = typeof value === 'function' ? { value: forwarded } : { get: () => constant };
+  if (get !== undefined || typeof value === 'function')
+    Object.defineProperty(FeatherRequest.prototype, name, { ...member, configurable: true });
 }
-Object.setPrototypeOf(FeatherRequest.prototype, Request.prototype);
+Object.setPrototypeOf(FeatherRequest.prototype, PlatformRequest.prototype);
+forwardSymbols(FeatherRequest.prototype, blank, toPlatform);

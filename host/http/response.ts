@@ -20,7 +20,7 @@ import {
   takeStream,
 } from './body-stream.js';
 import { copyOf, FeatherHeaders, type HeadersValue, linesOf, withLines } from './headers.js';
-import { extendPlatform, forwardSymbols, PlatformResponse, shareMembers } from './platform.js';
+import { extendPlatform, forwardSymbols, PlatformResponse, shareMembers, showAs } from './platform.js';
 
 /** The values that a response takes as its body. */
 export type BodyValue =
@@ -291,6 +291,10 @@ export { impliedTypeOf, isFeatherResponse, sourceOf, statedLines };
 extendPlatform(FeatherResponse, PlatformResponse, 'Response');
 shareMembers(FeatherResponse.prototype, PlatformResponse.prototype, isFeatherResponse, toPlatform);
 forwardSymbols(FeatherResponse.prototype, new PlatformResponse(null), toPlatform);
+showAs(FeatherResponse.prototype, 'Response', (response) => {
+  const { status, statusText, headers, body, bodyUsed, ok, redirected, type, url } = response as FeatherResponse;
+  return { status, statusText, headers, body, bodyUsed, ok, redirected, type, url };
+});
 
 function isStream(source: Source): source is ByteStream {
   return source instanceof ReadableStream;

@@ -45,6 +45,8 @@ export interface ServeModuleOptions {
   fd?: number | undefined;
   /** How long every shard still takes requests after `close()` was called: see `ServeOptions.drainMs`. Default 0. */
   drainMs?: number | undefined;
+  /** Whether each shard replaces its global Response, Request, Headers and fetch by ours. Default true. */
+  replaceGlobals?: boolean | undefined;
   /** Sizes and times of each shard's server (docs/limits.md). */
   limits?: HttpLimits | undefined;
   /** Whether a shard that dies is started again. Default true. */
@@ -81,6 +83,7 @@ const CHECKS: Checks<ServeModuleOptions> = {
   sharePort: SERVE_CHECKS.sharePort,
   fd: SERVE_CHECKS.fd,
   drainMs: SERVE_CHECKS.drainMs,
+  replaceGlobals: checkBoolean,
   limits: SERVE_CHECKS.limits,
   restart: checkBoolean,
   runtime: checkObject,
@@ -97,7 +100,8 @@ export async function serveModule<M extends object>(options: ServeModuleOptions)
   const shutdownTimeoutMs = SHUTDOWN_TIMEOUT_MS + ((drainMs ?? 0) * 9) / 8; // servers get 8/9 of it
   const runtime = await Runtime.start<M>({ shutdownTimeoutMs, ...options.runtime, module, shards });
   const own = currentShard();
-  const listening = { port, hostname, backlog, sharePort, fd, drainMs, limits };
+  const { replaceGlobals } = options;
+  const listening = { port, hostname, backlog, sharePort, fd, drainMs, limits, replaceGlobals };
   const isShared = fd === undefined ? runtime.sharesPorts : own.host.movesFiles;
   let first: ListeningPlace;
   try {
@@ -168,7 +172,7 @@ function isOver(error: unknown): boolean {
 
 type ModuleListenOptions = Pick<
   ServeOptions,
-  'port' | 'hostname' | 'backlog' | 'sharePort' | 'fd' | 'drainMs' | 'limits'
+  'port' | 'hostname' | 'backlog' | 'sharePort' | 'fd' | 'drainMs' | 'limits' | 'replaceGlobals'
 >;
 type ListeningPlace = Pick<Server, 'port' | 'hostname' | 'url'>;
 

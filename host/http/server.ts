@@ -4,7 +4,15 @@
 import { setMaxListeners } from 'node:events';
 import { optionError } from '../base/errors.js';
 import { inTime } from '../base/in-time.js';
-import { type Checks, checkFunction, checkOptions, definedOnly, integer, number } from '../base/options.js';
+import {
+  type Checks,
+  checkBoolean,
+  checkFunction,
+  checkOptions,
+  definedOnly,
+  integer,
+  number,
+} from '../base/options.js';
 import { CONNECTION_BYTES, type Header } from '../core/layout.js';
 import { type Bound, monotonicNs } from '../hosts/host.js';
 import { BIND_CHECKS, bindStream, checkBind } from '../net/bind.js';
@@ -16,6 +24,7 @@ import { Background } from './background.js';
 import { closingError } from './closed-errors.js';
 import { HttpConnection } from './connection.js';
 import type { ConnectionServer } from './connection-server.js';
+import { beginReplaced, endReplaced } from './globals.js';
 import { type ClientAddress, clientAddress, type HandlerInfo } from './handler-info.js';
 import { Heads } from './heads.js';
 import { FeatherRequest } from './request.js';
@@ -82,6 +91,11 @@ export interface ServeOptions {
    * `Connection: close` then, so that clients go elsewhere and lose no request. Default 0.
    */
   drainMs?: number | undefined;
+  /**
+   * Whether the global Response, Request, Headers and fetch of this thread are replaced by ours, as long as the server
+   * is open (docs/http.md). Default true.
+   */
+  replaceGlobals?: boolean | undefined;
   /** Several shards listen on this port. Default: if the runtime has more than one shard. */
   reusePort?: boolean | undefined;
   /** Whether other processes of this user may listen on the port too, if they say so as well. Default false. */
@@ -205,6 +219,7 @@ export class ServerShard implements AcceptorUser, ConnectionServer {
     shard.core.http_limits(limits.headerBytes, limits.headerCount, limits.targetBytes);
     setMaxListeners(0, this.signal); // each request may listen
     this.acceptor = new Acceptor(shard, bound, this);
+    if (options.replaceGlobals ?? true) beginReplaced(this);
   }
 
   /** Aborts when the server begins to close. */
@@ -284,7 +299,7 @@ export class ServerShard implements AcceptorUser, ConnectionServer {
    * Then it stops accepting, lets requests that run be answered, and after the deadline closes what is left.
    */
   close(timeoutMs: number): Promise<void> {
-    this.closing ??= this.drain(timeoutMs);
+    this.closing ??= this.drain(timeoutMs).finally(() => endReplaced(this));
     return this.closing;
   }
 
@@ -372,6 +387,7 @@ export const SERVE_CHECKS: Checks<ServeOptions> = {
   onError: checkFunction,
   drainMs: number(0, DRAIN_MAX_MS, 'milliseconds'),
   onResponse: checkFunction,
+  replaceGlobals: checkBoolean,
 };
 
 /** The runtime's limits, as far as this server builds on them. */
