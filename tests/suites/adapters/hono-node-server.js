@@ -19,7 +19,7 @@ class Server extends EventEmitter {
     if (onListening !== undefined) this.once('listening', onListening);
     const { fetch, createServer } = this.#options;
     if (createServer !== undefined) throw new Error('featherstar serves HTTP/1.1 without TLS only');
-    this.#opening = serveHere({ port, hostname, fetch: (request, info) => fetch(request, info), onError() {} });
+    this.#opening = serveHere({ port, hostname, fetch, onError() {} });
     this.#opening.then((server) => {
       this.#address = { address: hostname, family: hostname.includes(':') ? 'IPv6' : 'IPv4', port: server.port };
       this.emit('listening');

@@ -9,11 +9,7 @@ export const FastResponse = Response;
 export function serve(options) {
   const generic = serveGeneric(options);
   if (options.tls !== undefined) throw new Error('featherstar serves HTTP/1.1 without TLS only');
-  const fetch = (request, info) => {
-    Object.defineProperty(request, 'ip', { get: () => info?.remoteAddress?.hostname });
-    return generic.fetch(request);
-  };
-  const opening = serveHere({ port: Number(options.port), hostname: '127.0.0.1', fetch });
+  const opening = serveHere({ port: Number(options.port), hostname: '127.0.0.1', fetch: generic.fetch });
   const server = {
     url: undefined,
     async ready() {
