@@ -10,7 +10,8 @@ import * as assert from 'uvu/assert';
 const module = new URL('./slow-module.js', import.meta.url);
 const GET = (path) => `GET ${path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`;
 const BUFFER_BYTES = 4096; // that one read brings
-const TWO = { shards: 2, module, limits: { recvBufferBytes: BUFFER_BYTES, sendBufferBytes: BUFFER_BYTES } };
+const LIMITS = { recvBufferBytes: BUFFER_BYTES, largeRecvBufferBytes: BUFFER_BYTES, sendBufferBytes: BUFFER_BYTES };
+const TWO = { shards: 2, module, limits: LIMITS };
 const MINUTE_MS = 60_000;
 
 const onServer = (name, ...args) =>
