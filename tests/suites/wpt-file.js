@@ -33,11 +33,9 @@ globalThis[Symbol.for('undici.globalOrigin.1')] = new URL(url); // what relative
 Object.assign(globalThis, functions, { fetch, FileReader, self: globalThis, location: new URL(url) });
 globalThis.GLOBAL = { isWindow: () => false, isWorker: () => true, isShadowRealm: () => false };
 if (ours) {
-  const { Response } = await import('featherstar/http');
-  const { FeatherHeaders: Headers } = await import('../../dist/host/http/headers.js');
-  for (const [name, value] of Object.entries({ Response, Headers })) {
-    Object.defineProperty(globalThis, name, { value, writable: true, configurable: true });
-  }
+  const { Response: Own, serve } = await import('featherstar/http');
+  await serve({ fetch: () => new Own(), hostname: '127.0.0.1' });
+  if (globalThis.Response !== Own) throw new Error('serve() has not put its classes in the place of the globals');
 }
 
 let failure;
