@@ -74,7 +74,7 @@ export function placeOf({ address, port }: { address: string; port: number }): s
 export interface NetAddress {
   /** A numeric IPv4 or IPv6 address. */
   readonly hostname: string;
-  /** 1 to 65,535. */
+  /** 1 to 65,535; 0 if a proxy that told the address did not tell the port. */
   readonly port: number;
 }
 

@@ -6,6 +6,7 @@ import type { Shard } from '../shard/shard.js';
 import type { HttpConnection } from './connection.js';
 import type { HandlerInfo } from './handler-info.js';
 import type { Scratch } from './inbox.js';
+import type { Proxies } from './proxies.js';
 import type { FeatherRequest } from './request.js';
 import type { ResponseEntry } from './response-log.js';
 import type { Server } from './server.js';
@@ -35,6 +36,8 @@ export interface ConnectionServer extends Scratch {
   refused: number;
   fetch(request: FeatherRequest, info: HandlerInfo, context: HandlerInfo): unknown;
   waitUntil(promise: PromiseLike<unknown>): void;
+  /** The proxies that may tell the address of a client; undefined: none. */
+  readonly proxies: Proxies | undefined;
   /** Gets each request with what became of it; undefined: it is not wanted. */
   readonly onResponse: ((entry: ResponseEntry) => void) | undefined;
   /** Gets what a handler threw. */

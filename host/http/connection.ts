@@ -16,7 +16,7 @@ import { HIGH_WATER_BYTES, RequestBody } from './body.js';
 import { closingError, goneError } from './closed-errors.js';
 import type { ConnectionServer } from './connection-server.js';
 import { HandlerInfo, type InfoExchange } from './handler-info.js';
-import { type Head, hasUrl, ODD_HOST, readHead } from './head.js';
+import { type ForwardedOrigin, type Head, hasUrl, ODD_HOST, readHead } from './head.js';
 import { CLOSE } from './heads.js';
 import { Inbox, type InboxUser } from './inbox.js';
 import { FeatherRequest } from './request.js';
@@ -262,7 +262,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
     else if (!this.expectBody(flags)) return;
     server.shard.stepMark.markRequest(at);
     const request = new FeatherRequest(head, this.body, this);
-    if (this.log !== undefined) this.log.begin(request);
+    if (this.log !== undefined) this.log.begin(request, () => this.clientOf(head));
     this.handle(request, new HandlerInfo(this, head));
   }
 
@@ -459,8 +459,10 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
     this.connection = CLOSE;
     if (this.phase === HEAD) this.isHead = false; // that was the request before
     this.server.refused++;
-    if (this.log?.isOpen === false)
-      this.log.begin(this.phase === HEAD ? undefined : new FeatherRequest(this.head as Head, undefined, this));
+    if (this.log?.isOpen === false) {
+      const head = this.phase === HEAD ? undefined : this.head;
+      this.log.begin(head && new FeatherRequest(head, undefined, this), () => this.clientOf(head));
+    }
     this.log?.answer(status);
     this.server.writer.writeStatus(status, this.transport.out, this);
     this.log?.queued();
@@ -483,8 +485,13 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
     this.inbox.resume();
   }
 
-  clientOf(_head: Head): NetAddress | undefined {
-    return this.transport.remote;
+  clientOf(head: Head | undefined): NetAddress | undefined {
+    const { remote } = this.transport;
+    return head === undefined ? remote : (this.server.proxies?.clientOf(head, remote) ?? remote);
+  }
+
+  forwardedOrigin(head: Head): ForwardedOrigin | undefined {
+    return this.server.proxies?.originOf(head, this.transport.remote);
   }
 
   get serverAuthority(): string {

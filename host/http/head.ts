@@ -21,7 +21,15 @@ export interface Head {
   url: URL | undefined;
 }
 
+/** The scheme and host that a client has used, as far as a trusted proxy tells. */
+export interface ForwardedOrigin {
+  readonly proto: string | undefined;
+  readonly host: string | undefined;
+}
+
 export interface Addressed {
+  /** Undefined: no proxy is trusted. */
+  forwardedOrigin?(head: Head): ForwardedOrigin | undefined;
   /** The host of a request that names none (HTTP/1.0): the server's own address. */
   readonly serverAuthority: string;
 }
@@ -105,12 +113,14 @@ function targetOf({ text, start, targetStart, targetEnd }: Head): string {
 }
 
 function originOf(head: Head, server: Addressed): string {
-  return `http://${fieldOf(head, 'host') ?? server.serverAuthority}`;
+  const { proto = 'http', host } = server.forwardedOrigin?.(head) ?? {};
+  return `${proto}://${host ?? fieldOf(head, 'host') ?? server.serverAuthority}`;
 }
 
 /** The URL as text. Most are written in the head as the URL standard writes them; the others are parsed, once. */
 export function hrefOf(head: Head, server: Addressed): string {
-  if ((head.flags & (ODD_TARGET | ODD_HOST)) !== 0) return urlOf(head, server).href;
+  const isForwarded = server.forwardedOrigin?.(head) !== undefined;
+  if (isForwarded || (head.flags & (ODD_TARGET | ODD_HOST)) !== 0) return urlOf(head, server).href;
   return `${originOf(head, server)}${targetOf(head)}`;
 }
 
@@ -140,6 +150,6 @@ export function hasUrl(head: Head, server: Addressed): boolean {
 function parse(target: string, origin: string): URL {
   if (target.startsWith('/')) return new URL(origin + target);
   const url = new URL(origin); // a Host that is none is refused beside an absolute target, too
-  // A connection in plain text is http, whatever the client calls it.
-  return target === '*' ? url : new URL(`http${target.slice(target.indexOf(':'))}`);
+  // The scheme is that of the connection, or of a trusted proxy, whatever the client calls it.
+  return target === '*' ? url : new URL(`${url.protocol}${target.slice(target.indexOf(':') + 1)}`);
 }

@@ -2,6 +2,7 @@
 
 export type { ClientAddress, DenoAddress, HandlerInfo } from './handler-info.js';
 export type { HeadersValue } from './headers.js';
+export type { ProxyHeader, ProxyOptions } from './proxies.js';
 export type { FeatherRequest } from './request.js';
 export type { RequestLimitOptions } from './request-control.js';
 export { type BodyValue, FeatherResponse as Response, type ResponseOptions } from './response.js';

@@ -55,10 +55,10 @@ export class ResponseLog {
     return out.sentBytes + out.backlogBytes;
   }
 
-  /** Asked while the connection is open. Where the kernel cannot tell it, the log goes on without. */
-  get #remote(): NetAddress | undefined {
+  /** The address. Where the kernel cannot tell it, the log goes on without. */
+  #known(clientOf: () => NetAddress | undefined): NetAddress | undefined {
     try {
-      return this.#transport.remote;
+      return clientOf();
     } catch (error) {
       this.#server.report(error);
       return undefined;
@@ -66,10 +66,10 @@ export class ResponseLog {
   }
 
   /** `request` undefined: what came is refused. */
-  begin(request: FeatherRequest | undefined): void {
+  begin(request: FeatherRequest | undefined, clientOf: () => NetAddress | undefined): void {
     const firstByte = this.#queuedBytes;
     const endByte = Number.POSITIVE_INFINITY;
-    this.#current = { request, remote: this.#remote, beganNs: monotonicNs(), firstByte, endByte, status: 0 };
+    this.#current = { request, remote: this.#known(clientOf), beganNs: monotonicNs(), firstByte, endByte, status: 0 };
   }
 
   /** Whether a request has begun whose response is not queued. */

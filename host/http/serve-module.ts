@@ -18,6 +18,7 @@ import { Runtime } from '../runtime/runtime.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 import { sleep } from '../tasks/timer.js';
 import type { ConnectionServer } from './connection-server.js';
+import type { ProxyOptions } from './proxies.js';
 import {
   type AnyResponse,
   type HttpLimits,
@@ -47,6 +48,8 @@ export interface ServeModuleOptions {
   drainMs?: number | undefined;
   /** Whether each shard replaces its global Response, Request, Headers and fetch by ours. Default true. */
   replaceGlobals?: boolean | undefined;
+  /** The proxies in front of the server, if their word is to be taken for the client's address. Default: none. */
+  proxy?: ProxyOptions | undefined;
   /** Sizes and times of each shard's server (docs/limits.md). */
   limits?: HttpLimits | undefined;
   /** Whether a shard that dies is started again. Default true. */
@@ -85,6 +88,7 @@ const CHECKS: Checks<ServeModuleOptions> = {
   drainMs: SERVE_CHECKS.drainMs,
   replaceGlobals: checkBoolean,
   limits: SERVE_CHECKS.limits,
+  proxy: SERVE_CHECKS.proxy,
   restart: checkBoolean,
   runtime: checkObject,
 };
@@ -96,12 +100,12 @@ const PAUSE_MAX_MS = 10_000;
 export async function serveModule<M extends object>(options: ServeModuleOptions): Promise<ModuleServer<M>> {
   checkOptions(options, CHECKS);
   checkUrl('module', options.module);
-  const { module, shards, port, hostname, backlog, sharePort, fd, drainMs, limits, restart = true } = options;
+  const { module, shards, port, hostname, backlog, sharePort, fd, drainMs, limits, proxy, restart = true } = options;
   const shutdownTimeoutMs = SHUTDOWN_TIMEOUT_MS + ((drainMs ?? 0) * 9) / 8; // servers get 8/9 of it
   const runtime = await Runtime.start<M>({ shutdownTimeoutMs, ...options.runtime, module, shards });
   const own = currentShard();
   const { replaceGlobals } = options;
-  const listening = { port, hostname, backlog, sharePort, fd, drainMs, limits, replaceGlobals };
+  const listening = { port, hostname, backlog, sharePort, fd, drainMs, limits, proxy, replaceGlobals };
   const isShared = fd === undefined ? runtime.sharesPorts : own.host.movesFiles;
   let first: ListeningPlace;
   try {
@@ -172,7 +176,7 @@ function isOver(error: unknown): boolean {
 
 type ModuleListenOptions = Pick<
   ServeOptions,
-  'port' | 'hostname' | 'backlog' | 'sharePort' | 'fd' | 'drainMs' | 'limits' | 'replaceGlobals'
+  'port' | 'hostname' | 'backlog' | 'sharePort' | 'fd' | 'drainMs' | 'limits' | 'proxy' | 'replaceGlobals'
 >;
 type ListeningPlace = Pick<Server, 'port' | 'hostname' | 'url'>;
 

@@ -27,6 +27,8 @@ import type { ConnectionServer } from './connection-server.js';
 import { beginReplaced, endReplaced } from './globals.js';
 import { type ClientAddress, clientAddress, type HandlerInfo } from './handler-info.js';
 import { Heads } from './heads.js';
+import { checkProxy, type Proxies, type ProxyOptions } from './proxies.js';
+import { ProxiedTransport } from './proxy-protocol.js';
 import { FeatherRequest } from './request.js';
 import type { FeatherResponse } from './response.js';
 import type { ResponseEntry } from './response-log.js';
@@ -84,6 +86,8 @@ export interface ServeOptions {
   onError?: ((error: unknown) => void) | undefined;
   /** Gets each request with what became of it, for an access log. Without it no request pays for it. */
   onResponse?: ((entry: ResponseEntry) => void) | undefined;
+  /** The proxies in front of the server, if their word is to be taken for the client's address. Default: none. */
+  proxy?: ProxyOptions | undefined;
   /** Length of the kernel's queue of connections that are not accepted yet. */
   backlog?: number | undefined;
   /**
@@ -171,6 +175,7 @@ export class ServerShard implements AcceptorUser, ConnectionServer {
   /** Its own address: the host of a request that names none (HTTP/1.0). */
   readonly authority: string;
   readonly onResponse: ConnectionServer['onResponse'];
+  readonly proxies: Proxies | undefined;
   readonly headScratch: number;
   readonly pieceScratch: number;
   /** No new requests: connections close after their answer. */
@@ -197,6 +202,7 @@ export class ServerShard implements AcceptorUser, ConnectionServer {
     this.authority = authorityOf(url);
     this.drainMs = options.drainMs ?? 0;
     this.fetch = options.fetch as ConnectionServer['fetch']; // it is given what Request has, too
+    this.proxies = options.proxy && checkProxy('proxy', options.proxy);
     this.onResponse = options.onResponse && this.guarded(options.onResponse);
     this.onError = options.onError ?? ((error) => console.error(error));
     this.headScratch = scratch + HEAD_SCRATCH;
@@ -240,7 +246,26 @@ export class ServerShard implements AcceptorUser, ConnectionServer {
   private open(file: number): HttpConnection {
     const { shard, limits } = this;
     const parser = shard.base + shard.header.connectionsOffset + file * CONNECTION_BYTES;
+    if (this.proxies !== undefined) return this.openProxied(file, parser, this.proxies);
     return new HttpConnection(this, parser, (user) => new StreamTransport(shard, file, limits.pace, user));
+  }
+
+  /** The address decides whom to believe, so it is asked while the connection is open. */
+  private openProxied(file: number, parser: number, proxies: Proxies): HttpConnection {
+    const server = { shard: this.shard, proxies, report: (error: unknown) => this.report(error) };
+    const { pace } = this.limits;
+    const connection = new HttpConnection(this, parser, (user) =>
+      proxies.expectProtocol
+        ? new ProxiedTransport(server, file, pace, user)
+        : new StreamTransport(this.shard, file, pace, user),
+    );
+    try {
+      void connection.transport.remote;
+    } catch (error) {
+      this.report(error);
+      connection.destroy();
+    }
+    return connection;
   }
 
   /** Its client has left while its request is handled. If places are short, this one is free. */
@@ -388,6 +413,7 @@ export const SERVE_CHECKS: Checks<ServeOptions> = {
   drainMs: number(0, DRAIN_MAX_MS, 'milliseconds'),
   onResponse: checkFunction,
   replaceGlobals: checkBoolean,
+  proxy: checkProxy,
 };
 
 /** The runtime's limits, as far as this server builds on them. */

@@ -96,7 +96,8 @@ function parseNetwork(text: string, family: 4 | 6): (Plain & { bits: number }) |
   return isWritten && !hasMore(plain.address, bits + V6_BITS - all) ? { ...plain, bits } : undefined;
 }
 
-function parseRule(text: string): Rule[] | undefined {
+/** Undefined: it is none. */
+export function parseRule(text: string): Rule[] | undefined {
   if (text.startsWith('unix:')) {
     const path = text.slice('unix:'.length);
     if (path === '' || path.includes('\0')) return undefined;
