@@ -100,8 +100,6 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
     return `HTTP connection, ${PHASES[this.phase]}`;
   }
 
-  // --- coming in -----------------------------------------------------------------------------------------------------
-
   get mayReceive(): boolean {
     return this.inbox.mayReceive;
   }
@@ -505,8 +503,6 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
     return this.aborter.signal;
   }
 
-  // --- going out -----------------------------------------------------------------------------------------------------
-
   onSent(): void {
     const { out } = this.transport;
     this.log?.sent();
@@ -529,8 +525,6 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
       this.onDrained = { resolve, reject };
     });
   }
-
-  // --- the end -------------------------------------------------------------------------------------------------------
 
   /** The server drains: the next response says so, or the one that is on its way, if its head is not out yet. */
   drain(): void {

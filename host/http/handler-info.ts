@@ -5,6 +5,8 @@
 
 import type { NetAddress } from '../hosts/host.js';
 import type { Head } from './head.js';
+import type { HeadersValue } from './headers.js';
+import { informationalHead } from './informational.js';
 import type { RequestControl, RequestLimitOptions } from './request-control.js';
 import type { Server } from './server.js';
 
@@ -99,5 +101,19 @@ export class HandlerInfo {
    */
   limit(options: RequestLimitOptions): void {
     this.#exchange.controlOf(this.#head)?.limit(options);
+  }
+
+  /**
+   * Sends an informational response before the response, such as 103 Early Hints. Returns whether it was sent. It is
+   * not sent to a client of HTTP/1.0, when the response has begun, or while 64 KiB wait for the client. `status`: 102
+   * to 199; the server sends 100 itself. Throws FEATHERSTAR_OPTION for another status or a header of the connection's,
+   * and TypeError for what no header can be.
+   *
+   * @example
+   * info.informational(103, { link: '</style.css>; rel=preload; as=style' });
+   */
+  informational(status: number, headers: HeadersValue = {}): boolean {
+    const head = informationalHead(status, headers);
+    return this.#exchange.controlOf(this.#head)?.inform(head) ?? false;
   }
 }

@@ -9,6 +9,7 @@
 import { FeatherstarError, optionError } from '../base/errors.js';
 import { type Checks, checkOptions, integer } from '../base/options.js';
 import type { Transport } from '../shard/transport.js';
+import { HIGH_WATER_BYTES } from './body.js';
 import type { ConnectionServer } from './connection-server.js';
 
 /** The limits that a handler can change for its request, by `info.limit()`. */
@@ -36,6 +37,7 @@ export interface ControlledConnection {
   readonly transport: Transport;
   /** Whether all of the request's body is in. */
   readonly bodyDone: boolean;
+  readonly isHttp10: boolean;
   /** Whether a response has begun. */
   readonly hasResponse: boolean;
   /** The handler has had its time. */
@@ -53,6 +55,7 @@ export class RequestControl {
     const { limits, shard } = connection.server;
     this.#connection = connection;
     this.bodyBytes = limits.bodyBytes;
+    if (!connection.bodyDone) this.#bodyDueNs = shard.nowNs + limits.requestTimeoutNs;
     if (limits.handlerTimeoutNs !== 0) this.#handlerDueNs = shard.nowNs + limits.handlerTimeoutNs;
   }
 
@@ -69,6 +72,14 @@ export class RequestControl {
     if (handlerTimeoutMs !== undefined)
       this.#handlerDueNs = handlerTimeoutMs === 0 ? NEVER : shard.nowNs + handlerTimeoutMs * 1e6;
     this.setDeadline();
+  }
+
+  /** Sends a head before the response. False: not to a client of HTTP/1.0, behind a response, or to a slow client. */
+  inform(head: string): boolean {
+    const { isHttp10, hasResponse, transport } = this.#connection;
+    if (isHttp10 || hasResponse || transport.out.backlogBytes > HIGH_WATER_BYTES) return false;
+    transport.out.enqueue(Buffer.from(head, 'latin1'));
+    return true;
   }
 
   /** A body is to come, within `ns`. */

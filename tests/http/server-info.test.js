@@ -143,5 +143,80 @@ for (const host of hosts()) {
     assert.is(text, 'ab');
   });
 
+  rig.check('103 Early Hints: before the response, once it has not begun, and not to HTTP/1.0', async () => {
+    let info;
+    const sent = [];
+    rig.handler = (_request, given) => {
+      info = given;
+      sent.push(info.informational(103, { link: '</a.css>; rel=preload' }));
+      sent.push(
+        info.informational(199, [
+          ['x-a', 'b'],
+          ['x-a', 'c'],
+        ]),
+        info.informational(102),
+      );
+      return new Response('body');
+    };
+    const client = await Client.open(rig.server.port);
+    for (let i = 0; i < 2; i++) {
+      await client.write(get());
+      const early = await client.response();
+      assert.equal(
+        [early.status, early.statusText, early.headers],
+        [103, 'Early Hints', { link: '</a.css>; rel=preload' }],
+      );
+      const own = await client.response();
+      assert.equal([own.status, own.statusText, own.headers], [199, 'Unknown', { 'x-a': 'b, c' }]);
+      assert.is((await client.response()).status, 102);
+      assert.is((await client.response()).text, 'body');
+    }
+    assert.is(info.informational(103), false, 'the request is over');
+    client.destroy();
+    assert.equal(sent.splice(0), new Array(6).fill(true));
+    assert.is((await ask(rig.server.port, 'GET / HTTP/1.0\r\n\r\n')).status, 200);
+    assert.equal(sent, [false, false, false]);
+  });
+
+  rig.check('informational responses that are wrong, and those behind a stream that has begun', async () => {
+    const wrong = [
+      [100],
+      [101],
+      [200],
+      [99],
+      [102.5],
+      ['103'],
+      [103, { 'content-length': '0' }],
+      [103, { 'Transfer-Encoding': 'chunked' }],
+      [103, { connection: 'close' }],
+      [103, { 'x-a': 'a\r\nb: c' }],
+      [103, { 'a b': 'c' }],
+      [103, { 'x-a': '\u0100' }],
+    ];
+    const { text } = await rig.answerOf((_request, info) =>
+      Response.json(
+        wrong.map(([status, headers]) => {
+          try {
+            info.informational(status, headers);
+            return 'it was taken';
+          } catch (error) {
+            return error.code === 'FEATHERSTAR_OPTION' || error instanceof TypeError;
+          }
+        }),
+      ),
+    );
+    assert.equal(
+      JSON.parse(text),
+      wrong.map(() => true),
+    );
+    const late = [];
+    const answer = await rig.answerOf((_request, info) => {
+      setTimeout(() => late.push(info.informational(103)), 15);
+      return new Response(stream(['a', 'b', 'c'], 10));
+    });
+    assert.is(answer.text, 'abc');
+    assert.equal(late, [false]);
+  });
+
   rig.run();
 }

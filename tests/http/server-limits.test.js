@@ -169,6 +169,20 @@ for (const host of hosts()) {
   );
 
   check(
+    'another limit leaves the time of the body as it was',
+    { requestTimeoutMs: 60 },
+    async (request, info) => {
+      info.limit({ bodyBytes: 10 });
+      return new Response(await request.text());
+    },
+    async (server) => {
+      const client = await Client.open(server.port);
+      assert.is((await client.ask('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n12')).status, 408);
+      client.destroy();
+    },
+  );
+
+  check(
     'wrong limits, and those of a request that is over',
     { bodyBytes: 100 },
     (_request, info) => {
