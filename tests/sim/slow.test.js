@@ -13,6 +13,7 @@ const BUFFER_BYTES = 4096; // that one read brings
 const LIMITS = { recvBufferBytes: BUFFER_BYTES, largeRecvBufferBytes: BUFFER_BYTES, sendBufferBytes: BUFFER_BYTES };
 const TWO = { shards: 2, module, limits: LIMITS };
 const MINUTE_MS = 60_000;
+const LARGE_BYTES = 1_000_000; // of slow-module.js's /large
 
 const onServer = (name, ...args) =>
   runtime()
@@ -26,20 +27,24 @@ async function readAll(socket) {
   return Buffer.concat(runs);
 }
 
-/** For how long a client is served that reads once in `pauseMs`; at most half an hour. */
-async function minutesServed(pauseMs, limits = {}) {
+/** For how long a client is served that reads once in `pauseMs`, at most half an hour; and how much it gets in all. */
+async function served(pauseMs, limits = {}) {
   await onServer('start', limits);
   const socket = await client();
   await socket.write(GET('/large'));
   await sleep(100); // it is accepted
   let readMs = 0;
+  let bytes = 0;
   for (; readMs < 30 * MINUTE_MS && (await onServer('connections')) === 1; readMs += pauseMs) {
     await sleep(pauseMs);
-    await socket.read().catch(() => undefined);
+    bytes += (await socket.read().catch(() => undefined))?.length ?? 0;
   }
+  if (readMs < 30 * MINUTE_MS) bytes += (await readAll(socket).catch(() => '')).length; // what was on its way
   socket.close();
-  return readMs / MINUTE_MS;
+  return { minutes: readMs / MINUTE_MS, bytes };
 }
+
+const minutesServed = async (pauseMs, limits) => (await served(pauseMs, limits)).minutes;
 
 test('a client that takes less than minSendBytesPerSecond is closed, however it renews its wait', async () => {
   const slow = (BUFFER_BYTES / 200) * 1000; // 200 bytes a second
@@ -68,8 +73,8 @@ test('minSendBytesPerSecond and idleTimeoutMs say how slow it may be', async () 
 
 test('what a client takes counts, though no poll has told of room yet', async () => {
   const limits = { minSendBytesPerSecond: 1000, idleTimeoutMs: 5000 };
-  const { value } = await simulate({ seed: 1, ...TWO }, () => minutesServed(1000, limits)); // a third takes it longer
-  assert.ok(value > 4, `${value} minutes`); // until it had all
+  const { value } = await simulate({ seed: 1, ...TWO }, () => served(1000, limits)); // a third takes it longer
+  assert.ok(value.minutes > 3.5 && value.bytes > LARGE_BYTES, JSON.stringify(value));
   const slow = await simulate({ seed: 1, ...TWO }, () => minutesServed(6000, limits));
   assert.ok(slow.value < 1, `${slow.value} minutes`);
 });
