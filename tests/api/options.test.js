@@ -244,7 +244,13 @@ for (const host of hosts()) {
     const own = await size({ memoryPerShard: '64M', limits: { arenaBytes: 65_536 } });
     assert.ok(own.shardBytes <= 64 << 20 && own.shardBytes > 63 << 20, String(own.shardBytes));
     assert.is(own.arenaBytes, 65_536);
-    const tables = { opSlots: 100, timerSlots: 100, taskSlots: 100, connectionSlots: 100 };
+    const tables = {
+      opSlots: 100,
+      timerSlots: 100,
+      taskSlots: 100,
+      connectionSlots: 100,
+      largeRecvBufferCount: 1,
+    };
     assert.ok((await size({ memoryPerShard: '2M', limits: tables })).shardBytes <= 2 << 20);
   });
 
