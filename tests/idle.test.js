@@ -11,6 +11,7 @@ import { Client, get } from './support/http.js';
 const SERVER = fileURLToPath(new URL('support/idle-server.js', import.meta.url));
 const CONNECTIONS = 1000;
 const IDLE_MS = 3000;
+const SETTLING_MAX = 20; // times half a second
 const CPU_SHARE_MAX = 0.01;
 const TURNS_MAX = 20; // of both shards together: the call that counts connections takes a few
 
@@ -26,18 +27,24 @@ for (const host of hosts()) {
       await Promise.all(some.map((client) => client.ask(get())));
       clients.push(...some);
     }
-    await later(1500); // the compiler and the garbage collector have their threads too: they finish first
-
     const sample = async (label) => {
       program.say(label);
       return JSON.parse((await program.line(new RegExp(`^${label} (.*)\\n`, 'm')))[1]);
     };
-    const first = await sample('first');
+    const shareOf = (from, to) => (to.cpuUs - from.cpuUs) / 1000 / (to.ms - from.ms);
+    // The compiler and the garbage collector have their threads, too: they finish first, and then all must stay quiet.
+    let first = await sample('settling0');
+    for (let i = 1, share = 1; share >= CPU_SHARE_MAX && i <= SETTLING_MAX; i++) {
+      await later(500);
+      const next = await sample(`settling${i}`);
+      share = shareOf(first, next);
+      first = next;
+    }
     await later(IDLE_MS);
     const second = await sample('second');
     assert.equal([first.open, second.open], [CONNECTIONS, CONNECTIONS]);
 
-    const cpuShare = (second.cpuUs - first.cpuUs) / 1000 / (second.ms - first.ms);
+    const cpuShare = shareOf(first, second);
     assert.ok(cpuShare < CPU_SHARE_MAX, `${(cpuShare * 100).toFixed(2)} % of one CPU`);
     const turns = second.turns[0] + second.turns[1] - first.turns[0] - first.turns[1];
     assert.ok(turns <= TURNS_MAX, `${turns} turns`);

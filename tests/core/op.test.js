@@ -34,13 +34,13 @@ function entry(owner, result, extra = 0, tag = 0) {
 
 test('an SQE says what was asked, and its completion comes back to the owner with the tag', () => {
   const shard = oneShard();
-  const index = shard.core.submit(SEND, 1, 2, 3, 2 ** 40, 0xfffffff0, 5, 6, -1, 77, 9);
+  const index = shard.core.submit(SEND, 1, 2, 3, 2 ** 40, 0xfffffff0, 5, 6, -1, 77, 9, 1);
   const generation = shard.opGeneration(index);
   shard.enter();
   const [sqe] = shard.sqes;
   assert.equal(sqe, {
     ...{ opcode: SEND, flags: 1, ioprio: 2, fd: 3, off: 2n ** 40n, addr: 0xfffffff0n, len: 5, opFlags: 6 },
-    ...{ index, generation, fileIndex: 0xffffffff },
+    ...{ index, generation, fileIndex: 0xffffffff, bufGroup: 1 },
   });
   assert.is(shard.core.openOps(), 1);
   assert.is(shard.u32[shard.slotWord(shard.header.opsOffset, 64, index) + 2], SEND, 'host/runtime/stats.ts reads it');
@@ -122,8 +122,11 @@ test('files are closed also when the op table is full', () => {
   shard.enter();
   const closes = shard.sqes.filter((each) => each.opcode === CLOSE);
   assert.equal(
-    closes.map(({ fileIndex }) => fileIndex - 1),
-    [7, 0],
+    closes.map(({ fileIndex, bufGroup }) => [fileIndex - 1, bufGroup]),
+    [
+      [7, 0],
+      [0, 0],
+    ],
   );
   for (const close of closes) shard.complete(close, 0);
   assert.equal(shard.turn(), []);
@@ -133,7 +136,7 @@ test('files are closed also when the op table is full', () => {
 test('closing a file asks for nothing else', () => {
   const shard = oneShard();
   const index = shard.core.closeFile(7);
-  const none = { flags: 0, ioprio: 0, fd: 0, off: 0n, addr: 0n, len: 0, opFlags: 0 };
+  const none = { flags: 0, ioprio: 0, fd: 0, off: 0n, addr: 0n, len: 0, opFlags: 0, bufGroup: 0 };
   assert.equal(shard.sqeAt(0), {
     ...none,
     ...{ opcode: CLOSE, fileIndex: 8, index, generation: shard.opGeneration(index) },

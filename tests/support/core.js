@@ -146,6 +146,7 @@ export class TestShard {
       addr: view.getBigUint64(16, true),
       len: view.getUint32(24, true),
       opFlags: view.getUint32(28, true),
+      bufGroup: view.getUint16(40, true),
       index: view.getUint32(32, true),
       generation: view.getUint32(36, true),
       fileIndex: view.getUint32(44, true),

@@ -46,8 +46,8 @@ export const MUTANTS = {
         '            this.isFull = false;\n            this.giveBack();\n',
       ],
     ],
-    seed: 57,
-    text: /the answer to a client that behaves well has not settled within 5000 ms/,
+    seed: 2,
+    text: /that nothing is left has not settled|the answer to a client that behaves well has not settled/,
   },
   'pieces-apart': {
     what: 'small pieces of a body wait one by one, however many they are',
@@ -88,14 +88,14 @@ export const MUTANTS = {
   'drain-untold': {
     what: 'wake-up: a handler has read what waited, and receiving does not go on',
     changes: [['dist/host/http/connection.js', 'onDrain() {\n        this.inbox.resume();', 'onDrain() {']],
-    seed: 9,
+    seed: 6,
     text: /the answer to a client that behaves well has not settled/,
   },
   'two-waits': {
     what: 'a connection waits for a send buffer twice, and the second time loses what it has',
     changes: [['dist/host/shard/send-queue.js', 'if (this.waitsForBuffer)\n            return;', '']],
-    seed: 52,
-    text: /the send buffer at 0 is not in use/,
+    seed: 285,
+    text: /the send buffer at 0 is not in use|the answer to a client that behaves well has not settled/,
   },
 };
 
