@@ -71,6 +71,9 @@ let sourceOf: (response: FeatherResponse) => Source;
 let statedLines: (response: FeatherResponse) => readonly string[] | undefined;
 let toPlatform: (response: object) => Response;
 let impliedTypeOf: (response: FeatherResponse) => string;
+// The getters work for the platform's objects, too (platform.ts), and so cost more than the rest of a small response.
+let statusOf: (response: FeatherResponse) => number;
+let statusTextOf: (response: FeatherResponse) => string;
 let isFeatherResponse: (value: unknown) => value is FeatherResponse;
 
 /**
@@ -96,6 +99,8 @@ export class FeatherResponse {
     };
     statedLines = (response) => response.#headers && linesOf(response.#headers);
     impliedTypeOf = (response) => response.#impliedType;
+    statusOf = (response) => response.#status;
+    statusTextOf = (response) => response.#statusText;
     toPlatform = (response) => (response as FeatherResponse).#toPlatform();
   }
 
@@ -286,7 +291,7 @@ export class FeatherResponse {
   }
 }
 
-export { impliedTypeOf, isFeatherResponse, sourceOf, statedLines };
+export { impliedTypeOf, isFeatherResponse, sourceOf, statedLines, statusOf, statusTextOf };
 
 extendPlatform(FeatherResponse, PlatformResponse, 'Response');
 shareMembers(FeatherResponse.prototype, PlatformResponse.prototype, isFeatherResponse, toPlatform);
@@ -377,8 +382,9 @@ function streamFrom(chunks: AsyncIterable<Uint8Array | string>): ByteStream {
 
 /** Converts the result of a handler to something that can be written. */
 export function asResponse(value: unknown): FeatherResponse | Response {
-  if (!(value instanceof PlatformResponse)) return copyOfForeign(value);
-  if (value.status !== 0) return value;
+  const isOurs = isFeatherResponse(value);
+  if (!isOurs && !(value instanceof PlatformResponse)) return copyOfForeign(value);
+  if ((isOurs ? statusOf(value) : value.status) !== 0) return value;
   throw new FeatherstarError('FEATHERSTAR_OPTION', 'fetch must return a Response, not Response.error()');
 }
 

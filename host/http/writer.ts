@@ -9,7 +9,16 @@ import type { Shard } from '../shard/shard.js';
 import type { ByteSink } from '../shard/transport.js';
 import { CLOSE, type Heads, KEEP_ALIVE_1_0 } from './heads.js';
 import { type Pieces, piecesOf } from './pieces.js';
-import { FeatherResponse, hasNoBody, impliedTypeOf, isFeatherResponse, sourceOf, statedLines } from './response.js';
+import {
+  FeatherResponse,
+  hasNoBody,
+  impliedTypeOf,
+  isFeatherResponse,
+  sourceOf,
+  statedLines,
+  statusOf,
+  statusTextOf,
+} from './response.js';
 
 const TEMPLATE_LENGTH_MAX = 0xffffffff; // the core writes a u32
 /** The next chunk of a stream is asked for while so many bytes wait to be sent: several go out by one operation. */
@@ -46,7 +55,7 @@ export class Writer {
   /** Writes the answer if that can be done at once. False: use write(). Throws OPTION for bad headers. */
   writeNow(response: FeatherResponse, queue: ByteSink, exchange: Exchange): boolean {
     const body = sourceOf(response);
-    if (hasNoBody(response.status) || (body === null && exchange.isHead))
+    if (hasNoBody(statusOf(response)) || (body === null && exchange.isHead))
       return this.writeHead(response, queue, exchange);
     if (typeof body === 'string') return this.writeText(response, body, queue, exchange);
     if (body === null) return this.writeBytes(response, EMPTY, queue, exchange);
@@ -65,7 +74,7 @@ export class Writer {
     if (type === undefined || length > SHORT_TEXT || exchange.isHead || !isAscii(text)) {
       return this.writeBytes(response, Buffer.from(text, 'utf8'), queue, exchange);
     }
-    const template = this.heads.template(response.status, type, exchange.connection);
+    const template = this.heads.template(statusOf(response), type, exchange.connection);
     const headBytes = template === undefined ? 0 : template.bytes + digits(length) + 4;
     const at = template === undefined ? 0 : queue.reserve(headBytes + length);
     if (template === undefined || at === 0) {
@@ -80,7 +89,8 @@ export class Writer {
 
   private writeBytes(response: FeatherResponse, body: Uint8Array, queue: ByteSink, exchange: Exchange): boolean {
     const plain = plainType(response);
-    const template = plain === undefined ? undefined : this.heads.template(response.status, plain, exchange.connection);
+    const template =
+      plain === undefined ? undefined : this.heads.template(statusOf(response), plain, exchange.connection);
     const bodyBytes = exchange.isHead ? 0 : body.length;
     if (template !== undefined && body.length <= TEMPLATE_LENGTH_MAX) {
       const headBytes = template.bytes + digits(body.length) + 4;
@@ -380,7 +390,7 @@ function frame(bytes: Uint8Array): Uint8Array {
 
 /** The content type ('': none), if the response has no other headers of its own; otherwise undefined. */
 function plainType(response: FeatherResponse): string | undefined {
-  if (response.statusText !== '') return undefined;
+  if (statusTextOf(response) !== '') return undefined;
   const lines = statedLines(response);
   if (lines === undefined) return impliedTypeOf(response);
   if (lines.length === 0) return '';
