@@ -22,6 +22,8 @@ interface BunSocket {
   data: BunStream | undefined;
   readonly remoteAddress: string | undefined;
   readonly remotePort: number | undefined;
+  readonly localAddress: string | undefined;
+  readonly localPort: number | undefined;
   write(bytes: Uint8Array): number;
   shutdown(): void;
   end(): void;
@@ -125,6 +127,10 @@ class BunStream implements Stream {
 
   get remote(): NetAddress | undefined {
     return toAddress(this.#socket?.remoteAddress, this.#socket?.remotePort);
+  }
+
+  get local(): NetAddress | undefined {
+    return toAddress(this.#socket?.localAddress, this.#socket?.localPort);
   }
 
   attach(owner: StreamOwner): void {

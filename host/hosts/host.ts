@@ -186,6 +186,8 @@ export interface ShardHost {
    * more. Throws SYSTEM if the kernel cannot tell (EOPNOTSUPP before Linux 6.7).
    */
   remoteOf?(file: number): NetAddress | undefined;
+  /** The socket's own address, likewise (EOPNOTSUPP before Linux 6.8). */
+  localOf?(file: number): NetAddress | undefined;
   /**
    * The bytes that a large receive buffer stands for, if the platform has read them into an array of its own. They
    * belong to the caller. Without it, or if undefined, they lie in linear memory.

@@ -57,6 +57,10 @@ class NodeStream implements Stream {
     return toAddress(this.#socket.remoteAddress, this.#socket.remotePort);
   }
 
+  get local(): NetAddress | undefined {
+    return toAddress(this.#socket.localAddress, this.#socket.localPort);
+  }
+
   attach(owner: StreamOwner): void {
     this.#owner = owner;
   }

@@ -157,6 +157,11 @@ export class PortableGate {
     return file instanceof PortableSocket ? file.remote : undefined;
   }
 
+  localOf(slot: number): NetAddress | undefined {
+    const file = this.#files[slot];
+    return file instanceof PortableSocket ? file.local : undefined;
+  }
+
   /** Closes every file, and what is still being written. */
   close(): void {
     this.files.shutDown();

@@ -70,6 +70,10 @@ export class PortableSocket implements OpOwner, StreamOwner {
     return this.#stream.remote;
   }
 
+  get local(): NetAddress | undefined {
+    return this.#stream.local;
+  }
+
   // --- reading -------------------------------------------------------------------------------------------------------
 
   receive(op: Op): void {

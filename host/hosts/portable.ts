@@ -171,6 +171,10 @@ export class PortableHost implements ShardHost {
     return this.#gate.remoteOf(file);
   }
 
+  localOf(file: number): NetAddress | undefined {
+    return this.#gate.localOf(file);
+  }
+
   /**
    * Node closes the descriptor with its server, so two servers must not have the same one: it would be closed twice,
    * and the second time it could be another file's. So shard 0 alone takes descriptors, each of them once.

@@ -31,6 +31,8 @@ export interface StreamOwner {
 export interface Stream {
   /** The address of the peer, if it is one of the Internet and known (node:net forgets it when it closes). */
   readonly remote: NetAddress | undefined;
+  /** The own address, likewise. */
+  readonly local: NetAddress | undefined;
   /** Nothing can come of it any more. */
   readonly isDestroyed: boolean;
   /** Sets the receiver of events from now on. Earlier events are not repeated. */

@@ -53,7 +53,7 @@ interface NativeRing {
   endHandshakes(slot: number): number;
   setPeer(shard: number, ringFd: number): number;
   setSocketPath(index: number, path: string | undefined): number;
-  peer(slot: number, sockaddr: Uint8Array): number;
+  address(slot: number, which: number, sockaddr: Uint8Array): number;
   openDirectory(path: string, parent: number, crossMounts: 0 | 1): number;
   closeDirectory(index: number): number;
   directoryFd(index: number): number;
@@ -79,8 +79,11 @@ const LISTEN_DATAGRAMS = 8;
 const LISTEN_GIVEN = 16;
 const LISTEN_LOOK = 32;
 
-const sockaddr = Buffer.alloc(128); // the addon writes addresses of peers here
-const peerNames = new SenderNames(sockaddr);
+const OWN_END = 0;
+const PEER_END = 1;
+
+const sockaddr = Buffer.alloc(128); // the addon writes addresses here
+const names = new SenderNames(sockaddr);
 
 let loaded: NativeAddon | undefined;
 
@@ -210,10 +213,18 @@ export class UringHost implements ShardHost {
   }
 
   remoteOf(file: number): NetAddress | undefined {
+    return this.#addressOf(file, PEER_END, 'getpeername');
+  }
+
+  localOf(file: number): NetAddress | undefined {
+    return this.#addressOf(file, OWN_END, 'getsockname');
+  }
+
+  #addressOf(file: number, which: number, syscall: string): NetAddress | undefined {
     if (this.#isClosed) return undefined;
-    const result = this.#ring.peer(file, sockaddr);
-    if (result < 0 && result !== Errno.ENOTCONN) throw systemError('getpeername', result);
-    return result > 0 ? { hostname: peerNames.addressAt(0), port: peerNames.portAt(0) } : undefined;
+    const result = this.#ring.address(file, which, sockaddr);
+    if (result < 0 && result !== Errno.ENOTCONN) throw systemError(syscall, result);
+    return result > 0 ? { hostname: names.addressAt(0), port: names.portAt(0) } : undefined;
   }
 
   doorbell(): DoorbellToken {

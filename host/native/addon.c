@@ -368,21 +368,22 @@ static napi_value SetSocketPath(napi_env env, napi_callback_info info)
 	return number(env, strlen(path) == length ? address_set_path(&binding->ring, (unsigned)index, path) : -EINVAL);
 }
 
-// peer(slot, bytes): writes the sockaddr of the peer into a Uint8Array. Its length, 0 if there is none, or -errno.
-static napi_value Peer(napi_env env, napi_callback_info info)
+// address(slot, which, bytes): writes the sockaddr of one end of a connection into a Uint8Array. `which` 0: of the own
+// end, 1: of the peer. Its length, 0 if there is none, or -errno.
+static napi_value Address(napi_env env, napi_callback_info info)
 {
-	RECEIVER(2);
+	RECEIVER(3);
 	size_t room = 0;
 	void *at = NULL;
-	int slot, bytes;
+	int slot, which, bytes;
 
-	if (!int_arg(env, argv[0], &slot))
+	if (!int_arg(env, argv[0], &slot) || !int_arg(env, argv[1], &which))
 		return NULL;
-	if (napi_get_typedarray_info(env, argv[1], NULL, &room, &at, NULL, NULL) != napi_ok || room < ADDRESS_BYTES)
-		return napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "peer(slot, Uint8Array of 128)"), NULL;
-	bytes = address_of_peer(&binding->ring, (unsigned)slot);
+	if (napi_get_typedarray_info(env, argv[2], NULL, &room, &at, NULL, NULL) != napi_ok || room < ADDRESS_BYTES)
+		return napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "address(slot, which, Uint8Array of 128)"), NULL;
+	bytes = which ? address_of_peer(&binding->ring, (unsigned)slot) : address_of_local(&binding->ring, (unsigned)slot);
 	if (bytes > 0)
-		memcpy(at, binding->ring.peer, (size_t)bytes);
+		memcpy(at, binding->ring.asked, (size_t)bytes);
 	return number(env, bytes);
 }
 
@@ -452,7 +453,7 @@ static napi_value describe(napi_env env, struct binding *binding)
 	add(env, object, "endHandshakes", EndHandshakes, NULL);
 	add(env, object, "setPeer", SetPeer, NULL);
 	add(env, object, "setSocketPath", SetSocketPath, NULL);
-	add(env, object, "peer", Peer, NULL);
+	add(env, object, "address", Address, NULL);
 	add(env, object, "openDirectory", OpenDirectory, NULL);
 	add(env, object, "closeDirectory", CloseDirectory, NULL);
 	add(env, object, "directoryFd", DirectoryFd, NULL);

@@ -104,31 +104,40 @@ int address_use_internet(const struct ring *ring, uint64_t at, uint64_t bytes, u
 	return (int)bytes;
 }
 
-// --- the address of a peer -------------------------------------------------------------------------------------------
+// --- the addresses of a connection -----------------------------------------------------------------------------------
 
-// The result of the completion with this user_data, among those that have come since `tail`. They stay in the queue.
-static int find_result(const struct ring *ring, unsigned tail, uint64_t user_data)
+// Takes the completion with this user_data out of the queue, if it is among those that have come since `tail`. Returns
+// its result. The completions before it keep their order: each moves one place up.
+static int take_result(struct ring *ring, unsigned tail, uint64_t user_data)
 {
-	for (unsigned end = __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE); tail != end; tail++)
-		if (ring->cqes[tail & ring->cq_mask].user_data == user_data)
-			return ring->cqes[tail & ring->cq_mask].res;
-	return -EAGAIN; // the submission or the completion queue is full
+	unsigned end = __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE);
+	int result;
+
+	while (tail != end && ring->cqes[tail & ring->cq_mask].user_data != user_data)
+		tail++;
+	if (tail == end)
+		return -EAGAIN; // the submission or the completion queue is full
+	result = ring->cqes[tail & ring->cq_mask].res;
+	for (; tail != *ring->cq_head; tail--)
+		ring->cqes[tail & ring->cq_mask] = ring->cqes[(tail - 1) & ring->cq_mask];
+	__atomic_store_n(ring->cq_head, *ring->cq_head + 1, __ATOMIC_RELEASE);
+	return result;
 }
 
-// Has the kernel write the first `bytes` of the peer's address into ring->peer, inside of the enter. Returns its
+// Has the kernel write the first `bytes` of the peer's address into ring->asked, inside of the enter. Returns its
 // family, or -errno. SO_PEERNAME works on a connection that was reset, too, and its level is the only one that a ring
-// may ask for. Only a failure has a completion, so that many questions fill no queue. What the kernel takes late it
-// writes late, so the place is the ring's own.
+// may ask for. Only a failure has a completion. What the kernel takes late it writes late, so the place is the ring's
+// own.
 static int ask_for_peer(struct ring *ring, unsigned slot, unsigned bytes)
 {
 	unsigned tail = __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE);
-	uint64_t user_data = TAG_PEER | (uint64_t)++ring->peer_questions << 8;
+	uint64_t user_data = TAG_PEER | (uint64_t)++ring->question_count << 8;
 	struct io_uring_sqe *sqe = ring_next_sqe(ring);
 	sa_family_t family;
 
 	if (!sqe)
 		return -EAGAIN;
-	memset(ring->peer, 0, sizeof(ring->peer));
+	memset(ring->asked, 0, sizeof(ring->asked));
 	memset(sqe, 0, sizeof(*sqe));
 	sqe->opcode = OP_URING_CMD;
 	sqe->flags = IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS;
@@ -136,14 +145,21 @@ static int ask_for_peer(struct ring *ring, unsigned slot, unsigned bytes)
 	sqe->off = CMD_GETSOCKOPT; // cmd_op
 	sqe->addr = (uint64_t)SO_PEERNAME << 32 | SOL_SOCKET; // optname, level
 	sqe->file_index = bytes; // optlen
-	sqe->addr3 = (uint64_t)(uintptr_t)ring->peer; // optval
+	sqe->addr3 = (uint64_t)(uintptr_t)ring->asked; // optval
 	sqe->user_data = user_data;
 	ring_enter(ring, 0, 0);
-	memcpy(&family, ring->peer, sizeof(family));
-	return family ? family : find_result(ring, tail, user_data);
+	memcpy(&family, ring->asked, sizeof(family));
+	return family ? family : take_result(ring, tail, user_data);
 }
 
-// Writes the sockaddr of the socket's peer into ring->peer. Returns its length; 0 if it is no address of the Internet;
+static int internet_bytes(int family)
+{
+	if (family == AF_INET)
+		return sizeof(struct sockaddr_in);
+	return family == AF_INET6 ? sizeof(struct sockaddr_in6) : 0; // a Unix socket can have a path
+}
+
+// Writes the sockaddr of the socket's peer into ring->asked. Returns its length; 0 if it is no address of the Internet;
 // or -errno. The kernel says -EINVAL if an address is shorter than what is asked for, and that of a Unix socket is.
 int address_of_peer(struct ring *ring, unsigned slot)
 {
@@ -156,7 +172,43 @@ int address_of_peer(struct ring *ring, unsigned slot)
 		family = ask_for_peer(ring, slot, sizeof(struct sockaddr_in6));
 	if (family < 0)
 		return family == -EINVAL ? 0 : family;
-	if (family == AF_INET)
-		return sizeof(struct sockaddr_in);
-	return family == AF_INET6 ? sizeof(struct sockaddr_in6) : 0; // a Unix socket can have a path
+	return internet_bytes(family);
+}
+
+// Gives the file of a slot a descriptor of its own, and returns that, or -errno. The caller closes it.
+static int install(struct ring *ring, unsigned slot)
+{
+	unsigned tail = __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE);
+	uint64_t user_data = TAG_INSTALLED | (uint64_t)++ring->question_count << 8;
+	struct io_uring_sqe *sqe = ring_next_sqe(ring);
+	int result;
+
+	if (!sqe)
+		return -EAGAIN;
+	memset(sqe, 0, sizeof(*sqe));
+	sqe->opcode = OP_FIXED_FD_INSTALL;
+	sqe->flags = IOSQE_FIXED_FILE;
+	sqe->fd = (int)slot;
+	sqe->user_data = user_data;
+	ring_enter(ring, 0, 0);
+	result = take_result(ring, tail, user_data);
+	return result == -EINVAL ? -EOPNOTSUPP : result; // an older kernel
+}
+
+// Writes the sockaddr of the socket's own end into ring->asked. Returns its length; 0 if it is no address of the
+// Internet; or -errno. No operation of a ring asks for it, so the file has a descriptor for as long as the question
+// takes.
+int address_of_local(struct ring *ring, unsigned slot)
+{
+	socklen_t bytes = sizeof(ring->asked);
+	int fd, error;
+
+	if (slot >= ring->file_slots)
+		return -EBADF;
+	fd = install(ring, slot);
+	if (fd < 0)
+		return fd;
+	error = getsockname(fd, (struct sockaddr *)ring->asked, &bytes) ? -errno : 0;
+	close(fd);
+	return error ? error : internet_bytes(((struct sockaddr *)ring->asked)->sa_family);
 }

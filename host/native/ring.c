@@ -30,7 +30,7 @@ static const uint8_t allowed_operations[] = {
 	IORING_OP_SENDMSG, IORING_OP_CONNECT, IORING_OP_ACCEPT, IORING_OP_FSYNC, IORING_OP_SHUTDOWN,
 	IORING_OP_POLL_ADD, OP_URING_CMD, OP_FTRUNCATE, IORING_OP_OPENAT2, IORING_OP_STATX, IORING_OP_RENAMEAT,
 	IORING_OP_UNLINKAT, IORING_OP_MKDIRAT, OP_SOCKET, IORING_OP_CLOSE, IORING_OP_ASYNC_CANCEL,
-	IORING_OP_MSG_RING,
+	IORING_OP_MSG_RING, OP_FIXED_FD_INSTALL,
 };
 static const uint8_t allowed_registrations[] = { // for grants, and for the end
 	IORING_REGISTER_FILES_UPDATE, REGISTER_SYNC_CANCEL_OP, IORING_UNREGISTER_FILES, UNREGISTER_PBUF,
@@ -478,6 +478,8 @@ void ring_reap(struct ring *ring)
 		if (cqe->user_data & TAG) {
 			if (cqe->user_data == TAG_UV_POLL) // a doorbell has done its work: the enter has returned
 				ring->uv_poll_fired = true;
+			else if ((cqe->user_data & (TAG | 0xff)) == TAG_INSTALLED && cqe->res >= 0)
+				close(cqe->res); // address_of_local() did not see it, because the queue was full
 			continue;
 		}
 		if (cqe->flags & IORING_CQE_F_BUFFER)

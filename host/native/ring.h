@@ -25,6 +25,7 @@
 #define TAG_DOORBELL (TAG | 1)
 #define TAG_UV_POLL (TAG | 2)
 #define TAG_PEER (TAG | 3) /* with a number from bit 8 on */
+#define TAG_INSTALLED (TAG | 4) /* likewise */
 #define PEERS_MAX 64
 #define GRANTS_MAX 64
 #define ADDRESS_BYTES 128 /* largest sockaddr */
@@ -128,8 +129,8 @@ struct ring {
 	unsigned rule_count;
 	bool is_narrowed;
 	uint8_t *addresses; /* a sockaddr for each SQ entry, while it is staged */
-	uint8_t peer[ADDRESS_BYTES]; /* the kernel writes the address of a peer here; see address_of_peer() */
-	uint32_t peer_questions;
+	uint8_t asked[ADDRESS_BYTES]; /* the kernel writes addresses here; see address_of_peer() and address_of_local() */
+	uint32_t question_count;
 	struct path_copies *paths; /* for each SQ entry */
 	struct lender lender;
 	struct lent_message *lent_messages; /* for each SQ entry */
@@ -176,6 +177,7 @@ int address_set_path(struct ring *ring, unsigned index, const char *path);
 int address_use_path(const struct ring *ring, uint64_t index, uint8_t *copy);
 int address_use_internet(const struct ring *ring, uint64_t at, uint64_t bytes, uint8_t *copy);
 int address_of_peer(struct ring *ring, unsigned slot);
+int address_of_local(struct ring *ring, unsigned slot);
 
 /* directory.c: an index of the table or -errno; `parent` -1: none */
 int directory_open(struct ring *ring, const char *path, int parent, bool crosses_mounts);

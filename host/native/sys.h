@@ -25,6 +25,7 @@ enum {
 	ACCEPT_MULTISHOT = 1u << 0,
 	OP_SOCKET = 45,
 	OP_URING_CMD = 46,
+	OP_FIXED_FD_INSTALL = 54, /* 6.8; older kernels say -EINVAL */
 	OP_FTRUNCATE = 55, /* 6.9; older kernels say -EINVAL */
 	CMD_GETSOCKOPT = 2, /* SOCKET_URING_OP_GETSOCKOPT, 6.7; older kernels say -EOPNOTSUPP */
 	CMD_SETSOCKOPT = 3, /* likewise */

@@ -19,7 +19,7 @@ import { COPIED_BYTES } from '../shard/send-queue.js';
 import type { Shard } from '../shard/shard.js';
 import { FIRST_TAG, StreamSocket } from '../shard/stream-socket.js';
 import { keepFor } from './homes.js';
-import { readIsOpen, type SocketTransport, socketClosed } from './socket.js';
+import { addressesOf, readIsOpen, type SocketTransport, socketClosed } from './socket.js';
 
 const MOVED = FIRST_TAG; // a tag
 const HIGH_WATER_BYTES = 65_536;
@@ -193,7 +193,7 @@ export class Connection extends StreamSocket implements SocketTransport {
     const calls = this.shard.calls as Calls;
     if (!this.shard.host.movesFiles) {
       await keepFor(this.shard, this, peer, (id) =>
-        calls.callInternal(peer, 'net', 'adoptProxy', this.shard.index, id, this.remote, name, args),
+        calls.callInternal(peer, 'net', 'adoptProxy', this.shard.index, id, addressesOf(this), name, args),
       );
       return;
     }

@@ -10,13 +10,21 @@ import { ask } from '../services/ask.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 import { Connection } from './connection.js';
 import { forget, keepFor, kept } from './homes.js';
-import { readIsOpen, type SocketTransport, serveSocket, socketClosed } from './socket.js';
+import {
+  addressesOf,
+  type ConnectionAddresses,
+  readIsOpen,
+  type SocketTransport,
+  serveSocket,
+  socketClosed,
+} from './socket.js';
 
 const PIECE_BYTES = 262_144;
 
 class RemoteConnection implements SocketTransport {
   readonly isProxy = true;
   readonly remote: NetAddress | undefined;
+  readonly local: NetAddress | undefined;
   readonly #shard: Shard;
   readonly #home: number;
   readonly #id: number;
@@ -30,9 +38,10 @@ class RemoteConnection implements SocketTransport {
     this.#onClosed = reject;
   });
 
-  constructor(shard: Shard, home: number, id: number, remote: NetAddress | undefined) {
+  constructor(shard: Shard, home: number, id: number, { remote, local }: ConnectionAddresses) {
     this.#shard = shard;
     this.remote = remote;
+    this.local = local;
     this.#home = home;
     this.#id = id;
     this.#whenClosed.catch(() => {}); // each waiting caller learns it from its own promise
@@ -135,8 +144,8 @@ function drop(slot: number): void {
   currentShard().closeFile(slot);
 }
 
-function adoptProxy(home: number, id: number, remote: NetAddress | undefined, name: string, args: unknown[]): unknown {
-  return serveOrClose(new RemoteConnection(currentShard(), home, id, remote), name, args);
+function adoptProxy(home: number, id: number, addresses: ConnectionAddresses, name: string, args: unknown[]): unknown {
+  return serveOrClose(new RemoteConnection(currentShard(), home, id, addresses), name, args);
 }
 
 const read = (id: number) => kept(currentShard(), id).read();
@@ -157,7 +166,7 @@ async function forward(id: number, peer: number, name: string, args: unknown[]):
   }
   const calls = shard.calls as Calls;
   await keepFor(shard, via, peer, (next) =>
-    calls.callInternal(peer, 'net', 'adoptProxy', shard.index, next, via.remote, name, args),
+    calls.callInternal(peer, 'net', 'adoptProxy', shard.index, next, addressesOf(via), name, args),
   );
 }
 

@@ -10,11 +10,16 @@ import { runtime } from '../runtime/runtime.js';
 import { currentShard } from '../shard/shard.js';
 import { spawn } from '../tasks/task.js';
 
-export interface SocketTransport {
+/** The addresses of both ends of a connection. Undefined: it is a Unix socket, or the host does not know them. */
+export interface ConnectionAddresses {
+  readonly remote: NetAddress | undefined;
+  readonly local: NetAddress | undefined;
+}
+
+export interface SocketTransport extends ConnectionAddresses {
   readonly isClosed: boolean;
   readonly isReading: boolean;
   readonly isProxy: boolean;
-  readonly remote: NetAddress | undefined;
   read(options?: WaitOptions): Promise<Uint8Array | null>;
   write(bytes: Uint8Array | string, options?: WaitOptions): Promise<void>;
   end(): Promise<void>;
@@ -25,6 +30,11 @@ export interface SocketTransport {
 
 export function socketClosed(text = 'the socket is closed'): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_CLOSED', text);
+}
+
+/** They can be sent to another shard. */
+export function addressesOf({ remote, local }: ConnectionAddresses): ConnectionAddresses {
+  return { remote, local };
 }
 
 export function readIsOpen(): FeatherstarError {
@@ -70,6 +80,15 @@ export class Socket {
    */
   get remote(): NetAddress | undefined {
     return this.#via?.remote;
+  }
+
+  /**
+   * The socket's own address: the one that the peer has connected to, or the one that the kernel has chosen for
+   * `connect()`. Undefined in the cases in which `remote` is. Throws FEATHERSTAR_SYSTEM on the uring host: EOPNOTSUPP
+   * before Linux 6.8, EMFILE if the process has no descriptor left.
+   */
+  get local(): NetAddress | undefined {
+    return this.#via?.local;
   }
 
   /**

@@ -42,6 +42,7 @@ export abstract class StreamSocket implements Owner {
   protected readonly receiving: Operation;
   private readonly shutting: Operation;
   private peer: NetAddress | null | undefined; // undefined: the host was not asked; null: it has none
+  private own: NetAddress | null | undefined; // likewise
   private group = SMALL_BUFFERS; // of the buffers that it receives into
   private shortReceives = 0; // since a large buffer was needed
 
@@ -73,6 +74,12 @@ export abstract class StreamSocket implements Owner {
   get remote(): NetAddress | undefined {
     if (this.peer === undefined && !this.isClosed) this.peer = this.shard.host.remoteOf?.(this.file) ?? null;
     return this.peer ?? undefined;
+  }
+
+  /** The own address, likewise. */
+  get local(): NetAddress | undefined {
+    if (this.own === undefined && !this.isClosed) this.own = this.shard.host.localOf?.(this.file) ?? null;
+    return this.own ?? undefined;
   }
 
   /** Bytes in receive buffer `buffer`, 0 at the peer's end, or an error. */

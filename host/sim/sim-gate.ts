@@ -307,6 +307,11 @@ export class SimGate {
     return file instanceof SimSocket ? file.remote : undefined;
   }
 
+  localOf(slot: number): NetAddress | undefined {
+    const file = this.#files[slot];
+    return file instanceof SimSocket ? file.local : undefined;
+  }
+
   #file(op: Op, slot: number): SimFile | undefined {
     const file = this.#files[slot];
     if (file === undefined) this.finish(op, Errno.EBADF);

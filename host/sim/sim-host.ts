@@ -115,6 +115,10 @@ export class SimHost implements ShardHost {
     return this.gate.remoteOf(file);
   }
 
+  localOf(file: number): NetAddress | undefined {
+    return this.gate.localOf(file);
+  }
+
   setSocketPath(index: number, path: string | undefined): void {
     this.gate.socketPaths[index] = path;
   }

@@ -73,6 +73,8 @@ export class SimSocket implements OpOwner {
   refs = 0;
   /** The address of the other end; undefined: it is a path, or there is none yet. */
   remote: NetAddress | undefined;
+  /** Its own address, likewise. */
+  local: NetAddress | undefined;
   readonly number: number;
   readonly #world: World;
   readonly #machine: number;
@@ -175,19 +177,22 @@ export class SimSocket implements OpOwner {
     other.#peer = this;
     if (listener.unreachableMs !== undefined) other.#keepAlive(listener.unreachableMs);
     this.#peer = other;
-    this.remote = target.address;
-    other.remote = target.address && this.#asSeenFrom(listener, target.address);
+    if (target.address !== undefined) this.#name(other, listener, target.address);
     this.#connect = undefined;
     this.#state = 'open';
     open.host.gate.finish(open.op, 0);
     this.#travel(() => listener.arrive(other));
   }
 
-  /** The address of this end, as a listener has it that was reached at `address`. */
-  #asSeenFrom(listener: SimListener, address: NetAddress): NetAddress {
-    const { hostname } = address;
+  /** Each end gets its addresses. `listener` was reached at `address`. */
+  #name(other: SimSocket, listener: SimListener, address: NetAddress): void {
+    const { hostname, port } = address;
     const own = isLoopback(hostname) ? loopbackOf(hostname) : this.#world.machines.addressOf(this.#machine);
-    return { hostname: asSeenFrom(listener.place, own), port: FIRST_PORT + (this.number % PORTS) };
+    const ownPort = FIRST_PORT + (this.number % PORTS);
+    this.remote = address;
+    this.local = { hostname: own, port: ownPort };
+    other.remote = { hostname: asSeenFrom(listener.place, own), port: ownPort };
+    other.local = { hostname: asSeenFrom(listener.place, hostname), port };
   }
 
   // --- writing -------------------------------------------------------------------------------------------------------

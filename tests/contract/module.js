@@ -33,9 +33,10 @@ export async function fill(bytes) {
   return bytes;
 }
 
-/** Sends the address of its peer. */
-export async function sayRemote(socket) {
-  await socket.write(JSON.stringify(socket.remote));
+/** Sends the addresses of its connection. */
+export async function sayAddresses(socket) {
+  const { remote, local } = socket;
+  await socket.write(JSON.stringify({ remote, local }));
   await socket.end();
   socket.close();
 }

@@ -23,11 +23,31 @@ export const peers = {
     assert.ok(port > 0 && port < 65_536 && port !== listener.port, `${port}`);
     assert.notEqual(second.server.remote.port, port);
     assert.equal(second.server.remote, second.server.remote); // the host was asked once
+    assert.deepEqual(first.server.local, { hostname: HERE, port: listener.port });
+    assert.deepEqual(first.client.local, first.server.remote);
+    assert.deepEqual(second.client.local, second.server.remote);
+    assert.equal(second.client.local, second.client.local); // likewise
     first.server.close();
     second.server.close();
     assert.deepEqual(first.server.remote, { hostname, port }, 'it is kept');
+    assert.deepEqual(first.server.local, { hostname: HERE, port: listener.port }, 'likewise');
+    assert.equal(second.server.local, undefined, 'it was closed before it was asked');
     for (const socket of [first.client, second.client]) socket.close();
     assert.equal(second.client.remote, undefined, 'it was closed before it was asked');
+    listener.close();
+  },
+  'many sockets are asked for their addresses in one turn': async () => {
+    const listener = await listen({ hostname: HERE });
+    const pairs = [];
+    for (let i = 0; i < 40; i++) pairs.push(await pairOf(listener, { port: listener.port }));
+    for (const { client, server } of pairs) assert.deepEqual(client.local, server.remote);
+    for (const { client, server } of pairs) assert.deepEqual(server.local, client.remote);
+    for (const { client, server } of pairs) {
+      await client.write('ping');
+      assert.equal(`${Buffer.from(await server.read())}`, 'ping');
+      client.close();
+      server.close();
+    }
     listener.close();
   },
   'a peer that has left still has its address': async () => {
@@ -36,12 +56,15 @@ export const peers = {
     await client.end();
     assert.equal(await server.read(), null);
     assert.equal(server.remote.hostname, HERE);
+    assert.deepEqual(server.local, { hostname: HERE, port: listener.port });
     for (const socket of [client, server, listener]) socket.close();
   },
   'an IPv4 client of an IPv6 listener': async () => {
     const listener = await listen({ hostname: '::' });
     const { client, server } = await pairOf(listener, { hostname: HERE, port: listener.port });
     assert.equal(server.remote.hostname, `::ffff:${HERE}`);
+    assert.deepEqual(server.local, { hostname: `::ffff:${HERE}`, port: listener.port });
+    assert.equal(client.local.hostname, HERE);
     for (const socket of [client, server, listener]) socket.close();
   },
   'the ends of a Unix socket have no address': async (t) => {
@@ -49,6 +72,7 @@ export const peers = {
     const listener = await listen({ path });
     const { client, server } = await pairOf(listener, { path });
     assert.deepEqual([client.remote, server.remote], [undefined, undefined]);
+    assert.deepEqual([client.local, server.local], [undefined, undefined]);
     for (const socket of [client, server, listener]) socket.close();
   },
 };
@@ -58,12 +82,13 @@ export const peersElsewhere = {
     const listener = await listen({ hostname: HERE, reusePort: false });
     const { client, server } = await pairOf(listener, { port: listener.port });
     const asked = server.remote;
-    await server.handOver(1, 'sayRemote');
-    assert.deepEqual(JSON.parse(`${Buffer.from(await client.read())}`), asked);
-    assert.equal(server.remote, undefined);
+    await server.handOver(1, 'sayAddresses');
+    const local = { hostname: HERE, port: listener.port };
+    assert.deepEqual(JSON.parse(`${Buffer.from(await client.read())}`), { remote: asked, local });
+    assert.deepEqual([server.remote, server.local], [undefined, undefined]);
     const next = await pairOf(listener, { port: listener.port }); // one that was not asked before
-    await next.server.handOver(1, 'sayRemote');
-    const { hostname, port } = JSON.parse(`${Buffer.from(await next.client.read())}`);
+    await next.server.handOver(1, 'sayAddresses');
+    const { hostname, port } = JSON.parse(`${Buffer.from(await next.client.read())}`).remote;
     assert.equal(hostname, HERE);
     assert.ok(port > 0 && port !== asked.port, `${port}`);
     for (const socket of [client, next.client, listener]) socket.close();

@@ -15,6 +15,8 @@ import { BUFFER_SELECT, CQE_SKIP_SUCCESS, closeAll, FIXED_FILE, OP, obstacle, Ri
 
 const EACCES = -13;
 const EINVAL = -22;
+const EBADF = -9;
+const FIXED_FD_INSTALL = 54; // the addon's own: address.c asks by it for the address of a socket
 const LAST_OP_6_1 = 48; // of the oldest kernel: it knows all up to here
 const REGISTRATIONS = 38;
 const ALLOWED_REGISTRATIONS = [3, 6, 21, 23, 24]; // UNREGISTER_FILES, FILES_UPDATE, ... (host/native/ring.c)
@@ -44,6 +46,7 @@ it('a gate that admits every opcode: the kernel refuses those that are not liste
   for (let opcode = 0; opcode < 256; opcode++) {
     if (Object.values(OP).includes(opcode)) continue;
     const result = rig.run(opcode, {});
+    if (opcode === FIXED_FD_INSTALL && result === EBADF) continue; // it needs a file
     assert.ok(result === EACCES || (result === EINVAL && opcode > LAST_OP_6_1), `opcode ${opcode}: ${result}`);
   }
   assert.is(rig.control('refusedCount'), 0, 'the gate has let all by');
