@@ -1,5 +1,6 @@
 // Builds the core, or another entry with the core's options:
-//   node assembly/build.mjs                         dist/core.wasm (and dist/core.wat, to read), dist/core.debug.wasm
+//   node assembly/build.mjs                         dist/core.wasm (and dist/core.wat, to read), dist/core.debug.wasm,
+//                                                   and the map of memory in other languages (translate.mjs)
 //   node assembly/build.mjs ENTRY OUT [--debug]     one module
 //
 // Two builds. The debug build keeps the asserts and the names of functions, so a trap says which precondition did not
@@ -17,6 +18,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import asc from 'assemblyscript/asc';
 import binaryen from 'assemblyscript/binaryen';
+import { writeTranslations } from './translate.mjs';
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 const INLINE_MAX = { always: 30, oneCaller: 2000, flexible: 400 }; // instructions, about
@@ -77,4 +79,5 @@ if (positionals.length > 0) await build(...positionals, values.debug);
 else {
   writeFileSync(join(ROOT, 'dist/core.wat'), await build('assembly/index.ts', 'dist/core.wasm', false));
   await build('assembly/index.ts', 'dist/core.debug.wasm', true);
+  writeTranslations(ROOT);
 }

@@ -3,7 +3,7 @@
 //
 // Reading order: layout, check, list, slab, group, task, arena, wheel, spsc, mesh, park, op, stats, shard.
 
-import { HEADER_SCRATCH, HEADER, header } from './layout';
+import { HEADER_SCRATCH, header } from './layout';
 import { boot as bootShard } from './shard';
 import { threadSpawn } from './wasi';
 
@@ -21,7 +21,7 @@ export function startShard(shard: u32): i32 {
 /** The wasi-threads entry, called in the new thread's own instance. The host has put the clock into the header. */
 export function wasi_thread_start(_tid: i32, shard: u32): void {
   assert(shard < header().shardCount);
-  bootShard(shard, load<f64>(HEADER + HEADER_SCRATCH + 8));
+  bootShard(shard, load<f64>(HEADER_SCRATCH + 8));
 }
 
 export { first as firstTask, next as nextTask, spawnHost } from './task';

@@ -36,6 +36,9 @@
 //        | send buffers        | the kernel reads here
 //        | guard           256 | host/shard/memory-checks.ts
 //
+// Offsets are written in the core's sources only. assembly/translate.mjs reads them there, and writes them down for
+// hosts in other languages: host/core/offsets.ts, host/native/featherstar.h, dist/layout.json.
+//
 // Next: check.ts, then list.ts and slab.ts.
 
 export const MAGIC: u32 = 0x52545346; // "FSTR"
@@ -49,8 +52,8 @@ export const PAGE: u32 = 65536;
 // --- runtime header -------------------------------------------------------------------------------------------------
 
 export const HEADER: usize = 4096;
-export const HEADER_STATES: u32 = 512; // one u32 per shard, see ShardState
-export const HEADER_SCRATCH: u32 = 1024; // 8 bytes for wasi-threads' answer; written by the spawning thread only
+export const HEADER_STATES: usize = HEADER + 512; // one u32 per shard, see ShardState
+export const HEADER_SCRATCH: usize = HEADER + 1024; // 16 bytes, written by the spawning thread: for wasi-threads, clock
 export const MESH: usize = 8192;
 
 export enum ShardState {
@@ -142,7 +145,7 @@ export class Control {
   enterCount: f64; // native calls
   sleepCount: f64; // enters that really slept
   pollCount: f64; // polls that found work, so no sleep was needed
-  // line 2 (+128), written by this shard and its peers: 0 awake, 1 sleeping, 2 sleeping and a doorbell is on its way
+  // line 2 (+128), written by this shard and its peers: 0 awake, 1 sleeping, 2 sleeping and being rung
   sleeping: u32;
   unused2: v128;
   unused3: v128;
@@ -156,6 +159,31 @@ export class Control {
   readyTail: u32; // written by the core
   readyHead: u32; // written by the host
 }
+
+/**
+ * The host's own words, behind those of the core and on lines of their own. The core never looks there. These are what
+ * the hosts of this project have there; another host may have something else, from line 5 on.
+ */
+@unmanaged
+export class HostControl extends Control {
+  unused8: u64; // they fill line 4
+  unused9: v128;
+  unused10: v128;
+  unused11: v128;
+  // line 5 (+320), written by the shard's host, read by other threads
+  sendBuffersUsed: u32;
+  watched: u32;
+  births: u32; // how often this shard was started
+  openCalls: u32; // calls of this shard that are not settled
+  idleNs: f64; // time without work; host/native/loop.c
+  running: f64; // which function or handler runs; host/shard/stall.ts
+  servedCalls: u32; // calls of peers that run here
+  exits: u32;
+  isLoaded: u32; // 1: the shard module is loaded
+}
+
+export const STEP_OFFSET: u32 = 384; // lines 6 and 7: which step of a task the host is in; host/shard/stall.ts
+export const STEP_NAME_BYTES: u32 = 112;
 
 /** Why another turn is wanted at once. The code that does that work clears its bit. */
 export enum MoreWork {
@@ -211,7 +239,7 @@ export function shardBaseOf(shard: u32): usize {
 
 export function stateAddress(shard: u32): usize {
   assert(shard < SHARDS_MAX);
-  return HEADER + HEADER_STATES + (shard << 2);
+  return HEADER_STATES + (shard << 2);
 }
 
 /** Binds this instance to a shard. Called once, by boot(). */
@@ -240,10 +268,12 @@ export const WHEEL_BYTES: u32 = 8192; // wheel.ts
 export const TASK_BYTES: u32 = 32; // task.ts; slot 0 of each table holds a Slab of 20 bytes
 export const GROUP_BYTES: u32 = 64; // group.ts
 export const MESSAGE_BYTES: u32 = 64; // mesh.ts
+export const MESSAGE_INLINE: u32 = 24; // what a message carries itself begins there
+export const INLINE_BYTES: u32 = 40; // and is so long at most
 export const CONNECTION_BYTES: u32 = 64; // http/connection.ts
 export const COUNTERS_BYTES: u32 = 256; // stats.ts
 export const GUARD_BYTES: u32 = 256; // the last ones of each shard's block
-const SEND_STAGGER: u32 = 192; // see sendStride()
+export const SEND_STAGGER: u32 = 192; // see sendStride()
 const LIMIT_MAX: u32 = 1 << 25; // of each limit before arenaBytes, so that no u32 product of them wraps round
 
 let cursor: u64 = 0;

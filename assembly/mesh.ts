@@ -38,7 +38,7 @@
 
 import { FULL, NO_CREDIT, OK, PEER_DOWN, RANGE } from './check';
 import { arenaFits, arenaHolders, arenaPeerDown, arenaSend, arenaTake } from './arena';
-import { control, header, MESH, MESSAGE_BYTES, MoreWork, ReadyKind } from './layout';
+import { control, header, INLINE_BYTES, MESH, MESSAGE_BYTES, MoreWork, ReadyKind } from './layout';
 import { ShardState, shardBase, shardIndex, stateAddress } from './layout';
 import { pushReady, readyRoom, ringDoorbell } from './op';
 import { nudge, putDirty, takeDirty } from './park';
@@ -50,7 +50,7 @@ const REQUEST: u32 = 1; // needs a credit
 const BATCH: u32 = 16; // messages written before they are published in mid-turn
 
 @unmanaged
-class Message {
+export class Message {
   kind: u8;
   status: u8;
   method: u16;
@@ -127,7 +127,7 @@ export function post(peer: u32): i32 {
   const at = shardBase() + header().outgoingOffset;
   const message = changetype<Message>(at);
   const kind = <u32>message.kind;
-  assert(message.payload != 0 || message.payloadBytes <= MESSAGE_BYTES - offsetof<Message>());
+  assert(message.payload != 0 || message.payloadBytes <= INLINE_BYTES);
   assert(message.payload == 0 || isOwn(message.payload));
   const may = mayPost(peer, kind);
   if (may != OK) return may;

@@ -54,7 +54,7 @@ class Op {
 }
 
 @unmanaged
-class Sqe {
+export class Sqe {
   opcode: u8;
   flags: u8;
   ioprio: u16;
@@ -72,7 +72,7 @@ class Sqe {
 }
 
 @unmanaged
-class Cqe {
+export class Cqe {
   userData: u64;
   result: i32;
   flags: u32;

@@ -338,7 +338,7 @@ test('the options of the runtime have the values of their constants', () => {
   );
   const [shards, ...others] = rows;
   complain(wrongConstants(others));
-  assert.is(numberIn(shards[2].replace('1 to', '')), valuesOf(read('host/core/layout.ts'), 'SHARDS_MAX')[0]);
+  assert.is(numberIn(shards[2].replace('1 to', '')), valuesOf(read('host/core/offsets.ts'), 'SHARDS_MAX')[0]);
 });
 
 // --- docs/errors.md -------------------------------------------------------------------------------------------------

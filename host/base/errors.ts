@@ -1,8 +1,10 @@
 // Every error that featherstar makes. Match on `code`; texts may change. docs/errors.md lists them.
 
+import { Code } from '../core/offsets.js';
 import { errnoKind, errnoName, errnoText } from './errno.js';
 
 export { errnoName } from './errno.js';
+export { Code };
 
 const brand = Symbol.for('featherstar.error');
 
@@ -133,9 +135,6 @@ export function textOf(thrown: unknown): string {
     return Object.prototype.toString.call(thrown);
   }
 }
-
-/** Result codes of the core (assembly/check.ts). */
-export const Code = { OK: 0, FULL: -5001, STALE: -5002, RANGE: -5003, NO_CREDIT: -5004, PEER_DOWN: -5005 } as const;
 
 /** A defect of this library. It is thrown where continuing would give one thing to two owners. */
 export function internalError(text: string): FeatherstarError {

@@ -14,7 +14,7 @@
 // Next: call.ts, which fills this and is told of what arrives.
 
 import { Code } from '../base/errors.js';
-import { INLINE_BYTES } from '../core/layout.js';
+import { INLINE_BYTES, MESSAGE_INLINE, Message } from '../core/layout.js';
 import type { Shard } from '../shard/shard.js';
 import type { Encoder } from './encoder.js';
 import type { OpenCall } from './open-calls.js';
@@ -23,7 +23,14 @@ import type { OpenCall } from './open-calls.js';
 export const Kind = { REQUEST: 1, REPLY: 2, ABORT: 3 } as const;
 
 /** Words of a message. */
-export const Word = { HEAD: 0, CALLER: 1, NUMBER: 2, BYTES: 3, PAYLOAD: 4, INLINE: 6 } as const;
+export const Word = {
+  HEAD: Message.kind >> 2,
+  CALLER: Message.caller >> 2,
+  NUMBER: Message.number >> 2,
+  BYTES: Message.payloadBytes >> 2,
+  PAYLOAD: Message.payload >> 2,
+  INLINE: MESSAGE_INLINE >> 2,
+} as const;
 
 /** A call that is not sent yet. */
 export class WaitingCall {

@@ -10,6 +10,7 @@
 // that the handler returns within halfCloseNs is still sent, unless it is a slow stream.
 
 import { FeatherstarError } from '../base/errors.js';
+import { HttpFlag, HttpMethod, ParserState } from '../core/offsets.js';
 import type { NetAddress } from '../hosts/host.js';
 import type { Transport, TransportUser } from '../shard/transport.js';
 import { HIGH_WATER_BYTES, RequestBody } from './body.js';
@@ -26,21 +27,18 @@ import { ResponseLog } from './response-log.js';
 import { connectionFor, dropBody, type Exchange, STREAM_AHEAD_BYTES } from './writer.js';
 
 // words of the parser's state (assembly/http/connection.ts); head.ts has those of a head
-const FLAGS = 1;
-const METHOD_ID = 2;
-const PROGRESS = 10;
-const CONTENT_LENGTH = 48; // f64, in bytes
-const DATA_START = 14;
-const DATA_BYTES = 15;
+const FLAGS = ParserState.flags >> 2;
+const METHOD_ID = ParserState.methodId >> 2;
+const PROGRESS = ParserState.progress >> 2;
+const CONTENT_LENGTH = ParserState.contentLength; // f64, in bytes
+const DATA_START = ParserState.dataStart >> 2;
+const DATA_BYTES = ParserState.dataBytes >> 2;
 
 const UNREAD = 4096; // an address: of a body of known length the parser counts the bytes and reads none
-const KEEP_ALIVE = 1; // flags
-const EXPECT_CONTINUE = 8;
-const HTTP_1_0 = 16;
-const DONE = 256;
 
-const METHOD_HEAD = 2;
-const METHOD_CONNECT = 6;
+const { KEEP_ALIVE, EXPECT_CONTINUE, HTTP_1_0, DONE } = HttpFlag;
+const METHOD_HEAD = HttpMethod.HEAD;
+const METHOD_CONNECT = HttpMethod.CONNECT;
 
 const HEAD = 0; // phases
 const HANDLING = 1;

@@ -1,6 +1,8 @@
 // The head of a request as text. The parser has checked it and knows the places in it. Here it is cut, and only where a
 // caller asks.
 
+import { HttpFlag, ParserState } from '../core/offsets.js';
+
 /** Where things lie in the head's text. */
 export interface Head {
   /** The text that holds the head; it may hold others. */
@@ -34,17 +36,16 @@ export interface Addressed {
   readonly serverAuthority: string;
 }
 
-const FLAGS = 1; // words of the parser's state (assembly/http/connection.ts)
-const METHOD_ID = 2;
-const METHOD_START = 3;
-const METHOD_END = 4;
-const TARGET_START = 5;
-const TARGET_END = 6;
-const PATH_END = 7;
-const HEADERS_START = 8;
+const FLAGS = ParserState.flags >> 2; // words of the parser's state (assembly/http/connection.ts)
+const METHOD_ID = ParserState.methodId >> 2;
+const METHOD_START = ParserState.methodStart >> 2;
+const METHOD_END = ParserState.methodEnd >> 2;
+const TARGET_START = ParserState.targetStart >> 2;
+const TARGET_END = ParserState.targetEnd >> 2;
+const PATH_END = ParserState.pathEnd >> 2;
+const HEADERS_START = ParserState.headersStart >> 2;
 
-export const ODD_TARGET = 512; // flags
-export const ODD_HOST = 1024;
+export const { ODD_TARGET, ODD_HOST } = HttpFlag;
 
 /** `word`: where the state of the parser begins. `text` from `start` on: the head. */
 export function readHead(words: Int32Array, word: number, text: string, start: number, headEnd: number): Head {

@@ -122,7 +122,7 @@ void buffers_close(struct ring *ring)
 // Takes back the buffers on the core's recycle list.
 void buffers_recycle(struct ring *ring)
 {
-	volatile struct control *control = ring->control;
+	volatile struct featherstar_control *control = ring->control;
 	uint32_t count = control->recycle_count;
 
 	if (count == 0)

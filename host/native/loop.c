@@ -129,7 +129,7 @@ static bool poll_ring(struct ring *ring, double poll_ns)
 // signal.
 static int sleep_in_kernel(struct ring *ring, double timeout_ns)
 {
-	volatile struct control *control = ring->control;
+	volatile struct featherstar_control *control = ring->control;
 	bool is_measured;
 	double cpu_ns;
 	int result;
@@ -267,7 +267,7 @@ static double bound(struct ring *ring, int uv_timeout_ms, double now)
 static void enter_once(struct loop *loop, bool may_wait, double bound_ns)
 {
 	struct ring *ring = loop->ring;
-	volatile struct control *control = ring->control;
+	volatile struct featherstar_control *control = ring->control;
 	double start = monotonic_ns();
 	bool polled = false;
 

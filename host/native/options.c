@@ -56,7 +56,7 @@ bool options_limits(napi_env env, napi_value object, struct ring_options *o)
 	o->recycle += base;
 	o->buffers += base;
 	if (power_of_two(o->sqe_slots) && power_of_two(o->cqe_slots) && buffers_count(o) &&
-	    window(o, base, sizeof(struct control)) && window(o, o->sqes, 64ull * o->sqe_slots) &&
+	    window(o, base, sizeof(struct featherstar_control)) && window(o, o->sqes, 64ull * o->sqe_slots) &&
 	    window(o, o->cqes, 16ull * o->cqe_slots) && window(o, o->recycle, 4 * buffers_count(o)) &&
 	    window(o, o->buffers, buffers_bytes(o)))
 		return true;

@@ -10,29 +10,29 @@
 #pragma once
 
 #include <stdbool.h>
-#include "window.h"
+#include "featherstar.h"
 
-static inline bool park_is_dirty(const volatile struct control *control)
+static inline bool park_is_dirty(const volatile struct featherstar_control *control)
 {
 	return __atomic_load_n(&control->dirty, __ATOMIC_SEQ_CST) != 0;
 }
 
 /* Only looks. */
-static inline bool park_has_work(const volatile struct control *control)
+static inline bool park_has_work(const volatile struct featherstar_control *control)
 {
 	return control->completion_count || control->more_work || control->ready_tail != control->ready_head ||
 	       park_is_dirty(control);
 }
 
 /* Whether the core's turn should run now. */
-static inline bool park_wants_turn(const volatile struct control *control)
+static inline bool park_wants_turn(const volatile struct featherstar_control *control)
 {
 	return control->now_ns >= control->next_deadline_ns || park_has_work(control);
 }
 
 /* R1 and R2. True: the caller may sleep in the kernel, and then calls park_awake(). */
 __attribute__((warn_unused_result))
-static inline bool park_try_sleep(volatile struct control *control)
+static inline bool park_try_sleep(volatile struct featherstar_control *control)
 {
 	if (park_has_work(control))
 		return false;
@@ -44,7 +44,7 @@ static inline bool park_try_sleep(volatile struct control *control)
 }
 
 /* R4. */
-static inline void park_awake(volatile struct control *control)
+static inline void park_awake(volatile struct featherstar_control *control)
 {
 	__atomic_store_n(&control->sleeping, 0, __ATOMIC_SEQ_CST);
 }

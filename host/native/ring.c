@@ -153,7 +153,7 @@ int ring_open(struct ring *ring, const struct ring_options *options, const char 
 	memset(ring->listeners, 0xff, sizeof(ring->listeners));
 	memset(ring->directories, 0xff, sizeof(ring->directories));
 	memcpy(ring->regions, options->regions, sizeof(ring->regions));
-	ring->control = (volatile struct control *)(memory + options->control);
+	ring->control = (volatile struct featherstar_control *)(memory + options->control);
 	ring->window_sqes = (struct io_uring_sqe *)(memory + options->sqes);
 	ring->window_sqe_slots = options->sqe_slots;
 	ring->window_cqes = (struct io_uring_cqe *)(memory + options->cqes);
@@ -368,7 +368,7 @@ static void forget_grant(struct ring *ring, const struct io_uring_sqe *sqe)
 // the kernel does not take even then stays in the window.
 void ring_stage(struct ring *ring)
 {
-	volatile struct control *control = ring->control;
+	volatile struct featherstar_control *control = ring->control;
 	uint32_t count = control->submit_count;
 	uint32_t done = 0;
 
@@ -459,7 +459,7 @@ static unsigned reap_refusals(struct ring *ring)
 // Moves completions into the window, unless the core has not taken the last ones. The completions that do not fit stay.
 void ring_reap(struct ring *ring)
 {
-	volatile struct control *control = ring->control;
+	volatile struct featherstar_control *control = ring->control;
 	unsigned head = *ring->cq_head;
 	unsigned tail = load_acquire(ring->cq_tail);
 	unsigned count;

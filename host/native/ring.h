@@ -19,7 +19,7 @@
 #include <sys/uio.h>
 #include <sys/un.h>
 #include "sys.h"
-#include "window.h"
+#include "featherstar.h"
 
 #define TAG (1ull << 63) /* user_data of the addon's own operations */
 #define TAG_DOORBELL (TAG | 1)
@@ -110,7 +110,7 @@ struct ring {
 	size_t ring_bytes, sqe_bytes;
 
 	struct region regions[REGIONS];
-	volatile struct control *control;
+	volatile struct featherstar_control *control;
 	struct io_uring_sqe *window_sqes;
 	struct io_uring_cqe *window_cqes;
 	const volatile uint32_t *window_recycle;

@@ -2,7 +2,7 @@
 // in the shared memory. Aligned words do not tear, but each may be a moment old.
 
 import * as kernel from '../core/kernel.js';
-import { COUNTER_NAMES, Control, type CounterName, HostControl, OP_BYTES, SLAB_USED } from '../core/layout.js';
+import { COUNTER_NAMES, Control, type CounterName, HostControl, OP_BYTES, Slab } from '../core/layout.js';
 import { OP_OPCODE, takenSlots } from '../shard/operation.js';
 import type { Shard } from '../shard/shard.js';
 
@@ -44,7 +44,7 @@ export function readHoldings(own: Shard, shard: number): Holdings {
   const words = new Uint32Array(own.memory.buffer);
   const base = baseOf(own, shard);
   const word = (offset: number) => words[(base + offset) >>> 2] as number;
-  const used = (tableOffset: number) => word(tableOffset + SLAB_USED);
+  const used = (tableOffset: number) => word(tableOffset + Slab.used);
   return {
     openOperations: used(header.opsOffset),
     pendingTimers: used(header.timersOffset),

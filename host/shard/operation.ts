@@ -16,7 +16,7 @@
 
 import { Code, fullError, internalError } from '../base/errors.js';
 import { CQE_MORE } from '../core/kernel.js';
-import { OP_BYTES, SLAB_FRESH, TIMER_BYTES } from '../core/layout.js';
+import { OP_BYTES, Slab, TIMER_BYTES } from '../core/layout.js';
 import type { Owner } from './owners.js';
 import type { Shard } from './shard.js';
 
@@ -201,7 +201,7 @@ export const OP_OWNER = 3;
 
 /** The taken slots of a table of the core at `table`: for each the index of its first word. */
 export function* takenSlots(words: Int32Array, table: number, slotBytes: number): Generator<number> {
-  const fresh = words[(table + SLAB_FRESH) >>> 2] as number;
+  const fresh = words[(table + Slab.fresh) >>> 2] as number;
   for (let slot = 1; slot < fresh; slot++) {
     const at = (table + slot * slotBytes) >>> 2;
     if (((words[at] as number) & 1) !== 0) yield at; // the generation of a taken slot is odd

@@ -13,7 +13,7 @@ import { ownCopy } from '../base/own-bytes.js';
 import type { Calls } from '../calls/call.js';
 import { type Core, type CoreImports, instantiateCore } from '../core/core-module.js';
 import { CQE_MORE } from '../core/kernel.js';
-import { Control, type Header, HostControl, ReadyKind, recvBufferAt } from '../core/layout.js';
+import { Control, type Header, HostControl, MoreWork, ReadyKind, recvBufferAt } from '../core/layout.js';
 import { type HostFactory, type LentBytes, monotonicNs, type ShardHost, type Windows } from '../hosts/host.js';
 import type { NetworkRules } from '../net/network-rules.js';
 import { blockPool } from './block-pool.js';
@@ -48,8 +48,8 @@ export interface ShardOptions {
 const { latin1Slice } = Buffer.prototype;
 
 const MORE_WORK = Control.moreWork >> 2;
-const MORE_WORK_TASKS = 1; // assembly/layout.ts, MoreWork
-const MORE_WORK_BLOCKED = 4;
+const MORE_WORK_TASKS = MoreWork.TASKS;
+const MORE_WORK_BLOCKED = MoreWork.BLOCKED;
 const QUOTA_MIN_NS = 1000; // less would be over before the first task
 const BIRTHS = HostControl.births >> 2;
 const READY_TAIL = Control.readyTail >> 2;

@@ -40,7 +40,7 @@ static uint64_t access(const volatile void *word, unsigned bytes, bool is_store,
 #define __atomic_store_n(word, value, order) (void)access(word, sizeof(*(word)), true, value, order)
 #include "park.h"
 
-static int call(unsigned function, volatile struct control *control)
+static int call(unsigned function, volatile struct featherstar_control *control)
 {
 	if (function == 0)
 		return park_wants_turn(control);
@@ -71,7 +71,7 @@ static napi_value step(napi_env env, napi_callback_info info)
 	run.out = out;
 	run.next = 0;
 	if (setjmp(run.stop) == 0) {
-		result = call(function, (volatile struct control *)((uint8_t *)memory + base));
+		result = call(function, (volatile struct featherstar_control *)((uint8_t *)memory + base));
 		run.out[OUT_STOPPED] = 0;
 		run.out[OUT_VALUE] = result;
 	}

@@ -10,14 +10,7 @@
 // Next: ../core/layout.test.js.
 
 import { coreModule, instantiateCore, makeMemory } from '../../dist/host/core/core.js';
-import {
-  COUNTER_NAMES,
-  Control,
-  HEADER_STATES,
-  INLINE_BYTES,
-  ReadyKind,
-  SLAB_USED,
-} from '../../dist/host/core/layout.js';
+import { COUNTER_NAMES, Control, HEADER_STATES, INLINE_BYTES, ReadyKind, Slab } from '../../dist/host/core/layout.js';
 
 export const Code = { FULL: -5001, STALE: -5002, RANGE: -5003, NO_CREDIT: -5004, PEER_DOWN: -5005 };
 export const MoreWork = { TASKS: 1, MAIL: 2, BLOCKED: 4, QUIET: 8 };
@@ -116,11 +109,11 @@ export class TestShard {
   }
 
   pendingTimers() {
-    return this.u32[this.slotWord(this.header.timersOffset + SLAB_USED, 0, 0)];
+    return this.u32[this.slotWord(this.header.timersOffset + Slab.used, 0, 0)];
   }
 
   liveTasks() {
-    return this.u32[this.slotWord(this.header.tasksOffset + SLAB_USED, 0, 0)];
+    return this.u32[this.slotWord(this.header.tasksOffset + Slab.used, 0, 0)];
   }
 
   counters() {

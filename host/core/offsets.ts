@@ -1,0 +1,209 @@
+// Written by assembly/translate.mjs, from the sources of the core. Do not edit: npm run build:core
+//
+// Numbers of the map of memory that the host uses; assembly/layout.ts explains them.
+
+export const ABI_VERSION = 2;
+export const SHARDS_MAX = 64;
+export const HEADER = 4096;
+export const HEADER_STATES = 4608;
+export const HEADER_SCRATCH = 5120;
+export const MESH = 8192;
+export const SEND_STAGGER = 192;
+export const MESSAGE_BYTES = 64;
+export const MESSAGE_INLINE = 24;
+export const INLINE_BYTES = 40;
+export const CONNECTION_BYTES = 64;
+export const OP_BYTES = 64;
+export const TIMER_BYTES = 32;
+export const GUARD_BYTES = 256;
+export const STEP_OFFSET = 384;
+export const STEP_NAME_BYTES = 112;
+
+export const Code = {
+  OK: 0,
+  FULL: -5001,
+  STALE: -5002,
+  RANGE: -5003,
+  NO_CREDIT: -5004,
+  PEER_DOWN: -5005,
+} as const;
+
+export const ShardState = {
+  ABSENT: 0,
+  RUNNING: 1,
+  STOPPED: 2,
+} as const;
+
+export const MoreWork = {
+  TASKS: 1,
+  MAIL: 2,
+  QUIET: 8,
+  BLOCKED: 4,
+} as const;
+
+export const ReadyKind = {
+  OP: 1,
+  TIMER: 2,
+  MAIL: 3,
+  ROOM: 4,
+} as const;
+
+export const HttpFlag = {
+  KEEP_ALIVE: 1,
+  CHUNKED: 2,
+  HAS_LENGTH: 4,
+  EXPECT_CONTINUE: 8,
+  HTTP_1_0: 16,
+  UPGRADE: 32,
+  CLOSE: 64,
+  HAS_HOST: 128,
+  DONE: 256,
+  ODD_TARGET: 512,
+  ODD_HOST: 1024,
+} as const;
+
+export const HttpMethod = {
+  OTHER: 0,
+  GET: 1,
+  HEAD: 2,
+  POST: 3,
+  PUT: 4,
+  DELETE: 5,
+  CONNECT: 6,
+  OPTIONS: 7,
+  TRACE: 8,
+  PATCH: 9,
+} as const;
+
+// Offsets of fields, in bytes from the start of their struct.
+
+export const HeaderOffset = {
+  magic: 0,
+  abiVersion: 4,
+  shardCount: 8,
+  ringSlots: 12,
+  creditCount: 16,
+  sqeSlots: 20,
+  cqeSlots: 24,
+  readySlots: 28,
+  opSlots: 32,
+  timerSlots: 36,
+  taskSlots: 40,
+  connectionSlots: 44,
+  recvBufferCount: 48,
+  recvBufferBytes: 52,
+  largeRecvBufferCount: 56,
+  largeRecvBufferBytes: 60,
+  sendBufferCount: 64,
+  sendBufferBytes: 68,
+  arenaBytes: 72,
+  scratchBytes: 76,
+  ringBytes: 80,
+  shardsOffset: 84,
+  shardBytes: 88,
+  totalPages: 92,
+  sqeOffset: 96,
+  cqeOffset: 100,
+  recycleOffset: 104,
+  readyOffset: 108,
+  countersOffset: 112,
+  opsOffset: 116,
+  timersOffset: 120,
+  wheelOffset: 124,
+  tasksOffset: 128,
+  groupsOffset: 132,
+  inboxOffset: 136,
+  outgoingOffset: 140,
+  connectionsOffset: 144,
+  scratchOffset: 148,
+  arenaOffset: 152,
+  recvOffset: 156,
+  sendOffset: 160,
+  callSlots: 164,
+} as const;
+
+export const Control = {
+  submitCount: 0,
+  recycleCount: 4,
+  moreWork: 8,
+  submitOnly: 12,
+  nextDeadlineNs: 16,
+  completionCount: 64,
+  enterResult: 68,
+  nowNs: 72,
+  refusedCount: 80,
+  overflowCount: 84,
+  idlePollNs: 88,
+  quotaNs: 96,
+  enterCount: 104,
+  sleepCount: 112,
+  pollCount: 120,
+  sleeping: 128,
+  dirty: 192,
+  readyTail: 256,
+  readyHead: 260,
+} as const;
+
+export const HostControl = {
+  sendBuffersUsed: 320,
+  watched: 324,
+  births: 328,
+  openCalls: 332,
+  idleNs: 336,
+  running: 344,
+  servedCalls: 352,
+  exits: 356,
+  isLoaded: 360,
+} as const;
+
+export const Message = {
+  kind: 0,
+  status: 1,
+  method: 2,
+  caller: 4,
+  number: 8,
+  payloadBytes: 12,
+  payload: 16,
+} as const;
+
+export const Slab = {
+  slotBytes: 0,
+  limit: 4,
+  free: 8,
+  fresh: 12,
+  used: 16,
+} as const;
+
+export const Counters = {
+  turns: 0,
+  completions: 8,
+  staleCompletions: 16,
+  submissions: 24,
+  timersFired: 32,
+  tasksRun: 40,
+  requestsSent: 48,
+  requestsReceived: 56,
+  repliesSent: 64,
+  repliesReceived: 72,
+  doorbells: 80,
+  ringFull: 88,
+  creditRefused: 96,
+} as const;
+
+export const ParserState = {
+  state: 0,
+  lineBytes: 2,
+  flags: 4,
+  methodId: 8,
+  methodStart: 12,
+  methodEnd: 16,
+  targetStart: 20,
+  targetEnd: 24,
+  pathEnd: 28,
+  headersStart: 32,
+  headerCount: 36,
+  progress: 40,
+  contentLength: 48,
+  dataStart: 56,
+  dataBytes: 60,
+} as const;
