@@ -13,8 +13,7 @@ import { isIP } from 'node:net';
 import { optionError } from '../base/errors.js';
 import { type Checks, checkBoolean, checkedLater, checkOptions } from '../base/options.js';
 import type { NetAddress } from '../hosts/host.js';
-import { encodeAddress } from '../net/address.js';
-import { allowsAddress, parseRule, type Rule } from '../net/network-rules.js';
+import { TrustedPeers } from '../net/trusted-peers.js';
 import { fieldOf, type Head } from './head.js';
 
 /** A header by which a proxy tells of its client. */
@@ -36,7 +35,6 @@ export interface ProxyOptions {
   expectProtocol?: boolean | undefined;
 }
 
-const HOPS_MAX = 16;
 const HEADERS: readonly string[] = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto'];
 const DEFAULT_HEADERS: readonly ProxyHeader[] = ['x-forwarded-for', 'x-forwarded-proto'];
 
@@ -64,14 +62,6 @@ export function checkProxy(name: string, given: unknown): Proxies {
   return new Proxies(trust, headers, expectProtocol, name);
 }
 
-function rulesOf(text: unknown, name: string): Rule[] {
-  if (typeof text === 'string' && text !== 'unix') {
-    const rules = parseRule(text.includes(':') ? `[${text}]:*` : `${text}:*`);
-    if (rules !== undefined && text !== '*') return rules;
-  }
-  throw optionError(`each of ${name}.trust`, text, "an address, a network like '10.0.0.0/8', or 'unix'");
-}
-
 /** The client of one proxy, as far as the proxy tells. */
 interface Hop {
   remote: NetAddress | undefined;
@@ -79,31 +69,14 @@ interface Hop {
   host: string | undefined;
 }
 
-export class Proxies {
+export class Proxies extends TrustedPeers {
   readonly expectProtocol: boolean;
-  readonly #hops: number;
-  readonly #rules: readonly Rule[];
-  readonly #trustsUnix: boolean;
   readonly #headers: readonly ProxyHeader[];
 
   constructor(trust: unknown, headers: readonly ProxyHeader[], expectProtocol: boolean, name: string) {
-    const isCount = typeof trust === 'number' && Number.isInteger(trust) && trust >= 1 && trust <= HOPS_MAX;
-    if (!isCount && !Array.isArray(trust))
-      throw optionError(`${name}.trust`, trust, `an array of addresses, or how many proxies, 1 to ${HOPS_MAX}`);
-    const list = isCount ? [] : (trust as unknown[]);
-    this.#hops = isCount ? trust : 0;
-    this.#trustsUnix = list.includes('unix');
-    this.#rules = list.filter((text) => text !== 'unix').flatMap((text) => rulesOf(text, name));
+    super(trust, name);
     this.#headers = headers;
     this.expectProtocol = expectProtocol;
-  }
-
-  /** Whether a machine that is `hops` away is trusted; 0: the peer of the connection. Undefined: a Unix socket's. */
-  trusts(remote: NetAddress | undefined, hops = 0): boolean {
-    if (hops < this.#hops) return true;
-    if (remote === undefined) return this.#trustsUnix;
-    const [hostname] = remote.hostname.split('%') as [string];
-    return this.#rules.length !== 0 && allowsAddress(this.#rules, encodeAddress(hostname, remote.port));
   }
 
   /** The address of the client. `peer`: that of the connection. */

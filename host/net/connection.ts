@@ -13,6 +13,7 @@ import { Code, optionError } from '../base/errors.js';
 import { checkWait } from '../base/options.js';
 import type { Calls } from '../calls/call.js';
 import { Errno } from '../core/kernel.js';
+import type { NetAddress } from '../hosts/host.js';
 import { Operation } from '../shard/operation.js';
 import { handOverFile, operationError } from '../shard/ops.js';
 import { COPIED_BYTES } from '../shard/send-queue.js';
@@ -29,6 +30,16 @@ interface SocketWaiter<T> {
   reject: (reason: unknown) => void;
 }
 
+/** What goes along when a connection moves to another shard. */
+export interface CarriedState {
+  /** Bytes that were received and not read. */
+  readonly bytes: Uint8Array | undefined;
+  /** Whether the peer has ended. */
+  readonly ended: boolean;
+  /** The address that a proxy has told. */
+  readonly client: NetAddress | undefined;
+}
+
 /** One connection of this shard. */
 export class Connection extends StreamSocket implements SocketTransport {
   readonly isProxy = false;
@@ -36,22 +47,32 @@ export class Connection extends StreamSocket implements SocketTransport {
   #reader: SocketWaiter<Uint8Array | null> | undefined;
   #writers: (SocketWaiter<void> & { readonly sentBytes: number })[] = [];
   #arrived: Uint8Array | null | undefined; // came for a reader that had gone
+  #client: NetAddress | undefined; // as a proxy has told
   #ended = false;
   #finishing = false;
   #error: unknown;
   #onMoved: ((result: number) => void) | undefined;
   #onReceiveEnd: (() => void) | undefined;
 
-  /** `carried`: what another shard has read of it. */
-  constructor(shard: Shard, file: number, carried?: { bytes: Uint8Array | undefined; ended: boolean }) {
+  /** `carried`: what another shard knows of it. */
+  constructor(shard: Shard, file: number, carried?: CarriedState) {
     super(shard, file);
     this.#arrived = carried?.bytes;
     this.#ended = carried?.ended ?? false;
+    this.peer = carried?.client;
+    this.#client = carried?.client;
     this.#moving = new Operation(shard, this.id, MOVED);
   }
 
   get isReading(): boolean {
     return this.#reader !== undefined;
+  }
+
+  /** A proxy has told the client's address, or that it has none. `rest`: the bytes behind that. */
+  behindProxy(client: NetAddress | undefined, rest: Uint8Array): void {
+    this.#client = client;
+    if (client !== undefined) this.peer = client;
+    if (rest.length !== 0) this.#arrived = rest;
   }
 
   async read(options: WaitOptions = {}): Promise<Uint8Array | null> {
@@ -241,8 +262,8 @@ export class Connection extends StreamSocket implements SocketTransport {
     let refusal: unknown;
     try {
       if (this.isClosed) throw socketClosed();
-      const bytes = this.#arrived ?? undefined;
-      refusal = await calls.callInternal(peer, 'net', 'adopt', slot, bytes, this.#ended, name, args);
+      const carried: CarriedState = { bytes: this.#arrived ?? undefined, ended: this.#ended, client: this.#client };
+      refusal = await calls.callInternal(peer, 'net', 'adopt', slot, carried, name, args);
     } catch (error) {
       await calls.callInternal(peer, 'net', 'drop', slot).catch(() => undefined);
       throw error;

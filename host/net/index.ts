@@ -3,6 +3,7 @@
 export type { NetAddress } from '../hosts/host.js';
 export { type ConnectOptions, connect } from './connect.js';
 export { type Listener, type ListenOptions, listen } from './listener.js';
+export type { ListenProxyOptions } from './proxied.js';
 export type { Socket } from './socket.js';
 export { type SystemdSocket, systemdSockets } from './systemd.js';
 export {

@@ -14,7 +14,9 @@ import { accept, operationError } from '../shard/ops.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 import { BIND_CHECKS, bindStream, checkBind } from './bind.js';
 import { Connection } from './connection.js';
+import { checkListenProxy, type ListenProxyOptions, ProxiedConnections } from './proxied.js';
 import { Socket } from './socket.js';
+import type { TrustedPeers } from './trusted-peers.js';
 
 interface AcceptWaiter {
   resolve: (socket: Socket | null) => void;
@@ -40,6 +42,8 @@ export interface ListenOptions {
    * stays open when the listener closes, except on the portable host.
    */
   fd?: number | undefined;
+  /** The proxies in front of the listener, which tell the addresses of their clients. Default: there are none. */
+  proxy?: ListenProxyOptions | undefined;
 }
 
 /** A listening socket of this shard. A loop over it gets the connections. `listen()` makes it. */
@@ -54,18 +58,20 @@ export class Listener {
   readonly #isShared: boolean;
   readonly #id: number;
   readonly #accepting: Operation;
+  readonly #proxied: ProxiedConnections | undefined;
   readonly #arrived = new Queue<Socket>();
   readonly #waiting = new Queue<AcceptWaiter>();
   #closed = false;
 
   /** @internal */
-  constructor(shard: Shard, bound: Bound, path: string | undefined) {
+  constructor(shard: Shard, bound: Bound, path: string | undefined, trusted: TrustedPeers | undefined) {
     this.#shard = shard;
     this.#file = bound.slot;
     this.#isShared = bound.isShared === true;
     this.#unlink = bound.unlink;
     this.port = bound.port;
     this.path = path;
+    this.#proxied = trusted && new ProxiedConnections(trusted, (connection) => this.#arrive(connection));
     this.#id = shard.register(this);
     this.#accepting = new Operation(shard, this.#id, 0);
     this.#accept();
@@ -81,14 +87,21 @@ export class Listener {
     if (result >= 0) {
       if (this.#closed) this.#shard.closeFile(result);
       else {
-        const socket = new Socket(new Connection(this.#shard, result));
-        const waiter = this.#waiting.shift();
-        if (waiter !== undefined) waiter.resolve(socket);
-        else this.#arrived.push(socket);
+        const connection = new Connection(this.#shard, result);
+        if (this.#proxied === undefined) this.#arrive(connection);
+        else this.#proxied.add(connection);
       }
     } else if (result !== Errno.ECANCELED) this.#waiting.shift()?.reject(operationError('accept', result));
     if (this.#accepting.isOpen || this.#closed) return;
     if (result >= 0 || this.#waiting.length !== 0) this.#accept();
+  }
+
+  #arrive(connection: Connection): void {
+    const socket = new Socket(connection);
+    const waiter = this.#waiting.shift();
+    if (waiter !== undefined) waiter.resolve(socket);
+    else if (this.#closed) socket.close();
+    else this.#arrived.push(socket);
   }
 
   /** Whether the listener is closed. */
@@ -150,6 +163,7 @@ export class Listener {
     this.#shard.closeFile(this.#file);
     this.#shard.unregister(this.#id);
     for (const socket of this.#arrived.takeAll()) socket.close();
+    this.#proxied?.close();
     for (const waiter of this.#waiting.takeAll()) waiter.resolve(null);
   }
 
@@ -164,7 +178,7 @@ export class Listener {
   }
 }
 
-const LISTEN_CHECKS: Checks<ListenOptions> = BIND_CHECKS;
+const LISTEN_CHECKS: Checks<ListenOptions> = { ...BIND_CHECKS, proxy: checkListenProxy };
 
 /**
  * Listens for TCP connections, or those of a Unix socket, on this shard. Rejects with FEATHERSTAR_SYSTEM
@@ -178,10 +192,11 @@ const LISTEN_CHECKS: Checks<ListenOptions> = BIND_CHECKS;
 export async function listen(options: ListenOptions = {}): Promise<Listener> {
   checkOptions(options, LISTEN_CHECKS);
   const place = checkBind(options);
+  const trusted = options.proxy && checkListenProxy('proxy', options.proxy);
   const shard = currentShard();
   const { bound, hostname } = await bindStream(shard, place);
   const path = hostname.startsWith('unix:') ? hostname.slice('unix:'.length) : undefined;
-  const listener = new Listener(shard, bound, path);
+  const listener = new Listener(shard, bound, path, trusted);
   runtime().onClose(() => listener.close());
   return listener;
 }

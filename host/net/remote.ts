@@ -8,7 +8,7 @@ import type { Calls } from '../calls/call.js';
 import type { NetAddress } from '../hosts/host.js';
 import { ask } from '../services/ask.js';
 import { currentShard, type Shard } from '../shard/shard.js';
-import { Connection } from './connection.js';
+import { type CarriedState, Connection } from './connection.js';
 import { forget, keepFor, kept } from './homes.js';
 import {
   addressesOf,
@@ -134,8 +134,8 @@ function serveOrClose(via: SocketTransport, name: string, args: unknown[]): unkn
 }
 
 /** A file that a peer has put into a slot of this shard's ring. */
-function adopt(slot: number, bytes: Uint8Array | undefined, ended: boolean, name: string, args: unknown[]): unknown {
-  return serveOrClose(new Connection(currentShard(), slot, { bytes, ended }), name, args);
+function adopt(slot: number, carried: CarriedState, name: string, args: unknown[]): unknown {
+  return serveOrClose(new Connection(currentShard(), slot, carried), name, args);
 }
 
 const isThere = () => true;

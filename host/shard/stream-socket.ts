@@ -41,8 +41,9 @@ export abstract class StreamSocket implements Owner {
   protected readonly id: number;
   protected readonly receiving: Operation;
   private readonly shutting: Operation;
-  private peer: NetAddress | null | undefined; // undefined: the host was not asked; null: it has none
-  private own: NetAddress | null | undefined; // likewise
+  /** Undefined: the host was not asked. Null: it has none. */
+  protected peer: NetAddress | null | undefined;
+  private own: NetAddress | null | undefined;
   private group = SMALL_BUFFERS; // of the buffers that it receives into
   private shortReceives = 0; // since a large buffer was needed
 

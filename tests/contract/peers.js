@@ -1,6 +1,7 @@
 // Behaviours of addresses: what each end of a connection knows of the other. A part of behaviours.js.
 
 import assert from 'node:assert/strict';
+import { sleep } from 'featherstar';
 import { Response, serve } from 'featherstar/http';
 import { connect, listen } from 'featherstar/net';
 
@@ -67,6 +68,34 @@ export const peers = {
     assert.equal(client.local.hostname, HERE);
     for (const socket of [client, server, listener]) socket.close();
   },
+  'a proxy tells the address of its client': async () => {
+    const listener = await listen({ hostname: HERE, proxy: { trust: [HERE], expectProtocol: true } });
+    const silent = await connect({ port: listener.port }); // it keeps no other from the program
+    const accepting = listener.accept();
+    const client = await connect({ port: listener.port });
+    await client.write('PROXY TCP4 192.0.2.7 ');
+    await sleep(5);
+    await client.write('192.0.2.200 4711 80\r\nping');
+    const server = await accepting;
+    assert.deepEqual(server.remote, { hostname: '192.0.2.7', port: 4711 });
+    assert.deepEqual(server.local, { hostname: HERE, port: listener.port });
+    assert.equal(`${Buffer.from(await server.read())}`, 'ping');
+    await client.end();
+    assert.equal(await server.read(), null);
+    listener.close();
+    assert.equal(await silent.read(), null);
+    for (const socket of [silent, client, server]) socket.close();
+  },
+  'a proxy tells it by a Unix socket': async (t) => {
+    const path = t.path('proxy');
+    const listener = await listen({ path, proxy: { trust: ['unix'], expectProtocol: true } });
+    const accepting = listener.accept();
+    const client = await connect({ path });
+    await client.write('PROXY TCP6 2001:db8::7 2001:db8::1 4711 80\r\n');
+    const server = await accepting;
+    assert.deepEqual(server.remote, { hostname: '2001:db8::7', port: 4711 });
+    for (const socket of [client, server, listener]) socket.close();
+  },
   'the ends of a Unix socket have no address': async (t) => {
     const path = t.path('peers');
     const listener = await listen({ path });
@@ -92,6 +121,16 @@ export const peersElsewhere = {
     assert.equal(hostname, HERE);
     assert.ok(port > 0 && port !== asked.port, `${port}`);
     for (const socket of [client, next.client, listener]) socket.close();
+  },
+  'a connection that was handed over has the address that a proxy has told': async () => {
+    const listener = await listen({ hostname: HERE, reusePort: false, proxy: { trust: 1, expectProtocol: true } });
+    const accepting = listener.accept();
+    const client = await connect({ port: listener.port });
+    await client.write('PROXY TCP4 192.0.2.7 192.0.2.200 4711 80\r\n');
+    await (await accepting).handOver(1, 'sayAddresses');
+    const { remote } = JSON.parse(`${Buffer.from(await client.read())}`);
+    assert.deepEqual(remote, { hostname: '192.0.2.7', port: 4711 });
+    for (const socket of [client, listener]) socket.close();
   },
 };
 

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { Response, serve } from 'featherstar/http';
 import { test as unit } from 'uvu';
 import * as assert from 'uvu/assert';
-import { parseProxyHeader } from '../../dist/host/http/proxy-protocol.js';
+import { parseProxyHeader } from '../../dist/host/net/proxy-header.js';
 import { hosts, rejection } from '../support/hosts.js';
 import { Client, until } from '../support/http.js';
 import { later, ServerRig } from './server-rig.js';
