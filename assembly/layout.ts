@@ -292,7 +292,7 @@ export function sendStride(): u32 {
   return header().sendBufferBytes + SEND_STAGGER;
 }
 
-/** Turns limits into offsets. Returns the number of pages, 0 if they do not fit 4 GiB. Needs two pages of memory. */
+/** Turns limits into offsets. Returns the number of pages, 0 if they do not fit 4 GiB. Needs one page of memory. */
 export function plan(): u32 {
   const h = header();
   h.magic = MAGIC;
