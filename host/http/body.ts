@@ -7,7 +7,8 @@
 // When more than HIGH_WATER_BYTES are in the queue, the connection stops receiving, and TCP slows the client down.
 //
 // A client states a length and may send nothing. So the array for bytes() begins at FIRST_BYTES and grows to GROWTH
-// times what has come, up to that length.
+// times what has come. If that is half of the length or more, it gets the whole length: growing once more would copy
+// all of it.
 
 import { ByteQueue } from '../base/byte-queue.js';
 import { FeatherstarError } from '../base/errors.js';
@@ -131,7 +132,8 @@ export class RequestBody {
     this.#wholeBytes = wanted;
     const before = this.#whole;
     if (before !== undefined && wanted <= before.length) return before;
-    const whole = uninitialized(Math.min(this.#lengthBytes, Math.max(FIRST_BYTES, GROWTH * wanted)));
+    const size = Math.max(FIRST_BYTES, GROWTH * wanted);
+    const whole = uninitialized(2 * size >= this.#lengthBytes ? this.#lengthBytes : size);
     if (before !== undefined) copyTo(whole, 0, before, 0, filled);
     this.#whole = whole;
     return whole;

@@ -67,6 +67,28 @@ test('a client that states a length and sends little makes no array of that leng
   assert.is(await asked.catch(({ message }) => message), 'gone');
 });
 
+test('a body that is a little longer than the array may grow at first gets one array, not two', async () => {
+  const expected = pattern(1_048_576);
+  const { body } = open(expected.length);
+  const sizes = [];
+  const { allocUnsafeSlow } = Buffer;
+  Buffer.allocUnsafeSlow = (bytes) => {
+    sizes.push(bytes);
+    return allocUnsafeSlow(bytes);
+  };
+  try {
+    const asked = body.bytes();
+    for (let at = 0; at < expected.length; at += 65_400) {
+      push(body, expected.subarray(at, at + 65_400)); // a large receive buffer, without the head of the request
+    }
+    body.end();
+    checkOwn(await asked, expected);
+  } finally {
+    Buffer.allocUnsafeSlow = allocUnsafeSlow;
+  }
+  assert.equal(sizes, [expected.length]);
+});
+
 test('backpressure: what no reader takes fills the body; bytes() and a stream drain it', async () => {
   for (const length of [0, 400_000]) {
     const { body, told } = open(length);
