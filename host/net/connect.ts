@@ -25,11 +25,15 @@ export interface ConnectOptions extends WaitOptions {
   path?: string | undefined;
 }
 
-class Attempt implements Owner {
+/** Makes the owner of a connection out of its file slot, as soon as it is connected. */
+export type MakeConnection<T> = (file: number) => T;
+
+class Attempt<T> implements Owner {
   readonly #shard: Shard;
+  readonly #make: MakeConnection<T>;
   readonly #address: Uint8Array | string;
   readonly #what: string;
-  readonly #resolve: (connection: Connection) => void;
+  readonly #resolve: (connection: T) => void;
   readonly #reject: (reason: unknown) => void;
   readonly #id: number;
   readonly #operation: Operation; // SOCKET, then CONNECT
@@ -41,12 +45,14 @@ class Attempt implements Owner {
     shard: Shard,
     address: Uint8Array | string,
     what: string,
-    resolve: (connection: Connection) => void,
+    make: MakeConnection<T>,
+    resolve: (connection: T) => void,
     reject: (reason: unknown) => void,
   ) {
     this.#shard = shard;
     this.#address = address;
     this.#what = what;
+    this.#make = make;
     this.#resolve = resolve;
     this.#reject = reject;
     this.#id = shard.register(this);
@@ -68,7 +74,7 @@ class Attempt implements Owner {
       else this.#connect();
     } else if (!isOpened && result === 0 && !this.#aborted) {
       this.#leave();
-      this.#resolve(new Connection(this.#shard, this.#file));
+      this.#resolve(this.#make(this.#file));
     } else this.#fail(systemError(isOpened ? 'socket' : 'connect', result, this.#what));
   }
 
@@ -148,22 +154,40 @@ const CONNECT_CHECKS: Checks<ConnectOptions> = {
  */
 export async function connect(options: ConnectOptions): Promise<Socket> {
   const { hostname, port } = checkTarget(checkOptions(options, CONNECT_CHECKS));
-  return withDeadline(options, (signal) => connectTo(hostname, port, signal));
+  const shard = currentShard();
+  const make: MakeConnection<Connection> = (file) => new Connection(shard, file);
+  return withDeadline(options, async (signal) => {
+    const numeric = await abortable(resolveAddress(hostname), { signal });
+    return new Socket(await connectTo(shard, { numeric, port, hostname }, signal, make));
+  });
 }
 
-async function connectTo(hostname: string, port: number, signal: AbortSignal | undefined): Promise<Socket> {
-  const shard = currentShard();
-  const numeric = await abortable(resolveAddress(hostname), { signal });
+/** Where to connect to. */
+export interface Target {
+  /** A numeric address, or `unix:/path`. */
+  numeric: string;
+  port: number;
+  /** How errors call it. */
+  hostname: string;
+}
+
+/** Connects to an address. Rejects with SYSTEM, NETWORK, CLOSED, or the signal's reason. */
+export async function connectTo<T>(
+  shard: Shard,
+  { numeric, port, hostname }: Target,
+  signal: AbortSignal | undefined,
+  make: MakeConnection<T>,
+): Promise<T> {
   checkReach(shard.network, 'connect', numeric, port);
   const address = numeric.startsWith('unix:') ? numeric.slice('unix:'.length) : encodeAddress(numeric, port);
   if (shard.closed) throw new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed');
   const what = hostname.startsWith('unix:') ? hostname : `${hostname}:${port}`;
-  let attempt: Attempt | undefined;
-  const connecting = new Promise<Connection>((resolve, reject) => {
-    attempt = new Attempt(shard, address, what, resolve, reject);
+  let attempt: Attempt<T> | undefined;
+  const connecting = new Promise<T>((resolve, reject) => {
+    attempt = new Attempt(shard, address, what, make, resolve, reject);
   });
   try {
-    return new Socket(await abortable(connecting, { signal }));
+    return await abortable(connecting, { signal });
   } catch (error) {
     if (signal?.aborted) attempt?.abort();
     throw error;

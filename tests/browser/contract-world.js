@@ -17,6 +17,8 @@ export const runtime = () => ({
 });
 export const [onSignal, waitForSignal] = [lacking('signals'), lacking('signals')];
 export const [connect, listen, serve] = [lacking('sockets'), lacking('sockets'), lacking('sockets')];
+export const [createConnection, nodeSocketOf] = [lacking('sockets'), lacking('sockets')];
+export const once = lacking('emitters');
 export const openDirectory = lacking('files');
 export const Response = globalThis.Response;
 export const UdpSocket = { bind: lacking('sockets') };

@@ -18,7 +18,7 @@ function bytesOf(path) {
   if (first !== 'contract' && first !== 'support') return bytes;
   return bytes
     .toString()
-    .replaceAll(/from '(featherstar[^']*|node:assert\/strict)'/g, "from '/test/contract-world.js'")
+    .replaceAll(/from '(featherstar[^']*|node:[^']*)'/g, "from '/test/contract-world.js'")
     .replaceAll("from '../../dist/", "from '/featherstar/");
 }
 

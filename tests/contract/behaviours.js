@@ -11,6 +11,7 @@ import { submitRaw } from '../support/operation.js';
 import { blockCalls, blockFiles } from './blocks.js';
 import { lent } from './lent.js';
 import { clients, peers, peersElsewhere } from './peers.js';
+import { streams } from './streams.js';
 
 const HERE = '127.0.0.1';
 const MEBIBYTE = 1_048_576;
@@ -575,6 +576,7 @@ export const BEHAVIOURS = [
   ...listOf('signals', 1, signals),
   ...listOf('http', 1, { ...http, ...clients }),
   ...listOf('lent', 1, lent),
+  ...listOf('node', 1, streams),
   ...listOf('restart', 3, restarts),
   ...listOf('end', 2, end),
 ];

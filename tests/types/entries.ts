@@ -6,4 +6,5 @@ import 'featherstar/browser/shard';
 import 'featherstar/fs';
 import 'featherstar/http';
 import 'featherstar/net';
+import 'featherstar/node';
 import 'featherstar/testing';

@@ -1,0 +1,233 @@
+// A NodeSocket works through a handle: bytes in, bytes out, and the ends, as callbacks. There are two kinds:
+//
+//   StreamHandle   a connection of this shard: its operations, without a promise between. Most sockets have it
+//   SocketHandle   a Socket of featherstar/net, by its promises: also one that another shard keeps (socket-handle.ts)
+//
+// A StreamHandle receives until it is told to stop, as libuv does. A write is over at once if its bytes are copied and
+// few wait. Else the user is told later, and has only one write open at a time.
+//
+//   OPEN --close()--> LEAVING --the socket has taken what it has room for, or is full--> CLOSED
+//   OPEN --close(), nothing to send--> CLOSED
+//
+// LEAVING is there because libuv writes at once: programs call `write()` and then `destroy()`, and expect the peer to
+// get the bytes.
+//
+// Next: node-socket.ts.
+
+import { Code, type FeatherstarError } from '../base/errors.js';
+import { copyTo } from '../base/own-bytes.js';
+import { Errno } from '../core/kernel.js';
+import type { NetAddress } from '../hosts/host.js';
+import { operationError } from '../shard/ops.js';
+import { COPIED_BYTES } from '../shard/send-queue.js';
+import type { Shard } from '../shard/shard.js';
+import { StreamSocket } from '../shard/stream-socket.js';
+
+const HIGH_WATER_BYTES = 65_536;
+
+/** A piece of a write: a string has the encoding that a program has given. */
+export interface Piece {
+  chunk: Uint8Array | string;
+  encoding: BufferEncoding;
+}
+
+/** The receiver of what happens to a connection. */
+export interface HandleUser {
+  onBytes(bytes: Buffer): void;
+  /** The peer has ended its side. */
+  onPeerEnd(): void;
+  /** The write that returned false is over. */
+  onWritten(): void;
+  /** All bytes are out, and the end behind them: end() is over. */
+  onEndSent(): void;
+  /** No bytes come or go any more. close() it. */
+  onBroken(error: unknown): void;
+  /** The runtime closes, and has closed this. */
+  onShutdown(): void;
+}
+
+/** One connection, for a NodeSocket. */
+export interface Handle {
+  readonly remote: NetAddress | undefined;
+  /** All bytes of writes, also those that still wait. */
+  readonly writtenBytes: number;
+  /** Receives from now on. */
+  readStart(): void;
+  /** Receives no more. Bytes that are on their way still come. */
+  readStop(): void;
+  /** Sends pieces, in order. False: they must not change, and no other write begins, until onWritten(). */
+  write(pieces: readonly Piece[]): boolean;
+  /** Sends the end behind all bytes. */
+  end(): void;
+  close(): void;
+}
+
+export class StreamHandle extends StreamSocket implements Handle {
+  readonly #user: HandleUser;
+  #wantsBytes = false;
+  #peerEnded = false;
+  #isEnding = false;
+  #isLeaving = false;
+  #isWriting = false; // the user waits for onWritten()
+  #goalBytes = 0; // so many of all bytes must be out before
+
+  constructor(shard: Shard, file: number, user: HandleUser) {
+    super(shard, file);
+    this.#user = user;
+  }
+
+  // --- receiving -----------------------------------------------------------------------------------------------------
+
+  readStart(): void {
+    this.#wantsBytes = true;
+    this.#receive();
+  }
+
+  readStop(): void {
+    if (!this.#wantsBytes) return;
+    this.#wantsBytes = false;
+    this.pause();
+  }
+
+  #receive(): void {
+    if (!this.#wantsBytes || this.receiving.isOpen || this.#peerEnded || this.isClosed || this.#isLeaving) return;
+    this.startReceiving(true);
+  }
+
+  protected onReceived(result: number, buffer: number): void {
+    if (result > 0) {
+      const bytes = this.#take(buffer, result);
+      if (!this.isClosed && !this.#isLeaving) this.#user.onBytes(bytes);
+    } else if (result === 0) {
+      this.#peerEnded = true;
+      if (!this.isClosed && !this.#isLeaving) this.#user.onPeerEnd();
+    } else if (result !== Errno.ENOBUFS && result !== Errno.ECANCELED) {
+      this.#fail(operationError('read', result));
+      return;
+    }
+    this.#receive(); // ENOBUFS: buffers go back with the same enter that takes the new receive, so this does not spin
+  }
+
+  /** Received bytes, in memory of their own. */
+  #take(buffer: number, size: number): Buffer {
+    const own = this.takeBytes(buffer);
+    if (own !== undefined) return Buffer.from(own.buffer, own.byteOffset, own.byteLength);
+    const at = this.shard.recvBufferAt(buffer);
+    const bytes = Buffer.allocUnsafe(size);
+    copyTo(bytes, 0, this.shard.bytes, at, at + size);
+    this.release(buffer);
+    return bytes;
+  }
+
+  // --- sending -------------------------------------------------------------------------------------------------------
+
+  get writtenBytes(): number {
+    return this.out.sentBytes + this.out.backlogBytes;
+  }
+
+  write(pieces: readonly Piece[]): boolean {
+    const { out } = this;
+    let isCopied = true;
+    if (!this.#writeText(pieces)) {
+      for (const [i, { chunk, encoding }] of pieces.entries()) {
+        if (!this.#send(chunk, encoding, i < pieces.length - 1)) isCopied = false;
+      }
+    }
+    if (isCopied && out.backlogBytes <= HIGH_WATER_BYTES) return true;
+    this.#isWriting = true;
+    this.#goalBytes = isCopied ? 0 : out.sentBytes + out.backlogBytes;
+    out.hurry();
+    return false;
+  }
+
+  /** One short string, the way of most responses: from JavaScript's heap into a send buffer, without a Buffer. */
+  #writeText(pieces: readonly Piece[]): boolean {
+    const { chunk, encoding } = pieces[0] as Piece;
+    if (pieces.length !== 1 || typeof chunk !== 'string') return false;
+    const isLatin1 = encoding === 'latin1' || encoding === 'binary';
+    if (!isLatin1 && encoding !== 'utf8' && encoding !== 'utf-8') return false;
+    if (chunk.length > COPIED_BYTES) return false;
+    const size = isLatin1 ? chunk.length : Buffer.byteLength(chunk);
+    if (size === 0) return true;
+    const at = this.out.reserve(size);
+    if (at === 0) return false;
+    this.shard.bytes.write(chunk, at, size, isLatin1 ? 'latin1' : 'utf8');
+    return true;
+  }
+
+  /** Whether the bytes were copied, so that the caller may change them. */
+  #send(chunk: Uint8Array | string, encoding: BufferEncoding, moreFollows: boolean): boolean {
+    const { out, shard } = this;
+    const isOwn = typeof chunk === 'string';
+    const data = isOwn ? Buffer.from(chunk, encoding) : chunk;
+    if (data.length === 0) return true;
+    if (data.length > COPIED_BYTES) {
+      const isLent = !isOwn && !shard.host.keepsLentBytes;
+      out.enqueue(isOwn || isLent ? data : new Uint8Array(data), moreFollows);
+      return !isLent;
+    }
+    const at = out.reserve(data.length);
+    if (at !== 0) copyTo(shard.bytes, at, data, 0, data.length);
+    else out.enqueue(isOwn ? data : new Uint8Array(data), moreFollows);
+    return true;
+  }
+
+  protected onSending(isWhole: boolean, result: number): void {
+    if (this.isClosed) return;
+    const { out } = this;
+    if (!isWhole) this.#fail(operationError('write', result === 0 ? Errno.EPIPE : result));
+    else if (this.#isLeaving) {
+      if (out.isIdle || out.waitsForRoom) this.closeSocket();
+    } else if (this.#isWriting) {
+      if (out.sentBytes < this.#goalBytes || out.backlogBytes > HIGH_WATER_BYTES) return;
+      this.#isWriting = false;
+      this.#user.onWritten();
+    } else if (this.#isEnding && out.isIdle) this.#sendEnd();
+  }
+
+  // --- the end -------------------------------------------------------------------------------------------------------
+
+  end(): void {
+    if (this.isClosed || this.#isLeaving) return;
+    this.#isEnding = true;
+    if (this.out.isIdle) this.#sendEnd();
+    else this.out.hurry();
+  }
+
+  #sendEnd(): void {
+    this.#isEnding = false;
+    this.sendEnd();
+    this.#user.onEndSent();
+  }
+
+  protected onShut(result: number): void {
+    if (result === Code.FULL && !this.isClosed) this.#fail(operationError('shutdown', result));
+  }
+
+  protected onOther(): void {}
+
+  #fail(error: FeatherstarError): void {
+    if (this.isClosed) return;
+    const wasLeaving = this.#isLeaving;
+    this.closeSocket();
+    if (!wasLeaving) this.#user.onBroken(error);
+  }
+
+  close(): void {
+    if (this.isClosed || this.#isLeaving) return;
+    this.#isLeaving = true;
+    const { out } = this;
+    if (out.isIdle || out.waitsForRoom) this.closeSocket();
+    else {
+      this.pause();
+      out.hurry();
+    }
+  }
+
+  onShutdown(): void {
+    if (this.isClosed) return;
+    const wasLeaving = this.#isLeaving;
+    this.closeSocket();
+    if (!wasLeaving) this.#user.onShutdown();
+  }
+}

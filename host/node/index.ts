@@ -1,0 +1,3 @@
+// featherstar/node: sockets and servers with Node's own interface, for the libraries that expect it.
+
+export { createConnection, createConnection as connect, NodeSocket, nodeSocketOf } from './sockets.js';
