@@ -64,10 +64,10 @@ export class Chromium {
     this.#waiting.clear();
   }
 
-  send(method, params = {}, sessionId = undefined) {
+  send(method, params = {}, sessionId = undefined, answerMs = ANSWER_MS) {
     const id = ++this.#id;
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`${method}: no answer`)), ANSWER_MS);
+      const timer = setTimeout(() => reject(new Error(`${method}: no answer`)), answerMs);
       const end = (settle) => (value) => {
         clearTimeout(timer);
         settle(value);
@@ -86,9 +86,9 @@ export class Chromium {
     const loaded = new Promise((resolve) => this.#loads.set(sessionId, resolve)); // until then there is no context
     await this.send('Page.navigate', { url }, sessionId);
     await loaded;
-    return async (expression) => {
+    return async (expression, answerMs = ANSWER_MS) => {
       const options = { expression, awaitPromise: true, returnByValue: true };
-      const { result, exceptionDetails } = await this.send('Runtime.evaluate', options, sessionId);
+      const { result, exceptionDetails } = await this.send('Runtime.evaluate', options, sessionId, answerMs);
       if (exceptionDetails !== undefined) {
         throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
       }
