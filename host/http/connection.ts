@@ -14,7 +14,7 @@ import { HttpFlag, HttpMethod, ParserState } from '../core/offsets.js';
 import type { NetAddress } from '../hosts/host.js';
 import type { Transport, TransportUser } from '../shard/transport.js';
 import { HIGH_WATER_BYTES, RequestBody } from './body.js';
-import { closingError, goneError } from './closed-errors.js';
+import { goneError } from './closed-errors.js';
 import type { ConnectionServer } from './connection-server.js';
 import { HandlerInfo, type InfoExchange } from './handler-info.js';
 import { type ForwardedOrigin, type Head, hasUrl, ODD_HOST, readHead } from './head.js';
@@ -24,6 +24,7 @@ import { FeatherRequest } from './request.js';
 import { type ControlledConnection, RequestControl } from './request-control.js';
 import { asResponse, isFeatherResponse } from './response.js';
 import { ResponseLog } from './response-log.js';
+import { QUIET_NS, ResponseStream, type StreamingConnection } from './response-stream.js';
 import { connectionFor, dropBody, type Exchange, STREAM_AHEAD_BYTES } from './writer.js';
 
 // words of the parser's state (assembly/http/connection.ts); head.ts has those of a head
@@ -49,9 +50,10 @@ const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n', 'latin1');
 
 const UNANSWERED = -1; // in the place of CLOSE and the like: no response was sent yet
 const FIRST_REQUEST_NS = 2e8; // from the end of a server to the first request of a client that has just come
-const QUIET_NS = 5e8; // a stream without a chunk for so long does not hold up the end of a server
 
-export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoExchange, ControlledConnection {
+export class HttpConnection
+  implements TransportUser, InboxUser, Exchange, InfoExchange, ControlledConnection, StreamingConnection
+{
   isHead = false;
   isHttp10 = false;
   connection = UNANSWERED;
@@ -65,9 +67,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
   private clientCloses = false; // it sends no request behind this one
   private answered = false; // the answer is queued, but the request's body is not in
   private begun = false; // an answer is being streamed, its head is queued
-  private stream: ReadableStreamDefaultReader<Uint8Array> | undefined; // what it is made of
-  private streamsEvents = false;
-  private streamedNs = 0; // when its last chunk came
+  private readonly stream: ResponseStream; // what it is made of
   private gone: FeatherstarError | undefined; // the client has left
   private wantsContinue = false;
   private body: RequestBody | undefined;
@@ -77,8 +77,6 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
   private control: RequestControl | undefined;
   private readonly log: ResponseLog | undefined;
   private aborter: AbortController | undefined;
-  private drainedBytes = 0; // when no more than these wait:
-  private onDrained: { resolve: () => void; reject: (reason: unknown) => void } | undefined;
 
   /** `parser`: the address of CONNECTION_BYTES of linear memory for the parser's state. `open` makes the transport. */
   constructor(server: ConnectionServer, parser: number, open: (user: TransportUser) => Transport) {
@@ -87,6 +85,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
     this.parser = parser;
     shard.core.http_reset(parser);
     this.transport = open(this);
+    this.stream = new ResponseStream(this);
     this.inbox = new Inbox(shard, server, this, this.transport);
     this.log = server.onResponse && new ResponseLog(this.transport, server, server.onResponse);
     this.transport.receive();
@@ -120,7 +119,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
 
   /** A request is in, and its client has left. */
   private depart(): void {
-    if (this.stream !== undefined) {
+    if (this.stream.isOpen) {
       this.destroy();
       return;
     }
@@ -285,7 +284,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
   /** The request is in. Its handler may take its time, but not for a client that has left. */
   private awaitHandler(): void {
     if (this.transport.peerLeft) this.depart();
-    else if (this.stream !== undefined && this.server.draining) this.transport.setDeadline(QUIET_NS);
+    else if (this.stream.isOpen && this.server.draining) this.transport.setDeadline(QUIET_NS);
     else if (this.control !== undefined) this.control.setDeadline();
     else this.transport.clearDeadline();
   }
@@ -357,14 +356,14 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
   };
 
   /** Whether the error says only that the client has left, or has sent a broken body. */
-  private isClients(error: unknown): boolean {
+  isClients(error: unknown): boolean {
     if (error === undefined) return false;
     return error === this.body?.error || error === this.aborter?.signal.reason || error === this.gone;
   }
 
   /** The answer's body failed. In the middle of it, only breaking off tells the client. */
   private readonly onStreamFailure = (error: unknown): void => {
-    this.stream = undefined; // its writer has cancelled it
+    this.stream.end(); // its writer has cancelled it
     if (this.phase !== HANDLING) return; // the client is gone, or was refused
     if (!this.begun) {
       this.onFailure(error);
@@ -374,38 +373,12 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
     this.destroy();
   };
 
-  beginStream(stream?: ReadableStreamDefaultReader<Uint8Array>, streamsEvents = false): void {
+  beginStream(reader?: ReadableStreamDefaultReader<Uint8Array>, hasEvents = false): void {
     if (this.phase !== HANDLING) throw goneError();
-    if (stream !== undefined && this.gone !== undefined) throw this.gone;
+    if (reader !== undefined && this.gone !== undefined) throw this.gone;
     this.begun = true;
-    this.stream = stream;
-    this.streamsEvents = streamsEvents;
-    this.streamedNs = this.server.shard.nowNs;
-    if (this.server.draining) this.endStream();
-  }
-
-  /**
-   * The server drains, and does not wait for streams that would never end. A stream of events ends here, between two
-   * events. Others are broken off if they are quiet for QUIET_NS.
-   */
-  private endStream(): void {
-    if (this.streamsEvents) {
-      this.cancelStream();
-      return;
-    }
-    const leftNs = this.streamedNs + QUIET_NS - this.server.shard.nowNs;
-    if (!this.transport.out.isIdle) this.transport.setDeadline(QUIET_NS);
-    else if (leftNs > 0) this.transport.setDeadline(leftNs);
-    else this.destroy();
-  }
-
-  /** Tells what feeds the stream. It reads as ended then, for the writer. */
-  private cancelStream(): void {
-    const { stream } = this;
-    this.stream = undefined;
-    stream?.cancel(this.gone ?? closingError()).catch((error) => {
-      if (!this.isClients(error)) this.server.report(error);
-    });
+    this.stream.begin(reader, hasEvents);
+    if (this.server.draining) this.stream.endSoon();
   }
 
   /** Whether the rest of a body that was not read is worth receiving. */
@@ -423,7 +396,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
 
   private readonly finish = (): void => {
     if (this.phase !== HANDLING) return;
-    this.stream = undefined;
+    this.stream.end();
     if (this.log !== undefined) this.log.queued();
     if (this.connection === CLOSE) {
       this.aborter = undefined; // it has its answer
@@ -502,32 +475,21 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
   }
 
   onSent(): void {
-    const { out } = this.transport;
     this.log?.sent();
     if (this.transport.isClosed) return;
-    if (this.onDrained !== undefined) {
-      if (out.backlogBytes > this.drainedBytes) return;
-      this.streamedNs = this.server.shard.nowNs;
-      this.onDrained.resolve();
-      this.onDrained = undefined;
-    } else if (this.inbox.waits) this.inbox.resume();
+    if (this.stream.isWaiting) this.stream.onSent();
+    else if (this.inbox.waits) this.inbox.resume();
   }
 
   drained(bytes = STREAM_AHEAD_BYTES): Promise<void> | undefined {
     if (this.transport.isClosed) throw this.whyGone();
-    this.streamedNs = this.server.shard.nowNs;
-    if (this.transport.out.backlogBytes <= bytes) return undefined;
-    this.transport.out.hurry();
-    this.drainedBytes = bytes;
-    return new Promise((resolve, reject) => {
-      this.onDrained = { resolve, reject };
-    });
+    return this.stream.drained(bytes);
   }
 
   /** The server drains: the next response says so, or the one that is on its way, if its head is not out yet. */
   drain(): void {
     if (this.phase === HANDLING && this.gone !== undefined) this.destroy();
-    else if (this.stream !== undefined) this.endStream();
+    else if (this.stream.isOpen) this.stream.endSoon();
     if (!this.begun && !this.answered) this.keepAlive = false;
   }
 
@@ -561,8 +523,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
   onClosed(): void {
     this.phase = OVER;
     this.inbox.discard();
-    if (!this.bodyDone || this.aborter !== undefined || this.stream !== undefined || this.onDrained !== undefined)
-      this.breakOff();
+    if (!this.bodyDone || this.aborter !== undefined || this.stream.isOpen || this.stream.isWaiting) this.breakOff();
     this.log?.closed();
     this.server.forget(this);
   }
@@ -570,11 +531,10 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
   /** The connection is over, and a request is not. */
   private breakOff(): void {
     const gone = this.whyGone();
-    this.cancelStream(); // before its source can fail of the signal
+    this.stream.cancel(gone); // before its source can fail of the signal
     this.body?.fail(gone);
     this.aborter?.abort();
-    this.onDrained?.reject(gone);
-    this.onDrained = undefined;
+    this.stream.breakOff(gone);
   }
 
   /** Made when it is wanted: an error costs more than all else of a short connection. */
@@ -586,7 +546,7 @@ export class HttpConnection implements TransportUser, InboxUser, Exchange, InfoE
   onDeadline(): void {
     const isTaking = this.phase === HEAD && !this.transport.out.isIdle;
     if (this.gone !== undefined) this.destroy();
-    else if (this.stream !== undefined && this.server.draining) this.endStream();
+    else if (this.stream.isOpen && this.server.draining) this.stream.endSoon();
     else if (isTaking)
       this.transport.setDeadline(this.server.limits.idleTimeoutNs); // responses: the pace limits them
     else if (this.phase === HANDLING && this.control?.onDeadline()) return;
