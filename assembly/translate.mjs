@@ -26,7 +26,7 @@ const PUBLIC = {
   'list.ts': { Link: '' },
   'stats.ts': { Counters: '' },
   'check.ts': {},
-  'http/connection.ts': { Connection: 'HttpConnection', Flag: 'HttpFlag', Method: 'HttpMethod' },
+  'http/connection.ts': { Connection: 'HttpConnection', Flag: 'HttpFlag', Method: 'HttpMethod', State: 'HttpState' },
 };
 
 /** Constants that name the length of a struct: the C struct is filled up to it. */
@@ -151,7 +151,7 @@ const HOST_CONSTANTS = [
   'STEP_OFFSET',
   'STEP_NAME_BYTES',
 ];
-const HOST_ENUMS = ['Code', 'ShardState', 'MoreWork', 'ReadyKind', 'HttpFlag', 'HttpMethod'];
+const HOST_ENUMS = ['Code', 'ShardState', 'MoreWork', 'ReadyKind', 'HttpFlag', 'HttpMethod', 'HttpState'];
 const HOST_STRUCTS = ['Header', 'Control', 'HostControl', 'Message', 'Slab', 'Counters', 'HttpConnection'];
 const HOST_NAMES = { Header: 'HeaderOffset', HttpConnection: 'ParserState' }; // in TypeScript these names are taken
 

@@ -16,8 +16,9 @@
 //   CRLF                TRAILER_START LAST_LF DONE
 //
 // Limits: a size of 16 digits and below 2^53, 256 bytes of extension for each chunk, 8 KiB of trailers. Extensions and
-// trailers are discarded, but a malformed one is refused, for another server may find the end of its line elsewhere.
-// Bare LF is refused everywhere.
+// trailers are only checked here: a malformed one is refused, for another server may find the end of its line
+// elsewhere. The host finds the trailers by lineBytes, which counts them (host/http/trailers.ts). Bare LF is refused
+// everywhere.
 //
 // Next: response.ts.
 

@@ -75,6 +75,34 @@ export const HttpMethod = {
   PATCH: 9,
 } as const;
 
+export const HttpState = {
+  REQUEST_LINE: 0,
+  HEADERS: 1,
+  LENGTH: 2,
+  SIZE_FIRST: 3,
+  SIZE: 4,
+  SIZE_SPACE: 5,
+  EXTENSION_FIRST: 6,
+  EXTENSION_NAME: 7,
+  EXTENSION_NAME_SPACE: 8,
+  EXTENSION_VALUE_FIRST: 9,
+  EXTENSION_VALUE: 10,
+  EXTENSION_QUOTED: 11,
+  EXTENSION_ESCAPE: 12,
+  EXTENSION_END: 13,
+  SIZE_LF: 14,
+  DATA: 15,
+  DATA_CR: 16,
+  DATA_LF: 17,
+  TRAILER_START: 18,
+  TRAILER_NAME: 19,
+  TRAILER_VALUE: 20,
+  TRAILER_LF: 21,
+  LAST_LF: 22,
+  DONE: 23,
+  FAILED: 24,
+} as const;
+
 // Offsets of fields, in bytes from the start of their struct.
 
 export const HeaderOffset = {

@@ -13,6 +13,7 @@
 import { ByteQueue } from '../base/byte-queue.js';
 import { FeatherstarError } from '../base/errors.js';
 import { copyTo, ownCopy, uninitialized } from '../base/own-bytes.js';
+import { RequestTrailers } from './trailers.js';
 
 export const HIGH_WATER_BYTES = 65_536;
 const FIRST_BYTES = 65_536;
@@ -47,6 +48,7 @@ export class RequestBody {
   #wholeBytes = 0; // of which this many are filled
   #stream: ReadableStream<Uint8Array> | undefined;
   #pulling: ReadableStreamDefaultController<Uint8Array> | undefined; // the stream waits for bytes
+  #trailers: RequestTrailers | undefined;
 
   /** `lengthBytes`: of the whole body, 0 if it is not known. Not more than that will be pushed. */
   constructor(source: BodySource, lengthBytes: number) {
@@ -87,8 +89,15 @@ export class RequestBody {
     }
   }
 
+  /** A part of the lines behind the last chunk. */
+  addTrailers(text: string): void {
+    this.#trailers ??= new RequestTrailers();
+    this.#trailers.add(text);
+  }
+
   end(): void {
     this.#done = true;
+    this.#trailers?.end();
     this.#reader?.resolve(this.#whole ?? this.#queue.takeAll());
     this.#pulling?.close();
     this.#forgetReaders();
@@ -98,6 +107,7 @@ export class RequestBody {
     if (this.#done) return;
     this.#error = error;
     this.#done = true;
+    this.#trailers?.fail(error);
     this.#reader?.reject(error);
     this.#pulling?.error(error);
     this.#forgetReaders();
@@ -150,6 +160,16 @@ export class RequestBody {
       if (this.#lengthBytes !== 0 && count !== 0) this.#queue.moveTo(this.#room(count), 0, count);
       if (wasFull) this.#source.onDrain();
     });
+  }
+
+  /** Resolves when all of the body is in. */
+  get trailers(): Promise<Headers> {
+    if (this.#trailers === undefined) {
+      this.#trailers = new RequestTrailers();
+      if (this.#error !== undefined) this.#trailers.fail(this.#error);
+      else if (this.#done) this.#trailers.end();
+    }
+    return this.#trailers.whole;
   }
 
   get stream(): ReadableStream<Uint8Array> {

@@ -25,6 +25,7 @@ import { type ControlledConnection, RequestControl } from './request-control.js'
 import { asResponse, isFeatherResponse } from './response.js';
 import { ResponseLog } from './response-log.js';
 import { QUIET_NS, ResponseStream, type StreamingConnection } from './response-stream.js';
+import { type MakeTrailers, takenTrailers } from './trailers.js';
 import { connectionFor, dropBody, type Exchange, STREAM_AHEAD_BYTES } from './writer.js';
 
 // words of the parser's state (assembly/http/connection.ts); head.ts has those of a head
@@ -185,7 +186,9 @@ export class HttpConnection
 
   /** [at, end) is `source` from `from` on. */
   private feedBody(at: number, end: number, source: Uint8Array, from: number, isOwn: boolean): number {
-    const { core, words } = this.server.shard;
+    const { shard } = this.server;
+    const { core, words } = shard;
+    const stateBefore = words[this.parser >>> 2] as number;
     const taken = core.http_body(this.parser, at, end - at);
     if (taken < 0) {
       this.breakBody(-taken, 'the body is malformed');
@@ -201,6 +204,10 @@ export class HttpConnection
     if (count !== 0 && !this.answered) {
       const start = from + (words[word + DATA_START] as number);
       this.body?.push(source, start, start + count, isOwn);
+    }
+    if (this.lengthBytes === 0 && !this.answered) {
+      const text = takenTrailers(shard, stateBefore, words[word] as number, at + taken);
+      if (text !== '') this.body?.addTrailers(text);
     }
     if (((words[word + FLAGS] as number) & DONE) !== 0) {
       this.bodyDone = true;
@@ -294,6 +301,11 @@ export class HttpConnection
     if (this.phase !== HANDLING || this.head !== head || this.gone !== undefined) return undefined;
     this.control ??= new RequestControl(this);
     return this.control;
+  }
+
+  /** None are made for a client that has left. */
+  get trailers(): MakeTrailers | undefined {
+    return this.phase === HANDLING ? this.control?.trailers : undefined;
   }
 
   get hasResponse(): boolean {

@@ -3,6 +3,7 @@
 //
 // Next: connection.ts, which is its exchange.
 
+import { checkFunction } from '../base/options.js';
 import type { NetAddress } from '../hosts/host.js';
 import type { Head } from './head.js';
 import type { HeadersValue } from './headers.js';
@@ -101,6 +102,20 @@ export class HandlerInfo {
    */
   limit(options: RequestLimitOptions): void {
     this.#exchange.controlOf(this.#head)?.limit(options);
+  }
+
+  /**
+   * Sends trailers: fields behind a streamed body. `make` is called when the stream has ended. Returns false if the
+   * client gets none: it speaks HTTP/1.0, the request is HEAD, or the response has begun. Only bodies in chunks have
+   * them: those that are streams, and whose length is not given. If `make` fails, or its fields belong before a body
+   * (FEATHERSTAR_OPTION), the response is broken off, and `onError` gets the error.
+   *
+   * @example
+   * info.sendTrailers(() => ({ 'x-checksum': hash.digest('hex') }));
+   */
+  sendTrailers(make: () => HeadersValue | PromiseLike<HeadersValue>): boolean {
+    checkFunction('make', make);
+    return this.#exchange.controlOf(this.#head)?.sendTrailers(make) ?? false;
   }
 
   /**

@@ -81,7 +81,10 @@ function isSpace(code: number): boolean {
   return code === SP || code === HTAB;
 }
 
-export function eachField(head: Head, visit: (name: string, value: string) => void): void {
+/** A part of a head: its field lines. */
+export type FieldLines = Pick<Head, 'text' | 'start' | 'headersStart' | 'headEnd'>;
+
+export function eachField(head: FieldLines, visit: (name: string, value: string) => void): void {
   const { text, start, headersStart, headEnd } = head;
   const end = start + headEnd - 2; // the empty line
   for (let line = start + headersStart; line < end; ) {

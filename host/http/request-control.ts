@@ -11,6 +11,7 @@ import { type Checks, checkOptions, integer } from '../base/options.js';
 import type { Transport } from '../shard/transport.js';
 import { HIGH_WATER_BYTES } from './body.js';
 import type { ConnectionServer } from './connection-server.js';
+import type { MakeTrailers } from './trailers.js';
 
 /** The limits that a handler can change for its request, by `info.limit()`. */
 export interface RequestLimitOptions {
@@ -38,6 +39,7 @@ export interface ControlledConnection {
   /** Whether all of the request's body is in. */
   readonly bodyDone: boolean;
   readonly isHttp10: boolean;
+  readonly isHead: boolean;
   /** Whether a response has begun. */
   readonly hasResponse: boolean;
   /** The handler has had its time. */
@@ -47,6 +49,8 @@ export interface ControlledConnection {
 export class RequestControl {
   /** The most bytes that the body may have, once it is read. */
   bodyBytes: number;
+  /** The handler's trailers. */
+  trailers: MakeTrailers | undefined;
   readonly #connection: ControlledConnection;
   #bodyDueNs = NEVER;
   #handlerDueNs = NEVER;
@@ -79,6 +83,14 @@ export class RequestControl {
     const { isHttp10, hasResponse, transport } = this.#connection;
     if (isHttp10 || hasResponse || transport.out.backlogBytes > HIGH_WATER_BYTES) return false;
     transport.out.enqueue(Buffer.from(head, 'latin1'));
+    return true;
+  }
+
+  /** False: the client gets no trailers. */
+  sendTrailers(make: MakeTrailers): boolean {
+    const { isHttp10, isHead, hasResponse } = this.#connection;
+    if (isHttp10 || isHead || hasResponse) return false;
+    this.trailers = make;
     return true;
   }
 

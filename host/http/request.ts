@@ -107,6 +107,18 @@ export class FeatherRequest {
   }
 
   /**
+   * The fields behind a body in chunks, when all of the body has come: read it before. Empty if there are none. Rejects
+   * like `bytes()`. Fields that belong before a body are left out, such as Content-Length. Not in the web's Request.
+   *
+   * @example
+   * const bytes = await request.bytes();
+   * const checksum = (await request.trailers).get('x-checksum');
+   */
+  get trailers(): Promise<Headers> {
+    return this.#body?.trailers ?? Promise.resolve(withLines([], false) as unknown as Headers);
+  }
+
+  /**
    * A Request of the platform's, with a body of its own: what one of the two has read waits in memory for the other.
    * Throws FEATHERSTAR_BODY if the body was read, TypeError for what no Request can be: TRACE, or a body with GET.
    */

@@ -19,6 +19,7 @@ import {
   statusOf,
   statusTextOf,
 } from './response.js';
+import { lastChunk, type MakeTrailers } from './trailers.js';
 
 const TEMPLATE_LENGTH_MAX = 0xffffffff; // the core writes a u32
 /** The next chunk of a stream is asked for while so many bytes wait to be sent: several go out by one operation. */
@@ -33,6 +34,8 @@ export interface Exchange {
   readonly isHttp10: boolean;
   /** CLOSE and the like: what the answer says of the connection. */
   connection: number;
+  /** What comes behind a body in chunks. */
+  readonly trailers: MakeTrailers | undefined;
   /**
    * The head of a streamed answer is queued now, and `stream` is read from then on, unless the body is here already.
    * Throws if the client does not wait for a response any more. `streamsEvents`: a text/event-stream, which has no end
@@ -188,6 +191,7 @@ export class Writer {
     size: number,
   ): Promise<void> {
     const fields = this.fieldsOf(response, exchange);
+    if (exchange.trailers !== undefined) fields.isChunked = true;
     if (fields.length === NO_LENGTH && !fields.isChunked) fields.length = size;
     if (exchange.isHead && fields.length !== NO_LENGTH) {
       this.enqueueHead(response, queue, exchange, fields, lengthLine(fields.length));
@@ -231,7 +235,7 @@ export class Writer {
       if (drained !== undefined) await drained;
     }
     checkedLength(fields.length, bytes, false);
-    if (chunked) queue.enqueue(END);
+    if (chunked) queue.enqueue(exchange.trailers === undefined ? END : await lastChunk(exchange.trailers));
   }
 
   /** A body that is read into the same memory again and again: each piece goes out before the next one is read. */

@@ -20,6 +20,8 @@ const SHORT_BODY_MS = 40;
 const SLACK_MS = 60; // on the way, and while a shard is frozen
 const BODY_BYTES = 1000;
 
+const CHUNKS = '5\r\nhello\r\na\r\n0123456789\r\n0\r\nHost: b\r\nX-Sum: 77\r\nContent-Length: 9\r\n\r\n';
+
 const ROUTES = {
   '/now': () => new Response('now'),
   '/soon': async () => {
@@ -50,6 +52,12 @@ const ROUTES = {
     };
     return new Response(new ReadableStream({ pull }));
   },
+  '/trailers': async (request, info) => {
+    const { length } = await request.text();
+    const sum = (await request.trailers).get('x-sum');
+    info.sendTrailers(() => ({ 'x-sum': `${sum} ${length}` }));
+    return new Response(ROUTES['/stream']().body);
+  },
   '/body': async (request) => new Response(`${(await request.text()).length} bytes`),
   '/larger-body': async (request, info) => {
     info.limit({ bodyBytes: 3 * BODY_BYTES });
@@ -75,6 +83,12 @@ function draw() {
       status: 200,
     })),
     () => ({ path: '/late', text: 'GET /late HTTP/1.1\r\nHost: a\r\n\r\n', status: 503, dueMs: HANDLER_MS }),
+    () => ({
+      path: '/trailers',
+      text: `POST /trailers HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n${CHUNKS}`,
+      status: 200,
+      trailers: 'x-sum: 77 15\r\n',
+    }),
     () => ({ ...post('/body', BODY_BYTES), status: 200 }),
     () => ({ ...post('/body', BODY_BYTES + 1), status: 413 }),
     () => ({ ...post('/larger-body', 3 * BODY_BYTES), status: 200 }),
@@ -84,28 +98,33 @@ function draw() {
   return kinds[Math.floor(Math.random() * kinds.length)]();
 }
 
-/** Takes the responses out of the text. Returns [status, informational statuses] of each, and what is left. */
+/** The responses in the text. */
 function responsesIn(text) {
   const found = [];
   let informational = [];
+  let trailers = '';
   let at = 0;
   for (;;) {
     const end = text.indexOf('\r\n\r\n', at);
-    if (end < 0) return { found, rest: text.slice(at) };
+    if (end < 0) return { found };
     const head = text.slice(at, end + 4);
     const status = Number(/^HTTP\/1\.1 (\d{3}) /.exec(head)[1]);
     let stop = end + 4;
     if (/\r\nTransfer-Encoding: chunked\r\n/i.test(head)) {
-      const last = text.indexOf('0\r\n\r\n', stop);
-      if (last < 0) return { found, rest: text.slice(at) };
-      stop = last + 5;
+      const last = /\r\n0\r\n((?:[^\r]+\r\n)*)\r\n/g;
+      last.lastIndex = stop - 2;
+      const ending = last.exec(text);
+      if (ending === null) return { found };
+      trailers = ending[1];
+      stop = last.lastIndex;
     } else stop += Number(/\r\nContent-Length: (\d+)\r\n/i.exec(head)?.[1] ?? 0);
-    if (stop > text.length) return { found, rest: text.slice(at) };
+    if (stop > text.length) return { found };
     at = stop;
     if (status < 200) informational.push(status);
     else {
-      found.push({ status, informational, endByte: at });
+      found.push({ status, informational, trailers });
       informational = [];
+      trailers = '';
     }
   }
 }
@@ -140,7 +159,8 @@ async function live(world, number, mayBreak) {
       seen.failed = mayBreak && ended;
       if (seen.failed && found.length <= i) return seen;
       assert.is(found.length, i + 1, `${request.path}: ${seen.text.slice(-300)}`);
-      const { status, informational } = found[i];
+      const { status, informational, trailers } = found[i];
+      assert.is(trailers, request.trailers ?? '');
       assert.is(status, request.status, request.path);
       assert.equal(informational, request.path === '/hints' ? [103] : [], request.path);
       const tookMs = performance.now() - beganMs;
