@@ -22,7 +22,7 @@ import { CLOSE } from './heads.js';
 import { Inbox, type InboxUser } from './inbox.js';
 import { FeatherRequest } from './request.js';
 import { type ControlledConnection, RequestControl } from './request-control.js';
-import { asResponse, isFeatherResponse } from './response.js';
+import { asResponse, isFeatherResponse, sendable } from './response.js';
 import { ResponseLog } from './response-log.js';
 import { QUIET_NS, ResponseStream, type StreamingConnection } from './response-stream.js';
 import { type MakeTrailers, takenTrailers } from './trailers.js';
@@ -74,7 +74,7 @@ export class HttpConnection
   private body: RequestBody | undefined;
   bodyDone = true;
   private bodyBytes = 0;
-  private head: Head | undefined; // of the request that is handled, or was last
+  private count = 0; // of requests; the last one is handled, or was
   private control: RequestControl | undefined;
   private readonly log: ResponseLog | undefined;
   private aborter: AbortController | undefined;
@@ -171,8 +171,10 @@ export class HttpConnection
 
   private feedHead(at: number, end: number): number {
     const bytes = this.server.shard.core.http_parse(this.parser, at, end - at);
-    if (bytes > 0) this.begin(at, bytes, end);
-    else if (bytes < 0) {
+    if (bytes > 0) {
+      const request = this.begin(at, bytes, end);
+      if (request !== undefined) this.handle(request);
+    } else if (bytes < 0) {
       this.refuse(-bytes);
       return end - at;
     }
@@ -236,7 +238,8 @@ export class HttpConnection
 
   // --- one request ---------------------------------------------------------------------------------------------------
 
-  private begin(at: number, headBytes: number, end: number): void {
+  /** The next request; undefined: it was refused. */
+  private begin(at: number, headBytes: number, end: number): FeatherRequest | undefined {
     const { server } = this;
     const { words } = server.shard;
     const word = this.parser >>> 2;
@@ -249,23 +252,23 @@ export class HttpConnection
     this.keepAlive = !this.clientCloses && !server.draining;
     this.bodyDone = (flags & DONE) !== 0;
     const { text, start } = this.inbox.text(at, this.bodyDone ? end : at + headBytes, headBytes);
-    const head = readHead(words, word, text, start, headBytes);
-    this.head = head;
+    const head = readHead(words, word, text, start, headBytes, this.count + 1);
+    this.count = head.count;
     this.control = server.limits.handlerTimeoutNs === 0 ? undefined : new RequestControl(this);
     if (methodId === METHOD_CONNECT) {
-      this.refuse(501);
-      return;
+      this.refuse(501, head);
+      return undefined;
     }
     if ((flags & ODD_HOST) !== 0 && !hasUrl(head, this)) {
-      this.refuse(400);
-      return;
+      this.refuse(400, head);
+      return undefined;
     }
     if (this.bodyDone) this.awaitHandler();
-    else if (!this.expectBody(flags)) return;
+    else if (!this.expectBody(flags, head)) return undefined;
     server.shard.stepMark.markRequest(at);
     const request = new FeatherRequest(head, this.body, this);
     if (this.log !== undefined) this.log.begin(request, () => this.clientOf(head));
-    this.handle(request, new HandlerInfo(this, head));
+    return request;
   }
 
   /** Of the request's body; 0: it has none, or one in chunks. */
@@ -274,12 +277,12 @@ export class HttpConnection
   }
 
   /** False: the body is too large, and was refused. */
-  private expectBody(flags: number): boolean {
+  private expectBody(flags: number, head: Head): boolean {
     this.bodyBytes = 0;
     this.begun = false;
     this.wantsContinue = (flags & EXPECT_CONTINUE) !== 0;
     if (this.lengthBytes > this.server.limits.maxBodyBytes) {
-      this.refuse(413);
+      this.refuse(413, head);
       return false;
     }
     this.body = new RequestBody(this, this.lengthBytes);
@@ -298,7 +301,7 @@ export class HttpConnection
 
   /** For the handler of the request with this head; undefined: the request is over. */
   controlOf(head: Head): RequestControl | undefined {
-    if (this.phase !== HANDLING || this.head !== head || this.gone !== undefined) return undefined;
+    if (this.phase !== HANDLING || this.count !== head.count || this.gone !== undefined) return undefined;
     this.control ??= new RequestControl(this);
     return this.control;
   }
@@ -325,17 +328,17 @@ export class HttpConnection
     this.refuse(503);
   }
 
-  private handle(request: FeatherRequest, info: HandlerInfo): void {
+  private handle(request: FeatherRequest): void {
     this.server.requests++;
     let result: unknown;
     try {
+      const info = new HandlerInfo(this, FeatherRequest.headOf(request));
       result = this.server.fetch(request, info, info);
     } catch (error) {
       this.onFailure(error);
       return;
     }
-    if (isFeatherResponse(result)) this.onAnswer(result);
-    else if (result instanceof Promise) result.then(this.onAnswer, this.onFailure);
+    if (result instanceof Promise) result.then(this.onAnswer, this.onFailure);
     else this.onAnswer(result);
   }
 
@@ -345,10 +348,11 @@ export class HttpConnection
       return;
     }
     try {
-      const response = asResponse(value);
+      const isOurs = isFeatherResponse(value);
+      const response = isOurs ? sendable(value) : asResponse(value);
       if (this.log !== undefined) this.log.answer(response.status);
       this.connection = connectionFor(this.keepAlive && this.mayKeepBody(), this.isHttp10);
-      if (isFeatherResponse(response) && this.server.writer.writeNow(response, this.transport.out, this)) this.finish();
+      if (isOurs && this.server.writer.writeNow(value, this.transport.out, this)) this.finish();
       else {
         this.begun = false;
         this.server.writer.write(response, this.transport.out, this).then(this.finish, this.onStreamFailure);
@@ -436,12 +440,11 @@ export class HttpConnection
   }
 
   /** The request cannot be understood or is too much: say so and close. */
-  private refuse(status: number): void {
+  private refuse(status: number, head?: Head): void {
     this.connection = CLOSE;
     if (this.phase === HEAD) this.isHead = false; // that was the request before
     this.server.refused++;
     if (this.log?.isOpen === false) {
-      const head = this.phase === HEAD ? undefined : this.head;
       this.log.begin(head && new FeatherRequest(head, undefined, this), () => this.clientOf(head));
     }
     this.log?.answer(status);

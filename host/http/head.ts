@@ -19,6 +19,8 @@ export interface Head {
   pathEnd: number;
   headersStart: number;
   headEnd: number;
+  /** Which request of its connection it is, from 1 on. */
+  count: number;
   /** Once it was parsed. */
   url: URL | undefined;
 }
@@ -48,7 +50,14 @@ const HEADERS_START = ParserState.headersStart >> 2;
 export const { ODD_TARGET, ODD_HOST } = HttpFlag;
 
 /** `word`: where the state of the parser begins. `text` from `start` on: the head. */
-export function readHead(words: Int32Array, word: number, text: string, start: number, headEnd: number): Head {
+export function readHead(
+  words: Int32Array,
+  word: number,
+  text: string,
+  start: number,
+  headEnd: number,
+  count: number,
+): Head {
   return {
     text,
     start,
@@ -61,6 +70,7 @@ export function readHead(words: Int32Array, word: number, text: string, start: n
     pathEnd: words[word + PATH_END] as number,
     headersStart: words[word + HEADERS_START] as number,
     headEnd,
+    count,
     url: undefined,
   };
 }

@@ -74,6 +74,11 @@ export class FeatherRequest {
     return typeof value === 'object' && value !== null && #head in value;
   }
 
+  /** @internal What it was made of. */
+  static headOf(request: FeatherRequest): Head {
+    return request.#head;
+  }
+
   /** @internal A Request of the platform in its place. It takes the body, unless the caller has another. */
   static onPlatform(request: FeatherRequest, hasBody: boolean): Request {
     if (!hasBody) request.#platform ??= request.#onPlatform(request.#body?.stream);

@@ -3,7 +3,7 @@
 //
 //   new Response('text')       #source: string           the writer copies it to the socket's buffer
 //   .body                      #source: BodyStream       lazy; the writer still finds the text in it
-//   new Response(readable)     #source: ReadableStream   with a Response of the platform (#platform), which reads it
+//   new Response(readable)     #source: ReadableStream   with a Response of the platform (Rest.platform), which reads it
 //
 // Bytes are not copied: until they are sent, the handler must not change them. Nothing else differs from the standard.
 //
@@ -55,6 +55,14 @@ interface Extracted {
   platform?: Response;
 }
 
+/** What a small response does not need. */
+interface Rest {
+  status: number;
+  statusText: string;
+  headers: FeatherHeaders | undefined;
+  platform: Response | undefined; // reads a source that is a stream
+}
+
 const TEXT_TYPE = 'text/plain;charset=UTF-8';
 const JSON_TYPE = 'application/json';
 const FORM_TYPE = 'application/x-www-form-urlencoded;charset=UTF-8';
@@ -67,14 +75,23 @@ const EMPTY = new Uint8Array(0);
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
+// The getters work for the platform's objects, too (platform.ts), and so cost more than the rest of a small response.
 let sourceOf: (response: FeatherResponse) => Source;
 let statedLines: (response: FeatherResponse) => readonly string[] | undefined;
-let toPlatform: (response: object) => Response;
 let impliedTypeOf: (response: FeatherResponse) => string;
-// The getters work for the platform's objects, too (platform.ts), and so cost more than the rest of a small response.
 let statusOf: (response: FeatherResponse) => number;
 let statusTextOf: (response: FeatherResponse) => string;
 let isFeatherResponse: (value: unknown) => value is FeatherResponse;
+
+// Not private methods: with one, each object would carry a mark more.
+let setBody: (response: FeatherResponse, body: Exclude<BodyValue, string>) => void;
+let setOptions: (response: FeatherResponse, options: ResponseOptions) => void;
+let setType: (response: FeatherResponse, type: string) => void;
+let restOf: (response: FeatherResponse) => Rest;
+let toStream: (response: FeatherResponse, stream: ByteStream) => ByteStream;
+let takeBody: (response: FeatherResponse) => Promise<RawBody>;
+let copyInto: (copy: FeatherResponse, response: FeatherResponse) => void;
+let toPlatform: (response: object) => Response;
 
 /**
  * A response: the web's class, faster to make and to send than the platform's. Handlers may return both.
@@ -83,25 +100,90 @@ let isFeatherResponse: (value: unknown) => value is FeatherResponse;
  * return Response.json({ ok: true }, { status: 201 });
  */
 export class FeatherResponse {
-  #source: Source;
-  #status = 200;
-  #statusText = '';
-  #impliedType = ''; // the content type, until there are #headers
-  #headers: FeatherHeaders | undefined;
-  #platform: Response | undefined; // reads a #source that is a stream
+  #source: Source = null;
+  #impliedType = ''; // the content type, until there are headers
+  #rest: Rest | undefined = undefined;
 
   static {
     isFeatherResponse = (value): value is FeatherResponse =>
-      typeof value === 'object' && value !== null && #status in value;
+      typeof value === 'object' && value !== null && #source in value;
     sourceOf = (response) => {
       const source = response.#source;
       return isStream(source) ? (rawBody(source) ?? source) : source;
     };
-    statedLines = (response) => response.#headers && linesOf(response.#headers);
+    statedLines = (response) => response.#rest?.headers && linesOf(response.#rest.headers);
     impliedTypeOf = (response) => response.#impliedType;
-    statusOf = (response) => response.#status;
-    statusTextOf = (response) => response.#statusText;
-    toPlatform = (response) => (response as FeatherResponse).#toPlatform();
+    statusOf = (response) => (response.#rest === undefined ? 200 : response.#rest.status);
+    statusTextOf = (response) => (response.#rest === undefined ? '' : response.#rest.statusText);
+    restOf = (response) => {
+      response.#rest ??= { status: 200, statusText: '', headers: undefined, platform: undefined };
+      return response.#rest;
+    };
+    setType = (response, type) => {
+      response.#impliedType = type;
+    };
+    setBody = (response, body) => {
+      if (body === null || body instanceof Uint8Array) {
+        response.#source = body;
+        return;
+      }
+      const { source, type, platform } = extract(body);
+      response.#source = source;
+      response.#impliedType = type;
+      if (platform !== undefined) restOf(response).platform = platform;
+    };
+    setOptions = (response, options) => {
+      if (options == null) return;
+      if (typeof options !== 'object' && typeof options !== 'function')
+        throw new TypeError(`the options of a Response must be an object, got ${typeof options}`);
+      const { headers, status, statusText } = options;
+      const rest = restOf(response);
+      if (status !== undefined) rest.status = checkedStatus(status);
+      if (statusText !== undefined) rest.statusText = checkedText(statusText);
+      if (headers !== undefined) rest.headers = withType(new FeatherHeaders(headers), response.#impliedType);
+      if (response.#source !== null && hasNoBody(rest.status))
+        throw new TypeError(`a response with status ${rest.status} has no body: give null`);
+    };
+    toStream = (response, stream) => {
+      response.#source = stream;
+      if (isStreamUsed(stream) === undefined) restOf(response).platform = new PlatformResponse(stream);
+      return stream;
+    };
+    copyInto = (copy, response) => {
+      const source = sourceOf(response);
+      if (isStream(source)) {
+        const platform = (response.#rest?.platform ?? new PlatformResponse(source)).clone(); // throws if it was read
+        response.#source = restOf(response).platform?.body as ByteStream;
+        restOf(copy).platform = platform;
+        copy.#source = platform.body;
+      } else {
+        if (source !== response.#source) takeStream(response.#source as ByteStream);
+        response.#source = source;
+        copy.#source = source;
+      }
+      copy.#impliedType = response.#impliedType;
+      if (response.#rest === undefined) return;
+      const { status, statusText, headers } = response.#rest;
+      Object.assign(restOf(copy), { status, statusText, headers: headers && copyOf(headers) });
+    };
+    takeBody = async (response) => {
+      const source = sourceOf(response);
+      if (source === null) return EMPTY;
+      if (isStream(source)) {
+        const platform = response.#rest?.platform ?? new PlatformResponse(source);
+        return new Uint8Array(await platform.arrayBuffer());
+      }
+      if (isStream(response.#source)) takeStream(response.#source);
+      else response.#source = takenStream();
+      return source instanceof Blob ? new Uint8Array(await source.arrayBuffer()) : source;
+    };
+    toPlatform = (response) => {
+      if (statusOf(response as FeatherResponse) === 0) return PlatformResponse.error(); // throws for other objects
+      const { body, status, statusText, headers } = response as FeatherResponse;
+      const rest = restOf(response as FeatherResponse);
+      rest.platform = new PlatformResponse(body, { status, statusText, headers: [...headers] });
+      return rest.platform;
+    };
   }
 
   /** Throws RangeError for a status that no response has, and TypeError for all else that the standard forbids. */
@@ -109,26 +191,8 @@ export class FeatherResponse {
     if (typeof body === 'string') {
       this.#source = body;
       this.#impliedType = TEXT_TYPE;
-    } else if (body === null || body instanceof Uint8Array) this.#source = body;
-    else {
-      const { source, type, platform } = extract(body);
-      this.#source = source;
-      this.#impliedType = type;
-      this.#platform = platform;
-    }
-    if (options !== NO_OPTIONS) this.#setOptions(options);
-  }
-
-  #setOptions(options: ResponseOptions): void {
-    if (options == null) return;
-    if (typeof options !== 'object' && typeof options !== 'function')
-      throw new TypeError(`the options of a Response must be an object, got ${typeof options}`);
-    const { headers, status, statusText } = options;
-    if (status !== undefined) this.#status = checkedStatus(status);
-    if (statusText !== undefined) this.#statusText = checkedText(statusText);
-    if (headers !== undefined) this.#headers = withType(new FeatherHeaders(headers), this.#impliedType);
-    if (this.#source !== null && hasNoBody(this.#status))
-      throw new TypeError(`a response with status ${this.#status} has no body: give null`);
+    } else setBody(this, body);
+    if (options !== NO_OPTIONS) setOptions(this, options);
   }
 
   /** Makes a response of a value as JSON, with its content type. */
@@ -136,8 +200,8 @@ export class FeatherResponse {
     const text = JSON.stringify(value);
     if (text === undefined) throw new TypeError(`JSON has no ${typeof value}`);
     const response = new FeatherResponse(text);
-    response.#impliedType = JSON_TYPE;
-    if (options !== NO_OPTIONS) response.#setOptions(options);
+    setType(response, JSON_TYPE);
+    if (options !== NO_OPTIONS) setOptions(response, options);
     return response;
   }
 
@@ -148,21 +212,22 @@ export class FeatherResponse {
     if (!REDIRECTS.includes(status))
       throw new RangeError(`a redirect has status ${REDIRECTS.join(', ')}, got ${status}`);
     const response = new FeatherResponse(null, { status });
-    response.#headers = withLines(['location', 'location', location as string], true);
+    restOf(response).headers = withLines(['location', 'location', location as string], true);
     return response;
   }
 
   /** Makes a response that stands for a network error. A handler cannot return it. */
   static error(): FeatherResponse {
     const response = new FeatherResponse();
-    response.#status = 0;
-    response.#headers = withLines([], true);
+    const rest = restOf(response);
+    rest.status = 0;
+    rest.headers = withLines([], true);
     return response;
   }
 
   /** 'default', or 'error' for `Response.error()`. */
   get type(): 'basic' | 'cors' | 'default' | 'error' | 'opaque' | 'opaqueredirect' {
-    return this.#status === 0 ? 'error' : 'default';
+    return statusOf(this) === 0 ? 'error' : 'default';
   }
 
   /** Empty: only a response of `fetch()` has a URL. */
@@ -177,123 +242,84 @@ export class FeatherResponse {
 
   /** The status code. */
   get status(): number {
-    return this.#status;
+    return statusOf(this);
   }
 
   /** Whether the status is 200 to 299. */
   get ok(): boolean {
-    return this.#status >= 200 && this.#status < 300;
+    const status = statusOf(this);
+    return status >= 200 && status < 300;
   }
 
   /** The text behind the status. */
   get statusText(): string {
-    return this.#statusText;
+    return statusTextOf(this);
   }
 
   /** Changes to it count until the handler returns. */
   get headers(): Headers {
-    this.#headers ??= withType(new FeatherHeaders(), this.#impliedType);
-    return this.#headers as unknown as Headers;
+    const rest = restOf(this);
+    rest.headers ??= withType(new FeatherHeaders(), this.#impliedType);
+    return rest.headers as unknown as Headers;
   }
 
   /** The body as a stream, or null. */
   get body(): ReadableStream<Uint8Array> | null {
     if (this.#source === null || isStream(this.#source)) return this.#source;
-    return this.#setStream(this.#source instanceof Blob ? this.#source.stream() : bodyStream(this.#source));
-  }
-
-  #setStream(stream: ByteStream): ByteStream {
-    this.#source = stream;
-    if (isStreamUsed(stream) === undefined) this.#platform = new PlatformResponse(stream);
-    return stream;
+    return toStream(this, this.#source instanceof Blob ? this.#source.stream() : bodyStream(this.#source));
   }
 
   /** Whether the body was read, or is being read. */
   get bodyUsed(): boolean {
     if (!isStream(this.#source)) return false;
-    return this.#platform?.bodyUsed ?? isStreamUsed(this.#source) ?? false;
+    return this.#rest?.platform?.bodyUsed ?? isStreamUsed(this.#source) ?? false;
   }
 
   /** Another response with the same status, headers and body. Throws TypeError if the body was read. */
   clone(): FeatherResponse {
     const copy = new FeatherResponse();
-    const source = sourceOf(this);
-    if (isStream(source)) {
-      const platform = (this.#platform ?? new PlatformResponse(source)).clone(); // throws if it was read
-      this.#source = (this.#platform as Response).body;
-      copy.#platform = platform;
-      copy.#source = platform.body;
-    } else {
-      if (source !== this.#source) takeStream(this.#source as ByteStream);
-      this.#source = source;
-      copy.#source = source;
-    }
-    copy.#status = this.#status;
-    copy.#statusText = this.#statusText;
-    copy.#impliedType = this.#impliedType;
-    copy.#headers = this.#headers && copyOf(this.#headers);
+    copyInto(copy, this);
     return copy;
-  }
-
-  /** The whole body; text that is not encoded yet stays text. */
-  async #take(): Promise<RawBody> {
-    const source = sourceOf(this);
-    if (source === null) return EMPTY;
-    if (isStream(source)) return new Uint8Array(await (this.#platform ?? new PlatformResponse(source)).arrayBuffer());
-    if (isStream(this.#source)) takeStream(this.#source);
-    else this.#source = takenStream();
-    return source instanceof Blob ? new Uint8Array(await source.arrayBuffer()) : source;
   }
 
   /** The body as text. */
   async text(): Promise<string> {
-    return textOfBody(await this.#take());
+    return textOfBody(await takeBody(this));
   }
 
   /** The body, parsed as JSON. */
   async json(): Promise<unknown> {
-    return JSON.parse(textOfBody(await this.#take()));
+    return JSON.parse(textOfBody(await takeBody(this)));
   }
 
   /** The body as bytes, which are the caller's. */
   async bytes(): Promise<Uint8Array> {
     if (!isFeatherResponse(this)) return new Uint8Array(await (this as Response).arrayBuffer()); // on a Node without it
-    return bytesOfBody(await this.#take());
+    return bytesOfBody(await takeBody(this));
   }
 
   /** The body as an ArrayBuffer, which is the caller's. */
   async arrayBuffer(): Promise<ArrayBuffer> {
-    return bytesOfBody(await this.#take()).buffer as ArrayBuffer;
+    return bytesOfBody(await takeBody(this)).buffer as ArrayBuffer;
   }
 
   /** The body as a Blob of the content type. */
   async blob(): Promise<Blob> {
-    return (await this.#onPlatform()).blob();
+    return (await bodyOnPlatform(this)).blob();
   }
 
   /** The body as form data. */
   async formData(): Promise<FormData> {
-    return (await this.#onPlatform()).formData();
-  }
-
-  async #onPlatform(): Promise<Response> {
-    const type = this.headers.get('content-type');
-    const bytes = bytesOfBody(await this.#take()) as BodyInit; // text would have a content type
-    return new PlatformResponse(bytes, type === null ? {} : { headers: { 'content-type': type } });
-  }
-
-  /** A Response of the platform with the same body: what reads one of the two has read both. */
-  #toPlatform(): Response {
-    if (this.#status === 0) return PlatformResponse.error();
-    const { body, status, statusText, headers } = this;
-    this.#platform = new PlatformResponse(body, { status, statusText, headers: [...headers] });
-    return this.#platform;
+    return (await bodyOnPlatform(this)).formData();
   }
 }
 
 export { impliedTypeOf, isFeatherResponse, sourceOf, statedLines, statusOf, statusTextOf };
 
 extendPlatform(FeatherResponse, PlatformResponse, 'Response');
+// Each async handler's promise looks for a `then` here. Without this, V8 compares it with every member of three
+// prototypes, which costs as much as all else of the response.
+Object.defineProperty(FeatherResponse.prototype, 'then', { value: undefined, writable: true, configurable: true });
 shareMembers(FeatherResponse.prototype, PlatformResponse.prototype, isFeatherResponse, toPlatform);
 forwardSymbols(FeatherResponse.prototype, new PlatformResponse(null), toPlatform);
 showAs(FeatherResponse.prototype, 'Response', (response) => {
@@ -301,8 +327,15 @@ showAs(FeatherResponse.prototype, 'Response', (response) => {
   return { status, statusText, headers, body, bodyUsed, ok, redirected, type, url };
 });
 
+/** The body with its content type: what the platform needs for a Blob or a form. */
+async function bodyOnPlatform(response: FeatherResponse): Promise<Response> {
+  const type = response.headers.get('content-type');
+  const bytes = bytesOfBody(await takeBody(response)) as BodyInit; // text would have a content type
+  return new PlatformResponse(bytes, type === null ? {} : { headers: { 'content-type': type } });
+}
+
 function isStream(source: Source): source is ByteStream {
-  return source instanceof ReadableStream;
+  return typeof source === 'object' && source instanceof ReadableStream;
 }
 
 function checkedStatus(status: unknown): number {
@@ -380,11 +413,15 @@ function streamFrom(chunks: AsyncIterable<Uint8Array | string>): ByteStream {
   );
 }
 
-/** Converts the result of a handler to something that can be written. */
+/** Converts the result of a handler, which is no response of ours, to something that can be written. */
 export function asResponse(value: unknown): FeatherResponse | Response {
-  const isOurs = isFeatherResponse(value);
-  if (!isOurs && !(value instanceof PlatformResponse)) return copyOfForeign(value);
-  if ((isOurs ? statusOf(value) : value.status) !== 0) return value;
+  if (!(value instanceof PlatformResponse)) return copyOfForeign(value);
+  return value.status === 0 ? sendable(FeatherResponse.error()) : value;
+}
+
+/** Throws OPTION for `Response.error()`. */
+export function sendable(response: FeatherResponse): FeatherResponse {
+  if (statusOf(response) !== 0) return response;
   throw new FeatherstarError('FEATHERSTAR_OPTION', 'fetch must return a Response, not Response.error()');
 }
 
