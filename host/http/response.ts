@@ -3,7 +3,7 @@
 //
 //   new Response('text')       #source: string           the writer copies it to the socket's buffer
 //   .body                      #source: BodyStream       lazy; the writer still finds the text in it
-//   new Response(readable)     #source: ReadableStream   with a Response of the platform (Rest.platform), which reads it
+//   new Response(readable)     #source: ReadableStream   Details.platform reads it
 //
 // Bytes are not copied: until they are sent, the handler must not change them. Nothing else differs from the standard.
 //
@@ -56,7 +56,7 @@ interface Extracted {
 }
 
 /** What a small response does not need. */
-interface Rest {
+interface Details {
   status: number;
   statusText: string;
   headers: FeatherHeaders | undefined;
@@ -87,7 +87,7 @@ let isFeatherResponse: (value: unknown) => value is FeatherResponse;
 let setBody: (response: FeatherResponse, body: Exclude<BodyValue, string>) => void;
 let setOptions: (response: FeatherResponse, options: ResponseOptions) => void;
 let setType: (response: FeatherResponse, type: string) => void;
-let restOf: (response: FeatherResponse) => Rest;
+let detailsOf: (response: FeatherResponse) => Details;
 let toStream: (response: FeatherResponse, stream: ByteStream) => ByteStream;
 let takeBody: (response: FeatherResponse) => Promise<RawBody>;
 let copyInto: (copy: FeatherResponse, response: FeatherResponse) => void;
@@ -102,7 +102,7 @@ let toPlatform: (response: object) => Response;
 export class FeatherResponse {
   #source: Source = null;
   #impliedType = ''; // the content type, until there are headers
-  #rest: Rest | undefined = undefined;
+  #details: Details | undefined = undefined;
 
   static {
     isFeatherResponse = (value): value is FeatherResponse =>
@@ -111,13 +111,13 @@ export class FeatherResponse {
       const source = response.#source;
       return isStream(source) ? (rawBody(source) ?? source) : source;
     };
-    statedLines = (response) => response.#rest?.headers && linesOf(response.#rest.headers);
+    statedLines = (response) => response.#details?.headers && linesOf(response.#details.headers);
     impliedTypeOf = (response) => response.#impliedType;
-    statusOf = (response) => (response.#rest === undefined ? 200 : response.#rest.status);
-    statusTextOf = (response) => (response.#rest === undefined ? '' : response.#rest.statusText);
-    restOf = (response) => {
-      response.#rest ??= { status: 200, statusText: '', headers: undefined, platform: undefined };
-      return response.#rest;
+    statusOf = (response) => (response.#details === undefined ? 200 : response.#details.status);
+    statusTextOf = (response) => (response.#details === undefined ? '' : response.#details.statusText);
+    detailsOf = (response) => {
+      response.#details ??= { status: 200, statusText: '', headers: undefined, platform: undefined };
+      return response.#details;
     };
     setType = (response, type) => {
       response.#impliedType = type;
@@ -130,31 +130,31 @@ export class FeatherResponse {
       const { source, type, platform } = extract(body);
       response.#source = source;
       response.#impliedType = type;
-      if (platform !== undefined) restOf(response).platform = platform;
+      if (platform !== undefined) detailsOf(response).platform = platform;
     };
     setOptions = (response, options) => {
       if (options == null) return;
       if (typeof options !== 'object' && typeof options !== 'function')
         throw new TypeError(`the options of a Response must be an object, got ${typeof options}`);
       const { headers, status, statusText } = options;
-      const rest = restOf(response);
-      if (status !== undefined) rest.status = checkedStatus(status);
-      if (statusText !== undefined) rest.statusText = checkedText(statusText);
-      if (headers !== undefined) rest.headers = withType(new FeatherHeaders(headers), response.#impliedType);
-      if (response.#source !== null && hasNoBody(rest.status))
-        throw new TypeError(`a response with status ${rest.status} has no body: give null`);
+      const details = detailsOf(response);
+      if (status !== undefined) details.status = checkedStatus(status);
+      if (statusText !== undefined) details.statusText = checkedText(statusText);
+      if (headers !== undefined) details.headers = withType(new FeatherHeaders(headers), response.#impliedType);
+      if (response.#source !== null && hasNoBody(details.status))
+        throw new TypeError(`a response with status ${details.status} has no body: give null`);
     };
     toStream = (response, stream) => {
       response.#source = stream;
-      if (isStreamUsed(stream) === undefined) restOf(response).platform = new PlatformResponse(stream);
+      if (isStreamUsed(stream) === undefined) detailsOf(response).platform = new PlatformResponse(stream);
       return stream;
     };
     copyInto = (copy, response) => {
       const source = sourceOf(response);
       if (isStream(source)) {
-        const platform = (response.#rest?.platform ?? new PlatformResponse(source)).clone(); // throws if it was read
-        response.#source = restOf(response).platform?.body as ByteStream;
-        restOf(copy).platform = platform;
+        const platform = (response.#details?.platform ?? new PlatformResponse(source)).clone(); // throws if it was read
+        response.#source = detailsOf(response).platform?.body as ByteStream;
+        detailsOf(copy).platform = platform;
         copy.#source = platform.body;
       } else {
         if (source !== response.#source) takeStream(response.#source as ByteStream);
@@ -162,15 +162,15 @@ export class FeatherResponse {
         copy.#source = source;
       }
       copy.#impliedType = response.#impliedType;
-      if (response.#rest === undefined) return;
-      const { status, statusText, headers } = response.#rest;
-      Object.assign(restOf(copy), { status, statusText, headers: headers && copyOf(headers) });
+      if (response.#details === undefined) return;
+      const { status, statusText, headers } = response.#details;
+      Object.assign(detailsOf(copy), { status, statusText, headers: headers && copyOf(headers) });
     };
     takeBody = async (response) => {
       const source = sourceOf(response);
       if (source === null) return EMPTY;
       if (isStream(source)) {
-        const platform = response.#rest?.platform ?? new PlatformResponse(source);
+        const platform = response.#details?.platform ?? new PlatformResponse(source);
         return new Uint8Array(await platform.arrayBuffer());
       }
       if (isStream(response.#source)) takeStream(response.#source);
@@ -180,9 +180,9 @@ export class FeatherResponse {
     toPlatform = (response) => {
       if (statusOf(response as FeatherResponse) === 0) return PlatformResponse.error(); // throws for other objects
       const { body, status, statusText, headers } = response as FeatherResponse;
-      const rest = restOf(response as FeatherResponse);
-      rest.platform = new PlatformResponse(body, { status, statusText, headers: [...headers] });
-      return rest.platform;
+      const details = detailsOf(response as FeatherResponse);
+      details.platform = new PlatformResponse(body, { status, statusText, headers: [...headers] });
+      return details.platform;
     };
   }
 
@@ -212,16 +212,16 @@ export class FeatherResponse {
     if (!REDIRECTS.includes(status))
       throw new RangeError(`a redirect has status ${REDIRECTS.join(', ')}, got ${status}`);
     const response = new FeatherResponse(null, { status });
-    restOf(response).headers = withLines(['location', 'location', location as string], true);
+    detailsOf(response).headers = withLines(['location', 'location', location as string], true);
     return response;
   }
 
   /** Makes a response that stands for a network error. A handler cannot return it. */
   static error(): FeatherResponse {
     const response = new FeatherResponse();
-    const rest = restOf(response);
-    rest.status = 0;
-    rest.headers = withLines([], true);
+    const details = detailsOf(response);
+    details.status = 0;
+    details.headers = withLines([], true);
     return response;
   }
 
@@ -258,9 +258,9 @@ export class FeatherResponse {
 
   /** Changes to it count until the handler returns. */
   get headers(): Headers {
-    const rest = restOf(this);
-    rest.headers ??= withType(new FeatherHeaders(), this.#impliedType);
-    return rest.headers as unknown as Headers;
+    const details = detailsOf(this);
+    details.headers ??= withType(new FeatherHeaders(), this.#impliedType);
+    return details.headers as unknown as Headers;
   }
 
   /** The body as a stream, or null. */
@@ -272,7 +272,7 @@ export class FeatherResponse {
   /** Whether the body was read, or is being read. */
   get bodyUsed(): boolean {
     if (!isStream(this.#source)) return false;
-    return this.#rest?.platform?.bodyUsed ?? isStreamUsed(this.#source) ?? false;
+    return this.#details?.platform?.bodyUsed ?? isStreamUsed(this.#source) ?? false;
   }
 
   /** Another response with the same status, headers and body. Throws TypeError if the body was read. */
