@@ -74,15 +74,10 @@ export class FeatherRequest {
     return typeof value === 'object' && value !== null && #head in value;
   }
 
-  /** @internal What it was made of. */
-  static headOf(request: FeatherRequest): Head {
-    return request.#head;
-  }
-
   /** @internal A Request of the platform in its place. It takes the body, unless the caller has another. */
   static onPlatform(request: FeatherRequest, hasBody: boolean): Request {
-    if (!hasBody) request.#platform ??= request.#onPlatform(request.#body?.stream);
-    return request.#platform ?? request.#onPlatform(undefined);
+    if (!hasBody) request.#platform ??= platformRequest(request, request.#body, true);
+    return request.#platform ?? platformRequest(request, request.#body, false);
   }
 
   /** @internal The client's address, if it is a request of a server. */
@@ -132,14 +127,6 @@ export class FeatherRequest {
     return FeatherRequest.onPlatform(this, false).clone();
   }
 
-  #onPlatform(body: ReadableStream<Uint8Array> | undefined): Request {
-    const { method, signal } = this;
-    const isOther = body === undefined && this.#body !== undefined;
-    const headers = [...this.headers].filter(([name]) => !OF_CONNECTION.has(name) && !(isOther && name === LENGTH));
-    const init = body === undefined ? {} : { body, duplex: 'half' };
-    return new PlatformRequest(this.url, { method, headers, signal, ...init } as RequestInit);
-  }
-
   /** The whole body. Rejects with FEATHERSTAR_BODY if it breaks off, or was read before. */
   async bytes(): Promise<Uint8Array> {
     if (this.#platform === undefined) return this.#body === undefined ? new Uint8Array(0) : this.#body.bytes();
@@ -175,6 +162,15 @@ export class FeatherRequest {
 }
 
 const decoder = new TextDecoder();
+
+/** Not a private method: with one, each request would carry a mark more. */
+function platformRequest(request: FeatherRequest, body: RequestBody | undefined, takesBody: boolean): Request {
+  const { method, signal, url } = request;
+  const init = takesBody && body !== undefined ? { body: body.stream, duplex: 'half' } : {};
+  const isOther = !takesBody && body !== undefined;
+  const headers = [...request.headers].filter(([name]) => !OF_CONNECTION.has(name) && !(isOther && name === LENGTH));
+  return new PlatformRequest(url, { method, headers, signal, ...init } as RequestInit);
+}
 
 // `request instanceof Request` holds, as frameworks expect it of what their handler gets. The other members of a
 // Request (cache, mode, referrer, ...) are for clients. Here they have the values of a new Request. Methods that only
