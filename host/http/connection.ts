@@ -458,8 +458,7 @@ export class HttpConnection
   // --- for the body and the request ----------------------------------------------------------------------------------
 
   onFirstRead(): void {
-    const length = this.server.shard.doubles[(this.parser + CONTENT_LENGTH) / 8] as number;
-    if (this.phase === HANDLING && Math.max(length, this.bodyBytes) > this.bodyLimit)
+    if (this.phase === HANDLING && Math.max(this.lengthBytes, this.bodyBytes) > this.bodyLimit)
       this.breakBody(413, `the body exceeds ${this.bodyLimit} bytes`);
     if (!this.wantsContinue || this.phase !== HANDLING) return;
     this.wantsContinue = false;
