@@ -260,11 +260,24 @@ export class Directory {
   }
 
   async #list(): Promise<DirectoryEntry[]> {
+    return this.#ask(() => this.#table.list(this.#index));
+  }
+
+  /** @internal Resolves to the text of a link. Rejects like `open()`; with EINVAL if it is none. */
+  async readLink(path: string): Promise<string> {
+    return this.#at(path, {}, ({ directory, name }) => {
+      directory.#uses.begin();
+      return directory.#ask(() => directory.#table.readLink(directory.#index, name));
+    });
+  }
+
+  /** Asks the host what no operation tells. Ends a use. */
+  async #ask<T>(question: () => Promise<T>): Promise<T> {
     try {
       checkOpen(this.#shard);
-      const entries = await this.#table.list(this.#index);
-      checkOpen(this.#shard); // or they may be of another directory that was opened as soon as this one was closed
-      return entries;
+      const answer = await question();
+      checkOpen(this.#shard); // or it may be of another directory that was opened as soon as this one was closed
+      return answer;
     } finally {
       this.#uses.end();
     }

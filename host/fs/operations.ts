@@ -73,6 +73,8 @@ export interface FileStat {
   mode: number;
   /** When its content was changed last, milliseconds since 1970. */
   mtimeMs: number;
+  /** Its number in its file system: another file that takes its name has another one. 0 in the simulator. */
+  inode: number;
 }
 
 const KINDS: Record<number, FileKind> = {
@@ -90,6 +92,7 @@ export function readStat({ memory: bytes, offset }: Block): FileStat {
     kind: KINDS[mode & constants.S_IFMT] ?? 'other',
     size: Number(bytes.readBigUInt64LE(at + 40)),
     mode: mode & 0o7777,
+    inode: Number(bytes.readBigUInt64LE(at + 32)),
     mtimeMs: seconds * 1000 + Math.floor(bytes.readUInt32LE(at + 120) / 1e6),
   };
 }

@@ -137,6 +137,8 @@ export interface Directories {
    * Its entries, without . and .., in no order. io_uring has no operation for this. Rejects with a FeatherstarError.
    */
   list(index: number): Promise<DirectoryEntry[]>;
+  /** The text of a link with this name in it. io_uring has no operation for this. Rejects with a FeatherstarError. */
+  readLink(index: number, name: string): Promise<string>;
 }
 
 /** The token with which a peer rings this shard's doorbell. Goes from thread to thread by postMessage. */

@@ -50,7 +50,7 @@ import {
 import { isWithin, makeRoot, type Root } from './file-systems.js';
 import type { Directories, DirectoryEntry } from './host.js';
 import { errnoOf, type Op, type OpOwner, type PortableWindow } from './portable-window.js';
-import { readDirectory } from './read-directory.js';
+import { readDirectory, readLinkIn } from './read-directory.js';
 
 /** Directories that a shard can have open (host/native/ring.h). */
 export const DIRECTORY_SLOTS = 64;
@@ -223,6 +223,10 @@ export class PortableFiles implements Directories {
 
   list(index: number): Promise<DirectoryEntry[]> {
     return readDirectory(this.#roots[index]?.path ?? '');
+  }
+
+  readLink(index: number, name: string): Promise<string> {
+    return readLinkIn(this.#roots[index]?.path ?? '', name);
   }
 
   /** The host closes: later results of node:fs are dropped. */
@@ -434,6 +438,7 @@ function putStat(bytes: Buffer, at: number, stats: Stats): void {
   const seconds = Math.floor(stats.mtimeMs / 1000); // before 1970, too, nanoseconds count on from a whole second
   bytes.fill(0, at, at + STATX_BYTES);
   bytes.writeUInt16LE(stats.mode & 0xffff, at + 28);
+  bytes.writeBigUInt64LE(BigInt(stats.ino), at + 32);
   bytes.writeBigUInt64LE(BigInt(stats.size), at + 40);
   bytes.writeBigInt64LE(BigInt(seconds), at + 112);
   bytes.writeUInt32LE(Math.floor((stats.mtimeMs - seconds * 1000) * 1e6), at + 120);

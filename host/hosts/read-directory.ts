@@ -1,6 +1,6 @@
-// Lists a directory of this machine. io_uring cannot do that, so every host uses node:fs.
+// Lists a directory of this machine, and reads links in it. io_uring can do neither, so every host uses node:fs.
 
-import { readdir } from 'node:fs/promises';
+import { readdir, readlink } from 'node:fs/promises';
 import { systemError } from '../base/errors.js';
 import type { DirectoryEntry, FileKind } from './host.js';
 import { errnoOf } from './portable-window.js';
@@ -23,5 +23,13 @@ export async function readDirectory(path: string): Promise<DirectoryEntry[]> {
     return entries.map((entry) => ({ name: entry.name, kind: kindOf(entry) }));
   } catch (error) {
     throw systemError('getdents', errnoOf(error));
+  }
+}
+
+export async function readLinkIn(directory: string, name: string): Promise<string> {
+  try {
+    return await readlink(`${directory}/${name}`);
+  } catch (error) {
+    throw systemError('readlink', errnoOf(error), name);
   }
 }

@@ -27,7 +27,7 @@ import {
   type Windows,
 } from './host.js';
 import { Pump } from './pump.js';
-import { readDirectory } from './read-directory.js';
+import { readDirectory, readLinkIn } from './read-directory.js';
 import { bindPath } from './unix-path.js';
 import { countIdle, endIdle, isNode } from './utilization.js';
 
@@ -108,6 +108,7 @@ export class UringHost implements ShardHost {
       if (!this.#isClosed) this.#ring.closeDirectory(index);
     },
     list: (index) => readDirectory(`/proc/self/fd/${this.#ring.directoryFd(index)}`),
+    readLink: (index, name) => readLinkIn(`/proc/self/fd/${this.#ring.directoryFd(index)}`, name),
   };
   readonly given: GivenListeners = {
     look: (fd) => this.#given(fd, LISTEN_LOOK, 0),

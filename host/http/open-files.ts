@@ -2,10 +2,13 @@
 //
 //   take(path) --> known, and looked at not long ago: as it is
 //              \-> else a look at the directory: the same still, or opened anew
+//                  a link: its text is a path from where it lies, which is looked at instead
 //   leave()    --> the user has no more need of it
 //
 // A file is looked at before and after it is opened. So length and version are those of the file that is open, also if
 // another one takes its name meanwhile. Requests that want the same file at once share one look.
+//
+// The text of a link is only a path. The directory follows no path that leads out of it, so no link does.
 //
 // A file that is dropped (too many, or another version) is closed when its last user leaves.
 //
@@ -23,6 +26,7 @@ const PIECE_BYTES = 65_536; // of an array
 const BLOCK_BYTES = 262_144; // stays in a core's own cache between the read and the send
 /** Blocks in use by responses of a shard, 16 MiB. */
 export const BLOCKS_MAX = 64;
+const LINKS_MAX = 8; // in a row
 const TRIES = 3; // for a file whose name is given to others all the time
 
 /** Errors that say: there is no file with this name. */
@@ -105,20 +109,22 @@ export class OpenFile {
   readonly file: File;
   readonly size: number;
   readonly mtimeMs: number;
+  readonly #inode: number;
   checkedMs: number;
   #users = 0;
   #isDropped = false;
   #isClosed = false;
 
-  constructor(file: File, { size, mtimeMs }: FileStat, checkedMs: number) {
+  constructor(file: File, { size, mtimeMs, inode }: FileStat, checkedMs: number) {
     this.file = file;
+    this.#inode = inode;
     this.size = size;
     this.mtimeMs = mtimeMs;
     this.checkedMs = checkedMs;
   }
 
-  isSame({ kind, size, mtimeMs }: FileStat): boolean {
-    return kind === 'file' && size === this.size && mtimeMs === this.mtimeMs;
+  isSame({ kind, size, mtimeMs, inode }: FileStat): boolean {
+    return kind === 'file' && size === this.size && mtimeMs === this.mtimeMs && inode === this.#inode;
   }
 
   /** Bytes [start, end) as a body. The file stays open until the body is read or cancelled. */
@@ -221,19 +227,35 @@ export class OpenFiles {
     }
   }
 
+  /** Follows links: to the path and the facts of a file or a directory. Undefined: a link leads to none here. */
+  async #resolve(path: string): Promise<{ real: string; stat: FileStat } | undefined> {
+    let real = path;
+    for (let links = 0; links <= LINKS_MAX; links++) {
+      const stat = await this.#directory.stat(real);
+      if (stat.kind !== 'link') return { real, stat };
+      const text = await this.#directory.readLink(real);
+      if (text.startsWith('/')) return undefined;
+      real = real.slice(0, real.lastIndexOf('/') + 1) + text;
+    }
+    return undefined;
+  }
+
   async #refresh(path: string): Promise<FoundFile> {
     const checkedMs = Date.now();
-    let stat = await this.#directory.stat(path);
+    const found = await this.#resolve(path);
     const known = this.#files.get(path);
-    if (known?.isSame(stat)) {
+    if (found !== undefined && known?.isSame(found.stat)) {
       known.checkedMs = checkedMs;
       return known;
     }
     this.#forget(path);
-    if (stat.kind !== 'file') return stat.kind === 'directory' ? 'directory' : 'absent';
+    if (found?.stat.kind === 'directory') return 'directory';
+    if (found?.stat.kind !== 'file') return 'absent';
+    const { real } = found;
+    let { stat } = found;
     for (let tries = 1; ; tries++) {
-      const opened = new OpenFile(await this.#directory.open(path), stat, checkedMs);
-      stat = await this.#directory.stat(path);
+      const opened = new OpenFile(await this.#directory.open(real), stat, checkedMs);
+      stat = await this.#directory.stat(real);
       if (opened.isSame(stat) || tries === TRIES) return this.#keep(path, opened);
       opened.drop();
     }

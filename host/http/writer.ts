@@ -34,7 +34,7 @@ export interface Exchange {
   readonly isHttp10: boolean;
   /** CLOSE and the like: what the answer says of the connection. */
   connection: number;
-  /** What comes behind a body in chunks. */
+  /** Makes the fields behind a body in chunks; undefined: there are none. */
   readonly trailers: MakeTrailers | undefined;
   /**
    * The head of a streamed answer is queued now, and `stream` is read from then on, unless the body is here already.

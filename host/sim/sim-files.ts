@@ -6,6 +6,7 @@
 // Next: sim-disk.ts.
 
 import { constants } from 'node:fs';
+import { systemError } from '../base/errors.js';
 import {
   Errno,
   OP_FSYNC,
@@ -105,6 +106,11 @@ export class SimFiles implements Directories, OpOwner {
 
   close(index: number): void {
     this.#directories[index] = undefined;
+  }
+
+  /** This disk has no links. */
+  async readLink(_index: number, name: string): Promise<string> {
+    throw systemError('readlink', Errno.EINVAL, name);
   }
 
   list(index: number): Promise<DirectoryEntry[]> {

@@ -239,6 +239,7 @@ for (const host of hosts()) {
     assert.is(stat.size, 1234);
     assert.is(stat.mode, statSync(path('a/b/f')).mode & 0o7777);
     assert.is(Math.floor(stat.mtimeMs), Math.floor(statSync(path('a/b/f')).mtimeMs));
+    assert.is(stat.inode, statSync(path('a/b/f')).ino);
     assert.is((await dir.stat('a/b')).kind, 'directory');
     assert.is((await dir.stat('a/link')).kind, 'link');
     const a = await dir.openDirectory('a');

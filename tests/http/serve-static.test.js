@@ -55,6 +55,19 @@ writeFileSync(join(folder, 'outside'), 'outside');
 symlinkSync('../outside', join(PUBLIC, 'to-outside'));
 symlinkSync('..', join(PUBLIC, 'up'));
 symlinkSync('sub', join(PUBLIC, 'to-sub'));
+symlinkSync('index.html', join(PUBLIC, 'to-file'));
+symlinkSync('to-file', join(PUBLIC, 'to-link'));
+symlinkSync('../index.html', join(PUBLIC, 'sub/to-upper'));
+symlinkSync('.secret', join(PUBLIC, 'to-secret'));
+symlinkSync('to-sub/deep/page.html', join(PUBLIC, 'by-link'));
+symlinkSync('to-sub/../data.bin', join(PUBLIC, 'by-parent'));
+symlinkSync(join(PUBLIC, 'index.html'), join(PUBLIC, 'absolute'));
+symlinkSync('none', join(PUBLIC, 'dangling'));
+symlinkSync('loop-b', join(PUBLIC, 'loop-a'));
+symlinkSync('loop-a', join(PUBLIC, 'loop-b'));
+symlinkSync('sub/../../outside', join(PUBLIC, 'out-by-parent'));
+symlinkSync('to-outside', join(PUBLIC, 'to-to-outside'));
+symlinkSync('to-sub/to-upper/../../outside', join(PUBLIC, 'through-file'));
 
 for (const host of hosts()) {
   const rig = new ServerRig('static', host);
@@ -90,6 +103,12 @@ for (const host of hosts()) {
         '/sub/../index.html': '<h1>home</h1>',
         '/colon:name/': 'colon',
         '/zero': '',
+        '/to-file': '<h1>home</h1>',
+        '/to-link': '<h1>home</h1>',
+        '/sub/to-upper': '<h1>home</h1>',
+        '/to-sub/to-upper': '<h1>home</h1>',
+        '/to-secret': 'secret',
+        '/by-link': 'deep',
       };
       for (const [path, text] of Object.entries(content)) {
         const answer = await ask(path);
@@ -103,6 +122,7 @@ for (const host of hosts()) {
       const paths = `/none /sub/none /none/none /index.html/ /index.html/x /empty/ /zero/ /.secret /.hidden/file
         /.hidden/ /sub//deep/page.html //index.html /sub%2Findex.html /%2e%2e/outside
         /sub/%2e%2e%2f..%2foutside /..%5coutside /to-outside /up/outside /up/ /%00 /index.html%00 /%FF
+        /absolute /dangling /loop-a /out-by-parent /to-to-outside /through-file /to-file/ /to-file/x
         /%zz /${'x'.repeat(300)} /${'y/'.repeat(700)}`;
       for (const path of paths.split(/\s+/)) {
         const answer = await ask(path);
@@ -118,6 +138,7 @@ for (const host of hosts()) {
         ['/sub?a=b', './sub/?a=b'],
         ['/colon:name', './colon%3Aname/'],
         ['/sub/deep', './deep/'],
+        ['/to-sub', './to-sub/'],
       ]) {
         const answer = await ask(path);
         assert.equal([answer.status, answer.headers.location], [308, location]);
@@ -291,6 +312,33 @@ for (const host of hosts()) {
       assert.is((await ask('/keeps')).text, 'one');
       rmSync(join(PUBLIC, 'keeps'));
       assert.is((await ask('/keeps')).text, 'one');
+    });
+  });
+
+  rig.check('a link that changes: the file that it leads to now', async () => {
+    await withStatic({ revalidateMs: 0 }, async (ask) => {
+      mkdirSync(join(PUBLIC, '..one'));
+      mkdirSync(join(PUBLIC, '..two'));
+      put('..one/config', 'one');
+      put('..two/config', 'two'); // as long, and as old
+      symlinkSync('..one', join(PUBLIC, '..data'));
+      symlinkSync('..data/config', join(PUBLIC, 'config')); // as Kubernetes does it
+      assert.is((await ask('/config')).text, 'one');
+      symlinkSync('..two', join(PUBLIC, '..new'));
+      renameSync(join(PUBLIC, '..new'), join(PUBLIC, '..data'));
+      assert.is((await ask('/config')).text, 'two');
+      symlinkSync('..one/config', join(PUBLIC, 'new'));
+      renameSync(join(PUBLIC, 'new'), join(PUBLIC, 'config'));
+      assert.is((await ask('/config')).text, 'one');
+      symlinkSync('../outside', join(PUBLIC, 'new'));
+      renameSync(join(PUBLIC, 'new'), join(PUBLIC, 'config'));
+      assert.is((await ask('/config')).status, 404);
+      put('large', pattern(MEBIBYTE));
+      symlinkSync('large', join(PUBLIC, 'to-large'));
+      const { headers, body } = await ask('/to-large');
+      assert.equal([headers['content-length'], body.equals(pattern(MEBIBYTE))], [`${MEBIBYTE}`, true]);
+      for (const name of ['..one', '..two', '..data', 'config', 'to-large'])
+        rmSync(join(PUBLIC, name), { recursive: true });
     });
   });
 
