@@ -3,6 +3,7 @@
 // Next: bun-streams.ts.
 
 import { type AddressInfo, Server, Socket } from 'node:net';
+import { paceScavenges } from '../base/own-bytes.js';
 import { Errno } from '../core/kernel.js';
 import { listenClosedError, type NetAddress } from './host.js';
 import { errnoOf } from './portable-window.js';
@@ -29,7 +30,7 @@ class NodeStream implements Stream {
     this.#socket = socket;
     socket.pause(); // before 'data' is listened to, which would let it flow
     socket.unref();
-    socket.on('data', (chunk: Buffer) => this.#owner?.onData(chunk));
+    socket.on('data', (chunk: Buffer) => this.#onData(chunk));
     socket.push = this.#push;
     socket.on('end', () => this.#owner?.onEnd());
     socket.on('error', (error) => this.#owner?.onBroken(errnoOf(error)));
@@ -45,9 +46,14 @@ class NodeStream implements Stream {
     if (chunk === null || !this.#flows || socket.readableLength !== 0 || this.#owner === undefined) {
       return Socket.prototype.push.call(socket, chunk);
     }
-    this.#owner.onData(chunk);
+    this.#onData(chunk);
     return true;
   };
+
+  #onData(chunk: Buffer): void {
+    paceScavenges(chunk.length); // each is an array of its own
+    this.#owner?.onData(chunk);
+  }
 
   get isDestroyed(): boolean {
     return this.#socket.destroyed;

@@ -1,0 +1,49 @@
+// Short-lived arrays of bytes are freed by scavenges, in time: V8 need not collect its whole heap for them.
+//
+// Next: portable.test.js.
+
+import { constants, PerformanceObserver } from 'node:perf_hooks';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { paceScavenges, uninitialized } from '../../dist/host/base/own-bytes.js';
+
+const BYTES = 65_536;
+const IN_USE = 16;
+
+/** How many collections there are while `make()` makes `count` arrays, of which a few are in use at any time. */
+async function collections(count, make) {
+  const counts = { scavenges: 0, wholes: 0 };
+  const observer = new PerformanceObserver((list) => {
+    for (const { detail } of list.getEntries()) {
+      if (detail.kind === constants.NODE_PERFORMANCE_GC_MINOR) counts.scavenges++;
+      else if (detail.kind === constants.NODE_PERFORMANCE_GC_MAJOR) counts.wholes++;
+    }
+  });
+  observer.observe({ entryTypes: ['gc'] });
+  const used = [];
+  for (let i = 0; i < count; i++) {
+    used[i % IN_USE] = make();
+    if (i % 8 === 0) await nextTurn();
+  }
+  await nextTurn();
+  observer.disconnect();
+  return counts;
+}
+
+test('48 MiB of arrays are enough for scavenges, before V8 counts them as too many', async () => {
+  for (const make of [() => uninitialized(BYTES), () => paceScavenges(BYTES)]) {
+    const { scavenges } = await collections(768, make);
+    assert.ok(scavenges >= 2, `${scavenges} scavenges`);
+  }
+});
+
+// Node 20 passes without the garbage, too.
+test('a gibibyte of arrays is freed by scavenges, not by collections of the whole heap', async () => {
+  const program = Array.from({ length: 300_000 }, (_, i) => ({ i })); // V8 is lenient with heaps up to 8 MiB
+  const { wholes } = await collections(16_384, () => uninitialized(BYTES));
+  assert.ok(wholes <= 4, `${wholes} collections of the whole heap`);
+  assert.is(program.length, 300_000);
+});
+
+test.run();
