@@ -73,20 +73,28 @@ export class Writer {
 
   private writeText(response: FeatherResponse, text: string, queue: ByteSink, exchange: Exchange): boolean {
     const length = text.length;
-    const type = plainType(response);
-    if (type === undefined || length > SHORT_TEXT || exchange.isHead || !isAscii(text)) {
+    if (length > COPIED_BYTES || exchange.isHead || !isAscii(text))
       return this.writeBytes(response, Buffer.from(text, 'utf8'), queue, exchange);
+    const type = plainType(response);
+    const template =
+      type === undefined ? undefined : this.heads.template(statusOf(response), type, exchange.connection);
+    if (template === undefined) {
+      const fields = this.fieldsOf(response, exchange);
+      const framing = lengthLine(checkedLength(fields.length, length, false));
+      const message = `${this.headText(response, exchange, fields, framing)}${text}`;
+      const at = queue.reserve(message.length);
+      if (at === 0) queue.enqueue(Buffer.from(message, 'latin1'));
+      else this.shard.bytes.latin1Write(message, at, message.length);
+      return true;
     }
-    const template = this.heads.template(statusOf(response), type, exchange.connection);
-    const headBytes = template === undefined ? 0 : template.bytes + digits(length) + 4;
-    const at = template === undefined ? 0 : queue.reserve(headBytes + length);
-    if (template === undefined || at === 0) {
-      return this.writeBytes(response, Buffer.from(text, 'latin1'), queue, exchange);
-    }
+    const headBytes = template.bytes + digits(length) + 4;
+    const at = queue.reserve(headBytes + length);
+    if (at === 0) return this.writeBytes(response, Buffer.from(text, 'latin1'), queue, exchange);
     this.shard.core.http_head(at, template.ptr, template.bytes, length);
-    const bytes = this.shard.bytes;
+    const { bytes } = this.shard;
     const start = at + headBytes;
-    for (let i = 0; i < length; i++) bytes[start + i] = text.charCodeAt(i);
+    if (length > SHORT_TEXT) bytes.latin1Write(text, start, length);
+    else for (let i = 0; i < length; i++) bytes[start + i] = text.charCodeAt(i);
     return true;
   }
 
@@ -106,9 +114,8 @@ export class Writer {
       }
     }
     const fields = this.fieldsOf(response, exchange);
-    const length = checkedLength(fields.length, body.length, exchange.isHead);
-    this.enqueueHead(response, queue, exchange, fields, lengthLine(length), bodyBytes !== 0);
-    if (bodyBytes !== 0) queue.enqueue(body);
+    const framing = lengthLine(checkedLength(fields.length, body.length, exchange.isHead));
+    this.enqueueWhole(this.headText(response, exchange, fields, framing), body, bodyBytes, queue);
     return true;
   }
 
@@ -148,16 +155,39 @@ export class Writer {
     return fields;
   }
 
+  private headText(
+    response: FeatherResponse | Response,
+    exchange: Exchange,
+    { lines, hasDate }: Fields,
+    framing: string,
+  ): string {
+    const head = this.heads.text(response.status, response.statusText, lines, !hasDate, exchange.connection);
+    return `${head}${framing}\r\n`;
+  }
+
   private enqueueHead(
     response: FeatherResponse | Response,
     queue: ByteSink,
     exchange: Exchange,
-    { lines, hasDate }: Fields,
+    fields: Fields,
     framing: string,
     hasBody = false,
   ): void {
-    const head = this.heads.text(response.status, response.statusText, lines, !hasDate, exchange.connection);
-    queue.enqueue(Buffer.from(`${head}${framing}\r\n`, 'latin1'), hasBody);
+    queue.enqueue(Buffer.from(this.headText(response, exchange, fields, framing), 'latin1'), hasBody);
+  }
+
+  /** A head, and the first `bodyBytes` of a body: all of it, or none. */
+  private enqueueWhole(head: string, body: Uint8Array, bodyBytes: number, queue: ByteSink): void {
+    const isLent = bodyBytes > COPIED_BYTES;
+    const at = isLent ? queue.reserve(head.length, body) : queue.reserve(head.length + bodyBytes);
+    if (at === 0) {
+      queue.enqueue(Buffer.from(head, 'latin1'), bodyBytes !== 0);
+      if (bodyBytes !== 0) queue.enqueue(body);
+      return;
+    }
+    const { bytes } = this.shard;
+    bytes.latin1Write(head, at, head.length);
+    if (bodyBytes !== 0 && !isLent) bytes.set(body, at + head.length);
   }
 
   /** The slower road: a body that has to be read first. Rejects if reading fails or the client goes away. */
@@ -275,9 +305,8 @@ export class Writer {
   ): void {
     const length = checkedLength(fields.length, body.length, exchange.isHead);
     exchange.beginStream();
-    const hasBody = !exchange.isHead && body.length !== 0;
-    this.enqueueHead(response, queue, exchange, fields, lengthLine(length), hasBody);
-    if (hasBody) queue.enqueue(body);
+    const head = this.headText(response, exchange, fields, lengthLine(length));
+    this.enqueueWhole(head, body, exchange.isHead ? 0 : body.length, queue);
   }
 }
 
@@ -419,6 +448,7 @@ function streamOf(response: FeatherResponse | Response): { stream: ReadableStrea
 }
 
 function isAscii(text: string): boolean {
+  if (text.length > SHORT_TEXT) return Buffer.byteLength(text) === text.length;
   for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 127) return false;
   return true;
 }
