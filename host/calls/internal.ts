@@ -6,13 +6,14 @@
 
 import { FeatherstarError } from '../base/errors.js';
 
-const NAMES = ['ask', 'channel', 'http', 'net', 'sharded'] as const;
+const NAMES = ['ask', 'channel', 'http', 'net', 'node', 'sharded'] as const;
 
 const SENTENCES: Record<(typeof NAMES)[number], string> = {
   ask: 'a request that may take long',
   channel: 'a ShardChannel',
   http: 'a server on every shard',
   net: 'a connection of another shard',
+  node: 'a port of a server of featherstar/node',
   sharded: 'a sharded service',
 };
 

@@ -10,6 +10,7 @@ export function offerParts(): void {
     channel: () => import('../services/shard-channel.js').then((part) => part.internal),
     http: () => import('../http/serve-module.js').then((part) => part.internal),
     net: () => import('../net/remote.js').then((part) => part.internal),
+    node: () => import('../node/port-claims.js').then((part) => part.internal),
     sharded: () => import('../services/sharded.js').then((part) => part.internal),
   });
 }

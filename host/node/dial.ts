@@ -44,7 +44,8 @@ export interface Dialer {
   readonly isConnected: boolean;
 }
 
-function checkedPort(port: unknown): number {
+/** A port as programs of Node give it. */
+export function checkedPort(port: unknown): number {
   const number = typeof port === 'string' && port.trim() !== '' ? Number(port) : port;
   if (Number.isInteger(number) && (number as number) >= 0 && (number as number) <= PORT_MAX) return number as number;
   throw Object.assign(new RangeError(`Port should be >= 0 and < 65536. Received ${String(port)}.`), {

@@ -49,6 +49,7 @@ export interface HandleUser {
 /** One connection, for a NodeSocket. */
 export interface Handle {
   readonly remote: NetAddress | undefined;
+  readonly local: NetAddress | undefined;
   /** All bytes of writes, also those that still wait. */
   readonly writtenBytes: number;
   /** Receives from now on. */
@@ -127,12 +128,7 @@ export class StreamHandle extends StreamSocket implements Handle {
 
   write(pieces: readonly Piece[]): boolean {
     const { out } = this;
-    let isCopied = true;
-    if (!this.#writeText(pieces)) {
-      for (const [i, { chunk, encoding }] of pieces.entries()) {
-        if (!this.#send(chunk, encoding, i < pieces.length - 1)) isCopied = false;
-      }
-    }
+    const isCopied = this.#writeText(pieces) || this.#writeBytes(pieces);
     if (isCopied && out.backlogBytes <= HIGH_WATER_BYTES) return true;
     this.#isWriting = true;
     this.#goalBytes = isCopied ? 0 : out.sentBytes + out.backlogBytes;
@@ -156,19 +152,43 @@ export class StreamHandle extends StreamSocket implements Handle {
   }
 
   /** Whether the bytes were copied, so that the caller may change them. */
-  #send(chunk: Uint8Array | string, encoding: BufferEncoding, moreFollows: boolean): boolean {
-    const { out, shard } = this;
-    const isOwn = typeof chunk === 'string';
-    const data = isOwn ? Buffer.from(chunk, encoding) : chunk;
-    if (data.length === 0) return true;
-    if (data.length > COPIED_BYTES) {
-      const isLent = !isOwn && !shard.host.keepsLentBytes;
-      out.enqueue(isOwn || isLent ? data : new Uint8Array(data), moreFollows);
-      return !isLent;
+  #writeBytes(pieces: readonly Piece[]): boolean {
+    const all: Uint8Array[] = [];
+    let bytes = 0;
+    let isLent = false;
+    for (const { chunk, encoding } of pieces) {
+      const isText = typeof chunk === 'string';
+      let data = isText ? Buffer.from(chunk, encoding) : chunk;
+      if (!isText && data.length > COPIED_BYTES) {
+        if (this.shard.host.keepsLentBytes) data = new Uint8Array(data);
+        else isLent = true;
+      }
+      if (data.length !== 0) all.push(data);
+      bytes += data.length;
     }
-    const at = out.reserve(data.length);
-    if (at !== 0) copyTo(shard.bytes, at, data, 0, data.length);
-    else out.enqueue(isOwn ? data : new Uint8Array(data), moreFollows);
+    if (bytes !== 0 && !this.#gather(all, bytes)) {
+      for (const [i, data] of all.entries()) {
+        const isSmall = data.length <= COPIED_BYTES;
+        this.out.enqueue(isSmall ? new Uint8Array(data) : data, i < all.length - 1);
+      }
+    }
+    return !isLent;
+  }
+
+  /** Few bytes, or few and then many, as a head and a body are: by one send. False if there is no room for that. */
+  #gather(all: readonly Uint8Array[], bytes: number): boolean {
+    const { out, shard } = this;
+    const last = all.at(-1) as Uint8Array;
+    const body = last.length > COPIED_BYTES ? last : undefined;
+    const headBytes = bytes - (body?.length ?? 0);
+    if (headBytes === 0 || headBytes > COPIED_BYTES) return false;
+    let at = out.reserve(headBytes, body);
+    if (at === 0) return false;
+    for (const data of all) {
+      if (data === body) break;
+      copyTo(shard.bytes, at, data, 0, data.length);
+      at += data.length;
+    }
     return true;
   }
 

@@ -1,3 +1,10 @@
 // featherstar/node: sockets and servers with Node's own interface, for the libraries that expect it.
 
-export { createConnection, createConnection as connect, NodeSocket, nodeSocketOf } from './sockets.js';
+export {
+  createConnection,
+  createConnection as connect,
+  createNetServer,
+  createServer,
+  NodeSocket,
+  nodeSocketOf,
+} from './sockets.js';

@@ -42,13 +42,11 @@ export class NodeSocket extends Duplex implements HandleUser {
   connecting = false;
   bytesRead = 0;
   timeout: number | undefined;
-  localPort: number | undefined;
   autoSelectFamilyAttemptedAddresses: string[] | undefined;
 
   readonly #shard: Shard;
   #handle: Handle | undefined;
   #aborter: AbortController | undefined; // of the attempt to connect
-  #remote: NetAddress | null | undefined; // undefined: the handle was not asked
   #writtenBytes = 0; // when it was closed
   #onConnected: (() => void)[] = [];
   #onWritten: StreamCallback | undefined;
@@ -229,7 +227,6 @@ export class NodeSocket extends Duplex implements HandleUser {
     const handle = this.#handle;
     if (handle !== undefined) {
       this.#writtenBytes = handle.writtenBytes;
-      void this.remoteAddress; // programs ask for it when a connection is over
       handle.close();
     }
     const ended = error ?? codedError('ERR_STREAM_DESTROYED', 'The socket was closed before it was written');
@@ -301,12 +298,15 @@ export class NodeSocket extends Duplex implements HandleUser {
   }
 
   get #peer(): NetAddress | undefined {
-    if (this.#remote === undefined && this.#handle !== undefined) this.#remote = remoteOf(this.#handle) ?? null;
-    return this.#remote ?? undefined;
+    return addressIfKnown(() => this.#handle?.remote);
   }
 
   get localAddress(): string | undefined {
-    return undefined;
+    return addressIfKnown(() => this.#handle?.local)?.hostname;
+  }
+
+  get localPort(): number | undefined {
+    return addressIfKnown(() => this.#handle?.local)?.port;
   }
 
   get localFamily(): string | undefined {
@@ -325,9 +325,9 @@ function familyOf(address: string | undefined): string | undefined {
 }
 
 /** Kernels before 6.7 cannot tell it to a ring. Libraries do not expect that asking throws. */
-function remoteOf(handle: Handle): NetAddress | undefined {
+function addressIfKnown(ask: () => NetAddress | undefined): NetAddress | undefined {
   try {
-    return handle.remote;
+    return ask();
   } catch (error) {
     if (FeatherstarError.is(error) && error.errnoName === 'EOPNOTSUPP') return undefined;
     throw error;

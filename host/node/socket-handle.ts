@@ -24,6 +24,10 @@ export class SocketHandle implements Handle {
     return this.#socket.remote;
   }
 
+  get local(): NetAddress | undefined {
+    return this.#socket.local;
+  }
+
   readStart(): void {
     this.#wantsBytes = true;
     if (!this.#isReading) void this.#read();

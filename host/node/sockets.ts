@@ -1,9 +1,21 @@
-// The sockets of featherstar/node, with the types of node:net.
+// The sockets and servers of featherstar/node, with the types of node:net and node:http.
 
-import type { NetConnectOpts, Socket as NetSocket, SocketConstructorOpts } from 'node:net';
+import type { Server as HttpServerType, RequestListener, ServerOptions } from 'node:http';
+import type {
+  NetConnectOpts,
+  Server as NetServerType,
+  Socket as NetSocket,
+  ServerOpts,
+  SocketConstructorOpts,
+} from 'node:net';
+import { FeatherstarError } from '../base/errors.js';
 import type { Socket } from '../net/socket.js';
+import { HttpServer } from './http-server.js';
+import { NetServer } from './net-server.js';
 import { connectArguments, NodeSocket as Implementation, type NodeSocketOptions } from './node-socket.js';
 import { SocketHandle } from './socket-handle.js';
+
+const isOtherRuntime = 'Bun' in globalThis || 'Deno' in globalThis;
 
 /**
  * The constructor of a socket with the interface of `net.Socket`: `connect()` connects it. It is for libraries that
@@ -42,4 +54,35 @@ export function nodeSocketOf(socket: Socket, options: SocketConstructorOpts = {}
   const stream = new Implementation(options as NodeSocketOptions);
   stream.attach(new SocketHandle(socket, stream));
   return stream as unknown as NetSocket;
+}
+
+/**
+ * Makes a server with the interface of `net.Server`, whose connections are sockets of this shard, as
+ * `net.createServer()` does. On a runtime of several shards each of them may listen on the same port.
+ *
+ * @example
+ * createNetServer((socket) => socket.pipe(socket)).listen(7000);
+ */
+export function createNetServer(onConnection?: (socket: NetSocket) => void): NetServerType;
+/** Makes a server whose sockets have these options: `allowHalfOpen`, `pauseOnConnect`, `highWaterMark`. */
+export function createNetServer(options: ServerOpts, onConnection?: (socket: NetSocket) => void): NetServerType;
+export function createNetServer(...args: unknown[]): NetServerType {
+  return new NetServer(args[0] as never, args[1] as never) as unknown as NetServerType;
+}
+
+/**
+ * Makes an `http.Server` whose connections are those of this shard, as `http.createServer()` does, for programs and
+ * frameworks that were written for it. Throws FEATHERSTAR_HOST on Bun and Deno, whose `http.Server` takes no sockets.
+ *
+ * @example
+ * createServer(express()).listen(8080);
+ */
+export function createServer(app?: RequestListener): HttpServerType;
+/** Makes a server with options of `http.createServer()`. */
+export function createServer(options: ServerOptions, app?: RequestListener): HttpServerType;
+export function createServer(...args: unknown[]): HttpServerType {
+  if (isOtherRuntime) {
+    throw new FeatherstarError('FEATHERSTAR_HOST', "createServer() needs Node's own http.Server: use serve() here");
+  }
+  return new HttpServer(args[0] as never, args[1] as never);
 }

@@ -17,7 +17,7 @@ export const runtime = () => ({
 });
 export const [onSignal, waitForSignal] = [lacking('signals'), lacking('signals')];
 export const [connect, listen, serve] = [lacking('sockets'), lacking('sockets'), lacking('sockets')];
-export const [createConnection, nodeSocketOf] = [lacking('sockets'), lacking('sockets')];
+export const [createConnection, createNetServer, createServer, nodeSocketOf] = Array(4).fill(lacking('sockets'));
 export const once = lacking('emitters');
 export const openDirectory = lacking('files');
 export const Response = globalThis.Response;

@@ -13,6 +13,12 @@ export const LACKS = [
     when: !hasReusePort || process.platform !== 'linux',
     reason: 'node:net has reusePort since Node 22.12; listener.spread() does it everywhere',
   },
+  ...['uring', 'portable', 'sim'].map((host) => ({
+    host,
+    behaviour: "node: a server of Node's own http.Server",
+    when: isBun || isDeno,
+    reason: 'the http.Server of Bun and Deno takes no sockets: use serve()',
+  })),
   {
     host: 'browser',
     behaviour: /^(tcp|shared|udp|files|http|lent|node|signals): |^abort: (accept|read|write|receive|file)|^end: /,

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import http from 'node:http';
 import { sleep } from 'featherstar';
 import { listen } from 'featherstar/net';
-import { createConnection, nodeSocketOf } from 'featherstar/node';
+import { createConnection, createNetServer, createServer, nodeSocketOf } from 'featherstar/node';
 
 const HERE = '127.0.0.1';
 const MEBIBYTE = 1_048_576;
@@ -68,6 +68,26 @@ export const streams = {
     await once(client, 'timeout');
     client.destroy();
     server.destroy();
+  },
+  'a server of the shape of net.Server': async () => {
+    const server = createNetServer((socket) => socket.pipe(socket)).listen(0, HERE);
+    await once(server, 'listening');
+    const client = createConnection(server.address().port, HERE);
+    client.end('echo');
+    assert.equal(`${await readAll(client)}`, 'echo');
+    server.close();
+    await once(server, 'close');
+  },
+  "a server of Node's own http.Server": async () => {
+    const server = createServer((request, response) => request.pipe(response)).listen(0, HERE);
+    await once(server, 'listening');
+    const { port } = server.address();
+    const asked = http.request({ createConnection, host: HERE, port, method: 'POST' });
+    asked.end(Buffer.alloc(MEBIBYTE, 'big'));
+    const [response] = await once(asked, 'response');
+    assert.equal((await readAll(response)).length, MEBIBYTE);
+    server.close();
+    await once(server, 'close');
   },
   "Node's own client of HTTP speaks over it": async () => {
     const listener = await listen({ hostname: HERE });

@@ -1,0 +1,68 @@
+// A server with the interface of `net.Server`: it listens on this shard, and its connections are NodeSockets.
+
+import { EventEmitter } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { type AcceptOptions, Listening, type ListeningUser } from './listening.js';
+import { codedError } from './node-errors.js';
+
+export type OnClosed = (error?: Error) => void;
+
+/** Both kinds of server close so: `done` gets an error if the server was not listening. */
+export function closeServer(server: EventEmitter, listening: Listening, done: OnClosed | undefined): void {
+  const wasListening = listening.close();
+  const notRunning = codedError('ERR_SERVER_NOT_RUNNING', 'Server is not running.');
+  if (done === undefined) return;
+  if (wasListening) server.once('close', () => done());
+  else process.nextTick(done, notRunning);
+}
+
+export class NetServer extends EventEmitter implements ListeningUser {
+  declare maxConnections?: number;
+  _handle: object | null = null;
+  readonly #listening: Listening;
+
+  constructor(options: AcceptOptions | ((socket: unknown) => void) = {}, onConnection?: (socket: unknown) => void) {
+    super();
+    const isListener = typeof options === 'function';
+    const listener = isListener ? options : onConnection;
+    const onEnd = () => process.nextTick(() => this.emit('close'));
+    this.#listening = new Listening(this, isListener ? {} : options, { onEnd });
+    if (listener !== undefined) this.on('connection', listener);
+  }
+
+  get listening(): boolean {
+    return this.#listening.isListening;
+  }
+
+  listen(...args: unknown[]): this {
+    this.#listening.listen(args);
+    return this;
+  }
+
+  address(): AddressInfo | string | null {
+    return this.#listening.address();
+  }
+
+  close(done?: OnClosed): this {
+    closeServer(this, this.#listening, done);
+    return this;
+  }
+
+  getConnections(done: (error: Error | null, count: number) => void): this {
+    process.nextTick(done, null, this.#listening.sockets.size);
+    return this;
+  }
+
+  /** The runtime keeps the process alive, not its servers. */
+  ref(): this {
+    return this;
+  }
+
+  unref(): this {
+    return this;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.listening) await new Promise<void>((resolve) => this.close(() => resolve()));
+  }
+}
