@@ -3,15 +3,19 @@
 // Next: conformance.test.js.
 
 import { execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { HOSTS, replayIn } from './engines.js';
+import { replay } from './replay.js';
+import { vectorsFile } from './vectors.js';
 
-const HOSTS = new URL('../../examples/hosts/', import.meta.url);
+const EXAMPLES = new URL('../../examples/hosts/', import.meta.url);
 const RUN_MS = 60_000;
 const CALLS = 20_000;
 
-const pathOf = (name) => fileURLToPath(new URL(name, HOSTS));
+const pathOf = (name) => fileURLToPath(new URL(name, EXAMPLES));
 
 test('javascript: two threads call each other, run timers and tasks, sleep, and end', () => {
   const args = [pathOf('javascript/host.js'), String(CALLS)];
@@ -22,5 +26,29 @@ test('javascript: two threads call each other, run timers and tasks, sleep, and 
   });
   assert.is(text, `${CALLS} calls between two threads, 20 timers, 5 tasks, 42 settled\n`);
 });
+
+const SEEDS = 60;
+const vectors = await vectorsFile(SEEDS);
+const core = fileURLToPath(new URL('../../dist/core.wasm', import.meta.url));
+const damaged = `${vectors}.damaged`;
+const bytes = Uint8Array.from(readFileSync(vectors));
+bytes[bytes.length - 2] ^= 1; // of the last hash
+writeFileSync(damaged, bytes);
+const { hash, calls } = replay(new WebAssembly.Module(readFileSync(core)), readFileSync(vectors));
+
+for (const host of HOSTS) {
+  test(`${host.name}: replays the vectors, and has the hash of JavaScript's engines`, () => {
+    const { printed, lacks } = replayIn(host, core, vectors);
+    if (printed === undefined) {
+      console.log(`# skipped: ${host.name}: ${lacks}`);
+      return;
+    }
+    assert.is(printed, `${hash} ${SEEDS} seeds, ${calls} calls, 0 differ`);
+    assert.match(
+      replayIn(host, core, damaged).printed,
+      new RegExp(`^[\\da-f]{16} ${SEEDS} seeds, ${calls} calls, 1 differ\n  seed 60`),
+    );
+  });
+}
 
 test.run();

@@ -13,16 +13,14 @@
 //
 // Next: docs/abi.md, Conformance.
 
-import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { gzipSync } from 'node:zlib';
+import { enginesIn, HOSTS, replayIn } from './engines.js';
 import { replay } from './replay.js';
 
 const SEEDS = 1000;
-const RUN_MS = 300_000;
 const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
 
 const { values } = parseArgs({
@@ -46,44 +44,26 @@ function replayHere(vectors) {
   return differences.length === 0;
 }
 
-const inDir = (relative) => join(values.dir, 'node_modules', relative);
-const ENGINES = [
-  { name: `Node ${process.versions.node} (V8)`, commands: [process.execPath], args: [] },
-  { name: 'a current Node (V8)', commands: [inDir('node/bin/node')], args: [] },
-  { name: 'Bun (JavaScriptCore)', commands: [inDir('bun/bin/bun.exe'), 'bun'], args: ['run'] },
-  { name: 'Deno (V8)', commands: [inDir('deno/deno'), 'deno'], args: ['run', '--allow-all'] },
-];
-
-const isThere = (command) => spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0;
-
-/** Returns the output of an engine; undefined: it is not here. */
-function replayIn({ commands, args }, vectors) {
-  const command = commands.find(isThere);
-  if (command === undefined) return undefined;
-  const own = [path('./main.js'), '--here', '--vectors', vectors, '--wasm', values.wasm];
-  const { stdout, stderr, error } = spawnSync(command, [...args, ...own], { encoding: 'utf8', timeout: RUN_MS });
-  return `${stdout ?? ''}${stderr ?? ''}${error ?? ''}`.trim();
-}
-
 async function replayInChromium(vectors) {
   const { Chromium, findChromium } = await import('../browser/chromium.js');
   const command = findChromium();
-  if (command === undefined) return undefined;
+  if (command === undefined) return { lacks: 'not found' };
   const { replayInPage } = await import('./page.js');
-  return replayInPage(new Chromium(command), values.wasm, vectors);
+  return { printed: await replayInPage(new Chromium(command), values.wasm, vectors) };
 }
 
 /** Prints a line for each engine. Returns whether all agree with the recording. */
 async function table(vectors) {
-  const lines = ENGINES.map((engine) => [engine.name, replayIn(engine, vectors)]);
-  lines.push(['Chromium (V8)', await replayInChromium(vectors)]);
-  for (const [name, printed] of lines) {
-    if (printed === undefined) console.log(`# skipped: ${name}: not found`);
+  const lines = [];
+  const add = (name, { printed, lacks }) => {
+    if (printed === undefined) console.log(`# skipped: ${name}: ${lacks}`);
     else console.log(`${name.padEnd(24)} ${printed}`);
-  }
-  const there = lines.filter(([, printed]) => printed !== undefined);
-  const hashes = new Set(there.map(([, printed]) => printed.split(' ')[0]));
-  const hasAll = there.every(([, printed]) => printed.endsWith(' 0 differ'));
+    lines.push(...(printed === undefined ? [] : [printed]));
+  };
+  for (const engine of [...enginesIn(values.dir), ...HOSTS]) add(engine.name, replayIn(engine, values.wasm, vectors));
+  add('Chromium (V8)', await replayInChromium(vectors));
+  const hashes = new Set(lines.map((printed) => printed.split(' ')[0]));
+  const hasAll = lines.every((printed) => printed.endsWith(' 0 differ'));
   console.log(hashes.size === 1 && hasAll ? 'one hash' : `${hashes.size} hashes: something is wrong`);
   return hashes.size === 1 && hasAll;
 }

@@ -1,0 +1,64 @@
+// Everything that can replay vectors in a process of its own: JavaScript engines by main.js, and the hosts of
+// examples/hosts/. Each prints a line: hash, seeds, calls, how many differ.
+//
+// Next: main.js.
+
+import { spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const RUN_MS = 300_000;
+const LACKS = 3; // exit code of a host that finds something missing
+const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
+const BUILT = path('../../dist/conformance/');
+
+const viaMain = (wasm, vectors) => [path('./main.js'), '--here', '--vectors', vectors, '--wasm', wasm];
+const direct = (wasm, vectors) => [wasm, vectors];
+
+/** JavaScript engines; those of npm are in a folder (tests/contract/matrix.js). */
+export function enginesIn(folder) {
+  const inFolder = (relative) => join(folder, 'node_modules', relative);
+  return [
+    { name: `Node ${process.versions.node} (V8)`, commands: [process.execPath], args: viaMain },
+    { name: 'a current Node (V8)', commands: [inFolder('node/bin/node')], args: viaMain },
+    { name: 'Bun (JavaScriptCore)', commands: [inFolder('bun/bin/bun.exe'), 'bun'], before: ['run'], args: viaMain },
+    { name: 'Deno (V8)', commands: [inFolder('deno/deno'), 'deno'], before: ['run', '--allow-all'], args: viaMain },
+  ];
+}
+
+export const HOSTS = [
+  {
+    name: 'wasmtime (Python)',
+    commands: ['python3'],
+    before: [path('../../examples/hosts/python/replay.py')],
+    args: direct,
+  },
+  {
+    name: 'wazero (Go)',
+    commands: ['go'],
+    version: 'version',
+    build: ['build', '-C', path('../../examples/hosts/go'), '-o', join(BUILT, 'replay-go'), '.'],
+    built: join(BUILT, 'replay-go'),
+    args: direct,
+  },
+];
+
+const lastLine = (text) => text.trim().split('\n').at(-1);
+
+/** `{ printed }`, or `{ lacks }`: why it cannot be done here. */
+export function replayIn({ commands, version = '--version', build, built, before = [], args }, wasm, vectors) {
+  const isThere = (command) => spawnSync(command, [version], { stdio: 'ignore' }).status === 0;
+  const found = commands.find(isThere);
+  if (found === undefined) return { lacks: `${commands.at(-1)}: not found` };
+  if (build !== undefined) {
+    mkdirSync(BUILT, { recursive: true });
+    const { status, stderr, error } = spawnSync(found, build, { encoding: 'utf8', timeout: RUN_MS });
+    if (status !== 0) return { lacks: `it cannot be built: ${error?.message ?? lastLine(stderr)}` };
+  }
+  const command = built ?? found;
+  const options = { encoding: 'utf8', timeout: RUN_MS };
+  const { status, stdout, stderr, error } = spawnSync(command, [...before, ...args(wasm, vectors)], options);
+  if (status === LACKS) return { lacks: stderr.trim() };
+  return { printed: `${stdout ?? ''}${status === 0 ? '' : (stderr ?? '')}${error ?? ''}`.trim() };
+}
