@@ -8,7 +8,7 @@
 
 const ZEROED_MAX_BYTES = 4096; // up to here zeros cost less than a second object
 const PACED_BYTES = 65_536; // for each of these ...
-const GARBAGE_SLOTS = 4096; // ... so many elements of 8 bytes: the smallest number that was enough, and some more
+const GARBAGE_SLOTS = 3072; // ... so many elements of 8 bytes: the smallest number that is enough
 const PACED_MAX_BYTES = 16_777_216; // of one array: garbage for more than one scavenge is of no use
 
 const isV8 = process.versions.bun === undefined;
