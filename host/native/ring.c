@@ -70,7 +70,7 @@ static int setup(unsigned sq_entries, unsigned cq_entries, struct io_uring_param
 	for (size_t i = 0; i < sizeof(setup_ladder) / sizeof(setup_ladder[0]) && fd == -EINVAL; i++) {
 		memset(params, 0, sizeof(*params));
 		params->flags = setup_ladder[i] | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_R_DISABLED;
-		params->cq_entries = cq_entries;
+		params->cq_entries = cq_entries > sq_entries ? cq_entries : sq_entries; /* or the kernel refuses */
 		fd = sys_setup(sq_entries, params);
 	}
 	return fd;

@@ -194,6 +194,7 @@ for (const host of hosts()) {
     ['send buffers', { sendBufferCount: 1 }, false],
     ['receive buffers', { recvBufferCount: 1 }, false],
     ['submissions', { sqeSlots: 1, cqeSlots: 2, readySlots: 4 }, false],
+    ['completions', { cqeSlots: 1 }, false],
   ]) {
     full(`HTTP with hardly any ${what}`, limits, async () => {
       const base = holdings();
