@@ -154,7 +154,9 @@ export class Listener {
     for (let socket = await this.accept(); socket !== null; socket = await this.accept()) yield socket;
   }
 
-  /** Stops listening. Connections that were not accepted are closed, and callers of `accept()` get null. */
+  /**
+   * Stops listening. Connections that `accept()` has not returned yet are closed, and callers of `accept()` get null.
+   */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

@@ -128,7 +128,7 @@ for (const host of hosts()) {
       const accepting = listener.accept();
       listener.close();
       assert.is(await accepting, null);
-      assert.is((await clients[0].rest()).length, 0);
+      assert.is((await within(clients[0].rest(), 'the end', 2000)).length, 0);
       socket.close();
       for (const client of clients) client.destroy();
     },

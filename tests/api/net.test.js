@@ -75,6 +75,22 @@ for (const host of hosts()) {
     client.destroy();
   });
 
+  check('a listener that closes ends the connections that were not taken', async () => {
+    const other = await listen({ hostname: '127.0.0.1' });
+    const clients = [];
+    for (let i = 0; i < 3; i++) clients.push(await Client.open(other.port));
+    await clients[2].write('unread');
+    const first = await within(other.accept(), 'accept');
+    await sleep(20);
+    other.close();
+    assert.is(await other.accept(), null);
+    for (const client of clients.slice(1)) await until(() => client.ending !== undefined, 'the end', 2000);
+    await first.write('still'); // it belongs to the program
+    assert.is(`${await clients[0].take(5)}`, 'still');
+    first.close();
+    for (const client of clients) client.destroy();
+  });
+
   check('close() rejects what waits', async () => {
     const [client, socket] = await pair();
     const reading = rejection(socket.read());
