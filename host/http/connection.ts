@@ -73,6 +73,7 @@ export class HttpConnection
   private wantsContinue = false;
   private body: RequestBody | undefined;
   bodyDone = true;
+  bodyBeganNs = 0;
   private bodyBytes = 0;
   private count = 0; // of requests; the last one is handled, or was
   private control: RequestControl | undefined;
@@ -277,6 +278,7 @@ export class HttpConnection
   /** False: the body is too large, and was refused. */
   private expectBody(flags: number, head: Head): boolean {
     this.bodyBytes = 0;
+    this.bodyBeganNs = this.server.shard.nowNs;
     this.begun = false;
     this.wantsContinue = (flags & EXPECT_CONTINUE) !== 0;
     if (this.lengthBytes > this.server.limits.maxBodyBytes) {
@@ -285,7 +287,7 @@ export class HttpConnection
     }
     this.body = new RequestBody(this, this.lengthBytes);
     if (this.control === undefined) this.transport.setDeadline(this.server.limits.requestTimeoutNs);
-    else this.control.expectBody(this.server.limits.requestTimeoutNs);
+    else this.control.expectBody();
     return true;
   }
 

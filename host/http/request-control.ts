@@ -38,6 +38,8 @@ export interface ControlledConnection {
   readonly transport: Transport;
   /** Whether all of the request's body is in. */
   readonly bodyDone: boolean;
+  /** When the head of a request with a body had come. */
+  readonly bodyBeganNs: number;
   readonly isHttp10: boolean;
   readonly isHead: boolean;
   /** Whether a response has begun. */
@@ -59,7 +61,7 @@ export class RequestControl {
     const { limits, shard } = connection.server;
     this.#connection = connection;
     this.bodyBytes = limits.bodyBytes;
-    if (!connection.bodyDone) this.#bodyDueNs = shard.nowNs + limits.requestTimeoutNs;
+    if (!connection.bodyDone) this.#bodyDueNs = connection.bodyBeganNs + limits.requestTimeoutNs;
     if (limits.handlerTimeoutNs !== 0) this.#handlerDueNs = shard.nowNs + limits.handlerTimeoutNs;
   }
 
@@ -94,9 +96,10 @@ export class RequestControl {
     return true;
   }
 
-  /** A body is to come, within `ns`. */
-  expectBody(ns: number): void {
-    this.#bodyDueNs = this.#connection.server.shard.nowNs + ns;
+  /** A body is to come. */
+  expectBody(): void {
+    const { bodyBeganNs, server } = this.#connection;
+    this.#bodyDueNs = bodyBeganNs + server.limits.requestTimeoutNs;
     this.setDeadline();
   }
 

@@ -271,4 +271,36 @@ for (const [name, { faults, mayBreak, closes }] of Object.entries({
   });
 }
 
+test('what a handler does late leaves the time of the body as it was', async () => {
+  const later = {
+    'info.informational': (info) => info.informational(103),
+    'info.limit': (info) => info.limit({ handlerTimeoutMs: 60_000 }),
+    'info.sendTrailers': (info) => info.sendTrailers(() => ({})),
+  };
+  for (const [name, act] of Object.entries(later)) {
+    const { value } = await simulate({ seed: 1, shards: 1 }, async (world) => {
+      const server = await serve({
+        port: 80,
+        limits: { requestTimeoutMs: BODY_MS },
+        async fetch(request, info) {
+          await sleep(BODY_MS - 50);
+          act(info);
+          return new Response(await request.text());
+        },
+      });
+      const client = await world.connect({ port: 80 });
+      const beganMs = performance.now();
+      await client.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx');
+      let text = '';
+      for (let bytes = await client.read(); bytes !== null; bytes = await client.read()) text += Buffer.from(bytes);
+      const tookMs = performance.now() - beganMs;
+      client.close();
+      await server.close();
+      return { text, tookMs };
+    });
+    assert.match(value.text, /^HTTP\/1\.1 (103[\s\S]*HTTP\/1\.1 )?408 /, name);
+    assert.ok(value.tookMs >= BODY_MS && value.tookMs < BODY_MS + 40, `${name}: ${value.tookMs} ms`);
+  }
+});
+
 test.run();

@@ -185,6 +185,7 @@ export function errors(error: unknown): string {
 export async function network(signal: AbortSignal): Promise<void> {
   const listener = await listen({ port: 0 });
   for await (const socket of listener) {
+    same<typeof socket.local, typeof socket.remote>(true);
     const bytes = await socket.read({ signal });
     same<typeof bytes, Uint8Array | null>(true);
     await socket.write('text');
@@ -199,6 +200,18 @@ export async function network(signal: AbortSignal): Promise<void> {
   void serve({ port: 8080, fetch: (request: Request) => new Response(request.url, { status: 200 }) });
   void serve({ port: 8080, fetch: (request) => new FastResponse(`${request.path} ${request.clone().mode}`) });
   void serve({ port: 8080, fetch: (request, info) => new FastResponse(`${request.ip} ${info.remote?.port}`) });
+  void serve({
+    fetch: async (request, info) => {
+      same<typeof request.trailers, Promise<Headers>>(true);
+      same<ReturnType<typeof info.sendTrailers>, boolean>(true);
+      info.sendTrailers(() => ({ 'x-sum': '1' }));
+      info.sendTrailers(async () => new Headers());
+      return new FastResponse('trailers');
+    },
+  });
+  void listen({ proxy: { trust: ['10.0.0.0/8'], expectProtocol: true } });
+  // @ts-expect-error: a socket has no headers that could tell
+  void listen({ proxy: { trust: 1, expectProtocol: false } });
   // what Hono's app.fetch is
   type Context = { waitUntil(promise: Promise<unknown>): void; passThroughOnException(): void };
   const app = (_request: Request, _env?: object, _context?: Context) => new Response('hono');
