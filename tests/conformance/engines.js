@@ -12,6 +12,7 @@ const RUN_MS = 300_000;
 const LACKS = 3; // exit code of a host that finds something missing
 const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
 const BUILT = path('../../dist/conformance/');
+export const CORE = path('../../dist/core.wasm');
 
 const viaMain = (wasm, vectors) => [path('./main.js'), '--here', '--vectors', vectors, '--wasm', wasm];
 const direct = (wasm, vectors) => [wasm, vectors];
@@ -27,7 +28,22 @@ export function enginesIn(folder) {
   ];
 }
 
+/** The core in C (dist/c), by one compiler: it is part of the program, so there is no other module to replay on. */
+const inC = (compiler) => ({
+  name: `C (${compiler})`,
+  commands: [compiler],
+  build: [
+    ...['-std=c11', '-O2', '-Wall', '-Wextra', '-Werror', `-I${path('../../dist/c')}`],
+    ...['-o', join(BUILT, `replay-${compiler}`), path('../../examples/hosts/c/replay.c')],
+  ],
+  built: join(BUILT, `replay-${compiler}`),
+  hasCore: true,
+  args: (_wasm, vectors) => [vectors],
+});
+
 export const HOSTS = [
+  inC('gcc'),
+  inC('clang'),
   {
     name: 'wasmtime (Python)',
     commands: ['python3'],
@@ -47,7 +63,9 @@ export const HOSTS = [
 const lastLine = (text) => text.trim().split('\n').at(-1);
 
 /** `{ printed }`, or `{ lacks }`: why it cannot be done here. */
-export function replayIn({ commands, version = '--version', build, built, before = [], args }, wasm, vectors) {
+export function replayIn(host, wasm, vectors) {
+  const { commands, version = '--version', build, built, before = [], args } = host;
+  if (host.hasCore && wasm !== CORE) return { lacks: `it has the core of ${CORE} in it` };
   const isThere = (command) => spawnSync(command, [version], { stdio: 'ignore' }).status === 0;
   const found = commands.find(isThere);
   if (found === undefined) return { lacks: `${commands.at(-1)}: not found` };

@@ -17,7 +17,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { gzipSync } from 'node:zlib';
-import { enginesIn, HOSTS, replayIn } from './engines.js';
+import { CORE, enginesIn, HOSTS, replayIn } from './engines.js';
 import { replay } from './replay.js';
 
 const SEEDS = 1000;
@@ -28,7 +28,7 @@ const { values } = parseArgs({
     seeds: { type: 'string', default: String(SEEDS) },
     here: { type: 'boolean' },
     vectors: { type: 'string' },
-    wasm: { type: 'string', default: path('../../dist/core.wasm') },
+    wasm: { type: 'string', default: CORE },
     dir: { type: 'string', default: path('../../node_modules/.cache/featherstar-matrix') },
   },
 });
