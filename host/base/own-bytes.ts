@@ -7,19 +7,37 @@
 // received bytes").
 
 const ZEROED_MAX_BYTES = 4096; // up to here zeros cost less than a second object
-const PACED_BYTES = 65_536; // for each of these ...
-const GARBAGE_SLOTS = 3072; // ... so many elements of 8 bytes: the smallest number that is enough
-const PACED_MAX_BYTES = 16_777_216; // of one array: garbage for more than one scavenge is of no use
+const PACED_BYTES = 16_384; // garbage is made for so many bytes of arrays at a time
+const SCAVENGE_BYTES = 25_165_824; // after so many bytes of arrays the garbage has filled the space for new objects
+const SLOT_BYTES = 8;
+const SPACE_BYTES = 8_388_608; // of that space, if V8 does not tell
 
 const isV8 = process.versions.bun === undefined;
-const pace = { bytes: 0, garbage: [] as unknown[] };
+const v8 = process.getBuiltinModule?.('node:v8') as typeof import('node:v8') | undefined; // none in a page
+const pace = { bytes: 0, madeBytes: 0, slots: slotsFor(SPACE_BYTES), garbage: [] as unknown[] };
+
+function slotsFor(spaceBytes: number): number {
+  return Math.ceil((spaceBytes / SLOT_BYTES) * (PACED_BYTES / SCAVENGE_BYTES));
+}
+
+/** V8 makes the space larger and smaller, so it is asked once for each scavenge: that takes 12 µs. */
+function review(): void {
+  const space = v8?.getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space');
+  if (space !== undefined) pace.slots = slotsFor(space.space_used_size + space.space_available_size);
+}
 
 /** An array of `bytes` was made: makes as much garbage as V8 needs to collect it in time. */
 export function paceScavenges(bytes: number): void {
-  if (isV8) pace.bytes = Math.min(pace.bytes + bytes, PACED_MAX_BYTES);
+  if (!isV8) return;
+  pace.bytes = Math.min(pace.bytes + bytes, SCAVENGE_BYTES); // one array wants one scavenge at most
   while (pace.bytes >= PACED_BYTES) {
+    if (pace.madeBytes >= SCAVENGE_BYTES) {
+      pace.madeBytes = 0;
+      review();
+    }
     pace.bytes -= PACED_BYTES;
-    pace.garbage = new Array(GARBAGE_SLOTS);
+    pace.madeBytes += PACED_BYTES;
+    pace.garbage = new Array(pace.slots);
   }
 }
 

@@ -2,12 +2,14 @@
 //
 // Next: portable.test.js.
 
+import { execFileSync } from 'node:child_process';
 import { constants, PerformanceObserver } from 'node:perf_hooks';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { paceScavenges, uninitialized } from '../../dist/host/base/own-bytes.js';
 
+const OWN_BYTES = new URL('../../dist/host/base/own-bytes.js', import.meta.url).href;
 const BYTES = 65_536;
 const IN_USE = 16;
 
@@ -36,6 +38,26 @@ test('48 MiB of arrays are enough for scavenges, before V8 counts them as too ma
     const { scavenges } = await collections(768, make);
     assert.ok(scavenges >= 2, `${scavenges} scavenges`);
   }
+});
+
+test('where V8 has made its space for new objects large, there is more garbage', () => {
+  const program = `import v8 from 'node:v8';
+    import { paceScavenges } from '${OWN_BYTES}';
+    const used = () => v8.getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space').space_used_size;
+    for (let i = 0; i < 512; i++) paceScavenges(65536); // it asks V8 meanwhile
+    let garbage = 0;
+    for (let i = 0; i < 128; i++) {
+      const before = used();
+      paceScavenges(65536);
+      garbage += Math.max(0, used() - before);
+    }
+    console.log(garbage);`;
+  const garbage = (mebibytes) => {
+    const flags = [`--min-semi-space-size=${mebibytes}`, `--max-semi-space-size=${mebibytes}`];
+    return Number(execFileSync(process.execPath, [...flags, '--input-type=module', '-e', program]));
+  };
+  const ratio = garbage(32) / garbage(8);
+  assert.ok(ratio > 3 && ratio < 5, `${ratio} times as much`);
 });
 
 // Node 20 passes without the garbage, too.
