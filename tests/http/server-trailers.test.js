@@ -347,21 +347,31 @@ for (const host of hosts()) {
   rig.check('a client that leaves: before the end of the stream, and while they are made', async () => {
     for (const isMaking of [false, true]) {
       const told = [];
+      let goOn;
+      const hasLeft = new Promise((resolve) => {
+        goOn = resolve;
+      });
       rig.handler = (request, info) => {
         request.signal.addEventListener('abort', () => told.push('aborted'));
         info.sendTrailers(async () => {
           told.push('made');
-          await later(30);
+          await hasLeft;
           return { a: 'b' };
         });
-        return new Response(stream(isMaking ? ['ab'] : ['ab', 'cd', 'ef'], isMaking ? 1 : 20));
+        const body = async function* () {
+          yield 'ab';
+          if (!isMaking) await hasLeft;
+          yield 'cd';
+        };
+        return new Response(body());
       };
       const client = await Client.open(rig.server.port);
       await client.write(NEXT);
       await until(() => client.received > 0 && (!isMaking || told.includes('made')), 'it has begun');
       client.reset();
       await until(() => told.includes('aborted'), 'the handler has learnt it');
-      await later(50);
+      goOn();
+      await later(20);
       assert.is(told.includes('made'), isMaking);
     }
   });
