@@ -31,6 +31,7 @@ function specsFor(pollUs) {
     { name: 'featherstar-portable', on: 'node', args: [featherstar], env: portable },
     { name: 'node-net', on: 'node', args: [baseline('node-net.mjs')] },
     { name: 'node-http', on: 'node', args: [baseline('node-http.mjs')] },
+    { name: 'node-http@featherstar', on: 'node', args: [baseline('node-http.mjs'), '--shard'], env: uring },
     { name: 'bun-serve', on: 'bun', args: [baseline('bun-serve.mjs')] },
     { name: 'featherstar-portable@bun', on: 'bun', args: [featherstar], env: portable },
     { name: 'node-net@bun', on: 'bun', args: [baseline('node-net.mjs')] },

@@ -136,18 +136,24 @@ export class StreamHandle extends StreamSocket implements Handle {
     return false;
   }
 
-  /** One short string, the way of most responses: from JavaScript's heap into a send buffer, without a Buffer. */
+  /** Short strings, the way of most responses: from JavaScript's heap into a send buffer, without a Buffer. */
   #writeText(pieces: readonly Piece[]): boolean {
-    const { chunk, encoding } = pieces[0] as Piece;
-    if (pieces.length !== 1 || typeof chunk !== 'string') return false;
-    const isLatin1 = encoding === 'latin1' || encoding === 'binary';
-    if (!isLatin1 && encoding !== 'utf8' && encoding !== 'utf-8') return false;
-    if (chunk.length > COPIED_BYTES) return false;
-    const size = isLatin1 ? chunk.length : Buffer.byteLength(chunk);
-    if (size === 0) return true;
-    const at = this.out.reserve(size);
+    let bytes = 0;
+    for (const { chunk, encoding } of pieces) {
+      if (typeof chunk !== 'string' || chunk.length > COPIED_BYTES) return false;
+      if (encoding === 'latin1') bytes += chunk.length;
+      else if (encoding === 'utf8') bytes += Buffer.byteLength(chunk);
+      else return false;
+    }
+    if (bytes === 0) return true;
+    if (bytes > COPIED_BYTES) return false;
+    let at = this.out.reserve(bytes);
     if (at === 0) return false;
-    this.shard.bytes.write(chunk, at, size, isLatin1 ? 'latin1' : 'utf8');
+    for (const { chunk, encoding } of pieces) {
+      const written = this.shard.bytes.write(chunk as string, at, bytes, encoding);
+      at += written;
+      bytes -= written;
+    }
     return true;
   }
 

@@ -147,9 +147,13 @@ export class NodeSocket extends Duplex implements HandleUser {
     if (!this.push(bytes)) this.#handle?.readStop();
   }
 
+  /** Bytes may have come in the same turn. Their readers are asynchronous, and answer before they hear of the end. */
   onPeerEnd(): void {
-    this.push(null);
-    this.read(0); // 'end' comes now if no bytes wait, also to a stream that is paused
+    setImmediate(() => {
+      if (this.destroyed) return;
+      this.push(null);
+      this.read(0); // 'end' comes now if no bytes wait, also to a stream that is paused
+    });
   }
 
   // --- writing -------------------------------------------------------------------------------------------------------

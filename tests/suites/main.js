@@ -12,6 +12,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { exceptionsOf, excusesOf, passed } from './exceptions.js';
+import { express, fastify, koa } from './frameworks.js';
 import { honoNodeServer, srvx } from './vitest.js';
 import { wpt } from './wpt.js';
 
@@ -22,6 +23,9 @@ const SUITES = {
   'wpt-body': (dir) => wpt(dir, 'body'),
   'hono-node-server': honoNodeServer,
   srvx,
+  express,
+  koa,
+  fastify,
 };
 const MESSAGE_CHARS = 300;
 const EXCUSES = new URL('excused.txt', import.meta.url);

@@ -1,0 +1,62 @@
+// The suites of Express, Koa and Fastify. Their tests run as they are, with Node's own http.createServer(), and with
+// that of featherstar/node. A preloaded module puts it in the place of the other (adapters/node-servers.js).
+
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import { addOutcome } from './exceptions.js';
+
+const PRELOAD = new URL('adapters/node-servers.js', import.meta.url).href;
+const REPORTER = new URL('adapters/test-lines.js', import.meta.url).pathname;
+
+/** Runs a command line of Node's in `dir`, which writes a file of results. Returns its text. */
+function resultsOf(dir, argsFor, preload) {
+  const folder = mkdtempSync(join(tmpdir(), 'featherstar-suites-'));
+  const file = join(folder, 'results');
+  try {
+    const args = [...(preload ? ['--import', PRELOAD] : []), ...argsFor(file)];
+    const { stdout, stderr } = spawnSync(process.execPath, args, { cwd: dir, encoding: 'utf8', maxBuffer: 2 ** 28 });
+    if (!existsSync(file)) throw new Error(`no results: ${stdout.slice(-2000)}${stderr.slice(-2000)}`);
+    return readFileSync(file, 'utf8');
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+function mocha(dir, preload) {
+  const command = (file) => [
+    'node_modules/mocha/bin/mocha.js',
+    ...['--exit', '--require', 'test/support/env', '--check-leaks'],
+    ...['--reporter', 'json', '--reporter-option', `output=${file}`, 'test/', 'test/acceptance/'],
+  ];
+  const { passes, failures, pending } = JSON.parse(resultsOf(dir, command, preload));
+  const outcomes = new Map();
+  for (const [outcome, tests] of Object.entries({ pass: passes, fail: failures, skip: pending })) {
+    for (const { fullTitle, err } of tests) addOutcome(outcomes, fullTitle, outcome, err?.message?.split('\n')[0]);
+  }
+  return outcomes;
+}
+
+function nodeTest(dir, preload, files) {
+  const command = (file) => [
+    ...['--test', '--test-force-exit', `--test-reporter=${REPORTER}`, `--test-reporter-destination=${file}`],
+    ...files,
+  ];
+  const outcomes = new Map();
+  for (const line of resultsOf(dir, command, preload).split('\n').filter(Boolean)) {
+    const { file, name, outcome, message } = JSON.parse(line);
+    addOutcome(outcomes, `${relative(dir, file)}: ${name}`, outcome, message);
+  }
+  return outcomes;
+}
+
+const onBoth = (run) => ({
+  peer: `Node ${process.version}, its own http.Server`,
+  peerOutcomes: run(false),
+  ourOutcomes: run(true),
+});
+
+export const express = (dir) => onBoth((preload) => mocha(dir, preload));
+export const koa = (dir) => onBoth((preload) => nodeTest(dir, preload, ['__tests__/**/*.test.js']));
+export const fastify = (dir) => onBoth((preload) => nodeTest(dir, preload, ['test/**/*.test.js']));
