@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * An HTTP/1.1 server on every core: `http [PORT [SHARDS]]`. It responds to each request with "Hello, World!".
+ *
+ * The flow: ACCEPT -> RECV, which the kernel repeats, into a buffer that it picks -> the core's parser -> one SEND for
+ * all requests in that buffer. SIGINT and SIGTERM end it in order.
+ *
+ * A connection has two send buffers. One is filled while the kernel may still read the other. A SEND takes only what
+ * the socket has room for (MSG_DONTWAIT). If it falls short, the client reads slowly. Then a second SEND waits for
+ * room. Bytes that arrive meanwhile wait in the connection's part of the scratch memory, as the beginning of a head
+ * does.
+ *
+ * Next: calls.c, shards that call each other.
+ */
+#include "host.h"
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "listen.h"
+
+#define TAG_ACCEPT 1
+#define TAG_RECV 2
+#define TAG_SEND 3
+#define TAG_SHUTDOWN 4
+#define TAG_DATE 1 /* of a timer */
+#define BACKLOG 1024
+#define TEMPLATE_BYTES 512 /* at the beginning of the scratch memory */
+#define HELD_BYTES 16000 /* of a connection: a head that is not complete, or requests that wait */
+#define HEAD_BYTES_MAX 8192
+#define TARGET_BYTES_MAX 4096
+#define HEADERS_MAX 100
+#define ANSWER_BYTES_MAX 512
+#define QUIET 64 /* IOSQE_CQE_SKIP_SUCCESS: docs/abi.md */
+#define BODY "Hello, World!"
+
+static const char *const BEFORE_DATE = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nDate: ";
+static const char *const BEFORE_LENGTH = "\r\nContent-Length: ";
+#define DATE_BYTES 29
+
+struct connection {
+	bool is_open, is_receiving, is_closing, is_shut;
+	bool in_body;
+	uint8_t half; /* the send buffer that is being filled */
+	uint32_t filled; /* bytes in it */
+	uint32_t sending, sent; /* bytes in the other one, and how many are out; sending 0: the kernel has none */
+	uint32_t held; /* bytes in the scratch memory */
+};
+
+struct server {
+	struct connection *connections;
+	uint32_t template, template_bytes;
+	uint32_t listener; /* its slot */
+};
+
+static int listeners[64];
+
+static struct server *server_of(struct shard *shard)
+{
+	return shard->own;
+}
+
+static uint32_t send_buffer(struct shard *shard, uint32_t file, uint32_t half)
+{
+	uint32_t stride = header->send_buffer_bytes + FEATHERSTAR_SEND_STAGGER;
+
+	return shard->base + header->send_offset + (file * 2 + half) * stride;
+}
+
+static uint32_t held_at(struct shard *shard, uint32_t file)
+{
+	return server_of(shard)->template + TEMPLATE_BYTES + file * (HELD_BYTES + 64);
+}
+
+static uint32_t parser_at(struct shard *shard, uint32_t file)
+{
+	return shard->base + header->connections_offset + file * FEATHERSTAR_CONNECTION_BYTES;
+}
+
+/* Operations cannot be refused here: there are more slots than all connections need. */
+static void submit(struct shard *shard, uint8_t opcode, uint8_t flags, uint16_t ioprio, uint32_t file, uint32_t address,
+	uint32_t bytes, uint32_t op_flags, uint32_t file_index, uint32_t tag)
+{
+	if ((int32_t)featherstar_submit(&shard->core, opcode, IOSQE_FIXED_FILE | flags, ioprio, file, 0, address, bytes,
+			op_flags, file_index, file + 1, tag, 0) < 0)
+		die("no operation is free", 0);
+}
+
+static void receive(struct shard *shard, uint32_t file)
+{
+	submit(shard, IORING_OP_RECV, IOSQE_BUFFER_SELECT, RECV_MULTISHOT, file, 0, 0, 0, 0, TAG_RECV);
+	server_of(shard)->connections[file].is_receiving = true;
+}
+
+/* Closes a connection when its responses are out. Its slot is free when no operation can name it any more. */
+static void close_if_done(struct shard *shard, uint32_t file)
+{
+	struct connection *c = &server_of(shard)->connections[file];
+
+	if (!c->is_open || !c->is_closing || c->sending > 0 || c->filled > 0)
+		return;
+	if (c->is_receiving) {
+		if (!c->is_shut) /* this ends the receive */
+			submit(shard, IORING_OP_SHUTDOWN, 0, 0, file, 0, SHUT_RDWR, 0, 0, TAG_SHUTDOWN);
+		c->is_shut = true;
+		return;
+	}
+	featherstar_closeFile(&shard->core, file);
+	c->is_open = false;
+}
+
+static void send_filled(struct shard *shard, uint32_t file)
+{
+	struct connection *c = &server_of(shard)->connections[file];
+
+	if (c->filled == 0)
+		return;
+	if (c->sending > 0) {
+		featherstar_hurry(&shard->core); /* the next turn says whether the last SEND was taken whole */
+		return;
+	}
+	submit(shard, IORING_OP_SEND, QUIET, 0, file, send_buffer(shard, file, c->half), c->filled,
+		MSG_DONTWAIT | MSG_WAITALL, 0, TAG_SEND);
+	c->sending = c->filled;
+	c->sent = 0;
+	c->filled = 0;
+	c->half ^= 1;
+	if (c->is_closing)
+		featherstar_hurry(&shard->core);
+}
+
+static void fill(struct shard *shard, uint32_t file, const char *text, uint32_t bytes)
+{
+	struct connection *c = &server_of(shard)->connections[file];
+
+	memcpy(at(shard, send_buffer(shard, file, c->half) + c->filled), text, bytes);
+	c->filled += bytes;
+}
+
+/* Responds to a request that the parser refuses. Its result is the status, below 0. */
+static void refuse(struct shard *shard, uint32_t file, int32_t status)
+{
+	struct connection *c = &server_of(shard)->connections[file];
+	char text[ANSWER_BYTES_MAX];
+	const char *reason = status == FEATHERSTAR_BAD_REQUEST ? "Bad Request"
+			     : status == FEATHERSTAR_TARGET_TOO_LONG ? "URI Too Long"
+			     : status == FEATHERSTAR_EXPECTATION_FAILED ? "Expectation Failed"
+			     : status == FEATHERSTAR_HEAD_TOO_LARGE ? "Request Header Fields Too Large"
+			     : status == FEATHERSTAR_NOT_IMPLEMENTED ? "Not Implemented"
+			     : status == FEATHERSTAR_VERSION_NOT_SUPPORTED ? "HTTP Version Not Supported"
+									   : "Bad Request";
+	int bytes = snprintf(text, sizeof text, "HTTP/1.1 %" PRId32 " %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+		-status, reason);
+
+	fill(shard, file, text, (uint32_t)bytes);
+	c->is_closing = true;
+}
+
+static void answer(struct shard *shard, uint32_t file, const struct featherstar_http_connection *request)
+{
+	struct server *server = server_of(shard);
+	struct connection *c = &server->connections[file];
+	uint32_t out = send_buffer(shard, file, c->half) + c->filled;
+
+	c->filled += featherstar_http_head(&shard->core, out, server->template, server->template_bytes, sizeof BODY - 1);
+	if (request->method_id != FEATHERSTAR_HTTP_METHOD_HEAD)
+		fill(shard, file, BODY, sizeof BODY - 1);
+	if (!(request->flags & FEATHERSTAR_HTTP_FLAG_KEEP_ALIVE))
+		c->is_closing = true;
+}
+
+/* Parses requests, and responds to those that are complete. Returns how many bytes it has used. */
+static uint32_t serve(struct shard *shard, uint32_t file, uint32_t address, uint32_t bytes)
+{
+	struct connection *c = &server_of(shard)->connections[file];
+	uint32_t parser = parser_at(shard, file), used = 0;
+	const struct featherstar_http_connection *request = at(shard, parser);
+
+	while (used < bytes && !c->is_closing && c->filled + ANSWER_BYTES_MAX <= header->send_buffer_bytes) {
+		int32_t n = c->in_body
+				    ? (int32_t)featherstar_http_body(&shard->core, parser, address + used, bytes - used)
+				    : (int32_t)featherstar_http_parse(&shard->core, parser, address + used, bytes - used);
+
+		if (n < 0) {
+			refuse(shard, file, n);
+			break;
+		}
+		used += (uint32_t)n;
+		if (n == 0 && !(request->flags & FEATHERSTAR_HTTP_FLAG_DONE))
+			break; /* more has to come */
+		if (!c->in_body && !(request->flags & FEATHERSTAR_HTTP_FLAG_DONE) &&
+		    request->flags & FEATHERSTAR_HTTP_FLAG_EXPECT_CONTINUE)
+			fill(shard, file, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+		c->in_body = !(request->flags & FEATHERSTAR_HTTP_FLAG_DONE);
+		if (!c->in_body) {
+			answer(shard, file, request);
+			featherstar_http_reset(&shard->core, parser);
+		}
+	}
+	return used;
+}
+
+/* Goes on with the bytes that are held. */
+static void serve_held(struct shard *shard, uint32_t file)
+{
+	struct connection *c = &server_of(shard)->connections[file];
+	uint32_t address = held_at(shard, file);
+	uint32_t used = serve(shard, file, address, c->held);
+
+	c->held -= used;
+	memmove(at(shard, address), at(shard, address + used), c->held);
+	send_filled(shard, file);
+}
+
+static void on_bytes(struct shard *shard, uint32_t file, uint32_t address, uint32_t bytes)
+{
+	struct connection *c = &server_of(shard)->connections[file];
+	uint32_t used = c->held == 0 ? serve(shard, file, address, bytes) : 0;
+
+	bytes -= used;
+	if (bytes > 0 && !c->is_closing) {
+		if (c->held + bytes > HELD_BYTES) {
+			c->is_closing = true; /* the client sends more and more, and does not read the responses */
+		} else {
+			memcpy(at(shard, held_at(shard, file) + c->held), at(shard, address + used), bytes);
+			c->held += bytes;
+			if (used == 0)
+				serve_held(shard, file);
+		}
+	}
+	send_filled(shard, file);
+}
+
+/* --- events ------------------------------------------------------------------------------------------------------- */
+
+static void on_accepted(struct shard *shard, const struct featherstar_ready *entry)
+{
+	if (entry->result >= 0) {
+		uint32_t file = (uint32_t)entry->result;
+
+		server_of(shard)->connections[file] = (struct connection){ .is_open = true };
+		featherstar_http_reset(&shard->core, parser_at(shard, file));
+		receive(shard, file);
+		if (shard->is_stopping) {
+			server_of(shard)->connections[file].is_closing = true;
+			close_if_done(shard, file);
+		}
+	} /* else all slots are taken, or the client is gone already */
+	if (!(entry->extra & IORING_CQE_F_MORE) && !shard->is_stopping)
+		submit(shard, IORING_OP_ACCEPT, 0, ACCEPT_MULTISHOT, entry->index - 1, 0, 0, 0, FILE_INDEX_ALLOC, TAG_ACCEPT);
+}
+
+static void on_received(struct shard *shard, const struct featherstar_ready *entry)
+{
+	uint32_t file = entry->index - 1;
+	struct connection *c = &server_of(shard)->connections[file];
+
+	if (!(entry->extra & IORING_CQE_F_MORE))
+		c->is_receiving = false;
+	if (entry->extra & IORING_CQE_F_BUFFER) {
+		uint32_t buffer = entry->extra >> IORING_CQE_BUFFER_SHIFT;
+
+		if (entry->result > 0 && !c->is_closing)
+			on_bytes(shard, file, shard->base + header->recv_offset + buffer * header->recv_buffer_bytes,
+				(uint32_t)entry->result);
+		featherstar_recycle(&shard->core, buffer);
+	}
+	if (entry->result <= 0 && entry->result != -ENOBUFS)
+		c->is_closing = true; /* the client sends no more, or is gone */
+	if (!c->is_receiving && !c->is_closing)
+		receive(shard, file);
+	close_if_done(shard, file);
+}
+
+/* The kernel has taken a SEND, wholly or in part. */
+static void on_sent(struct shard *shard, const struct featherstar_ready *entry)
+{
+	uint32_t file = entry->index - 1;
+	struct connection *c = &server_of(shard)->connections[file];
+
+	if (entry->result < 0 && entry->result != -EAGAIN) {
+		c->is_closing = true; /* the client is gone: nothing more can be sent */
+		c->sending = c->filled = 0;
+	} else {
+		c->sent += entry->result > 0 ? (uint32_t)entry->result : 0;
+		if (c->sent < c->sending) { /* this one waits until the socket has room */
+			submit(shard, IORING_OP_SEND, 0, 0, file, send_buffer(shard, file, c->half ^ 1) + c->sent,
+				c->sending - c->sent, MSG_WAITALL, 0, TAG_SEND);
+			return;
+		}
+		c->sending = 0;
+		send_filled(shard, file);
+		if (c->held > 0 && !c->is_closing)
+			serve_held(shard, file);
+	}
+	close_if_done(shard, file);
+}
+
+static void on_op(struct shard *shard, uint32_t tag, const struct featherstar_ready *entry)
+{
+	if (tag == TAG_ACCEPT)
+		on_accepted(shard, entry);
+	else if (tag == TAG_RECV)
+		on_received(shard, entry);
+}
+
+/* Every second: the Date of the responses. */
+static void on_timer(struct shard *shard, uint32_t tag, uint32_t owner)
+{
+	struct server *server = server_of(shard);
+	uint32_t date = server->template + (uint32_t)strlen(BEFORE_DATE);
+
+	(void)tag;
+	(void)owner;
+	featherstar_http_date(&shard->core, date, (double)time(NULL));
+	memcpy(at(shard, date + DATE_BYTES), BEFORE_LENGTH, strlen(BEFORE_LENGTH)); /* the core has written over it */
+	if (!shard->is_stopping)
+		featherstar_armTimer(&shard->core, monotonic_ns() + 1e9, TAG_DATE, 1);
+}
+
+static void start(struct shard *shard)
+{
+	struct server *server = calloc(1, sizeof *server);
+	int slot = ring_grant(&shard->ring, listeners[shard->index]);
+
+	if (slot < 0)
+		die("ring_grant", -slot);
+	if (server == NULL || (server->connections = calloc(header->connection_slots, sizeof *server->connections)) == NULL)
+		die("no memory", 0);
+	shard->own = server;
+	server->listener = (uint32_t)slot;
+	server->template = shard->base + header->scratch_offset;
+	server->template_bytes = (uint32_t)(strlen(BEFORE_DATE) + DATE_BYTES + strlen(BEFORE_LENGTH));
+	memcpy(at(shard, server->template), BEFORE_DATE, strlen(BEFORE_DATE));
+	on_timer(shard, TAG_DATE, 1);
+	featherstar_http_limits(&shard->core, HEAD_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX);
+	submit(shard, IORING_OP_ACCEPT, 0, ACCEPT_MULTISHOT, server->listener, 0, 0, 0, FILE_INDEX_ALLOC, TAG_ACCEPT);
+}
+
+/* The shard has ended. */
+static void end(struct shard *shard)
+{
+	free(server_of(shard)->connections);
+	free(server_of(shard));
+	close(listeners[shard->index]);
+}
+
+static void stop(struct shard *shard)
+{
+	struct server *server = server_of(shard);
+
+	/* this ends the ACCEPT, and refuses new clients */
+	submit(shard, IORING_OP_SHUTDOWN, 0, 0, server->listener, 0, SHUT_RDWR, 0, 0, TAG_SHUTDOWN);
+	for (uint32_t file = 0; file < header->connection_slots; file++) {
+		server->connections[file].is_closing = true;
+		close_if_done(shard, file);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static const struct program program = {
+		.sent_tag = TAG_SEND, .start = start, .on_sent = on_sent, .on_op = on_op, .on_timer = on_timer,
+		.stop = stop, .end = end,
+	};
+	int port = argc > 1 ? atoi(argv[1]) : 8080;
+	unsigned count = argc > 2 ? (unsigned)atoi(argv[2]) : (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+	const char *what = "";
+	sigset_t signals;
+	int taken;
+
+	if (port < 0 || port > 65535 || count < 1 || count > FEATHERSTAR_SHARDS_MAX)
+		die("usage: http [PORT [SHARDS]]", 0);
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &signals, NULL); /* in the shards too: this thread waits for them */
+	signal(SIGPIPE, SIG_IGN);
+	for (unsigned i = 0; i < count; i++) { /* the first one finds the port */
+		listeners[i] = listen_open("127.0.0.1", &port, BACKLOG, LISTEN_REUSE_PORT, 0, &what);
+		if (listeners[i] < 0)
+			die(what, -listeners[i]);
+	}
+	host_start(count, &program);
+	printf("listening on http://127.0.0.1:%d with %u shards\n", port, count);
+	fflush(stdout);
+	sigwait(&signals, &taken);
+	host_stop();
+	host_join();
+	puts("stopped");
+	return 0;
+}

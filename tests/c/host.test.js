@@ -1,0 +1,182 @@
+// deadline: 240 s
+//
+// The host in C (examples/hosts/c). It is built by one command from dist/c. It serves, and refuses bad input as the
+// parser says. It survives a client that does not read, and stops in order. Shards call each other. All of this runs
+// under three sanitizers, too.
+//
+// Next: replay.test.js.
+
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { nativeCompilers, run } from './replayer.js';
+
+const CORE = fileURLToPath(new URL('../../dist/c/', import.meta.url));
+const HOST = fileURLToPath(new URL('../../examples/hosts/c/', import.meta.url));
+const STEP_MS = 60_000;
+const folder = mkdtempSync(join(tmpdir(), 'featherstar-host-'));
+const [compiler] = nativeCompilers;
+const VARIANTS = {
+  plain: ['-O2', '-Wall', '-Wextra', '-Werror'],
+  'address, undefined': ['-O1', '-g', '-fsanitize=address,undefined', '-fno-sanitize-recover=all'],
+  thread: ['-O1', '-g', '-fsanitize=thread'],
+};
+
+function build(name, variant = 'plain') {
+  const output = join(folder, `${name}-${variant.slice(0, 3)}`);
+  const core = readdirSync(CORE)
+    .filter((file) => file.endsWith('.c'))
+    .map((file) => join(CORE, file));
+  const own = name === 'greet' ? [join(HOST, 'greet.c')] : [join(HOST, `${name}.c`), join(HOST, 'host.c')];
+  run(compiler, [...VARIANTS[variant], '-D_GNU_SOURCE', '-pthread', `-I${CORE}`, ...own, ...core, '-o', output]);
+  return output;
+}
+
+/** Starts a server. `port` when it listens; stop() ends it by SIGTERM, and checks that it ended well. */
+async function start(program, args) {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const ended = once(child, 'close');
+  const timer = setTimeout(() => child.kill('SIGKILL'), STEP_MS);
+  let text = '';
+  child.stderr.setEncoding('utf8').on('data', (piece) => {
+    text += piece;
+  });
+  const port = await new Promise((resolve, reject) => {
+    void ended.then(() => reject(new Error(`it ended: ${text}`)));
+    child.stdout.setEncoding('utf8').on('data', (piece) => {
+      text += piece;
+      const match = /(?:127\.0\.0\.1:|port )(\d+)/.exec(text);
+      if (match !== null) resolve(Number(match[1]));
+    });
+  });
+  const stop = async (signal = 'SIGTERM') => {
+    child.kill(signal);
+    const [code] = await ended;
+    clearTimeout(timer);
+    return { code, text };
+  };
+  return { port, stop };
+}
+
+/** Waits for the end of a connection. The server may break it off while the client still sends. */
+function closing(socket) {
+  socket.on('error', () => socket.destroy());
+  return new Promise((resolve) => socket.once('close', resolve));
+}
+
+/** All that a server sends to a client that sends `pieces` and reads to the end. */
+async function exchange(port, ...pieces) {
+  const socket = connect(port, '127.0.0.1');
+  const closed = closing(socket);
+  let text = '';
+  socket.setEncoding('latin1').on('data', (piece) => {
+    text += piece;
+  });
+  for (const piece of pieces) {
+    socket.write(piece);
+    await new Promise((resolve) => setTimeout(resolve, 20)); // so that the server sees pieces
+  }
+  await closed;
+  return text;
+}
+
+const HELLO = /^HTTP\/1\.1 200 OK\r\n[\s\S]*Date: \w{3}, [^\r]* GMT\r\nContent-Length: 13\r\n\r\nHello, World!/;
+const LAST = 'GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n';
+
+async function checkRequests(port) {
+  assert.match(await exchange(port, LAST), new RegExp(`${HELLO.source}$`));
+  assert.match(await exchange(port, 'GET / HT', 'TP/1.1\r\nHo', 'st: a\r\nConnection: close\r\n', '\r\n'), HELLO);
+  const get = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
+  assert.is((await exchange(port, get.repeat(40) + LAST)).match(/Hello, World!/g).length, 41);
+  const post = 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabcde';
+  assert.is((await exchange(port, post + post, LAST)).match(/Hello, World!/g).length, 3);
+  const chunks = 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc';
+  assert.is((await exchange(port, chunks, 'de\r\n0\r\n', '\r\n', LAST)).match(/Hello, World!/g).length, 2);
+  const waits = 'POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\nConnection: close\r\n\r\n';
+  assert.match(await exchange(port, waits, 'x'), /^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 OK/);
+  assert.not.match(await exchange(port, LAST.replace('GET', 'HEAD')), /Hello/);
+  assert.match(await exchange(port, 'GET / HTTP/1.0\r\n\r\n'), HELLO);
+}
+
+async function checkBadInput(port) {
+  const bad = [
+    ['BAD\r\n\r\n', 400],
+    ['GET / HTTP/1.1\r\n\r\n', 400],
+    ['GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n', 400],
+    [`GET /${'a'.repeat(5000)} HTTP/1.1\r\nHost: a\r\n\r\n`, 414],
+    [`GET / HTTP/1.1\r\nHost: a\r\nA: ${'b'.repeat(9000)}\r\n\r\n`, 431],
+    ['GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n', 501],
+    ['GET / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n', 417],
+    ['GET / HTTP/9.9\r\nHost: a\r\n\r\n', 505],
+    ['POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n', 400],
+  ];
+  for (const [input, status] of bad)
+    assert.match(await exchange(port, input), new RegExp(`^HTTP/1\\.1 ${status} `), input.slice(0, 40));
+}
+
+/** A client asks for more than its socket holds, and reads late. */
+async function checkSlowReader(port) {
+  const count = 40_000;
+  const socket = connect(port, '127.0.0.1');
+  const closed = closing(socket);
+  socket.pause();
+  let bytes = 0;
+  const get = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(100);
+  for (let i = 0; i < count / 100; i++) socket.write(get);
+  socket.write(LAST);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  socket.on('data', (piece) => {
+    bytes += piece.length;
+  });
+  socket.resume();
+  await closed;
+  return bytes;
+}
+
+const usable = compiler !== undefined && process.platform === 'linux';
+if (!usable) test('the host in C', () => console.log('# skipped: the host in C: it needs Linux and a C compiler'));
+else {
+  const probe = spawnSync(build('calls'), ['1'], { encoding: 'utf8', timeout: STEP_MS });
+  if (probe.status !== 0 && /Operation not permitted|Function not implemented/.test(probe.stderr))
+    test('the host in C', () => console.log(`# skipped: the host in C: ${probe.stderr.trim()}`));
+  else defineTests();
+}
+
+function defineTests() {
+  test('a server in 50 lines, built by one command', async () => {
+    const { port, stop } = await start(build('greet'), ['0']);
+    assert.is(await exchange(port), 'Hello, World!\n');
+    await stop('SIGKILL');
+  });
+
+  for (const variant of Object.keys(VARIANTS)) {
+    test(`HTTP: ${variant}`, async () => {
+      const { port, stop } = await start(build('http', variant), ['0', '2']);
+      await checkRequests(port);
+      await checkBadInput(port);
+      assert.ok((await checkSlowReader(port)) > 0);
+      await checkRequests(port);
+      const idle = connect(port, '127.0.0.1'); // is open when the server stops
+      await once(idle, 'connect');
+      idle.on('error', () => idle.destroy());
+      const { code, text } = await stop();
+      assert.is(code, 0, text);
+      assert.match(text, /stopped\n$/);
+    });
+
+    test(`calls and timers: ${variant}`, () => {
+      const count = variant === 'plain' ? 200_000 : 20_000;
+      const text = run(build('calls', variant), [String(count)], { timeout: STEP_MS });
+      assert.match(text, new RegExp(`^${count} calls there and back, \\d+ ns each; 1000 timers fired\\n$`));
+    });
+  }
+}
+
+test.after(() => rmSync(folder, { recursive: true }));
+test.run();
