@@ -36,7 +36,7 @@ export class HttpServer extends Server {
 
   override close(done?: OnClosed): this {
     closeServer(this, this.#listening, done);
-    this.closeIdleConnections();
+    super.closeIdleConnections(); // this server's own one is called once, by Node's close() at the end
     return this;
   }
 

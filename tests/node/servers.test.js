@@ -301,6 +301,8 @@ for (const host of hosts()) {
     const port = await listening(server);
     const agent = new http.Agent({ keepAlive: true });
     await ask(port, { agent });
+    let calls = 0;
+    server.closeIdleConnections = () => calls++;
     const running = ask(port, { agent, headers: { connection: 'close' } });
     await within(once(server, 'request'), 'it runs');
     const idle = await client(port);
@@ -308,6 +310,7 @@ for (const host of hosts()) {
     assert.is(`${(await running).body}`, 'done');
     idle.destroy();
     await closed;
+    assert.is(calls, 1, 'a method of the program is called once, as by http.Server');
     assert.is((await closing(server)).code, 'ERR_SERVER_NOT_RUNNING');
     agent.destroy();
   });
