@@ -120,23 +120,18 @@ async function checkBadInput(port) {
     assert.match(await exchange(port, input), new RegExp(`^HTTP/1\\.1 ${status} `), input.slice(0, 40));
 }
 
-/** A client asks for more than its socket holds, and reads late. */
-async function checkSlowReader(port) {
+/** A client asks for more than its socket holds, and reads late. The server may give it up: README.md says when. */
+async function leaveUnread(port) {
   const count = 40_000;
   const socket = connect(port, '127.0.0.1');
   const closed = closing(socket);
   socket.pause();
-  let bytes = 0;
   const get = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(100);
   for (let i = 0; i < count / 100; i++) socket.write(get);
   socket.write(LAST);
   await new Promise((resolve) => setTimeout(resolve, 300));
-  socket.on('data', (piece) => {
-    bytes += piece.length;
-  });
   socket.resume();
   await closed;
-  return bytes;
 }
 
 const usable = compiler !== undefined && process.platform === 'linux';
@@ -160,8 +155,8 @@ function defineTests() {
       const { port, stop } = await start(build('http', variant), ['0', '2']);
       await checkRequests(port);
       await checkBadInput(port);
-      assert.ok((await checkSlowReader(port)) > 0);
-      await checkRequests(port);
+      await leaveUnread(port);
+      await checkRequests(port); // the server has survived that
       const idle = connect(port, '127.0.0.1'); // is open when the server stops
       await once(idle, 'connect');
       idle.on('error', () => idle.destroy());
