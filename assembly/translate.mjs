@@ -168,12 +168,14 @@ export function toTypeScript(layout) {
       Object.entries(layout.enums[name]).map(([member, { value }]) => [member, value]),
     ),
   );
-  const structs = HOST_STRUCTS.map((name) => object(HOST_NAMES[name] ?? name, offsetsOf(layout.structs[name])));
+  const structs = HOST_STRUCTS.map((name) => {
+    const about = `/** Offsets of the fields of ${name}, in bytes from its start. */\n`;
+    return about + object(HOST_NAMES[name] ?? name, offsetsOf(layout.structs[name]));
+  });
   return [
     `// ${ORIGIN}\n//\n// Numbers of the map of memory that the host uses; assembly/layout.ts explains them.\n`,
     constants.join(''),
     ...enums,
-    '// Offsets of fields, in bytes from the start of their struct.\n',
     ...structs,
   ].join('\n');
 }

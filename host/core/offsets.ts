@@ -103,8 +103,7 @@ export const HttpState = {
   FAILED: 24,
 } as const;
 
-// Offsets of fields, in bytes from the start of their struct.
-
+/** Offsets of the fields of Header, in bytes from its start. */
 export const HeaderOffset = {
   magic: 0,
   abiVersion: 4,
@@ -150,6 +149,7 @@ export const HeaderOffset = {
   callSlots: 164,
 } as const;
 
+/** Offsets of the fields of Control, in bytes from its start. */
 export const Control = {
   submitCount: 0,
   recycleCount: 4,
@@ -172,6 +172,7 @@ export const Control = {
   readyHead: 260,
 } as const;
 
+/** Offsets of the fields of HostControl, in bytes from its start. */
 export const HostControl = {
   sendBuffersUsed: 320,
   watched: 324,
@@ -184,6 +185,7 @@ export const HostControl = {
   isLoaded: 360,
 } as const;
 
+/** Offsets of the fields of Message, in bytes from its start. */
 export const Message = {
   kind: 0,
   status: 1,
@@ -194,6 +196,7 @@ export const Message = {
   payload: 16,
 } as const;
 
+/** Offsets of the fields of Slab, in bytes from its start. */
 export const Slab = {
   slotBytes: 0,
   limit: 4,
@@ -202,6 +205,7 @@ export const Slab = {
   used: 16,
 } as const;
 
+/** Offsets of the fields of Counters, in bytes from its start. */
 export const Counters = {
   turns: 0,
   completions: 8,
@@ -218,6 +222,7 @@ export const Counters = {
   creditRefused: 96,
 } as const;
 
+/** Offsets of the fields of HttpConnection, in bytes from its start. */
 export const ParserState = {
   state: 0,
   lineBytes: 2,
