@@ -1,9 +1,9 @@
 // The runtimes and servers that can take part in a benchmark: which of them this machine has, and how each is started.
 //
 // A benchmark gives a list of specs: { name, on, args, env, headers, pipelined }. `on` says what runs it; 'node' means
-// every Node. A C program has { source, program, flags }, as compile() takes them. `headers` are lines that its
-// responses must have. `pipelined` is false if it cannot take two requests at once. The results are contenders that
-// startServer() takes. Those that cannot run have the reason in `unavailable`.
+// every Node. A C program has { source, program, flags }, as compile() takes them; one that is 'built' has its
+// `command`. `headers` are lines that its responses must have. `pipelined` is false if it cannot take two requests at
+// once. The results are contenders that startServer() takes. Those that cannot run have the reason in `unavailable`.
 //
 // Next: contest.js.
 
@@ -39,6 +39,7 @@ export async function contendersOf(specs, options, versions) {
   for (const { source, program, flags, ...spec } of of('c')) {
     contenders.push({ ...spec, command: await compile(source, program, flags) });
   }
+  contenders.push(...of('built'));
   contenders.push(...of('node').map((spec) => ({ ...spec, command: process.execPath })));
   if (options.node !== undefined) {
     const named = (name) => `${name}@${versions.otherNode}`;

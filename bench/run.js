@@ -7,6 +7,7 @@ import { BenchError } from './tools.js';
 const BENCHMARKS = {
   http: './http.js',
   hono: './hono.js',
+  hosts: './hosts.js',
   bulk: './bulk.js',
   connections: './connections.js',
   slow: './slow.js',

@@ -28,18 +28,22 @@ export function hasCommand(command) {
 }
 
 /** Compiles the C source of that name in bench/baseline into dist/bench/PROGRAM and returns its path. */
-export async function compile(name, program = name, moreFlags = []) {
+export function compile(name, program = name, moreFlags = []) {
   const source = fileURLToPath(new URL(`bench/baseline/${name}.c`, root));
+  return compileFiles(program, [source], [...(EXTRA_FLAGS[name] ?? []), ...moreFlags]);
+}
+
+/** Compiles C sources, as paths, into dist/bench/PROGRAM and returns its path. */
+export async function compileFiles(program, sources, flags) {
   const output = `${outDir}${program}`;
   mkdirSync(outDir, { recursive: true });
   try {
-    const flags = [...COMPILE_FLAGS, '-Wall', '-Wextra', ...(EXTRA_FLAGS[name] ?? []), ...moreFlags];
-    await run('cc', [...flags, '-o', output, source]);
+    await run('cc', [...COMPILE_FLAGS, '-Wall', '-Wextra', ...flags, '-o', output, ...sources]);
   } catch (error) {
     if (error.code === 'ENOENT') {
       throw new BenchError('no C compiler: the C baselines need `cc` in PATH (apt-get install gcc, dnf install gcc)');
     }
-    throw new BenchError(`cc could not compile bench/baseline/${name}.c:\n${error.stderr}`);
+    throw new BenchError(`cc could not compile ${sources[0]}:\n${error.stderr}`);
   }
   return output;
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A million calls from shard 0 to shard 1 and back: `calls COUNT`. Each sends a number, and the reply is one more.
+ * A million calls from shard 0 to shard 1 and back: `calls [COUNT [OPEN]]`. Each sends a number, and the reply is one
+ * more.
  *
- * OPEN_MAX calls are open at a time. A call that the core refuses, for want of credit or room, waits for ROOM.
+ * OPEN calls are open at a time, 64 if nothing is said. A call that the core refuses, for want of credit or room, waits
+ * for ROOM.
  *
  * Next: docs/abi.md, "Messages".
  */
@@ -12,13 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OPEN_MAX_CALLS 64
 #define REPLIES_MAX 1024 /* more than a peer can have open */
 #define TIMERS 1000
 
 enum { REQUEST = 1, REPLY = 2 };
 
-static uint64_t wanted, sent, replied, timers_fired;
+static uint64_t wanted, open_max, sent, replied, timers_fired;
 static double began_ns;
 
 /* Replies of shard 1 that found no room. */
@@ -37,7 +38,7 @@ static void *inline_data(struct featherstar_message *message)
 
 static void call_more(struct shard *shard)
 {
-	while (sent < wanted && sent - replied < OPEN_MAX_CALLS) {
+	while (sent < wanted && sent - replied < open_max) {
 		struct featherstar_message *message = outgoing(shard);
 
 		memset(message, 0, sizeof *message);
@@ -134,8 +135,9 @@ int main(int argc, char **argv)
 	};
 
 	wanted = argc > 1 ? strtoull(argv[1], NULL, 10) : 1000000;
-	if (wanted == 0)
-		die("usage: calls [COUNT]", 0);
+	open_max = argc > 2 ? strtoull(argv[2], NULL, 10) : 64;
+	if (wanted == 0 || open_max == 0)
+		die("usage: calls [COUNT [OPEN]]", 0);
 	host_start(2, &program);
 	host_join();
 	return 0;
