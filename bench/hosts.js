@@ -1,6 +1,6 @@
-// The core in another host than Node: the C host of examples/hosts/c, with the same core as C. Under wrk it stands
-// beside the hand-written C server. Its calls between two threads stand beside one bare message there and back through
-// the rings of baseline/core.c.
+// What another host than Node costs: the C host of examples/hosts/c, which has the core as C. Under wrk it stands beside
+// the hand-written C server. Its calls between two threads stand beside bare messages through the rings of
+// baseline/core.c.
 //
 // Next: wrk.js; ../examples/hosts/README.md.
 

@@ -2,7 +2,7 @@
 //
 // Next: conformance.test.js.
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
@@ -25,6 +25,22 @@ test('javascript: two threads call each other, run timers and tasks, sleep, and 
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   assert.is(text, `${CALLS} calls between two threads, 20 timers, 5 tasks, 42 settled\n`);
+});
+
+test('rust: the core in C under std threads, two of which call each other', () => {
+  for (const command of ['cargo', 'cc', 'ar']) {
+    if (spawnSync(command, ['--version']).error === undefined) continue;
+    console.log(`# skipped: no ${command} in PATH`);
+    return;
+  }
+  const target = fileURLToPath(new URL('../../dist/rust-host', import.meta.url));
+  const args = ['run', '--release', '--quiet', '--locked', '--offline', '--target-dir', target];
+  const text = execFileSync('cargo', [...args, '--manifest-path', pathOf('rust/Cargo.toml'), '--', String(CALLS)], {
+    encoding: 'utf8',
+    timeout: 2 * RUN_MS,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  assert.is(text, `${CALLS} calls between two threads, 20 timers\n`);
 });
 
 const SEEDS = 60;
