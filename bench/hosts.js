@@ -1,6 +1,5 @@
-// What another host than Node costs: the C host of examples/hosts/c, which has the core as C. Under wrk it stands beside
-// the hand-written C server. Its calls between two threads stand beside bare messages through the rings of
-// baseline/core.c.
+// The C host of examples/hosts/c, which has the core as C. Under wrk it stands beside the hand-written C server. The
+// calls between its threads stand beside bare messages through the rings of baseline/core.c.
 //
 // Next: wrk.js; ../examples/hosts/README.md.
 
