@@ -1,6 +1,7 @@
 // The body of one request, between the connection that receives it and the handler that reads it at its own pace.
 //
 //   bytes() was called   received --> [ one array of the body's length ] --> resolved once, at the end
+//   text() was called    the same; but what comes as a whole becomes text where it lies, without an array
 //   a stream waits       received --> the stream
 //   neither              received --> [ queue ]
 //
@@ -33,6 +34,18 @@ export function usedError(): FeatherstarError {
 interface WholeReader {
   resolve(bytes: Uint8Array): void;
   reject(reason: unknown): void;
+  /** For one that wants text. */
+  resolveText?: (text: string) => void;
+}
+
+const BYTE_ORDER_MARK = 0xfeff;
+const decoder = new TextDecoder();
+
+/** As decoder.decode(), which takes no shared memory. */
+function decode(source: Uint8Array, start: number, end: number): string {
+  if (!Buffer.isBuffer(source)) return decoder.decode(source.subarray(start, end));
+  const text = source.toString('utf8', start, end);
+  return text.charCodeAt(0) === BYTE_ORDER_MARK ? text.slice(1) : text;
 }
 
 export class RequestBody {
@@ -46,6 +59,7 @@ export class RequestBody {
   #reader: WholeReader | undefined; // bytes() waits for the end
   #whole: Uint8Array | undefined; // for it, if the length is known
   #wholeBytes = 0; // of which this many are filled
+  #text: string | undefined; // what has come as a whole, for text()
   #stream: ReadableStream<Uint8Array> | undefined;
   #pulling: ReadableStreamDefaultController<Uint8Array> | undefined; // the stream waits for bytes
   #trailers: RequestTrailers | undefined;
@@ -76,6 +90,10 @@ export class RequestBody {
   push(source: Uint8Array, start: number, end: number, isOwn: boolean): void {
     if (this.#discarding) return;
     if (this.#reader !== undefined && this.#lengthBytes !== 0) {
+      if (this.#reader.resolveText !== undefined && end - start === this.#lengthBytes) {
+        this.#text = decode(source, start, end);
+        return;
+      }
       const at = this.#wholeBytes;
       copyTo(this.#room(end - start), at, source, start, end);
       return;
@@ -98,7 +116,8 @@ export class RequestBody {
   end(): void {
     this.#done = true;
     this.#trailers?.end();
-    this.#reader?.resolve(this.#whole ?? this.#queue.takeAll());
+    if (this.#text !== undefined) this.#reader?.resolveText?.(this.#text);
+    else this.#reader?.resolve(this.#whole ?? this.#queue.takeAll());
     this.#pulling?.close();
     this.#forgetReaders();
   }
@@ -154,12 +173,26 @@ export class RequestBody {
     if (this.#error !== undefined) throw this.#error;
     if (this.#done) return this.#queue.takeAll();
     return new Promise((resolve, reject) => {
-      const wasFull = this.isFull;
-      this.#reader = { resolve, reject };
-      const count = this.#queue.bytes;
-      if (this.#lengthBytes !== 0 && count !== 0) this.#queue.moveTo(this.#room(count), 0, count);
-      if (wasFull) this.#source.onDrain();
+      this.#readWhole({ resolve, reject });
     });
+  }
+
+  /** Decoded from UTF-8. */
+  async text(): Promise<string> {
+    this.#claim();
+    if (this.#error !== undefined) throw this.#error;
+    if (this.#done) return decoder.decode(this.#queue.takeAll());
+    return new Promise((resolve, reject) => {
+      this.#readWhole({ resolve: (bytes) => resolve(decoder.decode(bytes)), reject, resolveText: resolve });
+    });
+  }
+
+  #readWhole(reader: WholeReader): void {
+    const wasFull = this.isFull;
+    this.#reader = reader;
+    const count = this.#queue.bytes;
+    if (this.#lengthBytes !== 0 && count !== 0) this.#queue.moveTo(this.#room(count), 0, count);
+    if (wasFull) this.#source.onDrain();
   }
 
   /** Resolves when all of the body is in. */

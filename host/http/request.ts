@@ -141,6 +141,7 @@ export class FeatherRequest {
 
   /** The whole body, decoded from UTF-8. Rejects like `bytes()`. */
   async text(): Promise<string> {
+    if (this.#platform === undefined) return this.#body === undefined ? '' : this.#body.text();
     return decoder.decode(await this.bytes());
   }
 

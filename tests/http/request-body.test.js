@@ -52,6 +52,46 @@ test('bytes(): any cut, any length, known or not, asked for before, in the middl
   });
 });
 
+test('text(): as TextDecoder decodes the bytes, whatever they are and however they come', async () => {
+  const PARTS = ['a', 'é', '€', '😀', '\ufeff', '\r\n'].map((text) => Buffer.from(text));
+  const WRONG = [
+    [0x80],
+    [0xc3],
+    [0xe2, 0x82],
+    [0xf0, 0x9f, 0x98],
+    [0xed, 0xa0, 0x80],
+    [0xc0, 0x80],
+    [0xff],
+    [0xf5, 0x80],
+  ];
+  await forSeeds(3, async (random) => {
+    for (let i = 0; i < 300; i++) {
+      const some = Array.from({ length: 1 + random(20) }, () =>
+        random(4) === 0 ? Buffer.from(WRONG[random(WRONG.length)]) : PARTS[random(PARTS.length)],
+      );
+      const bytes = Buffer.concat(some);
+      const { body } = open(random(3) === 0 ? 0 : bytes.length);
+      const cut = random(2) === 0 ? bytes.length : random(bytes.length + 1);
+      const asksLate = random(3) === 0;
+      const early = asksLate ? undefined : body.text();
+      if (cut !== 0) push(body, bytes.subarray(0, cut));
+      if (cut !== bytes.length) push(body, bytes.subarray(cut));
+      body.end();
+      assert.is(await (early ?? body.text()), new TextDecoder().decode(bytes), bytes.toString('hex'));
+    }
+  });
+});
+
+test('text() that was asked for: a body that breaks off, and a second reader', async () => {
+  const { body } = open(10);
+  const asked = body.text();
+  assert.is(await body.text().catch(({ code }) => code), 'FEATHERSTAR_BODY');
+  assert.is(await body.bytes().catch(({ code }) => code), 'FEATHERSTAR_BODY');
+  push(body, pattern(9));
+  body.fail(new Error('gone'));
+  assert.is(await asked.catch(({ message }) => message), 'gone');
+});
+
 test('a client that states a length and sends little makes no array of that length', async () => {
   const { body } = open(2 ** 33);
   const before = process.memoryUsage().arrayBuffers;
