@@ -232,7 +232,7 @@ export class FunctionWriter {
     return { ...atom(`${name}(${[this.memory(), ...where, ...rest].join(', ')})`), effects: ['memory'] };
   }
 
-  /** As a statement. */
+  /** Writes the operand as a statement. */
   do(operand) {
     if (operand !== undefined) this.push(`${operand.text};`, ...operand.effects);
   }

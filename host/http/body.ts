@@ -41,7 +41,7 @@ interface WholeReader {
 const BYTE_ORDER_MARK = 0xfeff;
 const decoder = new TextDecoder();
 
-/** As decoder.decode(), which takes no shared memory. */
+/** Text of UTF-8, like decoder.decode(), which takes no shared memory. */
 function decode(source: Uint8Array, start: number, end: number): string {
   if (!Buffer.isBuffer(source)) return decoder.decode(source.subarray(start, end));
   const text = source.toString('utf8', start, end);
@@ -59,7 +59,6 @@ export class RequestBody {
   #reader: WholeReader | undefined; // bytes() waits for the end
   #whole: Uint8Array | undefined; // for it, if the length is known
   #wholeBytes = 0; // of which this many are filled
-  #text: string | undefined; // what has come as a whole, for text()
   #stream: ReadableStream<Uint8Array> | undefined;
   #pulling: ReadableStreamDefaultController<Uint8Array> | undefined; // the stream waits for bytes
   #trailers: RequestTrailers | undefined;
@@ -91,7 +90,8 @@ export class RequestBody {
     if (this.#discarding) return;
     if (this.#reader !== undefined && this.#lengthBytes !== 0) {
       if (this.#reader.resolveText !== undefined && end - start === this.#lengthBytes) {
-        this.#text = decode(source, start, end);
+        this.#reader.resolveText(decode(source, start, end));
+        this.#reader = undefined;
         return;
       }
       const at = this.#wholeBytes;
@@ -116,8 +116,7 @@ export class RequestBody {
   end(): void {
     this.#done = true;
     this.#trailers?.end();
-    if (this.#text !== undefined) this.#reader?.resolveText?.(this.#text);
-    else this.#reader?.resolve(this.#whole ?? this.#queue.takeAll());
+    this.#reader?.resolve(this.#whole ?? this.#queue.takeAll());
     this.#pulling?.close();
     this.#forgetReaders();
   }

@@ -55,7 +55,7 @@ interface Extracted {
   platform?: Response;
 }
 
-/** What a small response does not need. */
+/** The parts that a small response does without. */
 interface Details {
   status: number;
   statusText: string;
@@ -86,11 +86,8 @@ let isFeatherResponse: (value: unknown) => value is FeatherResponse;
 // Not private methods: with one, each object would carry a mark more.
 let setBody: (response: FeatherResponse, body: Exclude<BodyValue, string>) => void;
 let setOptions: (response: FeatherResponse, options: ResponseOptions) => void;
-let setType: (response: FeatherResponse, type: string) => void;
 let detailsOf: (response: FeatherResponse) => Details;
-let toStream: (response: FeatherResponse, stream: ByteStream) => ByteStream;
 let takeBody: (response: FeatherResponse) => Promise<RawBody>;
-let copyInto: (copy: FeatherResponse, response: FeatherResponse) => void;
 let toPlatform: (response: object) => Response;
 
 /**
@@ -119,9 +116,6 @@ export class FeatherResponse {
       response.#details ??= { status: 200, statusText: '', headers: undefined, platform: undefined };
       return response.#details;
     };
-    setType = (response, type) => {
-      response.#impliedType = type;
-    };
     setBody = (response, body) => {
       if (body === null || body instanceof Uint8Array) {
         response.#source = body;
@@ -143,28 +137,6 @@ export class FeatherResponse {
       if (headers !== undefined) details.headers = withType(new FeatherHeaders(headers), response.#impliedType);
       if (response.#source !== null && hasNoBody(details.status))
         throw new TypeError(`a response with status ${details.status} has no body: give null`);
-    };
-    toStream = (response, stream) => {
-      response.#source = stream;
-      if (isStreamUsed(stream) === undefined) detailsOf(response).platform = new PlatformResponse(stream);
-      return stream;
-    };
-    copyInto = (copy, response) => {
-      const source = sourceOf(response);
-      if (isStream(source)) {
-        const platform = (response.#details?.platform ?? new PlatformResponse(source)).clone(); // throws if it was read
-        response.#source = detailsOf(response).platform?.body as ByteStream;
-        detailsOf(copy).platform = platform;
-        copy.#source = platform.body;
-      } else {
-        if (source !== response.#source) takeStream(response.#source as ByteStream);
-        response.#source = source;
-        copy.#source = source;
-      }
-      copy.#impliedType = response.#impliedType;
-      if (response.#details === undefined) return;
-      const { status, statusText, headers } = response.#details;
-      Object.assign(detailsOf(copy), { status, statusText, headers: headers && copyOf(headers) });
     };
     takeBody = async (response) => {
       const source = sourceOf(response);
@@ -200,7 +172,7 @@ export class FeatherResponse {
     const text = JSON.stringify(value);
     if (text === undefined) throw new TypeError(`JSON has no ${typeof value}`);
     const response = new FeatherResponse(text);
-    setType(response, JSON_TYPE);
+    response.#impliedType = JSON_TYPE;
     if (options !== NO_OPTIONS) setOptions(response, options);
     return response;
   }
@@ -266,7 +238,10 @@ export class FeatherResponse {
   /** The body as a stream, or null. */
   get body(): ReadableStream<Uint8Array> | null {
     if (this.#source === null || isStream(this.#source)) return this.#source;
-    return toStream(this, this.#source instanceof Blob ? this.#source.stream() : bodyStream(this.#source));
+    const stream = this.#source instanceof Blob ? this.#source.stream() : bodyStream(this.#source);
+    this.#source = stream;
+    if (isStreamUsed(stream) === undefined) detailsOf(this).platform = new PlatformResponse(stream);
+    return stream;
   }
 
   /** Whether the body was read, or is being read. */
@@ -278,7 +253,23 @@ export class FeatherResponse {
   /** Another response with the same status, headers and body. Throws TypeError if the body was read. */
   clone(): FeatherResponse {
     const copy = new FeatherResponse();
-    copyInto(copy, this);
+    const source = sourceOf(this);
+    if (isStream(source)) {
+      const details = detailsOf(this);
+      details.platform ??= new PlatformResponse(source);
+      const platform = details.platform.clone(); // throws if it was read
+      this.#source = details.platform.body;
+      detailsOf(copy).platform = platform;
+      copy.#source = platform.body;
+    } else {
+      if (source !== this.#source) takeStream(this.#source as ByteStream);
+      this.#source = source;
+      copy.#source = source;
+    }
+    copy.#impliedType = this.#impliedType;
+    if (this.#details === undefined) return copy;
+    const { status, statusText, headers } = this.#details;
+    Object.assign(detailsOf(copy), { status, statusText, headers: headers && copyOf(headers) });
     return copy;
   }
 

@@ -126,8 +126,8 @@ static int take_result(struct ring *ring, unsigned tail, uint64_t user_data)
 
 // Has the kernel write the first `bytes` of the peer's address into ring->asked, inside of the enter. Returns its
 // family, or -errno. SO_PEERNAME works on a connection that was reset, too, and its level is the only one that a ring
-// may ask for. Only a failure has a completion. What the kernel takes late it writes late, so the place is the ring's
-// own.
+// may ask for. Only a failure has a completion. The kernel writes late if it takes the operation late, so the place
+// is the ring's own.
 static int ask_for_peer(struct ring *ring, unsigned slot, unsigned bytes)
 {
 	unsigned tail = __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE);

@@ -30,7 +30,7 @@ interface SocketWaiter<T> {
   reject: (reason: unknown) => void;
 }
 
-/** What goes along when a connection moves to another shard. */
+/** The state that goes along when a connection moves to another shard. */
 export interface CarriedState {
   /** Bytes that were received and not read. */
   readonly bytes: Uint8Array | undefined;

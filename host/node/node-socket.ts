@@ -147,7 +147,7 @@ export class NodeSocket extends Duplex implements HandleUser {
     if (!this.push(bytes)) this.#handle?.readStop();
   }
 
-  /** Bytes may have come in the same turn. Their readers are asynchronous, and answer before they hear of the end. */
+  /** Bytes may have come in the same turn. Their readers are asynchronous, and write before they hear of the end. */
   onPeerEnd(): void {
     setImmediate(() => {
       if (this.destroyed) return;
