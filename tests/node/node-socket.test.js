@@ -10,12 +10,11 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import tls from 'node:tls';
-import { Runtime, sleep } from 'featherstar';
+import { runtime, sleep } from 'featherstar';
 import { connect as connectSocket } from 'featherstar/net';
 import { connect, createConnection, NodeSocket, nodeSocketOf } from 'featherstar/node';
-import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { back, holdings, hosts } from '../support/hosts.js';
+import { hosts, oneShardSuite } from '../support/hosts.js';
 import { until, within } from '../support/http.js';
 import { cert, key } from '../support/tls.js';
 
@@ -71,22 +70,7 @@ async function failure(socket) {
 const closedWithError = (socket) => new Promise((resolve) => socket.once('close', (...args) => resolve(args)));
 
 for (const host of hosts()) {
-  const test = suite(`node socket (${host})`);
-  let runtime;
-  let base;
-
-  test.before(async () => {
-    runtime = await Runtime.start({ shards: 1, host });
-    await sleep(5);
-    base = holdings();
-  });
-  test.after(() => runtime.close());
-
-  const check = (name, run) =>
-    test(name, async () => {
-      await run();
-      await back(base);
-    });
+  const { test, check } = oneShardSuite('node socket', host);
 
   check('it connects by port, by options and by path, and says what it is', async () => {
     const path = join(tmpdir(), `featherstar-node-${process.pid}.sock`);
@@ -516,7 +500,7 @@ for (const host of hosts()) {
       const attempt = createConnection(port, '127.0.0.1');
       const endings = Promise.all([socket, other].map(closedWithError));
       const refusal = failure(attempt);
-      await runtime.close();
+      await runtime().close();
       assert.equal(await within(endings, 'close'), [[false], [false]]);
       assert.is((await refusal).code, 'FEATHERSTAR_CLOSED', 'the callers of an attempt wait for an answer');
       assert.throws(

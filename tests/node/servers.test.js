@@ -7,12 +7,12 @@ import https from 'node:https';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Runtime, sleep } from 'featherstar';
+import { Runtime, runtime, sleep } from 'featherstar';
 import { createNetServer, createServer } from 'featherstar/node';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { currentShard } from '../../dist/host/shard/shard.js';
-import { back, holdings, hosts } from '../support/hosts.js';
+import { hosts, oneShardSuite } from '../support/hosts.js';
 import { until, within } from '../support/http.js';
 import { cert, key } from '../support/tls.js';
 
@@ -57,22 +57,7 @@ async function ask(port, { body, agent = false, ...options } = {}) {
 const echo = (request, response) => request.pipe(response);
 
 for (const host of hosts()) {
-  const test = suite(`node servers (${host})`);
-  let runtime;
-  let base;
-
-  test.before(async () => {
-    runtime = await Runtime.start({ shards: 1, host });
-    await sleep(5);
-    base = holdings();
-  });
-  test.after(() => runtime.close());
-
-  const check = (name, run) =>
-    test(name, async () => {
-      await run();
-      await back(base);
-    });
+  const { test, check } = oneShardSuite('node servers', host);
   const checkHttp = IS_NODE ? check : (name) => test.skip(name, () => undefined);
 
   check('net: it listens, accepts, and closes when its connections have ended', async () => {
@@ -374,7 +359,7 @@ for (const host of hosts()) {
       await sleep(20);
     }
     const started = performance.now();
-    const report = await runtime.close();
+    const report = await runtime().close();
     assert.ok(performance.now() - started < 3000, 'an idle connection does not delay it');
     assert.equal(report.shards[0].left.openOperations, 0);
     if (IS_NODE) assert.is(`${(await late).body}`, 'done');

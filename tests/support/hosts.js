@@ -40,7 +40,7 @@ export async function back(base) {
 }
 
 /**
- * A suite on a runtime of one shard. Returns how a test is added to it that leaves nothing behind, and how it is run.
+ * A suite on a runtime of one shard: `test` is uvu's, `check` adds a test that leaves nothing behind, `run` runs it.
  */
 export function oneShardSuite(name, host, options = {}) {
   const test = suite(`${name} (${host})`);
@@ -56,7 +56,7 @@ export function oneShardSuite(name, host, options = {}) {
       await run(base);
       await back(base);
     });
-  return { check, run: () => test.run() };
+  return { test, check, run: () => test.run() };
 }
 
 /** What is warned of while `act` runs, and until there are `count` of it. */
