@@ -28,10 +28,10 @@ import { writeTranslations } from './translate.mjs';
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 const INLINE_MAX = { always: 30, oneCaller: 2000, flexible: 400 }; // instructions, about
 
-/** Files of host/native that a host in C needs: the gate, the ring and listening. They know nothing of Node. */
+/** Files of host/native that a host in C needs: the gate, the ring, listening, a shard. They know nothing of Node. */
 const GATE = [
-  ...['address.c', 'buffers.c', 'directory.c', 'gate.c', 'listen.c', 'ring.c'],
-  ...['featherstar.h', 'listen.h', 'park.h', 'ring.h', 'sys.h'],
+  ...['address.c', 'buffers.c', 'directory.c', 'gate.c', 'listen.c', 'ring.c', 'shard.c'],
+  ...['featherstar.h', 'listen.h', 'park.h', 'ring.h', 'shard.h', 'sys.h'],
 ];
 
 const ASSERT = /^ *assert\([^;]*\);$/gm; // tests/tidy.test.js: an assert is a line of its own

@@ -112,6 +112,7 @@ test('ships the built host, the core, the licences, and nothing that is ours alo
     'dist/core.wasm',
     'dist/c/featherstar_core.c',
     'dist/c/ring.c',
+    'dist/c/shard.c',
     'dist/host/index.js',
     'dist/host/index.d.ts',
   ];

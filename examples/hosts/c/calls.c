@@ -28,7 +28,7 @@ static unsigned waiting_count;
 
 static struct featherstar_message *outgoing(struct shard *shard)
 {
-	return at(shard, shard->base + header->outgoing_offset);
+	return shard_at(shard, shard->base + shard->header->outgoing_offset);
 }
 
 static void *inline_data(struct featherstar_message *message)
@@ -134,11 +134,13 @@ int main(int argc, char **argv)
 		.start = start, .on_timer = on_timer, .on_mail = on_mail, .on_room = on_room,
 	};
 
+	struct featherstar_header limits = shard_limits(2);
+
 	wanted = argc > 1 ? strtoull(argv[1], NULL, 10) : 1000000;
 	open_max = argc > 2 ? strtoull(argv[2], NULL, 10) : 64;
 	if (wanted == 0 || open_max == 0)
 		die("usage: calls [COUNT [OPEN]]", 0);
-	host_start(2, &program);
+	host_start(&limits, &program);
 	host_join();
 	return 0;
 }

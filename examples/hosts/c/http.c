@@ -7,8 +7,9 @@
  *
  * A connection has two send buffers. One is filled while the kernel may still read the other. A SEND takes only what
  * the socket has room for (MSG_DONTWAIT). If it falls short, the client reads slowly. Then a second SEND waits for
- * room. Bytes that arrive meanwhile wait in the connection's part of the scratch memory, as the beginning of a head
- * does.
+ * room. Requests that arrive meanwhile wait in the connection's part of the scratch memory, as the beginning of a head
+ * does. If there are too many, the RECV is cancelled, so that the client must wait, too. What the kernel had received
+ * by then is kept in the heap (`rest`). The RECV begins again when all of it has been served.
  *
  * Next: calls.c, shards that call each other.
  */
@@ -24,13 +25,13 @@
 #define TAG_RECV 2
 #define TAG_SEND 3
 #define TAG_SHUTDOWN 4
-#define TAG_DATE 1 /* of a timer */
+#define TAG_DATE 1 /* of timers */
+#define TAG_GIVE_UP 2
+#define GIVE_UP_NS 1e9 /* at the end, so long may clients take to read their responses */
 #define BACKLOG 1024
 #define TEMPLATE_BYTES 512 /* at the beginning of the scratch memory */
-#define HELD_BYTES 16000 /* of a connection: a head that is not complete, or requests that wait */
-#define HEAD_BYTES_MAX 8192
-#define TARGET_BYTES_MAX 4096
-#define HEADERS_MAX 100
+#define HELD_BYTES 20480 /* of a connection; a head, which has 16384 bytes at most, and a receive buffer behind it */
+#define HELD_STRIDE (HELD_BYTES + 64) /* the parser may read on a little */
 #define ANSWER_BYTES_MAX 512
 #define QUIET 64 /* IOSQE_CQE_SKIP_SUCCESS: docs/abi.md */
 #define BODY "Hello, World!"
@@ -40,12 +41,18 @@ static const char *const BEFORE_LENGTH = "\r\nContent-Length: ";
 #define DATE_BYTES 29
 
 struct connection {
-	bool is_open, is_receiving, is_closing, is_shut;
+	bool is_open, is_receiving, is_shut;
+	bool has_ended; /* the client sends no more: what it has sent is served */
+	bool is_closing; /* nothing more is served: what has been written goes out */
+	bool is_paused; /* it receives nothing, because too many requests wait */
 	bool in_body;
 	uint8_t half; /* the send buffer that is being filled */
 	uint32_t filled; /* bytes in it */
 	uint32_t sending, sent; /* bytes in the other one, and how many are out; sending 0: the kernel has none */
 	uint32_t held; /* bytes in the scratch memory */
+	uint8_t *rest; /* bytes that follow those; in the heap */
+	uint32_t rest_bytes;
+	uint32_t receive_slot, receive_generation; /* of the RECV */
 };
 
 struct server {
@@ -63,34 +70,44 @@ static struct server *server_of(struct shard *shard)
 
 static uint32_t send_buffer(struct shard *shard, uint32_t file, uint32_t half)
 {
-	uint32_t stride = header->send_buffer_bytes + FEATHERSTAR_SEND_STAGGER;
+	uint32_t stride = shard->header->send_buffer_bytes + FEATHERSTAR_SEND_STAGGER;
 
-	return shard->base + header->send_offset + (file * 2 + half) * stride;
+	return shard->base + shard->header->send_offset + (file * 2 + half) * stride;
 }
 
 static uint32_t held_at(struct shard *shard, uint32_t file)
 {
-	return server_of(shard)->template + TEMPLATE_BYTES + file * (HELD_BYTES + 64);
+	return server_of(shard)->template + TEMPLATE_BYTES + file * HELD_STRIDE;
 }
 
 static uint32_t parser_at(struct shard *shard, uint32_t file)
 {
-	return shard->base + header->connections_offset + file * FEATHERSTAR_CONNECTION_BYTES;
+	return shard->base + shard->header->connections_offset + file * FEATHERSTAR_CONNECTION_BYTES;
 }
 
 /* Operations cannot be refused here: there are more slots than all connections need. */
-static void submit(struct shard *shard, uint8_t opcode, uint8_t flags, uint16_t ioprio, uint32_t file, uint32_t address,
+static uint32_t submit(struct shard *shard, uint8_t opcode, uint8_t flags, uint16_t ioprio, uint32_t file, uint32_t address,
 	uint32_t bytes, uint32_t op_flags, uint32_t file_index, uint32_t tag)
 {
-	if ((int32_t)featherstar_submit(&shard->core, opcode, IOSQE_FIXED_FILE | flags, ioprio, file, 0, address, bytes,
-			op_flags, file_index, file + 1, tag, 0) < 0)
+	uint32_t slot = featherstar_submit(&shard->core, opcode, IOSQE_FIXED_FILE | flags, ioprio, file, 0, address, bytes,
+		op_flags, file_index, file + 1, tag, 0);
+
+	if ((int32_t)slot < 0)
 		die("no operation is free", 0);
+	return slot;
 }
 
-static void receive(struct shard *shard, uint32_t file)
+static void receive_if_wanted(struct shard *shard, uint32_t file)
 {
-	submit(shard, IORING_OP_RECV, IOSQE_BUFFER_SELECT, RECV_MULTISHOT, file, 0, 0, 0, 0, TAG_RECV);
-	server_of(shard)->connections[file].is_receiving = true;
+	struct connection *c = &server_of(shard)->connections[file];
+	const uint32_t *op;
+
+	if (c->is_receiving || c->is_paused || c->is_closing || c->has_ended)
+		return;
+	c->receive_slot = submit(shard, IORING_OP_RECV, IOSQE_BUFFER_SELECT, RECV_MULTISHOT, file, 0, 0, 0, 0, TAG_RECV);
+	op = shard_at(shard, shard->base + shard->header->ops_offset + c->receive_slot * FEATHERSTAR_OP_BYTES);
+	c->receive_generation = *op; /* docs/abi.md: a slot begins with it */
+	c->is_receiving = true;
 }
 
 /* Closes a connection when its responses are out. Its slot is free when no operation can name it any more. */
@@ -98,7 +115,7 @@ static void close_if_done(struct shard *shard, uint32_t file)
 {
 	struct connection *c = &server_of(shard)->connections[file];
 
-	if (!c->is_open || !c->is_closing || c->sending > 0 || c->filled > 0)
+	if (!c->is_open || !(c->is_closing || c->has_ended) || c->sending > 0 || c->filled > 0)
 		return;
 	if (c->is_receiving) {
 		if (!c->is_shut) /* this ends the receive */
@@ -107,7 +124,8 @@ static void close_if_done(struct shard *shard, uint32_t file)
 		return;
 	}
 	featherstar_closeFile(&shard->core, file);
-	c->is_open = false;
+	free(c->rest);
+	*c = (struct connection){ 0 };
 }
 
 static void send_filled(struct shard *shard, uint32_t file)
@@ -134,7 +152,7 @@ static void fill(struct shard *shard, uint32_t file, const char *text, uint32_t 
 {
 	struct connection *c = &server_of(shard)->connections[file];
 
-	memcpy(at(shard, send_buffer(shard, file, c->half) + c->filled), text, bytes);
+	memcpy(shard_at(shard, send_buffer(shard, file, c->half) + c->filled), text, bytes);
 	c->filled += bytes;
 }
 
@@ -175,9 +193,9 @@ static uint32_t serve(struct shard *shard, uint32_t file, uint32_t address, uint
 {
 	struct connection *c = &server_of(shard)->connections[file];
 	uint32_t parser = parser_at(shard, file), used = 0;
-	const struct featherstar_http_connection *request = at(shard, parser);
+	const struct featherstar_http_connection *request = shard_at(shard, parser);
 
-	while (used < bytes && !c->is_closing && c->filled + ANSWER_BYTES_MAX <= header->send_buffer_bytes) {
+	while (used < bytes && !c->is_closing && c->filled + ANSWER_BYTES_MAX <= shard->header->send_buffer_bytes) {
 		int32_t n = c->in_body
 				    ? (int32_t)featherstar_http_body(&shard->core, parser, address + used, bytes - used)
 				    : (int32_t)featherstar_http_parse(&shard->core, parser, address + used, bytes - used);
@@ -201,6 +219,20 @@ static uint32_t serve(struct shard *shard, uint32_t file, uint32_t address, uint
 	return used;
 }
 
+/* Moves bytes of the rest to those that are held, as far as there is room. */
+static void hold_rest(struct shard *shard, uint32_t file)
+{
+	struct connection *c = &server_of(shard)->connections[file];
+	uint32_t room = HELD_BYTES - c->held, bytes = c->rest_bytes < room ? c->rest_bytes : room;
+
+	if (bytes == 0)
+		return;
+	memcpy(shard_at(shard, held_at(shard, file) + c->held), c->rest, bytes);
+	c->held += bytes;
+	c->rest_bytes -= bytes;
+	memmove(c->rest, c->rest + bytes, c->rest_bytes);
+}
+
 /* Goes on with the bytes that are held. */
 static void serve_held(struct shard *shard, uint32_t file)
 {
@@ -209,8 +241,32 @@ static void serve_held(struct shard *shard, uint32_t file)
 	uint32_t used = serve(shard, file, address, c->held);
 
 	c->held -= used;
-	memmove(at(shard, address), at(shard, address + used), c->held);
+	memmove(shard_at(shard, address), shard_at(shard, address + used), c->held);
+	hold_rest(shard, file);
 	send_filled(shard, file);
+	if (c->is_paused && c->rest_bytes == 0) {
+		c->is_paused = false;
+		receive_if_wanted(shard, file);
+	}
+}
+
+/* Keeps bytes that cannot be served yet. Too many of them: the client has to wait. */
+static void keep(struct shard *shard, uint32_t file, const uint8_t *bytes, uint32_t count)
+{
+	struct connection *c = &server_of(shard)->connections[file];
+	uint8_t *rest = realloc(c->rest, c->rest_bytes + count);
+
+	if (rest == NULL)
+		die("no memory", 0);
+	memcpy(rest + c->rest_bytes, bytes, count);
+	c->rest = rest;
+	c->rest_bytes += count;
+	hold_rest(shard, file);
+	if (c->rest_bytes > 0 && !c->is_paused) {
+		c->is_paused = true;
+		if (c->is_receiving)
+			featherstar_cancelOp(&shard->core, c->receive_slot, c->receive_generation);
+	}
 }
 
 static void on_bytes(struct shard *shard, uint32_t file, uint32_t address, uint32_t bytes)
@@ -218,16 +274,10 @@ static void on_bytes(struct shard *shard, uint32_t file, uint32_t address, uint3
 	struct connection *c = &server_of(shard)->connections[file];
 	uint32_t used = c->held == 0 ? serve(shard, file, address, bytes) : 0;
 
-	bytes -= used;
-	if (bytes > 0 && !c->is_closing) {
-		if (c->held + bytes > HELD_BYTES) {
-			c->is_closing = true; /* the client sends more and more, and does not read the responses */
-		} else {
-			memcpy(at(shard, held_at(shard, file) + c->held), at(shard, address + used), bytes);
-			c->held += bytes;
-			if (used == 0)
-				serve_held(shard, file);
-		}
+	if (used < bytes && !c->is_closing) {
+		keep(shard, file, shard_at(shard, address + used), bytes - used);
+		if (used == 0)
+			serve_held(shard, file);
 	}
 	send_filled(shard, file);
 }
@@ -241,13 +291,13 @@ static void on_accepted(struct shard *shard, const struct featherstar_ready *ent
 
 		server_of(shard)->connections[file] = (struct connection){ .is_open = true };
 		featherstar_http_reset(&shard->core, parser_at(shard, file));
-		receive(shard, file);
-		if (shard->is_stopping) {
+		receive_if_wanted(shard, file);
+		if (host_is_stopping(shard)) {
 			server_of(shard)->connections[file].is_closing = true;
 			close_if_done(shard, file);
 		}
 	} /* else all slots are taken, or the client is gone already */
-	if (!(entry->extra & IORING_CQE_F_MORE) && !shard->is_stopping)
+	if (!(entry->extra & IORING_CQE_F_MORE) && !host_is_stopping(shard))
 		submit(shard, IORING_OP_ACCEPT, 0, ACCEPT_MULTISHOT, entry->index - 1, 0, 0, 0, FILE_INDEX_ALLOC, TAG_ACCEPT);
 }
 
@@ -262,14 +312,15 @@ static void on_received(struct shard *shard, const struct featherstar_ready *ent
 		uint32_t buffer = entry->extra >> IORING_CQE_BUFFER_SHIFT;
 
 		if (entry->result > 0 && !c->is_closing)
-			on_bytes(shard, file, shard->base + header->recv_offset + buffer * header->recv_buffer_bytes,
+			on_bytes(shard, file, shard->base + shard->header->recv_offset + buffer * shard->header->recv_buffer_bytes,
 				(uint32_t)entry->result);
 		featherstar_recycle(&shard->core, buffer);
 	}
-	if (entry->result <= 0 && entry->result != -ENOBUFS)
-		c->is_closing = true; /* the client sends no more, or is gone */
-	if (!c->is_receiving && !c->is_closing)
-		receive(shard, file);
+	if (entry->result == 0)
+		c->has_ended = true;
+	else if (entry->result < 0 && entry->result != -ENOBUFS && entry->result != -ECANCELED)
+		c->is_closing = true; /* the client is gone */
+	receive_if_wanted(shard, file);
 	close_if_done(shard, file);
 }
 
@@ -305,17 +356,28 @@ static void on_op(struct shard *shard, uint32_t tag, const struct featherstar_re
 		on_received(shard, entry);
 }
 
+/* The server ends, and these clients do not read: then their sends fail now. */
+static void give_up(struct shard *shard)
+{
+	for (uint32_t file = 0; file < shard->header->connection_slots; file++)
+		if (server_of(shard)->connections[file].sending > 0)
+			submit(shard, IORING_OP_SHUTDOWN, 0, 0, file, 0, SHUT_RDWR, 0, 0, TAG_SHUTDOWN);
+}
+
 /* Every second: the Date of the responses. */
 static void on_timer(struct shard *shard, uint32_t tag, uint32_t owner)
 {
 	struct server *server = server_of(shard);
 	uint32_t date = server->template + (uint32_t)strlen(BEFORE_DATE);
 
-	(void)tag;
 	(void)owner;
+	if (tag == TAG_GIVE_UP) {
+		give_up(shard);
+		return;
+	}
 	featherstar_http_date(&shard->core, date, (double)time(NULL));
-	memcpy(at(shard, date + DATE_BYTES), BEFORE_LENGTH, strlen(BEFORE_LENGTH)); /* the core has written over it */
-	if (!shard->is_stopping)
+	memcpy(shard_at(shard, date + DATE_BYTES), BEFORE_LENGTH, strlen(BEFORE_LENGTH)); /* the core has written over it */
+	if (!host_is_stopping(shard))
 		featherstar_armTimer(&shard->core, monotonic_ns() + 1e9, TAG_DATE, 1);
 }
 
@@ -326,15 +388,14 @@ static void start(struct shard *shard)
 
 	if (slot < 0)
 		die("ring_grant", -slot);
-	if (server == NULL || (server->connections = calloc(header->connection_slots, sizeof *server->connections)) == NULL)
+	if (server == NULL || (server->connections = calloc(shard->header->connection_slots, sizeof *server->connections)) == NULL)
 		die("no memory", 0);
 	shard->own = server;
 	server->listener = (uint32_t)slot;
-	server->template = shard->base + header->scratch_offset;
+	server->template = shard->base + shard->header->scratch_offset;
 	server->template_bytes = (uint32_t)(strlen(BEFORE_DATE) + DATE_BYTES + strlen(BEFORE_LENGTH));
-	memcpy(at(shard, server->template), BEFORE_DATE, strlen(BEFORE_DATE));
+	memcpy(shard_at(shard, server->template), BEFORE_DATE, strlen(BEFORE_DATE));
 	on_timer(shard, TAG_DATE, 1);
-	featherstar_http_limits(&shard->core, HEAD_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX);
 	submit(shard, IORING_OP_ACCEPT, 0, ACCEPT_MULTISHOT, server->listener, 0, 0, 0, FILE_INDEX_ALLOC, TAG_ACCEPT);
 }
 
@@ -352,10 +413,11 @@ static void stop(struct shard *shard)
 
 	/* this ends the ACCEPT, and refuses new clients */
 	submit(shard, IORING_OP_SHUTDOWN, 0, 0, server->listener, 0, SHUT_RDWR, 0, 0, TAG_SHUTDOWN);
-	for (uint32_t file = 0; file < header->connection_slots; file++) {
+	for (uint32_t file = 0; file < shard->header->connection_slots; file++) {
 		server->connections[file].is_closing = true;
 		close_if_done(shard, file);
 	}
+	featherstar_armTimer(&shard->core, monotonic_ns() + GIVE_UP_NS, TAG_GIVE_UP, 1);
 }
 
 int main(int argc, char **argv)
@@ -366,12 +428,18 @@ int main(int argc, char **argv)
 	};
 	int port = argc > 1 ? atoi(argv[1]) : 8080;
 	unsigned count = argc > 2 ? (unsigned)atoi(argv[2]) : (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+	struct featherstar_header limits = shard_limits(count);
 	const char *what = "";
 	sigset_t signals;
 	int taken;
 
 	if (port < 0 || port > 65535 || count < 1 || count > FEATHERSTAR_SHARDS_MAX)
 		die("usage: http [PORT [SHARDS]]", 0);
+	limits.connection_slots = 4096;
+	limits.op_slots = 4 * limits.connection_slots; /* of a connection: RECV, SEND, SHUTDOWN, CLOSE */
+	limits.send_buffer_count = 2 * limits.connection_slots; /* pages that are not touched cost nothing */
+	limits.send_buffer_bytes = 16384;
+	limits.scratch_bytes = TEMPLATE_BYTES + limits.connection_slots * HELD_STRIDE;
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
@@ -382,7 +450,7 @@ int main(int argc, char **argv)
 		if (listeners[i] < 0)
 			die(what, -listeners[i]);
 	}
-	host_start(count, &program);
+	host_start(&limits, &program);
 	printf("listening on http://127.0.0.1:%d with %u shards\n", port, count);
 	fflush(stdout);
 	sigwait(&signals, &taken);
