@@ -105,7 +105,7 @@ async function checkRequests(port) {
   assert.match(await exchange(port, 'GET / HTTP/1.0\r\n\r\n'), HELLO);
 }
 
-/** What the parser must refuse (tests/http/corpus.js), and what only shows in a body or at a limit. */
+/** Requests that the parser must refuse (tests/http/corpus.js), some of them in a body or at a limit. */
 const BAD = [
   ...REFUSED.map(([input, result]) => [input, -result]),
   [`GET /${'a'.repeat(9000)} HTTP/1.1\r\nHost: a\r\n\r\n`, 414],

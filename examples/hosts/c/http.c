@@ -8,8 +8,8 @@
  * A connection has two send buffers. One is filled while the kernel may still read the other. A SEND takes only what
  * the socket has room for (MSG_DONTWAIT). If it falls short, the client reads slowly. Then a second SEND waits for
  * room. Requests that arrive meanwhile wait in the connection's part of the scratch memory, as the beginning of a head
- * does. If there are too many, the RECV is cancelled, so that the client must wait, too. What the kernel had received
- * by then is kept in the heap (`rest`). The RECV begins again when all of it has been served.
+ * does. If there are too many, the RECV is cancelled, so that the client must wait, too. Bytes that the kernel had
+ * received by then are kept in the heap (`rest`). The RECV begins again when all of them have been served.
  *
  * Next: calls.c, shards that call each other.
  */
@@ -86,11 +86,11 @@ static uint32_t parser_at(struct shard *shard, uint32_t file)
 }
 
 /* Operations cannot be refused here: there are more slots than all connections need. */
-static uint32_t submit(struct shard *shard, uint8_t opcode, uint8_t flags, uint16_t ioprio, uint32_t file, uint32_t address,
-	uint32_t bytes, uint32_t op_flags, uint32_t file_index, uint32_t tag)
+static uint32_t submit(struct shard *shard, uint8_t opcode, uint8_t flags, uint16_t ioprio, uint32_t file,
+	uint32_t address, uint32_t bytes, uint32_t op_flags, uint32_t file_index, uint32_t tag)
 {
-	uint32_t slot = featherstar_submit(&shard->core, opcode, IOSQE_FIXED_FILE | flags, ioprio, file, 0, address, bytes,
-		op_flags, file_index, file + 1, tag, 0);
+	uint32_t slot = featherstar_submit(&shard->core, opcode, IOSQE_FIXED_FILE | flags, ioprio, file, 0, address,
+		bytes, op_flags, file_index, file + 1, tag, 0);
 
 	if ((int32_t)slot < 0)
 		die("no operation is free", 0);
@@ -388,7 +388,9 @@ static void start(struct shard *shard)
 
 	if (slot < 0)
 		die("ring_grant", -slot);
-	if (server == NULL || (server->connections = calloc(shard->header->connection_slots, sizeof *server->connections)) == NULL)
+	if (server != NULL)
+		server->connections = calloc(shard->header->connection_slots, sizeof *server->connections);
+	if (server == NULL || server->connections == NULL)
 		die("no memory", 0);
 	shard->own = server;
 	server->listener = (uint32_t)slot;
