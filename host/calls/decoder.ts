@@ -34,6 +34,11 @@ export class Decoder {
     return this.#value();
   }
 
+  /** The position behind what was decoded last. */
+  get end(): number {
+    return this.#at;
+  }
+
   args(at: number): unknown[] {
     this.#at = at;
     this.signals = undefined;
@@ -130,6 +135,7 @@ export class Decoder {
 
   #blob(): Uint8Array<ArrayBuffer> {
     const length = this.#length();
+    if (this.#at + length > this.#bytes.length) throw new RangeError(`${length} bytes are more than there are`);
     const copy = new Uint8Array(length); // of its own: users may transfer it or keep it
     const bytes = this.#bytes.subarray(this.#at, this.#at + length);
     if (length < LARGE_BYTES) copy.set(bytes);

@@ -18,6 +18,7 @@ export class Encoder {
   /** The bytes by reference in what was encoded last. */
   moves: SharedBytes[] | undefined;
   readonly #maxBytes: number;
+  readonly #tooLarge: typeof tooLarge;
   #buffer = Buffer.alloc(FIRST_BYTES);
   #words = new Int32Array(this.#buffer.buffer);
   #view = new DataView(this.#buffer.buffer);
@@ -27,9 +28,10 @@ export class Encoder {
   #takesSignals = false;
   #nextSignal = 1;
 
-  /** `maxBytes`: nothing longer could be sent. */
-  constructor(maxBytes: number) {
+  /** `maxBytes`: nothing longer could be sent. `onTooLarge` makes the error that says so. */
+  constructor(maxBytes: number, onTooLarge = tooLarge) {
     this.#maxBytes = maxBytes;
+    this.#tooLarge = onTooLarge;
   }
 
   /** The encoded bytes, word by word, if they are fewer than LARGE_BYTES. */
@@ -111,7 +113,7 @@ export class Encoder {
   }
 
   #grow(wanted: number): void {
-    if (wanted > this.#maxBytes + FIRST_BYTES) throw tooLarge(wanted, this.#maxBytes);
+    if (wanted > this.#maxBytes + FIRST_BYTES) throw this.#tooLarge(wanted, this.#maxBytes);
     const larger = Buffer.alloc(Math.max(wanted + (-wanted & 3), this.#buffer.length * 2));
     this.#buffer.copy(larger, 0, 0, this.#at);
     this.#buffer = larger;
@@ -265,7 +267,7 @@ export class Encoder {
   #blob(bytes: Uint8Array): void {
     this.#length(bytes.length);
     if (bytes.length >= LARGE_BYTES) {
-      if (this.#at + bytes.length > this.#maxBytes) throw tooLarge(this.#at + bytes.length, this.#maxBytes);
+      if (this.#at + bytes.length > this.#maxBytes) throw this.#tooLarge(this.#at + bytes.length, this.#maxBytes);
       this.#tail = bytes;
     } else {
       this.#room(bytes.length);

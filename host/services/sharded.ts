@@ -80,7 +80,7 @@ let makeHandle: (name: string, id: number) => Sharded<object>;
 let setMethods: (handle: Sharded<object>, names: readonly string[]) => void;
 
 /** The methods of an instance, its own and inherited ones; getters are not called. */
-function methodNames(instance: object): string[] {
+export function methodNames(instance: object): string[] {
   const names = new Set<string>();
   for (let from = instance; from !== Object.prototype && from !== null; from = Object.getPrototypeOf(from)) {
     for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(from))) {

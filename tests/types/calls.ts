@@ -1,7 +1,9 @@
 // Compiled, never run: calls of functions on other shards, typed by the module's own type. A line below
 // `@ts-expect-error` has to be refused by the compiler.
 
+import type { NatsConnection as RealConnection } from '@nats-io/transport-node';
 import { Runtime, type RuntimeOptions, runtime } from 'featherstar';
+import { type NatsConnection, remote } from 'featherstar/nats';
 import type * as module from './shard.js';
 
 type Module = typeof module;
@@ -90,4 +92,22 @@ export async function elsewhere(options: RuntimeOptions): Promise<void> {
   same<typeof inTime, unknown>(true);
   // @ts-expect-error: with() takes options, also there
   runtime().on(1).with(5).whatever();
+}
+
+declare class Store {
+  start(): Promise<void>;
+  get(key: string): number;
+}
+
+export async function between(real: RealConnection): Promise<void> {
+  const connection: NatsConnection = real;
+  const store = remote<typeof Store>(connection, { name: 'Store', timeoutMs: 5 });
+  const value = await store.on(1).with({ timeoutMs: 5 }).get('key');
+  same<typeof value, number>(true);
+  const any = await store.onAny().get('key');
+  same<typeof any, number>(true);
+  // @ts-expect-error: text
+  await store.onAny().get(5);
+  // @ts-expect-error: it belongs to the service
+  await store.onAny().start();
 }

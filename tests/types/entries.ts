@@ -5,6 +5,7 @@ import 'featherstar/browser';
 import 'featherstar/browser/shard';
 import 'featherstar/fs';
 import 'featherstar/http';
+import 'featherstar/nats';
 import 'featherstar/net';
 import 'featherstar/node';
 import 'featherstar/testing';
