@@ -1,5 +1,5 @@
 // The faults of a simulated world, and how often they come. Order is the seed's business in any case; each of these is
-// off unless it is asked for.
+// off unless it is asked for. `buggify` is what the program itself asks for.
 
 import { type Checks, checkOptions, number } from '../base/options.js';
 
@@ -31,6 +31,8 @@ export interface SimFaults {
   errno?: number | undefined;
   /** A new socket, or a connection that is accepted, finds no file slot (ENFILE). */
   noFiles?: number | undefined;
+  /** The share of the names of `buggify()` that are on in a world. Default 0.25; 0: none. */
+  buggify?: number | undefined;
   /** A shard other than 0 dies as the runtime tells it something: as shards start, or as all closes. */
   die?: number | undefined;
   /** The kernel does not let go of a thread that was killed: it ends only after up to `stuckUs`. */
@@ -55,6 +57,7 @@ const DEFAULTS: Faults = {
   noBuffers: 0,
   errno: 0,
   noFiles: 0,
+  buggify: 0.25,
   die: 0,
   stuck: 0,
   stuckUs: 10_000_000,

@@ -122,13 +122,9 @@ function replace(target: object, name: PropertyKey, value: unknown): Undo {
   };
 }
 
-function epochMs(world: World): number {
-  return EPOCH_MS + (world.nowNs - START_NS) / 1e6;
-}
-
 function simulatedDate(world: World): DateConstructor {
   const Real = Date;
-  const now = () => Math.floor(epochMs(world));
+  const now = () => Math.floor(EPOCH_MS + (world.look() - START_NS) / 1e6);
   // A function, as Date may be called without `new`; `Reflect.construct` keeps classes that extend it.
   function SimDate(this: unknown, ...args: unknown[]): unknown {
     if (new.target === undefined) return new Real(now()).toString();
@@ -148,14 +144,14 @@ function simulatedDate(world: World): DateConstructor {
 function clocks(world: World): Undo[] {
   const hrtime = Object.assign(
     (since?: [number, number]): [number, number] => {
-      const ns = world.readNs() - (since === undefined ? 0 : since[0] * 1e9 + since[1]);
+      const ns = world.look() - (since === undefined ? 0 : since[0] * 1e9 + since[1]);
       return [Math.floor(ns / 1e9), ns % 1e9];
     },
-    { bigint: () => BigInt(world.readNs()) },
+    { bigint: () => BigInt(world.look()) },
   );
   return [
     replace(globalThis, 'Date', simulatedDate(world)),
-    replace(performance, 'now', () => (world.readNs() - START_NS) / 1e6),
+    replace(performance, 'now', () => (world.look() - START_NS) / 1e6),
     replace(process, 'hrtime', hrtime),
   ];
 }
@@ -163,7 +159,7 @@ function clocks(world: World): Undo[] {
 function chances(world: World): Undo[] {
   const fill = (array: ArrayBufferView): ArrayBufferView => {
     const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
-    for (let i = 0; i < bytes.length; i++) bytes[i] = world.fortune.below(256);
+    for (let i = 0; i < bytes.length; i++) bytes[i] = world.fortune.below(256, 'a byte of crypto');
     return array;
   };
   const uuid = () => {

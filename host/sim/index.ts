@@ -2,6 +2,25 @@
 
 export { type DrawnWorld, drawWorld } from './draw.js';
 export type { SimFaults } from './faults.js';
+export {
+  assertLinearizable,
+  checkLinearizable,
+  History,
+  type HistoryOperation,
+  type Linearizability,
+} from './history.js';
+export {
+  type HistoryModel,
+  type ListInput,
+  listModel,
+  type QueueInput,
+  queueModel,
+  type RegisterInput,
+  registerModel,
+  type SetInput,
+  setModel,
+} from './models.js';
+export { always, buggify, note, reachable, sometimes, unreachable } from './properties.js';
 export type { SimClient } from './sim-client.js';
 export { SimDisk, type SimDiskOptions } from './sim-disk.js';
 export type { ClientOptions, SimWorld } from './sim-world.js';

@@ -1,6 +1,8 @@
 // The simulator's source of chance: xoshiro128** 1.1 (Blackman and Vigna), its state filled from the seed by
 // splitmix32. All in 32-bit integers, so each engine gets the same numbers.
 
+import type { Choices } from './choices.js';
+
 function splitmix32(seed: number): () => number {
   let state = seed | 0;
   return () => {
@@ -14,13 +16,18 @@ function splitmix32(seed: number): () => number {
 }
 
 export class Random {
+  readonly #choices: Choices | undefined;
   #a: number;
   #b: number;
   #c: number;
   #d: number;
 
-  /** `seed`: a whole number from 0 to 2 ** 53 - 1. `stream`: numbers that have nothing to do with another stream's. */
-  constructor(seed: number, stream: number) {
+  /**
+   * `seed`: a whole number from 0 to 2 ** 53 - 1. `stream`: numbers that have nothing to do with another stream's.
+   * `choices`: where each number is recorded, and may be another.
+   */
+  constructor(seed: number, stream: number, choices?: Choices) {
+    this.#choices = choices;
     const low = splitmix32(seed % 2 ** 32);
     const high = splitmix32(Math.floor(seed / 2 ** 32) ^ Math.imul(stream + 1, 0x85ebca6b));
     this.#a = low() ^ high();
@@ -44,24 +51,38 @@ export class Random {
     return result >>> 0;
   }
 
-  /** A whole number from 0 to `count` - 1. */
-  below(count: number): number {
-    return count <= 1 ? 0 : Math.floor((this.word() / 2 ** 32) * count);
+  /** A whole number from 0 to `count` - 1. `what`: the decision, in words. */
+  below(count: number, what = 'a number'): number {
+    if (count <= 1) return 0;
+    const value = Math.floor((this.#choose() / 2 ** 32) * count);
+    this.#choices?.tell(what, value);
+    return value;
   }
 
   /** A whole number from `least` to `most`. */
-  between(least: number, most: number): number {
-    return least + this.below(most - least + 1);
+  between(least: number, most: number, what?: string): number {
+    return least + this.below(most - least + 1, what);
   }
 
   /** True in this share of all cases; 0 takes no number, so a fault that is off changes nothing. */
-  chance(share: number): boolean {
-    return share > 0 && this.word() / 2 ** 32 < share;
+  chance(share: number, what = 'a chance'): boolean {
+    if (share <= 0) return false;
+    const isTrue = (~this.#choose(true) >>> 0) / 2 ** 32 < share;
+    this.#choices?.tell(what, isTrue);
+    return isTrue;
   }
 
   /** The result of Math.random(): [0, 1), 53 bits. */
   fraction(): number {
-    const high = this.word() >>> 5;
-    return (high * 2 ** 26 + (this.word() >>> 6)) / 2 ** 53;
+    const high = this.#choose() >>> 5;
+    const value = (high * 2 ** 26 + (this.#choose() >>> 6)) / 2 ** 53;
+    this.#choices?.tell('Math.random()', value);
+    return value;
+  }
+
+  /** The next word; `isInverted`: a chance, whose simplest word, 0, says no. */
+  #choose(isInverted = false): number {
+    const own = isInverted ? ~this.word() >>> 0 : this.word();
+    return this.#choices === undefined ? own : this.#choices.next(own);
   }
 }

@@ -24,6 +24,7 @@ import { asSeenFrom, isAny, isLoopback, loopbackOf, type NetworkPlace, Ports } f
 import type { SimHost } from './sim-host.js';
 import { NOWHERE } from './sim-machines.js';
 import type { SimFile } from './sim-net.js';
+import type { Delivery } from './trace.js';
 import type { World } from './world.js';
 
 const WAITING_MAX = 64; // datagrams; small, so that it is reached
@@ -126,9 +127,19 @@ export class SimDatagrams implements SimFile, OpOwner {
         from: { address: this.#sourceOf(to.address), port: this.place.port },
         bytes: new Uint8Array(op.memory.subarray(op.ptr, op.ptr + op.len)),
       };
-      const isLost = machine === NOWHERE || machines.isCut(this.place.machine, machine) || random.chance(faults.lose);
-      const copies = isLost ? 0 : random.chance(faults.duplicate) ? 2 : 1;
-      for (let i = 0; i < copies; i++) this.#world.after(faults.latencyUs, () => this.#arrive(machine, to, datagram));
+      const here = `${machines.nameOf(this.place.machine, datagram.from.address)}:${datagram.from.port}`;
+      const ends = `${here} > ${machines.nameOf(machine, to.address)}:${to.port}`;
+      const delivery = { ends, bytes: datagram.bytes, from: shard, sentNs: this.#world.nowNs };
+      const isLost =
+        machine === NOWHERE ||
+        machines.isCut(this.place.machine, machine) ||
+        random.chance(faults.lose, 'a datagram is lost');
+      const copies = isLost ? 0 : random.chance(faults.duplicate, 'a datagram arrives twice') ? 2 : 1;
+      if (copies === 0) this.#world.note('drop', shard, this.place.port, op.len, delivery);
+      const what = `time of a datagram to port ${to.port}, ns`;
+      for (let i = 0; i < copies; i++) {
+        this.#world.after(faults.latencyUs, () => this.#arrive(machine, to, datagram, delivery), 0, what);
+      }
       gate.finish(op, op.len);
     }
   }
@@ -152,9 +163,9 @@ export class SimDatagrams implements SimFile, OpOwner {
     return isLoopback(to) || to.includes(':') ? loopbackOf(to) : this.#world.machines.addressOf(machine);
   }
 
-  #arrive(machine: number, to: DatagramPlace, datagram: SimDatagram): void {
+  #arrive(machine: number, to: DatagramPlace, datagram: SimDatagram, delivery: Delivery): void {
     const socket = this.#world.datagrams.find(machine, to, datagram.from);
-    if (socket !== undefined) socket.#take(datagram);
+    if (socket !== undefined) socket.#take(datagram, delivery);
     else if (this.#peer !== undefined) {
       this.#error = Errno.ECONNREFUSED;
       this.#giveReceived();
@@ -169,10 +180,10 @@ export class SimDatagrams implements SimFile, OpOwner {
 
   // --- receiving -----------------------------------------------------------------------------------------------------
 
-  #take(datagram: SimDatagram): void {
+  #take(datagram: SimDatagram, delivery: Delivery): void {
     if (this.#waiting.length >= WAITING_MAX) return;
     this.#waiting.push(datagram);
-    this.#world.note('arrive', this.#host.shard, this.place.port, datagram.bytes.length);
+    this.#world.note('arrive', this.#host.shard, this.place.port, datagram.bytes.length, delivery);
     this.#giveReceived();
   }
 

@@ -71,6 +71,8 @@ class Content {
 export class Inode {
   readonly kind: FileKind;
   readonly mode: number;
+  /** The last name that it was given, for the trace. */
+  name = '';
   mtimeMs: number;
   /** Of a directory: what it holds, and what of it is on the disk. */
   readonly names = new Map<string, Inode>();
@@ -133,8 +135,8 @@ export class Inode {
   /** The power is back. */
   crash(random: Random): void {
     for (const change of this.#changes) {
-      if (random.chance(0.4)) continue; // lost
-      const isWhole = random.chance(0.5);
+      if (random.chance(0.4, 'the crash loses a change of a file')) continue;
+      const isWhole = random.chance(0.5, 'the crash keeps a whole write');
       if (change.bytes === undefined || isWhole) this.#durable.apply(change);
       else this.#tear(change.at, change.bytes, random);
     }
@@ -148,7 +150,8 @@ export class Inode {
   #tear(at: number, bytes: Uint8Array, random: Random): void {
     for (let from = 0; from < bytes.length; ) {
       const to = Math.min(bytes.length, from + SECTOR_BYTES - ((at + from) % SECTOR_BYTES));
-      if (random.chance(0.5)) this.#durable.apply({ at: at + from, bytes: bytes.subarray(from, to) });
+      if (random.chance(0.5, 'the crash keeps a sector'))
+        this.#durable.apply({ at: at + from, bytes: bytes.subarray(from, to) });
       from = to;
     }
   }
@@ -229,6 +232,7 @@ export class Volume {
       const before = directory.names.get(name);
       if (inode !== undefined) {
         inode.placing = change;
+        inode.name = name;
         directory.names.set(name, inode);
       } else directory.names.delete(name);
       directory.changing.set(name, change);
@@ -285,7 +289,7 @@ export class Volume {
 
   crash(random: Random): void {
     this.crashes++;
-    this.#keep(this.#changes.filter(() => random.chance(0.5)));
+    this.#keep(this.#changes.filter(() => random.chance(0.5, 'the crash keeps a change of a name')));
     for (const { edits } of this.#changes) {
       for (const { directory, inode } of edits) {
         directory.changing.clear();
@@ -298,6 +302,7 @@ export class Volume {
     const visit = (directory: Inode) => {
       directory.names.clear();
       for (const [name, inode] of directory.durableNames) {
+        inode.name = name;
         directory.names.set(name, inode);
         if (seen.has(inode)) inode.links++;
         else {

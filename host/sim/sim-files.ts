@@ -27,6 +27,7 @@ import type { Op, OpOwner } from '../hosts/portable-window.js';
 import type { Entry } from './calendar.js';
 import type { Inode, Volume } from './sim-disk.js';
 import type { SimHost } from './sim-host.js';
+import { opcodeName } from './trace.js';
 import { type Place, START_NS } from './world.js';
 
 const ACCESS = constants.O_RDONLY | constants.O_WRONLY | constants.O_RDWR;
@@ -117,11 +118,16 @@ export class SimFiles implements Directories, OpOwner {
     const { world, shard } = this.#host;
     const place = world.places[shard] as Place;
     return new Promise((resolve) => {
-      world.after(world.faults.diskUs, () => {
-        const names = this.#directories[index]?.names ?? new Map<string, Inode>();
-        const entries = [...names].map(([name, { kind }]) => ({ name, kind }));
-        world.post(place, () => resolve(entries));
-      });
+      world.after(
+        world.faults.diskUs,
+        () => {
+          const names = this.#directories[index]?.names ?? new Map<string, Inode>();
+          const entries = [...names].map(([name, { kind }]) => ({ name, kind }));
+          world.post(place, () => resolve(entries));
+        },
+        0,
+        'time of a list of names, ns',
+      );
     });
   }
 
@@ -142,21 +148,26 @@ export class SimFiles implements Directories, OpOwner {
     const data = opcode === OP_WRITE ? new Uint8Array(op.memory.subarray(op.ptr, op.ptr + op.len)) : undefined;
     const how = opcode === OP_OPENAT2 ? [second.readInt32LE(at), second.readInt32LE(at + 8)] : [];
     window.open(op, this);
-    const entry = world.after(world.faults.diskUs, () => {
-      this.#waiting.delete(op);
-      const result =
-        file !== undefined
-          ? this.#onFile(op, opcode, words, file, data)
-          : this.#onName(opcode, words, directory as Inode, name, other, how);
-      if (!this.#host.isClosed) this.#host.gate.finish(op, result);
-    });
+    const entry = world.after(
+      world.faults.diskUs,
+      () => {
+        this.#waiting.delete(op);
+        const result =
+          file !== undefined
+            ? this.#onFile(op, opcode, words, file, data)
+            : this.#onName(opcode, words, directory as Inode, name, other, how);
+        if (!this.#host.isClosed) this.#host.gate.finish(op, result);
+      },
+      0,
+      `time of ${opcodeName(opcode)}${file === undefined ? ` ${name}` : ` ${file.inode.name}`}, ns`,
+    );
     this.#waiting.set(op, entry);
   }
 
   cancel(op: Op): void {
     const { world, gate } = this.#host;
     const entry = this.#waiting.get(op);
-    if (entry === undefined || world.random.chance(TOO_LATE)) return;
+    if (entry === undefined || world.random.chance(TOO_LATE, 'a cancel comes too late')) return;
     this.#waiting.delete(op);
     world.calendar.cancel(entry);
     gate.finish(op, Errno.ECANCELED);
@@ -189,6 +200,7 @@ export class SimFiles implements Directories, OpOwner {
       const wantsDirectory = words[7] !== 0;
       if (inode.isDirectory !== wantsDirectory) return wantsDirectory ? Errno.ENOTDIR : Errno.EISDIR;
       if (inode.names.size !== 0) return Errno.ENOTEMPTY;
+      this.#host.world.note('name', this.#host.shard, 0, 0, `${found.name} is removed`);
       volume.remove(found, this.#nowMs);
       return 0;
     }
@@ -211,6 +223,8 @@ export class SimFiles implements Directories, OpOwner {
     for (let at: Inode | undefined = into; at !== undefined; at = at.parent) {
       if (at === inode) return Errno.EINVAL; // into itself
     }
+    const { world, shard } = this.#host;
+    world.note('name', shard, 0, 0, `${from.name} becomes ${to.name}`);
     this.#volume.rename({ ...from, inode }, to, this.#nowMs);
     return 0;
   }
@@ -267,14 +281,17 @@ export class SimFiles implements Directories, OpOwner {
     if (!this.#volume.grow(inode, at + bytes.length)) return Errno.ENOSPC;
     inode.write(at, bytes);
     inode.mtimeMs = this.#nowMs;
-    world.note('disk', this.#host.shard, at, bytes.length);
+    const sentNs = world.nowNs;
+    world.note('disk', this.#host.shard, at, bytes.length, { ends: inode.name, bytes, from: this.#host.shard, sentNs });
     return bytes.length;
   }
 
   /** How many bytes of so many: all, or fewer. */
   #part(bytes: number): number {
     const { random, faults } = this.#host.world;
-    return bytes > 1 && random.chance(faults.partial) ? random.between(1, bytes) : bytes;
+    return bytes > 1 && random.chance(faults.partial, 'fault: a read or a write takes a part')
+      ? random.between(1, bytes, 'bytes that it takes')
+      : bytes;
   }
 
   #truncate(inode: Inode, size: number): number {
@@ -293,7 +310,7 @@ export class SimFiles implements Directories, OpOwner {
     }
     if (inode.isDirectory) this.#volume.syncNames(inode);
     else inode.sync();
-    world.note('sync', shard);
+    world.note('sync', shard, 0, 0, inode.name || '/');
     return 0;
   }
 }

@@ -57,6 +57,7 @@ import { FILE_ERRNOS, isFileOp, SimOpenFile } from './sim-files.js';
 import type { SimHost } from './sim-host.js';
 import { type SimFile, SimListener } from './sim-net.js';
 import { SimSocket } from './sim-socket.js';
+import { opcodeName } from './trace.js';
 
 const MULTISHOT: Record<number, number> = {
   [OP_ACCEPT]: ACCEPT_MULTISHOT,
@@ -122,7 +123,7 @@ export class SimGate {
       (words[at + 4] as number) >>> 0,
       (words[at + 6] as number) >>> 0,
     );
-    this.#host.world.note('submit', this.#host.shard, opcode, fd);
+    this.#host.world.note('submit', this.#host.shard, opcode, fd, this.#files[fd]?.label);
     if (!this.#fails(op, opcode)) this.#dispatch(op, opcode, fd, at);
   }
 
@@ -130,8 +131,9 @@ export class SimGate {
   #fails(op: Op, opcode: number): boolean {
     const { world, shard } = this.#host;
     const errnos = ERRNOS[opcode];
-    if (errnos === undefined || !world.random.chance(world.faults.errno)) return false;
-    const errno = errnos[world.random.below(errnos.length)] as number;
+    if (errnos === undefined || !world.random.chance(world.faults.errno, `fault: ${opcodeName(opcode)} fails`))
+      return false;
+    const errno = errnos[world.random.below(errnos.length, 'the errno')] as number;
     world.note('fault', shard, opcode, errno);
     if (opcode === OP_SEND || opcode === OP_SENDMSG) this.finish(op, errno);
     else this.#later(op, errno);
@@ -260,7 +262,7 @@ export class SimGate {
   }
 
   #later(op: Op, result: number): void {
-    this.#host.world.after(ANSWER_US, () => this.finish(op, result));
+    this.#host.world.after(ANSWER_US, () => this.finish(op, result), 0, 'time of an answer of the kernel, ns');
   }
 
   // --- file slots ----------------------------------------------------------------------------------------------------

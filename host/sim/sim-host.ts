@@ -44,6 +44,10 @@ export class SimHost implements ShardHost {
   readonly #gone = new Set<number>();
   readonly #sendBufferCount: number;
   readonly #i32: Int32Array;
+  /** All of linear memory, and the word at which the message stands that is to be sent. */
+  readonly words: Int32Array;
+  readonly bytes: Buffer;
+  readonly outgoing: number;
   readonly #turn: HostTurn;
   /** The turn's own: the core imports it as it is. */
   readonly enter: () => void;
@@ -54,6 +58,9 @@ export class SimHost implements ShardHost {
     this.shard = windows.shard;
     this.#sendBufferCount = windows.header.sendBufferCount;
     this.#i32 = new Int32Array(memory.buffer, base, 128);
+    this.words = new Int32Array(memory.buffer);
+    this.bytes = Buffer.from(memory.buffer);
+    this.outgoing = (base + windows.header.outgoingOffset) >>> 2;
     this.window = new PortableWindow(windows, this.wake);
     this.gate = new SimGate(this, windows);
     this.fileSlots = this.gate.fileSlots;

@@ -62,6 +62,11 @@ export class Machines {
     return this.#names.length === 0 || isAny(address) || isLoopback(address) || address === this.addressOf(machine);
   }
 
+  /** Its name for a reader: one of `hosts`, or an address. */
+  nameOf(machine: number, address: string): string {
+    return this.#names[machine] ?? address;
+  }
+
   addressOf(machine: number): string {
     return this.#names.length === 0 || machine >= this.#names.length ? '127.0.0.1' : `10.0.0.${machine + 1}`;
   }

@@ -19,6 +19,8 @@ const FIRST_FREE_PORT = 32_768;
 /** The content of a slot. */
 export interface SimFile {
   refs: number;
+  /** Its name in the trace. */
+  readonly label?: string;
   /** The last shard that had it has closed it. */
   close(): void;
 }
@@ -61,7 +63,8 @@ export class SimNet {
   /** One of those that listen there, as a kernel picks by the hash of the addresses; or -errno. */
   find(machine: number, address: string, port: number): SimListener | number {
     const there = this.#listeners.find(machine, address, port);
-    if (there.length !== 0) return there[this.#world.random.below(there.length)] as SimListener;
+    if (there.length !== 0)
+      return there[this.#world.random.below(there.length, 'the listener that is reached')] as SimListener;
     return address.startsWith('unix:') && !this.#paths.has(`${machine}:${address}`) ? Errno.ENOENT : Errno.ECONNREFUSED;
   }
 }
@@ -124,7 +127,8 @@ export class SimListener implements OpOwner {
       this.#accepts.shift();
       gate.finish(op, slot >= 0 ? slot : Errno.ENFILE);
       // A system without files leaves it to the next accept; a ring without slots has taken it, and drops it.
-      if (slot < 0 && !(isFault && world.random.chance(0.5))) this.#waiting.shift()?.close();
+      if (slot < 0 && !(isFault && world.random.chance(0.5, 'the connection is dropped')))
+        this.#waiting.shift()?.close();
     }
     for (const then of this.#blocked.splice(0)) then();
   }

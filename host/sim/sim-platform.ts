@@ -27,6 +27,7 @@ import type {
 import { startThread } from '../runtime/threads.js';
 import { WorkerShard } from '../runtime/worker-shard.js';
 import { shardData } from '../runtime/workers.js';
+import { watchPosts } from './posts.js';
 import { SimHost } from './sim-host.js';
 import { SimSignals } from './sim-signals.js';
 import { Place, type World } from './world.js';
@@ -77,6 +78,7 @@ export class SimPlatform implements RuntimePlatform {
     this.#core = core;
     this.#module = module;
     this.#world.reached.watch(core);
+    watchPosts(this.#world, this.#world.places[0] as Place, core);
   }
 
   start(shard: number): ShardWorker {
@@ -107,6 +109,7 @@ export class SimPlatform implements RuntimePlatform {
     };
     const shard = new WorkerShard(data, simFactory(this.#world), this.#module as WebAssembly.Module, memory, port);
     this.#world.reached.watch(shard.core);
+    watchPosts(this.#world, place, shard.core);
     shard.core.wasi_thread_start(place.life, place.index);
     shard.start();
     return shard;
@@ -150,8 +153,11 @@ class Line {
 
   send(job: () => void): void {
     const { random, calendar, nowNs } = this.#world;
-    const mostUs = random.chance(MESSAGE_SLOW) ? MESSAGE_SLOW_US : MESSAGE_US;
-    this.#lastNs = Math.max(this.#lastNs, nowNs + random.below(mostUs * 1000 + 1));
+    const mostUs = random.chance(MESSAGE_SLOW, 'a message of the runtime is slow') ? MESSAGE_SLOW_US : MESSAGE_US;
+    this.#lastNs = Math.max(
+      this.#lastNs,
+      nowNs + random.below(mostUs * 1000 + 1, 'time of a message of the runtime, ns'),
+    );
     calendar.add(this.#lastNs, () => this.#world.post(this.#place, job));
   }
 }
@@ -200,7 +206,7 @@ class SimWorker implements ShardWorker {
   #live(run: () => void): void {
     const [world, place] = [this.#world, this.#place];
     const dies = world.fault('die', place.index, 0, 0);
-    const isBefore = dies && world.random.chance(0.5);
+    const isBefore = dies && world.random.chance(0.5, 'it dies before the message');
     if (dies) world.after(isBefore ? 0 : DIE_US, () => world.kill(place));
     if (!isBefore) run();
   }

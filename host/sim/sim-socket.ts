@@ -31,6 +31,7 @@ import type { Op, OpOwner, PortableWindow } from '../hosts/portable-window.js';
 import { asSeenFrom, isLoopback, loopbackOf } from './sim-addresses.js';
 import { NOWHERE } from './sim-machines.js';
 import type { SimListener } from './sim-net.js';
+import type { Delivery } from './trace.js';
 import type { World } from './world.js';
 
 const FIRST_PORT = 49_152; // of those that a connecting end gets
@@ -96,6 +97,9 @@ export class SimSocket implements OpOwner {
   #hasEnded = false;
   #isFinSent = false;
   #wantsRoom = false; // a send found none, or a poll
+  #shard = -1; // whose operations were the last
+  #ends = 'a path'; // this end and the other, for the trace
+  #what = 'time on the wire, ns';
   #isBroken = false; // reset by either end, or given up
   #error = 0; // happened, and no operation has been told
 
@@ -108,6 +112,11 @@ export class SimSocket implements OpOwner {
 
   get #isCut(): boolean {
     return this.#peer !== undefined && this.#world.machines.isCut(this.#machine, this.#peer.#machine);
+  }
+
+  /** For the trace. */
+  get label(): string {
+    return ` ${this.#ends}`;
   }
 
   get isClosed(): boolean {
@@ -127,11 +136,12 @@ export class SimSocket implements OpOwner {
       return;
     }
     this.#state = 'connecting';
+    this.#shard = host.shard;
     const open = { op, host, sent: 0 };
     this.#connect = open;
     host.window.open(op, this);
     const isRefused = this.#world.fault('refuse', host.shard, OP_CONNECT, Errno.ECONNREFUSED);
-    if (isRefused && this.#world.random.chance(0.25))
+    if (isRefused && this.#world.random.chance(0.25, 'it times out'))
       this.#knock(() => this.#refuse(open, Errno.ETIMEDOUT), CONNECT_US);
     else if (isRefused) this.#knock(() => this.#refuse(open, Errno.ECONNREFUSED));
     else if (target.machine === NOWHERE) this.#knock(() => this.#refuse(open, Errno.EHOSTUNREACH));
@@ -193,12 +203,20 @@ export class SimSocket implements OpOwner {
     this.local = { hostname: own, port: ownPort };
     other.remote = { hostname: asSeenFrom(listener.place, own), port: ownPort };
     other.local = { hostname: asSeenFrom(listener.place, hostname), port };
+    const { machines } = this.#world;
+    const here = `${machines.nameOf(this.#machine, own)}:${ownPort}`;
+    const there = `${machines.nameOf(other.#machine, hostname)}:${port}`;
+    this.#ends = `${here} > ${there}`;
+    other.#ends = `${there} > ${here}`;
+    this.#what = `time of ${this.#ends}, ns`;
+    other.#what = `time of ${other.#ends}, ns`;
   }
 
   // --- writing -------------------------------------------------------------------------------------------------------
 
   send(op: Op, host: SocketHost, isNow: boolean): void {
     const open: OpenStream = { op, host, sent: 0 };
+    this.#shard = host.shard;
     if (this.#state === 'idle' || this.#state === 'connecting') host.gate.finish(op, Errno.ENOTCONN);
     else if (this.#isPath && this.#peer?.isClosed) host.gate.finish(op, Errno.EPIPE);
     else if (this.#error !== 0) host.gate.finish(op, this.#takeError());
@@ -246,15 +264,16 @@ export class SimSocket implements OpOwner {
     let count = Math.min(open.op.len - open.sent, this.#room);
     if (count <= 0) return;
     if (count > 1 && this.#world.fault('partial', open.host.shard, OP_SEND, 0)) {
-      count = this.#world.random.between(1, count - 1);
+      count = this.#world.random.between(1, count - 1, 'bytes of a part');
     }
     const at = open.op.ptr + open.sent;
     const bytes = Buffer.from(open.op.memory.subarray(at, at + count));
     open.sent += count;
     this.#onWire += count;
+    const delivery = { ends: this.#ends, bytes, from: open.host.shard, sentNs: this.#world.nowNs };
     this.#travel(() => {
       this.#onWire -= count;
-      peer.#arrive(bytes);
+      peer.#arrive(bytes, delivery);
     });
   }
 
@@ -267,7 +286,7 @@ export class SimSocket implements OpOwner {
   /** One thing will arrive: whatever is first then, as one that is late is not overtaken by what was sent behind it. */
   #carry(): void {
     const { nowNs, random, faults, calendar } = this.#world;
-    const atNs = nowNs + random.below(faults.latencyUs * 1000 + 1);
+    const atNs = nowNs + random.below(faults.latencyUs * 1000 + 1, this.#what);
     this.#lastArrivalNs = Math.max(this.#lastArrivalNs + 1, atNs);
     calendar.add(this.#lastArrivalNs, () => {
       if (!this.#isCut) this.#wire.shift()?.();
@@ -354,17 +373,18 @@ export class SimSocket implements OpOwner {
       return;
     }
     host.window.open(op, this);
+    this.#shard = host.shard;
     this.#receives.push({ op, host, sent: 0 });
     this.#giveReceived();
   }
 
-  #arrive(bytes: Buffer): void {
+  #arrive(bytes: Buffer, delivery: Delivery): void {
     if (this.#state === 'closed' || this.#isBroken) {
       this.#isBroken = true;
       if (!this.#isPath) this.#reset(); // its process is gone
       return;
     }
-    this.#world.note('arrive', -1, this.number, bytes.length);
+    this.#world.note('arrive', this.#shard, this.number, bytes.length, delivery);
     this.#inbox.push(bytes);
     this.#inboxBytes += bytes.length;
     this.#giveReceived();
@@ -373,7 +393,7 @@ export class SimSocket implements OpOwner {
   #onFin(): void {
     if (this.#isBroken) this.#reset();
     if (this.#state === 'closed' || this.#isBroken) return;
-    this.#world.note('fin', -1, this.number);
+    this.#world.note('fin', this.#shard, this.number, 0, this.#ends);
     this.#hasPeerEnded = true;
     this.#giveReceived();
     for (const open of this.#watches) this.#tellWatch(open);
@@ -441,7 +461,7 @@ export class SimSocket implements OpOwner {
     const first = this.#inbox.shift() as Buffer;
     let count = Math.min(first.length, op.picksBuffer ? (window.bufferBytes[op.bufGroup] as number) : op.len);
     if (count > 1 && this.#world.fault('partial', host.shard, OP_RECV, 0)) {
-      count = this.#world.random.between(1, count - 1);
+      count = this.#world.random.between(1, count - 1, 'bytes of a part');
     }
     if (op.picksBuffer) first.copy(window.bytes, window.bufferAt(buffer), 0, count);
     else first.copy(op.memory, op.ptr, 0, count);
@@ -486,18 +506,20 @@ export class SimSocket implements OpOwner {
     this.#isFinSent = true;
     this.#unwatch?.();
     if (this.#state === 'closed') return;
-    this.#world.note('reset', -1, this.number);
+    this.#world.note('reset', this.#shard, this.number, 0, this.#ends);
     const isLate = this.#hasPeerEnded && !this.#isPath && errno === Errno.ECONNRESET;
     this.#error = isLate ? Errno.EPIPE : errno;
-    const isRoomFirst = this.#watches.some(({ events }) => events === POLLOUT) && this.#world.random.chance(0.5);
+    const isRoomFirst =
+      this.#watches.some(({ events }) => events === POLLOUT) && this.#world.random.chance(0.5, 'room is told first');
     if (isRoomFirst) this.#tellRoom();
     const isShared = this.#sends.length !== 0 && this.#receives.length !== 0;
-    if (isShared && this.#world.random.chance(0.5)) this.#giveReceived();
+    if (isShared && this.#world.random.chance(0.5, 'reads are told first')) this.#giveReceived();
     for (const { op, host, sent } of this.#sends.splice(0)) {
       const error = (!this.#isPath && this.#takeError()) || Errno.EPIPE;
       host.gate.finish(op, sent || error);
     }
-    const isLateRead = isRoomFirst && this.#world.random.chance(0.5); // behind the send that the room has let go
+    // Behind the send that the room has let go.
+    const isLateRead = isRoomFirst && this.#world.random.chance(0.5, 'reads are told late');
     if (isLateRead) this.#world.after(this.#world.faults.latencyUs, () => this.#giveReceived());
     else this.#giveReceived();
     for (const open of this.#watches) if (!isRoomFirst || open.events !== POLLOUT) this.#tellWatch(open);

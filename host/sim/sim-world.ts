@@ -54,6 +54,17 @@ export class SimWorld {
     this.#world.trace.note(this.#world.nowNs, this.#world.current?.index ?? -1, String(text));
   }
 
+  /**
+   * States what is true after each turn of any shard. If `check` returns false or throws, the simulation has failed. It
+   * may read what the program's shards hold, and must not call or await anything of a shard.
+   */
+  invariant(name: string, check: () => boolean): void {
+    this.#world.addInvariant(() => {
+      if (check()) return;
+      throw new FeatherstarError('FEATHERSTAR_SIMULATION', `invariant ${JSON.stringify(name)} does not hold`);
+    });
+  }
+
   /** Runs a function on a shard, as if that shard's code had called it, and resolves with what it returns. */
   on<T>(shard: number, run: () => T | Promise<T>): Promise<T> {
     return runOn(this.#world, this.#place(shard), run);

@@ -34,11 +34,15 @@ import type { Holdings } from '../runtime/stats.js';
 import { currentShard, enterShard, findShard } from '../shard/shard.js';
 import { checkFaults, type SimFaults } from './faults.js';
 import { replaceGlobals } from './globals.js';
+import { useWorld } from './properties.js';
+import { currentSession, type Session } from './session.js';
 import { SimDisk } from './sim-disk.js';
 import { Machines } from './sim-machines.js';
 import { SimPlatform, simFactory } from './sim-platform.js';
 import { SimWorld } from './sim-world.js';
-import { Place, START_NS, World } from './world.js';
+import { Trace } from './trace.js';
+import { watch } from './watchdog.js';
+import { Place, START_NS, World, type WorldParts } from './world.js';
 
 /** Options of `simulate()`. */
 export interface SimOptions {
@@ -64,8 +68,15 @@ export interface SimOptions {
   maxTurns?: number | undefined;
   /** The program has failed when it takes longer, ms of the world's time. Default 86,400,000: a day. */
   maxMs?: number | undefined;
-  /** The program has failed when nothing but timers has happened for so long, ms. Default: it may wait for timers. */
+  /**
+   * The program has failed when nothing but timers has happened for so long, ms. Default: an hour in which shards took
+   * 100,000 turns.
+   */
   quietMs?: number | undefined;
+  /**
+   * A turn that takes longer, in ms of real time, ends the process with an error, on Node. Default 20,000; 0: never.
+   */
+  stallMs?: number | undefined;
   /** How many of the last events are kept for a failure. Default 200. */
   traceEvents?: number | undefined;
 }
@@ -92,6 +103,8 @@ export interface SimReport<T> {
   readonly left: readonly (Holdings | undefined)[];
   /** How often each limit was reached, on all shards together; none that was not. */
   readonly reached: Readonly<Partial<Record<keyof Limits, number>>>;
+  /** How often each `sometimes()` held; 0: it was asked, and never did. */
+  readonly sometimes: Readonly<Record<string, number>>;
 }
 
 /** A simulated program has failed. `cause` is what went wrong. */
@@ -136,9 +149,14 @@ const SIM_LIMITS: Partial<Limits> = {
 const SHARED_BYTES = 1_048_576;
 const QUOTA_NS = 500_000;
 const SEED_MAX = 2 ** 53 - 1;
-const QUIET_NEVER_MS = 8.64e9; // no run is as long
+const MS_MAX = 8.64e9;
+const QUIET_MS = 3_600_000;
+const QUIET_TURNS = 100_000;
+const STALL_MS = 20_000;
 
-interface SimChecked extends Required<Omit<SimOptions, 'faults' | 'hosts' | 'limits' | 'module' | 'disk' | 'network'>> {
+interface SimChecked
+  extends Required<Omit<SimOptions, 'faults' | 'hosts' | 'limits' | 'module' | 'disk' | 'network' | 'quietMs'>> {
+  quietMs: number | undefined;
   module: string | undefined;
   limits: Limits;
 }
@@ -154,8 +172,9 @@ const CHECKS: Checks<SimOptions> = {
   network: checkedLater,
   shutdownTimeoutMs: integer(0, 3_600_000),
   maxTurns: integer(1, 2 ** 40),
-  maxMs: integer(1, QUIET_NEVER_MS),
-  quietMs: integer(1, QUIET_NEVER_MS),
+  maxMs: integer(1, MS_MAX),
+  quietMs: integer(1, MS_MAX),
+  stallMs: integer(0, 3_600_000),
   traceEvents: integer(1, 1_000_000),
 };
 
@@ -169,7 +188,8 @@ function check(options: SimOptions): SimChecked {
     shutdownTimeoutMs: rest.shutdownTimeoutMs ?? 4500,
     maxTurns: rest.maxTurns ?? 10_000_000,
     maxMs: rest.maxMs ?? 86_400_000,
-    quietMs: rest.quietMs ?? QUIET_NEVER_MS,
+    quietMs: rest.quietMs,
+    stallMs: rest.stallMs ?? STALL_MS,
     traceEvents: rest.traceEvents ?? 200,
   };
 }
@@ -200,11 +220,11 @@ export async function simulate<T>(
   options: SimOptions,
   program: (world: SimWorld) => T | Promise<T>,
 ): Promise<SimReport<T>> {
-  const checked = check(options);
-  const faults = checkFaults(options.faults);
-  const machines = new Machines(options.hosts ?? {}, checked.shards);
-  const disk = checkDisk(options.disk);
-  const network = checkNetwork(options.network);
+  const session = currentSession();
+  const adjusted = session?.adjust(options) ?? options;
+  const checked = check(adjusted);
+  const network = checkNetwork(adjusted.network);
+  const parts = worldPartsOf(adjusted, checked, session);
   if (running || findShard() !== undefined) {
     throw new FeatherstarError('FEATHERSTAR_STATE', 'this thread is a shard already, or simulates one: one at a time');
   }
@@ -212,12 +232,14 @@ export async function simulate<T>(
   offerParts();
   await loadParts();
   const { seed } = checked;
-  const world = new World(seed, faults, machines, disk, checked.traceEvents, {
-    maxTurns: checked.maxTurns,
-    maxNs: checked.maxMs * 1e6,
-    quietNs: checked.quietMs * 1e6,
-  });
+  const world = new World(parts);
+  if (session !== undefined) {
+    session.worlds.push(world);
+    session.choices.look = () => ({ event: world.trace.count, atNs: world.nowNs });
+  }
+  const watched = watch(seed, checked.stallMs);
   useClock(world.readNs);
+  useWorld(world);
   const putBack = replaceGlobals(world);
   const onRejection = (reason: unknown) => world.fail(reason);
   process.on('unhandledRejection', onRejection);
@@ -243,6 +265,7 @@ export async function simulate<T>(
       drained: outcome.close?.drained ?? false,
       left: outcome.close?.shards.map(({ left }) => left) ?? [],
       reached: world.reached.counts,
+      sometimes: Object.fromEntries(world.sometimes),
     };
   } catch (error) {
     world.fail(undefined); // whatever comes late has nothing to run in
@@ -256,8 +279,37 @@ export async function simulate<T>(
     process.off('unhandledRejection', onRejection);
     putBack();
     useClock(undefined);
+    useWorld(undefined);
+    watched.end();
     running = false;
   }
+}
+
+/** A trace's events are counted over all worlds of a run, and so is `stopAt`. */
+function worldPartsOf(options: SimOptions, checked: SimChecked, session: Session | undefined): WorldParts {
+  const { seed, maxTurns, maxMs, quietMs, shards } = checked;
+  const before = session?.worlds.reduce((sum, { trace }) => sum + trace.count, 0) ?? 0;
+  const stopAt = session?.stopAt === undefined ? undefined : session.stopAt - before;
+  const machines = new Machines(options.hosts ?? {}, shards);
+  const trace = new Trace(session?.traceEvents ?? checked.traceEvents, START_NS, stopAt);
+  trace.nameOf = (shard) => {
+    const name = machines.nameOf(machines.of(shard), '');
+    return name === '' ? `shard ${shard}` : `shard ${shard} (${name})`;
+  };
+  return {
+    seed,
+    machines,
+    trace,
+    faults: checkFaults(options.faults),
+    disk: checkDisk(options.disk),
+    choices: session?.choices,
+    limits: {
+      maxTurns,
+      maxNs: maxMs * 1e6,
+      quietNs: (quietMs ?? QUIET_MS) * 1e6,
+      quietTurns: quietMs === undefined ? QUIET_TURNS : 0,
+    },
+  };
 }
 
 /** The options as Runtime.start() would have made them. */

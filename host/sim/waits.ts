@@ -4,19 +4,14 @@
 // Next: world.ts.
 
 import { FeatherstarError } from '../base/errors.js';
-import * as kernel from '../core/kernel.js';
 import { OP_BYTES } from '../core/layout.js';
 import { readHoldings } from '../runtime/stats.js';
 import { OP_OPCODE, OP_OWNER, takenSlots } from '../shard/operation.js';
 import type { Shard } from '../shard/shard.js';
+import { opcodeName } from './trace.js';
 import type { Place, World } from './world.js';
 
 const SHOWN_MAX = 40;
-const OPCODES: Readonly<Record<number, string>> = Object.fromEntries(
-  Object.entries(kernel)
-    .filter(([name]) => name.startsWith('OP_'))
-    .map(([name, opcode]) => [opcode, name.slice('OP_'.length)]),
-);
 
 interface Expected {
   readonly what: string;
@@ -101,7 +96,7 @@ function detailsOf(place: Place): string[] {
 function* operationsOf(shard: Shard): Generator<string> {
   for (const at of takenSlots(shard.words, shard.base + shard.header.opsOffset, OP_BYTES)) {
     const opcode = shard.words[at + OP_OPCODE] as number;
-    yield `${OPCODES[opcode] ?? `opcode ${opcode}`} of ${shard.ownerName(shard.words[at + OP_OWNER] as number)}`;
+    yield `${opcodeName(opcode)} of ${shard.ownerName(shard.words[at + OP_OWNER] as number)}`;
   }
 }
 

@@ -19,6 +19,7 @@ import { FeatherstarError } from '../base/errors.js';
 import { findRuntime, setRuntime, type WorkerRuntime } from '../runtime/runtime.js';
 import { enterShard, findShard, type Shard } from '../shard/shard.js';
 import { Calendar, type Entry } from './calendar.js';
+import type { Choices } from './choices.js';
 import type { Faults } from './faults.js';
 import { Random } from './random.js';
 import { Reached } from './reached.js';
@@ -27,11 +28,14 @@ import type { SimDisk } from './sim-disk.js';
 import type { SimHost } from './sim-host.js';
 import type { Machines } from './sim-machines.js';
 import { SimNet } from './sim-net.js';
-import { type EventName, Trace } from './trace.js';
+import type { EventName, Subject, Trace } from './trace.js';
 import { Waits } from './waits.js';
+import { tellTurn } from './watchdog.js';
 
 export const START_NS = 1e12;
-const LOOK_NS = 100; // what reading the clock takes: a loop that waits for time to pass ends
+const LOOK_NS = 100; // what reading the clock takes: a loop that waits for a short time ends
+const LOOKS_MAX = 1_000_000; // in one turn: such a loop waits for a long time, or for ever
+const TURN_OF = 'which shard is next';
 const TURN_US = 20;
 const RING_US = 30;
 const RING_SLOW_US = 500;
@@ -81,14 +85,28 @@ export class Place {
   constructor(world: World, index: number, life: number) {
     this.index = index;
     this.life = life;
-    this.isFar = world.random.chance(FAR);
+    this.isFar = world.random.chance(FAR, `shard ${index} is far from all others`);
   }
 }
 
 export interface WorldLimits {
   readonly maxTurns: number;
   readonly maxNs: number;
+  /** The program has failed when only timers have happened for so long, and in so many turns. */
   readonly quietNs: number;
+  readonly quietTurns: number;
+}
+
+/** The parts of a world. */
+export interface WorldParts {
+  readonly seed: number;
+  readonly faults: Faults;
+  readonly machines: Machines;
+  readonly disk: SimDisk;
+  readonly trace: Trace;
+  readonly limits: WorldLimits;
+  /** Where its choices are recorded, and may be others. */
+  readonly choices: Choices | undefined;
 }
 
 export class World {
@@ -106,6 +124,10 @@ export class World {
   readonly disk: SimDisk;
   readonly waits = new Waits(this);
   readonly reached = new Reached();
+  /** How often each `sometimes()` held. */
+  readonly sometimes = new Map<string, number>();
+  /** The names of `buggify()` that were asked for, and whether they are on. */
+  readonly buggified = new Map<string, boolean>();
   isCrashed = false;
   readonly places: Place[] = [];
   nowNs = START_NS;
@@ -119,25 +141,21 @@ export class World {
   readonly #settled = Promise.resolve();
   #pumps = 0;
   #progressNs = START_NS; // when something happened that was no timer
+  #progressTurns = 0;
+  #looks = 0; // at the clock, in this turn
+  readonly #invariants: (() => void)[] = [];
   #isDone = false; // the program is: nothing of it goes on
   #isOver = false; // and its outcome is told
   readonly #interludes: (() => Promise<void>)[] = [];
   #end: { resolve: () => void; reject: (error: unknown) => void } | undefined;
 
-  constructor(
-    seed: number,
-    faults: Faults,
-    machines: Machines,
-    disk: SimDisk,
-    traceEvents: number,
-    limits: WorldLimits,
-  ) {
+  constructor({ seed, faults, machines, disk, trace, limits, choices }: WorldParts) {
     this.seed = seed;
     this.machines = machines;
     this.disk = disk;
-    this.random = new Random(seed, 0);
-    this.fortune = new Random(seed, 1);
-    this.trace = new Trace(traceEvents, START_NS);
+    this.random = new Random(seed, 0, choices);
+    this.fortune = new Random(seed, 1, choices);
+    this.trace = trace;
     this.faults = faults;
     this.#limits = limits;
     this.net = new SimNet(this);
@@ -152,21 +170,47 @@ export class World {
     return this.nowNs;
   };
 
-  note(kind: EventName, shard: number, first?: number, second?: number): void {
-    if (PROGRESS[kind]) this.#progressNs = this.nowNs;
-    this.trace.add(kind, this.nowNs, shard, first, second);
+  /** The clock as a program reads it. Code of no shard, as a test runner's, does not change it. */
+  look(): number {
+    const place = this.current;
+    if (place === undefined) return this.nowNs;
+    if (++this.#looks > LOOKS_MAX) {
+      const what = `a turn of shard ${place.index} has read the clock ${LOOKS_MAX} times and does not end`;
+      const error = new FeatherstarError(
+        'FEATHERSTAR_SIMULATION',
+        `${what}: time passes between turns, so use sleep()`,
+      );
+      this.fail(error); // also if the program catches it
+      throw error;
+    }
+    return this.readNs();
+  }
+
+  note(kind: EventName, shard: number, first?: number, second?: number, subject?: Subject): void {
+    if (PROGRESS[kind]) this.#progress();
+    this.trace.add(kind, this.nowNs, shard, first, second, subject);
+  }
+
+  #progress(): void {
+    this.#progressNs = this.nowNs;
+    this.#progressTurns = this.turns;
   }
 
   /** Runs `then` within `mostUs` from now, and `leastUs` at the earliest. */
-  after(mostUs: number, then: () => void, leastUs = 0): Entry {
-    return this.calendar.add(this.nowNs + leastUs * 1000 + this.random.below(mostUs * 1000 + 1), then);
+  after(mostUs: number, then: () => void, leastUs = 0, what = 'how long something takes, ns'): Entry {
+    return this.calendar.add(this.nowNs + leastUs * 1000 + this.random.below(mostUs * 1000 + 1, what), then);
   }
 
   /** Whether this fault strikes now. */
   fault(name: keyof Faults, shard: number, opcode: number, errno: number): boolean {
-    if (!this.random.chance(this.faults[name])) return false;
+    if (!this.random.chance(this.faults[name], `fault: ${name}`)) return false;
     this.note('fault', shard, opcode, errno);
     return true;
+  }
+
+  /** Runs after each turn. If it throws, the simulation has failed. */
+  addInvariant(check: () => void): void {
+    this.#invariants.push(check);
   }
 
   // --- shards --------------------------------------------------------------------------------------------------------
@@ -182,13 +226,18 @@ export class World {
 
   ring(from: number, peer: number): void {
     this.note('ring', from, peer);
-    const isSlow = this.places[peer]?.isFar || this.random.chance(RING_SLOW);
-    this.after(isSlow ? RING_SLOW_US : RING_US, () => {
-      const host = this.hostOf(peer);
-      if (host === undefined) return;
-      this.note('rung', peer);
-      host.wake();
-    });
+    const isSlow = this.places[peer]?.isFar || this.random.chance(RING_SLOW, 'a doorbell is slow');
+    this.after(
+      isSlow ? RING_SLOW_US : RING_US,
+      () => {
+        const host = this.hostOf(peer);
+        if (host === undefined) return;
+        this.note('rung', peer);
+        host.wake();
+      },
+      0,
+      `time of the doorbell of shard ${peer}, ns`,
+    );
   }
 
   /** Gives a shard something to do in a turn of its own. */
@@ -209,7 +258,7 @@ export class World {
 
   /** Something reaches a shard that its program did not send: a message of the runtime, or a signal. */
   tell(place: Place, what: string): void {
-    this.#progressNs = this.nowNs;
+    this.#progress();
     this.trace.note(this.nowNs, place.index, what);
   }
 
@@ -344,6 +393,7 @@ export class World {
       }
       if (!place.hasEnded) place.host?.settle();
       this.#leave();
+      for (const check of this.#invariants) check();
     }
     if (this.#isDone) {
       // Rejections without a handler are reported when the thread's own loop comes round, and are failures until then.
@@ -366,11 +416,16 @@ export class World {
 
   #turn(place: Place): void {
     if (++this.turns > this.#limits.maxTurns) this.#stuck(`the program is not done after ${this.turns - 1} turns`);
-    this.nowNs += this.random.between(1, TURN_US) * 1000;
+    this.#looks = 0;
+    tellTurn(place.index);
+    this.nowNs += this.random.between(1, TURN_US, 'how long the turn takes, µs') * 1000;
     const { jobs, host } = place;
     const isDue = host !== undefined && (host.isAwake || this.nowNs >= host.deadlineNs);
     this.#enter(place);
-    if (host === undefined || (jobs.length !== 0 && (!isDue || this.random.chance(0.5)))) {
+    if (
+      host === undefined ||
+      (jobs.length !== 0 && (!isDue || this.random.chance(0.5, 'a timer of JavaScript is first')))
+    ) {
       this.note('job', place.index, jobs.length);
       (jobs.shift() as () => void)();
     } else {
@@ -385,8 +440,9 @@ export class World {
       for (let due = this.calendar.takeDue(this.nowNs); due; due = this.calendar.takeDue(this.nowNs)) due.run();
       const place = this.#choose();
       if (place === undefined) this.#jump();
-      else if (this.random.chance(this.faults.freeze)) this.freeze(place, this.random.between(1, this.faults.freezeUs));
-      else return place;
+      else if (this.random.chance(this.faults.freeze, 'fault: freeze')) {
+        this.freeze(place, this.random.between(1, this.faults.freezeUs, 'length of the freeze, µs'));
+      } else return place;
     }
   }
 
@@ -395,7 +451,8 @@ export class World {
     let chosen: Place | undefined;
     for (const place of this.places) {
       if (place.hasEnded || place.isFrozen) continue;
-      if (this.#isAble(place) && this.random.below(++count) === 0) chosen = place; // each of them equally likely
+      // Each of them is equally likely.
+      if (this.#isAble(place) && this.random.below(++count, TURN_OF) === 0) chosen = place;
     }
     return chosen;
   }
@@ -403,7 +460,7 @@ export class World {
   #isAble({ host, jobs }: Place): boolean {
     if (jobs.length !== 0) return true;
     if (host === undefined || host.isClosed) return false;
-    return host.isAwake || this.nowNs >= host.deadlineNs || this.random.chance(this.faults.spurious);
+    return host.isAwake || this.nowNs >= host.deadlineNs || this.random.chance(this.faults.spurious, 'fault: spurious');
   }
 
   #jump(): void {
@@ -416,9 +473,9 @@ export class World {
       nextNs = Math.min(nextNs, host.deadlineNs);
     }
     if (!isAwaited) this.#stuck('nothing is left to happen, and the program is not done');
-    const { maxNs, quietNs } = this.#limits;
+    const { maxNs, quietNs, quietTurns } = this.#limits;
     if (nextNs - START_NS > maxNs) this.#stuck(`the program is not done after ${maxNs / 1e6} ms of its time`);
-    if (nextNs - this.#progressNs > quietNs) {
+    if (nextNs - this.#progressNs > quietNs && this.turns - this.#progressTurns > quietTurns) {
       this.#stuck(`nothing but timers has happened for ${quietNs / 1e6} ms, and the program is not done`);
     }
     this.nowNs = Math.max(this.nowNs, nextNs);
