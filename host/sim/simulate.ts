@@ -22,7 +22,7 @@ import {
 import { loadParts } from '../calls/internal.js';
 import { offerParts } from '../calls/parts.js';
 import type { UntypedModule } from '../calls/remote.js';
-import { makeMemory } from '../core/core.js';
+import { coreModule, makeMemory } from '../core/core.js';
 import { type Limits, SHARDS_MAX } from '../core/layout.js';
 import { checkLimits } from '../core/limits.js';
 import { useClock } from '../hosts/host.js';
@@ -231,6 +231,7 @@ export async function simulate<T>(
   running = true;
   offerParts();
   await loadParts();
+  coreModule(); // read and compiled now: files of the real world are shut in the simulated one
   const { seed } = checked;
   const world = new World(parts);
   if (session !== undefined) {

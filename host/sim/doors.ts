@@ -1,0 +1,182 @@
+// Doors of a simulated program to the real world: shut. A function behind one depends on more than the seed, or ends at
+// a time that the world does not know.
+//
+// Each door has a sentence that says what to use instead. A door is open to code outside of a shard's turn, and the
+// doors of files are open while Node loads a module by `require()`.
+//
+// Next: globals.ts.
+
+import childProcess from 'node:child_process';
+import cluster from 'node:cluster';
+import crypto from 'node:crypto';
+import dgram from 'node:dgram';
+import dns from 'node:dns';
+import fs from 'node:fs';
+import Module from 'node:module';
+import net from 'node:net';
+import perfHooks from 'node:perf_hooks';
+import workers from 'node:worker_threads';
+import zlib from 'node:zlib';
+import { FeatherstarError } from '../base/errors.js';
+import type { AnyFunction } from '../calls/remote.js';
+import { pooled } from './pool-work.js';
+import { type Replacement, replaced, switched } from './replace.js';
+
+interface Door {
+  readonly target: object;
+  readonly names: readonly string[];
+  /** The function's name in the message. */
+  readonly what: (name: string) => string;
+  /** The remedy. */
+  readonly instead: string;
+}
+
+const words = (text: string): string[] => text.split(' ');
+const of = (module: string) => (name: string) => `${name}() of node:${module}`;
+const plain = (name: string) => `${name}()`;
+
+const ZIP_STREAMS = 'Gzip Gunzip Deflate Inflate DeflateRaw InflateRaw Unzip BrotliCompress BrotliDecompress';
+const KEYS = 'generateKeyPair generateKeyPairSync generateKey generateKeySync generatePrime generatePrimeSync';
+const PURE_FILE_NAMES = ['Stats', 'Dirent', 'Dir', 'ReadStream', 'WriteStream', 'FileReadStream', 'FileWriteStream'];
+const RESOLVES =
+  'lookup lookupService resolve resolve4 resolve6 resolveAny resolveCaa resolveCname resolveMx resolveNaptr ' +
+  'resolveNs resolvePtr resolveSoa resolveSrv resolveTxt reverse';
+
+function functionsOf(target: object, except: readonly string[] = []): string[] {
+  const isDoor = (name: string) => {
+    const { value } = Object.getOwnPropertyDescriptor(target, name) as PropertyDescriptor;
+    return typeof value === 'function' && !name.startsWith('_') && !except.includes(name);
+  };
+  return Object.getOwnPropertyNames(target).filter(isDoor);
+}
+
+function doors(): Door[] {
+  const files = 'Use featherstar/fs, which works on the disk of the simulation, or read the file before simulate()';
+  const sockets = 'Use featherstar/net, or featherstar/node for a library that takes a socket';
+  const threads = 'Use a shard, or do the work before simulate()';
+  const names = 'Name the machines in the option "hosts"; featherstar/net resolves these names';
+  return [
+    {
+      target: globalThis,
+      names: ['fetch', 'WebSocket', 'EventSource'],
+      what: plain,
+      instead: 'Use world.connect(), or a client over featherstar/net',
+    },
+    { target: globalThis, names: ['Worker'], what: plain, instead: threads },
+    {
+      target: globalThis,
+      names: ['MessageChannel', 'BroadcastChannel'],
+      what: plain,
+      instead: 'Use a Channel, a call to a shard, or setImmediate()',
+    },
+    {
+      target: globalThis,
+      names: ['CompressionStream', 'DecompressionStream'],
+      what: plain,
+      instead: 'Use gzip(bytes, callback) of node:zlib',
+    },
+    { target: net.Socket.prototype, names: ['connect'], what: () => 'a connection of node:net', instead: sockets },
+    { target: net.Server.prototype, names: ['listen'], what: () => 'a server of node:net', instead: sockets },
+    {
+      target: dgram.Socket.prototype,
+      names: ['bind', 'send', 'connect'],
+      what: of('dgram'),
+      instead: 'Use bindUdp() of featherstar/net',
+    },
+    { target: dns, names: words(RESOLVES), what: of('dns'), instead: names },
+    { target: dns.promises, names: words(RESOLVES), what: of('dns/promises'), instead: names },
+    { target: fs.promises, names: functionsOf(fs.promises), what: of('fs/promises'), instead: files },
+    { target: childProcess, names: functionsOf(childProcess), what: of('child_process'), instead: threads },
+    { target: cluster, names: ['fork'], what: of('cluster'), instead: threads },
+    { target: workers, names: ['Worker'], what: of('worker_threads'), instead: threads },
+    {
+      target: workers,
+      names: ['MessageChannel', 'BroadcastChannel'],
+      what: of('worker_threads'),
+      instead: 'Use a Channel, a call to a shard, or setImmediate()',
+    },
+    {
+      target: crypto,
+      names: words(KEYS),
+      what: of('crypto'),
+      instead: 'Make keys before simulate(): they come from a generator that has no seed',
+    },
+    {
+      target: zlib,
+      names: words(ZIP_STREAMS).flatMap((name) => [name, `create${name}`]),
+      what: of('zlib'),
+      instead: 'Use gzip(bytes, callback) or gzipSync(bytes), which the simulation allows',
+    },
+    {
+      target: process,
+      names: ['exit', 'abort', 'reallyExit', 'kill', 'chdir', 'dlopen'],
+      what: (name) => `process.${name}()`,
+      instead: 'Return from the program or throw; world.kill() ends a shard, and world.signal() sends a signal',
+    },
+    {
+      target: Atomics,
+      names: ['wait', 'waitAsync'],
+      what: (name) => `Atomics.${name}()`,
+      instead: 'All shards share one thread: use a Channel or a call',
+    },
+    {
+      target: perfHooks,
+      names: ['monitorEventLoopDelay'],
+      what: of('perf_hooks'),
+      instead: 'Time in the simulation is virtual: runtime().stats() has the turns of a shard',
+    },
+  ];
+}
+
+function refuse(what: string, instead: string): never {
+  const text = `${what} leaves the simulation: what it does depends on more than the seed. ${instead}`;
+  throw new FeatherstarError('FEATHERSTAR_SIMULATION', text);
+}
+
+function shut({ target, names, what, instead }: Door): Replacement[] {
+  return names.flatMap((name) => switched(target, name, () => refuse(what(name), instead)));
+}
+
+// --- files -----------------------------------------------------------------------------------------------------------
+
+const STANDARD_STREAMS = [1, 2];
+
+/** Files of node:fs. Output of a program is allowed: to stdout and stderr. */
+function fileDoors(): Replacement[] {
+  let loads = 0; // Node reads a module by its own fs.readFileSync()
+  const instead = 'Use featherstar/fs, which works on the disk of the simulation, or read the file before simulate()';
+  const { writeSync } = fs;
+  const isOutput = (file: unknown) => STANDARD_STREAMS.includes(file as number);
+  const outputs: Record<string, AnyFunction> = {
+    writeSync: writeSync as AnyFunction,
+    write: pooled(writeSync as AnyFunction),
+  };
+  const made = functionsOf(fs, PURE_FILE_NAMES).flatMap((name) => {
+    const real = (fs as unknown as Record<string, AnyFunction>)[name] as AnyFunction;
+    const output = outputs[name];
+    return switched(fs, name, (...args: never[]) => {
+      if (output !== undefined && isOutput(args[0])) return output(...args);
+      return loads === 0 ? refuse(of('fs')(name), instead) : real(...args);
+    });
+  });
+  const loader = Module as unknown as Record<string, AnyFunction | undefined>;
+  for (const name of ['_load', '_resolveFilename']) {
+    const load = loader[name];
+    if (load === undefined) continue;
+    made.push(
+      replaced(loader, name, function counted(this: unknown, ...args: never[]): unknown {
+        loads++;
+        try {
+          return load.apply(this, args);
+        } finally {
+          loads--;
+        }
+      }),
+    );
+  }
+  return made;
+}
+
+export function shutDoors(): Replacement[] {
+  return [...doors().flatMap(shut), ...fileDoors()];
+}

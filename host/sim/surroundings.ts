@@ -1,0 +1,64 @@
+// The machine that a simulated program sees: names, numbers and sizes that differ from run to run are fixed.
+//
+// The environment of the test stays as it is: process.env, process.argv and process.cwd(), the platform and the
+// versions, the time zone and the locale.
+//
+// Next: globals.ts.
+
+import os from 'node:os';
+import perfHooks from 'node:perf_hooks';
+import { activeWorld, type Replacement, replaced, stage, switched } from './replace.js';
+import { START_NS, type World } from './world.js';
+
+const PID = 4242;
+const MEMORY_BYTES = 8 * 2 ** 30;
+const FREE_BYTES = 4 * 2 ** 30;
+const PROCESS_BYTES = 64 * 2 ** 20;
+const PROCESSOR_MHZ = 1000;
+
+function processors(): os.CpuInfo[] {
+  const { world } = stage() as { world: World };
+  const times = { user: 0, nice: 0, sys: 0, idle: 0, irq: 0 };
+  return world.places.map(() => ({ model: 'simulated', speed: PROCESSOR_MHZ, times }));
+}
+
+function hostname(): string {
+  const { world, place } = stage() as { world: World; place: { index: number } };
+  return world.machines.nameOf(world.machines.of(place.index), 'localhost');
+}
+
+function memoryUsage(): NodeJS.MemoryUsage {
+  return { rss: PROCESS_BYTES, heapTotal: PROCESS_BYTES, heapUsed: PROCESS_BYTES / 2, external: 0, arrayBuffers: 0 };
+}
+
+function networkInterfaces(): NodeJS.Dict<os.NetworkInterfaceInfo[]> {
+  const { world, place } = stage() as { world: World; place: { index: number } };
+  const address = world.machines.addressOf(world.machines.of(place.index));
+  const mac = '00:00:00:00:00:00';
+  const family = 'IPv4' as const;
+  return { sim0: [{ address, netmask: '255.255.255.0', family, mac, internal: false, cidr: `${address}/24` }] };
+}
+
+function memory(): Replacement[] {
+  const made = switched(process, 'memoryUsage', memoryUsage);
+  const [rss] = switched(process.memoryUsage, 'rss', () => PROCESS_BYTES);
+  for (const { value } of made) Object.assign(value as object, { rss: rss?.value });
+  return made;
+}
+
+export function surroundings(): Replacement[] {
+  const uptime = () => ((activeWorld() as World).nowNs - START_NS) / 1e9;
+  return [
+    replaced(process, 'pid', PID),
+    ...memory(),
+    ...switched(os, 'hostname', hostname),
+    ...switched(os, 'uptime', uptime),
+    ...switched(os, 'loadavg', () => [0, 0, 0]),
+    ...switched(os, 'totalmem', () => MEMORY_BYTES),
+    ...switched(os, 'freemem', () => FREE_BYTES),
+    ...switched(os, 'cpus', processors),
+    ...switched(os, 'availableParallelism', () => processors().length),
+    ...switched(os, 'networkInterfaces', networkInterfaces),
+    ...switched(perfHooks.performance, 'eventLoopUtilization', () => ({ idle: 0, active: 0, utilization: 0 })),
+  ];
+}

@@ -1,0 +1,348 @@
+// Ways out of a simulated program: each is simulated, allowed or refused. A program that takes one never waits for
+// ever.
+//
+// The flow: a row of the table in docs/testing.md --> the programs below of that name --> run twice with one seed, once
+// with another. The table and this file have the same rows.
+//
+// Next: host/sim/globals.ts.
+
+import { AsyncLocalStorage } from 'node:async_hooks';
+import childProcess, { exec } from 'node:child_process';
+import crypto, { createHash, randomBytes, randomFillSync, randomInt, randomUUID, scrypt, webcrypto } from 'node:crypto';
+import dgram from 'node:dgram';
+import { lookup } from 'node:dns';
+import { lookup as lookupPromised } from 'node:dns/promises';
+import { once } from 'node:events';
+import fs, { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import http from 'node:http';
+import { createRequire } from 'node:module';
+import net from 'node:net';
+import os, { hostname } from 'node:os';
+import { performance as hooked, monitorEventLoopDelay } from 'node:perf_hooks';
+import { scheduler, setImmediate as soon, setInterval as ticks, setTimeout as wait } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { MessageChannel as Ports, Worker } from 'node:worker_threads';
+import zlib, { gunzip, gzip } from 'node:zlib';
+import { sleep } from 'featherstar';
+import { simulate } from 'featherstar/testing';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { rejection } from '../support/hosts.js';
+
+const PAGE = new URL('../../docs/testing.md', import.meta.url);
+const EMPTY_WASM = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0);
+const START = Date.UTC(2026, 0, 1);
+const realPid = process.pid;
+const require = createRequire(import.meta.url);
+
+const later = (run) => new Promise((resolve) => run(resolve));
+
+/** Random: the seed decides. Each program returns something that differs with the seed. */
+const RANDOM = {
+  'node:crypto, random values': [
+    () => randomBytes(16).toString('hex'),
+    () => promisify(randomBytes)(16).then((bytes) => bytes.toString('hex')),
+    () => randomUUID(),
+    () => randomInt(1e9),
+    () => promisify(randomInt)(5, 1e9),
+    () => Buffer.from(randomFillSync(new Uint32Array(4)).buffer).toString('hex'),
+    () => Buffer.from(crypto.getRandomValues(new Uint8Array(8))).toString('hex'),
+  ],
+  'Web Crypto, random values': [
+    () => globalThis.crypto.randomUUID(),
+    () => Buffer.from(webcrypto.getRandomValues(new Uint8Array(8))).toString('hex'),
+    async () => {
+      const key = await webcrypto.subtle.generateKey({ name: 'AES-GCM', length: 256 }, true, ['encrypt']);
+      return Buffer.from(await webcrypto.subtle.exportKey('raw', key)).toString('hex');
+    },
+    async () => {
+      const key = await webcrypto.subtle.generateKey({ name: 'HMAC', hash: 'SHA-256' }, true, ['sign']);
+      return (await webcrypto.subtle.exportKey('jwk', key)).k;
+    },
+  ],
+  'Math.random()': [() => Math.random()],
+};
+
+/** Time and the machine: each program returns what it sees, and what it has to see. */
+const FIXED = {
+  'Date, Intl and Temporal': [
+    async () => {
+      await sleep(1000);
+      const seen = [new Date(), new Date(Date.now())].map((date) => date.toISOString().slice(0, 19));
+      return [seen, ['2026-01-01T00:00:01', '2026-01-01T00:00:01']];
+    },
+    () => [new Intl.DateTimeFormat('en', { timeZone: 'UTC' }).format(), '1/1/2026'],
+    () => {
+      const parts = new Intl.DateTimeFormat('en', { timeZone: 'UTC' }).formatToParts();
+      return [parts.find(({ type }) => type === 'year').value, '2026'];
+    },
+    () => {
+      const { Temporal } = globalThis;
+      const seen = Temporal === undefined ? START : Temporal.Now.instant().epochMilliseconds;
+      return [seen < START + 1000 && seen >= START, true];
+    },
+    () => [globalThis.Temporal?.Now.plainDateISO('UTC').toString() ?? '2026-01-01', '2026-01-01'],
+  ],
+  'process.uptime(), hrtime(), cpuUsage()': [
+    async () => {
+      const before = [process.uptime(), process.hrtime.bigint(), process.cpuUsage()];
+      await sleep(3_600_000);
+      const seconds = [process.uptime() - before[0], Number(process.hrtime.bigint() - before[1]) / 1e9];
+      seconds.push(process.cpuUsage(before[2]).user / 1e6);
+      return [seconds.map(Math.round), [3600, 3600, 3600]];
+    },
+  ],
+  'performance.now(), timeOrigin, mark(), measure()': [
+    async () => {
+      await sleep(60_000);
+      hooked.mark('escape');
+      const { startTime } = hooked.getEntriesByName('escape')[0];
+      const { duration } = hooked.measure('escape', 'escape');
+      hooked.clearMarks('escape');
+      const late = [performance.now(), startTime].map((ms) => Math.round(ms / 1000));
+      return [
+        [late, performance.timeOrigin, duration >= 0 && duration < 1],
+        [[60, 60], START, true],
+      ];
+    },
+  ],
+  'setTimeout() and its family, process.nextTick(), AbortSignal.timeout()': [
+    async () => {
+      const begin = Date.now();
+      await promisify(setTimeout)(3_600_000);
+      await promisify(setImmediate)();
+      await later((resolve) => process.nextTick(resolve));
+      await once(AbortSignal.timeout(3_600_000), 'abort');
+      return [Math.round((Date.now() - begin) / 1000), 7200];
+    },
+  ],
+  'node:timers/promises': [
+    async () => {
+      const begin = Date.now();
+      const values = [await wait(1000, 'a'), await soon('c')];
+      await scheduler.wait(1000);
+      await scheduler.yield();
+      let rounds = 0;
+      for await (const value of ticks(1000, 'd'))
+        if (++rounds === 3) values.push(value) && (await sleep(0));
+        else if (rounds > 3) break;
+      const aborted = await rejection(wait(1e6, 0, { signal: AbortSignal.abort() }));
+      values.push(aborted.name, aborted.code, Math.round((Date.now() - begin) / 1000));
+      return [values, ['a', 'c', 'd', 'AbortError', 'ABORT_ERR', 6]];
+    },
+  ],
+  'AsyncLocalStorage in timers and ticks': [
+    async () => {
+      const storage = new AsyncLocalStorage();
+      const seen = [];
+      const waits = storage.run('mine', () => [
+        later((resolve) => setTimeout(() => resolve(seen.push(storage.getStore())), 1)),
+        later((resolve) => setImmediate(() => resolve(seen.push(storage.getStore())))),
+        later((resolve) => process.nextTick(() => resolve(seen.push(storage.getStore())))),
+        later((resolve) => gzip('', () => resolve(seen.push(storage.getStore())))),
+      ]);
+      await Promise.all(waits);
+      seen.push(storage.getStore());
+      return [seen, ['mine', 'mine', 'mine', 'mine', undefined]];
+    },
+  ],
+  'node:os: name, sizes, load, addresses': [
+    () => {
+      const [address] = os.networkInterfaces().sim0.map((each) => each.address);
+      const seen = [hostname(), os.totalmem(), os.freemem(), os.loadavg(), os.cpus().length, address];
+      return [seen, ['web', 2 ** 33, 2 ** 32, [0, 0, 0], 2, '10.0.0.1']];
+    },
+    async () => {
+      await sleep(1000);
+      return [Math.round(os.uptime()), 1];
+    },
+  ],
+  'process.pid, memoryUsage()': [
+    () => {
+      const { rss, heapUsed } = process.memoryUsage();
+      return [
+        [process.pid, rss, heapUsed, process.memoryUsage.rss()],
+        [4242, 2 ** 26, 2 ** 25, 2 ** 26],
+      ];
+    },
+  ],
+  'node:zlib, by callback or at once': [
+    async () => {
+      const packed = await promisify(gzip)('a'.repeat(1000));
+      const text = (await promisify(gunzip)(packed)).toString();
+      return [
+        [text.length, zlib.gunzipSync(zlib.gzipSync('b')).toString()],
+        [1000, 'b'],
+      ];
+    },
+    async () => [(await rejection(promisify(gunzip)('no gzip'))).code, 'Z_DATA_ERROR'],
+  ],
+  'node:crypto, hashes and derived keys': [
+    async () => {
+      const key = await promisify(scrypt)('password', 'salt', 16);
+      const other = await promisify(crypto.pbkdf2)('password', 'salt', 10, 16, 'sha256');
+      const same = [crypto.scryptSync('password', 'salt', 16), crypto.pbkdf2Sync('password', 'salt', 10, 16, 'sha256')];
+      const sizes = [key, other].map((each, i) => each.equals(same[i]));
+      return [
+        [sizes, createHash('sha256').update('a').digest('hex').slice(0, 8)],
+        [[true, true], 'ca978112'],
+      ];
+    },
+  ],
+  'crypto.subtle': [
+    async () => {
+      const digest = Buffer.from(await webcrypto.subtle.digest('SHA-256', Buffer.from('a'))).toString('hex');
+      const hmac = { name: 'HMAC', hash: 'SHA-256' };
+      const key = await webcrypto.subtle.importKey('raw', Buffer.alloc(32), hmac, false, ['sign', 'verify']);
+      const signature = await webcrypto.subtle.sign('HMAC', key, Buffer.from('a'));
+      const isRight = await webcrypto.subtle.verify('HMAC', key, signature, Buffer.from('a'));
+      return [
+        [digest.slice(0, 8), isRight],
+        ['ca978112', true],
+      ];
+    },
+    async () => [(await rejection(webcrypto.subtle.digest('none', Buffer.alloc(1)))).name, 'NotSupportedError'],
+  ],
+  'WebAssembly.compile(), instantiate()': [
+    async () => {
+      const module = await WebAssembly.compile(EMPTY_WASM);
+      const { instance } = await WebAssembly.instantiate(EMPTY_WASM);
+      return [
+        [module instanceof WebAssembly.Module, Object.keys(instance.exports)],
+        [true, []],
+      ];
+    },
+  ],
+  'require() of a module': [
+    () => {
+      const path = require.resolve('../../package.json');
+      delete require.cache[path];
+      return [require(path).name, 'featherstar'];
+    },
+  ],
+  'output: console, stdout, stderr': [
+    async () => {
+      process.stdout.write('');
+      fs.writeSync(1, '');
+      await promisify(fs.write)(2, '');
+      return [0, 0];
+    },
+  ],
+};
+
+/** Refused: each of these programs fails with an error that says what to use instead. */
+const REFUSED = {
+  'fetch(), WebSocket': [
+    () => fetch('http://127.0.0.1:1/'),
+    () => (globalThis.WebSocket === undefined ? fetch('') : new WebSocket('ws://127.0.0.1:1')),
+  ],
+  'node:net, node:http, node:dgram': [
+    () => net.connect(1),
+    () => net.createServer().listen(0),
+    () => http.createServer().listen(0),
+    () => http.get('http://127.0.0.1:1/'),
+    () => dgram.createSocket('udp4').bind(0),
+  ],
+  'node:dns': [() => lookup('localhost', () => {}), () => lookupPromised('localhost')],
+  'node:fs, node:fs/promises': [
+    () => readFile('/'),
+    () => fs.promises.access('/'),
+    () => fs.access('/', () => {}),
+    () => readFileSync(PAGE),
+    () => writeFileSync('/dev/null', ''),
+    () => existsSync('/'),
+    () => fs.createReadStream('/dev/null'),
+    () => fs.watch('/'),
+  ],
+  'node:child_process, node:cluster': [
+    () => childProcess.spawn('true'),
+    () => exec('true'),
+    () => promisify(exec)('true'),
+    () => require('node:cluster').fork(),
+  ],
+  'node:worker_threads': [() => new Worker('', { eval: true })],
+  'MessageChannel, BroadcastChannel': [() => new MessageChannel(), () => new Ports(), () => new BroadcastChannel('a')],
+  'streams of node:zlib, CompressionStream': [
+    () => zlib.createGzip(),
+    () => new zlib.Gunzip(),
+    () => new CompressionStream('gzip'),
+  ],
+  'new key pairs and primes, signatures that are random': [
+    () => crypto.generateKeyPairSync('ed25519'),
+    () => crypto.generatePrimeSync(32),
+    () => webcrypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, true, ['sign']),
+    () => webcrypto.subtle.sign({ name: 'ECDSA', hash: 'SHA-256' }, {}, new Uint8Array(1)),
+  ],
+  'process.exit(), abort(), kill(), chdir()': [
+    () => process.exit(0),
+    () => process.kill(process.pid, 0),
+    () => process.chdir('/'),
+  ],
+  'Atomics.wait(), waitAsync()': [
+    () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1),
+    () => Atomics.waitAsync?.(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1) ?? Atomics.wait(),
+  ],
+  'monitorEventLoopDelay()': [() => monitorEventLoopDelay()],
+};
+
+const run = (seed, program) => simulate({ seed, shards: 2, hosts: { web: [0, 1] } }, async () => program());
+
+for (const [name, programs] of Object.entries(RANDOM)) {
+  test(`simulated: ${name}`, async () => {
+    for (const program of programs) {
+      const { value, traceHash } = await run(1, program);
+      const again = await run(1, program);
+      assert.equal([again.value, again.traceHash], [value, traceHash], String(program));
+      assert.is.not((await run(2, program)).value, value, String(program));
+    }
+  });
+}
+
+for (const [name, programs] of Object.entries(FIXED)) {
+  test(`simulated or allowed: ${name}`, async () => {
+    for (const program of programs) {
+      const { value, traceHash } = await run(1, program);
+      assert.equal(value[0], value[1], String(program));
+      assert.is((await run(1, program)).traceHash, traceHash, String(program));
+    }
+  });
+}
+
+for (const [name, programs] of Object.entries(REFUSED)) {
+  test(`refused: ${name}`, async () => {
+    for (const program of programs) {
+      const error = await rejection(run(1, program));
+      assert.is(error.cause?.code, 'FEATHERSTAR_SIMULATION', `${program}: ${error.cause}`);
+      assert.match(error.message, /leaves the simulation: .+\. [A-Z].+/, String(program)); // and then the remedy
+    }
+  });
+}
+
+test('a function that a module has kept from one world works in the next one, and outside', async () => {
+  const kept = (await run(1, () => ({ wait: require('node:timers/promises').setTimeout }))).value.wait;
+  const begin = Date.now();
+  assert.is((await run(1, () => kept(3_600_000, 'done'))).value, 'done');
+  assert.ok(Date.now() - begin < 60_000);
+  assert.is(await kept(1, 'outside'), 'outside');
+});
+
+test('what a world replaces is put back', () => {
+  assert.is(process.pid, realPid);
+  assert.ok(readFileSync(PAGE, 'utf8').length > 0);
+  assert.ok(Date.now() > START);
+  assert.not.equal(randomBytes(16), randomBytes(16));
+  assert.is.not(hostname(), 'web');
+});
+
+test('docs/testing.md lists the same escapes', () => {
+  const [, table] = /\n\| escape \|[^\n]*\n\| --- [^\n]*\n((?:\|[^\n]*\n)+)/.exec(readFileSync(PAGE, 'utf8'));
+  const rows = table
+    .split('\n')
+    .flatMap((line) => (line === '' ? [] : [line.split('|')[1].trim().replaceAll('`', '')]));
+  const tested = [RANDOM, FIXED, REFUSED].flatMap((kind) => Object.keys(kind));
+  assert.equal(rows.sort(), tested.sort());
+  assert.ok(rows.length >= 20);
+});
+
+test.run();
