@@ -3,7 +3,6 @@
 // Next: server.ts.
 
 import type { Shard } from '../shard/shard.js';
-import type { HttpConnection } from './connection.js';
 import type { HandlerInfo } from './handler-info.js';
 import type { Scratch } from './inbox.js';
 import type { Proxies } from './proxies.js';
@@ -11,6 +10,21 @@ import type { FeatherRequest } from './request.js';
 import type { ResponseEntry } from './response-log.js';
 import type { Server } from './server.js';
 import type { Writer } from './writer.js';
+
+/** From the end of a server to the first request of a client that has just come. */
+export const FIRST_REQUEST_NS = 2e8;
+
+/** One connection, as its server has it. */
+export interface ServedConnection {
+  /** The server drains: the next response says so. */
+  drain(): void;
+  /** The server takes no more requests but those that have begun to come, and the first one of each client. */
+  closeIdle(): void;
+  /** The next turn begins: bytes in a buffer of the transport are copied out. */
+  unhold(): void;
+  /** Closes it at once. */
+  destroy(): void;
+}
 
 /** The part of its server that a connection uses. */
 export interface ConnectionServer extends Scratch {
@@ -43,9 +57,9 @@ export interface ConnectionServer extends Scratch {
   /** Gets what a handler threw. */
   report(error: unknown): void;
   /** The client has left while its request is handled. */
-  departed(connection: HttpConnection): void;
+  departed(connection: ServedConnection): void;
   /** Bytes lie in a buffer of the transport: unhold() has to be called when the next turn begins. */
-  holding(connection: HttpConnection): void;
+  holding(connection: ServedConnection): void;
   /** The connection is over. */
-  forget(connection: HttpConnection): void;
+  forget(connection: ServedConnection): void;
 }

@@ -15,7 +15,7 @@ import type { NetAddress } from '../hosts/host.js';
 import type { Transport, TransportUser } from '../shard/transport.js';
 import { HIGH_WATER_BYTES, RequestBody } from './body.js';
 import { goneError } from './closed-errors.js';
-import type { ConnectionServer } from './connection-server.js';
+import { type ConnectionServer, FIRST_REQUEST_NS, type ServedConnection } from './connection-server.js';
 import { HandlerInfo, type InfoExchange } from './handler-info.js';
 import { type ForwardedOrigin, type Head, hasUrl, ODD_HOST, readHead } from './head.js';
 import { CLOSE } from './heads.js';
@@ -50,10 +50,16 @@ const PHASES = ['before or in a head', 'handling a request', 'over'];
 const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n', 'latin1');
 
 const UNANSWERED = -1; // in the place of CLOSE and the like: no response was sent yet
-const FIRST_REQUEST_NS = 2e8; // from the end of a server to the first request of a client that has just come
 
 export class HttpConnection
-  implements TransportUser, InboxUser, Exchange, InfoExchange, ControlledConnection, StreamingConnection
+  implements
+    TransportUser,
+    InboxUser,
+    Exchange,
+    InfoExchange,
+    ControlledConnection,
+    StreamingConnection,
+    ServedConnection
 {
   isHead = false;
   isHttp10 = false;
@@ -478,6 +484,10 @@ export class HttpConnection
 
   forwardedOrigin(head: Head): ForwardedOrigin | undefined {
     return this.server.proxies?.originOf(head, this.transport.remote);
+  }
+
+  get serverScheme(): string {
+    return this.transport.tls === undefined ? 'http' : 'https';
   }
 
   get serverAuthority(): string {

@@ -5,6 +5,7 @@
 
 import { checkFunction } from '../base/options.js';
 import type { NetAddress } from '../hosts/host.js';
+import type { TlsInfo } from '../tls/info.js';
 import type { Head } from './head.js';
 import type { HeadersValue } from './headers.js';
 import { informationalHead } from './informational.js';
@@ -18,6 +19,7 @@ export interface InfoExchange {
     readonly handle: Server;
     waitUntil(promise: PromiseLike<unknown>): void;
   };
+  readonly transport: { readonly tls?: TlsInfo | undefined };
   /** The address of the client that has sent this head. */
   clientOf(head: Head): NetAddress | undefined;
   /** Undefined: the request with this head is over. */
@@ -67,6 +69,14 @@ export class HandlerInfo {
    */
   get remote(): NetAddress | undefined {
     return this.#exchange.clientOf(this.#head);
+  }
+
+  /**
+   * What is known about a connection over TLS: its version, the client's certificate, and more. Undefined: the
+   * connection has none. Its members ask OpenSSL, so read them while the request is handled.
+   */
+  get tls(): TlsInfo | undefined {
+    return this.#exchange.transport.tls;
   }
 
   /** The client's address in Deno's form. A Unix socket has an empty path. */

@@ -36,6 +36,8 @@ export interface Addressed {
   forwardedOrigin?(head: Head): ForwardedOrigin | undefined;
   /** The host of a request that names none (HTTP/1.0): the server's own address. */
   readonly serverAuthority: string;
+  /** 'http', or 'https' over TLS. */
+  readonly serverScheme: string;
 }
 
 const FLAGS = ParserState.flags >> 2; // words of the parser's state (assembly/http/connection.ts)
@@ -127,7 +129,7 @@ function targetOf({ text, start, targetStart, targetEnd }: Head): string {
 }
 
 function originOf(head: Head, server: Addressed): string {
-  const { proto = 'http', host } = server.forwardedOrigin?.(head) ?? {};
+  const { proto = server.serverScheme, host } = server.forwardedOrigin?.(head) ?? {};
   return `${proto}://${host ?? fieldOf(head, 'host') ?? server.serverAuthority}`;
 }
 

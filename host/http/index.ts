@@ -1,5 +1,7 @@
 // featherstar/http: serve, and the Response that is fastest.
 
+export type { TlsInfo } from '../tls/info.js';
+export type { SniCallback, TlsContextOptions, TlsFile, TlsServerOptions, TlsVersion } from '../tls/options.js';
 export type { ClientAddress, DenoAddress, HandlerInfo } from './handler-info.js';
 export type { HeadersValue } from './headers.js';
 export type { ProxyHeader, ProxyOptions } from './proxies.js';

@@ -9,14 +9,17 @@
 //
 // Process signals are the program's: like node:http, serve() leaves them alone. The command line (host/cli) does not.
 
-import { FeatherstarError } from '../base/errors.js';
+import { FeatherstarError, optionError } from '../base/errors.js';
 import { type Checks, checkBoolean, checkedLater, checkObject, checkOptions, checkUrl } from '../base/options.js';
+import { takeSecret } from '../base/secrets.js';
 import type { Calls } from '../calls/call.js';
 import type { UntypedModule } from '../calls/remote.js';
 import { type RuntimeOptions, SHUTDOWN_TIMEOUT_MS } from '../runtime/options.js';
 import { Runtime } from '../runtime/runtime.js';
+import { perShard } from '../shard/per-shard.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 import { sleep } from '../tasks/timer.js';
+import { checkTlsHost, checkTlsServer, noTlsError, type TlsServerOptions } from '../tls/options.js';
 import type { ConnectionServer } from './connection-server.js';
 import type { ProxyOptions } from './proxies.js';
 import {
@@ -50,6 +53,8 @@ export interface ServeModuleOptions {
   replaceGlobals?: boolean | undefined;
   /** The proxies in front of the server, if their word is to be taken for the client's address. Default: none. */
   proxy?: ProxyOptions | undefined;
+  /** Serves HTTPS on every shard: see `ServeOptions.tls`. No function can be sent to shards, so `sni` is an object. */
+  tls?: TlsServerOptions | undefined;
   /** Sizes and times of each shard's server (docs/limits.md). */
   limits?: HttpLimits | undefined;
   /** Whether a shard that dies is started again. Default true. */
@@ -73,6 +78,10 @@ export interface ModuleServer<M extends object = UntypedModule> {
    * ended after `timeoutMs` (default: 4500 and 9/8 of `drainMs`) is broken off.
    */
   close(options?: { timeoutMs?: number | undefined }): Promise<void>;
+  /**
+   * Changes keys and certificates on every shard: see `Server.setSecureContext()`. Resolves when all shards have them.
+   */
+  setSecureContext(options: TlsServerOptions): Promise<void>;
   /** Calls `close()`. */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -89,6 +98,7 @@ const CHECKS: Checks<ServeModuleOptions> = {
   replaceGlobals: checkBoolean,
   limits: SERVE_CHECKS.limits,
   proxy: SERVE_CHECKS.proxy,
+  tls: checkModuleTls,
   restart: checkBoolean,
   runtime: checkObject,
 };
@@ -97,35 +107,75 @@ const STEADY_MS = 10_000; // a shard that lived so long is started again at once
 const PAUSE_MS = 100; // doubled with each time that it did not
 const PAUSE_MAX_MS = 10_000;
 
+function checkModuleTls(name: string, tls: unknown): TlsServerOptions {
+  const checked = checkTlsServer(name, tls);
+  if (typeof checked.sni !== 'function') return checked;
+  throw optionError(`${name}.sni`, checked.sni, 'an object: a function cannot be sent to shards');
+}
+
 export async function serveModule<M extends object>(options: ServeModuleOptions): Promise<ModuleServer<M>> {
   checkOptions(options, CHECKS);
   checkUrl('module', options.module);
+  if (options.tls !== undefined) checkTlsHost();
   const { module, shards, port, hostname, backlog, sharePort, fd, drainMs, limits, proxy, restart = true } = options;
   const shutdownTimeoutMs = SHUTDOWN_TIMEOUT_MS + ((drainMs ?? 0) * 9) / 8; // servers get 8/9 of it
   const runtime = await Runtime.start<M>({ shutdownTimeoutMs, ...options.runtime, module, shards });
   const own = currentShard();
   const { replaceGlobals } = options;
+  const secure = options.tls && new ModuleTls(runtime, options.tls);
   const listening = { port, hostname, backlog, sharePort, fd, drainMs, limits, proxy, replaceGlobals };
   const isShared = fd === undefined ? runtime.sharesPorts : own.host.movesFiles;
   let first: ListeningPlace;
   try {
     // Shard 0 first: it finds out whether the port is free, and which one 0 stands for.
-    first = await listenOn(own, 0, listening);
+    first = await listenOn(own, 0, listening, secure);
     if (fd === undefined) listening.port = first.port;
     const others = isShared ? runtime.shardCount : 1;
-    for (let shard = 1; shard < others; shard++) await listenOn(own, shard, listening);
+    for (let shard = 1; shard < others; shard++) await listenOn(own, shard, listening, secure);
   } catch (error) {
     await runtime.close();
     throw error;
   }
   if (restart) {
-    const again = new Restarts(runtime, (shard) => isShared && listenOn(own, shard, listening));
+    const again = new Restarts(runtime, (shard) => isShared && listenOn(own, shard, listening, secure));
     runtime.onShardDown((shard, { how }) => again.onDown(shard, how));
   }
   const close = async (closing?: { timeoutMs?: number | undefined }): Promise<void> => {
     await runtime.close(closing);
   };
-  return { ...first, runtime, close, [Symbol.asyncDispose]: () => close() };
+  const setSecureContext = async (tls: TlsServerOptions): Promise<void> => {
+    checkModuleTls('tls', tls);
+    if (secure === undefined) throw noTlsError();
+    const others = isShared ? runtime.shardCount : 1;
+    for (let shard = 0; shard < others; shard++) await secure.change(own, shard, tls);
+  };
+  return { ...first, runtime, close, setSecureContext, [Symbol.asyncDispose]: () => close() };
+}
+
+/** The keys and certificates of all shards. They go to the others without a call, which would put them into memory. */
+class ModuleTls {
+  readonly #runtime: Pick<Runtime, 'sendSecret'>;
+  #options: TlsServerOptions;
+  #sent = 0;
+
+  constructor(runtime: Pick<Runtime, 'sendSecret'>, options: TlsServerOptions) {
+    this.#runtime = runtime;
+    this.#options = options;
+  }
+
+  /** A shard gets them for its listener. Returns the name under which they come, perhaps behind the next call. */
+  send(shard: number): string {
+    const name = `tls ${this.#sent++}`;
+    this.#runtime.sendSecret(shard, name, this.#options);
+    return name;
+  }
+
+  /** A shard that is dead gets them when it is started again. */
+  async change(own: Shard, shard: number, options: TlsServerOptions): Promise<void> {
+    this.#options = options;
+    const calls = own.calls as Calls;
+    if (!calls.peers.isDown(shard)) await calls.callInternal(shard, 'http', 'changeTls', this.send(shard));
+  }
 }
 
 /** Starts shards again that have died. */
@@ -180,8 +230,19 @@ type ModuleListenOptions = Pick<
 >;
 type ListeningPlace = Pick<Server, 'port' | 'hostname' | 'url'>;
 
-async function listenOn(own: Shard, shard: number, options: ModuleListenOptions): Promise<ListeningPlace> {
-  return (await (own.calls as Calls).callInternal(shard, 'http', 'listen', options)) as ListeningPlace;
+async function listenOn(
+  own: Shard,
+  shard: number,
+  options: ModuleListenOptions,
+  secure: ModuleTls | undefined,
+): Promise<ListeningPlace> {
+  return (await (own.calls as Calls).callInternal(
+    shard,
+    'http',
+    'listen',
+    options,
+    secure?.send(shard),
+  )) as ListeningPlace;
 }
 
 // --- what shards ask of each other -----------------------------------------------------------------------------------
@@ -204,11 +265,23 @@ function hookOf({ onResponse }: Readonly<Record<string, unknown>>): ServeOptions
 }
 
 /** Listens on this shard. Returns where. */
-async function listen(options: ModuleListenOptions): Promise<ListeningPlace> {
+async function listen(options: ModuleListenOptions, secret: string | undefined): Promise<ListeningPlace> {
   const { moduleExports } = currentShard().calls as Calls;
   const hooks = { fetch: handlerOf(moduleExports), onResponse: hookOf(moduleExports) };
-  const { port, hostname, url } = await serveHere({ ...options, ...hooks });
+  const tls = secret === undefined ? undefined : ((await takeSecret(secret)) as TlsServerOptions);
+  const server = await serveHere({ ...options, ...hooks, tls });
+  servedOn(currentShard()).server = server;
+  const { port, hostname, url } = server;
   return { port, hostname, url };
 }
 
-export const internal = { listen };
+/** The server that listen() has made on this shard. */
+const servedOn = perShard((): { server: Server | undefined } => ({ server: undefined }));
+
+/** The server of this shard has other keys from now on. */
+async function changeTls(secret: string): Promise<void> {
+  const tls = (await takeSecret(secret)) as TlsServerOptions;
+  servedOn(currentShard()).server?.setSecureContext(tls);
+}
+
+export const internal = { listen, changeTls };

@@ -19,11 +19,13 @@ import { BIND_CHECKS, bindStream, checkBind } from '../net/bind.js';
 import { CLOSE_CHECKS, type CloseOptions, Runtime, runtime } from '../runtime/runtime.js';
 import { currentShard, findShard, type Shard } from '../shard/shard.js';
 import { type Pace, StreamTransport } from '../shard/stream-transport.js';
+import type { TransportUser } from '../shard/transport.js';
+import { checkTlsHost, checkTlsServer, noTlsError, type TlsServerOptions } from '../tls/options.js';
 import { Acceptor, type AcceptorUser } from './acceptor.js';
 import { Background } from './background.js';
 import { closingError } from './closed-errors.js';
 import { HttpConnection } from './connection.js';
-import type { ConnectionServer } from './connection-server.js';
+import type { ConnectionServer, ServedConnection } from './connection-server.js';
 import { beginReplaced, endReplaced } from './globals.js';
 import { type ClientAddress, clientAddress, type HandlerInfo } from './handler-info.js';
 import { Heads } from './heads.js';
@@ -32,6 +34,7 @@ import { ProxiedTransport } from './proxy-protocol.js';
 import { FeatherRequest } from './request.js';
 import type { FeatherResponse } from './response.js';
 import type { ResponseEntry } from './response-log.js';
+import { SecureConnections } from './secure-connections.js';
 import { Writer } from './writer.js';
 
 /** A response of this library, or of the platform. */
@@ -88,6 +91,8 @@ export interface ServeOptions {
   onResponse?: ((entry: ResponseEntry) => void) | undefined;
   /** The proxies in front of the server, if their word is to be taken for the client's address. Default: none. */
   proxy?: ProxyOptions | undefined;
+  /** Serves HTTPS: keys, certificates and what TLS needs (docs/tls.md). Default: plain HTTP. */
+  tls?: TlsServerOptions | undefined;
   /** Length of the kernel's queue of connections that are not accepted yet. */
   backlog?: number | undefined;
   /**
@@ -180,6 +185,8 @@ export class ServerShard implements AcceptorUser, ConnectionServer {
   readonly pieceScratch: number;
   /** No new requests: connections close after their answer. */
   draining = false;
+  /** It accepts no more. */
+  isLast = false;
   /** The object that `serve()` resolves to. */
   handle!: Server;
   requests = 0;
@@ -187,10 +194,11 @@ export class ServerShard implements AcceptorUser, ConnectionServer {
   private readonly onError: (error: unknown) => void;
   private readonly acceptor: Acceptor;
   private readonly drainMs: number;
-  private readonly connections = new Set<HttpConnection>();
-  private readonly leavers = new Set<HttpConnection>(); // of these: their clients have left, in this order
+  private readonly connections = new Set<ServedConnection>();
+  private readonly secure: SecureConnections | undefined;
+  private readonly leavers = new Set<ServedConnection>(); // of these: their clients have left, in this order
   private readonly aborter = new AbortController();
-  private holders: HttpConnection[] = [];
+  private holders: ServedConnection[] = [];
   private readonly background = new Background((error) => this.report(error));
   private closing: Promise<void> | undefined;
   private onEmpty: (() => void) | undefined;
@@ -224,6 +232,7 @@ export class ServerShard implements AcceptorUser, ConnectionServer {
     };
     shard.core.http_limits(limits.headerBytes, limits.headerCount, limits.targetBytes);
     setMaxListeners(0, this.signal); // each request may listen
+    this.secure = options.tls && new SecureConnections(this, shard, options.tls);
     this.acceptor = new Acceptor(shard, bound, this);
     if (options.replaceGlobals ?? true) beginReplaced(this);
   }
@@ -239,37 +248,56 @@ export class ServerShard implements AcceptorUser, ConnectionServer {
 
   onConnection(file: number): void {
     if (this.connections.size >= this.limits.connections) this.onShortage();
-    if (this.connections.size >= this.limits.connections) this.open(file).turnAway();
-    else this.connections.add(this.open(file));
+    if (this.connections.size < this.limits.connections) this.connections.add(this.open(file));
+    else this.turnAway(file);
   }
 
-  private open(file: number): HttpConnection {
-    const { shard, limits } = this;
-    const parser = shard.base + shard.header.connectionsOffset + file * CONNECTION_BYTES;
-    if (this.proxies !== undefined) return this.openProxied(file, parser, this.proxies);
-    return new HttpConnection(this, parser, (user) => new StreamTransport(shard, file, limits.pace, user));
+  /** One connection too many. */
+  private turnAway(file: number): void {
+    if (this.secure === undefined) this.openPlain(file).turnAway();
+    else {
+      this.refused++; // a handshake costs more than the refusal is worth
+      this.shard.closeFile(file);
+    }
+  }
+
+  private open(file: number): ServedConnection {
+    if (this.secure === undefined) return this.openPlain(file);
+    return this.secure.open(this.parserOf(file), (user) => this.transportOf(file, user));
+  }
+
+  private parserOf(file: number): number {
+    return this.shard.base + this.shard.header.connectionsOffset + file * CONNECTION_BYTES;
+  }
+
+  private openPlain(file: number): HttpConnection {
+    return new HttpConnection(this, this.parserOf(file), (user) => this.transportOf(file, user));
+  }
+
+  private transportOf(file: number, user: TransportUser): StreamTransport {
+    const { shard, proxies } = this;
+    const { pace } = this.limits;
+    if (proxies === undefined) return new StreamTransport(shard, file, pace, user);
+    const server = { shard, proxies, report: (error: unknown) => this.report(error) };
+    const transport = proxies.expectProtocol
+      ? new ProxiedTransport(server, file, pace, user)
+      : new StreamTransport(shard, file, pace, user);
+    this.askAddress(transport);
+    return transport;
   }
 
   /** The address decides whom to believe, so it is asked while the connection is open. */
-  private openProxied(file: number, parser: number, proxies: Proxies): HttpConnection {
-    const server = { shard: this.shard, proxies, report: (error: unknown) => this.report(error) };
-    const { pace } = this.limits;
-    const connection = new HttpConnection(this, parser, (user) =>
-      proxies.expectProtocol
-        ? new ProxiedTransport(server, file, pace, user)
-        : new StreamTransport(this.shard, file, pace, user),
-    );
+  private askAddress(transport: StreamTransport): void {
     try {
-      void connection.transport.remote;
+      void transport.remote;
     } catch (error) {
       this.report(error);
-      connection.destroy();
+      this.shard.beforeNextTurn(() => transport.destroy());
     }
-    return connection;
   }
 
   /** Its client has left while its request is handled. If places are short, this one is free. */
-  departed(connection: HttpConnection): void {
+  departed(connection: ServedConnection): void {
     this.leavers.add(connection);
   }
 
@@ -279,15 +307,26 @@ export class ServerShard implements AcceptorUser, ConnectionServer {
     oldest?.destroy();
   }
 
-  forget(connection: HttpConnection): void {
+  forget(connection: ServedConnection): void {
     this.connections.delete(connection);
     this.leavers.delete(connection);
     this.acceptor.again();
     if (this.connections.size === 0) this.onEmpty?.();
   }
 
+  replace(pending: ServedConnection, connection: ServedConnection): void {
+    this.connections.delete(pending);
+    this.connections.add(connection);
+  }
+
+  /** New connections have these certificates and keys. */
+  setSecureContext(options: TlsServerOptions): void {
+    if (this.secure === undefined) throw noTlsError();
+    this.secure.terminator.setSecureContext(options);
+  }
+
   /** This connection has bytes in a receive buffer that it has to give back when the next turn begins. */
-  holding(connection: HttpConnection): void {
+  holding(connection: ServedConnection): void {
     if (this.holders.push(connection) !== 1) return;
     this.shard.beforeNextTurn(() => {
       const holders = this.holders;
@@ -339,6 +378,7 @@ export class ServerShard implements AcceptorUser, ConnectionServer {
     for (const connection of this.connections) connection.drain();
     const acceptNs = Math.round(Math.max(0, drainMs - settleMs) * 1e6);
     await this.acceptor.close(acceptNs, Math.round(settleMs * 1e6), Math.min(ROUNDS_MS, timeoutMs / 4) * 1e6);
+    this.isLast = true;
     for (const connection of this.connections) connection.closeIdle();
     if (this.connections.size !== 0) await this.emptied(leftMs());
     await inTime(this.background.settled(), leftMs());
@@ -353,9 +393,9 @@ export class ServerShard implements AcceptorUser, ConnectionServer {
   }
 }
 
-export function serverUrl(hostname: string, port: number): string {
+export function serverUrl(hostname: string, port: number, scheme = 'http'): string {
   if (hostname.startsWith('unix:')) return hostname;
-  return `http://${hostname.includes(':') ? `[${hostname}]` : hostname}:${port}/`;
+  return `${scheme}://${hostname.includes(':') ? `[${hostname}]` : hostname}:${port}/`;
 }
 
 /** Host and port of a server's own URL. A Unix socket has none, and a name that resolves need be none in a URL. */
@@ -370,7 +410,7 @@ export interface Server {
   readonly port: number;
   /** The address or name that it was told to listen on. */
   readonly hostname: string;
-  /** `http://...`, or `unix:/path`. */
+  /** `http://...` or `https://...`, or `unix:/path`. */
   readonly url: string;
   /** Aborts when the server begins to close: what would never end by itself listens to it. */
   readonly signal: AbortSignal;
@@ -383,6 +423,12 @@ export interface Server {
   close(options?: CloseOptions): Promise<void>;
   /** The client's address, in Bun's form. Null for a clone, a Unix socket, or a connection closed by then. */
   requestIP(request: FeatherRequest | Request): ClientAddress | null;
+  /**
+   * Changes keys and certificates without a restart: connections that come from now on have them, and those that are
+   * open go on. Throws FEATHERSTAR_OPTION, FEATHERSTAR_TLS if they cannot be used, and FEATHERSTAR_STATE without TLS.
+   * Then the old ones stay.
+   */
+  setSecureContext(options: TlsServerOptions): void;
   /** Calls `close()`. */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -414,6 +460,7 @@ export const SERVE_CHECKS: Checks<ServeOptions> = {
   onResponse: checkFunction,
   replaceGlobals: checkBoolean,
   proxy: checkProxy,
+  tls: checkTlsServer,
 };
 
 /** The runtime's limits, as far as this server builds on them. */
@@ -427,6 +474,8 @@ export async function serveHere(options: ServeOptions): Promise<Server> {
   checkOptions(options, SERVE_CHECKS);
   checkFunction('fetch', options.fetch);
   const place = checkBind(options);
+  const scheme = options.tls === undefined ? 'http' : 'https';
+  if (options.tls !== undefined) checkTlsHost();
   const own = findShard() === undefined ? await Runtime.start({ shards: 1 }) : undefined;
   const shard = currentShard();
   checkHeader(shard.header);
@@ -436,12 +485,12 @@ export async function serveHere(options: ServeOptions): Promise<Server> {
   try {
     const unreachableMs = options.limits?.unreachableTimeoutMs ?? DEFAULTS.unreachableTimeoutMs;
     ({ bound, hostname } = await bindStream(shard, place, unreachableMs));
-    server = new ServerShard(shard, bound, serverUrl(hostname, bound.port), options);
+    server = new ServerShard(shard, bound, serverUrl(hostname, bound.port, scheme), options);
   } catch (error) {
     await own?.close();
     throw error;
   }
-  const url = serverUrl(hostname, bound.port);
+  const url = serverUrl(hostname, bound.port, scheme);
   const close = async (closeOptions: CloseOptions = {}): Promise<void> => {
     const { timeoutMs = CLOSE_MS + (options.drainMs ?? 0) } = checkOptions(closeOptions, CLOSE_CHECKS);
     if (!shard.closed) await server.close(timeoutMs);
@@ -459,6 +508,7 @@ export async function serveHere(options: ServeOptions): Promise<Server> {
     },
     requestIP: (request) => clientAddress(FeatherRequest.remoteOf(request)),
     close,
+    setSecureContext: (tls) => server.setSecureContext(tls),
     [Symbol.asyncDispose]: () => close(),
   };
   return server.handle;

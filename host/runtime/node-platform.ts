@@ -4,6 +4,7 @@
 
 import { Worker } from 'node:worker_threads';
 import { FeatherstarError } from '../base/errors.js';
+import { processSecret } from '../base/secrets.js';
 import type { Core, Memories } from '../core/core.js';
 import { countIdleOf } from '../hosts/utilization.js';
 import type { Checked } from './options.js';
@@ -31,7 +32,7 @@ export class NodePlatform implements RuntimePlatform {
   constructor(options: Checked, { memory, header, blocks }: Memories, cpus: readonly (number | undefined)[]) {
     this.#threads = new Threads(memory, (shard) => {
       const worker = new Worker(new URL('./worker.js', import.meta.url), {
-        workerData: shardData(shard, options, blocks, cpus[shard]),
+        workerData: { ...shardData(shard, options, blocks, cpus[shard]), secret: processSecret() },
         name: `featherstar shard ${shard}`,
         ...execArgv(),
       });

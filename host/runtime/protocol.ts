@@ -52,6 +52,7 @@ export type ToWorker =
   | { type: 'peerDown'; shard: number }
   | { type: 'bury'; shard: number; number: number } // say when what it left is gone: it is to be started again
   | { type: 'peerUp'; shard: number; number: number; token: DoorbellToken } // how it is rung
+  | { type: 'secret'; name: string; value: unknown } // what may not lie in the memory that all shards share
   | { type: 'busy' } // the same of shard 0
   | { type: 'signal'; name: SignalName }
   | { type: 'drain'; timeoutMs: number }

@@ -5,6 +5,7 @@ import { abortable } from '../base/abortable.js';
 import { FeatherstarError, optionError } from '../base/errors.js';
 import { homeOf } from '../base/home-of.js';
 import { type Checks, checkFunction, checkOptions, checkShard, checkSignal } from '../base/options.js';
+import { keepSecret } from '../base/secrets.js';
 import { Calls } from '../calls/call.js';
 import { everyShard } from '../calls/call-all.js';
 import { offerParts } from '../calls/parts.js';
@@ -333,6 +334,15 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
       own.close();
       throw error;
     }
+  }
+
+  /**
+   * @internal Gives a shard a value by a message of its own (base/secrets.ts), as calls go through memory that all
+   * shards share.
+   */
+  sendSecret(shard: number, name: string, value: unknown): void {
+    if (shard === 0) keepSecret(name, value);
+    else this.#workers[shard]?.tell({ type: 'secret', name, value });
   }
 
   /** A line that a server may print about its runtime: '2 shards · host uring · pinned to 0,1'. */

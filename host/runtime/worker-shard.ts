@@ -7,6 +7,7 @@
 // Next: workers.ts, the other end; protocol.ts, the messages.
 
 import { packError } from '../base/error-parts.js';
+import { keepSecret } from '../base/secrets.js';
 import { Calls } from '../calls/call.js';
 import { offerParts } from '../calls/parts.js';
 import type { Core } from '../core/core.js';
@@ -72,6 +73,7 @@ export class WorkerShard {
     else if (message.type === 'bury') this.#bury(message.shard, message.number).catch(this.#fail);
     else if (message.type === 'peerUp') this.#welcome(message.shard, message.number, message.token);
     else if (message.type === 'signal') this.#runtime?.signals.deliver(message.name).catch(this.#fail);
+    else if (message.type === 'secret') keepSecret(message.name, message.value);
     else if (message.type === 'busy') this.#watcher?.begin(0);
     else if (message.type === 'drain') this.#drain(message.timeoutMs).catch(this.#fail);
     else if (message.type === 'cancel') this.#cancel(message.graceMs).catch(this.#fail);

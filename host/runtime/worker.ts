@@ -4,6 +4,7 @@
 // Next: worker-shard.ts, all that a shard does in its worker.
 
 import { parentPort, workerData } from 'node:worker_threads';
+import { setProcessSecret } from '../base/secrets.js';
 import { pick } from '../hosts/pick.js';
 import { pinThread } from './cpus.js';
 import { noteExit } from './death.js';
@@ -12,9 +13,11 @@ import type { ShardData, ToWorker, WorkerPort } from './protocol.js';
 import { handleThread } from './threads.js';
 import { WorkerShard } from './worker-shard.js';
 
-const data = workerData as ShardData;
+const data = workerData as ShardData & { secret: Uint8Array };
 const port = parentPort as NonNullable<typeof parentPort>;
 let shard: WorkerShard | undefined;
+
+setProcessSecret(data.secret);
 
 const own: WorkerPort = {
   importModule,

@@ -10,6 +10,7 @@
 // stream-socket.ts has the common part of all stream sockets; net/connection.ts extends it, too.
 
 import type { NetAddress } from '../hosts/host.js';
+import type { TlsInfo } from '../tls/info.js';
 
 /** The outgoing bytes, in order. */
 export interface ByteSink {
@@ -42,6 +43,8 @@ export interface Transport {
   readonly isClosed: boolean;
   /** The peer's address. Undefined: it has none of the Internet, or the transport was closed before it was asked. */
   readonly remote: NetAddress | undefined;
+  /** Undefined: the bytes go over the network as they are. */
+  readonly tls?: TlsInfo | undefined;
   /** Receives from now on, if more bytes are welcome. */
   receive(): void;
   /** Stops receiving: the peer has to wait. Events that have come already are still reported. */

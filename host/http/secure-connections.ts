@@ -1,0 +1,80 @@
+// The connections of a server over TLS: a handshake first, then HTTP over what is decrypted.
+//
+//   file --> transport --> PendingConnection: handshake --secure--> HttpConnection over a TlsTransport
+//                                                  \--failed: closed
+//
+// Next: host/tls/terminator.ts.
+
+import type { TLSSocket } from 'node:tls';
+import type { NetAddress } from '../hosts/host.js';
+import type { Shard } from '../shard/shard.js';
+import type { TlsServerOptions } from '../tls/options.js';
+import { type Handshake, type OpenTransport, TlsTerminator } from '../tls/terminator.js';
+import { TlsTransport } from '../tls/tls-transport.js';
+import type { TransportStream } from '../tls/transport-stream.js';
+import { HttpConnection } from './connection.js';
+import { type ConnectionServer, FIRST_REQUEST_NS, type ServedConnection } from './connection-server.js';
+
+/** The server, as far as its pending connections use it. */
+export interface SecureServer extends ConnectionServer {
+  /** This one takes the place of the other. */
+  replace(pending: ServedConnection, connection: ServedConnection): void;
+  /** It takes no more requests, but the first one of each client. */
+  readonly isLast: boolean;
+}
+
+export class SecureConnections {
+  readonly terminator: TlsTerminator;
+  readonly #server: SecureServer;
+
+  constructor(server: SecureServer, shard: Shard, options: TlsServerOptions) {
+    this.#server = server;
+    this.terminator = new TlsTerminator(shard, options, ['http/1.1']);
+  }
+
+  /** `parser`: as of HttpConnection. */
+  open(parser: number, open: OpenTransport): ServedConnection {
+    return new PendingConnection(this.#server, this.terminator, parser, open);
+  }
+}
+
+class PendingConnection implements ServedConnection {
+  readonly #server: SecureServer;
+  readonly #parser: number;
+  readonly #handshake: Handshake;
+
+  constructor(server: SecureServer, terminator: TlsTerminator, parser: number, open: OpenTransport) {
+    this.#server = server;
+    this.#parser = parser;
+    this.#handshake = terminator.accept(open, {
+      onSecure: (socket, stream) => this.#onSecure(socket, stream),
+      onFailed: () => server.forget(this),
+    });
+  }
+
+  get remote(): NetAddress | undefined {
+    return this.#handshake.stream.transport.remote;
+  }
+
+  #onSecure(socket: TLSSocket, stream: TransportStream): void {
+    const server = this.#server;
+    const connection = new HttpConnection(server, this.#parser, (user) => {
+      return new TlsTransport(server.shard, socket, stream, user);
+    });
+    server.replace(this, connection);
+    if (server.draining) connection.drain();
+    if (server.isLast) connection.closeIdle();
+  }
+
+  drain(): void {}
+
+  unhold(): void {}
+
+  closeIdle(): void {
+    this.#handshake.stream.transport.setDeadline(FIRST_REQUEST_NS);
+  }
+
+  destroy(): void {
+    this.#handshake.destroy();
+  }
+}
