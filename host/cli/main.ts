@@ -2,6 +2,7 @@
 // The command `featherstar`.
 //
 //   featherstar serve app.js --port 8080     a server on every core: serve({ module }), until SIGINT or SIGTERM
+//   featherstar sim app.js --seeds 1000      a program in a simulated world, with many seeds (sim.ts)
 //
 // Exit codes: 0 when it was told to close and has, 1 when it cannot start, 2 when the command line is wrong. A second
 // signal ends it at once, with 128 + the number of the signal.
@@ -21,6 +22,7 @@ const WRONG_USAGE = 2;
 const PORT = 8080;
 
 const HELP = `Usage: featherstar serve <module> [options]
+       featherstar sim <program> [options]      (featherstar sim --help)
 
 Serves HTTP on every core. The module has "export default { fetch(request) { return new Response(...) } }".
 A TypeScript module needs Node >= 22.18, Bun or Deno.
@@ -113,6 +115,18 @@ async function serveFile(path: string, flags: ListenFlags, { shards, ...runtime 
   await server.close();
 }
 
+/** Resolves with the exit code. */
+async function sim(args: string[]): Promise<number> {
+  const { runSim, SIM_HELP, SimUsageError } = await import('./sim.js'); // a server needs none of it
+  if (args.includes('--help')) {
+    print(SIM_HELP);
+    return 0;
+  }
+  return runSim(args).catch((error: unknown) => {
+    throw error instanceof SimUsageError ? new UsageError(error.message) : error;
+  });
+}
+
 async function main(args: string[]): Promise<void> {
   const { options, rest } = runtimeOptions(args);
   const { values, positionals } = parseFlags(rest);
@@ -134,7 +148,7 @@ async function main(args: string[]): Promise<void> {
 
 function fail(error: unknown): number {
   if (error instanceof UsageError) {
-    console.error(`featherstar: ${error.message}\nTry: featherstar --help`);
+    console.error(`featherstar: ${error.message}\nTry: featherstar --help, or featherstar sim --help`);
     return WRONG_USAGE;
   }
   if (!FeatherstarError.is(error)) throw error;
@@ -145,6 +159,8 @@ function fail(error: unknown): number {
 }
 
 try {
+  const [command, ...rest] = process.argv.slice(2);
+  if (command === 'sim') process.exit(await sim(rest));
   await main(process.argv.slice(2));
   process.exit(0); // the module may have timers that nothing ends
 } catch (error) {

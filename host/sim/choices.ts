@@ -3,35 +3,43 @@
 //
 //   Random --the seed's own word--> next() --the same, or another--> Random
 //
-// A choice is a word of 32 bits. 0 is the simplest one: no fault, no time on the wire, the first of several.
+// A choice is a word of 32 bits. 0 is the simplest one: no fault, no time on the wire, the first of several. Its key is
+// what it decides, and how often that was decided before: `fault: freeze 12`. Keys survive changes better than indices
+// do: if one choice falls away, the choices about other things keep theirs.
 //
 // Next: shrink.ts.
 
-/** Decides a choice: its index in the run, and the word that the seed draws. */
-export type Decide = (index: number, own: number) => number;
+/** Decides a choice: its index in the run, the word that the seed draws, and its key. */
+export type Decide = (index: number, own: number, key: string) => number;
 
 /** A choice in words. */
 export interface ChoiceRecord {
   /** Its index in the run. */
   readonly index: number;
+  readonly key: string;
   /** The decision that it made. */
   readonly what: string;
+  readonly word: number;
   /** The result: a number, or whether something happens. */
   readonly value: number | boolean;
-  /** The number of events in the trace before it. */
+  /** It is what the word 0 would have decided. */
+  readonly isSimple: boolean;
+  /** The world of the run, from 0; the number of its events before the choice, and its time, µs. */
+  readonly world: number;
   readonly event: number;
-  /** The virtual time, ns. */
-  readonly atNs: number;
+  readonly atUs: number;
 }
 
 export class Choices {
   readonly #decide: Decide;
-  #words = new Uint32Array(4096);
   #count = 0;
+  #key = '';
+  #word = 0;
+  readonly #counts = new Map<string, number>();
   /** Undefined: choices are not kept in words. */
   readonly #records: ChoiceRecord[] | undefined;
-  /** The event and the time of a world at the moment. */
-  look: () => { event: number; atNs: number } = () => ({ event: 0, atNs: 0 });
+  /** The moment, in the world that chooses. */
+  look: () => Pick<ChoiceRecord, 'world' | 'event' | 'atUs'> = () => ({ world: 0, event: 0, atUs: 0 });
 
   constructor(decide: Decide = (_index, own) => own, isRecorded = false) {
     this.#decide = decide;
@@ -42,30 +50,22 @@ export class Choices {
     return this.#count;
   }
 
-  /** The words that were used. */
-  get words(): Uint32Array {
-    return this.#words.slice(0, this.#count);
-  }
-
   get records(): readonly ChoiceRecord[] {
     return this.#records ?? [];
   }
 
-  /** The word of the next choice; `own`: the seed's. */
-  next(own: number): number {
-    const index = this.#count++;
-    if (index === this.#words.length) {
-      const longer = new Uint32Array(2 * index);
-      longer.set(this.#words);
-      this.#words = longer;
-    }
-    const word = this.#decide(index, own) >>> 0;
-    this.#words[index] = word;
-    return word;
+  /** The word of the next choice. `own`: the seed's; `what`: the decision, in words. */
+  next(own: number, what: string): number {
+    const times = this.#counts.get(what) ?? 0;
+    this.#counts.set(what, times + 1);
+    this.#key = `${what} ${times}`;
+    this.#word = this.#decide(this.#count++, own, this.#key) >>> 0;
+    return this.#word;
   }
 
   /** The last choice has decided this. */
-  tell(what: string, value: number | boolean): void {
-    this.#records?.push({ index: this.#count - 1, what, value, ...this.look() });
+  tell(what: string, value: number | boolean, isSimple: boolean): void {
+    const [index, key, word] = [this.#count - 1, this.#key, this.#word];
+    this.#records?.push({ index, key, what, word, value, isSimple, ...this.look() });
   }
 }

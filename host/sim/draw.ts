@@ -6,17 +6,19 @@
 //
 // Next: faults.ts.
 
-import { checkInteger } from '../base/options.js';
+import { type Checks, checkBoolean, checkedLater, checkInteger, checkOptions } from '../base/options.js';
 import type { Limits } from '../core/layout.js';
-import type { SimFaults } from './faults.js';
+import { checkFaults, type SimFaults } from './faults.js';
 import { Random } from './random.js';
 
 const STREAM = 2; // the world has 0, the program 1
+const SWARM_STREAM = 3;
 const SHARDS_LEAST = 2;
 const SHARDS_MOST = 5;
 const TIGHT = 0.4; // how often a limit is
 const MISCHIEF = 0.35; // how often a kind of fault is on
 const CALM = 0.15; // how often none is
+const SWARM_SHARE = 0.5; // of the kinds of faults that a search allows
 const SEED_MAX = 2 ** 53 - 1;
 
 /** The values of each limit, the tightest first; a server with a few clients works with any of them. */
@@ -71,6 +73,11 @@ export function drawWorld(seed: number): DrawnWorld {
   checkInteger('seed', seed, 0, SEED_MAX);
   const random = new Random(seed, STREAM);
   const shards = random.between(SHARDS_LEAST, SHARDS_MOST);
+  const limits = drawLimits(random);
+  return { shards, limits, faults: drawFaults(random, MISCHIEFS, MISCHIEF) };
+}
+
+function drawLimits(random: Random): Partial<Limits> {
   const limits: Partial<Record<keyof Limits, number>> = {};
   for (const [name, values] of Object.entries(TIGHT_LIMITS)) {
     if (!random.chance(TIGHT)) continue;
@@ -79,10 +86,47 @@ export function drawWorld(seed: number): DrawnWorld {
   }
   const { readySlots, cqeSlots = 16 } = limits;
   if (readySlots !== undefined) limits.cqeSlots = Math.min(cqeSlots, readySlots / 2); // it must not be more than half
+  return limits;
+}
+
+/** `share`: how often a kind of fault is on. */
+function drawFaults(random: Random, worst: readonly (readonly [keyof SimFaults, number])[], share: number): SimFaults {
   const faults: Partial<Record<keyof SimFaults, number>> = {};
   const isCalm = random.chance(CALM);
-  for (const [name, most] of MISCHIEFS) {
-    if (!isCalm && random.chance(MISCHIEF)) faults[name] = random.fraction() * most;
+  for (const [name, most] of worst) {
+    if (!isCalm && random.chance(share)) faults[name] = random.fraction() * most;
   }
-  return { shards, limits, faults };
+  return faults;
+}
+
+/** Options of a search: each of its seeds draws these. */
+export interface SimSwarm {
+  /** The most of each fault. A seed draws which of them it has, and how much. Default: none. */
+  faults?: SimFaults | undefined;
+  /** Each seed makes some limits tight. Default false. */
+  limits?: boolean | undefined;
+}
+
+/** Faults that change when things happen, and nothing else. */
+export const BENIGN: SimFaults = {
+  freeze: 0.02,
+  freezeUs: 50_000,
+  spurious: 0.1,
+  partial: 0.5,
+  latencyUs: 20_000,
+  diskUs: 50_000,
+};
+
+const SWARM_CHECKS: Checks<SimSwarm> = { faults: checkedLater, limits: checkBoolean };
+
+export function checkSwarm(swarm: SimSwarm): void {
+  const { faults } = checkOptions(swarm, SWARM_CHECKS, 'swarm');
+  checkFaults(faults);
+}
+
+/** The faults and limits of a seed. */
+export function drawSwarm(seed: number, { faults = {}, limits = false }: SimSwarm): Omit<DrawnWorld, 'shards'> {
+  const random = new Random(seed, SWARM_STREAM);
+  const worst = Object.entries(faults) as [keyof SimFaults, number][];
+  return { faults: drawFaults(random, worst, SWARM_SHARE), limits: limits ? drawLimits(random) : {} };
 }

@@ -1,6 +1,6 @@
 // featherstar/testing: programs in a simulated world.
 
-export { type DrawnWorld, drawWorld } from './draw.js';
+export { type DrawnWorld, drawWorld, type SimSwarm } from './draw.js';
 export type { SimFaults } from './faults.js';
 export {
   assertLinearizable,
@@ -21,6 +21,7 @@ export {
   setModel,
 } from './models.js';
 export { always, buggify, note, reachable, sometimes, unreachable } from './properties.js';
+export type { SearchFailure, SearchOptions, SearchProgress, SearchReport } from './search.js';
 export type { SimClient } from './sim-client.js';
 export { SimDisk, type SimDiskOptions } from './sim-disk.js';
 export type { ClientOptions, SimWorld } from './sim-world.js';

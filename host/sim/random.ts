@@ -53,36 +53,37 @@ export class Random {
 
   /** A whole number from 0 to `count` - 1. `what`: the decision, in words. */
   below(count: number, what = 'a number'): number {
-    if (count <= 1) return 0;
-    const value = Math.floor((this.#choose() / 2 ** 32) * count);
-    this.#choices?.tell(what, value);
-    return value;
+    return this.between(0, count - 1, what);
   }
 
   /** A whole number from `least` to `most`. */
-  between(least: number, most: number, what?: string): number {
-    return least + this.below(most - least + 1, what);
+  between(least: number, most: number, what = 'a number'): number {
+    if (most <= least) return least;
+    const more = Math.floor((this.#choose(what) / 2 ** 32) * (most - least + 1));
+    this.#choices?.tell(what, least + more, more === 0);
+    return least + more;
   }
 
   /** True in this share of all cases; 0 takes no number, so a fault that is off changes nothing. */
   chance(share: number, what = 'a chance'): boolean {
     if (share <= 0) return false;
-    const isTrue = (~this.#choose(true) >>> 0) / 2 ** 32 < share;
-    this.#choices?.tell(what, isTrue);
+    const isTrue = (~this.#choose(what, true) >>> 0) / 2 ** 32 < share;
+    this.#choices?.tell(what, isTrue, !isTrue);
     return isTrue;
   }
 
   /** The result of Math.random(): [0, 1), 53 bits. */
   fraction(): number {
-    const high = this.#choose() >>> 5;
-    const value = (high * 2 ** 26 + (this.#choose() >>> 6)) / 2 ** 53;
-    this.#choices?.tell('Math.random()', value);
-    return value;
+    const high = this.#choose('Math.random()') >>> 5;
+    this.#choices?.tell('Math.random()', high / 2 ** 27, high === 0);
+    const low = this.#choose('the low bits of Math.random()') >>> 6;
+    this.#choices?.tell('the low bits of Math.random()', low, low === 0);
+    return (high * 2 ** 26 + low) / 2 ** 53;
   }
 
   /** The next word; `isInverted`: a chance, whose simplest word, 0, says no. */
-  #choose(isInverted = false): number {
+  #choose(what: string, isInverted = false): number {
     const own = isInverted ? ~this.word() >>> 0 : this.word();
-    return this.#choices === undefined ? own : this.#choices.next(own);
+    return this.#choices === undefined ? own : this.#choices.next(own, what);
   }
 }

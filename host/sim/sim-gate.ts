@@ -262,7 +262,12 @@ export class SimGate {
   }
 
   #later(op: Op, result: number): void {
-    this.#host.world.after(ANSWER_US, () => this.finish(op, result), 0, 'time of an answer of the kernel, ns');
+    this.#host.world.after(
+      ANSWER_US,
+      () => this.finish(op, result),
+      0,
+      `time of an answer of shard ${this.#host.shard}'s kernel, ns`,
+    );
   }
 
   // --- file slots ----------------------------------------------------------------------------------------------------

@@ -144,20 +144,21 @@ function anew(module: string, mark: string): string {
 class Line {
   readonly #world: World;
   readonly #place: Place;
+  readonly #what: string;
+  readonly #slow: string;
   #lastNs = 0;
 
-  constructor(world: World, place: Place) {
+  constructor(world: World, place: Place, from: number) {
+    this.#what = `time of a message of the runtime from shard ${from} to ${place.index}, ns`;
+    this.#slow = `a message of the runtime from shard ${from} to ${place.index} is slow`;
     this.#world = world;
     this.#place = place;
   }
 
   send(job: () => void): void {
     const { random, calendar, nowNs } = this.#world;
-    const mostUs = random.chance(MESSAGE_SLOW, 'a message of the runtime is slow') ? MESSAGE_SLOW_US : MESSAGE_US;
-    this.#lastNs = Math.max(
-      this.#lastNs,
-      nowNs + random.below(mostUs * 1000 + 1, 'time of a message of the runtime, ns'),
-    );
+    const mostUs = random.chance(MESSAGE_SLOW, this.#slow) ? MESSAGE_SLOW_US : MESSAGE_US;
+    this.#lastNs = Math.max(this.#lastNs, nowNs + random.below(mostUs * 1000 + 1, this.#what));
     calendar.add(this.#lastNs, () => this.#world.post(this.#place, job));
   }
 }
@@ -176,8 +177,8 @@ class SimWorker implements ShardWorker {
   constructor(world: World, place: Place, boot: () => WorkerShard) {
     this.#world = world;
     this.#place = place;
-    this.#toShard = new Line(world, place);
-    this.#toMain = new Line(world, world.places[0] as Place);
+    this.#toShard = new Line(world, place, 0);
+    this.#toMain = new Line(world, world.places[0] as Place, place.index);
     this.#toShard.send(() => {
       this.#live(() => {
         this.#shard = boot();

@@ -149,7 +149,12 @@ export class SimSocket implements OpOwner {
   }
 
   #knock(then: () => void, waitUs = 0): void {
-    this.#world.after(this.#world.faults.latencyUs, then, waitUs);
+    this.#world.after(
+      this.#world.faults.latencyUs,
+      then,
+      waitUs,
+      `time of the handshake of connection ${this.number}, ns`,
+    );
   }
 
   /** After the last time there is only the end to wait for. */
@@ -239,7 +244,8 @@ export class SimSocket implements OpOwner {
     if (isFirst) this.#transmit(open);
     if (open.sent < op.len) {
       this.#wantsRoom = true;
-      if (this.#room > 0) this.#world.after(this.#world.faults.latencyUs, () => this.#pushSends()); // a fault
+      // A fault has left room.
+      if (this.#room > 0) this.#world.after(this.#world.faults.latencyUs, () => this.#pushSends(), 0, this.#what);
     }
     if (open.sent === op.len) host.gate.finish(op, op.len);
     else if (open.sent === 0) host.gate.finish(op, Errno.EAGAIN);
@@ -331,7 +337,7 @@ export class SimSocket implements OpOwner {
       this.#transmit(open);
       if (open.sent < open.op.len) {
         if (open.sent === before) return; // there is no room: reading makes some
-        this.#world.after(this.#world.faults.latencyUs, () => this.#pushSends());
+        this.#world.after(this.#world.faults.latencyUs, () => this.#pushSends(), 0, this.#what);
         return;
       }
       this.#sends.shift();
@@ -444,7 +450,8 @@ export class SimSocket implements OpOwner {
       } else break;
     }
     const peer = this.#peer;
-    if (hasRead && peer !== undefined) this.#world.after(this.#world.faults.latencyUs, () => peer.#pushSends());
+    if (hasRead && peer !== undefined)
+      this.#world.after(this.#world.faults.latencyUs, () => peer.#pushSends(), 0, peer.#what);
   }
 
   /** One completion of a receive. True: its last. */

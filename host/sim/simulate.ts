@@ -35,6 +35,7 @@ import { currentShard, enterShard, findShard } from '../shard/shard.js';
 import { checkFaults, type SimFaults } from './faults.js';
 import { replaceGlobals } from './globals.js';
 import { useWorld } from './properties.js';
+import { search } from './search.js';
 import { currentSession, type Session } from './session.js';
 import { SimDisk } from './sim-disk.js';
 import { Machines } from './sim-machines.js';
@@ -236,7 +237,12 @@ export async function simulate<T>(
   const world = new World(parts);
   if (session !== undefined) {
     session.worlds.push(world);
-    session.choices.look = () => ({ event: world.trace.count, atNs: world.nowNs });
+    const number = session.worlds.length - 1;
+    session.choices.look = () => ({
+      world: number,
+      event: world.trace.count,
+      atUs: (world.nowNs - START_NS) / 1000,
+    });
   }
   const watched = watch(seed, checked.stallMs);
   useClock(world.readNs);
@@ -285,6 +291,9 @@ export async function simulate<T>(
     running = false;
   }
 }
+
+/** Runs many seeds of a program; see `SearchOptions`. */
+simulate.search = search;
 
 /** A trace's events are counted over all worlds of a run, and so is `stopAt`. */
 function worldPartsOf(options: SimOptions, checked: SimChecked, session: Session | undefined): WorldParts {

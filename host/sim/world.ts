@@ -75,6 +75,10 @@ export class Place {
   /** The thread is gone, with all that the kernel had open for it. */
   onGone: ((exitCode: number) => void) | undefined;
   readonly isFar: boolean;
+  /** The names of its choices. */
+  readonly turnText: string;
+  readonly spuriousText: string;
+  readonly jobText: string;
   /** Functions that run when the microtasks are through. */
   readonly ticks: (() => void)[] = [];
   /** Functions that wait for a turn of their own: timers of JavaScript that are due. */
@@ -85,6 +89,9 @@ export class Place {
   constructor(world: World, index: number, life: number) {
     this.index = index;
     this.life = life;
+    this.turnText = `how long the turn of shard ${index} takes, µs`;
+    this.spuriousText = `fault: a spurious turn of shard ${index}`;
+    this.jobText = `shard ${index} runs a timer of JavaScript first`;
     this.isFar = world.random.chance(FAR, `shard ${index} is far from all others`);
   }
 }
@@ -418,14 +425,11 @@ export class World {
     if (++this.turns > this.#limits.maxTurns) this.#stuck(`the program is not done after ${this.turns - 1} turns`);
     this.#looks = 0;
     tellTurn(place.index);
-    this.nowNs += this.random.between(1, TURN_US, 'how long the turn takes, µs') * 1000;
+    this.nowNs += this.random.between(1, TURN_US, place.turnText) * 1000;
     const { jobs, host } = place;
     const isDue = host !== undefined && (host.isAwake || this.nowNs >= host.deadlineNs);
     this.#enter(place);
-    if (
-      host === undefined ||
-      (jobs.length !== 0 && (!isDue || this.random.chance(0.5, 'a timer of JavaScript is first')))
-    ) {
+    if (host === undefined || (jobs.length !== 0 && (!isDue || this.random.chance(0.5, place.jobText)))) {
       this.note('job', place.index, jobs.length);
       (jobs.shift() as () => void)();
     } else {
@@ -457,10 +461,13 @@ export class World {
     return chosen;
   }
 
-  #isAble({ host, jobs }: Place): boolean {
+  #isAble(place: Place): boolean {
+    const { host, jobs } = place;
     if (jobs.length !== 0) return true;
     if (host === undefined || host.isClosed) return false;
-    return host.isAwake || this.nowNs >= host.deadlineNs || this.random.chance(this.faults.spurious, 'fault: spurious');
+    return (
+      host.isAwake || this.nowNs >= host.deadlineNs || this.random.chance(this.faults.spurious, place.spuriousText)
+    );
   }
 
   #jump(): void {

@@ -1,6 +1,6 @@
 // core: debug
-// What never ends is noticed: a turn that waits for time, a loop of microtasks, a loop without anything, a program in
-// which only timers happen. Where it is, is said.
+// Loops without an end are noticed, and their place is told: a turn that waits for time, a loop of microtasks, a loop
+// without anything. So is a program in which only timers happen.
 
 import { spawn } from 'node:child_process';
 import { runtime, sleep } from 'featherstar';

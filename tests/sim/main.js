@@ -1,10 +1,14 @@
 // npm run sim -- --seed N     one run of tests/sim/program.js: the hash of core.wasm, and that of the run's trace
 // npm run sim -- --seeds M    seeds 1 to M (or from --from N on); the first that fails is told, and how to repeat it
 // --program chaos             another program: chaos.js, lives.js
+// --bugs --jobs J            finds, shrinks and locates each planted bug of the sample: bugs.js
 // --live                      the live mode: live/command.js has its options
 
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { coreHash } from 'featherstar/testing';
+import { tellBugs } from './bugs.js';
 import { runChaos } from './chaos.js';
 import { live } from './live/command.js';
 import { runLives } from './lives.js';
@@ -18,6 +22,7 @@ const { values } = parseArgs({
     seeds: { type: 'string' },
     from: { type: 'string', default: '1' },
     program: { type: 'string', default: 'program' },
+    bugs: { type: 'boolean' },
     live: { type: 'boolean' },
     jobs: { type: 'string' },
     mutant: { type: 'string' },
@@ -59,7 +64,8 @@ async function run(seed) {
 }
 
 console.log(`core.wasm ${coreHash()}`);
-if (values.live) await live(values, whole);
+if (values.bugs) process.exitCode = (await tellBugs(whole('jobs'), join(tmpdir(), 'sim-failures'), 40)) ? 0 : 1;
+else if (values.live) await live(values, whole);
 else if (values.seed !== undefined) {
   const seed = whole('seed');
   const report = await run(seed);

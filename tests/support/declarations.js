@@ -94,6 +94,7 @@ export function readApi(tsconfig, entries) {
         exported.add(target.id);
         for (const handle of target.declarations) {
           const node = handle.resolve(project);
+          if (node.kind === SyntaxKind.ModuleDeclaration) continue; // of a function with properties: simulate.search
           const file = node.getSourceFile().fileName;
           const item = { where: `${entry} ${symbol.name}`, name: symbol.name, entry, file };
           const kind = EXPORTS.get(node.kind);

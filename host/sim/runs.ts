@@ -1,0 +1,87 @@
+// One run of a program under a session: a seed, perhaps with other values for some choices. The result says how it
+// failed, what it chose, and what happened in its worlds.
+//
+// Next: shrink.ts.
+
+import { FeatherstarError } from '../base/errors.js';
+import { Choices, type Decide } from './choices.js';
+import { drawSwarm, type SimSwarm } from './draw.js';
+import { inSession, type Session } from './session.js';
+import type { World } from './world.js';
+
+/** A program to search: it runs `simulate()` with the seed, once or several times, and rejects if it finds a bug. */
+export type SimProgram = (seed: number) => unknown;
+
+export interface RunRequest {
+  readonly seed: number;
+  readonly swarm?: SimSwarm | undefined;
+  /** Default: each choice is the seed's own. */
+  readonly decide?: Decide | undefined;
+  /** Choices are kept in words. */
+  readonly isRecorded?: boolean | undefined;
+  readonly traceEvents?: number | undefined;
+  readonly stopAt?: number | undefined;
+  /** A world takes at most so many turns, if it would be allowed more. */
+  readonly maxTurns?: number | undefined;
+}
+
+/** How a run has failed. */
+export interface RunFailure {
+  /** Failures that are the same bug have the same one. */
+  readonly signature: string;
+  readonly message: string;
+  /** With the line of the program, as far as it is known. */
+  readonly stack: string;
+}
+
+export interface RunResult {
+  readonly failure: RunFailure | undefined;
+  readonly choices: Choices;
+  readonly worlds: readonly World[];
+  readonly sometimes: ReadonlyMap<string, number>;
+}
+
+const SIGNATURE_CHARS = 70;
+
+export async function runProgram(program: SimProgram, request: RunRequest): Promise<RunResult> {
+  const { seed, swarm, decide, isRecorded, traceEvents, stopAt, maxTurns } = request;
+  const drawn = swarm === undefined ? undefined : drawSwarm(seed, swarm);
+  const session: Session = {
+    choices: new Choices(decide, isRecorded),
+    traceEvents,
+    stopAt,
+    worlds: [],
+    sometimes: new Map(),
+    adjust: (options) => ({
+      ...options,
+      faults: { ...drawn?.faults, ...options.faults },
+      limits: { ...drawn?.limits, ...options.limits },
+      maxTurns: maxTurns === undefined ? options.maxTurns : Math.min(maxTurns, options.maxTurns ?? maxTurns),
+    }),
+  };
+  const failure = await inSession(session, async () => {
+    await program(seed);
+  }).then(
+    () => undefined,
+    (error: unknown) => failureOf(error),
+  );
+  return { failure, choices: session.choices, worlds: session.worlds, sometimes: session.sometimes };
+}
+
+/** The default export of a program's module. */
+export async function loadProgram(url: string): Promise<SimProgram> {
+  const { default: program } = await import(url);
+  if (typeof program === 'function') return program;
+  throw new FeatherstarError(
+    'FEATHERSTAR_MODULE',
+    `${url} has no function as its default export: (seed) => simulate(...)`,
+  );
+}
+
+function failureOf(error: unknown): RunFailure {
+  const message = (error instanceof Error ? error.message : String(error)).replace(/^seed \d+: /, '');
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  const stack = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
+  const firstLine = message.split('\n', 1)[0] as string;
+  return { signature: firstLine.replace(/\d+/g, 'N').slice(0, SIGNATURE_CHARS), message, stack };
+}

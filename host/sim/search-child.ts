@@ -1,0 +1,83 @@
+// A process of simulate.search(): runs seeds of the program that it was started with, and analyses failures.
+//
+// Next: runs.ts.
+
+import type { SimSwarm } from './draw.js';
+import { explain } from './explain.js';
+import { loadProgram, type RunFailure, type RunRequest, runProgram, type SimProgram } from './runs.js';
+import { keepOnly, type Located, locate, type RunWith, shrink } from './shrink.js';
+
+export type ToSearcher =
+  | { readonly type: 'run'; readonly seed: number; readonly swarm: SimSwarm | undefined }
+  | {
+      readonly type: 'analyse';
+      readonly seed: number;
+      readonly swarm: SimSwarm | undefined;
+      readonly shrinkMs: number;
+    };
+
+export type FromSearcher =
+  | {
+      readonly type: 'ran';
+      readonly failure: RunFailure | undefined;
+      readonly sometimes: readonly (readonly [string, number])[];
+      readonly rssBytes: number;
+    }
+  | {
+      readonly type: 'analysed';
+      readonly signature: string;
+      readonly message: string;
+      readonly explanation: string;
+      readonly total: number;
+      readonly kept: readonly (readonly [string, number])[];
+      readonly located: Located;
+    }
+  | { readonly type: 'passed' }
+  /** The module cannot be used. */
+  | { readonly type: 'broken'; readonly text: string }
+  /** The process has ended. */
+  | { readonly type: 'ended'; readonly text: string };
+
+const ALL_EVENTS = 200_000;
+const TURNS_MORE = 3; // times as many as the run that failed: other choices may take longer
+
+async function analyse(
+  program: SimProgram,
+  seed: number,
+  swarm: SimSwarm | undefined,
+  shrinkMs: number,
+): Promise<FromSearcher> {
+  const first = await runProgram(program, { seed, swarm });
+  const { failure } = first;
+  if (failure === undefined) return { type: 'passed' };
+  const turns = Math.max(0, ...first.worlds.map((world) => world.turns));
+  const request: RunRequest = { seed, swarm, maxTurns: TURNS_MORE * turns + 1000 };
+  const run: RunWith = (decide) => runProgram(program, { ...request, decide });
+  const total = first.choices.count;
+  const located = await locate(run, failure.signature, total);
+  const recorded = { ...request, isRecorded: true, traceEvents: ALL_EVENTS };
+  const original = await runProgram(program, recorded);
+  const kept = await shrink(run, failure.signature, original.choices.records, located, shrinkMs);
+  const shrunk = await runProgram(program, { ...recorded, decide: keepOnly(kept) });
+  const { message, stack } = shrunk.failure ?? failure;
+  const explanation = explain({ message, stack, total, located, kept, original, shrunk });
+  return { type: 'analysed', signature: failure.signature, message, explanation, total, kept: [...kept], located };
+}
+
+async function reply(program: SimProgram, message: ToSearcher): Promise<FromSearcher> {
+  const { seed, swarm } = message;
+  if (message.type === 'analyse') return analyse(program, seed, swarm, message.shrinkMs);
+  const { failure, sometimes } = await runProgram(program, { seed, swarm });
+  return { type: 'ran', failure, sometimes: [...sometimes], rssBytes: process.memoryUsage.rss() };
+}
+
+const [url] = process.argv.slice(2);
+if (process.send !== undefined && url !== undefined) {
+  const send = (message: FromSearcher) => void process.send?.(message);
+  const loading = loadProgram(url);
+  process.on('message', (message: ToSearcher) => {
+    loading
+      .then((program) => reply(program, message))
+      .then(send, (error: Error) => send({ type: 'broken', text: error.stack ?? error.message }));
+  });
+}

@@ -1,0 +1,304 @@
+// simulate.search(): many seeds of a program, on all cores, in processes that are replaced now and then. Each distinct
+// failure is run again in a fresh process, shrunk, located, explained and written to a file that replays.
+//
+//   seeds --> child process --> passed
+//                           --> failed, in a new way --> a fresh child: analyse() --> seed file
+//
+// A process is replaced because no engine forgets a module, and each world has instances of its own. State that
+// imported libraries keep goes with it. So a seed that fails only behind other seeds is noticed: the fresh child does
+// not see the failure.
+//
+// Next: search-child.ts.
+
+import { type ChildProcess, fork } from 'node:child_process';
+import { availableParallelism } from 'node:os';
+import { pathToFileURL } from 'node:url';
+import { FeatherstarError } from '../base/errors.js';
+import { type Checks, checkedLater, checkOptions, checkUrl, integer, number } from '../base/options.js';
+import { checkSwarm, type SimSwarm } from './draw.js';
+import type { FromSearcher, ToSearcher } from './search-child.js';
+import { writeSeedFile } from './seed-file.js';
+
+/** Options of `simulate.search()`. */
+export interface SearchOptions {
+  /** How many seeds. Default 1000. */
+  seeds?: number | undefined;
+  /** The first seed. Default 1. */
+  from?: number | undefined;
+  /** No seed is begun after this time. Default: no bound. */
+  minutes?: number | undefined;
+  /** How many processes. Default: one for each core. */
+  jobs?: number | undefined;
+  /** How many runs a process makes before it is replaced; 1: each seed has a process of its own. Default 200. */
+  seedsPerProcess?: number | undefined;
+  /** Each seed draws its faults, their strength and tight limits from this. Default: nothing. */
+  swarm?: SimSwarm | undefined;
+  /** Where seed files are written. Default: `sim-failures` in the current directory. */
+  directory?: string | undefined;
+  /** How long one failure may be shrunk, s. Default 30. */
+  shrinkSeconds?: number | undefined;
+  /** The search ends after so many distinct failures. Default 10. */
+  failures?: number | undefined;
+  /** Names of `sometimes()` and `reachable()` that some seed should see. */
+  expected?: readonly string[] | undefined;
+  /** Is called about once a second. */
+  onProgress?: ((progress: SearchProgress) => void) | undefined;
+}
+
+/** How far a search is. */
+export interface SearchProgress {
+  readonly done: number;
+  readonly seeds: number;
+  readonly failures: number;
+  readonly elapsedMs: number;
+  /** The estimated time until all seeds are done. */
+  readonly leftMs: number;
+}
+
+/** One bug that a search has found. */
+export interface SearchFailure {
+  /** The seed that showed it first. */
+  readonly seed: number;
+  /** How many seeds failed like this. */
+  readonly count: number;
+  readonly message: string;
+  /** Everything that is known, in words. */
+  readonly explanation: string;
+  /** The seed file; undefined if the failure does not repeat in a process of its own. */
+  readonly file: string | undefined;
+  /** How many choices the run has, and how many of them matter. */
+  readonly choices: number;
+  readonly mattering: number;
+  /** The failure became inevitable between these two choices. */
+  readonly inevitable: readonly [from: number, to: number];
+}
+
+/** The report of a search. */
+export interface SearchReport {
+  /** How many seeds were run. */
+  readonly done: number;
+  readonly failures: readonly SearchFailure[];
+  /** How often each `sometimes()` held, over all seeds. */
+  readonly sometimes: Readonly<Record<string, number>>;
+  /** Names that were asked for or expected, and never held. */
+  readonly never: readonly string[];
+  readonly elapsedMs: number;
+}
+
+const CHECKS: Checks<SearchOptions> = {
+  seeds: integer(1, 2 ** 53 - 1),
+  from: integer(0, 2 ** 53 - 1),
+  minutes: number(0.001, 1e6),
+  jobs: integer(1, 1024),
+  seedsPerProcess: integer(1, 1_000_000),
+  swarm: checkedLater,
+  directory: checkedLater,
+  shrinkSeconds: number(0, 86_400),
+  failures: integer(1, 10_000),
+  expected: checkedLater,
+  onProgress: checkedLater,
+};
+
+const SEEDS = 1000;
+const SEEDS_PER_PROCESS = 200;
+const RSS_MAX_BYTES = 700_000_000;
+const SHRINK_SECONDS = 30;
+const FAILURES = 10;
+const PROGRESS_MS = 1000;
+const STDERR_CHARS = 4000;
+
+interface Known {
+  readonly seed: number;
+  count: number;
+  isAnalysed: boolean;
+  result: SearchFailure;
+}
+
+/** A process that runs seeds. */
+class Searcher {
+  readonly #child: ChildProcess;
+  #stderr = '';
+  #runs = 0;
+  #settle: ((message: FromSearcher) => void) | undefined;
+
+  constructor(program: URL) {
+    const url = new URL('./search-child.js', import.meta.url);
+    this.#child = fork(url, [program.href], { execArgv: [], stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
+    this.#child.stderr?.on('data', (part: Buffer) => {
+      this.#stderr = (this.#stderr + part).slice(-STDERR_CHARS);
+    });
+    this.#child.on('message', (message: FromSearcher) => this.#end(message));
+    this.#child.on('error', (error) => this.#end({ type: 'ended', text: error.message }));
+    this.#child.on('close', (code, signal) => {
+      this.#end({ type: 'ended', text: this.#stderr.trim() || `its process ended with ${signal ?? code}` });
+    });
+  }
+
+  get runs(): number {
+    return this.#runs;
+  }
+
+  #end(message: FromSearcher): void {
+    this.#settle?.(message);
+    this.#settle = undefined;
+  }
+
+  ask(message: ToSearcher): Promise<FromSearcher> {
+    this.#runs++;
+    return new Promise((resolve) => {
+      this.#settle = resolve;
+      if (this.#child.connected) this.#child.send(message);
+      else this.#end({ type: 'ended', text: this.#stderr.trim() || 'its process has ended' });
+    });
+  }
+
+  close(): void {
+    this.#child.kill('SIGKILL');
+  }
+}
+
+class Search {
+  readonly #program: URL;
+  readonly #options: SearchOptions;
+  readonly #known = new Map<string, Known>();
+  readonly #sometimes = new Map<string, number>();
+  readonly #queue: string[] = [];
+  readonly #seeds: number;
+  readonly #startMs = performance.now();
+  #next: number;
+  #done = 0;
+
+  constructor(program: URL, options: SearchOptions) {
+    this.#program = program;
+    this.#options = options;
+    this.#seeds = options.seeds ?? SEEDS;
+    this.#next = options.from ?? 1;
+  }
+
+  get #elapsedMs(): number {
+    return performance.now() - this.#startMs;
+  }
+
+  get #isOver(): boolean {
+    const { from = 1, minutes = Number.POSITIVE_INFINITY, failures = FAILURES } = this.#options;
+    return this.#next >= from + this.#seeds || this.#elapsedMs > minutes * 60_000 || this.#known.size >= failures;
+  }
+
+  async run(): Promise<SearchReport> {
+    const { jobs = availableParallelism(), onProgress, expected = [] } = this.#options;
+    const timer = setInterval(() => onProgress?.(this.#progress()), PROGRESS_MS);
+    try {
+      await Promise.all(Array.from({ length: Math.min(jobs, this.#seeds) }, () => this.#work()));
+    } finally {
+      clearInterval(timer);
+    }
+    onProgress?.(this.#progress());
+    for (const name of expected) if (!this.#sometimes.has(name)) this.#sometimes.set(name, 0);
+    const sometimes = Object.fromEntries([...this.#sometimes].sort(([a], [b]) => (a < b ? -1 : 1)));
+    return {
+      done: this.#done,
+      failures: [...this.#known.values()].map(({ result, count }) => ({ ...result, count })),
+      sometimes,
+      never: Object.keys(sometimes).filter((name) => sometimes[name] === 0),
+      elapsedMs: this.#elapsedMs,
+    };
+  }
+
+  #progress(): SearchProgress {
+    const elapsedMs = this.#elapsedMs;
+    const leftMs = this.#done === 0 ? Number.POSITIVE_INFINITY : (elapsedMs / this.#done) * (this.#seeds - this.#done);
+    return { done: this.#done, seeds: this.#seeds, failures: this.#known.size, elapsedMs, leftMs };
+  }
+
+  /** One job: seeds one by one, and failures that wait to be analysed before them. */
+  async #work(): Promise<void> {
+    let searcher: Searcher | undefined;
+    try {
+      for (;;) {
+        const signature = this.#queue.shift();
+        if (signature !== undefined) await this.#analyse(signature);
+        else if (this.#isOver) return;
+        else {
+          searcher ??= new Searcher(this.#program);
+          const { seedsPerProcess = SEEDS_PER_PROCESS, swarm } = this.#options;
+          const seed = this.#next++;
+          const reply = await searcher.ask({ type: 'run', seed, swarm });
+          const isSpent = reply.type === 'ended' || searcher.runs >= seedsPerProcess;
+          if (isSpent || (reply.type === 'ran' && reply.rssBytes > RSS_MAX_BYTES)) {
+            searcher.close();
+            searcher = undefined;
+          }
+          this.#onRun(seed, reply);
+        }
+      }
+    } finally {
+      searcher?.close();
+    }
+  }
+
+  #onRun(seed: number, reply: FromSearcher): void {
+    if (reply.type === 'broken') throw new FeatherstarError('FEATHERSTAR_MODULE', reply.text);
+    this.#done++;
+    if (reply.type === 'ended') this.#note(seed, 'the process has ended', reply.text);
+    if (reply.type !== 'ran') return;
+    for (const [name, count] of reply.sometimes) this.#sometimes.set(name, (this.#sometimes.get(name) ?? 0) + count);
+    if (reply.failure !== undefined) this.#note(seed, reply.failure.signature, reply.failure.message);
+  }
+
+  #note(seed: number, signature: string, message: string): void {
+    const known = this.#known.get(signature);
+    if (known !== undefined) {
+      known.count++;
+      return;
+    }
+    const result: SearchFailure = {
+      seed,
+      count: 1,
+      message,
+      explanation: message,
+      file: undefined,
+      choices: 0,
+      mattering: 0,
+      inevitable: [0, 0],
+    };
+    this.#known.set(signature, { seed, count: 1, isAnalysed: false, result });
+    this.#queue.push(signature);
+  }
+
+  /** In a fresh process: does it fail alone, and why? */
+  async #analyse(signature: string): Promise<void> {
+    const known = this.#known.get(signature) as Known;
+    const { seed, result } = known;
+    const { swarm, shrinkSeconds = SHRINK_SECONDS, directory = 'sim-failures' } = this.#options;
+    const searcher = new Searcher(this.#program);
+    const reply = await searcher.ask({ type: 'analyse', seed, swarm, shrinkMs: shrinkSeconds * 1000 });
+    searcher.close();
+    if (reply.type === 'analysed') {
+      const { message, explanation, kept, total, located } = reply;
+      const plan = { seed, swarm, kept, signature: reply.signature, explanation };
+      const file = writeSeedFile(directory, this.#program, plan);
+      const inevitable = [located.from, located.to] as const;
+      known.result = { ...result, message, explanation, file, choices: total, mattering: kept.length, inevitable };
+    } else if (reply.type === 'ended') {
+      // It ends its process each time: a loop without an end, as a rule. There is nothing to shrink.
+      const file = writeSeedFile(directory, this.#program, { seed, swarm, signature, explanation: reply.text });
+      known.result = { ...result, explanation: reply.text, file };
+    } else {
+      const text = 'It does not fail in a process of its own: a library keeps state from one world to the next.';
+      const remedy = 'Run each seed in a process of its own: seedsPerProcess: 1, or --seeds-per-process 1';
+      known.result = { ...result, explanation: `${result.message}\n\n${text} ${remedy}` };
+    }
+  }
+}
+
+/**
+ * Runs many seeds of a program, in several processes. Resolves when all are done, with what failed. `program`: a module
+ * whose default export is a function that takes a seed, calls `simulate()` with it, and rejects if it finds a bug.
+ * Rejects with FEATHERSTAR_MODULE if the module cannot be loaded.
+ */
+export async function search(program: URL | string, options: SearchOptions = {}): Promise<SearchReport> {
+  const { ...checked } = checkOptions(options, CHECKS);
+  if (checked.swarm !== undefined) checkSwarm(checked.swarm);
+  const url = new URL(String(checkUrl('program', program)), pathToFileURL(`${process.cwd()}/`));
+  return new Search(url, checked).run();
+}

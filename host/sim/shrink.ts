@@ -1,0 +1,136 @@
+// Finds out when a failure became inevitable, and which choices it needs.
+//
+//   locate   keep the first n choices, draw the others anew, several times: does it still fail the same way?
+//            bisect n, from "seldom" to "nearly always"
+//   shrink   set choices to 0, the simplest answer: all about one thing, then blocks, ever smaller ones. What still
+//            fails the same way stays so
+//
+// "Delta debugging" (Zeller and Hildebrandt, 2002) is the idea of the second; Hypothesis shrinks choices like this,
+// too.
+//
+// Next: explain.ts.
+
+import type { ChoiceRecord, Decide } from './choices.js';
+import { Random } from './random.js';
+import type { RunResult } from './runs.js';
+
+/** Runs the program with these choices. */
+export type RunWith = (decide: Decide) => Promise<RunResult>;
+
+/** The failure was not inevitable after `from` choices, and is after `to`. */
+export interface Located {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** The words of the choices that matter, by their keys; all others are 0. */
+export type Kept = ReadonlyMap<string, number>;
+
+const BRANCH_STREAM = 5;
+const BRANCHES = 12; // other continuations of a prefix
+const MISSES_MAX = 1; // so few may end otherwise, and the failure is still called inevitable
+const WIDTH = 1 / 200; // of the run: no bisection goes further
+
+/** Choices of a run that keeps some, and has the simplest value for all others. */
+export function keepOnly(kept: Kept): Decide {
+  return (_index, _own, key) => kept.get(key) ?? 0;
+}
+
+/** Whether the failure still comes after the first `count` choices, whatever is chosen later. */
+async function isInevitable(run: RunWith, signature: string, count: number): Promise<boolean> {
+  let misses = 0;
+  for (let branch = 0; branch < BRANCHES && misses <= MISSES_MAX; branch++) {
+    const random = new Random(1 + branch * 7919 + count, BRANCH_STREAM);
+    const { failure } = await run((index, own) => (index < count ? own : random.word()));
+    if (failure?.signature !== signature) misses++;
+  }
+  return misses <= MISSES_MAX;
+}
+
+/** Bisects when the failure of a run of `total` choices became inevitable. */
+export async function locate(run: RunWith, signature: string, total: number): Promise<Located> {
+  let [from, to] = [0, total];
+  if (await isInevitable(run, signature, 0)) return { from: 0, to: 0 };
+  while (to - from > Math.max(1, total * WIDTH)) {
+    const middle = (from + to) >> 1;
+    if (await isInevitable(run, signature, middle)) to = middle;
+    else from = middle;
+  }
+  return { from, to };
+}
+
+class Shrinker {
+  readonly #run: RunWith;
+  readonly #signature: string;
+  readonly #untilMs: number;
+  /** The choices that do not have their simplest value, in the order of the run. */
+  current: readonly ChoiceRecord[];
+
+  constructor(run: RunWith, signature: string, records: readonly ChoiceRecord[], timeMs: number) {
+    this.#run = run;
+    this.#signature = signature;
+    this.#untilMs = realNow() + timeMs;
+    this.current = records.filter(({ isSimple }) => !isSimple);
+  }
+
+  get isOver(): boolean {
+    return realNow() > this.#untilMs;
+  }
+
+  /** Goes on with these if the run fails the same way with them alone. */
+  async try(candidate: readonly ChoiceRecord[]): Promise<boolean> {
+    if (candidate.length >= this.current.length) return false;
+    const kept = new Map(candidate.map(({ key, word }) => [key, word]));
+    const { failure } = await this.#run(keepOnly(kept));
+    if (failure?.signature !== this.#signature) return false;
+    this.current = candidate;
+    return true;
+  }
+
+  /** Choices about one thing have the simplest value together. The things with most choices come first. */
+  async byWhat(): Promise<void> {
+    const counts = new Map<string, number>();
+    for (const { what } of this.current) counts.set(what, (counts.get(what) ?? 0) + 1);
+    for (const [what] of [...counts].sort(([, a], [, b]) => b - a)) {
+      if (this.isOver) return;
+      await this.try(this.current.filter((choice) => choice.what !== what));
+    }
+  }
+
+  /** Blocks from the end, as a late choice changes less of what comes after it. Returns whether any could go. */
+  async byBlocks(first: number): Promise<boolean> {
+    let hasChanged = false;
+    for (let size = first; size >= 1; size >>= 1) {
+      for (let end = this.current.length; end > 0; end -= size) {
+        if (this.isOver) return false;
+        const rest = this.current.filter((_, i) => i < end - size || i >= end);
+        if (await this.try(rest)) hasChanged = true;
+      }
+    }
+    return hasChanged;
+  }
+}
+
+/** Sets as many choices as it can to 0, within `timeMs` of real time. `records`: those of the run that failed. */
+export async function shrink(
+  run: RunWith,
+  signature: string,
+  records: readonly ChoiceRecord[],
+  { to }: Located,
+  timeMs: number,
+): Promise<Kept> {
+  const shrinker = new Shrinker(run, signature, records, timeMs);
+  // The choices behind the point of no return may often be any.
+  for (const share of [0, 1 / 8, 1 / 2]) {
+    const until = to + (records.length - to) * share;
+    if (await shrinker.try(shrinker.current.filter(({ index }) => index < until))) break;
+  }
+  await shrinker.byWhat();
+  for (let first = shrinker.current.length >> 1; await shrinker.byBlocks(Math.max(1, first)); first = 8) {
+    if (shrinker.isOver) break;
+  }
+  return new Map(shrinker.current.map(({ key, word }) => [key, word]));
+}
+
+const clock = performance.now; // before a world puts its own there
+const realNow = () => clock.call(performance);

@@ -1,0 +1,51 @@
+// Programs for search.test.js, by the query: `search-programs.js?kind=sound`.
+
+import { sleep } from 'featherstar';
+import { note, reachable, simulate, sometimes } from 'featherstar/testing';
+import { remember } from './library-with-state.js';
+
+const kind = new URL(import.meta.url).searchParams.get('kind');
+
+/** Adds to a counter in two tasks; `isSound`: nothing comes between the read and the write. */
+const counter = (isSound) => async () => {
+  let count = 0;
+  const add = async () => {
+    if (!isSound) {
+      const before = count;
+      await sleep(Math.random() * 3);
+      count = before;
+    }
+    count++;
+    note(`the count is ${count}`);
+  };
+  await Promise.all([add(), sleep(1 + Math.random() * 9).then(add)]);
+  sometimes(Math.random() < 0.5, 'the coin shows heads');
+  sometimes(false, 'the impossible');
+  if (count !== 2) throw new Error(`an update is lost: the count is ${count}`);
+};
+
+const PROGRAMS = {
+  sound: (seed) => simulate({ seed }, counter(true)),
+  unsound: (seed) => simulate({ seed }, counter(false)),
+  /** Fails when its library has seen five worlds. */
+  'kept state': (seed) =>
+    simulate({ seed }, async () => {
+      if (remember() === 5) throw new Error('the library has seen too much');
+    }),
+  /** Seed 3 never ends. */
+  endless: (seed) =>
+    simulate({ seed, stallMs: 500 }, async () => {
+      async function runaway() {
+        for (;;) await undefined;
+      }
+      if (seed === 3) await runaway();
+    }),
+  /** Fails only with resets. */
+  'not under resets': (seed) =>
+    simulate({ seed }, async (world) => {
+      reachable('the program');
+      note(`reset ${world.seed}`);
+    }),
+};
+
+export default PROGRAMS[kind];

@@ -1,0 +1,136 @@
+// deadline: 120 s
+// simulate.search() and `featherstar sim`: a bug is found, shrunk, located, explained and replays; a sound program
+// passes. State that outlives a world, and a loop without an end, are told.
+
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { simulate } from 'featherstar/testing';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { rejection } from '../support/hosts.js';
+
+const CLI = fileURLToPath(new URL('../../dist/host/cli/main.js', import.meta.url));
+const PROGRAMS = fileURLToPath(new URL('./search-programs.js', import.meta.url));
+const directory = mkdtempSync(join(tmpdir(), 'featherstar-search-'));
+test.after(() => rmSync(directory, { recursive: true }));
+
+const OPTIONS = { seeds: 60, jobs: 1, shrinkSeconds: 10, directory };
+
+function programOf(kind) {
+  const url = new URL('./search-programs.js', import.meta.url);
+  url.searchParams.set('kind', kind);
+  return url;
+}
+
+/** Runs the command. Resolves with its exit code and all that it printed. */
+function cli(...args) {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [CLI, 'sim', ...args], { cwd: directory }, (error, stdout, stderr) => {
+      resolve({ code: error === null ? 0 : error.code, stdout, stderr });
+    });
+  });
+}
+
+let found;
+
+test('a bug is found, shrunk, located, explained', async () => {
+  const { failures, done } = await simulate.search(programOf('unsound'), { ...OPTIONS, failures: 1 });
+  assert.is(failures.length, 1);
+  [found] = failures;
+  assert.ok(found.seed <= done && found.count >= 1);
+  assert.match(found.message, /an update is lost: the count is 1/);
+  assert.ok(found.mattering <= 2, `${found.mattering} of ${found.choices} choices matter`);
+  const [from, to] = found.inevitable;
+  assert.ok(to > 0 && to - from <= Math.max(1, 0.01 * found.choices), `between ${from} and ${to}`);
+  assert.match(found.explanation, /It became inevitable between choices \d+ and \d+ of \d+, at \d+\.\d+ ms/);
+  assert.match(found.explanation, /shard 0 {2}notes: the count is 1/);
+  assert.match(found.explanation, /choices matter/);
+  assert.match(found.explanation, /at counter|search-programs\.js/);
+});
+
+test('its seed file replays, by the command, with a timeline', async () => {
+  const page = join(directory, 'timeline.html');
+  const { code, stdout } = await cli('--replay', found.file, '--timeline', page);
+  assert.is(code, 1);
+  assert.match(stdout, /failed: an update is lost: the count is 1/);
+  const html = readFileSync(page, 'utf8');
+  assert.match(html, /"notes: the count is 1"/);
+  assert.not.match(html, /src=|href=/); // it needs no other file
+  assert.ok(html.length < 200_000, `${html.length} bytes`);
+});
+
+test('a seed file whose bug is mended passes', async () => {
+  const file = JSON.parse(readFileSync(found.file, 'utf8'));
+  assert.match(file.program, /kind=unsound/);
+  const mended = join(directory, 'mended.json');
+  writeFileSync(mended, JSON.stringify({ ...file, program: file.program.replace('unsound', 'sound') }));
+  const { code, stdout } = await cli('--replay', mended);
+  assert.is(code, 0);
+  assert.match(stdout, /^passed$/m);
+});
+
+test('a sound program passes; what never held is told', async () => {
+  const report = await simulate.search(programOf('sound'), { ...OPTIONS, expected: ['the moon'] });
+  assert.equal(report.failures, []);
+  assert.is(report.done, OPTIONS.seeds);
+  assert.ok(report.sometimes['the coin shows heads'] > 5);
+  assert.equal(report.never, ['the impossible', 'the moon']);
+});
+
+test('a failure that needs the state of other worlds is told as that', async () => {
+  const { failures } = await simulate.search(programOf('kept state'), OPTIONS);
+  assert.is(failures.length, 1);
+  assert.is(failures[0].seed, 5);
+  assert.is(failures[0].file, undefined);
+  assert.match(failures[0].explanation, /It does not fail in a process of its own/);
+  const alone = await simulate.search(programOf('kept state'), { ...OPTIONS, seeds: 7, seedsPerProcess: 1 });
+  assert.equal(alone.failures, []);
+});
+
+if (!('bun' in process.versions)) {
+  test('a seed that never ends is a failure, and the others are run all the same', async () => {
+    const { failures, done } = await simulate.search(programOf('endless'), { ...OPTIONS, seeds: 6 });
+    assert.is(done, 6);
+    assert.equal(
+      failures.map(({ seed }) => seed),
+      [3],
+    );
+    assert.match(failures[0].explanation, /seed 3: a turn of shard 0 has not ended within 500 ms/);
+    assert.match(failures[0].explanation, /at runaway \(/);
+  });
+}
+
+test('progress is told, and a program that cannot be loaded is refused', async () => {
+  const told = [];
+  await simulate.search(programOf('sound'), { ...OPTIONS, seeds: 5, onProgress: (progress) => told.push(progress) });
+  assert.is(told.at(-1).done, 5);
+  assert.is(told.at(-1).leftMs, 0);
+  const missing = await rejection(simulate.search(programOf('no such kind'), OPTIONS));
+  assert.is(missing.code, 'FEATHERSTAR_MODULE');
+  const wrong = await rejection(simulate.search(programOf('sound'), { seedz: 1 }));
+  assert.match(wrong.message, /Unknown option/i);
+});
+
+test('the command: exit codes, one seed, a trace, wrong usage', async () => {
+  const sound = await cli(`${PROGRAMS}?kind=sound`, '--seeds', '20', '--jobs', '1');
+  assert.is(sound.code, 0);
+  assert.match(sound.stdout, /never: the impossible/);
+  assert.match(sound.stdout, /20 seeds in [\d.]+ s: 20 passed, 0 distinct failures/);
+  assert.match(sound.stderr, /20 of 20 seeds, [\d.]+ a second, 0 distinct failures, about 0 s left/);
+  const unsound = await cli(`${PROGRAMS}?kind=unsound`, '--jobs', '1', '--shrink-seconds', '1', '--seeds', '30');
+  assert.is(unsound.code, 1);
+  assert.match(unsound.stdout, /repeat it: npx featherstar sim --replay .*\.json/);
+  const one = await cli(`${PROGRAMS}?kind=sound`, '--seed', '7', '--trace', '5');
+  assert.is(one.code, 0);
+  assert.match(one.stdout, /^seed 7 trace [0-9a-f]{16} \(\d+ events\)$/m);
+  assert.match(one.stdout, /notes: the count is 2/);
+  for (const args of [[], ['a.js', 'b.js'], ['a.js', '--seeds', 'many'], ['a.js', '--no-such']]) {
+    assert.is((await cli(...args)).code, 2, args.join(' '));
+  }
+  assert.is((await cli('--replay', join(directory, 'timeline.html'))).code, 1);
+});
+
+test.run();
