@@ -7,13 +7,16 @@
 
 import type { TLSSocket } from 'node:tls';
 import type { NetAddress } from '../hosts/host.js';
-import type { Shard } from '../shard/shard.js';
+import type { Transport, TransportUser } from '../shard/transport.js';
 import type { TlsServerOptions } from '../tls/options.js';
-import { type Handshake, type OpenTransport, TlsTerminator } from '../tls/terminator.js';
+import { type Handshake, TlsTerminator } from '../tls/terminator.js';
 import { TlsTransport } from '../tls/tls-transport.js';
-import type { TransportStream } from '../tls/transport-stream.js';
+import { TransportStream } from '../tls/transport-stream.js';
 import { HttpConnection } from './connection.js';
 import { type ConnectionServer, FIRST_REQUEST_NS, type ServedConnection } from './connection-server.js';
+
+/** Opens the transport of a connection, whose user is the encrypted stream. */
+type OpenTransport = (user: TransportUser) => Transport;
 
 /** The server, as far as its pending connections use it. */
 export interface SecureServer extends ConnectionServer {
@@ -27,9 +30,9 @@ export class SecureConnections {
   readonly terminator: TlsTerminator;
   readonly #server: SecureServer;
 
-  constructor(server: SecureServer, shard: Shard, options: TlsServerOptions) {
+  constructor(server: SecureServer, options: TlsServerOptions) {
     this.#server = server;
-    this.terminator = new TlsTerminator(shard, options, ['http/1.1']);
+    this.terminator = new TlsTerminator(options, ['http/1.1']);
   }
 
   /** `parser`: as of HttpConnection. */
@@ -41,12 +44,12 @@ export class SecureConnections {
 class PendingConnection implements ServedConnection {
   readonly #server: SecureServer;
   readonly #parser: number;
-  readonly #handshake: Handshake;
+  readonly #handshake: Handshake<TransportStream>;
 
   constructor(server: SecureServer, terminator: TlsTerminator, parser: number, open: OpenTransport) {
     this.#server = server;
     this.#parser = parser;
-    this.#handshake = terminator.accept(open, {
+    this.#handshake = terminator.accept((own) => new TransportStream(server.shard, own, open), {
       onSecure: (socket, stream) => this.#onSecure(socket, stream),
       onFailed: () => server.forget(this),
     });
@@ -71,7 +74,7 @@ class PendingConnection implements ServedConnection {
   unhold(): void {}
 
   closeIdle(): void {
-    this.#handshake.stream.transport.setDeadline(FIRST_REQUEST_NS);
+    this.#handshake.stream.setDeadline(FIRST_REQUEST_NS);
   }
 
   destroy(): void {

@@ -145,7 +145,7 @@ export async function serveModule<M extends object>(options: ServeModuleOptions)
   };
   const setSecureContext = async (tls: TlsServerOptions): Promise<void> => {
     checkModuleTls('tls', tls);
-    if (secure === undefined) throw noTlsError();
+    if (secure === undefined) throw noTlsError('serve()');
     const others = isShared ? runtime.shardCount : 1;
     for (let shard = 0; shard < others; shard++) await secure.change(own, shard, tls);
   };

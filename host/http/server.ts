@@ -232,7 +232,7 @@ export class ServerShard implements AcceptorUser, ConnectionServer {
     };
     shard.core.http_limits(limits.headerBytes, limits.headerCount, limits.targetBytes);
     setMaxListeners(0, this.signal); // each request may listen
-    this.secure = options.tls && new SecureConnections(this, shard, options.tls);
+    this.secure = options.tls && new SecureConnections(this, options.tls);
     this.acceptor = new Acceptor(shard, bound, this);
     if (options.replaceGlobals ?? true) beginReplaced(this);
   }
@@ -321,7 +321,7 @@ export class ServerShard implements AcceptorUser, ConnectionServer {
 
   /** New connections have these certificates and keys. */
   setSecureContext(options: TlsServerOptions): void {
-    if (this.secure === undefined) throw noTlsError();
+    if (this.secure === undefined) throw noTlsError('serve()');
     this.secure.terminator.setSecureContext(options);
   }
 

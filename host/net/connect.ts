@@ -9,11 +9,13 @@ import { Operation } from '../shard/operation.js';
 import { connectFileOrThrow, openSocketOrThrow, sendAtOnceOrThrow } from '../shard/ops.js';
 import type { Owner } from '../shard/owners.js';
 import { currentShard, type Shard } from '../shard/shard.js';
+import { checkTlsClient, type TlsClientOptions } from '../tls/options.js';
 import { checkHostname, checkTarget, encodeAddress, PORT_MAX, resolveAddress } from './address.js';
 import { Connection } from './connection.js';
 import { checkReach } from './network-rules.js';
 import { Socket } from './socket.js';
 import { socketPathsOf } from './socket-paths.js';
+import { secure } from './tls-connect.js';
 
 /** Where `connect()` connects to, and what can end the attempt. */
 export interface ConnectOptions extends WaitOptions {
@@ -23,6 +25,8 @@ export interface ConnectOptions extends WaitOptions {
   hostname?: string | undefined;
   /** A Unix socket, instead of port and hostname. */
   path?: string | undefined;
+  /** Encrypts the connection: `{}` for a server whose certificate Node trusts (docs/tls.md). Default: it is plain. */
+  tls?: TlsClientOptions | undefined;
 }
 
 /** Makes the owner of a connection out of its file slot, as soon as it is connected. */
@@ -141,13 +145,14 @@ const CONNECT_CHECKS: Checks<ConnectOptions> = {
   port: integer(0, PORT_MAX),
   hostname: checkHostname,
   path: checkedLater,
+  tls: checkTlsClient,
   ...WAIT_CHECKS,
 };
 
 /**
  * Connects to a server, and resolves to the connection. Rejects with FEATHERSTAR_SYSTEM (`error.errnoName`:
- * ECONNREFUSED, ETIMEDOUT, ENOENT, ...), FEATHERSTAR_DNS, FEATHERSTAR_NETWORK, FEATHERSTAR_TIMEOUT, or the signal's
- * reason.
+ * ECONNREFUSED, ETIMEDOUT, ENOENT, ...), FEATHERSTAR_DNS, FEATHERSTAR_NETWORK, FEATHERSTAR_TLS, FEATHERSTAR_TIMEOUT, or
+ * the signal's reason.
  *
  * @example
  * const socket = await connect({ hostname: 'example.org', port: 7000, timeoutMs: 2000 });
@@ -158,7 +163,9 @@ export async function connect(options: ConnectOptions): Promise<Socket> {
   const make: MakeConnection<Connection> = (file) => new Connection(shard, file);
   return withDeadline(options, async (signal) => {
     const numeric = await abortable(resolveAddress(hostname), { signal });
-    return new Socket(await connectTo(shard, { numeric, port, hostname }, signal, make));
+    const connection = await connectTo(shard, { numeric, port, hostname }, signal, make);
+    const { tls } = options;
+    return new Socket(tls === undefined ? connection : await secure(shard, connection, hostname, tls, signal));
   });
 }
 

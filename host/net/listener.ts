@@ -12,15 +12,23 @@ import { runtime } from '../runtime/runtime.js';
 import { Operation } from '../shard/operation.js';
 import { accept, operationError } from '../shard/ops.js';
 import { currentShard, type Shard } from '../shard/shard.js';
+import { checkTlsHost, checkTlsServer, noTlsError, type TlsServerOptions } from '../tls/options.js';
 import { BIND_CHECKS, bindStream, checkBind } from './bind.js';
 import { Connection } from './connection.js';
 import { checkListenProxy, type ListenProxyOptions, ProxiedConnections } from './proxied.js';
-import { Socket } from './socket.js';
+import { Socket, type SocketTransport } from './socket.js';
+import { TlsAcceptor } from './tls-connect.js';
 import type { TrustedPeers } from './trusted-peers.js';
 
 interface AcceptWaiter {
   resolve: (socket: Socket | null) => void;
   reject: (reason: unknown) => void;
+}
+
+/** What stands between a connection and its user. */
+interface Wrapping {
+  readonly trusted: TrustedPeers | undefined;
+  readonly tls: TlsServerOptions | undefined;
 }
 
 /** Options of `listen()`. */
@@ -44,6 +52,8 @@ export interface ListenOptions {
   fd?: number | undefined;
   /** The proxies in front of the listener, which tell the addresses of their clients. Default: there are none. */
   proxy?: ListenProxyOptions | undefined;
+  /** Encrypts the connections: keys, certificates and what TLS needs (docs/tls.md). Default: they are plain. */
+  tls?: TlsServerOptions | undefined;
 }
 
 /** A listening socket of this shard. A loop over it gets the connections. `listen()` makes it. */
@@ -59,19 +69,21 @@ export class Listener {
   readonly #id: number;
   readonly #accepting: Operation;
   readonly #proxied: ProxiedConnections | undefined;
+  readonly #secure: TlsAcceptor | undefined;
   readonly #arrived = new Queue<Socket>();
   readonly #waiting = new Queue<AcceptWaiter>();
   #closed = false;
 
   /** @internal */
-  constructor(shard: Shard, bound: Bound, path: string | undefined, trusted: TrustedPeers | undefined) {
+  constructor(shard: Shard, bound: Bound, path: string | undefined, { trusted, tls }: Wrapping) {
     this.#shard = shard;
     this.#file = bound.slot;
     this.#isShared = bound.isShared === true;
     this.#unlink = bound.unlink;
     this.port = bound.port;
     this.path = path;
-    this.#proxied = trusted && new ProxiedConnections(trusted, (connection) => this.#arrive(connection));
+    this.#secure = tls && new TlsAcceptor(shard, tls, (connection) => this.#arrive(connection));
+    this.#proxied = trusted && new ProxiedConnections(trusted, (connection) => this.#open(connection));
     this.#id = shard.register(this);
     this.#accepting = new Operation(shard, this.#id, 0);
     this.#accept();
@@ -88,7 +100,7 @@ export class Listener {
       if (this.#closed) this.#shard.closeFile(result);
       else {
         const connection = new Connection(this.#shard, result);
-        if (this.#proxied === undefined) this.#arrive(connection);
+        if (this.#proxied === undefined) this.#open(connection);
         else this.#proxied.add(connection);
       }
     } else if (result !== Errno.ECANCELED) this.#waiting.shift()?.reject(operationError('accept', result));
@@ -96,7 +108,12 @@ export class Listener {
     if (result >= 0 || this.#waiting.length !== 0) this.#accept();
   }
 
-  #arrive(connection: Connection): void {
+  #open(connection: Connection): void {
+    if (this.#secure === undefined) this.#arrive(connection);
+    else this.#secure.add(connection);
+  }
+
+  #arrive(connection: SocketTransport): void {
     const socket = new Socket(connection);
     const waiter = this.#waiting.shift();
     if (waiter !== undefined) waiter.resolve(socket);
@@ -166,7 +183,17 @@ export class Listener {
     this.#shard.unregister(this.#id);
     for (const socket of this.#arrived.takeAll()) socket.close();
     this.#proxied?.close();
+    this.#secure?.close();
     for (const waiter of this.#waiting.takeAll()) waiter.resolve(null);
+  }
+
+  /**
+   * Changes keys and certificates: see `setSecureContext()` of a server. Throws FEATHERSTAR_OPTION, FEATHERSTAR_TLS,
+   * and FEATHERSTAR_STATE if the listener has no TLS.
+   */
+  setSecureContext(options: TlsServerOptions): void {
+    if (this.#secure === undefined) throw noTlsError('listen()');
+    this.#secure.setSecureContext(options);
   }
 
   /** @internal */
@@ -180,7 +207,7 @@ export class Listener {
   }
 }
 
-const LISTEN_CHECKS: Checks<ListenOptions> = { ...BIND_CHECKS, proxy: checkListenProxy };
+const LISTEN_CHECKS: Checks<ListenOptions> = { ...BIND_CHECKS, proxy: checkListenProxy, tls: checkTlsServer };
 
 /**
  * Listens for TCP connections, or those of a Unix socket, on this shard. Rejects with FEATHERSTAR_SYSTEM
@@ -194,11 +221,13 @@ const LISTEN_CHECKS: Checks<ListenOptions> = { ...BIND_CHECKS, proxy: checkListe
 export async function listen(options: ListenOptions = {}): Promise<Listener> {
   checkOptions(options, LISTEN_CHECKS);
   const place = checkBind(options);
+  const { tls } = options;
+  if (tls !== undefined) checkTlsHost();
   const trusted = options.proxy && checkListenProxy('proxy', options.proxy);
   const shard = currentShard();
   const { bound, hostname } = await bindStream(shard, place);
   const path = hostname.startsWith('unix:') ? hostname.slice('unix:'.length) : undefined;
-  const listener = new Listener(shard, bound, path, trusted);
+  const listener = new Listener(shard, bound, path, { trusted, tls });
   runtime().onClose(() => listener.close());
   return listener;
 }

@@ -9,6 +9,7 @@ import type { NetAddress } from '../hosts/host.js';
 import { runtime } from '../runtime/runtime.js';
 import { currentShard } from '../shard/shard.js';
 import { spawn } from '../tasks/task.js';
+import type { TlsInfo } from '../tls/info.js';
 
 /** The addresses of both ends of a connection. Undefined: it is a Unix socket, or the host does not know them. */
 export interface ConnectionAddresses {
@@ -17,6 +18,8 @@ export interface ConnectionAddresses {
 }
 
 export interface SocketTransport extends ConnectionAddresses {
+  /** Undefined: it has no TLS, or another shard keeps it. */
+  readonly tls?: TlsInfo | undefined;
   readonly isClosed: boolean;
   readonly isReading: boolean;
   readonly isProxy: boolean;
@@ -89,6 +92,14 @@ export class Socket {
    */
   get local(): NetAddress | undefined {
     return this.#via?.local;
+  }
+
+  /**
+   * The facts about a connection over TLS: its version, the peer's certificate, the session. Undefined without TLS, on
+   * another shard than the one that has made the connection, and after `handOver()`.
+   */
+  get tls(): TlsInfo | undefined {
+    return this.#via?.tls;
   }
 
   /**

@@ -193,8 +193,8 @@ export function contextOf(options: TlsContextOptions): SecureContext {
   }
 }
 
-export function noTlsError(): FeatherstarError {
-  return new FeatherstarError('FEATHERSTAR_STATE', 'the server has no TLS: give serve() the option tls');
+export function noTlsError(maker: string): FeatherstarError {
+  return new FeatherstarError('FEATHERSTAR_STATE', `there is no TLS: give ${maker} the option tls`);
 }
 
 /** A failure of TLS: OpenSSL's own words and code are in the text. */

@@ -16,8 +16,6 @@ import { hkdfSync } from 'node:crypto';
 import { createServer, type SecureContext, type Server, type TLSSocket, type TlsOptions } from 'node:tls';
 import { FeatherstarError } from '../base/errors.js';
 import { processSecret } from '../base/secrets.js';
-import type { Shard } from '../shard/shard.js';
-import type { Transport, TransportUser } from '../shard/transport.js';
 import {
   checkTlsServer,
   contextOf,
@@ -28,19 +26,19 @@ import {
   type TlsServerOptions,
   tlsError,
 } from './options.js';
-import { type RawStreamUser, TransportStream } from './transport-stream.js';
+import type { RawStream, RawStreamUser } from './transport-stream.js';
 
 const HANDSHAKE_MS = 10_000;
 const HANDSHAKES = 1024;
 const TURN_HANDSHAKES = 8;
 const SESSION_MS = 300_000;
 
-/** Opens the transport of a connection, whose user is the encrypted stream. */
-export type OpenTransport = (user: TransportUser) => Transport;
+/** Makes the encrypted side of a connection. */
+export type OpenRawStream<S extends RawStream> = (user: RawStreamUser) => S;
 
 /** The receiver of a connection after its handshake, or of its failure. */
-export interface HandshakeUser {
-  onSecure(socket: TLSSocket, stream: TransportStream): void;
+export interface HandshakeUser<S extends RawStream> {
+  onSecure(socket: TLSSocket, stream: S): void;
   /** It is closed. */
   onFailed(error: FeatherstarError): void;
 }
@@ -48,20 +46,18 @@ export interface HandshakeUser {
 export class TlsTerminator {
   /** Handshakes that failed, of this shard. */
   failed = 0;
-  readonly #shard: Shard;
   readonly #server: Server;
   readonly #alpn: readonly string[] | undefined;
   readonly #timeoutNs: number;
   readonly #most: number;
-  readonly #open = new Set<Handshake>(); // the oldest one first
+  readonly #open = new Set<Pick<Handshake<RawStream>, 'fail'>>(); // the oldest one first
   readonly #waiting: (() => void)[] = []; // those that have not begun
   #begun = 0; // in this round of the event loop
   #isCounting = false;
   #sni: Sni;
 
   /** Throws TLS. `alpn`: where the options give none. */
-  constructor(shard: Shard, options: TlsServerOptions, alpn?: readonly string[]) {
-    this.#shard = shard;
+  constructor(options: TlsServerOptions, alpn?: readonly string[]) {
     this.#alpn = options.alpn ?? alpn;
     this.#timeoutNs = (options.handshakeTimeoutMs ?? HANDSHAKE_MS) * 1e6;
     this.#most = options.maxHandshakes ?? HANDSHAKES;
@@ -95,14 +91,14 @@ export class TlsTerminator {
   }
 
   /** Begins a handshake. destroy() of what it returns ends it. */
-  accept(open: OpenTransport, user: HandshakeUser): Handshake {
+  accept<S extends RawStream>(open: OpenRawStream<S>, user: HandshakeUser<S>): Handshake<S> {
     if (this.#open.size >= this.#most) {
       const [oldest] = this.#open;
       oldest?.fail(handshakeError('another client needs the place: more handshakes than maxHandshakes are under way'));
     }
-    const handshake = new Handshake(this.#shard, this, open, user);
+    const handshake = new Handshake(this, open, user);
     this.#open.add(handshake);
-    handshake.stream.transport.setDeadline(this.#timeoutNs);
+    handshake.stream.setDeadline(this.#timeoutNs);
     handshake.begin(this.#server);
     return handshake;
   }
@@ -132,23 +128,23 @@ export class TlsTerminator {
     });
   }
 
-  over(handshake: Handshake, isSecure: boolean): void {
+  over(handshake: Pick<Handshake<RawStream>, 'fail'>, isSecure: boolean): void {
     this.#open.delete(handshake);
     if (!isSecure) this.failed++;
   }
 }
 
 /** One connection until it is secure. */
-export class Handshake implements RawStreamUser {
-  readonly stream: TransportStream;
+export class Handshake<S extends RawStream> implements RawStreamUser {
+  readonly stream: S;
   readonly #terminator: TlsTerminator;
-  readonly #user: HandshakeUser;
+  readonly #user: HandshakeUser<S>;
   #isOver = false;
 
-  constructor(shard: Shard, terminator: TlsTerminator, open: OpenTransport, user: HandshakeUser) {
+  constructor(terminator: TlsTerminator, open: OpenRawStream<S>, user: HandshakeUser<S>) {
     this.#terminator = terminator;
     this.#user = user;
-    this.stream = new TransportStream(shard, this, open);
+    this.stream = open(this);
   }
 
   toString(): string {
@@ -180,8 +176,7 @@ export class Handshake implements RawStreamUser {
     this.#isOver = true;
     this.#terminator.over(this, false);
     // An alert that says why may wait to be sent.
-    if (this.stream.transport.isClosed) this.stream.destroy();
-    else this.stream.end(() => this.stream.destroy());
+    this.stream.end(() => this.stream.destroy());
     this.#user.onFailed(error);
   }
 

@@ -265,11 +265,11 @@ export class TlsTransport implements Transport, RawStreamUser {
   }
 
   setDeadline(ns: number): void {
-    this.#stream.transport.setDeadline(ns);
+    this.#stream.setDeadline(ns);
   }
 
   clearDeadline(): void {
-    this.#stream.transport.clearDeadline();
+    this.#stream.clearDeadline();
   }
 
   onDeadline(): void {

@@ -15,6 +15,13 @@ import type { Transport, TransportUser } from '../shard/transport.js';
 
 const HIGH_WATER_BYTES = 65_536;
 
+/** The encrypted side of a connection. */
+export interface RawStream extends Duplex {
+  /** `ns` from now on; it takes the place of the last deadline. */
+  setDeadline(ns: number): void;
+  clearDeadline(): void;
+}
+
 /** The receiver of what is no byte. */
 export interface RawStreamUser {
   /** Bytes have come for the first time. They are given to the stream when `go` is called, at once or later. */
@@ -28,9 +35,9 @@ export interface RawStreamUser {
   onClosed(): void;
 }
 
-type Done = (error?: Error | null) => void;
+export type StreamDone = (error?: Error | null) => void;
 
-export class TransportStream extends Duplex implements TransportUser {
+export class TransportStream extends Duplex implements RawStream, TransportUser {
   readonly transport: Transport;
   owner: RawStreamUser;
   readonly #shard: Shard;
@@ -38,7 +45,7 @@ export class TransportStream extends Duplex implements TransportUser {
   #hasBegun = false;
   #early: Buffer[] | undefined;
   #earlyEnd = false;
-  #onWritten: Done | undefined;
+  #onWritten: StreamDone | undefined;
   #peerIsDone = false;
 
   constructor(shard: Shard, owner: RawStreamUser, open: (user: TransportUser) => Transport) {
@@ -115,12 +122,12 @@ export class TransportStream extends Duplex implements TransportUser {
 
   // --- writing -------------------------------------------------------------------------------------------------------
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: StreamDone): void {
     this.#send(chunk, false);
     this.#afterWrite(done);
   }
 
-  override _writev(pieces: { chunk: Buffer }[], done: Done): void {
+  override _writev(pieces: { chunk: Buffer }[], done: StreamDone): void {
     for (const [i, { chunk }] of pieces.entries()) this.#send(chunk, i < pieces.length - 1);
     this.#afterWrite(done);
   }
@@ -133,7 +140,7 @@ export class TransportStream extends Duplex implements TransportUser {
     else copyTo(this.#shard.bytes, at, bytes, 0, bytes.length);
   }
 
-  #afterWrite(done: Done): void {
+  #afterWrite(done: StreamDone): void {
     const { out } = this.transport;
     if (out.backlogBytes <= HIGH_WATER_BYTES) done();
     else {
@@ -158,17 +165,25 @@ export class TransportStream extends Duplex implements TransportUser {
     this.#peerIsDone = true;
   }
 
-  override _final(done: Done): void {
+  override _final(done: StreamDone): void {
     this.transport.finish(this.#peerIsDone);
     done();
   }
 
-  override _destroy(error: Error | null, done: Done): void {
+  override _destroy(error: Error | null, done: StreamDone): void {
     this.transport.destroy();
     const written = this.#onWritten;
     this.#onWritten = undefined;
     written?.(error ?? new Error('the connection is closed'));
     done(error);
+  }
+
+  setDeadline(ns: number): void {
+    this.transport.setDeadline(ns);
+  }
+
+  clearDeadline(): void {
+    this.transport.clearDeadline();
   }
 
   onDeadline(): void {

@@ -1,0 +1,106 @@
+// How connections over TLS begin: those that connect() has made, and those that a listener has accepted.
+//
+// Next: ../tls/terminator.ts.
+
+import { isIP } from 'node:net';
+import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
+import { abortable } from '../base/abortable.js';
+import { FeatherstarError } from '../base/errors.js';
+import type { Shard } from '../shard/shard.js';
+import { contextOptions, type TlsClientOptions, type TlsServerOptions, tlsError } from '../tls/options.js';
+import { type Handshake, TlsTerminator } from '../tls/terminator.js';
+import type { RawStreamUser } from '../tls/transport-stream.js';
+import type { SocketTransport } from './socket.js';
+import { SocketStream } from './socket-stream.js';
+import { TlsConnection } from './tls-connection.js';
+
+/** The user of a stream whose handshake node:tls does. */
+const NO_USER: RawStreamUser = {
+  onFirstBytes: (go) => go(),
+  onPeerLeft: () => {},
+  onRawEnd: () => {},
+  onSent: () => {},
+  onDeadline: () => {},
+  onClosed: () => {},
+};
+
+/** Does the client's side of a handshake. Rejects with TLS, or with the signal's reason; then it is closed. */
+export async function secure(
+  shard: Shard,
+  below: SocketTransport,
+  hostname: string,
+  options: TlsClientOptions,
+  signal: AbortSignal | undefined,
+): Promise<TlsConnection> {
+  const stream = new SocketStream(below, NO_USER);
+  let socket: TLSSocket | undefined;
+  try {
+    return await abortable<TlsConnection>(
+      (resolve, reject) => {
+        const opened = connect(clientOptions(stream, hostname, options));
+        socket = opened;
+        let made: TlsConnection | undefined;
+        opened.once('secureConnect', () => {
+          made = new TlsConnection(shard, opened, stream, below);
+          resolve(made);
+        });
+        opened.on('error', (error) => reject(tlsError('the handshake failed', error)));
+        opened.once('close', () => reject(new FeatherstarError('FEATHERSTAR_TLS', 'the peer has ended the handshake')));
+        return () => {};
+      },
+      { signal },
+    );
+  } catch (error) {
+    socket?.destroy();
+    below.close();
+    throw error;
+  }
+}
+
+function clientOptions(socket: SocketStream, hostname: string, options: TlsClientOptions): ConnectionOptions {
+  const { servername = isIP(hostname) === 0 && !hostname.startsWith('unix:') ? hostname : '', alpn, session } = options;
+  return {
+    ...contextOptions(options),
+    socket,
+    host: hostname,
+    servername,
+    rejectUnauthorized: options.rejectUnauthorized ?? true,
+    ...(alpn === undefined ? {} : { ALPNProtocols: [...alpn] }),
+    ...(session === undefined ? {} : { session: Buffer.from(session) }),
+  };
+}
+
+/** The server's side: the connections of a listener. */
+export class TlsAcceptor {
+  readonly #shard: Shard;
+  readonly #terminator: TlsTerminator;
+  readonly #arrive: (connection: SocketTransport) => void;
+  readonly #open = new Set<Handshake<SocketStream>>();
+
+  constructor(shard: Shard, options: TlsServerOptions, arrive: (connection: SocketTransport) => void) {
+    this.#shard = shard;
+    this.#terminator = new TlsTerminator(options);
+    this.#arrive = arrive;
+  }
+
+  add(below: SocketTransport): void {
+    const handshake = this.#terminator.accept((user) => new SocketStream(below, user), {
+      onSecure: (socket, stream) => {
+        this.#open.delete(handshake);
+        stream.clearDeadline();
+        this.#arrive(new TlsConnection(this.#shard, socket, stream, below));
+      },
+      onFailed: () => this.#open.delete(handshake),
+    });
+    this.#open.add(handshake);
+  }
+
+  setSecureContext(options: TlsServerOptions): void {
+    this.#terminator.setSecureContext(options);
+  }
+
+  /** Ends the handshakes that are under way. */
+  close(): void {
+    for (const handshake of [...this.#open]) handshake.destroy();
+  }
+}

@@ -1,0 +1,193 @@
+// One connection over TLS: what a Socket does, by node:tls over another connection.
+//
+//   Socket --> TlsConnection --> TLSSocket (node:tls) --> SocketStream --> Connection
+//
+// A peer that has said everything sends close_notify before it ends the connection. Without it, bytes at the end may
+// have been cut off by someone between. So an end without it is an error for who reads.
+//
+// Handing it over: the state of the encryption cannot move. So the connection stays on this shard, and serves the other
+// one by calls (homes.ts).
+//
+// Next: tls-connect.ts, how it begins.
+
+import type { TLSSocket } from 'node:tls';
+import { abortable, type WaitOptions } from '../base/abortable.js';
+import { FeatherstarError, optionError } from '../base/errors.js';
+import { checkWait } from '../base/options.js';
+import type { Calls } from '../calls/call.js';
+import type { NetAddress } from '../hosts/host.js';
+import type { Shard } from '../shard/shard.js';
+import { TlsInfo } from '../tls/info.js';
+import { tlsError } from '../tls/options.js';
+import type { RawStreamUser } from '../tls/transport-stream.js';
+import { keepFor } from './homes.js';
+import { addressesOf, readIsOpen, type SocketTransport, socketClosed } from './socket.js';
+import type { SocketStream } from './socket-stream.js';
+
+const HIGH_WATER_BYTES = 65_536;
+
+interface BytesWaiter {
+  resolve: (bytes: Uint8Array | null) => void;
+  reject: (reason: unknown) => void;
+}
+
+export class TlsConnection implements SocketTransport, RawStreamUser {
+  readonly isProxy = false;
+  readonly tls: TlsInfo;
+  isClosed = false;
+  readonly #shard: Shard;
+  readonly #socket: TLSSocket;
+  readonly #below: SocketTransport;
+  #reader: BytesWaiter | undefined;
+  #arrived: Uint8Array[] = [];
+  #arrivedBytes = 0;
+  #hasEnded = false;
+  #isRawEnd = false; // the connection below has ended
+  #isTruncated = false; // it had, when no close_notify had come
+  #isFinishing = false;
+  #error: unknown;
+
+  constructor(shard: Shard, socket: TLSSocket, stream: SocketStream, below: SocketTransport) {
+    this.#shard = shard;
+    this.#socket = socket;
+    this.#below = below;
+    this.tls = new TlsInfo(socket);
+    stream.user = this;
+    this.#watchEnd();
+    socket.on('data', (bytes: Buffer) => this.#onBytes(bytes));
+    socket.on('end', () => this.#onEnd());
+    socket.on('error', (error) => this.#fail(tlsError('the connection is broken', error)));
+    socket.on('close', () => this.close());
+  }
+
+  /** node:tls reports close_notify and the end of the connection alike. Only the order tells them apart. */
+  #watchEnd(): void {
+    const socket = this.#socket;
+    const push = socket.push.bind(socket);
+    socket.push = (chunk, encoding) => {
+      if (chunk === null) this.#isTruncated = this.#isRawEnd;
+      return push(chunk, encoding);
+    };
+  }
+
+  get remote(): NetAddress | undefined {
+    return this.#below.remote;
+  }
+
+  get local(): NetAddress | undefined {
+    return this.#below.local;
+  }
+
+  get isReading(): boolean {
+    return this.#reader !== undefined;
+  }
+
+  // --- reading -------------------------------------------------------------------------------------------------------
+
+  #onBytes(bytes: Uint8Array): void {
+    const reader = this.#reader;
+    this.#reader = undefined;
+    if (reader !== undefined) {
+      reader.resolve(bytes);
+      return;
+    }
+    this.#arrived.push(bytes);
+    this.#arrivedBytes += bytes.length;
+    if (this.#arrivedBytes > HIGH_WATER_BYTES) this.#socket.pause();
+  }
+
+  #onEnd(): void {
+    if (this.#isTruncated) {
+      const text = 'the peer has ended the connection without close_notify: bytes may be missing';
+      this.#error ??= new FeatherstarError('FEATHERSTAR_TLS', text);
+      this.#reader?.reject(this.#error);
+    } else this.#reader?.resolve(null);
+    this.#hasEnded = true;
+    this.#reader = undefined;
+  }
+
+  async read(options: WaitOptions = {}): Promise<Uint8Array | null> {
+    checkWait(options);
+    const bytes = this.#arrived.shift();
+    if (bytes !== undefined) {
+      this.#arrivedBytes -= bytes.length;
+      if (this.#arrivedBytes <= HIGH_WATER_BYTES && this.#socket.isPaused()) this.#socket.resume();
+      return bytes;
+    }
+    if (this.#error !== undefined) throw this.#error;
+    if (this.#hasEnded) return null;
+    if (this.isClosed) throw socketClosed();
+    if (this.#reader !== undefined) throw readIsOpen();
+    return abortable<Uint8Array | null>((resolve, reject) => {
+      this.#reader = { resolve, reject };
+      return () => {
+        this.#reader = undefined;
+      };
+    }, options);
+  }
+
+  // --- writing -------------------------------------------------------------------------------------------------------
+
+  async write(bytes: Uint8Array | string, options: WaitOptions = {}): Promise<void> {
+    checkWait(options);
+    if (this.#error !== undefined && !this.#isTruncated) throw this.#error;
+    if (this.isClosed || this.#isFinishing) throw socketClosed();
+    if (typeof bytes !== 'string' && !(bytes instanceof Uint8Array)) {
+      throw optionError('bytes', bytes, 'a string or a Uint8Array');
+    }
+    const data = typeof bytes === 'string' ? Buffer.from(bytes, 'utf8') : new Uint8Array(bytes);
+    if (data.length === 0) return;
+    await abortable<void>((resolve, reject) => {
+      this.#socket.write(data, (error) => (error ? reject(this.#error ?? socketClosed()) : resolve()));
+      return () => {}; // the bytes are sent
+    }, options);
+  }
+
+  async end(): Promise<void> {
+    if (this.isClosed || this.#isFinishing) return;
+    this.#isFinishing = true;
+    await new Promise<void>((resolve) => this.#socket.end(resolve));
+  }
+
+  #fail(error: unknown): void {
+    this.#error ??= error;
+    this.close();
+  }
+
+  close(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.#socket.destroy();
+    this.#below.close();
+    this.#reader?.reject(this.#error ?? socketClosed());
+    this.#reader = undefined;
+  }
+
+  async handOver(peer: number, name: string, args: unknown[]): Promise<void> {
+    if (this.isClosed || this.#isFinishing) throw this.#error ?? socketClosed();
+    const calls = this.#shard.calls as Calls;
+    await keepFor(this.#shard, this, peer, (id) =>
+      calls.callInternal(peer, 'net', 'adoptProxy', this.#shard.index, id, addressesOf(this), name, args),
+    );
+  }
+
+  // --- of the connection below ---------------------------------------------------------------------------------------
+
+  onFirstBytes(go: () => void): void {
+    go();
+  }
+
+  onRawEnd(): void {
+    this.#isRawEnd = true;
+  }
+
+  onPeerLeft(): void {}
+
+  onSent(): void {}
+
+  onDeadline(): void {}
+
+  onClosed(): void {
+    this.close();
+  }
+}
