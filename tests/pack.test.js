@@ -35,7 +35,7 @@ const TOP = ['dist', 'assembly', 'host', 'docs', 'package.json', ...TEXTS];
 const NOT_SHIPPED = /(^|\/)(tests?|bench|node_modules|binding\.gyp)(\/|$)|\.test\.|\.(test|asan)\.node$|\.tsbuildinfo$/;
 
 /** Entry points that need a package which a user installs. */
-const PEERS = { './nats': '@nats-io/transport-node' };
+const PEERS = { './client': 'undici', './nats': '@nats-io/transport-node' };
 
 const SERVE = `import { serve } from 'featherstar/http';
 

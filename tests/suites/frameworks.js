@@ -1,5 +1,6 @@
 // The suites of Express, Koa and Fastify. Their tests run as they are, with Node's own http.createServer(), and with
-// that of featherstar/node. A preloaded module puts it in the place of the other (adapters/node-servers.js).
+// that of featherstar/node. A preloaded module puts it in the place of the other (adapters/node-servers.js). The suite
+// of undici runs likewise, with the sockets of clients in the place of Node's (adapters/node-clients.js).
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -7,7 +8,9 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { addOutcome } from './exceptions.js';
 
-const PRELOAD = new URL('adapters/node-servers.js', import.meta.url).href;
+const SERVERS = new URL('adapters/node-servers.js', import.meta.url).href;
+const CLIENTS = new URL('adapters/node-clients.js', import.meta.url).href;
+const TEST_TIMEOUT_MS = 60_000;
 const REPORTER = new URL('adapters/test-lines.js', import.meta.url).pathname;
 
 /** Runs a command line of Node's in `dir`, which writes a file of results. Returns its text. */
@@ -15,7 +18,7 @@ function resultsOf(dir, argsFor, preload) {
   const folder = mkdtempSync(join(tmpdir(), 'featherstar-suites-'));
   const file = join(folder, 'results');
   try {
-    const args = [...(preload ? ['--import', PRELOAD] : []), ...argsFor(file)];
+    const args = [...(preload === undefined ? [] : ['--import', preload]), ...argsFor(file)];
     const { stdout, stderr } = spawnSync(process.execPath, args, { cwd: dir, encoding: 'utf8', maxBuffer: 2 ** 28 });
     if (!existsSync(file)) throw new Error(`no results: ${stdout.slice(-2000)}${stderr.slice(-2000)}`);
     return readFileSync(file, 'utf8');
@@ -38,8 +41,9 @@ function mocha(dir, preload) {
   return outcomes;
 }
 
-function nodeTest(dir, preload, files) {
+function nodeTest(dir, preload, files, flags = []) {
   const command = (file) => [
+    ...flags,
     ...['--test', '--test-force-exit', `--test-reporter=${REPORTER}`, `--test-reporter-destination=${file}`],
     ...files,
   ];
@@ -51,12 +55,17 @@ function nodeTest(dir, preload, files) {
   return outcomes;
 }
 
-const onBoth = (run) => ({
-  peer: `Node ${process.version}, its own http.Server`,
-  peerOutcomes: run(false),
-  ourOutcomes: run(true),
+const onBoth = (run, ours = SERVERS, what = 'its own http.Server') => ({
+  peer: `Node ${process.version}, ${what}`,
+  peerOutcomes: run(undefined),
+  ourOutcomes: run(ours),
 });
 
 export const express = (dir) => onBoth((preload) => mocha(dir, preload));
 export const koa = (dir) => onBoth((preload) => nodeTest(dir, preload, ['__tests__/**/*.test.js']));
 export const fastify = (dir) => onBoth((preload) => nodeTest(dir, preload, ['test/**/*.test.js']));
+
+const UNDICI_FLAGS = ['--expose-gc', `--test-timeout=${TEST_TIMEOUT_MS}`];
+const UNDICI_FILES = ['test/*.js', 'test/node-test/**/*.js', 'test/interceptors/*.js'];
+export const undici = (dir) =>
+  onBoth((preload) => nodeTest(dir, preload, UNDICI_FILES, UNDICI_FLAGS), CLIENTS, 'its own sockets');

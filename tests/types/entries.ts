@@ -3,6 +3,7 @@
 import 'featherstar';
 import 'featherstar/browser';
 import 'featherstar/browser/shard';
+import 'featherstar/client';
 import 'featherstar/fs';
 import 'featherstar/http';
 import 'featherstar/nats';
