@@ -1,5 +1,5 @@
-// The C host of examples/hosts/c, which has the core as C. Under wrk it stands beside the hand-written C server. The
-// calls between its threads stand beside bare messages through the rings of baseline/core.c.
+// The hosts of examples/hosts that have the core as C. Under wrk they stand beside the hand-written C server. The calls
+// between threads of the C host stand beside bare messages through the rings of baseline/core.c.
 //
 // Next: wrk.js; ../examples/hosts/README.md.
 
@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { REFERENCE } from './contest.js';
 import { baseline } from './peers.js';
-import { BenchError, compile, compileFiles, median, table } from './tools.js';
+import { BenchError, compile, compileFiles, compileRust, median, table } from './tools.js';
 import { checkWrkOptions, WRK_OPTIONS, wrkContest } from './wrk.js';
 
 const DECLARED = {
@@ -30,6 +30,11 @@ function compileHost(program) {
     ...shipped.map((name) => `dist/c/${name}`),
   ];
   return compileFiles(`host-${program}`, sources.map(path), ['-D_GNU_SOURCE', '-pthread', '-I', path('dist/c')]);
+}
+
+async function rustHost() {
+  const { path: command, unavailable } = await compileRust('examples/hosts/rust', 'http');
+  return { name: 'rust-host', on: 'built', command, unavailable, args: (port) => [String(port), '1'] };
 }
 
 /** Runs a program on two cores. Resolves with the number that `pattern` finds in its output. */
@@ -60,6 +65,7 @@ export async function main(args) {
   const specs = [
     { name: REFERENCE, on: 'c', source: 'http-uring', args: [] },
     { name: 'c-host', on: 'built', command: await compileHost('http'), args: (port) => [String(port), '1'] },
+    await rustHost(),
     { name: 'featherstar', on: 'node', args: [featherstar], env: { FEATHERSTAR_HOST: 'uring' } },
   ];
   const code = await wrkContest('hosts', DECLARED, options, [{ name: '', specs }]);

@@ -48,18 +48,19 @@ export async function compileFiles(program, sources, flags) {
   return output;
 }
 
-/** Builds bench/baseline/rust. Resolves with { path }, or { unavailable }: the reason. cargo may fetch crates. */
-export async function compileRust() {
-  const manifest = fileURLToPath(new URL('bench/baseline/rust/Cargo.toml', root));
-  const target = `${outDir}rust`;
+/** Builds a crate of this repository. Resolves with { path } of a program, or { unavailable }: the reason. */
+export async function compileRust(folder = 'bench/baseline/rust', program = 'featherstar-bench-rust') {
+  const manifest = fileURLToPath(new URL(`${folder}/Cargo.toml`, root));
+  const target = `${outDir}${folder.replaceAll('/', '-')}`;
+  const env = { ...process.env, RUSTFLAGS: '-C target-cpu=native', CFLAGS: COMPILE_FLAGS.join(' ') };
   try {
     const args = ['build', '--release', '--locked', '--manifest-path', manifest, '--target-dir', target];
-    await run('cargo', args, { env: { ...process.env, RUSTFLAGS: '-C target-cpu=native' } });
+    await run('cargo', args, { env }); // which may fetch crates
   } catch (error) {
     if (error.code === 'ENOENT') return { unavailable: 'no cargo in PATH (apt-get install cargo)' };
-    return { unavailable: `cargo could not build bench/baseline/rust: ${error.stderr?.trim().split('\n').at(-1)}` };
+    return { unavailable: `cargo could not build ${folder}: ${error.stderr?.trim().split('\n').at(-1)}` };
   }
-  return { path: `${target}/release/featherstar-bench-rust` };
+  return { path: `${target}/release/${program}` };
 }
 
 /** The version of a Node, Bun or Deno binary, as `v26.1.0`; undefined if it cannot be run. */

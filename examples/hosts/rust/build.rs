@@ -1,6 +1,7 @@
-//! Compiles the core in C into this program, and turns offsets and numbers of featherstar.h into Rust constants.
+//! Compiles the core and the gate from C, and turns offsets and numbers of featherstar.h into Rust constants.
 //!
-//! FEATHERSTAR_C names the folder `dist/c` of the package; by default it is that of this repository.
+//! FEATHERSTAR_C names the folder `dist/c` of the package; by default it is that of this repository. CC names the
+//! compiler, and CFLAGS more flags for it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -34,23 +35,37 @@ fn main() {
     let constants: String = header.lines().filter_map(constant).collect();
     fs::write(out.join("layout.rs"), constants).expect("OUT_DIR can be written");
 
-    // The size of an instance, which Rust allocates, is only known to C.
-    let source = "#include <stddef.h>\n#include \"featherstar_core.c\"\n\
-                  const size_t host_core_bytes = sizeof(struct featherstar_core);\n";
-    fs::write(out.join("core.c"), source).expect("OUT_DIR can be written");
+    let mut sources: Vec<PathBuf> = fs::read_dir(&c)
+        .expect("dist/c is a folder")
+        .map(|entry| entry.expect("dist/c can be read").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "c"))
+        .collect();
+    sources.push("src/glue.c".into());
     let cc = env::var("CC").unwrap_or_else(|_| "cc".to_string());
-    run(Command::new(cc)
-        .args(["-O2", "-D_DEFAULT_SOURCE", "-c", "-fPIC", "-o"])
-        .arg(out.join("core.o"))
-        .arg("-I")
-        .arg(&c)
-        .arg(out.join("core.c")));
-    run(Command::new("ar")
-        .arg("rcs")
-        .arg(out.join("libfeatherstar.a"))
-        .arg(out.join("core.o")));
+    let flags = env::var("CFLAGS").unwrap_or_default();
+    let mut objects = Vec::new();
+    for source in sources {
+        let object = out.join(source.with_extension("o").file_name().expect("it is a file"));
+        run(Command::new(&cc)
+            .args(["-O2", "-D_GNU_SOURCE", "-fPIC"])
+            .args(flags.split_whitespace())
+            .arg("-I")
+            .arg(&c)
+            .args(["-c", "-o"])
+            .arg(&object)
+            .arg(&source));
+        objects.push(object);
+    }
+    let archive = out.join("libfeatherstar.a");
+    if archive.exists() {
+        fs::remove_file(&archive).expect("OUT_DIR can be written"); // ar would keep what is in it
+    }
+    run(Command::new("ar").arg("rcs").arg(archive).args(objects));
     println!("cargo:rustc-link-search=native={}", out.display());
     println!("cargo:rustc-link-lib=static=featherstar");
-    println!("cargo:rerun-if-env-changed=FEATHERSTAR_C");
+    for name in ["FEATHERSTAR_C", "CC", "CFLAGS"] {
+        println!("cargo:rerun-if-env-changed={name}");
+    }
+    println!("cargo:rerun-if-changed=src/glue.c");
     println!("cargo:rerun-if-changed={}", c.display());
 }

@@ -5,15 +5,11 @@
 
 use std::ffi::c_void;
 
-pub mod layout {
-    #![allow(dead_code)]
-    include!(concat!(env!("OUT_DIR"), "/layout.rs"));
-}
-use layout::*;
+use crate::layout::*;
 
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct RawMemory {
+pub(crate) struct RawMemory {
     at: *mut u8,
     bytes: u64,
 }
@@ -42,7 +38,7 @@ unsafe extern "C" {
 }
 
 /// The memory that all shards share. It lives until the last thread has gone.
-pub struct Memory(RawMemory);
+pub struct Memory(pub(crate) RawMemory);
 
 // SAFETY: threads share it by instances, and the core is made for that.
 unsafe impl Send for Memory {}
@@ -95,10 +91,35 @@ impl Memory {
     }
 
     fn check<T>(&self, at: i64) {
-        assert!(
-            at >= 0 && at as u64 + size_of::<T>() as u64 <= self.0.bytes,
-            "{at} is outside of the memory"
-        );
+        self.check_range(at, size_of::<T>() as i64);
+    }
+
+    /// Panics if these bytes do not lie in the memory.
+    pub fn check_range(&self, at: i64, bytes: i64) {
+        let is_inside = at >= 0 && bytes >= 0 && (at + bytes) as u64 <= self.0.bytes;
+        assert!(is_inside, "{bytes} bytes at {at} are outside of the memory");
+    }
+
+    /// Copies bytes into the memory.
+    pub fn write(&self, at: i64, bytes: &[u8]) {
+        self.check_range(at, bytes.len() as i64);
+        // SAFETY: it lies inside, and no reference to this memory exists.
+        unsafe { self.0.at.add(at as usize).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) }
+    }
+
+    /// A copy of bytes of the memory.
+    pub fn read(&self, at: i64, bytes: i64) -> Vec<u8> {
+        self.check_range(at, bytes);
+        // SAFETY: it lies inside. Nothing writes there meanwhile: it is the block of the caller's shard.
+        unsafe { std::slice::from_raw_parts(self.0.at.add(at as usize), bytes as usize).to_vec() }
+    }
+
+    /// Moves bytes within the memory.
+    pub fn copy_within(&self, from: i64, to: i64, bytes: i64) {
+        self.check_range(from, bytes);
+        self.check_range(to, bytes);
+        // SAFETY: both lie inside, and may overlap.
+        unsafe { self.0.at.add(to as usize).copy_from(self.0.at.add(from as usize), bytes as usize) }
     }
 
     /// A word of the Header: a limit or an offset.

@@ -1,6 +1,6 @@
 //! A host of the core in Rust: std threads, and the core compiled from C by build.rs. It was written from docs/abi.md.
 //!
-//!   cargo run --release [calls]
+//!   cargo run --release --bin calls [COUNT]
 //!
 //!   shard 0 --a number--> shard 1
 //!           <--one more--
@@ -8,9 +8,8 @@
 //! Shards sleep by `thread::park_timeout()`. Its token is the doorbell: a bell that rings before the thread parks is
 //! not lost.
 
-mod core;
-
-use crate::core::{Core, Memory, layout::*};
+use featherstar_host::core::{Core, Memory};
+use featherstar_host::layout::*;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Barrier, OnceLock};
@@ -223,7 +222,7 @@ fn call(world: &World, calls: u64) {
 fn main() {
     let calls = std::env::args().nth(1).map_or(Ok(1_000_000), |text| text.parse());
     let Ok(calls @ 1..) = calls else {
-        eprintln!("usage: featherstar-host [calls]");
+        eprintln!("usage: calls [COUNT]");
         std::process::exit(2);
     };
     let world = World {

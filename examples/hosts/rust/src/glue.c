@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* What Rust cannot see of the headers in featherstar/c: sizes, and functions that need the inside of a struct. */
+#include <signal.h>
+#include "listen.h"
+#include "shard.h"
+
+const size_t host_core_bytes = sizeof(struct featherstar_core);
+const size_t host_shard_bytes = sizeof(struct shard);
+
+int host_grant(struct shard *shard, int fd)
+{
+	return ring_grant(&shard->ring, fd);
+}
+
+int host_listen(const char *address, int *port, int backlog, const char **what)
+{
+	return listen_open(address, port, backlog, LISTEN_REUSE_PORT, 0, what);
+}
+
+static sigset_t signals_to_end(void)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	return signals;
+}
+
+/* In the first thread, before it starts others: they do not get the signals either. */
+void host_block_signals(void)
+{
+	sigset_t signals = signals_to_end();
+
+	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+}
+
+void host_wait_for_signal(void)
+{
+	sigset_t signals = signals_to_end();
+	int taken;
+
+	sigwait(&signals, &taken);
+}

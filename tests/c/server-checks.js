@@ -1,0 +1,145 @@
+// What every HTTP server of examples/hosts must do, checked from outside. It serves, and refuses bad input as the parser
+// says. A client that reads late gets all responses. It stops in order, although some clients do not read.
+//
+// Next: host.test.js, and ../conformance/hosts.test.js.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import * as assert from 'uvu/assert';
+import { REFUSED } from '../http/corpus.js';
+
+const STEP_MS = 60_000;
+
+/** Starts a server. `port` when it listens; stop() ends it by SIGTERM, and checks that it ended well. */
+export async function start(program, args) {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const ended = once(child, 'close');
+  const timer = setTimeout(() => child.kill('SIGKILL'), STEP_MS);
+  let text = '';
+  child.stderr.setEncoding('utf8').on('data', (piece) => {
+    text += piece;
+  });
+  const port = await new Promise((resolve, reject) => {
+    void ended.then(() => reject(new Error(`it ended: ${text}`)));
+    child.stdout.setEncoding('utf8').on('data', (piece) => {
+      text += piece;
+      const match = /(?:127\.0\.0\.1:|port )(\d+)/.exec(text);
+      if (match !== null) resolve(Number(match[1]));
+    });
+  });
+  const stop = async (signal = 'SIGTERM') => {
+    child.kill(signal);
+    const [code] = await ended;
+    clearTimeout(timer);
+    return { code, text };
+  };
+  return { port, stop };
+}
+
+/** Waits for the end of a connection. The server may break it off while the client still sends. */
+function closing(socket) {
+  socket.on('error', () => socket.destroy());
+  return new Promise((resolve) => socket.once('close', resolve));
+}
+
+/** All that a server sends to a client that sends `pieces` and reads to the end. */
+export async function exchange(port, ...pieces) {
+  const socket = connect(port, '127.0.0.1');
+  const closed = closing(socket);
+  let text = '';
+  socket.setEncoding('latin1').on('data', (piece) => {
+    text += piece;
+  });
+  for (const piece of pieces) {
+    socket.write(piece);
+    await new Promise((resolve) => setTimeout(resolve, 20)); // so that the server sees pieces
+  }
+  await closed;
+  return text;
+}
+
+const HELLO = /^HTTP\/1\.1 200 OK\r\n[\s\S]*Date: \w{3}, [^\r]* GMT\r\nContent-Length: 13\r\n\r\nHello, World!/;
+const LAST = 'GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n';
+
+async function checkRequests(port) {
+  assert.match(await exchange(port, LAST), new RegExp(`${HELLO.source}$`));
+  assert.match(await exchange(port, 'GET / HT', 'TP/1.1\r\nHo', 'st: a\r\nConnection: close\r\n', '\r\n'), HELLO);
+  const get = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
+  assert.is((await exchange(port, get.repeat(40) + LAST)).match(/Hello, World!/g).length, 41);
+  const post = 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabcde';
+  assert.is((await exchange(port, post + post, LAST)).match(/Hello, World!/g).length, 3);
+  const chunks = 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc';
+  assert.is((await exchange(port, chunks, 'de\r\n0\r\n', '\r\n', LAST)).match(/Hello, World!/g).length, 2);
+  const waits = 'POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\nConnection: close\r\n\r\n';
+  assert.match(await exchange(port, waits, 'x'), /^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 OK/);
+  assert.not.match(await exchange(port, LAST.replace('GET', 'HEAD')), /Hello/);
+  assert.match(await exchange(port, 'GET / HTTP/1.0\r\n\r\n'), HELLO);
+}
+
+/** Requests that the parser must refuse (tests/http/corpus.js), some of them in a body or at a limit. */
+const BAD = [
+  ...REFUSED.map(([input, result]) => [input, -result]),
+  [`GET /${'a'.repeat(9000)} HTTP/1.1\r\nHost: a\r\n\r\n`, 414],
+  [`GET / HTTP/1.1\r\nHost: a\r\nA: ${'b'.repeat(17_000)}\r\n\r\n`, 431],
+  [`GET / HTTP/1.1\r\nHost: a\r\n${'A: b\r\n'.repeat(101)}\r\n`, 431],
+  ['POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n', 400],
+  ['POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc', 400],
+];
+
+async function checkBadInput(port) {
+  const texts = await Promise.all(BAD.map(([input]) => exchange(port, Buffer.from(input, 'latin1'))));
+  for (const [i, [input, status]] of BAD.entries())
+    assert.match(texts[i], new RegExp(`^HTTP/1\\.1 ${status} [^]*\r\n\r\n$`), input.slice(0, 60));
+}
+
+// The responses to these are more than the sockets hold, and so are the long requests that follow.
+const SHORT = ['GET / HTTP/1.1\r\nHost: a\r\n\r\n', 150_000];
+const LONG = [`GET / HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(1000)}\r\n\r\n`, 30_000];
+
+function sendMany(port) {
+  const socket = connect(port, '127.0.0.1');
+  socket.pause();
+  for (const [request, count] of [SHORT, LONG]) {
+    for (let i = 0; i < count; i += 1000) socket.write(request.repeat(1000));
+  }
+  return socket;
+}
+
+/** A client sends more requests than sockets hold, reads late, and gets every response. */
+async function readLate(port) {
+  const socket = sendMany(port);
+  const closed = closing(socket);
+  socket.end(LAST);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  assert.ok(socket.writableLength > 0, 'the server makes the client wait');
+  let bytes = 0;
+  let end = '';
+  socket.setEncoding('latin1').on('data', (piece) => {
+    bytes += piece.length;
+    end = (end + piece).slice(-1000);
+  });
+  socket.resume();
+  await closed;
+  const [last] = new RegExp(`${HELLO.source}$`).exec(end.slice(end.lastIndexOf('HTTP/1.1 200')));
+  assert.is(bytes, (SHORT[1] + LONG[1] + 1) * last.length);
+}
+
+/** Runs all checks against a server: a command that prints where it listens. */
+export async function checkServer(command, args) {
+  const { port, stop } = await start(command, args);
+  await checkRequests(port);
+  await checkBadInput(port);
+  await readLate(port);
+  await checkRequests(port); // the server has survived that
+  const idle = connect(port, '127.0.0.1'); // is open when the server stops
+  await once(idle, 'connect');
+  idle.on('error', () => idle.destroy());
+  const deaf = sendMany(port); // never reads
+  deaf.on('error', () => deaf.destroy());
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const { code, text } = await stop();
+  deaf.destroy();
+  assert.is(code, 0, text);
+  assert.match(text, /stopped\n$/);
+}
