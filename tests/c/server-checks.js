@@ -1,5 +1,5 @@
-// What every HTTP server of examples/hosts must do, checked from outside. It serves, and refuses bad input as the parser
-// says. A client that reads late gets all responses. It stops in order, although some clients do not read.
+// Checks for every HTTP server of examples/hosts, from outside. It serves, and refuses bad input as the parser says. A
+// client that reads late gets all responses. The server stops in order, although some clients do not read.
 //
 // Next: host.test.js, and ../conformance/hosts.test.js.
 

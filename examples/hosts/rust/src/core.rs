@@ -156,11 +156,7 @@ impl<'memory> Core<'memory> {
         // SAFETY: a constant of the C file.
         let words = vec![0u64; unsafe { host_core_bytes }.div_ceil(8)].into_boxed_slice();
         let context: Box<Context> = Box::new(enter.as_deref().map(|enter| enter as *const _));
-        let mut core = Core {
-            words,
-            _enter: enter,
-            _context: context,
-        };
+        let mut core = Core { words, _enter: enter, _context: context };
         let context = (&raw const *core._context).cast_mut().cast();
         // SAFETY: there is room for an instance, and it borrows the memory.
         unsafe { featherstar_instantiate(core.raw(), memory.0, &IMPORTS, context) }

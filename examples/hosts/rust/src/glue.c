@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* What Rust cannot see of the headers in featherstar/c: sizes, and functions that need the inside of a struct. */
+/* Rust does not read the headers of featherstar/c. So this file gives it sizes, and functions with plain arguments. */
 #include <signal.h>
 #include "listen.h"
 #include "shard.h"

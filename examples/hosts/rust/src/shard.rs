@@ -30,8 +30,19 @@ unsafe extern "C" {
     fn featherstar_cancelOp(core: *mut c_void, slot: u32, generation: u32) -> u32;
     fn featherstar_armTimer(core: *mut c_void, deadline_ns: f64, kind: u32, owner: u32) -> u32;
     fn featherstar_submit(
-        core: *mut c_void, opcode: u32, flags: u32, ioprio: u32, file: u32, off: f64, ptr: f64, len: u32,
-        op_flags: u32, file_index: u32, owner: u32, tag: u32, buf_group: u32,
+        core: *mut c_void,
+        opcode: u32,
+        flags: u32,
+        ioprio: u32,
+        file: u32,
+        off: f64,
+        ptr: f64,
+        len: u32,
+        op_flags: u32,
+        file_index: u32,
+        owner: u32,
+        tag: u32,
+        buf_group: u32,
     ) -> u32;
     fn featherstar_http_reset(core: *mut c_void, connection: u32);
     fn featherstar_http_parse(core: *mut c_void, connection: u32, ptr: u32, len: u32) -> u32;
@@ -184,8 +195,19 @@ impl<'memory> Shard<'memory> {
         // SAFETY: the core takes any numbers, and the gate checks them.
         let slot = unsafe {
             featherstar_submit(
-                self.raw(), o.opcode.into(), flags, o.ioprio.into(), o.file, 0.0, o.address.into(), o.bytes,
-                o.op_flags, o.file_index, o.owner, o.tag, 0,
+                self.raw(),
+                o.opcode.into(),
+                flags,
+                o.ioprio.into(),
+                o.file,
+                0.0,
+                o.address.into(),
+                o.bytes,
+                o.op_flags,
+                o.file_index,
+                o.owner,
+                o.tag,
+                0,
             )
         };
         assert!(slot as i32 >= 0, "no operation is free");

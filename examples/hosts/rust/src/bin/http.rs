@@ -71,16 +71,16 @@ struct Connection {
     is_open: bool,
     is_receiving: bool,
     is_shut: bool,
-    has_ended: bool,   // the client sends no more: what it has sent is served
-    is_closing: bool,  // nothing more is served: what has been written goes out
-    is_paused: bool,   // it receives nothing, because too many requests wait
+    has_ended: bool,  // the client sends no more: what it has sent is served
+    is_closing: bool, // nothing more is served: what has been written goes out
+    is_paused: bool,  // it receives nothing, because too many requests wait
     in_body: bool,
-    half: u32,         // the send buffer that is being filled
-    filled: u32,       // bytes in it
-    sending: u32,      // bytes in the other one; 0: the kernel has none
-    sent: u32,         // how many of them are out
-    held: u32,         // bytes in the scratch memory: a head that is not complete, or requests that wait
-    rest: Vec<u8>,     // bytes that follow those
+    half: u32,     // the send buffer that is being filled
+    filled: u32,   // bytes in it
+    sending: u32,  // bytes in the other one; 0: the kernel has none
+    sent: u32,     // how many of them are out
+    held: u32,     // bytes in the scratch memory: a head that is not complete, or requests that wait
+    rest: Vec<u8>, // bytes that follow those
     receive: (u32, u32),
 }
 
