@@ -55,6 +55,28 @@ export function copyTo(target: Uint8Array, at: number, source: Uint8Array, start
   copy.call(source, target, at, start, end);
 }
 
+/** Of the targets of receives that are kept to be used again. */
+export const TARGET_BYTES = 65_536;
+const SPARES = 4;
+const spares: Uint8Array[] = []; // targets of receives that brought less: they are warm in the cache
+
+/** An array of `bytes` to receive into. Its content is undefined. Give it to received(). */
+export function receiveTarget(bytes: number): Uint8Array {
+  return (bytes === TARGET_BYTES ? spares.pop() : undefined) ?? uninitialized(bytes);
+}
+
+/** The first `bytes` of a target, as an array that has its whole buffer to itself. */
+export function received(target: Uint8Array, bytes: number): Uint8Array {
+  if (bytes === target.length) return target;
+  spare(target);
+  return ownCopy(target, 0, bytes);
+}
+
+/** Gives a target back that nothing refers to any more. */
+export function spare(target: Uint8Array): void {
+  if (target.length === TARGET_BYTES && spares.length < SPARES) spares.push(target);
+}
+
 /** A copy of `source[start, end)` that has its whole buffer to itself. */
 export function ownCopy(source: Uint8Array, start: number, end: number): Uint8Array {
   const target = uninitialized(end - start);

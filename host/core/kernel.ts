@@ -60,6 +60,8 @@ export const CQE_WORDS = 4;
 /** `flags`: the result lies in a buffer, whose number begins at the shift; more completions follow. */
 export const CQE_BUFFER = 1;
 export const CQE_MORE = 2;
+/** Of a receive: the socket has more bytes. */
+export const CQE_SOCK_NONEMPTY = 4;
 export const CQE_BUFFER_SHIFT = 16;
 
 // --- sockets --------------------------------------------------------------------------------------------------------
@@ -79,7 +81,8 @@ export const MSG_DONTWAIT = 0x40;
 export const MSG_WAITALL = 0x100;
 export const MSG_MORE = 0x8000;
 
-/** Bits of a poll's result: room to send; the connection is reset; both sides have ended; the peer has (FIN). */
+/** Bits of a poll's result: bytes have come; room to send; a reset; both sides have ended; the peer has (FIN). */
+export const POLLIN = 1;
 export const POLLOUT = 4;
 export const POLLERR = 8;
 export const POLLHUP = 16;

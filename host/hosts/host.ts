@@ -35,6 +35,8 @@ export interface Windows {
   readonly base: number;
   readonly shard: number;
   readonly lent: LentBytes;
+  /** Where received bytes go, by file slots: see ops.ts, receiveInto(). */
+  readonly targets: (Uint8Array | undefined)[];
   /** The part of the network that it may reach; undefined: all. */
   readonly network?: NetworkRules | undefined;
 }
@@ -160,6 +162,8 @@ export interface ShardHost {
   readonly movesFiles: boolean;
   /** Whether a send of lent bytes that has succeeded may still read them: the platform's stream has them. */
   readonly keepsLentBytes: boolean;
+  /** Whether it receives into bytes that are lent. Without it every receive needs a receive buffer. */
+  readonly receivesIntoLent?: boolean;
   /** File slots: submissions name files by these numbers only. */
   readonly fileSlots: number;
   /** The import `uring.enter`: takes what is staged, without waiting. */

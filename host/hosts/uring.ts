@@ -67,6 +67,7 @@ interface NativeAddon {
     options: Record<string, number>,
     rules: Uint8Array | undefined,
     lent: LentBytes,
+    targets: Windows['targets'],
   ): NativeRing;
   monotonicNs(): number;
   pin(cpus: number | readonly number[]): number;
@@ -101,6 +102,7 @@ export class UringHost implements ShardHost {
   readonly sharesPorts = true;
   readonly movesFiles = true;
   readonly keepsLentBytes = false;
+  readonly receivesIntoLent = true;
   readonly fileSlots: number;
   readonly directories: Directories = {
     open: (path, parent = -1, crossMounts = false) => this.#ring.openDirectory(path, parent, crossMounts ? 1 : 0),
@@ -141,7 +143,9 @@ export class UringHost implements ShardHost {
         fileSlots: header.connectionSlots,
         grantSlots: GRANT_SLOTS,
       };
-      this.#ring = loadAddon().open(new Uint8Array(memory.buffer), new Uint8Array(blocks), limits, rules, windows.lent);
+      const bytes = new Uint8Array(memory.buffer);
+      const { lent, targets } = windows;
+      this.#ring = loadAddon().open(bytes, new Uint8Array(blocks), limits, rules, lent, targets);
     } catch (cause) {
       const { errno, syscall } = cause as { errno?: number; syscall?: string };
       if (errno === undefined) throw cause;

@@ -1,7 +1,8 @@
 // The body of one request, between the connection that receives it and the handler that reads it at its own pace.
 //
 //   bytes() was called   received --> [ one array of the body's length ] --> resolved once, at the end
-//   text() was called    the same; but what comes as a whole becomes text where it lies, without an array
+//   text() was called    the same; but what comes as a whole becomes text where it lies, without an array, and a short
+//                        array is used again
 //   a stream waits       received --> the stream
 //   neither              received --> [ queue ]
 //
@@ -13,7 +14,7 @@
 
 import { ByteQueue } from '../base/byte-queue.js';
 import { FeatherstarError } from '../base/errors.js';
-import { copyTo, ownCopy, uninitialized } from '../base/own-bytes.js';
+import { copyTo, ownCopy, received, receiveTarget, spare, TARGET_BYTES, uninitialized } from '../base/own-bytes.js';
 import { RequestTrailers } from './trailers.js';
 
 export const HIGH_WATER_BYTES = 65_536;
@@ -48,6 +49,10 @@ function decode(source: Uint8Array, start: number, end: number): string {
   return text.charCodeAt(0) === BYTE_ORDER_MARK ? text.slice(1) : text;
 }
 
+function part(source: Uint8Array, start: number, end: number, isOwn: boolean): Uint8Array {
+  return isOwn ? source.subarray(start, end) : ownCopy(source, start, end);
+}
+
 export class RequestBody {
   readonly #source: BodySource;
   readonly #lengthBytes: number;
@@ -56,9 +61,11 @@ export class RequestBody {
   #error: unknown;
   #used = false;
   #discarding = false;
+  #target: Uint8Array | undefined; // where bytes are received to
   #reader: WholeReader | undefined; // bytes() waits for the end
   #whole: Uint8Array | undefined; // for it, if the length is known
   #wholeBytes = 0; // of which this many are filled
+  #textTarget: Uint8Array | undefined; // #whole is a part of it, if it is for text()
   #stream: ReadableStream<Uint8Array> | undefined;
   #pulling: ReadableStreamDefaultController<Uint8Array> | undefined; // the stream waits for bytes
   #trailers: RequestTrailers | undefined;
@@ -87,7 +94,13 @@ export class RequestBody {
 
   /** Adds `source[start, end)`. `isOwn`: `source` does not change any more, so a part of it may be kept. */
   push(source: Uint8Array, start: number, end: number, isOwn: boolean): void {
+    const target = this.#target;
+    this.#target = undefined;
     if (this.#discarding) return;
+    if (source === target && target.buffer === this.#whole?.buffer) {
+      this.#wholeBytes += end;
+      return;
+    }
     if (this.#reader !== undefined && this.#lengthBytes !== 0) {
       if (this.#reader.resolveText !== undefined && end - start === this.#lengthBytes) {
         this.#reader.resolveText(decode(source, start, end));
@@ -98,13 +111,25 @@ export class RequestBody {
       copyTo(this.#room(end - start), at, source, start, end);
       return;
     }
-    const run = isOwn ? source.subarray(start, end) : ownCopy(source, start, end);
+    const run = source === target ? received(target, end) : part(source, start, end, isOwn);
     const pulling = this.#pulling;
     if (pulling === undefined) this.#queue.push(run);
     else {
       this.#pulling = undefined;
       pulling.enqueue(run);
     }
+  }
+
+  /** An array for some of the `restBytes` that are still to come. The next push() has it as its source. */
+  takeTarget(restBytes: number): Uint8Array {
+    if (this.#reader === undefined) this.#target = receiveTarget(Math.min(restBytes, TARGET_BYTES));
+    else {
+      const at = this.#wholeBytes;
+      const isFilled = this.#whole === undefined || at === this.#whole.length;
+      const whole = isFilled ? this.#grow(at + 1) : (this.#whole as Uint8Array);
+      this.#target = whole.subarray(at, at + restBytes);
+    }
+    return this.#target;
   }
 
   /** A part of the lines behind the last chunk. */
@@ -117,6 +142,8 @@ export class RequestBody {
     this.#done = true;
     this.#trailers?.end();
     this.#reader?.resolve(this.#whole ?? this.#queue.takeAll());
+    if (this.#textTarget !== undefined) spare(this.#textTarget);
+    this.#textTarget = undefined;
     this.#pulling?.close();
     this.#forgetReaders();
   }
@@ -159,12 +186,24 @@ export class RequestBody {
     const wanted = filled + bytes;
     this.#wholeBytes = wanted;
     const before = this.#whole;
-    if (before !== undefined && wanted <= before.length) return before;
+    return before !== undefined && wanted <= before.length ? before : this.#grow(wanted, filled);
+  }
+
+  /** A longer array of the whole body, for `wanted` bytes at least, of which `filled` are there. */
+  #grow(wanted: number, filled = this.#wholeBytes): Uint8Array {
+    const before = this.#whole;
     const size = Math.max(FIRST_BYTES, GROWTH * wanted);
-    const whole = uninitialized(2 * size >= this.#lengthBytes ? this.#lengthBytes : size);
+    const whole = this.#wholeOf(2 * size >= this.#lengthBytes ? this.#lengthBytes : size);
     if (before !== undefined) copyTo(whole, 0, before, 0, filled);
     this.#whole = whole;
     return whole;
+  }
+
+  /** An array of `bytes`. That of text() is not its reader's: it is used again. */
+  #wholeOf(bytes: number): Uint8Array {
+    if (this.#reader?.resolveText === undefined || bytes > TARGET_BYTES) return uninitialized(bytes);
+    this.#textTarget = receiveTarget(TARGET_BYTES);
+    return this.#textTarget.subarray(0, bytes);
   }
 
   async bytes(): Promise<Uint8Array> {

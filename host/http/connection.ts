@@ -117,6 +117,24 @@ export class HttpConnection
     this.inbox.onBytes(bytes);
   }
 
+  get expectsHead(): boolean {
+    return this.phase === HEAD || (this.phase === HANDLING && this.bodyDone);
+  }
+
+  /** Bytes of a body whose length is known that are still to come, if they can go to where they are wanted. */
+  get targetBytes(): number {
+    const isWanted = this.phase === HANDLING && !this.bodyDone && !this.answered && !this.inbox.waits;
+    return isWanted && this.lengthBytes !== 0 ? this.lengthBytes - this.bodyBytes : 0;
+  }
+
+  takeTarget(): Uint8Array | undefined {
+    return this.targetBytes === 0 ? undefined : this.body?.takeTarget(this.targetBytes);
+  }
+
+  onTarget(target: Uint8Array, bytes: number): void {
+    this.feedBody(UNREAD, UNREAD + bytes, target, 0, true);
+  }
+
   onHold(): void {
     this.server.holding(this);
   }
@@ -160,12 +178,10 @@ export class HttpConnection
     return this.body?.isFull === true;
   }
 
-  /** Bytes of an incomplete head that the parser will not look at again. */
   get parsedBytes(): number {
     return this.server.shard.words[(this.parser >>> 2) + PROGRESS] as number;
   }
 
-  /** Looks at bytes in [at, end). Returns how many it took; 0: a head that is not complete. */
   feed(at: number, end: number): number {
     return this.phase === HEAD ? this.feedHead(at, end) : this.feedBody(at, end, this.server.shard.bytes, at, false);
   }
@@ -188,7 +204,6 @@ export class HttpConnection
     return bytes;
   }
 
-  /** A head has begun that is not complete. */
   onPartialHead(): void {
     this.transport.setDeadline(this.server.limits.headerTimeoutNs);
   }
@@ -233,7 +248,6 @@ export class HttpConnection
     else this.refuse(status);
   }
 
-  /** The client has sent its last byte, and all that came before has been looked at. */
   onInputEnd(): void {
     if (this.phase === HEAD) this.startClosing();
     else if (this.phase === HANDLING) {

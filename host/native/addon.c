@@ -22,7 +22,7 @@ struct binding {
 	struct loop loop;
 	napi_env env;
 	napi_ref memory[REGIONS]; // the kernel writes there until the ring is closed
-	struct lent lent;
+	struct lent senders, receivers;
 	napi_async_cleanup_hook_handle cleanup;
 	bool running; // something that could not be cancelled when it was closed, and has not ended yet
 	bool open, watched, collected, handles_gone, ending;
@@ -67,13 +67,19 @@ static napi_value throw_system(napi_env env, const char *syscall_name, int error
 
 // --- life ------------------------------------------------------------------------------------------------------------
 
+static void forget_lent(struct binding *binding)
+{
+	lent_forget(&binding->senders);
+	lent_forget(&binding->receivers);
+}
+
 static void free_if_done(struct binding *binding)
 {
 	if (!binding->collected || !binding->handles_gone)
 		return;
 	for (int i = 0; i < REGIONS; i++)
 		napi_delete_reference(binding->env, binding->memory[i]);
-	lent_forget(&binding->lent);
+	forget_lent(binding);
 	free(binding);
 }
 
@@ -464,12 +470,12 @@ static napi_value describe(napi_env env, struct binding *binding)
 	return object;
 }
 
-// open(memory, blocks, options, rules, lent) -> ring. `memory`, `blocks`: Uint8Arrays; `blocks` may be empty. `lent`:
-// an array of rows (lent.c); without it no bytes are lent.
+// open(memory, blocks, options, rules, lent, targets) -> ring. `memory`, `blocks`: Uint8Arrays; `blocks` may be empty.
+// `lent`, `targets`: arrays of rows (lent.c); without them no bytes are lent, to send or to receive into.
 static napi_value Open(napi_env env, napi_callback_info info)
 {
-	size_t argc = 5;
-	napi_value argv[5], object;
+	size_t argc = 6;
+	napi_value argv[6], object;
 	struct ring_options options = { 0 };
 	struct binding *binding;
 	const char *what = "";
@@ -487,10 +493,11 @@ static napi_value Open(napi_env env, napi_callback_info info)
 	if (!binding)
 		return throw_system(env, "calloc", -ENOMEM);
 	binding->env = env;
-	options.lender = lent_from(&binding->lent, env, argv[4]);
+	options.senders = lent_from(&binding->senders, env, argv[4]);
+	options.receivers = lent_from(&binding->receivers, env, argv[5]);
 	error = ring_open(&binding->ring, &options, &what);
 	if (error) {
-		lent_forget(&binding->lent);
+		forget_lent(binding);
 		free(binding);
 		return throw_system(env, what, error);
 	}

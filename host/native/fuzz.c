@@ -368,7 +368,8 @@ static bool set_up(struct fuzz *fuzz)
 		.grant_slots = GRANT_SLOTS,
 		.rules = fuzz_rules,
 		.rule_count = FUZZ_RULES,
-		.lender = { fuzz_lend, fuzz },
+		.senders = { fuzz_lend, fuzz },
+		.receivers = { fuzz_lend_target, fuzz },
 	};
 
 	fuzz->map = mmap(NULL, MAP_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -71,6 +71,7 @@ static inline unsigned below(uint64_t *state, unsigned limit)
 
 /* fuzz_input.c */
 int fuzz_lend(void *context, uint32_t slot, struct region *pieces); /* in the place of lent.c */
+int fuzz_lend_target(void *context, uint32_t slot, struct region *pieces);
 void fuzz_make(const struct fuzz *fuzz, uint64_t *r, struct io_uring_sqe *sqe);
 void *fuzz_race(void *data); /* a thread's body, while fuzz->racing */
 /* fuzz_files.c; `at`: TEXT_BYTES that may be written */

@@ -137,7 +137,7 @@ const char *fuzz_audit(const struct fuzz *fuzz, const struct io_uring_sqe *sqe, 
 	case IORING_OP_READ:
 	case IORING_OP_RECV:
 		if (selects)
-			return fixed && !sqe->addr && sqe->buf_group < 2 ? NULL : "a pool of buffers";
+			return fixed && !sqe->addr && sqe->buf_group < 2 ? NULL : "a pool of buffers"; // or lent bytes, in our memory, too
 		return fixed && fuzz_is_inside(fuzz, sqe->addr, sqe->len) ? NULL : "a read";
 	case IORING_OP_WRITE:
 		return fixed && !selects && fuzz_is_inside(fuzz, sqe->addr, sqe->len) ? NULL : "a write";

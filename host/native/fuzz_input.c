@@ -267,7 +267,24 @@ int fuzz_lend(void *context, uint32_t slot, struct region *pieces)
 	return count;
 }
 
+// Mostly one piece, as a receive needs it.
+int fuzz_lend_target(void *context, uint32_t slot, struct region *pieces)
+{
+	struct fuzz *fuzz = context;
+	int count = fuzz_lend(context, slot, pieces);
+
+	return count > 0 && below(&fuzz->random, 8) ? 1 : count;
+}
+
 // --- submissions -----------------------------------------------------------------------------------------------------
+
+static void make_receive(uint64_t *r, struct io_uring_sqe *sqe)
+{
+	sqe->flags &= ~IOSQE_BUFFER_SELECT;
+	sqe->ioprio = below(r, 8) ? 0 : sqe->ioprio;
+	sqe->len = below(r, 4) ? 1 + below(r, 200) : some_length(r);
+	sqe->msg_flags = below(r, 8) ? MSG_DONTWAIT : (uint32_t)next(r);
+}
 
 // Fields that are right three times in four, so that much gets past the first check and meets the next one.
 void fuzz_make(const struct fuzz *fuzz, uint64_t *r, struct io_uring_sqe *sqe)
@@ -336,6 +353,8 @@ void fuzz_make(const struct fuzz *fuzz, uint64_t *r, struct io_uring_sqe *sqe)
 		sqe->file_index = below(r, 8) ? 0 : sqe->file_index;
 		sqe->buf_group = below(r, 16) ? 0 : sqe->buf_group;
 		sqe->fd = below(r, 2) ? 6 : sqe->fd;
+		if (!below(r, 3)) // into lent bytes
+			make_receive(r, sqe);
 		break;
 	case IORING_OP_SHUTDOWN:
 	case IORING_OP_POLL_ADD:

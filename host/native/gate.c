@@ -6,7 +6,8 @@
 //
 //   operations   those of the switch below, everything else -EPERM
 //   memory       [addr, addr + len) inside one of two regions, -EFAULT; offsets become addresses here
-//                bytes of JavaScript's own only for a send that is over before JavaScript runs again (admit_lent)
+//                bytes of JavaScript's own only for what is over before JavaScript runs again (admit_lent,
+//                admit_target)
 //   files        slots of this ring's own table, -EBADF: IOSQE_FIXED_FILE is forced, so a plain descriptor has no name;
 //                paths only beneath a directory that was granted (directory.c)
 //   peers        addresses of the Internet; of Unix sockets those that were granted (address.c)
@@ -118,7 +119,7 @@ static int admit_datagrams(const struct io_uring_sqe *in, struct io_uring_sqe *o
 {
 	static const struct msghdr header = { .msg_namelen = sizeof(struct sockaddr_in6) };
 
-	if (in->ioprio != RECV_MULTISHOT || !(in->flags & IOSQE_BUFFER_SELECT) || in->flags & IOSQE_CQE_SKIP_SUCCESS)
+	if (in->ioprio != RECV_MULTISHOT || in->flags & IOSQE_CQE_SKIP_SUCCESS)
 		return -EINVAL;
 	if (in->buf_group || in->addr || in->off || in->len || in->msg_flags || in->file_index)
 		return -EINVAL;
@@ -159,6 +160,11 @@ static int admit_send(struct ring *ring, const struct io_uring_sqe *in, struct i
 	return use_buffer(ring, in, out);
 }
 
+static int find_lent(const struct lender *lender, int file, struct region *pieces)
+{
+	return lender->find ? lender->find(lender->context, (uint32_t)file, pieces) : -EFAULT;
+}
+
 // Sends bytes that JavaScript has lent, from where they lie. They are the pieces that the table has for this file slot,
 // from `off` in the first one on. `file_index` bytes of a region go before them; `len` is for all of them together. The
 // kernel must be done with lent bytes when the enter is over, because JavaScript may do anything with them then. So
@@ -178,7 +184,7 @@ static int admit_lent(struct ring *ring, const struct io_uring_sqe *in, struct i
 		return -EFAULT;
 	if (head_bytes)
 		message->parts[parts++] = (struct iovec){ head, head_bytes };
-	count = ring->lender.find ? ring->lender.find(ring->lender.context, (uint32_t)in->fd, pieces) : -EFAULT;
+	count = find_lent(&ring->senders, in->fd, pieces);
 	for (int i = 0; i < count && left; i++, skip = 0) {
 		uint64_t bytes = pieces[i].bytes;
 
@@ -197,14 +203,35 @@ static int admit_lent(struct ring *ring, const struct io_uring_sqe *in, struct i
 	return 0;
 }
 
+// Receives into bytes that JavaScript has lent: the first `len` of the one piece that the table has for this file slot.
+// As with admit_lent(), the kernel must be done with them when the enter is over. So the receive takes what has come,
+// or fails with -EAGAIN.
+static int admit_target(const struct ring *ring, const struct io_uring_sqe *in, struct io_uring_sqe *out)
+{
+	struct region pieces[PIECES_MAX];
+
+	if (in->ioprio || in->off || in->addr || !in->len || in->msg_flags != MSG_DONTWAIT || in->file_index ||
+	    in->flags & IOSQE_CQE_SKIP_SUCCESS)
+		return -EINVAL;
+	if (find_lent(&ring->receivers, in->fd, pieces) != 1 || pieces[0].bytes < in->len)
+		return -EFAULT;
+	out->opcode = IORING_OP_RECV;
+	out->addr = (uint64_t)(uintptr_t)pieces[0].at;
+	out->len = in->len;
+	out->msg_flags = MSG_DONTWAIT;
+	return 0;
+}
+
 // Lent bytes may be gone when JavaScript has run, and it runs before the next enter. The kernel takes all submissions
 // unless it has no memory. A send of lent bytes that it has not taken is changed here: it names no bytes, so that it
-// fails with -EFAULT.
+// fails with -EFAULT. So does a receive that does not wait, as those into lent bytes do.
 void gate_forget_lent(struct io_uring_sqe *sqe)
 {
-	if (sqe->opcode != IORING_OP_SENDMSG)
+	bool receives = sqe->opcode == IORING_OP_RECV && sqe->msg_flags & MSG_DONTWAIT && !(sqe->flags & IOSQE_BUFFER_SELECT);
+
+	if (sqe->opcode != IORING_OP_SENDMSG && !receives)
 		return;
-	sqe->opcode = IORING_OP_SEND;
+	sqe->opcode = receives ? IORING_OP_RECV : IORING_OP_SEND;
 	sqe->addr = 0;
 	sqe->len = 1;
 }
@@ -327,7 +354,7 @@ static int admit_on_file(struct ring *ring, const struct io_uring_sqe *in, struc
 	case IORING_OP_SENDMSG:
 		return admit_lent(ring, in, out, sq_index);
 	case IORING_OP_RECVMSG:
-		return admit_datagrams(in, out);
+		return in->flags & IOSQE_BUFFER_SELECT ? admit_datagrams(in, out) : admit_target(ring, in, out);
 	case IORING_OP_CONNECT:
 		return admit_connect(ring, in, out, sq_index);
 	case IORING_OP_ACCEPT:

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //
-// Bytes that JavaScript lends: Uint8Arrays of its own, which the kernel reads where they lie, without a copy.
+// Bytes that JavaScript lends: Uint8Arrays of its own, which the kernel reads or writes where they lie, without a copy.
 //
-//   table[file slot] = body, or [chunk, chunk, ...]        an array, which JavaScript fills before it stages the send
+//   lent[file slot] = body, or [chunk, chunk, ...]         an array, which JavaScript fills before it stages the send
+//   targets[file slot] = array                             JavaScript puts it there before it stages the receive
 //
-// The gate asks for the pieces in the enter that submits the send (gate.c#admit_lent), in the shard's own thread. No
-// JavaScript runs from then until the kernel is done with them. So nothing can detach, transfer or collect them in
-// between. An array that was detached before has no bytes.
+// The gate asks for the pieces in the enter that submits the operation (gate.c#admit_lent, gate.c#admit_target), in the
+// shard's own thread. No JavaScript runs from then until the kernel is done with them. So nothing can detach, transfer
+// or collect them in between. An array that was detached before has no bytes.
 //
 // JavaScript asks each small piece for its `buffer` before it lends it. V8 keeps the bytes of a short array in its own
 // heap, where they can move, until then.

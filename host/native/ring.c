@@ -161,7 +161,8 @@ int ring_open(struct ring *ring, const struct ring_options *options, const char 
 	ring->window_recycle = (const volatile uint32_t *)(memory + options->recycle);
 	buffers_plan(ring, options);
 	ring->grant_slots = options->grant_slots;
-	ring->lender = options->lender;
+	ring->senders = options->senders;
+	ring->receivers = options->receivers;
 	if (options->rules) {
 		ring->is_narrowed = true;
 		ring->rule_count = options->rule_count;

@@ -86,7 +86,7 @@ struct ring_options {
 	uint32_t file_slots, grant_slots;
 	const struct address_rule *rules; /* NULL: it may connect and send to all */
 	uint32_t rule_count;
-	struct lender lender; /* all zeros: no bytes are lent */
+	struct lender senders, receivers; /* who lends bytes for each; all zeros: no bytes are lent */
 };
 
 /* Buffers of one size that the kernel picks from. */
@@ -132,7 +132,7 @@ struct ring {
 	uint8_t asked[ADDRESS_BYTES]; /* the kernel writes addresses here; see address_of_peer() and address_of_local() */
 	uint32_t question_count;
 	struct path_copies *paths; /* for each SQ entry */
-	struct lender lender;
+	struct lender senders, receivers;
 	struct lent_message *lent_messages; /* for each SQ entry */
 	int directories[DIRECTORIES_MAX]; /* directory.c; -1: none was there yet */
 	bool directory_granted[DIRECTORIES_MAX];

@@ -11,6 +11,7 @@
 import { abortable, type WaitOptions } from '../base/abortable.js';
 import { Code, optionError } from '../base/errors.js';
 import { checkWait } from '../base/options.js';
+import { received, receiveTarget } from '../base/own-bytes.js';
 import type { Calls } from '../calls/call.js';
 import { Errno } from '../core/kernel.js';
 import type { NetAddress } from '../hosts/host.js';
@@ -86,7 +87,7 @@ export class Connection extends StreamSocket implements SocketTransport {
     if (this.isClosed) throw socketClosed();
     if (this.#ended) return null;
     if (this.#reader !== undefined) throw readIsOpen();
-    if (!this.receiving.isOpen) this.startReceiving(false);
+    if (!this.receiving.isOpen) this.#receive();
     return abortable<Uint8Array | null>((resolve, reject) => {
       this.#reader = { resolve, reject };
       return () => {
@@ -158,11 +159,21 @@ export class Connection extends StreamSocket implements SocketTransport {
     return copy;
   }
 
-  protected onReceived(result: number, buffer: number): void {
+  #receive(): void {
+    if (this.prefersDirect) this.startDirect();
+    else this.startReceiving(false);
+  }
+
+  protected override makeTarget(): Uint8Array {
+    return receiveTarget(this.shard.header.largeRecvBufferBytes);
+  }
+
+  protected onReceived(result: number, buffer: number, target?: Uint8Array): void {
     const reader = this.#reader;
     this.#reader = undefined;
     if (result > 0) {
-      const bytes = this.takeBytes(buffer) ?? this.#copyOut(buffer, result);
+      const bytes =
+        target === undefined ? (this.takeBytes(buffer) ?? this.#copyOut(buffer, result)) : received(target, result);
       if (reader !== undefined) reader.resolve(bytes);
       else if (!this.isClosed) this.#arrived = bytes;
     } else if (this.isClosed) reader?.reject(socketClosed());
@@ -171,7 +182,7 @@ export class Connection extends StreamSocket implements SocketTransport {
       reader?.resolve(null);
     } else if (result === Errno.ENOBUFS) {
       this.#reader = reader; // buffers go back with the same enter that takes the new receive, so this does not spin
-      if (reader !== undefined) this.startReceiving(false);
+      if (reader !== undefined) this.#receive();
     } else if (result !== Errno.ECANCELED || reader !== undefined) {
       this.#error = operationError('recv', result);
       reader?.reject(this.#error);

@@ -47,6 +47,24 @@ export function receive(operation: Operation, file: number, multishot: boolean, 
 }
 
 /**
+ * Receives what has come into the first `len` bytes of `shard.targets[file]`, at once: -EAGAIN if nothing has. The
+ * array must stay there until the event. If it was detached meanwhile: -EFAULT.
+ */
+export function receiveInto(operation: Operation, file: number, len: number): void {
+  const what = prepareFile(kernel.OP_RECVMSG, file);
+  what.len = len;
+  what.opFlags = kernel.MSG_DONTWAIT;
+  operation.stage(what);
+}
+
+/** Waits until bytes have come, or the connection has ended. It holds no memory meanwhile. */
+export function whenBytes(operation: Operation, file: number): void {
+  const what = prepareFile(kernel.OP_POLL_ADD, file);
+  what.opFlags = kernel.POLLIN | kernel.POLLERR | kernel.POLLHUP | kernel.POLLRDHUP;
+  operation.stage(what);
+}
+
+/**
  * Sends [ptr, ptr + len); one event when all of it is out, or an error, or (rarely) less was. The kernel reads the
  * bytes until then, and a peer that does not read makes that long: what others need must not be sent so.
  */

@@ -81,6 +81,8 @@ export class Shard {
   readonly sendBuffers: SendBuffers;
   /** Those that are large go out of their own memory (send-queue.ts). */
   readonly lent: LentBytes = [];
+  /** Received bytes go straight into these, by file slots (stream-socket.ts). */
+  readonly targets: (Uint8Array | undefined)[] = [];
   readonly owners = new Owners();
   readonly unhandled: 'warn' | 'throw';
   /** The part of the network that this shard may reach; undefined: all. */
@@ -120,7 +122,8 @@ export class Shard {
     this.#clock[Control.quotaNs >> 3] = Math.max(options.quotaNs, QUOTA_MIN_NS);
     const { network } = options;
     this.network = network;
-    const windows: Windows = { memory, blocks, header, base: this.base, shard, lent: this.lent, network };
+    const { base, lent, targets } = this;
+    const windows: Windows = { memory, blocks, header, base, shard, lent, targets, network };
     this.host = factory.open(windows);
     try {
       this.core = instantiateCore(module, memory, { enter: this.host.enter, threadSpawn: options.threadSpawn });

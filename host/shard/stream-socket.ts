@@ -7,6 +7,11 @@
 // The kernel looks the file of some operations up late, in a thread of its own. If the file were closed before, it
 // would find the next connection in the slot. So the file stays until those operations are over (needsFile).
 //
+// Where much comes in, a receive goes straight into an array of the program's (direct), if the host can do that:
+//
+//   bytes left in the socket? --no--> WAITING: a poll, which holds no memory --bytes--> DIRECT: a receive that does not
+//                             --yes---------------------------------------------------> wait, into makeTarget()
+//
 // Receiving begins with small buffers (limits.recvBufferBytes). A socket that fills one moves much, so it changes over
 // to large ones (limits.largeRecvBufferBytes), of which there are few. After SHORT_RECEIVES receives in a row that a
 // small one would have held it changes back. A buffer is taken only when bytes have come, so a slow peer holds none.
@@ -15,10 +20,10 @@
 //
 // Next: send-queue.ts.
 
-import { CQE_BUFFER_SHIFT, LARGE_BUFFERS, SMALL_BUFFERS } from '../core/kernel.js';
+import { CQE_BUFFER_SHIFT, CQE_SOCK_NONEMPTY, Errno, LARGE_BUFFERS, SMALL_BUFFERS } from '../core/kernel.js';
 import type { NetAddress } from '../hosts/host.js';
 import { Operation } from './operation.js';
-import { receive, shutdownWrites } from './ops.js';
+import { receive, receiveInto, shutdownWrites, whenBytes } from './ops.js';
 import type { Owner } from './owners.js';
 import { SendQueue } from './send-queue.js';
 import type { Shard } from './shard.js';
@@ -31,6 +36,10 @@ const SHUT = 4;
 export const FIRST_TAG = 5;
 
 const SHORT_RECEIVES = 8;
+
+const BUFFERED = 0; // what the open receive is
+const WAITING = 1; // a poll
+const DIRECT = 2;
 
 export abstract class StreamSocket implements Owner {
   readonly out: SendQueue;
@@ -46,6 +55,10 @@ export abstract class StreamSocket implements Owner {
   private own: NetAddress | null | undefined;
   private group = SMALL_BUFFERS; // of the buffers that it receives into
   private shortReceives = 0; // since a large buffer was needed
+  private kind = BUFFERED; // of `receiving`
+  private target: Uint8Array | undefined; // if it is DIRECT
+  protected hasMore = false; // the last receive left bytes in the socket
+  private isPaused = false; // since the receive began
 
   constructor(shard: Shard, file: number) {
     this.shard = shard;
@@ -58,10 +71,14 @@ export abstract class StreamSocket implements Owner {
 
   onEvent(tag: number, result: number, flags: number): void {
     if (tag === RECEIVED) {
-      const buffer = flags >>> CQE_BUFFER_SHIFT;
       this.receiving.ended(flags);
-      if (result > 0) this.chooseBuffers(result, buffer);
-      this.onReceived(result, buffer);
+      if (this.kind !== BUFFERED) this.onDirect(result, flags);
+      else {
+        const buffer = flags >>> CQE_BUFFER_SHIFT;
+        this.hasMore = (flags & CQE_SOCK_NONEMPTY) !== 0;
+        if (result > 0) this.chooseBuffers(result, buffer);
+        this.onReceived(result, buffer);
+      }
     } else if (tag === SENT) this.onSending(this.out.onSent(result), result);
     else if (tag === ROOM) this.onSending(this.out.onRoom(result, flags), result);
     else if (tag === SHUT) {
@@ -83,8 +100,12 @@ export abstract class StreamSocket implements Owner {
     return this.own ?? undefined;
   }
 
-  /** Bytes in receive buffer `buffer`, 0 at the peer's end, or an error. */
-  protected abstract onReceived(result: number, buffer: number): void;
+  /** Bytes in receive buffer `buffer`, or in `target`; 0 at the peer's end, or an error. */
+  protected abstract onReceived(result: number, buffer: number, target?: Uint8Array): void;
+  /** An array for a direct receive. Undefined: it is not wanted any more, and a buffer is used. */
+  protected makeTarget(): Uint8Array | undefined {
+    return undefined;
+  }
   /** Something has gone out, or there is room. `isWhole` false: the connection is broken. */
   protected abstract onSending(isWhole: boolean, result: number): void;
   /** The end has been sent, or could not be. */
@@ -93,27 +114,79 @@ export abstract class StreamSocket implements Owner {
   abstract onShutdown(): void;
 
   /** Receives once, or until it is cancelled (`multishot`). */
-  protected startReceiving(multishot: boolean): void {
-    receive(this.receiving, this.file, multishot, this.group);
+  protected startReceiving(multishot: boolean, group = this.group): void {
+    this.kind = BUFFERED;
+    this.isPaused = false;
+    receive(this.receiving, this.file, multishot, group);
+  }
+
+  /** Whether much comes in, and the host can put it where it belongs. */
+  protected get prefersDirect(): boolean {
+    return this.group === LARGE_BUFFERS && this.shard.host.receivesIntoLent === true;
+  }
+
+  /** Receives once, into an array of makeTarget(), which is made when bytes are there. */
+  protected startDirect(): void {
+    this.isPaused = false;
+    if (this.hasMore) this.receiveDirect();
+    else this.waitForBytes();
+  }
+
+  private waitForBytes(): void {
+    this.kind = WAITING;
+    whenBytes(this.receiving, this.file);
+  }
+
+  private receiveDirect(): void {
+    const target = this.makeTarget();
+    if (target === undefined) {
+      this.startReceiving(false);
+      return;
+    }
+    this.kind = DIRECT;
+    this.target = target;
+    this.shard.targets[this.file] = target;
+    receiveInto(this.receiving, this.file, target.length);
+  }
+
+  private onDirect(result: number, flags: number): void {
+    const { target, file, shard } = this;
+    const isPoll = this.kind === WAITING;
+    this.kind = BUFFERED;
+    this.target = undefined;
+    if (target !== undefined && shard.targets[file] === target) shard.targets[file] = undefined;
+    this.hasMore = (flags & CQE_SOCK_NONEMPTY) !== 0;
+    const isOver = isPoll ? result < 0 : result !== Errno.EAGAIN && result !== Errno.EFAULT;
+    if (this.isClosed || (this.isPaused && !isOver)) this.onReceived(Errno.ECANCELED, 0);
+    else if (isOver) {
+      if (result > 0) this.countReceived(result);
+      this.onReceived(result, 0, target);
+    } else if (isPoll) this.receiveDirect();
+    else if (result === Errno.EAGAIN) this.waitForBytes();
+    else this.startReceiving(false); // the kernel has not taken it
   }
 
   /** Looks whether buffers of the other size fit better what comes in. The next receive picks from those. */
   private chooseBuffers(bytes: number, buffer: number): void {
     const { recvBufferCount, recvBufferBytes, largeRecvBufferBytes } = this.shard.header;
     if (buffer < recvBufferCount) {
+      if (bytes < recvBufferBytes && this.group === LARGE_BUFFERS && !this.receiving.isOpen) this.countReceived(bytes);
       if (bytes < recvBufferBytes || largeRecvBufferBytes <= recvBufferBytes) return;
       if (this.group === LARGE_BUFFERS) return; // this one was received before the change
       this.group = LARGE_BUFFERS;
-    } else if (bytes > recvBufferBytes || this.group === SMALL_BUFFERS) {
       this.shortReceives = 0;
-      return;
-    } else {
-      this.shortReceives++;
-      if (this.shortReceives < SHORT_RECEIVES) return;
-      this.group = SMALL_BUFFERS;
-    }
-    this.shortReceives = 0;
+    } else if (!this.countReceived(bytes)) return;
     if (this.receiving.isOpen) this.receiving.cancel();
+  }
+
+  /** Looks whether small buffers would do. True: they are used from now on. */
+  private countReceived(bytes: number): boolean {
+    if (bytes > this.shard.header.recvBufferBytes || this.group === SMALL_BUFFERS) this.shortReceives = 0;
+    else this.shortReceives++;
+    if (this.shortReceives < SHORT_RECEIVES) return false;
+    this.group = SMALL_BUFFERS;
+    this.shortReceives = 0;
+    return true;
   }
 
   /** Bytes of a receive, if the host holds them itself; then the buffer's number is free again. */
@@ -126,6 +199,7 @@ export abstract class StreamSocket implements Owner {
 
   /** Stops receiving. Events that have come already are still reported. */
   pause(): void {
+    this.isPaused = true;
     this.receiving.cancel();
   }
 

@@ -71,6 +71,14 @@ export interface TransportUser {
   onBuffer(at: number, end: number, buffer: number): void;
   /** Bytes have come. They are the user's own. */
   onBytes(bytes: Uint8Array): void;
+  /** How many bytes could go straight into an array of the user's now. Without it: none. */
+  readonly targetBytes?: number;
+  /** Whether the bytes that come next say how much follows. */
+  readonly expectsHead?: boolean;
+  /** The array for them, or for the first of them; undefined: it has none any more. */
+  takeTarget?(): Uint8Array | undefined;
+  /** The first `bytes` of an array of takeTarget() have come. */
+  onTarget?(target: Uint8Array, bytes: number): void;
   /** The peer has ended its side, though bytes from before may be still to come. May be told more than once. */
   onPeerLeft(): void;
   /** The peer has sent its last byte. All bytes came before. */

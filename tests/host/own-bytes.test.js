@@ -7,7 +7,7 @@ import { constants, PerformanceObserver } from 'node:perf_hooks';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { paceScavenges, uninitialized } from '../../dist/host/base/own-bytes.js';
+import { paceScavenges, received, receiveTarget, uninitialized } from '../../dist/host/base/own-bytes.js';
 
 const OWN_BYTES = new URL('../../dist/host/base/own-bytes.js', import.meta.url).href;
 const BYTES = 65_536;
@@ -32,6 +32,22 @@ async function collections(count, make) {
   observer.disconnect();
   return counts;
 }
+
+test("a target that came full is its reader's; one that did not is used again, and its reader has a copy", () => {
+  const full = receiveTarget(BYTES);
+  assert.is(received(full, BYTES), full);
+  const target = receiveTarget(BYTES);
+  assert.is.not(target, full);
+  target.fill(1);
+  const few = received(target, 10);
+  assert.is(few.buffer.byteLength, 10);
+  assert.is(receiveTarget(BYTES), target, 'it is warm in the cache');
+  target.fill(2);
+  assert.equal([...few], Array(10).fill(1));
+  received(target, 10);
+  assert.is(receiveTarget(BYTES / 2).length, BYTES / 2, 'of another size: a new one');
+  assert.is(receiveTarget(BYTES), target);
+});
 
 test('48 MiB of arrays are enough for scavenges, before V8 counts them as too many', async () => {
   for (const make of [() => uninitialized(BYTES), () => paceScavenges(BYTES)]) {

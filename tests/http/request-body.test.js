@@ -25,6 +25,16 @@ function push(body, bytes) {
   around.fill(0xdd);
 }
 
+/** Receives up to `bytes` of `rest` into a target of the body's. Returns how many. */
+function receiveInto(body, rest, bytes) {
+  const target = body.takeTarget(rest.length);
+  assert.ok(target.length > 0 && target.length <= rest.length, `a target of ${target.length} for ${rest.length}`);
+  const count = Math.min(bytes, target.length);
+  target.set(rest.subarray(0, count));
+  body.push(target, 0, count, true);
+  return count;
+}
+
 function checkOwn(bytes, expected) {
   assert.is(bytes.constructor, Uint8Array);
   assert.is(bytes.buffer.byteLength, expected.length, 'it has its buffer to itself');
@@ -50,6 +60,114 @@ test('bytes(): any cut, any length, known or not, asked for before, in the middl
       assert.is(told[0], 'first read');
     }
   });
+});
+
+test('targets: any cut, some bytes pushed, read from the beginning, the middle or the end, in both ways', async () => {
+  await forSeeds(3, async (random) => {
+    for (let i = 0; i < 100; i++) {
+      const expected = pattern(1 + random(1 << (1 + random(19))));
+      const { body } = open(expected.length);
+      const most = 1 + random(1 << (1 + random(18)));
+      const asksAt = random(3) === 0 ? 0 : random(expected.length + 1);
+      const isStream = random(2) === 0;
+      const read = async () => {
+        if (!isStream) return body.bytes();
+        const parts = [];
+        for await (const part of body.stream) {
+          if (part.length > 4096) assert.is(part.length, part.buffer.byteLength, 'a chunk has its buffer to itself');
+          parts.push(part);
+        }
+        return Buffer.concat(parts);
+      };
+      let asked;
+      for (let at = 0; at < expected.length; ) {
+        if (asked === undefined && at >= asksAt) asked = read();
+        if (random(4) === 0) await undefined;
+        const bytes = Math.min(expected.length - at, 1 + random(most));
+        if (random(3) !== 0) at += receiveInto(body, expected.subarray(at), bytes);
+        else {
+          push(body, expected.subarray(at, at + bytes));
+          at += bytes;
+        }
+      }
+      body.end();
+      const got = await (asked ?? read());
+      assert.ok(expected.equals(got), `${expected.length} bytes`);
+      if (!isStream) checkOwn(got, expected);
+    }
+  });
+});
+
+test('text() by targets: many bodies at a time, some of which break off, in arrays used again', async () => {
+  await forSeeds(3, async (random) => {
+    const open10 = Array.from({ length: 10 }, () => undefined);
+    for (let i = 0; i < 300; i++) {
+      const at = random(10);
+      const one = open10[at];
+      if (one === undefined) {
+        const expected = Buffer.alloc(1 + random(70_000), `${i} `);
+        const { body } = open(expected.length);
+        open10[at] = { body, expected, count: 0, text: body.text().catch(({ message }) => message) };
+      } else if (random(8) === 0) {
+        one.body.fail(new Error('broken'));
+        one.body.end();
+        assert.is(await one.text, 'broken');
+        open10[at] = undefined;
+      } else {
+        one.count += receiveInto(one.body, one.expected.subarray(one.count), 1 + random(70_000));
+        if (one.count < one.expected.length) continue;
+        one.body.end();
+        one.body.end(); // gives nothing back twice
+        assert.ok((await one.text) === one.expected.toString(), 'the text');
+        open10[at] = undefined;
+      }
+    }
+  });
+});
+
+test('a target was given, and then bytes() is called, the body is dropped, or it breaks off', async () => {
+  const expected = pattern(30_000);
+  for (const [end, outcome] of Object.entries({ asked: expected, discarded: 'FEATHERSTAR_BODY', failed: 'broken' })) {
+    for (const asksBefore of [true, false]) {
+      const { body } = open(expected.length);
+      let asked = asksBefore ? body.bytes() : undefined;
+      const target = body.takeTarget(expected.length);
+      asked ??= body.bytes();
+      target.set(expected);
+      if (end === 'discarded') body.discard();
+      if (end === 'failed') body.fail(new Error('broken'));
+      body.push(target, 0, expected.length, true);
+      if (end === 'asked') body.end();
+      const got = await asked.catch(({ code, message }) => code ?? message);
+      if (end === 'asked') checkOwn(got, outcome);
+      else assert.is(got, outcome);
+    }
+  }
+});
+
+test('a peer that sends little by little makes no large array for each piece', async () => {
+  const { body } = open(2 ** 33);
+  const parts = [];
+  const expected = pattern(200);
+  const read = (async () => {
+    for await (const part of body.stream) parts.push(part);
+  })();
+  const targets = new Set();
+  for (let at = 0; at < 200; at++) {
+    const target = body.takeTarget(2 ** 33 - at);
+    targets.add(target);
+    target[0] = expected[at];
+    body.push(target, 0, 1, true);
+    await new Promise(setImmediate);
+  }
+  assert.ok(expected.equals(Buffer.concat(parts)));
+  assert.ok(targets.size <= 4, `${targets.size} targets for 200 pieces`);
+  assert.ok(
+    parts.every(({ buffer }) => buffer.byteLength === 1),
+    'no piece keeps a target',
+  );
+  body.fail(new Error('gone'));
+  assert.is(await read.catch(({ message }) => message), 'gone');
 });
 
 test('text(): as TextDecoder decodes the bytes, whatever they are and however they come', async () => {

@@ -4,8 +4,9 @@
 
 import { Response } from 'featherstar/http';
 import * as assert from 'uvu/assert';
+import { currentShard } from '../../dist/host/shard/shard.js';
 import { hosts } from '../support/hosts.js';
-import { Client, get } from '../support/http.js';
+import { Client, get, until } from '../support/http.js';
 import { later, MEBIBYTE, pattern, ServerRig } from './server-rig.js';
 
 const head = (length) => `POST / HTTP/1.1\r\nHost: test\r\nContent-Length: ${length}\r\n\r\n`;
@@ -62,6 +63,86 @@ for (const host of hosts()) {
     }
     client.destroy();
   });
+
+  rig.check('large bodies go straight into arrays where the host can do that', async () => {
+    const { targets, host: own } = currentShard();
+    const body = Buffer.concat([Buffer.from(head(MEBIBYTE)), pattern(MEBIBYTE)]);
+    const client = await Client.open(rig.server.port);
+    rig.handler = async (request) => new Response(String((await request.bytes()).length));
+    for (let i = 0; i < 3; i++) assert.is((await client.ask(body)).text, String(MEBIBYTE));
+    assert.is(targets.length > 0, own.receivesIntoLent === true, 'a target was shown');
+    assert.ok(
+      targets.every((target) => target === undefined),
+      'no target is shown any more',
+    );
+    client.destroy();
+  });
+
+  rig.check(
+    'a response before the body is in: the rest is dropped or the connection ends, and no byte goes astray',
+    async () => {
+      for (const restBytes of [60_000, 300_000]) {
+        const client = await Client.open(rig.server.port);
+        const body = pattern(400_000 + restBytes);
+        let reads;
+        rig.handler = async (request) => new Response(String((await request.bytes()).length));
+        const whole = Buffer.concat([Buffer.from(head(body.length)), body]);
+        for (let i = 0; i < 3; i++) assert.is((await client.ask(whole)).text, String(body.length));
+        rig.handler = async (request) => {
+          reads = request.bytes().catch(({ code }) => code);
+          await later(30);
+          return new Response('enough');
+        };
+        client.write(whole.subarray(0, whole.length - restBytes));
+        assert.is((await client.response()).text, 'enough');
+        assert.is(await reads, 'FEATHERSTAR_BODY');
+        if (restBytes <= 65_536) {
+          rig.handler = async (request) => new Response(`${request.method} next`);
+          client.write(Buffer.concat([whole.subarray(whole.length - restBytes), Buffer.from(get())]));
+          assert.is((await client.response()).text, 'GET next');
+        }
+        client.destroy();
+      }
+    },
+  );
+
+  rig.check(
+    '100 Continue, a client that ends its side, and one that resets, in the middle of a large body',
+    async () => {
+      const body = pattern(500_000);
+      for (const how of ['continue', 'end', 'reset']) {
+        const client = await Client.open(rig.server.port);
+        let failure;
+        rig.handler = async (request) => {
+          try {
+            return new Response(String(Buffer.from(await request.bytes()).equals(body)));
+          } catch (error) {
+            failure = error.code;
+            throw error;
+          }
+        };
+        const whole = Buffer.concat([Buffer.from(head(body.length)), body]);
+        for (let i = 0; i < 3; i++) assert.is((await client.ask(whole)).text, 'true');
+        if (how === 'continue') {
+          client.write(head(body.length).replace('\r\n\r\n', '\r\nExpect: 100-continue\r\n\r\n'));
+          assert.is((await client.response()).status, 100);
+          client.write(body.subarray(0, 200_000));
+          await later(5);
+          client.write(body.subarray(200_000));
+          assert.is((await client.response()).text, 'true');
+        } else {
+          client.write(whole.subarray(0, 300_000));
+          await later(10);
+          if (how === 'end') client.end();
+          else client.reset();
+          await until(() => failure !== undefined, 'the handler is told');
+          assert.is(failure, 'FEATHERSTAR_CLOSED');
+          rig.errors.length = 0;
+        }
+        client.destroy();
+      }
+    },
+  );
 
   rig.check('a large body with the next requests behind it in the same packets', async () => {
     const client = await Client.open(rig.server.port);

@@ -1,5 +1,6 @@
-// Sends of lent bytes: what the gate reads of JavaScript's own memory, and what it refuses to read. The pieces are
-// looked at in the enter that submits the send, so each test changes them between stage() and that enter.
+// Lent bytes: what the gate reads of JavaScript's own memory for a send, what it writes there for a receive, and what
+// it refuses. The pieces are looked at in the enter that submits the operation, so tests change them between stage()
+// and that enter.
 //
 // Next: fuzz.test.js.
 
@@ -228,6 +229,104 @@ it('also in an enter that libuv begins', async () => {
   }
   rig.ring.stop();
   assert.is(count, 50_003);
+});
+
+// --- receives --------------------------------------------------------------------------------------------------------
+
+/** A rig with two connected sockets, and a function that stages a receive from the first one into `target`. */
+function openTarget(options) {
+  const rig = new Rig(options);
+  const [to, from] = rig.pair();
+  const receive = (target, fields = {}) => {
+    rig.targets[to] = target;
+    return rig.stage(OP.RECVMSG, { fd: to, len: target.length, opFlags: DONTWAIT, ...fields });
+  };
+  const arrive = (text) => {
+    rig.put(text);
+    assert.is(rig.run(OP.SEND, { fd: from, addr: rig.freeAt, len: text.length }), text.length);
+  };
+  return { rig, to, from, receive, arrive };
+}
+
+it('a receive brings what has come, at once, and as much as it was asked for', () => {
+  const { rig, receive, arrive } = openTarget();
+  const target = new Uint8Array(100).fill(0x2e);
+  assert.is(rig.completion(receive(target)).result, EAGAIN, 'nothing has come');
+  arrive('abcdef');
+  assert.is(rig.completion(receive(target, { len: 2 })).result, 2);
+  assert.is(Buffer.from(target).toString(), `ab${'.'.repeat(98)}`);
+  assert.is(rig.completion(receive(target.subarray(50, 60))).result, 4);
+  assert.is(Buffer.from(target).toString(), `ab${'.'.repeat(48)}cdef${'.'.repeat(46)}`);
+  assert.is(rig.completion(receive(target)).result, EAGAIN);
+});
+
+it('a receive tells of the end and of a reset, and stays open for neither', () => {
+  const { rig, from, receive } = openTarget();
+  rig.run(OP.SHUTDOWN, { fd: from, len: 1 });
+  assert.is(rig.completion(receive(new Uint8Array(10))).result, 0);
+  const other = openTarget();
+  other.rig.run(OP.CLOSE, { fileIndex: other.from + 1 });
+  assert.is(other.rig.completion(other.receive(new Uint8Array(10))).result, 0);
+});
+
+it('what happens to a target between the submission and the enter', () => {
+  const { rig, to, receive, arrive } = openTarget();
+  arrive('abcd');
+  const refusedAfter = (what, target, change) => {
+    const user = receive(target);
+    change(target);
+    assert.is(rig.completion(user).result, EFAULT, what);
+  };
+  const large = () => new Uint8Array(100_000);
+  refusedAfter('detached', large(), (target) => structuredClone(target, { transfer: [target.buffer] }));
+  const resizable = new Uint8Array(new ArrayBuffer(100_000, { maxByteLength: 200_000 }));
+  refusedAfter('shrunk', resizable, (target) => target.buffer.resize(99_999));
+  refusedAfter('taken out', large(), () => {
+    rig.targets[to] = undefined;
+  });
+  const put = new Uint8Array(4);
+  const user = receive(large(), { len: 4 });
+  rig.targets[to] = put;
+  assert.is(rig.completion(user).result, 4, 'another one: that counts which is there at the enter');
+  assert.is(Buffer.from(put).toString(), 'abcd');
+});
+
+it('what is no target', () => {
+  const { rig, to, arrive } = openTarget();
+  arrive('abcd');
+  const fields = { fd: to, len: 4, opFlags: DONTWAIT };
+  const rows = [undefined, null, 1, 'text', {}, [], [undefined], new ArrayBuffer(4), new Uint16Array(4)];
+  rows.push(new DataView(new ArrayBuffer(4)), new Uint8Array(3), [bytes('ab'), bytes('cd')]);
+  for (const row of rows) {
+    rig.targets[to] = row;
+    refused(rig, OP.RECVMSG, fields, EFAULT, String(row));
+  }
+  rig.targets[to] = undefined;
+  rig.lent[to] = bytes('....');
+  refused(rig, OP.RECVMSG, fields, EFAULT, 'what is lent to be sent is not written to');
+  assert.is(Buffer.from(rig.lent[to]).toString(), '....');
+  const { rig: bare, to: slot } = openTarget({ addon: { open: (...args) => addon().open(...args.slice(0, 5)) } });
+  bare.targets[slot] = bytes('....');
+  refused(bare, OP.RECVMSG, { ...fields, fd: slot }, EFAULT, 'without a table');
+});
+
+it('what a receive into lent bytes may not ask for', () => {
+  const { rig, to, arrive } = openTarget();
+  arrive('abcd');
+  rig.targets[to] = bytes('....');
+  const fields = { fd: to, len: 4, opFlags: DONTWAIT };
+  for (const opFlags of [0, WAITALL, AT_ONCE, DONTWAIT | 2, DONTWAIT | 0x4000000]) {
+    refused(rig, OP.RECVMSG, { ...fields, opFlags }, EINVAL, 'flags of the message: it would wait, or leave the bytes');
+  }
+  for (let bit = 1; bit < 65_536; bit <<= 1) refused(rig, OP.RECVMSG, { ...fields, ioprio: bit }, EINVAL, 'ioprio');
+  refused(rig, OP.RECVMSG, { ...fields, len: 0 }, EINVAL, 'no bytes');
+  refused(rig, OP.RECVMSG, { ...fields, addr: rig.freeAt }, EINVAL, 'an address');
+  refused(rig, OP.RECVMSG, { ...fields, off: 1 }, EINVAL, 'a place in the target');
+  refused(rig, OP.RECVMSG, { ...fields, fileIndex: 1 }, EINVAL, 'a second file');
+  refused(rig, OP.RECVMSG, { ...fields, flags: CQE_SKIP_SUCCESS }, EINVAL, 'silent');
+  for (const fd of [rig.ring.fileSlots, -1, 0x7fffffff]) refused(rig, OP.RECVMSG, { ...fields, fd }, EBADF, 'fd');
+  assert.is(Buffer.from(rig.targets[to]).toString(), '....');
+  assert.is(rig.run(OP.RECVMSG, fields), 4);
 });
 
 test.run();

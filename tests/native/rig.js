@@ -138,7 +138,9 @@ export class Rig {
       new WebAssembly.Memory({ initial: blockPages, maximum: blockPages, shared: true }).buffer,
     );
     this.lent = [];
-    this.ring = (options.addon ?? addon()).open(this.bytes, this.blocks, this.options, undefined, this.lent);
+    this.targets = [];
+    const { open } = options.addon ?? addon();
+    this.ring = open(this.bytes, this.blocks, this.options, undefined, this.lent, this.targets);
     this.next = 1n;
     this.cqes = [];
     this.setControl('nextDeadlineNs', Number.POSITIVE_INFINITY);
