@@ -92,9 +92,9 @@ export class Shard {
   /** Set by the runtime, on every shard, before the shard module is loaded. */
   calls: Calls | undefined;
 
-  readonly #control: Int32Array;
-  readonly #clock: Float64Array;
-  readonly #ready: Int32Array;
+  #control: Int32Array;
+  #clock: Float64Array;
+  #ready: Int32Array;
   readonly #readyMask: number;
   #closed = false;
   #inTurn = false;
@@ -308,6 +308,14 @@ export class Shard {
   }
 
   // --- end -----------------------------------------------------------------------------------------------------------
+
+  /** Lets go of all memory, for a shard that is no more: a module that refers to it does not keep the rest alive. */
+  forget(): void {
+    this.#control = this.#ready = new Int32Array(0);
+    this.#clock = new Float64Array(0);
+    this.#beforeTurn = [];
+    for (const key of Reflect.ownKeys(this)) Reflect.deleteProperty(this, key);
+  }
 
   get closed(): boolean {
     return this.#closed;

@@ -87,6 +87,7 @@ export class SimGate {
   readonly #files: (SimFile | undefined)[];
   readonly #rules: readonly Rule[] | undefined;
   readonly #lent: LentBytes;
+  readonly #answerText: string;
   /** Where a CONNECT that names an index goes. */
   readonly socketPaths: (string | undefined)[] = [];
 
@@ -94,6 +95,7 @@ export class SimGate {
     this.#lent = lent;
     this.#rules = network?.connect;
     this.#host = host;
+    this.#answerText = `time of an answer of shard ${host.shard}'s kernel, ns`;
     this.fileSlots = header.connectionSlots;
     this.#words = new Int32Array(memory.buffer);
     this.#control = new Uint32Array(memory.buffer, base, 128);
@@ -131,8 +133,8 @@ export class SimGate {
   #fails(op: Op, opcode: number): boolean {
     const { world, shard } = this.#host;
     const errnos = ERRNOS[opcode];
-    if (errnos === undefined || !world.random.chance(world.faults.errno, `fault: ${opcodeName(opcode)} fails`))
-      return false;
+    if (errnos === undefined || world.faults.errno <= 0) return false;
+    if (!world.random.chance(world.faults.errno, `fault: ${opcodeName(opcode)} fails`)) return false;
     const errno = errnos[world.random.below(errnos.length, 'the errno')] as number;
     world.note('fault', shard, opcode, errno);
     if (opcode === OP_SEND || opcode === OP_SENDMSG) this.finish(op, errno);
@@ -262,12 +264,7 @@ export class SimGate {
   }
 
   #later(op: Op, result: number): void {
-    this.#host.world.after(
-      ANSWER_US,
-      () => this.finish(op, result),
-      0,
-      `time of an answer of shard ${this.#host.shard}'s kernel, ns`,
-    );
+    this.#host.world.after(ANSWER_US, () => this.finish(op, result), 0, this.#answerText);
   }
 
   // --- file slots ----------------------------------------------------------------------------------------------------

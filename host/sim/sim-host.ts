@@ -43,12 +43,12 @@ export class SimHost implements ShardHost {
   isClosed = false;
   readonly #gone = new Set<number>();
   readonly #sendBufferCount: number;
-  readonly #i32: Int32Array;
+  readonly control: Int32Array;
   /** All of linear memory, and the word at which the message stands that is to be sent. */
   readonly words: Int32Array;
   readonly bytes: Buffer;
   readonly outgoing: number;
-  readonly #turn: HostTurn;
+  readonly turn: HostTurn;
   /** The turn's own: the core imports it as it is. */
   readonly enter: () => void;
 
@@ -57,7 +57,7 @@ export class SimHost implements ShardHost {
     this.world = world;
     this.shard = windows.shard;
     this.#sendBufferCount = windows.header.sendBufferCount;
-    this.#i32 = new Int32Array(memory.buffer, base, 128);
+    this.control = new Int32Array(memory.buffer, base, 128);
     this.words = new Int32Array(memory.buffer);
     this.bytes = Buffer.from(memory.buffer);
     this.outgoing = (base + windows.header.outgoingOffset) >>> 2;
@@ -65,13 +65,13 @@ export class SimHost implements ShardHost {
     this.gate = new SimGate(this, windows);
     this.fileSlots = this.gate.fileSlots;
     this.directories = new SimFiles(this);
-    this.#turn = new HostTurn(
+    this.turn = new HostTurn(
       windows,
       this.window,
       (count) => this.gate.take(count),
       () => world.nowNs,
     );
-    this.enter = this.#turn.enter;
+    this.enter = this.turn.enter;
   }
 
   readonly wake = (): void => {
@@ -79,7 +79,7 @@ export class SimHost implements ShardHost {
   };
 
   start(turn: () => void, core: Parking): void {
-    this.#turn.start(turn, core);
+    this.turn.start(turn, core);
     this.wake();
   }
 
@@ -93,19 +93,19 @@ export class SimHost implements ShardHost {
 
   /** When it has to be woken without any event. */
   get deadlineNs(): number {
-    return this.#turn.deadlineNs;
+    return this.turn.deadlineNs;
   }
 
   /** The first half of a turn; microtasks and ticks come behind it. Returns how many completions it found. */
   step(): number {
     this.isAwake = false;
-    return this.#turn.begin();
+    return this.turn.begin();
   }
 
   settle(): void {
     if (this.isClosed) return;
-    if ((this.#i32[SEND_BUFFERS_USED] as number) >= this.#sendBufferCount) this.world.reached.add('sendBufferCount');
-    if (!this.#turn.settle()) this.wake();
+    if ((this.control[SEND_BUFFERS_USED] as number) >= this.#sendBufferCount) this.world.reached.add('sendBufferCount');
+    if (!this.turn.settle()) this.wake();
   }
 
   resolve(hostname: string): string {
@@ -162,5 +162,10 @@ export class SimHost implements ShardHost {
     this.isClosed = true;
     this.isAwake = false;
     this.gate.close();
+  }
+
+  /** Lets go of the world, as Shard.forget() does of all memory. */
+  forget(): void {
+    for (const key of Reflect.ownKeys(this)) Reflect.deleteProperty(this, key);
   }
 }

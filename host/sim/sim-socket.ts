@@ -116,7 +116,7 @@ export class SimSocket implements OpOwner {
 
   /** For the trace. */
   get label(): string {
-    return ` ${this.#ends}`;
+    return this.#ends;
   }
 
   get isClosed(): boolean {

@@ -283,6 +283,7 @@ export async function simulate<T>(
     enterShard(undefined);
     setRuntime(undefined);
     for (const { host } of world.places) host?.close();
+    world.forget();
     process.off('unhandledRejection', onRejection);
     putBack();
     useClock(undefined);

@@ -16,6 +16,7 @@
 // Next: simulate.ts.
 
 import { FeatherstarError } from '../base/errors.js';
+import { SHARDS_MAX } from '../core/layout.js';
 import { findRuntime, setRuntime, type WorkerRuntime } from '../runtime/runtime.js';
 import { enterShard, findShard, type Shard } from '../shard/shard.js';
 import { Calendar, type Entry } from './calendar.js';
@@ -25,7 +26,7 @@ import { Random } from './random.js';
 import { Reached } from './reached.js';
 import { DatagramNet } from './sim-datagrams.js';
 import type { SimDisk } from './sim-disk.js';
-import type { SimHost } from './sim-host.js';
+import { SimHost } from './sim-host.js';
 import type { Machines } from './sim-machines.js';
 import { SimNet } from './sim-net.js';
 import type { EventName, Subject, Trace } from './trace.js';
@@ -41,6 +42,7 @@ const RING_US = 30;
 const RING_SLOW_US = 500;
 const RING_SLOW = 0.15; // how often
 const FAR = 0.25; // shards to which a doorbell always takes long: chance that is even makes extremes too rare
+const RINGS = Array.from({ length: SHARDS_MAX }, (_, shard) => `time of the doorbell of shard ${shard}, ns`);
 const PUMPS_MAX = 256; // then the thread's own loop comes round
 
 /** Events by which a program gets on; timers, and turns that bring nothing, are none. */
@@ -137,6 +139,8 @@ export class World {
   readonly buggified = new Map<string, boolean>();
   isCrashed = false;
   readonly places: Place[] = [];
+  /** All that there have been. */
+  readonly shards = new Set<Shard>();
   nowNs = START_NS;
   turns = 0;
   current: Place | undefined;
@@ -210,7 +214,8 @@ export class World {
 
   /** Whether this fault strikes now. */
   fault(name: keyof Faults, shard: number, opcode: number, errno: number): boolean {
-    if (!this.random.chance(this.faults[name], `fault: ${name}`)) return false;
+    const share = this.faults[name];
+    if (share <= 0 || !this.random.chance(share, `fault: ${name}`)) return false;
     this.note('fault', shard, opcode, errno);
     return true;
   }
@@ -243,7 +248,7 @@ export class World {
         host.wake();
       },
       0,
-      `time of the doorbell of shard ${peer}, ns`,
+      RINGS[peer],
     );
   }
 
@@ -332,6 +337,16 @@ export class World {
     this.finish();
   }
 
+  /** No engine forgets a module. So what the variables of shard modules refer to lets go of the world. */
+  forget(): void {
+    for (const shard of this.shards) {
+      const { host } = shard;
+      shard.forget();
+      if (host instanceof SimHost) host.forget();
+    }
+    this.shards.clear();
+  }
+
   // --- the loop ------------------------------------------------------------------------------------------------------
 
   /** Runs until finish() or fail(). */
@@ -368,6 +383,7 @@ export class World {
     const place = this.current;
     if (place !== undefined) {
       place.shard = findShard();
+      if (place.shard !== undefined) this.shards.add(place.shard);
       place.runtime = findRuntime();
     }
     this.current = undefined;

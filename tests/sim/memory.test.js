@@ -1,0 +1,51 @@
+// deadline: 120 s
+// A world leaves nothing behind but the instances of its shard modules, which no engine forgets. Their variables hold
+// directories, sockets and locks. These refer to a shard, but keep neither its memory nor its buffers.
+
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+
+const isV8OfNode = !('bun' in process.versions) && !('deno' in process.versions);
+
+/** How much heap, and memory outside of it, `count` runs take for good, bytes. `run`: code with the seed `i`. */
+async function growth(run, count) {
+  const program = `
+    import { simulate } from 'featherstar/testing';
+    import { runSample } from './sample-clients.js';
+    const held = async () => {
+      for (let i = 0; i < 2; i++) {
+        global.gc();
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      const { heapUsed, external } = process.memoryUsage();
+      return { heapUsed, external };
+    };
+    const several = async (from, to) => { for (let i = from; i < to; i++) ${run}; };
+    await several(0, 20);
+    const before = await held();
+    await several(20, 20 + ${count});
+    const after = await held();
+    console.log(JSON.stringify([after.heapUsed - before.heapUsed, after.external - before.external]));`;
+  const args = ['--expose-gc', '--input-type=module', '-e', program];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: import.meta.dirname });
+  return JSON.parse(stdout);
+}
+
+if (isV8OfNode) {
+  test('a world without a shard module leaves nothing', async () => {
+    const [heap, external] = await growth('await simulate({ seed: i, shards: 2 }, async () => {})', 500);
+    assert.ok(heap < 2_000_000, `${heap} bytes of heap`); // 4 KB for each
+    assert.ok(external < 200_000, `${external} bytes outside`);
+  });
+
+  test('a world with a shard module leaves the code and the variables of its instances', async () => {
+    const count = 40;
+    const [heap, external] = await growth('await runSample(1 + i)', count);
+    assert.ok(external < 1_000_000, `${external} bytes outside`); // 218 KB for each, if the shards stayed
+    assert.ok(heap < count * 230_000, `${heap} bytes of heap`);
+  });
+}
+
+test.run();
