@@ -7,6 +7,7 @@ import { FeatherstarError } from '../base/errors.js';
 import { Choices, type Decide } from './choices.js';
 import { drawSwarm, type SimSwarm } from './draw.js';
 import { inSession, type Session } from './session.js';
+import { importName } from './sim-platform.js';
 import type { World } from './world.js';
 
 /** A program to search: it runs `simulate()` with the seed, once or several times, and rejects if it finds a bug. */
@@ -70,7 +71,7 @@ export async function runProgram(program: SimProgram, request: RunRequest): Prom
 
 /** The default export of a program's module. */
 export async function loadProgram(url: string): Promise<SimProgram> {
-  const { default: program } = await import(url);
+  const { default: program } = await import(importName(new URL(url)));
   if (typeof program === 'function') return program;
   throw new FeatherstarError(
     'FEATHERSTAR_MODULE',

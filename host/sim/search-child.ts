@@ -74,8 +74,9 @@ async function reply(program: SimProgram, message: ToSearcher): Promise<FromSear
 const [url] = process.argv.slice(2);
 if (process.send !== undefined && url !== undefined) {
   const send = (message: FromSearcher) => void process.send?.(message);
-  const loading = loadProgram(url);
+  let loading: Promise<SimProgram> | undefined;
   process.on('message', (message: ToSearcher) => {
+    loading ??= loadProgram(url);
     loading
       .then((program) => reply(program, message))
       .then(send, (error: Error) => send({ type: 'broken', text: error.stack ?? error.message }));

@@ -106,6 +106,7 @@ const SHRINK_SECONDS = 30;
 const FAILURES = 10;
 const PROGRESS_MS = 1000;
 const STDERR_CHARS = 4000;
+const RUN_MAX_MS = 300_000; // in real time; on Node a turn without an end is noticed sooner, and by its place
 
 interface Known {
   readonly seed: number;
@@ -146,7 +147,15 @@ class Searcher {
   ask(message: ToSearcher): Promise<FromSearcher> {
     this.#runs++;
     return new Promise((resolve) => {
-      this.#settle = resolve;
+      const onLate = () => {
+        this.#end({ type: 'ended', text: `seed ${message.seed} has not ended within ${RUN_MAX_MS / 1000} s` });
+        this.close();
+      };
+      const late = message.type === 'run' ? setTimeout(onLate, RUN_MAX_MS) : undefined;
+      this.#settle = (reply) => {
+        clearTimeout(late);
+        resolve(reply);
+      };
       if (this.#child.connected) this.#child.send(message);
       else this.#end({ type: 'ended', text: this.#stderr.trim() || 'its process has ended' });
     });

@@ -132,12 +132,17 @@ export class SimPlatform implements RuntimePlatform {
   }
 }
 
-/** The module's URL with a query, which makes it another module. Bun ignores the query of a URL, but not of a path. */
+/** The module's URL with a query, which makes it another module. */
 function anew(module: string, mark: string): string {
   const url = new URL(module);
   url.searchParams.set('simulated', mark);
+  return importName(url);
+}
+
+/** The name by which import() loads a module with its query. Bun ignores the query of a URL, but not of a path. */
+export function importName(url: URL): string {
   const isPath = process.versions.bun !== undefined && url.protocol === 'file:';
-  return isPath ? `${fileURLToPath(module)}${url.search}` : url.href;
+  return isPath ? `${fileURLToPath(url)}${url.search}` : url.href;
 }
 
 /** Jobs for one place, in order, each after a drawn time. */

@@ -42,7 +42,7 @@ body { margin: 0; font: 13px system-ui, sans-serif; color: #111827; }
 header { padding: 8px 12px; display: flex; gap: 12px; align-items: baseline; border-bottom: 1px solid #d1d5db; }
 h1 { font-size: 14px; margin: 0; flex: 1; white-space: pre-wrap; max-height: 4em; overflow: auto; }
 canvas { display: block; width: 100vw; cursor: grab; }
-pre { margin: 0; padding: 8px 12px; font-size: 12px; height: 30vh; overflow: auto; border-top: 1px solid #d1d5db; }
+pre { margin: 0; padding: 8px 12px; font-size: 12px; height: 55vh; overflow: auto; border-top: 1px solid #d1d5db; }
 pre div:hover, .shown { background: #fef3c7; }
 </style>
 <header>
