@@ -289,7 +289,7 @@ function wantedPlace(options: NetListenOptions): { place: WantedPlace; host?: st
 }
 
 /** The forms of arguments that listen() has. */
-function listenArguments(args: unknown[]): [NetListenOptions, (() => void) | undefined] {
+export function listenArguments(args: unknown[]): [NetListenOptions, (() => void) | undefined] {
   const last = args.at(-1);
   const onListening = typeof last === 'function' ? (last as () => void) : undefined;
   const [first, second, third] = args.filter((arg) => typeof arg !== 'function');

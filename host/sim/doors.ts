@@ -12,15 +12,18 @@ import crypto from 'node:crypto';
 import dgram from 'node:dgram';
 import dns from 'node:dns';
 import fs from 'node:fs';
+import http2 from 'node:http2';
+import https from 'node:https';
 import Module from 'node:module';
 import net from 'node:net';
 import perfHooks from 'node:perf_hooks';
+import tls from 'node:tls';
 import workers from 'node:worker_threads';
 import zlib from 'node:zlib';
 import { FeatherstarError } from '../base/errors.js';
 import type { AnyFunction } from '../calls/remote.js';
 import { pooled } from './pool-work.js';
-import { type Replacement, replaced, switched } from './replace.js';
+import { isOtherRuntime, type Replacement, replaced, switched } from './replace.js';
 
 interface Door {
   readonly target: object;
@@ -39,7 +42,7 @@ const ZIP_STREAMS = 'Gzip Gunzip Deflate Inflate DeflateRaw InflateRaw Unzip Bro
 const KEYS = 'generateKeyPair generateKeyPairSync generateKey generateKeySync generatePrime generatePrimeSync';
 const PURE_FILE_NAMES = ['Stats', 'Dirent', 'Dir', 'ReadStream', 'WriteStream', 'FileReadStream', 'FileWriteStream'];
 const RESOLVES =
-  'lookup lookupService resolve resolve4 resolve6 resolveAny resolveCaa resolveCname resolveMx resolveNaptr ' +
+  'lookupService resolve resolve4 resolve6 resolveAny resolveCaa resolveCname resolveMx resolveNaptr ' +
   'resolveNs resolvePtr resolveSoa resolveSrv resolveTxt reverse';
 
 function functionsOf(target: object, except: readonly string[] = []): string[] {
@@ -53,14 +56,19 @@ function functionsOf(target: object, except: readonly string[] = []): string[] {
 function doors(): Door[] {
   const files = 'Use featherstar/fs, which works on the disk of the simulation, or read the file before simulate()';
   const sockets = 'Use featherstar/net, or featherstar/node for a library that takes a socket';
+  const made = isOtherRuntime
+    ? sockets
+    : 'Make it while the simulation runs, and by node:net itself, not by a subclass';
   const threads = 'Use a shard, or do the work before simulate()';
+  const plainText = 'TLS draws random numbers without a seed: use connections without it in the simulation';
+  const resolves = [...words(RESOLVES), ...(isOtherRuntime ? ['lookup'] : [])];
   const names = 'Name the machines in the option "hosts"; featherstar/net resolves these names';
   return [
     {
       target: globalThis,
-      names: ['fetch', 'WebSocket', 'EventSource'],
+      names: ['WebSocket', 'EventSource', ...(isOtherRuntime ? ['fetch'] : [])],
       what: plain,
-      instead: 'Use world.connect(), or a client over featherstar/net',
+      instead: 'Use world.connect(), or a library over node:net as ws is',
     },
     { target: globalThis, names: ['Worker'], what: plain, instead: threads },
     {
@@ -75,16 +83,19 @@ function doors(): Door[] {
       what: plain,
       instead: 'Use gzip(bytes, callback) of node:zlib',
     },
-    { target: net.Socket.prototype, names: ['connect'], what: () => 'a connection of node:net', instead: sockets },
-    { target: net.Server.prototype, names: ['listen'], what: () => 'a server of node:net', instead: sockets },
+    { target: net.Socket.prototype, names: ['connect'], what: () => 'a connection of node:net', instead: made },
+    { target: net.Server.prototype, names: ['listen'], what: () => 'a server of node:net', instead: made },
     {
       target: dgram.Socket.prototype,
       names: ['bind', 'send', 'connect'],
       what: of('dgram'),
       instead: 'Use bindUdp() of featherstar/net',
     },
-    { target: dns, names: words(RESOLVES), what: of('dns'), instead: names },
-    { target: dns.promises, names: words(RESOLVES), what: of('dns/promises'), instead: names },
+    { target: dns, names: resolves, what: of('dns'), instead: names },
+    { target: dns.promises, names: resolves, what: of('dns/promises'), instead: names },
+    { target: tls, names: ['connect', 'createServer', 'TLSSocket', 'Server'], what: of('tls'), instead: plainText },
+    { target: https, names: ['request', 'get', 'createServer', 'Server'], what: of('https'), instead: plainText },
+    { target: http2, names: ['connect', 'createServer', 'createSecureServer'], what: of('http2'), instead: sockets },
     { target: fs.promises, names: functionsOf(fs.promises), what: of('fs/promises'), instead: files },
     { target: childProcess, names: functionsOf(childProcess), what: of('child_process'), instead: threads },
     { target: cluster, names: ['fork'], what: of('cluster'), instead: threads },

@@ -6,6 +6,7 @@
 //   sim-timers.ts    timers, ticks                    +--> Replacements --> the globals, put back when the world ends
 //   pool-work.ts     pure work of Node's threads      |
 //   surroundings.ts  the machine                      |
+//   node-net.ts      sockets, HTTP, names             |
 //   doors.ts         what leaves the simulation      /
 //
 // Only code of a shard in its turn gets the simulated ones. Other code in this thread (a test runner's timer, the
@@ -14,6 +15,7 @@
 
 import { syncBuiltinESMExports } from 'node:module';
 import { shutDoors } from './doors.js';
+import { freshAgent, nodeNetwork } from './node-net.js';
 import { poolWork } from './pool-work.js';
 import { apply, type Replacement, replaced, stage, stageWorld, type Undo } from './replace.js';
 import { chances } from './sim-chance.js';
@@ -33,24 +35,30 @@ function warnings(): Replacement[] {
   return [replaced(process, 'emitWarning', emitWarning)];
 }
 
-let all: Replacement[] | undefined;
+const parts = [clocks, chances, sleepers, warnings, poolWork, surroundings, shutDoors, nodeNetwork];
+const all = parts.flatMap((part) => part());
+const globals = new Set<object>(objectsOfGlobals());
 
-/** Puts the world's in the place of all that. Returns a function that puts it back. */
+/** Objects that a program finds without a module. */
+function objectsOfGlobals(): object[] {
+  const { Temporal } = globalThis as { Temporal?: { Now: object } };
+  const { crypto } = globalThis;
+  const found = [globalThis, process, performance, Math, AbortSignal, Atomics, WebAssembly, crypto, crypto.subtle];
+  return [...found, Intl.DateTimeFormat.prototype, ...(Temporal === undefined ? [] : [Temporal.Now])];
+}
+
+// Functions of modules are replaced once and for good: a CommonJS module keeps those that it finds when it loads. They
+// do what the real ones do wherever no simulation runs.
+for (const each of all) if (!globals.has(each.target)) apply(each);
+syncBuiltinESMExports(); // for `import { readFile } from 'node:fs'`
+
+/** Puts the world's in the place of the globals. Returns a function that puts the real ones back. */
 export function replaceGlobals(world: World): Undo {
-  all ??= [clocks, chances, sleepers, warnings, poolWork, surroundings, shutDoors].flatMap((part) => part());
-  const undos: Undo[] = [];
-  const undo = () => {
-    for (const each of undos.splice(0).reverse()) each();
-    syncBuiltinESMExports();
+  stageWorld(world);
+  const undos = [freshAgent()];
+  for (const each of all) if (globals.has(each.target)) undos.push(apply(each));
+  return () => {
+    for (const undo of undos.reverse()) undo();
     stageWorld(undefined);
   };
-  try {
-    stageWorld(world);
-    for (const each of all) undos.push(apply(each));
-    syncBuiltinESMExports(); // for `import { readFile } from 'node:fs'`
-  } catch (error) {
-    undo();
-    throw error;
-  }
-  return undo;
 }

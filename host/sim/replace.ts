@@ -15,6 +15,9 @@ import type { Place, World } from './world.js';
 export type Undo = () => void;
 export type Callback = (...args: unknown[]) => void;
 
+/** Bun and Deno have no modules of Node's that can be replaced as a whole. */
+export const isOtherRuntime = 'Bun' in globalThis || 'Deno' in globalThis;
+
 /** One property that is another one while a world runs. */
 export interface Replacement {
   readonly target: object;

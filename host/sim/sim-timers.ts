@@ -16,8 +16,8 @@ const DELAY_MAX_MS = 2 ** 31 - 1;
 
 /** The result of setTimeout() and setInterval(). */
 class SimTimer {
-  readonly #world: World;
-  readonly #place: Place;
+  #world: World;
+  #place: Place;
   readonly #run: () => void;
   readonly #ms: number;
   readonly #isRepeated: boolean;
@@ -66,8 +66,15 @@ class SimTimer {
     return this.#isRef;
   }
 
+  /** A module that all worlds share may keep a timer of a shard that is no more. It begins again for this one. */
   refresh(): this {
     this.close();
+    const now = stage();
+    if (now !== undefined && (now.world !== this.#world || this.#place.hasEnded)) {
+      this.#world = now.world;
+      this.#place = now.place;
+      this.#world.note('timer', this.#place.index, this.#ms);
+    }
     this.#entry = this.#arm();
     return this;
   }
