@@ -225,6 +225,10 @@ export class World {
     this.#invariants.push(check);
   }
 
+  #checkInvariants(): void {
+    for (const check of this.#invariants) check();
+  }
+
   // --- shards --------------------------------------------------------------------------------------------------------
 
   isRunning(shard: number): boolean {
@@ -382,8 +386,9 @@ export class World {
   #leave(): void {
     const place = this.current;
     if (place !== undefined) {
-      place.shard = findShard();
-      if (place.shard !== undefined) this.shards.add(place.shard);
+      const shard = findShard();
+      if (shard !== undefined && shard !== place.shard) this.shards.add(shard);
+      place.shard = shard;
       place.runtime = findRuntime();
     }
     this.current = undefined;
@@ -416,7 +421,7 @@ export class World {
       }
       if (!place.hasEnded) place.host?.settle();
       this.#leave();
-      for (const check of this.#invariants) check();
+      if (this.#invariants.length !== 0) this.#checkInvariants();
     }
     if (this.#isDone) {
       // Rejections without a handler are reported when the thread's own loop comes round, and are failures until then.

@@ -93,7 +93,7 @@ if (!('bun' in process.versions) && !('deno' in process.versions)) {
       `const { parentPort } = require('node:worker_threads');
        const session = new (require('node:inspector').Session)();
        session.connectToMainThread();
-       session.on('Debugger.paused', ({ params: { callFrames: [{ callFrameId, functionName }] } }) => {
+       session.on('Debugger.paused', ({ params: { callFrames: [{ functionName }, { callFrameId }] } }) => {
          const expression = 'this.count';
          session.post('Debugger.evaluateOnCallFrame', { callFrameId, expression }, (error, { result }) => {
            parentPort.postMessage({ functionName, count: result.value });
@@ -112,7 +112,7 @@ if (!('bun' in process.versions) && !('deno' in process.versions)) {
     await new Promise((resolve) => setTimeout(resolve, 200));
     await debuggerThread.terminate();
     assert.is(hashOf(stopped), hashOf(plain));
-    assert.equal(told.slice(1), [{ functionName: 'add', count: 20 }]);
+    assert.equal(told.slice(1), [{ functionName: 'stopBeforeEvent', count: 20 }]);
   });
 }
 
