@@ -195,8 +195,9 @@ export interface ShardHost {
   /** The socket's own address, likewise (EOPNOTSUPP before Linux 6.8). */
   localOf?(file: number): NetAddress | undefined;
   /**
-   * The bytes that a large receive buffer stands for, if the platform has read them into an array of its own. They
-   * belong to the caller. Without it, or if undefined, they lie in linear memory.
+   * The bytes that the number of a receive buffer stands for, if the platform has read them into an array of its own.
+   * They belong to the caller, and the number stands for nothing any more. Without it, or if undefined, they lie in
+   * linear memory.
    */
   receivedBytes?(buffer: number): Uint8Array | undefined;
   /** Without it the host has no files. */

@@ -149,21 +149,21 @@ export class PortableSocket implements OpOwner, StreamOwner {
     }
   }
 
-  /** Copies a part of the chunk to where the operation wants it. True: that was its last completion. */
+  /** Hands a part of the chunk to where the operation wants it. True: that was its last completion. */
   #fill(op: Op, chunk: Buffer): boolean {
     const window = this.#window;
-    const buffer = op.picksBuffer ? window.takeBuffer(op.bufGroup) : 0;
+    let end = Math.min(chunk.length, this.#chunkAt + (op.len === 0 ? chunk.length : op.len));
+    if (op.bufGroup === SMALL_BUFFERS) end = Math.min(end, this.#chunkAt + window.bufferBytes[SMALL_BUFFERS]);
+    const count = end - this.#chunkAt;
+    let buffer = 0;
+    if (op.bufGroup === LARGE_BUFFERS) buffer = window.keepBytes(chunk.subarray(this.#chunkAt, end));
+    else if (op.picksBuffer) buffer = window.takeBuffer(op.bufGroup);
     if (buffer < 0) {
       window.finish(op, Errno.ENOBUFS);
       return true;
     }
-    const isKept = op.bufGroup === LARGE_BUFFERS;
-    let end = Math.min(chunk.length, this.#chunkAt + (op.len === 0 ? chunk.length : op.len));
-    if (op.bufGroup === SMALL_BUFFERS) end = Math.min(end, this.#chunkAt + window.bufferBytes[SMALL_BUFFERS]);
-    const count = end - this.#chunkAt;
-    if (isKept) window.keepBytes(buffer, chunk.subarray(this.#chunkAt, end));
-    else if (op.picksBuffer) chunk.copy(window.bytes, window.bufferAt(buffer), this.#chunkAt, end);
-    else chunk.copy(op.memory, op.ptr, this.#chunkAt, end);
+    if (op.bufGroup === SMALL_BUFFERS) chunk.copy(window.bytes, window.bufferAt(buffer), this.#chunkAt, end);
+    else if (!op.picksBuffer) chunk.copy(op.memory, op.ptr, this.#chunkAt, end);
     this.#chunkAt = end;
     if (this.#chunkAt === chunk.length) this.#chunk = undefined;
     const flags = op.picksBuffer ? CQE_BUFFER | (buffer << CQE_BUFFER_SHIFT) : 0;

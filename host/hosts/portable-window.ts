@@ -4,8 +4,8 @@
 //   socket event --> post() --> [ queue ] --> deliver() --> completion window, when the core has emptied it
 //   core's recycle list --> recycle() --> [ free buffers ] --> takeBuffer() --> the next receive
 //
-// A large buffer need not be used as memory. keepBytes() lets its number stand for bytes that the platform has read. So
-// they are not copied (ShardHost.receivedBytes).
+// Large buffers are not used. Bytes that the platform has read are not copied: keepBytes() gives them a number that no
+// buffer has, and takeBytes() hands them out (ShardHost.receivedBytes).
 //
 // Invariants: an operation that is open posts exactly one completion without MORE, and is closed by it. The queue needs
 // no limit of its own. Each open operation adds one entry at most, and each further entry holds a buffer or a file
@@ -21,6 +21,8 @@ import type { Windows } from './host.js';
 const QUEUE_FIRST = 64; // entries; a power of two
 const QUEUE_MAX = 2 ** 26; // more than there can be open operations: a multiple of every length of the queue
 const SCRATCH_BYTES = 65_536;
+const KEPT_MAX = 128; // chunks of streams that are received and not read yet: until the turn that follows
+const BUFFERS_END = 65_536; // a completion has 16 bits for the number of a buffer
 const HELD = 1;
 const FREE = 0;
 
@@ -110,6 +112,7 @@ export class PortableWindow {
   readonly #freeBuffers: readonly [number[], number[]];
   readonly #bufferStates: Uint8Array;
   readonly #keptBytes = new Map<number, Uint8Array>();
+  readonly #freeNumbers: number[] = []; // for those; no buffer has one of them
   #queue = new Int32Array(QUEUE_FIRST * CQE_WORDS);
   #head = 0;
   #count = 0;
@@ -134,6 +137,7 @@ export class PortableWindow {
     this.#freeBuffers = [[], []];
     for (let buffer = count - 1; buffer >= 0; buffer--) this.#freeBuffers[this.#groupOf(buffer)].push(buffer);
     this.#bufferStates = new Uint8Array(count);
+    for (let i = 1; i <= KEPT_MAX; i++) this.#freeNumbers.push(BUFFERS_END - i);
   }
 
   // --- memory --------------------------------------------------------------------------------------------------------
@@ -266,13 +270,17 @@ export class PortableWindow {
     return recvBufferAt(this.#recvAt, this.#header, buffer);
   }
 
-  /** The number of this buffer, which was taken, stands for these bytes until it comes back. */
-  keepBytes(buffer: number, bytes: Uint8Array): void {
-    this.#keptBytes.set(buffer, bytes);
+  /** A number that stands for these bytes until takeBytes(), in the place of a buffer's; -1: too many are kept. */
+  keepBytes(bytes: Uint8Array): number {
+    const number = this.#freeNumbers.pop() ?? -1;
+    if (number >= 0) this.#keptBytes.set(number, bytes);
+    return number;
   }
 
-  keptBytes(buffer: number): Uint8Array | undefined {
-    return this.#keptBytes.get(buffer);
+  takeBytes(number: number): Uint8Array | undefined {
+    const bytes = this.#keptBytes.get(number);
+    if (this.#keptBytes.delete(number)) this.#freeNumbers.push(number);
+    return bytes;
   }
 
   /** Takes back what the core has put on the recycle list; drops numbers that were not given out. */
@@ -283,7 +291,6 @@ export class PortableWindow {
       if (this.#bufferStates[buffer] !== HELD) continue;
       this.#bufferStates[buffer] = FREE;
       this.#freeBuffers[this.#groupOf(buffer)].push(buffer);
-      this.#keptBytes.delete(buffer);
     }
     this.#control[Control.recycleCount >> 2] = 0;
   }

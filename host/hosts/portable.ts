@@ -202,7 +202,7 @@ export class PortableHost implements ShardHost {
   }
 
   receivedBytes(buffer: number): Uint8Array | undefined {
-    return this.#window.keptBytes(buffer);
+    return this.#window.takeBytes(buffer);
   }
 
   setSocketPath(index: number, path: string | undefined): void {

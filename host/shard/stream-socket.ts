@@ -189,12 +189,10 @@ export abstract class StreamSocket implements Owner {
     return true;
   }
 
-  /** Bytes of a receive, if the host holds them itself; then the buffer's number is free again. */
+  /** Bytes of a receive, if the host holds them itself; then there is no buffer to release. */
   protected takeBytes(buffer: number): Uint8Array | undefined {
     if (buffer < this.shard.header.recvBufferCount) return undefined;
-    const bytes = this.shard.host.receivedBytes?.(buffer);
-    if (bytes !== undefined) this.release(buffer);
-    return bytes;
+    return this.shard.host.receivedBytes?.(buffer);
   }
 
   /** Stops receiving. Events that have come already are still reported. */
@@ -205,7 +203,9 @@ export abstract class StreamSocket implements Owner {
 
   /** Gives a receive buffer back to the kernel. */
   release(buffer: number): void {
-    this.shard.core.recycle(buffer);
+    const { core, header, host } = this.shard;
+    if (buffer < header.recvBufferCount + header.largeRecvBufferCount) core.recycle(buffer);
+    else host.receivedBytes?.(buffer); // it stands for bytes of the host's
   }
 
   /** Sends the end (FIN), behind what has been sent. Receiving goes on. */

@@ -161,10 +161,7 @@ export class Rig {
   take({ result, flags }) {
     const buffer = flags >>> 16;
     const kept = this.host.receivedBytes(buffer);
-    if (kept !== undefined) {
-      this.recycle(buffer);
-      return kept.subarray(0, result);
-    }
+    if (kept !== undefined) return kept.subarray(0, result);
     const at = this.base + this.header.recvOffset + buffer * this.header.recvBufferBytes;
     const copy = Buffer.from(this.bytes.subarray(at, at + result));
     this.recycle(buffer);

@@ -78,6 +78,20 @@ for (const host of hosts()) {
     client.destroy();
   });
 
+  rig.check('more clients send at once than chunks can wait', async () => {
+    const body = pattern(400_000);
+    const whole = Buffer.concat([Buffer.from(head(body.length)), body]);
+    let good = 0;
+    rig.handler = async (request) => {
+      if (Buffer.from(await request.bytes()).equals(body)) good++;
+      return new Response('read');
+    };
+    const clients = await Promise.all(Array.from({ length: 200 }, () => Client.open(rig.server.port)));
+    for (let i = 0; i < 2; i++) await Promise.all(clients.map((client) => client.ask(whole)));
+    assert.is(good, 400);
+    for (const client of clients) client.destroy();
+  });
+
   rig.check(
     'a response before the body is in: the rest is dropped or the connection ends, and no byte goes astray',
     async () => {
