@@ -36,3 +36,4 @@ export { mayPost, post, payloadTake, holdRequest, beginRequest, peerDown } from 
 export { arenaRelease, arenaUsed } from './arena';
 
 export * from './http/index';
+export * from './websocket/index';

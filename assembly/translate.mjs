@@ -27,6 +27,7 @@ const PUBLIC = {
   'stats.ts': { Counters: '' },
   'check.ts': {},
   'http/connection.ts': { Connection: 'HttpConnection', Flag: 'HttpFlag', Method: 'HttpMethod', State: 'HttpState' },
+  'websocket/frames.ts': { Frames: 'WebSocketFrames', Event: 'FrameEvent', Flag: 'FrameFlag', State: 'FrameState' },
 };
 
 /** Constants that name the length of a struct: the C struct is filled up to it. */
@@ -35,6 +36,7 @@ const LENGTHS = {
   Message: 'MESSAGE_BYTES',
   Counters: 'COUNTERS_BYTES',
   HttpConnection: 'CONNECTION_BYTES',
+  WebSocketFrames: 'CONNECTION_BYTES',
 };
 
 // --- reading --------------------------------------------------------------------------------------------------------
@@ -151,8 +153,14 @@ const HOST_CONSTANTS = [
   'STEP_OFFSET',
   'STEP_NAME_BYTES',
 ];
-const HOST_ENUMS = ['Code', 'ShardState', 'MoreWork', 'ReadyKind', 'HttpFlag', 'HttpMethod', 'HttpState'];
-const HOST_STRUCTS = ['Header', 'Control', 'HostControl', 'Message', 'Slab', 'Counters', 'HttpConnection'];
+const HOST_ENUMS = [
+  ...['Code', 'ShardState', 'MoreWork', 'ReadyKind', 'HttpFlag', 'HttpMethod', 'HttpState'],
+  ...['FrameEvent', 'FrameFlag'],
+];
+const HOST_STRUCTS = [
+  ...['Header', 'Control', 'HostControl', 'Message', 'Slab', 'Counters', 'HttpConnection'],
+  'WebSocketFrames',
+];
 const HOST_NAMES = { Header: 'HeaderOffset', HttpConnection: 'ParserState' }; // in TypeScript these names are taken
 
 const ORIGIN = 'Written by assembly/translate.mjs, from the sources of the core. Do not edit: npm run build:core';

@@ -315,6 +315,12 @@ test('the limits of HTTP have their defaults and highest values', () => {
   complain(differences(limitRows('## HTTP'), objectOf(source, 'HIGHEST'), 2));
 });
 
+test('the limits of WebSockets have their defaults and highest values', () => {
+  const source = read('host/websocket/options.ts');
+  complain(differences(limitRows('## WebSocket'), objectOf(source, 'DEFAULTS'), 1));
+  complain(differences(limitRows('## WebSocket'), objectOf(source, 'HIGHEST'), 2));
+});
+
 function wrongConstants(rows) {
   return rows.flatMap((cells) => {
     const [path, name] = unquoted(cells.at(-1)).split('#');

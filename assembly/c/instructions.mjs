@@ -141,6 +141,7 @@ const UNARY = {
   TruncSatSFloat64ToInt64: call('i64_trunc_sat_f64_s'),
   TruncSatUFloat64ToInt64: call('i64_trunc_sat_f64_u'),
   BitmaskVecI8x16: call('i8x16_bitmask'),
+  SplatVecI32x4: call('i32x4_splat'),
 };
 
 const SHIFT = { ShrUVecI16x8: call('i16x8_shr_u') };

@@ -483,6 +483,15 @@ FS_INLINE void v128_store(struct featherstar_memory m, uint32_t address, uint64_
 	memcpy(place(m, address, offset, sizeof value), &value, sizeof value);
 }
 
+FS_INLINE v128 i32x4_splat(uint32_t lane)
+{
+	uint32_t lanes[4] = { lane, lane, lane, lane };
+	v128 value;
+
+	memcpy(&value, lanes, sizeof value);
+	return value;
+}
+
 FS_INLINE v128 v128_const(uint64_t low, uint64_t high)
 {
 	uint64_t half[2] = { low, high };

@@ -6,7 +6,7 @@
 
 import { FeatherstarError } from '../base/errors.js';
 
-const NAMES = ['ask', 'channel', 'http', 'net', 'node', 'sharded'] as const;
+const NAMES = ['ask', 'channel', 'http', 'net', 'node', 'sharded', 'websocket'] as const;
 
 const SENTENCES: Record<(typeof NAMES)[number], string> = {
   ask: 'a request that may take long',
@@ -15,6 +15,7 @@ const SENTENCES: Record<(typeof NAMES)[number], string> = {
   net: 'a connection of another shard',
   node: 'a port of a server of featherstar/node',
   sharded: 'a sharded service',
+  websocket: 'subscribers of a WebSocket topic',
 };
 
 /** Numbers from the top of the 16 bits that a message has for them; the shard module's count from 0. */

@@ -12,5 +12,6 @@ export function offerParts(): void {
     net: () => import('../net/remote.js').then((part) => part.internal),
     node: () => import('../node/port-claims.js').then((part) => part.internal),
     sharded: () => import('../services/sharded.js').then((part) => part.internal),
+    websocket: () => import('../websocket/topics.js').then((part) => part.internal),
   });
 }

@@ -103,6 +103,24 @@ export const HttpState = {
   FAILED: 24,
 } as const;
 
+export const FrameEvent = {
+  TEXT: 1,
+  BINARY: 2,
+  CLOSE: 8,
+  PING: 9,
+  PONG: 10,
+  OPCODE: 15,
+  COMPRESSED: 16,
+  WIDE: 32,
+  FIN: 64,
+  END: 128,
+} as const;
+
+export const FrameFlag = {
+  MASKED: 1,
+  DEFLATE: 2,
+} as const;
+
 /** Offsets of the fields of Header, in bytes from its start. */
 export const HeaderOffset = {
   magic: 0,
@@ -239,4 +257,23 @@ export const ParserState = {
   contentLength: 48,
   dataStart: 56,
   dataBytes: 60,
+} as const;
+
+/** Offsets of the fields of WebSocketFrames, in bytes from its start. */
+export const WebSocketFrames = {
+  state: 0,
+  headBytes: 1,
+  message: 2,
+  utf8: 3,
+  flags: 4,
+  frame: 8,
+  event: 12,
+  mask: 16,
+  left: 20,
+  messageBytes: 24,
+  maxBytes: 28,
+  dataStart: 32,
+  dataBytes: 36,
+  head: 40,
+  headRest: 48,
 } as const;

@@ -3,6 +3,7 @@
 // Next: server.ts.
 
 import type { Shard } from '../shard/shard.js';
+import type { WebSockets } from '../websocket/websockets.js';
 import type { HandlerInfo } from './handler-info.js';
 import type { Scratch } from './inbox.js';
 import type { Proxies } from './proxies.js';
@@ -54,12 +55,16 @@ export interface ConnectionServer extends Scratch {
   readonly proxies: Proxies | undefined;
   /** Gets each request with what became of it; undefined: it is not wanted. */
   readonly onResponse: ((entry: ResponseEntry) => void) | undefined;
+  /** Undefined: it has none. */
+  readonly websockets: WebSockets | undefined;
   /** Gets what a handler threw. */
   report(error: unknown): void;
   /** The client has left while its request is handled. */
   departed(connection: ServedConnection): void;
   /** Bytes lie in a buffer of the transport: unhold() has to be called when the next turn begins. */
   holding(connection: ServedConnection): void;
+  /** Another one takes the place of the connection. */
+  replace(connection: ServedConnection, successor: ServedConnection): void;
   /** The connection is over. */
   forget(connection: ServedConnection): void;
 }

@@ -3,6 +3,7 @@
 // are answered one at a time, in order; what a client sends ahead waits.
 //
 //   HEAD --head complete--> HANDLING --answered, and the body is in--> HEAD ...            keep-alive
+//   HANDLING --a handshake is accepted--> UPGRADED: a WebSocket goes on with the transport and the rest of the bytes
 //   any --last answer is queued--> OVER: the transport finishes, no message comes or goes any more
 //
 // A client that ends its side (FIN) while its request is handled has left, in all likelihood. So request.signal aborts,
@@ -13,20 +14,22 @@ import { FeatherstarError } from '../base/errors.js';
 import { HttpFlag, HttpMethod, ParserState } from '../core/offsets.js';
 import type { NetAddress } from '../hosts/host.js';
 import type { Transport, TransportUser } from '../shard/transport.js';
+import type { WebSocketConnection } from '../websocket/connection.js';
 import { HIGH_WATER_BYTES, RequestBody } from './body.js';
 import { goneError } from './closed-errors.js';
-import { type ConnectionServer, FIRST_REQUEST_NS, type ServedConnection } from './connection-server.js';
-import { HandlerInfo, type InfoExchange } from './handler-info.js';
+import type { ConnectionRoles } from './connection-roles.js';
+import { type ConnectionServer, FIRST_REQUEST_NS } from './connection-server.js';
+import { HandlerInfo } from './handler-info.js';
 import { type ForwardedOrigin, type Head, hasUrl, ODD_HOST, readHead } from './head.js';
 import { CLOSE } from './heads.js';
-import { Inbox, type InboxUser } from './inbox.js';
+import { Inbox } from './inbox.js';
 import { FeatherRequest } from './request.js';
-import { type ControlledConnection, RequestControl } from './request-control.js';
+import { RequestControl } from './request-control.js';
 import { asResponse, isFeatherResponse, sendable } from './response.js';
 import { ResponseLog } from './response-log.js';
-import { QUIET_NS, ResponseStream, type StreamingConnection } from './response-stream.js';
+import { QUIET_NS, ResponseStream } from './response-stream.js';
 import { type MakeTrailers, takenTrailers } from './trailers.js';
-import { connectionFor, dropBody, type Exchange, STREAM_AHEAD_BYTES } from './writer.js';
+import { connectionFor, dropBody, STREAM_AHEAD_BYTES } from './writer.js';
 
 // words of the parser's state (assembly/http/connection.ts); head.ts has those of a head
 const FLAGS = ParserState.flags >> 2;
@@ -39,28 +42,18 @@ const DATA_BYTES = ParserState.dataBytes >> 2;
 const UNREAD = 4096; // an address: of a body of known length the parser counts the bytes and reads none
 
 const { KEEP_ALIVE, EXPECT_CONTINUE, HTTP_1_0, DONE } = HttpFlag;
-const METHOD_HEAD = HttpMethod.HEAD;
-const METHOD_CONNECT = HttpMethod.CONNECT;
+const { HEAD: METHOD_HEAD, CONNECT: METHOD_CONNECT } = HttpMethod;
 
 const HEAD = 0; // phases
 const HANDLING = 1;
 const OVER = 2;
-const PHASES = ['before or in a head', 'handling a request', 'over'];
+const UPGRADED = 3;
+const PHASES = ['before or in a head', 'handling a request', 'over', 'upgraded'];
 
 const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n', 'latin1');
-
 const UNANSWERED = -1; // in the place of CLOSE and the like: no response was sent yet
 
-export class HttpConnection
-  implements
-    TransportUser,
-    InboxUser,
-    Exchange,
-    InfoExchange,
-    ControlledConnection,
-    StreamingConnection,
-    ServedConnection
-{
+export class HttpConnection implements ConnectionRoles {
   isHead = false;
   isHttp10 = false;
   connection = UNANSWERED;
@@ -85,6 +78,7 @@ export class HttpConnection
   private control: RequestControl | undefined;
   private readonly log: ResponseLog | undefined;
   private aborter: AbortController | undefined;
+  private websocket: WebSocketConnection | undefined;
 
   /** `parser`: the address of CONNECTION_BYTES of linear memory for the parser's state. `open` makes the transport. */
   constructor(server: ConnectionServer, parser: number, open: (user: TransportUser) => Transport) {
@@ -167,7 +161,7 @@ export class HttpConnection
 
   /** False while a request is handled whose body is in, or while the client does not take its responses. */
   get mayFeed(): boolean {
-    if (this.phase !== HEAD) return this.phase === HANDLING && !this.bodyDone;
+    if (this.phase !== HEAD) return this.phase === UPGRADED || (this.phase === HANDLING && !this.bodyDone);
     const { out } = this.transport;
     if (out.backlogBytes <= HIGH_WATER_BYTES) return true;
     out.hurry(); // the next request waits for it
@@ -183,12 +177,13 @@ export class HttpConnection
   }
 
   feed(at: number, end: number): number {
+    if (this.websocket !== undefined) return this.websocket.takeOver(at, end);
     return this.phase === HEAD ? this.feedHead(at, end) : this.feedBody(at, end, this.server.shard.bytes, at, false);
   }
 
   /** Looks at bytes that are not in linear memory: at those of a body whose length is known, the parser need not. */
   feedBytes(bytes: Uint8Array): number {
-    if (this.phase === HEAD || this.lengthBytes === 0) return 0;
+    if (this.phase === HEAD || this.phase === UPGRADED || this.lengthBytes === 0) return 0;
     return this.feedBody(UNREAD, UNREAD + bytes.length, bytes, 0, true);
   }
 
@@ -368,6 +363,13 @@ export class HttpConnection
   private readonly onAnswer = (value: unknown): void => {
     if (this.phase !== HANDLING) {
       dropBody(value); // the client is gone, or was refused
+      return;
+    }
+    const upgrade = this.control?.upgrade;
+    if (upgrade !== undefined && upgrade.response === value) {
+      this.phase = UPGRADED;
+      this.websocket = upgrade.open(this, this.parser, this.log);
+      this.inbox.resume();
       return;
     }
     try {

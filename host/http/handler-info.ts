@@ -6,10 +6,13 @@
 import { checkFunction } from '../base/options.js';
 import type { NetAddress } from '../hosts/host.js';
 import type { TlsInfo } from '../tls/info.js';
+import type { UpgradeOptions } from '../websocket/handshake.js';
+import { goneError } from './closed-errors.js';
 import type { Head } from './head.js';
 import type { HeadersValue } from './headers.js';
 import { informationalHead } from './informational.js';
 import type { RequestControl, RequestLimitOptions } from './request-control.js';
+import type { FeatherResponse } from './response.js';
 import type { Server } from './server.js';
 
 /** The part of a connection that the info of a request uses. */
@@ -140,5 +143,20 @@ export class HandlerInfo {
   informational(status: number, headers: HeadersValue = {}): boolean {
     const head = informationalHead(status, headers);
     return this.#exchange.controlOf(this.#head)?.inform(head) ?? false;
+  }
+
+  /**
+   * Accepts a WebSocket: return what this returns. The handlers are in the option `websocket` of `serve()`. If the
+   * request is no handshake, this returns the response that says so: 426, or 400; and 503 if the server is closing.
+   * Throws FEATHERSTAR_OPTION for options that cannot be, and if the server has no WebSockets; FEATHERSTAR_CLOSED if
+   * the client has left.
+   *
+   * @example
+   * fetch: (request, info) => info.upgrade({ data: { name: 'Ada' } })
+   */
+  upgrade(options: UpgradeOptions = {}): FeatherResponse {
+    const control = this.#exchange.controlOf(this.#head);
+    if (control === undefined) throw goneError();
+    return control.beginUpgrade(this.#head, options);
   }
 }

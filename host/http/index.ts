@@ -2,6 +2,10 @@
 
 export type { TlsInfo } from '../tls/info.js';
 export type { SniCallback, TlsContextOptions, TlsFile, TlsServerOptions, TlsVersion } from '../tls/options.js';
+export type { PerMessageDeflateOptions } from '../websocket/deflate.js';
+export type { UpgradeOptions } from '../websocket/handshake.js';
+export type { WebSocketOptions } from '../websocket/options.js';
+export type { ServerWebSocket, WebSocketBytes } from '../websocket/server-socket.js';
 export type { ClientAddress, DenoAddress, HandlerInfo } from './handler-info.js';
 export type { HeadersValue } from './headers.js';
 export type { ProxyHeader, ProxyOptions } from './proxies.js';

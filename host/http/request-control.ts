@@ -9,8 +9,12 @@
 import { FeatherstarError, optionError } from '../base/errors.js';
 import { type Checks, checkOptions, integer } from '../base/options.js';
 import type { Transport } from '../shard/transport.js';
+import type { UpgradeOptions } from '../websocket/handshake.js';
+import { noWebSockets, type Upgrade } from '../websocket/websockets.js';
 import { HIGH_WATER_BYTES } from './body.js';
 import type { ConnectionServer } from './connection-server.js';
+import type { Head } from './head.js';
+import { FeatherResponse } from './response.js';
 import type { MakeTrailers } from './trailers.js';
 
 /** The limits that a handler can change for its request, by `info.limit()`. */
@@ -53,6 +57,8 @@ export class RequestControl {
   bodyBytes: number;
   /** The handler's trailers. */
   trailers: MakeTrailers | undefined;
+  /** What the handler has accepted, last. */
+  upgrade: Upgrade | undefined;
   readonly #connection: ControlledConnection;
   #bodyDueNs = NEVER;
   #handlerDueNs = NEVER;
@@ -94,6 +100,16 @@ export class RequestControl {
     if (isHttp10 || isHead || hasResponse) return false;
     this.trailers = make;
     return true;
+  }
+
+  /** The response to a handshake, or to a request that is none. Throws OPTION. */
+  beginUpgrade(head: Head, options: UpgradeOptions): FeatherResponse {
+    const { isHttp10, bodyDone, server } = this.#connection;
+    if (server.websockets === undefined) throw noWebSockets();
+    const upgrade = server.websockets.prepare(head, !isHttp10 && bodyDone, options);
+    if (upgrade instanceof FeatherResponse) return upgrade;
+    this.upgrade = upgrade;
+    return upgrade.response;
   }
 
   /** A body is to come. */

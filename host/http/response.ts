@@ -68,6 +68,7 @@ const JSON_TYPE = 'application/json';
 const FORM_TYPE = 'application/x-www-form-urlencoded;charset=UTF-8';
 const BAD_STATUS_TEXT = /[^\t\x20-\x7e\x80-\xff]/;
 const BYTE_ORDER_MARK = 0xfeff;
+const SWITCHING = 101;
 const REDIRECTS = [301, 302, 303, 307, 308];
 const NO_OPTIONS: ResponseOptions = {};
 const EMPTY = new Uint8Array(0);
@@ -410,10 +411,19 @@ export function asResponse(value: unknown): FeatherResponse | Response {
   return value.status === 0 ? sendable(FeatherResponse.error()) : value;
 }
 
-/** Throws OPTION for `Response.error()`. */
+/** Stands for an upgrade: its connection leaves HTTP. Its handler returns it; it is sent by no other way. */
+export function switchingResponse(): FeatherResponse {
+  const response = new FeatherResponse();
+  detailsOf(response).status = SWITCHING;
+  return response;
+}
+
+/** Throws OPTION for `Response.error()`, and for the response of another request's upgrade. */
 export function sendable(response: FeatherResponse): FeatherResponse {
-  if (statusOf(response) !== 0) return response;
-  throw new FeatherstarError('FEATHERSTAR_OPTION', 'fetch must return a Response, not Response.error()');
+  const status = statusOf(response);
+  if (status > SWITCHING) return response;
+  const what = status === 0 ? 'Response.error()' : 'what info.upgrade() of another request has returned';
+  throw new FeatherstarError('FEATHERSTAR_OPTION', `fetch must return a Response, not ${what}`);
 }
 
 /**

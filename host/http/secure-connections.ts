@@ -20,8 +20,6 @@ type OpenTransport = (user: TransportUser) => Transport;
 
 /** The server, as far as its pending connections use it. */
 export interface SecureServer extends ConnectionServer {
-  /** This one takes the place of the other. */
-  replace(pending: ServedConnection, connection: ServedConnection): void;
   /** It takes no more requests, but the first one of each client. */
   readonly isLast: boolean;
 }

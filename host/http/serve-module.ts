@@ -33,7 +33,10 @@ import {
 
 /** Options of `serve()` with a module, which serves on every shard. */
 export interface ServeModuleOptions {
-  /** The module that every shard loads. It has `export default { fetch(request) { ... } }`, or exports `fetch`. */
+  /**
+   * The module that every shard loads. It has `export default { fetch(request) { ... } }`, or exports `fetch`.
+   * `websocket` beside it has the handlers of WebSockets.
+   */
   module: URL | string;
   /** The number of shards, or 'auto': one for each processor that this process may use. Default 'auto'. */
   shards?: number | 'auto' | undefined;
@@ -264,10 +267,21 @@ function hookOf({ onResponse }: Readonly<Record<string, unknown>>): ServeOptions
   return typeof onResponse === 'function' ? (onResponse as ServeOptions['onResponse']) : undefined;
 }
 
+/** The WebSockets of a shard module, beside its fetch: `export default { fetch, websocket }`, or exported by name. */
+function webSocketsOf(exports: Readonly<Record<string, unknown>>): ServeOptions['websocket'] {
+  const app = exports.default as { fetch?: unknown; websocket?: unknown } | null | undefined;
+  const websocket = typeof app?.fetch === 'function' ? (app.websocket ?? exports.websocket) : exports.websocket;
+  return websocket as ServeOptions['websocket'];
+}
+
 /** Listens on this shard. Returns where. */
 async function listen(options: ModuleListenOptions, secret: string | undefined): Promise<ListeningPlace> {
   const { moduleExports } = currentShard().calls as Calls;
-  const hooks = { fetch: handlerOf(moduleExports), onResponse: hookOf(moduleExports) };
+  const hooks = {
+    fetch: handlerOf(moduleExports),
+    onResponse: hookOf(moduleExports),
+    websocket: webSocketsOf(moduleExports),
+  };
   const tls = secret === undefined ? undefined : ((await takeSecret(secret)) as TlsServerOptions);
   const server = await serveHere({ ...options, ...hooks, tls });
   servedOn(currentShard()).server = server;

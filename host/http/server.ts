@@ -21,6 +21,9 @@ import { currentShard, findShard, type Shard } from '../shard/shard.js';
 import { type Pace, StreamTransport } from '../shard/stream-transport.js';
 import type { TransportUser } from '../shard/transport.js';
 import { checkTlsHost, checkTlsServer, noTlsError, type TlsServerOptions } from '../tls/options.js';
+import { checkWebSocket, type WebSocketOptions } from '../websocket/options.js';
+import type { WebSocketBytes } from '../websocket/server-socket.js';
+import { publishOn, WebSockets } from '../websocket/websockets.js';
 import { Acceptor, type AcceptorUser } from './acceptor.js';
 import { Background } from './background.js';
 import { closingError } from './closed-errors.js';
@@ -89,6 +92,8 @@ export interface ServeOptions {
   onError?: ((error: unknown) => void) | undefined;
   /** Gets each request with what became of it, for an access log. Without it no request pays for it. */
   onResponse?: ((entry: ResponseEntry) => void) | undefined;
+  /** Handlers and limits of WebSockets. Then `info.upgrade()` accepts one. Default: the server has none. */
+  websocket?: WebSocketOptions | undefined;
   /** The proxies in front of the server, if their word is to be taken for the client's address. Default: none. */
   proxy?: ProxyOptions | undefined;
   /** Serves HTTPS: keys, certificates and what TLS needs (docs/tls.md). Default: plain HTTP. */
@@ -181,6 +186,7 @@ export class ServerShard implements AcceptorUser, ConnectionServer {
   readonly authority: string;
   readonly onResponse: ConnectionServer['onResponse'];
   readonly proxies: Proxies | undefined;
+  readonly websockets: WebSockets | undefined;
   readonly headScratch: number;
   readonly pieceScratch: number;
   /** No new requests: connections close after their answer. */
@@ -215,6 +221,7 @@ export class ServerShard implements AcceptorUser, ConnectionServer {
     this.onError = options.onError ?? ((error) => console.error(error));
     this.headScratch = scratch + HEAD_SCRATCH;
     this.pieceScratch = scratch + PIECE_SCRATCH;
+    this.websockets = options.websocket && new WebSockets(this, options.websocket, url);
     this.writer = new Writer(shard, Heads.of(shard, scratch + TEMPLATES, TEMPLATES_BYTES));
     this.limits = {
       bodyBytes: limits.bodyBytes,
@@ -314,9 +321,9 @@ export class ServerShard implements AcceptorUser, ConnectionServer {
     if (this.connections.size === 0) this.onEmpty?.();
   }
 
-  replace(pending: ServedConnection, connection: ServedConnection): void {
-    this.connections.delete(pending);
-    this.connections.add(connection);
+  replace(connection: ServedConnection, successor: ServedConnection): void {
+    this.connections.delete(connection);
+    this.connections.add(successor);
   }
 
   /** New connections have these certificates and keys. */
@@ -363,7 +370,10 @@ export class ServerShard implements AcceptorUser, ConnectionServer {
    * Then it stops accepting, lets requests that run be answered, and after the deadline closes what is left.
    */
   close(timeoutMs: number): Promise<void> {
-    this.closing ??= this.drain(timeoutMs).finally(() => endReplaced(this));
+    this.closing ??= this.drain(timeoutMs).finally(() => {
+      endReplaced(this);
+      this.websockets?.topics.close();
+    });
     return this.closing;
   }
 
@@ -421,6 +431,13 @@ export interface Server {
    * milliseconds (0 to 3,600,000, default 4000 and `drainMs`). Then the rest is closed, and this resolves.
    */
   close(options?: CloseOptions): Promise<void>;
+  /**
+   * Sends a message to all WebSockets that have subscribed to `topic`, on every shard. Returns how many of this shard
+   * it is queued for. Throws FEATHERSTAR_OPTION, also on a server without the option `websocket`.
+   */
+  publish(topic: string, data: string | WebSocketBytes): number;
+  /** How many WebSockets of this shard have subscribed to `topic`. */
+  subscriberCount(topic: string): number;
   /** The client's address, in Bun's form. Null for a clone, a Unix socket, or a connection closed by then. */
   requestIP(request: FeatherRequest | Request): ClientAddress | null;
   /**
@@ -461,6 +478,7 @@ export const SERVE_CHECKS: Checks<ServeOptions> = {
   replaceGlobals: checkBoolean,
   proxy: checkProxy,
   tls: checkTlsServer,
+  websocket: checkWebSocket,
 };
 
 /** The runtime's limits, as far as this server builds on them. */
@@ -506,6 +524,8 @@ export async function serveHere(options: ServeOptions): Promise<Server> {
     get stats() {
       return { connections: server.connectionCount, requests: server.requests, refused: server.refused };
     },
+    publish: (topic, data) => publishOn(server.websockets, topic, data),
+    subscriberCount: (topic) => server.websockets?.topics.size(topic) ?? 0,
     requestIP: (request) => clientAddress(FeatherRequest.remoteOf(request)),
     close,
     setSecureContext: (tls) => server.setSecureContext(tls),

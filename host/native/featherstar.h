@@ -45,6 +45,9 @@
 #define FEATHERSTAR_HEAD_TOO_LARGE (-431)
 #define FEATHERSTAR_NOT_IMPLEMENTED (-501)
 #define FEATHERSTAR_VERSION_NOT_SUPPORTED (-505)
+#define FEATHERSTAR_PROTOCOL_ERROR 1002
+#define FEATHERSTAR_INVALID_DATA 1007
+#define FEATHERSTAR_TOO_LARGE 1009
 
 #define FEATHERSTAR_SHARD_STATE_ABSENT 0
 #define FEATHERSTAR_SHARD_STATE_RUNNING 1
@@ -119,6 +122,24 @@
 #define FEATHERSTAR_HTTP_METHOD_OPTIONS 7
 #define FEATHERSTAR_HTTP_METHOD_TRACE 8
 #define FEATHERSTAR_HTTP_METHOD_PATCH 9
+
+#define FEATHERSTAR_FRAME_STATE_HEAD 0
+#define FEATHERSTAR_FRAME_STATE_PAYLOAD 1
+#define FEATHERSTAR_FRAME_STATE_FAILED 2
+
+#define FEATHERSTAR_FRAME_FLAG_MASKED 1 /* the peer masks its frames, as clients do, and must */
+#define FEATHERSTAR_FRAME_FLAG_DEFLATE 2 /* permessage-deflate was negotiated */
+
+#define FEATHERSTAR_FRAME_EVENT_TEXT 1
+#define FEATHERSTAR_FRAME_EVENT_BINARY 2
+#define FEATHERSTAR_FRAME_EVENT_CLOSE 8
+#define FEATHERSTAR_FRAME_EVENT_PING 9
+#define FEATHERSTAR_FRAME_EVENT_PONG 10
+#define FEATHERSTAR_FRAME_EVENT_OPCODE 15
+#define FEATHERSTAR_FRAME_EVENT_COMPRESSED 16 /* the message is */
+#define FEATHERSTAR_FRAME_EVENT_WIDE 32 /* a text that is not all ASCII so far */
+#define FEATHERSTAR_FRAME_EVENT_FIN 64 /* the last frame of its message */
+#define FEATHERSTAR_FRAME_EVENT_END 128 /* the last bytes of its frame */
 
 struct featherstar_header {
 	uint32_t magic;
@@ -452,3 +473,39 @@ _Static_assert(offsetof(struct featherstar_http_connection, content_length) == 4
 _Static_assert(offsetof(struct featherstar_http_connection, data_start) == 56, "");
 _Static_assert(offsetof(struct featherstar_http_connection, data_bytes) == 60, "");
 _Static_assert(sizeof(struct featherstar_http_connection) == 64, "");
+
+struct featherstar_web_socket_frames {
+	uint8_t state; /* State */
+	uint8_t head_bytes; /* so many bytes are in `head` */
+	uint8_t message; /* the message under way: its opcode, COMPRESSED, WIDE; 0 = none */
+	uint8_t utf8; /* where its text ends: inside of a character, or 0 */
+	uint32_t flags; /* Flag, as ws_reset() was told */
+	uint32_t frame; /* the current frame: the opcode if it is a control frame, and FIN */
+	uint32_t event; /* what the last ws_parse() has found, Event; 0 = nothing yet */
+	uint32_t mask; /* of the payload byte that comes next, and of the three behind it */
+	uint32_t left; /* bytes of the payload still to come; FAILED: the close code */
+	uint32_t message_bytes; /* of the message, with the whole current frame */
+	uint32_t max_bytes; /* that a message may have */
+	uint32_t data_start; /* relative to the `ptr` of the last ws_parse() */
+	uint32_t data_bytes;
+	uint64_t head; /* the beginning of a head */
+	uint64_t head_rest;
+	uint8_t unused0[8];
+};
+
+_Static_assert(offsetof(struct featherstar_web_socket_frames, state) == 0, "");
+_Static_assert(offsetof(struct featherstar_web_socket_frames, head_bytes) == 1, "");
+_Static_assert(offsetof(struct featherstar_web_socket_frames, message) == 2, "");
+_Static_assert(offsetof(struct featherstar_web_socket_frames, utf8) == 3, "");
+_Static_assert(offsetof(struct featherstar_web_socket_frames, flags) == 4, "");
+_Static_assert(offsetof(struct featherstar_web_socket_frames, frame) == 8, "");
+_Static_assert(offsetof(struct featherstar_web_socket_frames, event) == 12, "");
+_Static_assert(offsetof(struct featherstar_web_socket_frames, mask) == 16, "");
+_Static_assert(offsetof(struct featherstar_web_socket_frames, left) == 20, "");
+_Static_assert(offsetof(struct featherstar_web_socket_frames, message_bytes) == 24, "");
+_Static_assert(offsetof(struct featherstar_web_socket_frames, max_bytes) == 28, "");
+_Static_assert(offsetof(struct featherstar_web_socket_frames, data_start) == 32, "");
+_Static_assert(offsetof(struct featherstar_web_socket_frames, data_bytes) == 36, "");
+_Static_assert(offsetof(struct featherstar_web_socket_frames, head) == 40, "");
+_Static_assert(offsetof(struct featherstar_web_socket_frames, head_rest) == 48, "");
+_Static_assert(sizeof(struct featherstar_web_socket_frames) == 64, "");

@@ -55,7 +55,7 @@ export class StreamTransport extends StreamSocket implements Transport {
   /** The peer has sent its last byte, and it has come. */
   peerEnded = false;
 
-  private readonly user: TransportUser;
+  user: TransportUser;
   private readonly pace: Pace;
   private state = OPEN;
   private readonly watching: Operation;

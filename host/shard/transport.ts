@@ -35,6 +35,8 @@ export interface ByteSink {
 }
 
 export interface Transport {
+  /** Gets the events. A connection that is upgraded to another protocol puts another user here. */
+  user: TransportUser;
   readonly out: ByteSink;
   /** The peer has ended its side. Bytes from before may be still to come. */
   readonly peerLeft: boolean;

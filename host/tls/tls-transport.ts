@@ -158,14 +158,14 @@ export class TlsTransport implements Transport, RawStreamUser {
   peerEnded = false;
   readonly #socket: TLSSocket;
   readonly #stream: TransportStream;
-  readonly #user: TransportUser;
+  user: TransportUser;
   #state = OPEN;
   #hasLeft = false;
 
   constructor(shard: Shard, socket: TLSSocket, stream: TransportStream, user: TransportUser) {
     this.#socket = socket;
     this.#stream = stream;
-    this.#user = user;
+    this.user = user;
     this.tls = new TlsInfo(socket);
     this.out = new TlsSink(shard, socket, stream.transport.out, () => this.#told());
     stream.owner = this;
@@ -176,7 +176,7 @@ export class TlsTransport implements Transport, RawStreamUser {
   }
 
   toString(): string {
-    return String(this.#user);
+    return String(this.user);
   }
 
   get peerLeft(): boolean {
@@ -194,7 +194,7 @@ export class TlsTransport implements Transport, RawStreamUser {
   // --- receiving -----------------------------------------------------------------------------------------------------
 
   receive(): void {
-    if (this.#state === OPEN && this.#user.mayReceive && this.#socket.isPaused()) this.#socket.resume();
+    if (this.#state === OPEN && this.user.mayReceive && this.#socket.isPaused()) this.#socket.resume();
   }
 
   pause(): void {
@@ -206,13 +206,13 @@ export class TlsTransport implements Transport, RawStreamUser {
 
   #onBytes(bytes: Buffer): void {
     if (this.#state !== OPEN) return; // no code reads what comes behind finish()
-    this.#user.onBytes(bytes);
-    if (this.#state === OPEN && !this.#user.mayReceive) this.#socket.pause();
+    this.user.onBytes(bytes);
+    if (this.#state === OPEN && !this.user.mayReceive) this.#socket.pause();
   }
 
   #onEnd(): void {
     this.peerEnded = true;
-    if (this.#state === OPEN) this.#user.onPeerEnd();
+    if (this.#state === OPEN) this.user.onPeerEnd();
   }
 
   onFirstBytes(go: () => void): void {
@@ -221,7 +221,7 @@ export class TlsTransport implements Transport, RawStreamUser {
 
   onPeerLeft(): void {
     this.#hasLeft = true;
-    if (this.#state === OPEN) this.#user.onPeerLeft();
+    if (this.#state === OPEN) this.user.onPeerLeft();
   }
 
   onRawEnd(): void {
@@ -235,7 +235,7 @@ export class TlsTransport implements Transport, RawStreamUser {
   }
 
   #told(): void {
-    this.#user.onSent();
+    this.user.onSent();
   }
 
   // --- the end -------------------------------------------------------------------------------------------------------
@@ -257,7 +257,7 @@ export class TlsTransport implements Transport, RawStreamUser {
     this.#socket.destroy();
     this.#stream.destroy();
     this.#stream.transport.destroy();
-    this.#user.onClosed();
+    this.user.onClosed();
   }
 
   onClosed(): void {
@@ -273,7 +273,7 @@ export class TlsTransport implements Transport, RawStreamUser {
   }
 
   onDeadline(): void {
-    if (this.#state === OPEN) this.#user.onDeadline();
+    if (this.#state === OPEN) this.user.onDeadline();
     else this.destroy();
   }
 }

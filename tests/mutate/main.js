@@ -36,9 +36,9 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const FOLDER = join(ROOT, 'dist/mutate');
 const EXCUSED = new URL('excused.txt', import.meta.url);
 const COPIED = ['dist/host', 'assembly', 'asconfig.json', 'package.json'].concat(
-  ['core', 'http', 'interleave', 'support'].map((folder) => `tests/${folder}`),
+  ['core', 'http', 'interleave', 'support', 'websocket'].map((folder) => `tests/${folder}`),
 );
-const MODULES = ['core', 'test-internals', 'test-http'];
+const MODULES = ['core', 'test-internals', 'test-http', 'test-websocket'];
 const FAILED = '✘'; // uvu prints it as soon as a test has failed
 const GRACE_MS = 3000; // a mutant may take so much longer than no mutant, and four times as long
 const SLOWER = 4;
@@ -66,6 +66,10 @@ const TESTS = {
   fields: ['http/parser', 'http/body'],
   body: ['http/body', 'http/parser'],
   response: ['http/response'],
+  frames: ['websocket/frames'],
+  mask: ['websocket/frames'],
+  utf8: ['websocket/frames'],
+  close: ['websocket/frames'],
 };
 
 function testsFor(file) {

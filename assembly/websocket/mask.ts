@@ -1,0 +1,33 @@
+// === The mask of a client's payload ===
+//
+// Each byte is XORed with one of the mask's four, in turn. Both are little-endian here, so the mask's first byte is its
+// lowest. 16 bytes at a time, where they lie, and never a byte beyond.
+//
+// Next: utf8.ts.
+
+/** Unmasks bytes, of which the first one is under the mask's lowest byte. Returns whether one is not ASCII. */
+export function unmask(at: usize, bytes: u32, mask: u32): bool {
+  assert(at != 0);
+  assert(bytes <= <u32>i32.MAX_VALUE);
+  const end = at + bytes;
+  const masks = i32x4.splat(mask);
+  let all = i64x2.splat(0);
+  for (; end - at >= 16; at += 16) {
+    const clear = v128.xor(v128.load(at), masks);
+    v128.store(at, clear);
+    all = v128.or(all, clear);
+  }
+  let rest: u32 = 0;
+  for (; end - at >= 4; at += 4) {
+    const clear = load<u32>(at) ^ mask;
+    store<u32>(at, clear);
+    rest |= clear;
+  }
+  for (; at < end; at++) {
+    const clear = (load<u8>(at) ^ mask) & 0xff;
+    store<u8>(at, clear);
+    rest |= clear;
+    mask >>= 8;
+  }
+  return i8x16.bitmask(all) != 0 || (rest & 0x80808080) != 0;
+}
