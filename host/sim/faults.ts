@@ -23,6 +23,10 @@ export interface SimFaults {
   lose?: number | undefined;
   /** A datagram arrives twice. */
   duplicate?: number | undefined;
+  /** A read of a file finds a bit of the file flipped, and so does each later one. */
+  bitRot?: number | undefined;
+  /** A write of a file goes to another sector of that file. */
+  misdirect?: number | undefined;
   /** A connect is refused or times out. */
   refuse?: number | undefined;
   /** A receive finds no free buffer (ENOBUFS), as when all are held. */
@@ -53,6 +57,8 @@ const DEFAULTS: Faults = {
   reset: 0,
   lose: 0,
   duplicate: 0,
+  bitRot: 0,
+  misdirect: 0,
   refuse: 0,
   noBuffers: 0,
   errno: 0,

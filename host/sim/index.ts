@@ -24,5 +24,6 @@ export { always, buggify, note, reachable, sometimes, unreachable } from './prop
 export type { SearchFailure, SearchOptions, SearchProgress, SearchReport } from './search.js';
 export type { SimClient } from './sim-client.js';
 export { SimDisk, type SimDiskOptions } from './sim-disk.js';
-export type { ClientOptions, SimWorld } from './sim-world.js';
+export type { SimClockOptions, SimMachine, SimMachineRestartOptions } from './sim-machine.js';
+export type { ClientOptions, PartitionOptions, SimWorld } from './sim-world.js';
 export { coreHash, type SimOptions, type SimReport, SimulationError, simulate } from './simulate.js';

@@ -4,16 +4,20 @@
 //
 // Next: globals.ts.
 
-import { activeWorld, type Replacement, replaced, switched } from './replace.js';
+import { activeWorld, type Replacement, replaced, stage, switched } from './replace.js';
 import { START_NS, type World } from './world.js';
 
 const EPOCH_MS = Date.UTC(2026, 0, 1); // when every world begins
 const RealDate = Date;
 
-/** The world's date in ms; without a world, the real one. */
+/** The date of the machine whose code asks, in ms; without a world, the real one. */
 function dateMs(): number {
   const world = activeWorld();
-  return world === undefined ? RealDate.now() : Math.floor(EPOCH_MS + (world.look() - START_NS) / 1e6);
+  if (world === undefined) return RealDate.now();
+  const nowNs = world.look();
+  const place = stage()?.place;
+  const skewMs = place === undefined ? 0 : world.machines.skewMs(world.machines.of(place.index), nowNs);
+  return Math.floor(EPOCH_MS + (nowNs - START_NS) / 1e6 + skewMs);
 }
 
 /** Time since the world began, ns. Reading it takes a little time, so a loop that waits for time to pass ends. */

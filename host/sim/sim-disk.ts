@@ -17,7 +17,7 @@ import { Errno } from '../core/kernel.js';
 import type { FileKind } from '../hosts/host.js';
 import type { Random } from './random.js';
 
-const SECTOR_BYTES = 512;
+export const SECTOR_BYTES = 512;
 const NAME_BYTES = 255;
 const CAPACITY_BYTES = 67_108_864;
 
@@ -57,6 +57,10 @@ class Content {
       this.#bytes.set(bytes, at);
       this.size = Math.max(this.size, at + bytes.length);
     }
+  }
+
+  flip(at: number, bits: number): void {
+    if (at < this.size) this.#bytes[at] = (this.#bytes[at] as number) ^ bits;
   }
 
   #reserve(size: number): void {
@@ -130,6 +134,11 @@ export class Inode {
   /** A sync that has failed: the kernel forgets what it could not write, and no later sync brings it back. */
   forget(): void {
     this.#changes = [];
+  }
+
+  /** Changes bits of a byte, on the disk too: no later sync repairs it. */
+  flip(at: number, bits: number): void {
+    for (const content of [this.#now, this.#durable]) content.flip(at, bits);
   }
 
   /** The power is back. */

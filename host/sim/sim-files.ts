@@ -25,7 +25,7 @@ import type { Directories, DirectoryEntry } from '../hosts/host.js';
 import { DIRECTORY_SLOTS } from '../hosts/portable-files.js';
 import type { Op, OpOwner } from '../hosts/portable-window.js';
 import type { Entry } from './calendar.js';
-import type { Inode, Volume } from './sim-disk.js';
+import { type Inode, SECTOR_BYTES, type Volume } from './sim-disk.js';
 import type { SimHost } from './sim-host.js';
 import { opcodeName } from './trace.js';
 import { type Place, START_NS } from './world.js';
@@ -148,10 +148,12 @@ export class SimFiles implements Directories, OpOwner {
     const data = opcode === OP_WRITE ? new Uint8Array(op.memory.subarray(op.ptr, op.ptr + op.len)) : undefined;
     const how = opcode === OP_OPENAT2 ? [second.readInt32LE(at), second.readInt32LE(at + 8)] : [];
     window.open(op, this);
+    const { crashes } = this.#volume;
     const entry = world.after(
       world.faults.diskUs,
       () => {
         this.#waiting.delete(op);
+        if (this.#volume.crashes !== crashes) return; // the power has failed before it was done
         const result =
           file !== undefined
             ? this.#onFile(op, opcode, words, file, data)
@@ -271,19 +273,29 @@ export class SimFiles implements Directories, OpOwner {
     if (opcode === OP_READ) {
       if (access === constants.O_WRONLY) return Errno.EBADF;
       const bytes = inode.read(position, this.#part(op.len));
+      if (bytes.length !== 0 && world.fault('bitRot', this.#host.shard, OP_READ, 0)) this.#rot(inode, position, bytes);
       op.memory.set(bytes, op.ptr);
       return bytes.length;
     }
     if (access === constants.O_RDONLY) return Errno.EBADF;
     if (opcode === OP_FTRUNCATE) return this.#truncate(inode, position);
     const bytes = (data as Uint8Array).subarray(0, this.#part(op.len));
-    const at = (flags & constants.O_APPEND) === 0 ? position : inode.size;
+    let at = (flags & constants.O_APPEND) === 0 ? position : inode.size;
+    if (world.fault('misdirect', this.#host.shard, OP_WRITE, 0)) {
+      at = SECTOR_BYTES * world.random.below(Math.ceil(inode.size / SECTOR_BYTES), 'sector of a misdirected write');
+    }
     if (!this.#volume.grow(inode, at + bytes.length)) return Errno.ENOSPC;
     inode.write(at, bytes);
     inode.mtimeMs = this.#nowMs;
     const sentNs = world.nowNs;
     world.note('disk', this.#host.shard, at, bytes.length, { ends: inode.name, bytes, from: this.#host.shard, sentNs });
     return bytes.length;
+  }
+
+  /** One bit of these bytes is another from now on. */
+  #rot(inode: Inode, position: number, { length }: Uint8Array): void {
+    const { random } = this.#host.world;
+    inode.flip(position + random.below(length, 'byte that has rotted'), 1 << random.below(8, 'bit that has rotted'));
   }
 
   /** How many bytes of so many: all, or fewer. */

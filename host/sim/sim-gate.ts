@@ -418,7 +418,13 @@ export class SimGate {
 
   /** The kernel closes what a ring had open. */
   close(): void {
-    for (const file of this.#files) if (file !== undefined && --file.refs === 0) file.close();
+    const { machines } = this.#host.world;
+    const isOff = machines.isOff(machines.of(this.#host.shard));
+    for (const file of this.#files) {
+      if (file === undefined || --file.refs !== 0) continue;
+      if (isOff && file instanceof SimSocket) file.vanish();
+      else file.close();
+    }
     this.#files.fill(undefined);
   }
 }

@@ -7,10 +7,19 @@ import { isAny, isLoopback } from './sim-addresses.js';
 /** No machine has this address. */
 export const NOWHERE = -1;
 
+/** A machine's date: `offsetMs` ahead at `sinceNs`, and faster by `driftPpm` from then on. */
+interface MachineClock {
+  readonly offsetMs: number;
+  readonly driftPpm: number;
+  readonly sinceNs: number;
+}
+
 export class Machines {
   readonly #names: string[];
   readonly #ofShard: number[];
   readonly #cut = new Set<string>();
+  readonly #off = new Set<number>();
+  readonly #clocks = new Map<number, MachineClock>();
   readonly #held = new Map<string, (() => void)[]>();
   readonly #watchers = new Map<string, Set<() => void>>();
 
@@ -33,6 +42,10 @@ export class Machines {
 
   of(shard: number): number {
     return this.#ofShard[shard] as number;
+  }
+
+  shardsOf(machine: number): number[] {
+    return [...this.#ofShard.keys()].filter((shard) => this.of(shard) === machine);
   }
 
   /** The machine of that name. */
@@ -73,15 +86,23 @@ export class Machines {
 
   // --- partitions ----------------------------------------------------------------------------------------------------
 
-  isCut(a: number, b: number): boolean {
-    return this.#cut.has(pair(a, b));
+  /** Whether nothing gets from `from` to `to`. */
+  isCut(from: number, to: number): boolean {
+    if (from !== to && (this.#off.has(from) || this.#off.has(to))) return true;
+    return this.#cut.has(way(from, to));
   }
 
-  cut(a: string, b: string): void {
-    const key = pair(this.numberOf(a), this.numberOf(b));
-    if (this.#cut.has(key)) return;
-    this.#cut.add(key);
-    for (const onCut of this.#watchers.get(key) ?? []) onCut();
+  /** `oneWay`: only from `a` to `b`. */
+  cut(a: string, b: string, oneWay: boolean): void {
+    const [from, to] = [this.numberOf(a), this.numberOf(b)];
+    const ways = oneWay ? [way(from, to)] : [way(from, to), way(to, from)];
+    const isNew = ways.some((each) => !this.#cut.has(each));
+    for (const each of ways) this.#cut.add(each);
+    if (isNew) this.#tellCut(from, to);
+  }
+
+  #tellCut(a: number, b: number): void {
+    for (const onCut of this.#watchers.get(pair(a, b)) ?? []) onCut();
   }
 
   /** Calls back at each cut between these two. Returns how to end it. */
@@ -94,8 +115,13 @@ export class Machines {
 
   /** Packets that were on their way go on. */
   heal(a: string, b: string): void {
-    const key = pair(this.numberOf(a), this.numberOf(b));
-    this.#cut.delete(key);
+    const [from, to] = [this.numberOf(a), this.numberOf(b)];
+    this.#cut.delete(way(from, to));
+    this.#cut.delete(way(to, from));
+    this.#letGo(pair(from, to));
+  }
+
+  #letGo(key: string): void {
     const held = this.#held.get(key) ?? [];
     this.#held.delete(key);
     for (const go of held) go();
@@ -108,8 +134,40 @@ export class Machines {
     held.push(go);
     this.#held.set(key, held);
   }
+
+  // --- power and clocks ----------------------------------------------------------------------------------------------
+
+  /** A machine without power neither sends nor gets anything. */
+  powerOff(machine: number): void {
+    this.#off.add(machine);
+    for (let other = 0; other <= this.#names.length; other++) this.#tellCut(machine, other);
+  }
+
+  powerOn(machine: number): void {
+    this.#off.delete(machine);
+    for (let other = 0; other <= this.#names.length; other++) this.#letGo(pair(machine, other));
+  }
+
+  isOff(machine: number): boolean {
+    return this.#off.has(machine);
+  }
+
+  setClock(machine: number, clock: MachineClock): void {
+    this.#clocks.set(machine, clock);
+  }
+
+  /** How far a machine's date is ahead of the world's, ms. */
+  skewMs(machine: number, nowNs: number): number {
+    const clock = this.#clocks.get(machine);
+    if (clock === undefined) return 0;
+    return clock.offsetMs + (((nowNs - clock.sinceNs) / 1e6) * clock.driftPpm) / 1e6;
+  }
 }
 
 function pair(a: number, b: number): string {
   return a < b ? `${a}-${b}` : `${b}-${a}`;
+}
+
+function way(from: number, to: number): string {
+  return `${from}>${to}`;
 }

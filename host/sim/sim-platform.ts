@@ -59,6 +59,7 @@ export class SimPlatform implements RuntimePlatform {
   readonly #memories: Memories;
   readonly #run: number;
   readonly #workers: SimWorker[] = [];
+  readonly #modules = new Map<number, string>(); // of shards that have another one
   /** The failures in onClose() of a worker. In production that is a warning. */
   readonly failures: string[] = [];
   #core: Core | undefined;
@@ -120,11 +121,17 @@ export class SimPlatform implements RuntimePlatform {
     const world = this.#world;
     const place = world.current as Place;
     await new Promise<void>((resolve) => void world.after(LOAD_US, () => world.post(place, resolve)));
-    if (url === undefined) return {};
-    const exports = await world.load(() => importModule(anew(url, `${this.#run}.${place.index}.${place.life}`)));
+    const own = this.#modules.get(place.index) ?? url;
+    if (own === undefined) return {};
+    const exports = await world.load(() => importModule(anew(own, `${this.#run}.${place.index}.${place.life}`)));
     place.functions = functionNames(exports);
     return exports;
   };
+
+  /** The shard loads another module when it starts again. */
+  useModule(shard: number, url: string): void {
+    this.#modules.set(shard, url);
+  }
 
   /** Resolves in a turn of shard 0 when shard 0 knows that this worker has ended. */
   ended(shard: number): Promise<void> {

@@ -183,7 +183,7 @@ export class SimSocket implements OpOwner {
   /** The listener's answer; ours is what makes it a connection there. */
   #connected(open: OpenStream, target: SimTarget, listener: SimListener, tries: number): void {
     if (this.#connect !== open) return;
-    if (this.#world.machines.isCut(this.#machine, target.machine)) {
+    if (this.#world.machines.isCut(target.machine, this.#machine)) {
       this.#again(open, tries, () => this.#connected(open, target, listener, tries + 1));
       return;
     }
@@ -549,6 +549,15 @@ export class SimSocket implements OpOwner {
     }
     open.host.gate.finish(op, open.sent || Errno.ECANCELED);
     this.#pushSends();
+  }
+
+  /** The power of its machine fails: its bytes on the wire are lost, and the other end hears nothing. */
+  vanish(): void {
+    this.#state = 'closed';
+    this.#isBroken = true;
+    this.#isFinSent = true;
+    this.#connect = undefined;
+    this.#unwatch?.();
   }
 
   /** `isReset`: nothing more is delivered, and the other end is reset (SO_LINGER of 0). */

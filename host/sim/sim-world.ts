@@ -3,13 +3,14 @@
 // Next: world.ts.
 
 import { FeatherstarError, optionError } from '../base/errors.js';
-import { checkNumber, checkShard, checkTimeout } from '../base/options.js';
+import { type Checks, checkBoolean, checkNumber, checkOptions, checkShard, checkTimeout } from '../base/options.js';
 import type { RestartOptions } from '../runtime/restart.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { SignalName } from '../runtime/signal-board.js';
 import { checkSignalNames } from '../runtime/signals.js';
 import { checkFaults, type SimFaults } from './faults.js';
 import { SimClient } from './sim-client.js';
+import { SimMachine } from './sim-machine.js';
 import type { SimPlatform } from './sim-platform.js';
 import { type Place, START_NS, type World } from './world.js';
 
@@ -26,6 +27,14 @@ export interface ClientOptions {
   /** Default 5000. */
   timeoutMs?: number | undefined;
 }
+
+/** Options of `world.partition()`. */
+export interface PartitionOptions {
+  /** Cuts only the way from the first to the second. Default false. */
+  oneWay?: boolean | undefined;
+}
+
+const PARTITION_CHECKS: Checks<PartitionOptions> = { oneWay: checkBoolean };
 
 /** The world as a simulated program uses it. */
 export class SimWorld {
@@ -143,10 +152,19 @@ export class SimWorld {
     return SimClient.connect(this.#world, own, target, timeoutMs);
   }
 
-  /** Cuts the network between two of `hosts`: what is sent is held, and who connects gets ETIMEDOUT after a while. */
-  partition(a: string, b: string): void {
-    this.#world.machines.cut(a, b);
-    this.note(`the network is cut between ${a} and ${b}`);
+  /** One of `hosts`: its power and its clock. */
+  host(name: string): SimMachine {
+    return new SimMachine(this.#world, this.#platform, name, (shard) => this.restart(shard));
+  }
+
+  /**
+   * Cuts the network between two of `hosts`: what is sent is held, and who connects gets ETIMEDOUT after a while.
+   * `oneWay`: only from `a` to `b`.
+   */
+  partition(a: string, b: string, options: PartitionOptions = {}): void {
+    const { oneWay = false } = checkOptions(options, PARTITION_CHECKS);
+    this.#world.machines.cut(a, b, oneWay);
+    this.note(`the network is cut ${oneWay ? 'from' : 'between'} ${a} ${oneWay ? 'to' : 'and'} ${b}`);
   }
 
   /** Packets that were held arrive now. */

@@ -288,6 +288,18 @@ export class World {
     else this.#free(place, 1);
   }
 
+  /** The power of one machine fails: its shards are gone at once, and its disk has what it has. */
+  powerOff(machine: number): void {
+    this.machines.powerOff(machine);
+    this.disk.volume(machine).crash(this.random);
+    for (const place of this.places) {
+      if (this.machines.of(place.index) !== machine || place.hasEnded) continue;
+      this.note('die', place.index);
+      this.#stopTurns(place);
+      this.#free(place, 1);
+    }
+  }
+
   /** A shard's thread ends by itself. */
   leave(place: Place): void {
     if (place.hasEnded) return;
