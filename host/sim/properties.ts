@@ -9,20 +9,14 @@
 // Next: session.ts.
 
 import { FeatherstarError } from '../base/errors.js';
+import { stage } from './replace.js';
 import { currentSession } from './session.js';
 import type { World } from './world.js';
 
-let world: World | undefined;
-
 const BUGGIFY_SHARE = 0.25; // of the cases, if a name is on
 
-/** The world that this thread simulates. */
-export function useWorld(next: World | undefined): void {
-  world = next;
-}
-
 function inside(): World | undefined {
-  return world?.current === undefined ? undefined : world;
+  return stage()?.world;
 }
 
 function broken(within: World, text: string, details: unknown): never {

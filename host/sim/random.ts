@@ -64,6 +64,14 @@ export class Random {
     return least + more;
   }
 
+  /** True in one of `count` cases. The simplest answer is true. */
+  isFirst(count: number, what: string): boolean {
+    if (count <= 1) return true;
+    const isTrue = Math.floor((this.#choose(what) / 2 ** 32) * count) === 0;
+    this.#choices?.tell(what, isTrue, isTrue);
+    return isTrue;
+  }
+
   /** True in this share of all cases; 0 takes no number, so a fault that is off changes nothing. */
   chance(share: number, what = 'a chance'): boolean {
     if (share <= 0) return false;
@@ -73,11 +81,11 @@ export class Random {
   }
 
   /** The result of Math.random(): [0, 1), 53 bits. */
-  fraction(): number {
-    const high = this.#choose('Math.random()') >>> 5;
-    this.#choices?.tell('Math.random()', high / 2 ** 27, high === 0);
-    const low = this.#choose('the low bits of Math.random()') >>> 6;
-    this.#choices?.tell('the low bits of Math.random()', low, low === 0);
+  fraction(what = 'Math.random()', whatLow = 'the low bits of Math.random()'): number {
+    const high = this.#choose(what) >>> 5;
+    this.#choices?.tell(what, high / 2 ** 27, high === 0);
+    const low = this.#choose(whatLow) >>> 6;
+    this.#choices?.tell(whatLow, low, low === 0);
     return (high * 2 ** 26 + low) / 2 ** 53;
   }
 

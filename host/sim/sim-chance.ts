@@ -5,13 +5,18 @@
 import crypto from 'node:crypto';
 import { pooled } from './pool-work.js';
 import { type Replacement, stage, switched } from './replace.js';
-import type { World } from './world.js';
+import type { Place, World } from './world.js';
 
 const FILL_MAX_BYTES = 65_536; // of getRandomValues(), as everywhere
 const INT_RANGE_MAX = 2 ** 48 - 1;
 
 function fortune(): World['fortune'] {
   return (stage() as { world: World }).world.fortune;
+}
+
+function fraction(): number {
+  const { world, place } = stage() as { world: World; place: Place };
+  return world.fortune.fraction(place.randomText, place.randomLowText);
 }
 
 function fillBytes<T extends ArrayBufferView>(array: T, offset = 0, size = array.byteLength - offset): T {
@@ -47,7 +52,7 @@ function randomInt(low: number, high?: number): number {
   const [min, max] = high === undefined ? [0, low] : [low, high];
   const range = max - min;
   if (Number.isSafeInteger(min) && Number.isSafeInteger(max) && range > 0 && range <= INT_RANGE_MAX) {
-    return min + Math.floor(fortune().fraction() * range);
+    return min + Math.floor(fraction() * range);
   }
   throw Object.assign(new RangeError(`min and max must be integers with max > min, got ${min} and ${max}`), {
     code: 'ERR_OUT_OF_RANGE',
@@ -57,7 +62,7 @@ function randomInt(low: number, high?: number): number {
 export function chances(): Replacement[] {
   const targets = [...new Set([globalThis.crypto, crypto.webcrypto as unknown as Crypto])];
   return [
-    ...switched(Math, 'random', () => fortune().fraction()),
+    ...switched(Math, 'random', fraction),
     ...targets.flatMap((target) => [
       ...switched(target, 'getRandomValues', getRandomValues as never),
       ...switched(target, 'randomUUID', randomUUID),

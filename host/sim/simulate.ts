@@ -34,7 +34,6 @@ import type { Holdings } from '../runtime/stats.js';
 import { currentShard, enterShard, findShard } from '../shard/shard.js';
 import { checkFaults, type SimFaults } from './faults.js';
 import { replaceGlobals } from './globals.js';
-import { useWorld } from './properties.js';
 import { search } from './search.js';
 import { currentSession, type Session } from './session.js';
 import { SimDisk } from './sim-disk.js';
@@ -246,7 +245,6 @@ export async function simulate<T>(
   }
   const watched = watch(seed, checked.stallMs);
   useClock(world.readNs);
-  useWorld(world);
   const putBack = replaceGlobals(world);
   const onRejection = (reason: unknown) => world.fail(reason);
   process.on('unhandledRejection', onRejection);
@@ -287,7 +285,6 @@ export async function simulate<T>(
     process.off('unhandledRejection', onRejection);
     putBack();
     useClock(undefined);
-    useWorld(undefined);
     watched.end();
     running = false;
   }

@@ -36,7 +36,6 @@ import { tellTurn } from './watchdog.js';
 export const START_NS = 1e12;
 const LOOK_NS = 100; // what reading the clock takes: a loop that waits for a short time ends
 const LOOKS_MAX = 1_000_000; // in one turn: such a loop waits for a long time, or for ever
-const TURN_OF = 'which shard is next';
 const TURN_US = 20;
 const RING_US = 30;
 const RING_SLOW_US = 500;
@@ -81,6 +80,9 @@ export class Place {
   readonly turnText: string;
   readonly spuriousText: string;
   readonly jobText: string;
+  readonly nextText: string;
+  readonly randomText: string;
+  readonly randomLowText: string;
   /** Functions that run when the microtasks are through. */
   readonly ticks: (() => void)[] = [];
   /** Functions that wait for a turn of their own: timers of JavaScript that are due. */
@@ -94,6 +96,9 @@ export class Place {
     this.turnText = `how long the turn of shard ${index} takes, µs`;
     this.spuriousText = `fault: a spurious turn of shard ${index}`;
     this.jobText = `shard ${index} runs a timer of JavaScript first`;
+    this.nextText = `shard ${index} is next, before those with lower numbers`;
+    this.randomText = `Math.random() of shard ${index}`;
+    this.randomLowText = `the low bits of Math.random() of shard ${index}`;
     this.isFar = world.random.chance(FAR, `shard ${index} is far from all others`);
   }
 }
@@ -489,7 +494,7 @@ export class World {
     for (const place of this.places) {
       if (place.hasEnded || place.isFrozen) continue;
       // Each of them is equally likely.
-      if (this.#isAble(place) && this.random.below(++count, TURN_OF) === 0) chosen = place;
+      if (this.#isAble(place) && this.random.isFirst(++count, place.nextText)) chosen = place;
     }
     return chosen;
   }

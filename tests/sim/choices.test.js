@@ -37,7 +37,7 @@ test('a run under a session is the run without one; its choices repeat it, by in
 test('a choice that is set to another value has it, and all others are the seed’s', async () => {
   const { choices } = await runProgram(program, { seed: 1, isRecorded: true });
   const before = [...draws];
-  const chosen = choices.records.filter(({ what }) => what === 'Math.random()').at(-2);
+  const chosen = choices.records.filter(({ what }) => what === 'Math.random() of shard 0').at(-2);
   await runProgram(program, { seed: 1, decide: (index, own) => (index === chosen.index ? 2 ** 31 : own) });
   assert.is(Math.abs(draws[3] - 0.5) < 1e-6, true);
   assert.equal([...draws.slice(0, 3), draws[4]], [...before.slice(0, 3), before[4]]);
