@@ -87,27 +87,26 @@ class Shrinker {
     return true;
   }
 
-  /** Choices about one thing have the simplest value together. The things with most choices come first. */
-  async byWhat(): Promise<void> {
+  /** Choices of one group have the simplest value together. The largest groups come first. */
+  async byGroup(groupOf: (choice: ChoiceRecord) => string): Promise<void> {
     const counts = new Map<string, number>();
-    for (const { what } of this.current) counts.set(what, (counts.get(what) ?? 0) + 1);
-    for (const [what] of [...counts].sort(([, a], [, b]) => b - a)) {
+    for (const choice of this.current) counts.set(groupOf(choice), (counts.get(groupOf(choice)) ?? 0) + 1);
+    for (const [group] of [...counts].sort(([, a], [, b]) => b - a)) {
       if (this.isOver) return;
-      await this.try(this.current.filter((choice) => choice.what !== what));
+      await this.try(this.current.filter((choice) => groupOf(choice) !== group));
     }
   }
 
-  /** Blocks from the end, as a late choice changes less of what comes after it. Returns whether any could go. */
-  async byBlocks(first: number): Promise<boolean> {
-    let hasChanged = false;
-    for (let size = first; size >= 1; size >>= 1) {
-      for (let end = this.current.length; end > 0; end -= size) {
-        if (this.isOver) return false;
-        const rest = this.current.filter((_, i) => i < end - size || i >= end);
-        if (await this.try(rest)) hasChanged = true;
+  /** Blocks, ever smaller ones. From the end they change less of what comes after them; the start finds other ones. */
+  async byBlocks(isFromEnd: boolean): Promise<void> {
+    for (let size = this.current.length >> 1; size >= 1; size >>= 1) {
+      let at = isFromEnd ? this.current.length - size : 0;
+      while (at > -size && at < this.current.length && !this.isOver) {
+        const hasGone = await this.try(this.current.filter((_, i) => i < at || i >= at + size));
+        if (isFromEnd) at -= size;
+        else if (!hasGone) at += size;
       }
     }
-    return hasChanged;
   }
 }
 
@@ -125,9 +124,12 @@ export async function shrink(
     const until = to + (records.length - to) * share;
     if (await shrinker.try(shrinker.current.filter(({ index }) => index < until))) break;
   }
-  await shrinker.byWhat();
-  for (let first = shrinker.current.length >> 1; await shrinker.byBlocks(Math.max(1, first)); first = 8) {
-    if (shrinker.isOver) break;
+  await shrinker.byGroup(({ what }) => what.replaceAll(/\d+/g, 'N')); // about all shards and connections
+  await shrinker.byGroup(({ what }) => what);
+  for (let before = Number.POSITIVE_INFINITY; shrinker.current.length < before && !shrinker.isOver; ) {
+    before = shrinker.current.length;
+    await shrinker.byBlocks(true);
+    await shrinker.byBlocks(false);
   }
   return new Map(shrinker.current.map(({ key, word }) => [key, word]));
 }
