@@ -11,7 +11,7 @@
 import { abortable, type WaitOptions } from '../base/abortable.js';
 import { Code, optionError } from '../base/errors.js';
 import { checkWait } from '../base/options.js';
-import { ownCopy, received, receiveTarget } from '../base/own-bytes.js';
+import { received, receiveTarget } from '../base/own-bytes.js';
 import type { Calls } from '../calls/call.js';
 import { Errno } from '../core/kernel.js';
 import type { NetAddress } from '../hosts/host.js';
@@ -112,7 +112,7 @@ export class Connection extends StreamSocket implements SocketTransport {
     }
     const at = out.reserve(data.length);
     if (at !== 0) shard.bytes.set(data, at);
-    else out.enqueue(isOwn ? data : ownCopy(data, 0, data.length)); // callers may use theirs again
+    else out.enqueue(isOwn ? data : new Uint8Array(data)); // callers may use theirs again
     if (out.backlogBytes <= HIGH_WATER_BYTES && at !== 0) return;
     await this.#sent(options);
   }
