@@ -14,9 +14,10 @@ import * as assert from 'uvu/assert';
 import { Program } from './support/child.js';
 import { hosts } from './support/hosts.js';
 import { ask, Client, get, post, until } from './support/http.js';
+import { WebSocketClient } from './websocket/client.js';
 
 const EXAMPLES = new URL('../examples/', import.meta.url);
-const SERVERS = ['browser/main.js', 'http-echo/app.js', 'key-value/main.js'];
+const SERVERS = ['browser/main.js', 'chat/app.js', 'http-echo/app.js', 'key-value/main.js'];
 const LINES_MAX = 60;
 const END_MS = 20_000;
 
@@ -218,6 +219,28 @@ for (const host of hosts()) {
     assert.is((await ask(where, post('/echo', 'ünï'))).text, 'ünï');
     const head = await ask(where, 'HEAD / HTTP/1.1\r\nHost: test\r\n\r\n', { isHead: true });
     assert.equal([head.status, head.headers['content-length']], [200, '13']);
+    program.kill('SIGTERM');
+    assert.is(await program.ended(), 0);
+  });
+
+  test('chat: a message reaches the guests of its room, and no others', async () => {
+    const program = new Program(commandOf('chat/app.js'), { ...env, FEATHERSTAR_SHARDS: '2' });
+    const [, port] = await program.line(
+      /^featherstar listening on http:\/\/127\.0\.0\.1:(\d+)\/ · 2 shards · host .+\n/,
+    );
+    assertPrinted(program, statedIn(sourceOf('chat/app.js')).replace('8080', port));
+    assert.match((await ask(Number(port), get('/kitchen'))).text, /new WebSocket/);
+    const guests = [];
+    for (const path of ['/kitchen', '/kitchen', '/garden']) guests.push(await WebSocketClient.open(port, { path }));
+    const names = [];
+    for (const guest of guests) names.push(/guest [\d-]+$/.exec((await guest.nextText())[1])[0]);
+    await guests[0].text('hello');
+    for (const guest of guests.slice(0, 2)) assert.equal(await guest.nextText(), [1, `${names[0]}: hello`]);
+    await guests[2].text('flowers');
+    assert.equal(await guests[2].nextText(), [1, `${names[2]}: flowers`]);
+    guests[0].destroy();
+    assert.equal(await guests[1].nextText(), [1, `${names[0]} has left`]);
+    for (const guest of guests) guest.destroy();
     program.kill('SIGTERM');
     assert.is(await program.ended(), 0);
   });

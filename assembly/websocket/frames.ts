@@ -65,6 +65,7 @@ export const PROTOCOL_ERROR: u32 = 1002;
 export const INVALID_DATA: u32 = 1007;
 export const TOO_LARGE: u32 = 1009;
 
+const FIRST_FIN: u32 = 0x80;
 const FIRST_RSV1: u32 = 0x40;
 const FIRST_RSV: u32 = 0x70;
 const CONTROL: u32 = 8;
@@ -143,7 +144,7 @@ function takeHead(f: Frames, at: usize, end: usize): usize {
       store<u8>(head + f.headBytes, load<u8>(at));
       f.headBytes++;
       at++;
-      isWhole = f.headBytes >= 2 && f.headBytes == headLength(load<u8>(head + 1));
+      isWhole = f.headBytes == headLength(load<u8>(head + 1)); // which is 2 at least
     }
     if (!isWhole) return at;
     f.headBytes = 0;
@@ -168,7 +169,7 @@ function begin(f: Frames, head: usize): u32 {
     at += 2;
   } else if (length == LENGTH_64) {
     length = bswap<u64>(load<u64>(at));
-    if (length <= u16.MAX_VALUE || <i64>length < 0) return PROTOCOL_ERROR;
+    if (length <= u16.MAX_VALUE || load<u8>(at) > 127) return PROTOCOL_ERROR;
     at += 8;
   }
   const isMasked = second >> 7;
@@ -182,7 +183,7 @@ function beginControl(f: Frames, first: u32, length: u64): u32 {
   assert((first & CONTROL) != 0);
   assert(f.state == <u8>State.PAYLOAD);
   const opcode = first & Event.OPCODE;
-  if ((first & FIRST_RSV) != 0 || first < 128) return PROTOCOL_ERROR;
+  if ((first & (FIRST_RSV | FIRST_FIN)) != FIRST_FIN) return PROTOCOL_ERROR;
   if (opcode > <u32>Event.PONG || length > CONTROL_BYTES_MAX) return PROTOCOL_ERROR;
   f.frame = opcode | Event.FIN;
   f.left = <u32>length;
@@ -208,7 +209,7 @@ function beginData(f: Frames, first: u32, length: u64): u32 {
   if (rsv != 0) return PROTOCOL_ERROR;
   if (length > f.maxBytes - f.messageBytes) return TOO_LARGE;
   f.messageBytes += <u32>length;
-  f.frame = first >= 128 ? Event.FIN : 0;
+  f.frame = (first & FIRST_FIN) != 0 ? Event.FIN : 0;
   f.left = <u32>length;
   return 0;
 }

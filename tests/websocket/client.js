@@ -32,9 +32,9 @@ export class WebSocketClient {
   }
 
   /** `behind`: bytes that are sent together with the handshake. */
-  static async open(port, { fields, behind = [], paused = false } = {}) {
-    const client = await Client.open(port);
-    await client.write(Buffer.concat([Buffer.from(handshake(fields)), ...behind]));
+  static async open(port, { fields, path = '/', behind = [], paused = false } = {}) {
+    const client = await Client.open(Number(port));
+    await client.write(Buffer.concat([Buffer.from(handshake(fields, `GET ${path} HTTP/1.1`)), ...behind]));
     const response = await client.response();
     if (response.status !== 101) throw new Error(`the handshake was refused with ${response.status}`);
     if (paused) client.pause();

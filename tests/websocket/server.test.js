@@ -8,12 +8,16 @@ import { Response, serve } from 'featherstar/http';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { back, holdings, hosts } from '../support/hosts.js';
-import { ask, until } from '../support/http.js';
+import { ask, until, within } from '../support/http.js';
 import { handshake, KEY, WebSocketClient } from './client.js';
 import { frame } from './frame.js';
 
 const ACCEPT = 's3pPLMBiTxaQ9kYGzzhZRbK+xOo='; // RFC 6455 1.3
 const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** The next event of that name. */
+const once = (target, name) =>
+  within(new Promise((resolve) => target.addEventListener(name, resolve, { once: true })), `the event ${name}`);
 
 class Rig {
   errors = [];
@@ -544,8 +548,44 @@ function limits(rig) {
   });
 }
 
+function platform(rig) {
+  if (globalThis.WebSocket === undefined) {
+    console.log('# skipped: the platform has no WebSocket');
+    return;
+  }
+  rig.check("the platform's own client gets what it has sent, and both sides close", async () => {
+    rig.fetch = (request, info) =>
+      info.upgrade({ protocol: request.headers.has('sec-websocket-protocol') ? 'echo' : undefined });
+    rig.handlers.message = (ws, data) => (data === 'close' ? ws.close(4001, 'as you wish') : ws.send(data));
+    const Client = globalThis.WebSocket;
+    const client = new Client(`ws://127.0.0.1:${rig.server.port}/`, ['other', 'echo']);
+    client.binaryType = 'arraybuffer';
+    await once(client, 'open');
+    assert.is(client.protocol, 'echo');
+    for (const text of ['', 'grüße', 'long '.repeat(20_000)]) {
+      client.send(text);
+      assert.is((await once(client, 'message')).data, text);
+    }
+    for (const size of [0, 125, 126, 65_535, 65_536, 1_000_000]) {
+      const bytes = new Uint8Array(size).fill(7);
+      client.send(bytes);
+      assert.equal(new Uint8Array((await once(client, 'message')).data), bytes);
+    }
+    client.close(3000, 'enough');
+    const { code, wasClean } = await once(client, 'close');
+    assert.equal([code, wasClean], [3000, true]);
+    assert.equal(rig.closes.pop().slice(0, 2), [3000, 'enough']);
+
+    const other = new Client(`ws://127.0.0.1:${rig.server.port}/`);
+    await once(other, 'open');
+    other.send('close');
+    const closed = await once(other, 'close');
+    assert.equal([closed.code, closed.reason, closed.wasClean], [4001, 'as you wish', true]);
+  });
+}
+
 for (const host of hosts()) {
   const rig = new Rig(host);
-  for (const part of [handshakes, messages, ends, limits]) part(rig);
+  for (const part of [handshakes, messages, ends, limits, platform]) part(rig);
   rig.run();
 }
