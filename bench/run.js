@@ -15,6 +15,7 @@ const BENCHMARKS = {
   core: './core.js',
   files: './files.js',
   sim: './sim.js',
+  websocket: './websocket.js',
 };
 
 const [name, ...args] = process.argv.slice(2);
