@@ -91,12 +91,12 @@ export function ws_reset(conn: usize, flags: u32, maxBytes: u32): void {
 export function ws_parse(conn: usize, ptr: usize, len: u32): i32 {
   assert(conn != 0);
   assert(ptr != 0 || len == 0);
+  assert(len <= <u32>i32.MAX_VALUE);
   assert(changetype<Frames>(conn).state <= <u8>State.FAILED);
   const f = changetype<Frames>(conn);
   f.event = 0;
-  f.dataBytes = 0;
   if (f.state == State.FAILED) return -(<i32>f.left);
-  const end = ptr + min(len, <u32>i32.MAX_VALUE);
+  const end = ptr + len;
   let at = ptr;
   if (f.state == State.HEAD) {
     at = takeHead(f, ptr, end);
@@ -234,5 +234,5 @@ function takePayload(f: Frames, at: usize, bytes: u32): u32 {
   f.state = <u8>State.HEAD;
   if (isControl || (f.frame & Event.FIN) == 0) return 0;
   f.message = 0;
-  return isText && f.utf8 != 0 ? INVALID_DATA : 0;
+  return f.utf8 != 0 ? INVALID_DATA : 0; // it is 0 in what is no text
 }

@@ -60,9 +60,6 @@ export function parseOnce(bytes) {
   });
 }
 
-/** The length of the data that the last call has found. */
-export const dataBytes = () => u32[DATA_BYTES_WORD];
-
 /** Parses pieces. Returns the messages and control frames, [opcode, hex, flags], and the code of a failure, or 0. */
 export function parse(pieces) {
   const found = [];
