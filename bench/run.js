@@ -7,6 +7,8 @@ import { BenchError } from './tools.js';
 const BENCHMARKS = {
   http: './http.js',
   hono: './hono.js',
+  connect: './connect.js',
+  client: './client.js',
   hosts: './hosts.js',
   bulk: './bulk.js',
   connections: './connections.js',

@@ -239,7 +239,9 @@ export class NodeSocket extends Duplex implements HandleUser {
     this.#onEndSent = undefined;
     for (const callback of waiting) callback?.(ended);
     done(error);
-    process.nextTick(() => this.emit('close', error !== null));
+    const emitClose = () => this.emit('close', error !== null);
+    if (handle === undefined) process.nextTick(emitClose);
+    else setImmediate(emitClose); // as Node: other streams that end now are told before
   }
 
   destroySoon(): void {

@@ -2,6 +2,7 @@
 
 import { once } from 'node:events';
 import http from 'node:http';
+import http2 from 'node:http2';
 import https from 'node:https';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
@@ -186,7 +187,7 @@ for (const host of hosts()) {
     });
   });
 
-  check('TLS: trusted or not, HTTP/2 by ALPN is off', async () => {
+  check('TLS: trusted or not', async () => {
     const app = (incoming, response) => response.end(`${incoming.socket.alpnProtocol || 'none'}`);
     const tls = { ca: cert, servername: 'localhost' };
     await withServer(
@@ -201,6 +202,21 @@ for (const host of hosts()) {
       },
       secure,
     );
+  });
+
+  check('HTTP/2 by ALPN, if it is wished', async () => {
+    const server = http2.createSecureServer({ cert, key, allowHTTP1: true });
+    server.on('request', (incoming, response) => response.end(incoming.httpVersion));
+    const origin = `https://${HERE}:${await listening(server)}`;
+    const tls = { ca: cert, servername: 'localhost' };
+    const plain = createClient({ tls });
+    assert.is(await textOf(plain.request(origin)), '1.1');
+    await plain.close();
+    const client = createClient({ tls, http2: true });
+    const versions = await Promise.all(Array.from({ length: 10 }, () => textOf(client.request(origin))));
+    assert.equal(versions, Array(10).fill('2.0'));
+    await client.close({ timeoutMs: 100 });
+    await new Promise((resolve) => server.close(resolve));
   });
 
   check('a proxy of the environment: tunnels for http and https, and exceptions', async () => {

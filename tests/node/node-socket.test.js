@@ -340,6 +340,18 @@ for (const host of hosts()) {
     }),
   );
 
+  check("'close' comes after the events of streams that end in the same turn", () =>
+    withServer(async (port, connections) => {
+      const [socket] = await pair(port, connections);
+      const seen = [];
+      socket.on('close', () => seen.push('close'));
+      socket.destroy();
+      process.nextTick(() => process.nextTick(() => queueMicrotask(() => seen.push('ticks'))));
+      await within(once(socket, 'close'), 'close');
+      assert.equal(seen, ['ticks', 'close']);
+    }),
+  );
+
   check('a signal destroys it', () =>
     withServer(async (port, connections) => {
       const controller = new AbortController();
