@@ -1,4 +1,4 @@
-// What a request costs a client in CPU time: undici with a pool of featherstar/client, undici on Node's own sockets, and
+// The CPU time of a request in its client: undici with a pool of featherstar/client, undici on Node's own sockets, and
 // Bun's fetch. The C server of http.js responds to all of them.
 //
 // Next: baseline/client.mjs, which sends the requests.

@@ -1,4 +1,4 @@
-// Requests of one client, `--connections` at once, to `--port` for `--seconds`. Prints what a request costs in CPU time.
+// Requests of one client, `--connections` at once, to `--port` for `--seconds`. Prints the CPU time of a request.
 //   --with node | shard    undici's request() on Node's own sockets, or with a pool of featherstar/client
 //   --with fetch | shard-fetch | bun    fetch() of undici on both, and Bun's own
 // The responses come from ../client.js.

@@ -1,5 +1,5 @@
-// A hello of Express or Fastify: `--framework express|fastify`, from `--modules DIR`, the node_modules that ../connect.js
-// was given. It runs on node:http, and with --shard on the sockets of a shard. Next: ../connect.js.
+// A hello of Express or Fastify: `--framework express|fastify`, from `--modules DIR`, the node_modules that
+// ../connect.js was given. It runs on node:http, and with --shard on the sockets of a shard. Next: ../connect.js.
 
 import http from 'node:http';
 import { createRequire } from 'node:module';

@@ -38,7 +38,7 @@ export interface HttpClientOptions {
   keepAliveTimeoutMs?: number | undefined;
   /** The longest body of a response, in bytes as they are sent; default: no limit. */
   maxBodyBytes?: number | undefined;
-  /** How often a request with an idempotent method is repeated if its connection fails; default 2. */
+  /** How often a request with an idempotent method is repeated if its connection fails; default 0. */
   maxRetries?: number | undefined;
   /** How many redirects `request()` follows; default 0. `fetch()` follows them by its option `redirect`. */
   maxRedirections?: number | undefined;
@@ -74,7 +74,7 @@ const DEFAULTS = {
   headersTimeoutMs: 300_000,
   bodyTimeoutMs: 300_000,
   keepAliveTimeoutMs: 4000,
-  maxRetries: 2,
+  maxRetries: 0,
   maxRedirections: 0,
 };
 const RETRY_FIRST_MS = 50;
