@@ -1,5 +1,5 @@
 // The hosts of examples/hosts that have the core as C. Under wrk they stand beside the hand-written C server. The calls
-// between threads of the C host stand beside bare messages through the rings of baseline/core.c.
+// between threads stand beside those of a pair of rings in C (baseline/core.c).
 //
 // Next: wrk.js; ../examples/hosts/README.md.
 
@@ -18,44 +18,71 @@ const DECLARED = {
   calls: { type: 'string', default: '1000000' }, // 0: none
 };
 const CORES = '0,1';
+const oneShard = (port) => [String(port), '1'];
 
 const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 
-/** Compiles a program of examples/hosts/c with the core and the gate. */
-function compileHost(program) {
-  const shipped = readdirSync(path('dist/c')).filter((name) => name.endsWith('.c'));
-  const sources = [
-    `examples/hosts/c/${program}.c`,
-    'examples/hosts/c/host.c',
-    ...shipped.map((name) => `dist/c/${name}`),
-  ];
-  return compileFiles(`host-${program}`, sources.map(path), ['-D_GNU_SOURCE', '-pthread', '-I', path('dist/c')]);
+/** Compiles a program of examples/hosts/c with the core, and the gate or epoll.c. */
+function compileHost(program, ring = 'uring') {
+  const withoutGate = ['featherstar_core.c', 'listen.c', 'shard.c'];
+  const isWanted = (name) => name.endsWith('.c') && (ring === 'uring' || withoutGate.includes(name));
+  const own = [`${program}.c`, 'host.c', ...(ring === 'uring' ? [] : [`${ring}.c`])];
+  const shipped = readdirSync(path('dist/c')).filter(isWanted);
+  const sources = [...own.map((name) => `examples/hosts/c/${name}`), ...shipped.map((name) => `dist/c/${name}`)];
+  const flags = ['-D_GNU_SOURCE', '-pthread', '-I', path('dist/c')];
+  return compileFiles(`host-${program}-${ring}`, sources.map(path), flags);
 }
 
 async function rustHost() {
   const { path: command, unavailable } = await compileRust('examples/hosts/rust', 'http');
-  return { name: 'rust-host', on: 'built', command, unavailable, args: (port) => [String(port), '1'] };
+  return { name: 'rust-host', on: 'built', command, unavailable, args: oneShard };
 }
 
-/** Runs a program on two cores. Resolves with the number that `pattern` finds in its output. */
-function figureOf(command, args, pattern) {
-  const { status, stdout, stderr } = spawnSync('taskset', ['-c', CORES, command, ...args], { encoding: 'utf8' });
-  const found = pattern.exec(stdout);
+/** Runs a program on two cores. Returns the number that `pattern` finds in its output. */
+function figureOf(command, args, env, pattern) {
+  const options = { encoding: 'utf8', env: { ...process.env, ...env } };
+  const { status, stdout, stderr } = spawnSync('taskset', ['-c', CORES, command, ...args], options);
+  const found = pattern.exec(`${stdout}${stderr}`);
   if (status !== 0 || found === null) throw new BenchError(`${command} ended with ${status}: ${stdout}${stderr}`);
   return Number(found[1]);
 }
 
+const OPEN = { 'one open': 1, '64 open': 64, '256 open': 256 };
+const SLOWER = 50; // with one open, both sides sleep for each call: fewer are enough
+
+/** Programs that make calls between two threads: `calls COUNT OPEN`. */
+async function callers() {
+  const inRust = await compileRust('examples/hosts/rust', 'calls');
+  const inWasmtime = await compileRust('examples/hosts/wasmtime', 'calls');
+  const wasm = { FEATHERSTAR_WASM: path('dist/core.wasm') };
+  return [
+    { name: 'C, a pair of rings', command: await compile('core'), args: (...rest) => ['calls', ...rest] },
+    { name: 'c-host', command: await compileHost('calls') },
+    { name: 'c-host by epoll', command: await compileHost('calls', 'epoll') },
+    { name: 'rust-host', command: inRust.path, unavailable: inRust.unavailable },
+    { name: 'wasmtime in Rust', command: inWasmtime.path, env: wasm, unavailable: inWasmtime.unavailable },
+  ];
+}
+
 async function measureCalls(rounds, count) {
-  const calls = await compileHost('calls');
-  const twin = await compile('core');
-  const rows = { 'one open': [], 'C, one bare message, both sides sleep': [], '64 open': [] };
+  const all = await callers();
+  for (const { name, unavailable } of all)
+    if (unavailable !== undefined) console.log(`${name} not run: ${unavailable}`);
+  const programs = all.filter(({ unavailable }) => unavailable === undefined);
+  for (const program of programs) program.figures = Object.fromEntries(Object.keys(OPEN).map((name) => [name, []]));
   for (let round = 0; round < rounds; round++) {
-    rows['one open'].push(figureOf(calls, [count, '1'], /(\d+) ns each/));
-    rows['64 open'].push(figureOf(calls, [count, '64'], /(\d+) ns each/));
-    rows['C, one bare message, both sides sleep'].push(figureOf(twin, ['pingpong-sleep'], /^pingpong-sleep\S* (\S+)/m));
+    for (const [name, open] of Object.entries(OPEN)) {
+      const calls = open === 1 ? Math.ceil(count / SLOWER) : count;
+      for (const { command, args = (...rest) => rest, env, figures } of programs)
+        figures[name].push(figureOf(command, args(String(calls), String(open)), env, /(\d+) ns (?:each|a call)/));
+    }
   }
-  const lines = Object.entries(rows).map(([name, values]) => [name, Math.round(median(values)).toString()]);
-  console.log(`\nns of a call between two threads, median of ${rounds} rounds\n${table([['calls', 'ns'], ...lines])}`);
+  const rows = programs.map(({ name, figures }) => {
+    const ratio = (key) => median(figures[key].map((ns, round) => ns / programs[0].figures[key][round])).toFixed(2);
+    return [name, ...Object.keys(OPEN).map((key) => `${Math.round(median(figures[key]))} (${ratio(key)})`)];
+  });
+  const head = ['ns of a call (x C)', ...Object.keys(OPEN)];
+  console.log(`\nns of a call between two threads, median of ${rounds} rounds\n${table([head, ...rows])}`);
 }
 
 export async function main(args) {
@@ -64,11 +91,13 @@ export async function main(args) {
   const featherstar = baseline('featherstar.mjs');
   const specs = [
     { name: REFERENCE, on: 'c', source: 'http-uring', args: [] },
-    { name: 'c-host', on: 'built', command: await compileHost('http'), args: (port) => [String(port), '1'] },
+    { name: 'c-epoll', on: 'c', source: 'http-epoll', args: [] },
+    { name: 'c-host', on: 'built', command: await compileHost('http'), args: oneShard },
+    { name: 'c-host-epoll', on: 'built', command: await compileHost('http', 'epoll'), args: oneShard },
     await rustHost(),
     { name: 'featherstar', on: 'node', args: [featherstar], env: { FEATHERSTAR_HOST: 'uring' } },
   ];
   const code = await wrkContest('hosts', DECLARED, options, [{ name: '', specs }]);
-  if (options.calls > 0) await measureCalls(options.rounds, String(options.calls));
+  if (options.calls > 0) await measureCalls(options.rounds, options.calls);
   return code;
 }

@@ -127,19 +127,24 @@ static inline void futex(_Atomic uint32_t *word, int operation, uint32_t value) 
   if (errno != EAGAIN && errno != EINTR) fail("futex"); // the word had changed already, or a signal came: look again
 }
 
-static inline void send_one(struct ring *ring, uint64_t value, int sleeping) {
+static inline void stage_one(struct ring *ring, uint64_t value) {
   uint64_t *slot = ring_claim(ring);
-  if (slot == NULL) fail("a ring with one message cannot be full");
+  if (slot == NULL) fail("a ring cannot be full of calls that are open");
   write_message(slot, value);
   ring->staged++;
+}
+
+// Shows the peer what is staged, and wakes it.
+static inline void publish(struct ring *ring, int sleeping) {
   ring_publish(ring);
   if (sleeping && atomic_load(&ring->sleeping) != 0 && atomic_exchange(&ring->sleeping, 0) != 0) {
     futex(&ring->sleeping, FUTEX_WAKE, 1);
   }
 }
 
-// Publishing "I sleep" and looking once more comes before sleeping: either we see the message, or its sender sees us.
-static inline void receive_one(struct ring *ring, uint64_t value, int sleeping) {
+// Waits for a message. Publishing "I sleep" and looking once more comes before sleeping: either we see the message, or
+// its sender sees us.
+static inline uint64_t *await_message(struct ring *ring, int sleeping) {
   uint64_t *slot;
   while ((slot = ring_available(ring)) == NULL) {
     if (!sleeping) continue;
@@ -147,14 +152,49 @@ static inline void receive_one(struct ring *ring, uint64_t value, int sleeping) 
     if (ring_available(ring) == NULL) futex(&ring->sleeping, FUTEX_WAIT, 1);
     atomic_store(&ring->sleeping, 0);
   }
-  check_message(slot, value);
+  return slot;
+}
+
+static inline void send_one(struct ring *ring, uint64_t value, int sleeping) {
+  stage_one(ring, value);
+  publish(ring, sleeping);
+}
+
+static inline void receive_one(struct ring *ring, uint64_t value, int sleeping) {
+  check_message(await_message(ring, sleeping), value);
   ring->taken++;
   ring_release(ring);
 }
 
+// --- calls: many open at a time, and both sides sleep when they have nothing to do ----------------------------------
+
+static inline void call_out(struct ring *there, struct ring *back, uint32_t calls, uint32_t open) {
+  for (uint32_t sent = 0, replied = 0; replied < calls;) {
+    for (; sent < calls && sent - replied < open; sent++) stage_one(there, sent);
+    publish(there, 1);
+    for (uint64_t *slot = await_message(back, 1); slot != NULL; slot = ring_available(back)) {
+      check_message(slot, ++replied); // a reply is one more than its number
+      back->taken++;
+    }
+    ring_release(back);
+  }
+}
+
+static inline void call_in(struct ring *there, struct ring *back, uint32_t calls) {
+  for (uint32_t served = 0; served < calls;) {
+    for (uint64_t *slot = await_message(there, 1); slot != NULL; slot = ring_available(there)) {
+      check_message(slot, served);
+      stage_one(back, ++served);
+      there->taken++;
+    }
+    ring_release(there);
+    publish(back, 1);
+  }
+}
+
 // --- the two threads ------------------------------------------------------------------------------------------------
 
-enum pair_kind { STREAM, PING_PONG, PING_PONG_SLEEP };
+enum pair_kind { STREAM, PING_PONG, PING_PONG_SLEEP, CALLS };
 
 struct pair {
   enum pair_kind kind;
@@ -185,6 +225,10 @@ static void *near_side(void *argument) {
     stream_out(&pair->there, pair->messages, pair->batch);
     return NULL;
   }
+  if (pair->kind == CALLS) {
+    call_out(&pair->there, &pair->back, pair->messages, pair->batch);
+    return NULL;
+  }
   for (uint32_t i = 0; i < pair->messages; i++) {
     send_one(&pair->there, i, pair->kind == PING_PONG_SLEEP);
     receive_one(&pair->back, i, pair->kind == PING_PONG_SLEEP);
@@ -197,6 +241,7 @@ static void *far_side(void *argument) {
   pin_to(1);
   meet(pair);
   if (pair->kind == STREAM) stream_in(&pair->there, pair->messages, pair->batch);
+  else if (pair->kind == CALLS) call_in(&pair->there, &pair->back, pair->messages);
   else {
     for (uint32_t i = 0; i < pair->messages; i++) {
       receive_one(&pair->there, i, pair->kind == PING_PONG_SLEEP);

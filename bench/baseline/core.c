@@ -385,8 +385,11 @@ int main(int argc, char **argv) {
     run_pair("pingpong.round-trip", PING_PONG, 50000, 1);
   } else if (strcmp(what, "pingpong-sleep") == 0) {
     run_pair("pingpong-sleep.round-trip", PING_PONG_SLEEP, 1000, 1);
+  } else if (strcmp(what, "calls") == 0) {
+    uint32_t calls = count_argument(count, 1000000000), open = count_argument(argc > 3 ? argv[3] : NULL, RING_SLOTS);
+    printf("%u calls there and back, %.0f ns each\n", calls, time_pair(CALLS, calls, open) / calls);
   } else {
-    fputs("usage: core wheel N | slab | task | spsc B | pingpong | pingpong-sleep\n", stderr);
+    fputs("usage: core wheel N | slab | task | spsc B | pingpong | pingpong-sleep | calls N OPEN\n", stderr);
     return 2;
   }
   return 0;

@@ -1,7 +1,7 @@
 // deadline: 240 s
 //
 // The host in C (examples/hosts/c). It is built by one command from dist/c. It serves as server-checks.js wants. Shards
-// call each other. All of this runs under three sanitizers, too.
+// call each other. All of this runs under three sanitizers, too, and some of it by epoll.
 //
 // Next: server-checks.js; then replay.test.js.
 
@@ -20,19 +20,22 @@ const HOST = fileURLToPath(new URL('../../examples/hosts/c/', import.meta.url));
 const STEP_MS = 60_000;
 const folder = mkdtempSync(join(tmpdir(), 'featherstar-host-'));
 const [compiler] = nativeCompilers;
+const WITHOUT_GATE = ['featherstar_core.c', 'listen.c', 'shard.c'];
 const VARIANTS = {
   plain: ['-O2', '-Wall', '-Wextra', '-Werror'],
   'address, undefined': ['-O1', '-g', '-fsanitize=address,undefined', '-fno-sanitize-recover=all'],
   thread: ['-O1', '-g', '-fsanitize=thread'],
 };
 
-function build(name, variant = 'plain') {
-  const output = join(folder, `${name}-${variant.slice(0, 3)}`);
-  const core = readdirSync(CORE)
-    .filter((file) => file.endsWith('.c'))
-    .map((file) => join(CORE, file));
-  const own = name === 'greet' ? [join(HOST, 'greet.c')] : [join(HOST, `${name}.c`), join(HOST, 'host.c')];
-  run(compiler, [...VARIANTS[variant], '-D_GNU_SOURCE', '-pthread', `-I${CORE}`, ...own, ...core, '-o', output]);
+/** Compiles a program of examples/hosts/c. `ring`: by io_uring, or by epoll. */
+function build(name, variant = 'plain', ring = 'io_uring') {
+  const output = join(folder, `${name}-${variant.slice(0, 3)}-${ring}`);
+  const isWanted = (file) => file.endsWith('.c') && (ring !== 'epoll' || WITHOUT_GATE.includes(file));
+  const core = readdirSync(CORE).filter(isWanted);
+  const own = name === 'greet' ? ['greet.c'] : [`${name}.c`, 'host.c'];
+  if (ring === 'epoll') own.push('epoll.c');
+  const sources = [...own.map((file) => join(HOST, file)), ...core.map((file) => join(CORE, file))];
+  run(compiler, [...VARIANTS[variant], '-D_GNU_SOURCE', '-pthread', `-I${CORE}`, ...sources, '-o', output]);
   return output;
 }
 
@@ -61,6 +64,15 @@ function defineTests() {
       assert.match(text, new RegExp(`^${count} calls there and back, \\d+ ns each; 1000 timers fired\\n$`));
     });
   }
+
+  test('the same HTTP server by epoll, without io_uring', async () => {
+    await checkServer(build('http', 'plain', 'epoll'), ['0', '2']);
+  });
+
+  test('the same calls by epoll, without io_uring', () => {
+    const text = run(build('calls', 'plain', 'epoll'), ['20000'], { timeout: STEP_MS });
+    assert.match(text, /^20000 calls there and back, \d+ ns each; 1000 timers fired\n$/);
+  });
 }
 
 test.after(() => rmSync(folder, { recursive: true }));

@@ -1,9 +1,12 @@
+// deadline: 480 s
+//
 // The hosts of examples/hosts/: each does what it says. One whose tools are not here is skipped aloud.
 //
 // Next: conformance.test.js.
 
 import { execFileSync, spawnSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -18,6 +21,11 @@ const RUN_MS = 60_000;
 const BUILD_MS = 300_000;
 const CALLS = 20_000;
 
+const DIST = fileURLToPath(new URL('../../dist/', import.meta.url));
+const BUILT = join(DIST, 'conformance');
+mkdirSync(BUILT, { recursive: true });
+
+const hasCommand = (name, option = '--version') => spawnSync(name, [option], { stdio: 'ignore' }).status === 0;
 const pathOf = (name) => fileURLToPath(new URL(name, EXAMPLES));
 
 function outputOf(command, args) {
@@ -32,7 +40,7 @@ test('javascript: two threads call each other, run timers and tasks, sleep, and 
 /** Builds a folder of examples/hosts with cargo. Returns where its programs are; undefined: skipped aloud. */
 function buildWithCargo(folder) {
   for (const command of ['cargo', 'cc', 'ar']) {
-    if (spawnSync(command, ['--version']).error === undefined) continue;
+    if (hasCommand(command)) continue;
     console.log(`# skipped: ${folder}: no ${command} in PATH`);
     return undefined;
   }
@@ -61,6 +69,46 @@ test('rust: an HTTP server on every core', async () => {
   const { name, reason } = pick();
   if (name === 'uring') await checkServer(`${programs}http`, ['0', '2']);
   else console.log(`# skipped: rust: HTTP: ${reason}`);
+});
+
+test('python: the core in C by ctypes, and two threads that call each other', () => {
+  for (const command of ['python3', 'cc']) {
+    if (hasCommand(command)) continue;
+    console.log(`# skipped: python: no ${command} in PATH`);
+    return;
+  }
+  const library = join(BUILT, 'featherstar.so');
+  const [core, layout] = [`${DIST}c/featherstar_core.c`, `${DIST}layout.json`];
+  execFileSync('cc', ['-O2', '-shared', '-fPIC', '-D_DEFAULT_SOURCE', '-o', library, core]);
+  const text = outputOf('python3', [pathOf('python/calls.py'), library, layout, String(CALLS)]);
+  assert.is(text, `${CALLS} calls between two threads, 20 timers\n`);
+});
+
+test('go: the module in wazero, and two threads that call each other', () => {
+  if (!hasCommand('go', 'version')) {
+    console.log('# skipped: go: not in PATH');
+    return;
+  }
+  const program = join(BUILT, 'calls-go');
+  const args = ['build', '-C', pathOf('go'), '-o', program, './calls'];
+  const { status, stderr } = spawnSync('go', args, { encoding: 'utf8', timeout: BUILD_MS });
+  if (status !== 0 && /dial tcp|lookup|no such host|module lookup disabled/.test(stderr)) {
+    console.log(`# skipped: go: wazero cannot be had: ${stderr.trim().split('\n').at(-1)}`);
+    return;
+  }
+  assert.is(status, 0, stderr);
+  const text = outputOf(program, [CORE, `${DIST}layout.json`, String(CALLS)]);
+  assert.is(text, `${CALLS} calls between two threads, 20 timers\n`);
+});
+
+test('rust with wasmtime: the module in a sandbox, under the same program', () => {
+  if (process.env.FEATHERSTAR_FULL !== '1') {
+    console.log('# skipped: wasmtime in Rust: its crates take minutes to build; node tests/run.js --full does it');
+    return;
+  }
+  const programs = buildWithCargo('wasmtime');
+  if (programs === undefined) return;
+  assert.is(outputOf(`${programs}calls`, [String(CALLS)]), `${CALLS} calls between two threads, 20 timers\n`);
 });
 
 const SEEDS = 60;

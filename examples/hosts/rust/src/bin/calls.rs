@@ -1,6 +1,6 @@
 //! A host of the core in Rust: std threads, and the core compiled from C by build.rs. It was written from docs/abi.md.
 //!
-//!   cargo run --release --bin calls [COUNT]
+//!   cargo run --release --bin calls [COUNT [OPEN]]
 //!
 //!   shard 0 --a number--> shard 1
 //!           <--one more--
@@ -16,7 +16,6 @@ use std::sync::{Barrier, OnceLock};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-const OPEN_MAX: u64 = 64; // calls at a time
 const TIMERS: u64 = 20;
 const REQUEST: u8 = 1; // kinds of messages
 const REPLY: u8 = 2;
@@ -27,11 +26,11 @@ const QUOTA_NS: f64 = 1e6;
 
 const LIMITS: [(i64, u32); 19] = [
     (HEADER_SHARD_COUNT, 2),
-    (HEADER_RING_SLOTS, 64),
-    (HEADER_CREDIT_COUNT, 32),
+    (HEADER_RING_SLOTS, 1024),
+    (HEADER_CREDIT_COUNT, 256),
     (HEADER_SQE_SLOTS, 16),
     (HEADER_CQE_SLOTS, 16),
-    (HEADER_READY_SLOTS, 128),
+    (HEADER_READY_SLOTS, 4096),
     (HEADER_OP_SLOTS, 64),
     (HEADER_TIMER_SLOTS, 64),
     (HEADER_TASK_SLOTS, 64),
@@ -188,7 +187,7 @@ fn serve(world: &World) {
 }
 
 /// Shard 0: makes the calls, and prints what has come of them.
-fn call(world: &World, calls: u64) {
+fn call(world: &World, calls: u64, open: u64) {
     let mut shard = Shard::boot(world, 0);
     let began = Instant::now();
     for i in 1..=TIMERS {
@@ -198,7 +197,7 @@ fn call(world: &World, calls: u64) {
         );
     }
     let mut sent = 0;
-    while sent < calls.min(OPEN_MAX) {
+    while sent < calls.min(open) {
         shard.send(REQUEST, sent);
         sent += 1;
     }
@@ -220,9 +219,9 @@ fn call(world: &World, calls: u64) {
 }
 
 fn main() {
-    let calls = std::env::args().nth(1).map_or(Ok(1_000_000), |text| text.parse());
-    let Ok(calls @ 1..) = calls else {
-        eprintln!("usage: calls [COUNT]");
+    let argument = |index, otherwise| std::env::args().nth(index).map_or(Ok(otherwise), |text| text.parse());
+    let (Ok(calls @ 1..), Ok(open @ 1..)) = (argument(1, 1_000_000), argument(2, 64)) else {
+        eprintln!("usage: calls [COUNT [OPEN]]");
         std::process::exit(2);
     };
     let world = World {
@@ -234,6 +233,6 @@ fn main() {
     };
     thread::scope(|scope| {
         scope.spawn(|| serve(&world));
-        call(&world, calls);
+        call(&world, calls, open);
     });
 }
