@@ -11,11 +11,11 @@ import { REFUSED } from '../http/corpus.js';
 
 const STEP_MS = 60_000;
 
-/** Starts a server. `port` when it listens; stop() ends it by SIGTERM, and checks that it ended well. */
-export async function start(program, args) {
+/** Starts a server. `port` when it listens; stop() ends it by SIGTERM. It is killed after `limitMs`. */
+export async function start(program, args, limitMs = STEP_MS) {
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   const ended = once(child, 'close');
-  const timer = setTimeout(() => child.kill('SIGKILL'), STEP_MS);
+  const timer = setTimeout(() => child.kill('SIGKILL'), limitMs);
   let text = '';
   child.stderr.setEncoding('utf8').on('data', (piece) => {
     text += piece;
@@ -34,7 +34,7 @@ export async function start(program, args) {
     clearTimeout(timer);
     return { code, text };
   };
-  return { port, stop };
+  return { port, pid: child.pid, stop };
 }
 
 /** Waits for the end of a connection. The server may break it off while the client still sends. */

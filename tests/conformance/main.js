@@ -13,6 +13,7 @@
 //
 // Next: docs/abi.md, Conformance.
 
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -44,12 +45,20 @@ function replayHere(vectors) {
   return differences.length === 0;
 }
 
-async function replayInChromium(vectors) {
+async function inChromium(vectors) {
   const { Chromium, findChromium } = await import('../browser/chromium.js');
   const command = findChromium();
   if (command === undefined) return { lacks: 'not found' };
-  const { replayInPage } = await import('./page.js');
-  return { printed: await replayInPage(new Chromium(command), values.wasm, vectors) };
+  const { replayInChromium } = await import('./page.js');
+  return { printed: await replayInChromium(new Chromium(command), values.wasm, vectors) };
+}
+
+async function inFirefox(vectors) {
+  const isThere = (command) => spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0;
+  const command = ['firefox', 'firefox-esr'].find(isThere);
+  if (command === undefined) return { lacks: 'not found: apt-get install firefox-esr' };
+  const { replayInFirefox } = await import('./page.js');
+  return { printed: await replayInFirefox(command, values.wasm, vectors) };
 }
 
 /** Prints a line for each engine. Returns whether all agree with the recording. */
@@ -61,7 +70,8 @@ async function table(vectors) {
     lines.push(...(printed === undefined ? [] : [printed]));
   };
   for (const engine of [...enginesIn(values.dir), ...HOSTS]) add(engine.name, replayIn(engine, values.wasm, vectors));
-  add('Chromium (V8)', await replayInChromium(vectors));
+  add('Chromium (V8)', await inChromium(vectors));
+  add('Firefox (SpiderMonkey)', await inFirefox(vectors));
   const hashes = new Set(lines.map((printed) => printed.split(' ')[0]));
   const hasAll = lines.every((printed) => printed.endsWith(' 0 differ'));
   console.log(hashes.size === 1 && hasAll ? 'one hash' : `${hashes.size} hashes: something is wrong`);

@@ -1,0 +1,33 @@
+// Builds the programs of examples/hosts/c with what the package ships as featherstar/c, for tests.
+//
+// Next: host.test.js.
+
+import { mkdtempSync, readdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { nativeCompilers, run } from './replayer.js';
+
+const CORE = fileURLToPath(new URL('../../dist/c/', import.meta.url));
+const HOST = fileURLToPath(new URL('../../examples/hosts/c/', import.meta.url));
+/** For what is built; the test removes it. */
+export const folder = mkdtempSync(join(tmpdir(), 'featherstar-host-'));
+export const [compiler] = nativeCompilers;
+const WITHOUT_GATE = ['featherstar_core.c', 'listen.c', 'shard.c'];
+export const VARIANTS = {
+  plain: ['-O2', '-Wall', '-Wextra', '-Werror'],
+  'address, undefined': ['-O1', '-g', '-fsanitize=address,undefined', '-fno-sanitize-recover=all'],
+  thread: ['-O1', '-g', '-fsanitize=thread'],
+};
+
+/** Compiles a program of examples/hosts/c. `ring`: by io_uring, or by epoll. */
+export function buildHost(name, variant = 'plain', ring = 'io_uring') {
+  const output = join(folder, `${name}-${variant.slice(0, 3)}-${ring}`);
+  const isWanted = (file) => file.endsWith('.c') && (ring !== 'epoll' || WITHOUT_GATE.includes(file));
+  const core = readdirSync(CORE).filter(isWanted);
+  const own = name === 'greet' ? ['greet.c'] : [`${name}.c`, 'host.c'];
+  if (ring === 'epoll') own.push('epoll.c');
+  const sources = [...own.map((file) => join(HOST, file)), ...core.map((file) => join(CORE, file))];
+  run(compiler, [...VARIANTS[variant], '-D_GNU_SOURCE', '-pthread', `-I${CORE}`, ...sources, '-o', output]);
+  return output;
+}
