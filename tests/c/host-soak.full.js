@@ -13,9 +13,10 @@ import { buildHost, compiler, folder } from './host-build.js';
 import { start } from './server-checks.js';
 
 const SOAK_MS = Number(process.env.FEATHERSTAR_SOAK_S ?? 60) * 1000;
-// The kernel gives each new connection the next slot of 4,096, in each of two shards. Each slot has buffers of its own,
-// whose pages are touched when it is used for the first time.
-const WARM_UP_CONNECTIONS = 3 * 4096 * 2;
+// Each of two shards has 4,096 slots for connections. A slot has buffers of its own, whose pages are touched when it is
+// used for the first time. So memory grows until all were used. The minute begins when it has not grown for a while.
+const STILL_MS = 10_000;
+const WARM_UP_MAX_MS = 150_000;
 const STAYING = 64;
 const ROW = 16; // requests in a row
 const GROWTH_MAX_KIB = 512;
@@ -26,6 +27,19 @@ const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 function residentKib(pid) {
   return Number(/^VmRSS:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]);
+}
+
+/** Waits until the memory of a process has not changed for a while. Returns how large it is. */
+async function warmUp(pid) {
+  const endMs = performance.now() + WARM_UP_MAX_MS;
+  let [kib, sinceMs] = [0, performance.now()];
+  while (performance.now() - sinceMs < STILL_MS) {
+    assert.ok(performance.now() < endMs, `the memory still grows: ${kib} KiB`);
+    const now = residentKib(pid);
+    if (now !== kib) [kib, sinceMs] = [now, performance.now()];
+    await later(100);
+  }
+  return kib;
 }
 
 /** Sends rows of requests, each when the last one is answered, until stop() is called. */
@@ -61,12 +75,11 @@ test('the HTTP host in C does not grow under load', async () => {
     console.log('# skipped: it needs Linux and a C compiler');
     return;
   }
-  const { port, pid, stop } = await start(buildHost('http'), ['0', '2'], SOAK_MS + 120_000);
+  const { port, pid, stop } = await start(buildHost('http'), ['0', '2'], SOAK_MS + WARM_UP_MAX_MS + 60_000);
   const counts = { requests: 0, connections: 0, errors: [], isOver: false };
   const sockets = Array.from({ length: STAYING }, () => stay(port, counts));
   const guests = Array.from({ length: 4 }, () => comeAndGo(port, counts));
-  while (counts.connections < WARM_UP_CONNECTIONS) await later(100);
-  const before = residentKib(pid);
+  const before = await warmUp(pid);
   const files = readdirSync(`/proc/${pid}/fd`).length;
   counts.requests = counts.connections = 0;
   await later(SOAK_MS);

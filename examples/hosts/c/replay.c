@@ -77,7 +77,10 @@ union value {
 	X(http_parse, "iii", true, featherstar_http_parse(c, v[0].i, v[1].i, v[2].i))                                  \
 	X(http_body, "iii", true, featherstar_http_body(c, v[0].i, v[1].i, v[2].i))                                    \
 	X(http_head, "iiii", true, featherstar_http_head(c, v[0].i, v[1].i, v[2].i, v[3].i))                           \
-	X(http_date, "id", true, featherstar_http_date(c, v[0].i, v[1].d))
+	X(http_date, "id", true, featherstar_http_date(c, v[0].i, v[1].d))                                             \
+	X(ws_reset, "iii", false, (featherstar_ws_reset(c, v[0].i, v[1].i, v[2].i), 0))                                \
+	X(ws_parse, "iii", true, featherstar_ws_parse(c, v[0].i, v[1].i, v[2].i))                                      \
+	X(ws_close_code, "ii", true, featherstar_ws_close_code(c, v[0].i, v[1].i))
 
 #define DEFINE(name, params, has_result, call)                                                                         \
 	static uint32_t call_##name(struct featherstar_core *c, const union value *v)                                  \
