@@ -3,6 +3,7 @@
 // Next: server.ts.
 
 import type { Shard } from '../shard/shard.js';
+import type { Pace } from '../shard/stream-transport.js';
 import type { WebSockets } from '../websocket/websockets.js';
 import type { HandlerInfo } from './handler-info.js';
 import type { Scratch } from './inbox.js';
@@ -40,6 +41,8 @@ export interface ConnectionServer extends Scratch {
     readonly requestTimeoutNs: number;
     readonly idleTimeoutNs: number;
     readonly halfCloseTimeoutNs: number;
+    /** How slow a client may be that does not take a response. */
+    readonly pace: Pace;
     /** 0: a handler may take any time. */
     readonly handlerTimeoutNs: number;
   };

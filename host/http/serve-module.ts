@@ -58,6 +58,8 @@ export interface ServeModuleOptions {
   proxy?: ProxyOptions | undefined;
   /** Serves HTTPS on every shard: see `ServeOptions.tls`. No function can be sent to shards, so `sni` is an object. */
   tls?: TlsServerOptions | undefined;
+  /** Whether clients may speak HTTP/2: see `ServeOptions.http2`. */
+  http2?: boolean | undefined;
   /** Sizes and times of each shard's server (docs/limits.md). */
   limits?: HttpLimits | undefined;
   /** Whether a shard that dies is started again. Default true. */
@@ -102,6 +104,7 @@ const CHECKS: Checks<ServeModuleOptions> = {
   limits: SERVE_CHECKS.limits,
   proxy: SERVE_CHECKS.proxy,
   tls: checkModuleTls,
+  http2: checkBoolean,
   restart: checkBoolean,
   runtime: checkObject,
 };
@@ -124,9 +127,9 @@ export async function serveModule<M extends object>(options: ServeModuleOptions)
   const shutdownTimeoutMs = SHUTDOWN_TIMEOUT_MS + ((drainMs ?? 0) * 9) / 8; // servers get 8/9 of it
   const runtime = await Runtime.start<M>({ shutdownTimeoutMs, ...options.runtime, module, shards });
   const own = currentShard();
-  const { replaceGlobals } = options;
+  const { replaceGlobals, http2 } = options;
   const secure = options.tls && new ModuleTls(runtime, options.tls);
-  const listening = { port, hostname, backlog, sharePort, fd, drainMs, limits, proxy, replaceGlobals };
+  const listening = { port, hostname, backlog, sharePort, fd, drainMs, limits, proxy, replaceGlobals, http2 };
   const isShared = fd === undefined ? runtime.sharesPorts : own.host.movesFiles;
   let first: ListeningPlace;
   try {
@@ -229,7 +232,7 @@ function isOver(error: unknown): boolean {
 
 type ModuleListenOptions = Pick<
   ServeOptions,
-  'port' | 'hostname' | 'backlog' | 'sharePort' | 'fd' | 'drainMs' | 'limits' | 'proxy' | 'replaceGlobals'
+  'port' | 'hostname' | 'backlog' | 'sharePort' | 'fd' | 'drainMs' | 'limits' | 'proxy' | 'replaceGlobals' | 'http2'
 >;
 type ListeningPlace = Pick<Server, 'port' | 'hostname' | 'url'>;
 

@@ -21,6 +21,7 @@ import { currentShard, findShard, type Shard } from '../shard/shard.js';
 import { type Pace, StreamTransport } from '../shard/stream-transport.js';
 import type { TransportUser } from '../shard/transport.js';
 import { checkTlsHost, checkTlsServer, noTlsError, type TlsServerOptions } from '../tls/options.js';
+import { NO_RAW_USER, TransportStream } from '../tls/transport-stream.js';
 import { checkWebSocket, type WebSocketOptions } from '../websocket/options.js';
 import type { WebSocketBytes } from '../websocket/server-socket.js';
 import { publishOn, WebSockets } from '../websocket/websockets.js';
@@ -32,6 +33,8 @@ import type { ConnectionServer, ServedConnection } from './connection-server.js'
 import { beginReplaced, endReplaced } from './globals.js';
 import { type ClientAddress, clientAddress, type HandlerInfo } from './handler-info.js';
 import { Heads } from './heads.js';
+import { Http2Connection, Http2Sessions } from './http2-connection.js';
+import { Http2Preface } from './http2-preface.js';
 import { checkProxy, type Proxies, type ProxyOptions } from './proxies.js';
 import { ProxiedTransport } from './proxy-protocol.js';
 import { FeatherRequest } from './request.js';
@@ -51,6 +54,8 @@ export interface HttpLimits {
   headerCount?: number | undefined;
   /** Bytes of a request's target. 414 beyond. */
   targetBytes?: number | undefined;
+  /** Requests of one HTTP/2 connection at the same time. The client waits. */
+  streams?: number | undefined;
   /** Bytes of a request's body. 413 beyond. */
   bodyBytes?: number | undefined;
   /** How far a handler may raise bodyBytes for its request, by `info.limit()`. 413 beyond. Default 0: not at all. */
@@ -98,6 +103,11 @@ export interface ServeOptions {
   proxy?: ProxyOptions | undefined;
   /** Serves HTTPS: keys, certificates and what TLS needs (docs/tls.md). Default: plain HTTP. */
   tls?: TlsServerOptions | undefined;
+  /**
+   * Whether clients may speak HTTP/2. With TLS they choose (ALPN), without TLS they have to know (h2c). Default: true
+   * with TLS, and false without.
+   */
+  http2?: boolean | undefined;
   /** Length of the kernel's queue of connections that are not accepted yet. */
   backlog?: number | undefined;
   /**
@@ -125,6 +135,7 @@ const DEFAULTS = {
   headerBytes: 16_384,
   headerCount: 100,
   targetBytes: 8192,
+  streams: 100,
   bodyBytes: 8_388_608,
   maxBodyBytes: 0, // bodyBytes
   connections: 16_384,
@@ -141,6 +152,7 @@ const HIGHEST: Record<keyof HttpLimits, number> = {
   headerBytes: 65_536,
   headerCount: 10_000,
   targetBytes: 65_536,
+  streams: 10_000,
   bodyBytes: Number.MAX_SAFE_INTEGER,
   maxBodyBytes: Number.MAX_SAFE_INTEGER,
   connections: 1_048_576,
@@ -161,6 +173,7 @@ const TEMPLATES_BYTES = 65_536;
 
 const CLOSE_MS = 4000; // how long close() waits, behind drainMs
 const DRAIN_MAX_MS = 600_000;
+const HAS_HTTP2 = !('Bun' in globalThis) && !('Deno' in globalThis); // node:http2 over a stream of ours
 const SETTLE_MS = 200; // for handshakes that are under way when a server stops accepting: the longest way to a client
 const SETTLE_LEAST_MS = 1;
 const ROUNDS_MS = 1000; // for a queue out of which the portable host takes one connection at a time
@@ -187,6 +200,7 @@ export class ServerShard implements AcceptorUser, ConnectionServer {
   readonly onResponse: ConnectionServer['onResponse'];
   readonly proxies: Proxies | undefined;
   readonly websockets: WebSockets | undefined;
+  readonly http2: Http2Sessions | undefined;
   readonly headScratch: number;
   readonly pieceScratch: number;
   /** No new requests: connections close after their answer. */
@@ -239,6 +253,8 @@ export class ServerShard implements AcceptorUser, ConnectionServer {
     };
     shard.core.http_limits(limits.headerBytes, limits.headerCount, limits.targetBytes);
     setMaxListeners(0, this.signal); // each request may listen
+    const http2 = options.http2 ?? (options.tls !== undefined && HAS_HTTP2);
+    this.http2 = http2 ? new Http2Sessions(limits) : undefined;
     this.secure = options.tls && new SecureConnections(this, options.tls);
     this.acceptor = new Acceptor(shard, bound, this);
     if (options.replaceGlobals ?? true) beginReplaced(this);
@@ -278,7 +294,26 @@ export class ServerShard implements AcceptorUser, ConnectionServer {
   }
 
   private openPlain(file: number): HttpConnection {
+    const { http2 } = this;
+    if (http2 !== undefined) return this.openEither(file, http2);
     return new HttpConnection(this, this.parserOf(file), (user) => this.transportOf(file, user));
+  }
+
+  /** HTTP/1.1, or HTTP/2 without TLS. */
+  private openEither(file: number, http2: Http2Sessions): HttpConnection {
+    const { shard } = this;
+    const connection = new HttpConnection(this, this.parserOf(file), (user) => {
+      const preface = new Http2Preface(shard, user, (first, use) => {
+        const stream = new TransportStream(shard, NO_RAW_USER, use);
+        const session = new Http2Connection(this, http2, stream, stream);
+        this.replace(connection, session);
+        stream.onBytes(first);
+        if (this.draining) session.drain();
+      });
+      preface.transport = this.transportOf(file, preface);
+      return preface.transport;
+    });
+    return connection;
   }
 
   private transportOf(file: number, user: TransportUser): StreamTransport {
@@ -479,6 +514,7 @@ export const SERVE_CHECKS: Checks<ServeOptions> = {
   proxy: checkProxy,
   tls: checkTlsServer,
   websocket: checkWebSocket,
+  http2: checkBoolean,
 };
 
 /** The runtime's limits, as far as this server builds on them. */

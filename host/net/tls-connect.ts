@@ -9,20 +9,10 @@ import { FeatherstarError } from '../base/errors.js';
 import type { Shard } from '../shard/shard.js';
 import { contextOptions, type TlsClientOptions, type TlsServerOptions, tlsError } from '../tls/options.js';
 import { type Handshake, TlsTerminator } from '../tls/terminator.js';
-import type { RawStreamUser } from '../tls/transport-stream.js';
+import { NO_RAW_USER } from '../tls/transport-stream.js';
 import type { SocketTransport } from './socket.js';
 import { SocketStream } from './socket-stream.js';
 import { TlsConnection } from './tls-connection.js';
-
-/** The user of a stream whose handshake node:tls does. */
-const NO_USER: RawStreamUser = {
-  onFirstBytes: (go) => go(),
-  onPeerLeft: () => {},
-  onRawEnd: () => {},
-  onSent: () => {},
-  onDeadline: () => {},
-  onClosed: () => {},
-};
 
 /** Does the client's side of a handshake. Rejects with TLS, or with the signal's reason; then it is closed. */
 export async function secure(
@@ -32,7 +22,7 @@ export async function secure(
   options: TlsClientOptions,
   signal: AbortSignal | undefined,
 ): Promise<TlsConnection> {
-  const stream = new SocketStream(below, NO_USER);
+  const stream = new SocketStream(below, NO_RAW_USER);
   let socket: TLSSocket | undefined;
   try {
     return await abortable<TlsConnection>(

@@ -35,11 +35,23 @@ export interface RawStreamUser {
   onClosed(): void;
 }
 
+/** The user of a stream that has another one soon. */
+export const NO_RAW_USER: RawStreamUser = {
+  onFirstBytes: (go) => go(),
+  onPeerLeft: () => {},
+  onRawEnd: () => {},
+  onSent: () => {},
+  onDeadline: () => {},
+  onClosed: () => {},
+};
+
 export type StreamDone = (error?: Error | null) => void;
 
 export class TransportStream extends Duplex implements RawStream, TransportUser {
   readonly transport: Transport;
   owner: RawStreamUser;
+  /** The end of the peer is told to the owner alone. */
+  hidesEnd = false;
   readonly #shard: Shard;
   #wants = true;
   #hasBegun = false;
@@ -116,6 +128,7 @@ export class TransportStream extends Duplex implements RawStream, TransportUser 
       return;
     }
     this.owner.onRawEnd();
+    if (this.hidesEnd) return;
     this.push(null);
     this.read(0); // 'end' comes now if no bytes wait
   }
