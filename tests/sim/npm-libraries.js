@@ -2,8 +2,6 @@
 //
 //   node tests/sim/npm-libraries.js NAME SEED --> one line of JSON: the value, and the hash of the trace
 //
-// The libraries are looked for in node_modules/.cache/featherstar-npm (tests/sim/npm.test.js says how they come there).
-//
 // Next: host/sim/node-net.ts.
 
 import { createHash } from 'node:crypto';
@@ -13,8 +11,7 @@ import { createRequire } from 'node:module';
 import net from 'node:net';
 import { simulate } from 'featherstar/testing';
 
-export const FOLDER = new URL('../../node_modules/.cache/featherstar-npm/', import.meta.url);
-const require = createRequire(new URL('package.json', FOLDER));
+const require = createRequire(import.meta.url);
 const FAULTS = { partial: 0.1, latencyUs: 3000 };
 
 /** A server that speaks enough of Redis. */
