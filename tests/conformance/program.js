@@ -1,7 +1,7 @@
 // The programs whose traffic with the core becomes vectors: one simulation for each seed, on small tables.
 //
-//   seed --> shards, limits, faults --> one of six programs: calls, timers and tasks, HTTP, shards that die; parsers and
-//                                       tables call exports themselves, with what a host would rarely have
+//   seed --> shards, limits, faults --> one of six programs: calls, timers and tasks, HTTP, shards that die; parsers,
+//                                       and tables, call exports themselves, with what a host would rarely have
 //
 // Next: record.js.
 
