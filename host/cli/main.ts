@@ -118,7 +118,7 @@ async function serveFile(path: string, flags: ListenFlags, { shards, ...runtime 
 /** Resolves with the exit code. */
 async function sim(args: string[]): Promise<number> {
   const { runSim, SIM_HELP, SimUsageError } = await import('./sim.js'); // a server needs none of it
-  if (args.includes('--help')) {
+  if (args.includes('--help') || args.includes('-h')) {
     print(SIM_HELP);
     return 0;
   }

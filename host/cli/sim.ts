@@ -1,16 +1,18 @@
 // The command `featherstar sim`: searches a program for seeds that fail, and runs one of them again.
 //
-// Exit codes: 0 when all passed, 1 when something failed or cannot run, 2 when the command line is wrong.
+// Exit codes: 0 when all passed, 1 when something failed or cannot run, 2 when the command line is wrong. After SIGINT
+// the search reports what it has found so far, with 130 if that is nothing.
 
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import inspector from 'node:inspector';
 import { resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
+import { FeatherstarError } from '../base/errors.js';
 import { BENIGN } from '../sim/draw.js';
 import { loadProgram, type RunRequest, runProgram } from '../sim/runs.js';
-import { type SearchProgress, type SearchReport, search } from '../sim/search.js';
-import { decideBy, readSeedFile } from '../sim/seed-file.js';
+import { makeSearch, type SearchOptions, type SearchProgress, type SearchReport } from '../sim/search.js';
+import { decideBy, readSeedFile, type SeedFile } from '../sim/seed-file.js';
 import { timelineOf } from '../sim/timeline.js';
 import { INNER, lineOf } from '../sim/trace.js';
 
@@ -51,8 +53,13 @@ const OPTIONS = {
   trace: { type: 'string' },
 } as const;
 
+const OF_ONE = ['timeline', 'stop-at', 'trace'] as const;
+const OF_MANY = ['seeds', 'from', 'minutes', 'jobs', 'seeds-per-process', 'shrink-seconds', 'directory'] as const;
+const DECIMALS: readonly string[] = ['minutes', 'shrink-seconds'];
+
 const TRACE_SHOWN = 40;
 const TRACE_KEPT = 200_000;
+const INTERRUPTED = 130;
 
 function printLine(text: string): void {
   process.stdout.write(`${text}\n`);
@@ -74,8 +81,24 @@ function parseSimFlags(args: string[]) {
 function numberFlag(values: Values, name: keyof Values): number | undefined {
   const text = values[name];
   if (text === undefined) return undefined;
-  if (typeof text === 'string' && /^\d+(\.\d+)?$/.test(text)) return Number(text);
-  throw new SimUsageError(`--${name} must be a number, not ${JSON.stringify(text)}`);
+  const isDecimal = DECIMALS.includes(name);
+  const isNumber = (isDecimal ? /^\d+(\.\d+)?$/ : /^\d+$/).test(String(text)) && Number(text) < 2 ** 53;
+  if (isNumber) return Number(text);
+  throw new SimUsageError(`--${name} must be ${isDecimal ? 'a number' : 'an integer'}, not ${JSON.stringify(text)}`);
+}
+
+/** Refuses options that would do nothing. */
+function checkModes(values: Values): void {
+  const { seed, replay } = values;
+  const isOne = seed !== undefined || replay !== undefined;
+  const mode = replay !== undefined ? '--replay' : isOne ? '--seed' : 'a search';
+  const idle: readonly (keyof Values)[] =
+    replay !== undefined ? [...OF_MANY, 'seed', 'swarm'] : isOne ? OF_MANY : OF_ONE;
+  for (const name of idle) {
+    if (values[name] === undefined) continue;
+    const remedy = isOne ? 'leave it out' : 'add --seed N or --replay FILE';
+    throw new SimUsageError(`--${name} does nothing with ${mode}: ${remedy}`);
+  }
 }
 
 /** The module's URL; a query after the path stays one. */
@@ -86,6 +109,11 @@ function programUrl(path: string): URL {
   return url;
 }
 
+function checkExists(url: URL): void {
+  const path = fileURLToPath(url);
+  if (!existsSync(path)) throw new FeatherstarError('FEATHERSTAR_MODULE', `there is no file ${path}`);
+}
+
 /** Runs the command. Resolves with the exit code. */
 export async function runSim(args: string[]): Promise<number> {
   const { values, positionals } = parseSimFlags(args);
@@ -94,16 +122,17 @@ export async function runSim(args: string[]): Promise<number> {
   if (more.length > 0 || isAlone === (path !== undefined)) {
     throw new SimUsageError('the command is: featherstar sim <program>, or featherstar sim --replay FILE');
   }
+  checkModes(values);
   if (values.replay !== undefined) {
     const { program, file } = readSeedFile(values.replay);
     const { seed, swarm } = file;
-    return runOnce(program, { seed, swarm, decide: decideBy(file) }, values, file.explanation);
+    return runOnce(program, { seed, swarm, decide: decideBy(file) }, values, file);
   }
   const program = programUrl(path as string);
   const swarm = values.swarm ? { faults: BENIGN } : undefined;
   const seed = numberFlag(values, 'seed');
   if (seed !== undefined) return runOnce(program, { seed, swarm }, values, undefined);
-  const report = await search(program, {
+  return runMany(program, {
     seeds: numberFlag(values, 'seeds'),
     from: numberFlag(values, 'from'),
     minutes: numberFlag(values, 'minutes'),
@@ -114,7 +143,28 @@ export async function runSim(args: string[]): Promise<number> {
     swarm,
     onProgress: tellProgress,
   });
-  return tellReport(report);
+}
+
+async function runMany(program: URL, options: SearchOptions): Promise<number> {
+  checkExists(program);
+  let isStopped = false;
+  const search = madeSearch(program, options);
+  const stop = () => {
+    isStopped = true;
+    search.stop();
+  };
+  process.once('SIGINT', stop); // a second one ends this process at once
+  const code = tellReport(program, options, await search.run());
+  return isStopped && code === 0 ? INTERRUPTED : code;
+}
+
+function madeSearch(program: URL, options: SearchOptions): ReturnType<typeof makeSearch> {
+  try {
+    return makeSearch(program, options);
+  } catch (error) {
+    if (FeatherstarError.is(error) && error.code === 'FEATHERSTAR_OPTION') throw new SimUsageError(error.message);
+    throw error;
+  }
 }
 
 function tellProgress({ done, seeds, failures, elapsedMs, leftMs }: SearchProgress): void {
@@ -124,11 +174,19 @@ function tellProgress({ done, seeds, failures, elapsedMs, leftMs }: SearchProgre
   process.stderr.write(process.stderr.isTTY ? `\r\x1b[K${text}` : `${text}\n`);
 }
 
-function tellReport({ done, failures, sometimes, never, elapsedMs }: SearchReport): number {
+function tellReport(
+  program: URL,
+  options: SearchOptions,
+  { done, failures, sometimes, never, elapsedMs }: SearchReport,
+): number {
   if (process.stderr.isTTY) process.stderr.write('\n');
   for (const { seed, count, explanation, file } of failures) {
     printLine(`\n=== seed ${seed}${count > 1 ? `, and ${count - 1} more that fail so` : ''}\n${explanation}`);
-    printLine(file === undefined ? 'no seed file: see above' : `repeat it: npx featherstar sim --replay ${file}`);
+    const again =
+      file === undefined
+        ? `${fileURLToPath(program)}${program.search} --seed ${seed}${options.swarm === undefined ? '' : ' --swarm'}`
+        : `--replay ${file}`;
+    printLine(`repeat it: npx featherstar sim ${again}`);
   }
   const names = Object.keys(sometimes);
   if (names.length > 0) printLine(`\nsometimes: ${names.length - never.length} of ${names.length} held in some seed`);
@@ -139,11 +197,14 @@ function tellReport({ done, failures, sometimes, never, elapsedMs }: SearchRepor
   return failures.length === 0 ? 0 : 1;
 }
 
-async function runOnce(url: URL, request: RunRequest, values: Values, known: string | undefined): Promise<number> {
+async function runOnce(url: URL, request: RunRequest, values: Values, known: SeedFile | undefined): Promise<number> {
+  checkExists(url);
+  process.on('exit', onEarlyExit);
   const program = await loadProgram(url.href);
   const stopAt = numberFlag(values, 'stop-at');
   if (stopAt !== undefined) inspector.open(undefined, undefined, true);
   const { failure, worlds } = await runProgram(program, { ...request, stopAt, traceEvents: TRACE_KEPT });
+  process.off('exit', onEarlyExit);
   const lines: string[] = [];
   let before = 0; // events of earlier worlds
   for (const { trace } of worlds) {
@@ -153,14 +214,31 @@ async function runOnce(url: URL, request: RunRequest, values: Values, known: str
     }
     before += trace.count;
   }
-  for (const line of lines.slice(-(numberFlag(values, 'trace') ?? TRACE_SHOWN))) printLine(line);
+  const shown = numberFlag(values, 'trace') ?? TRACE_SHOWN;
+  for (const line of lines.slice(Math.max(0, lines.length - shown))) printLine(line);
   const hashes = worlds.map(({ trace }) => trace.hash).join(' ');
   printLine(`\nseed ${request.seed} trace ${hashes} (${before} events)`);
-  if (values.timeline !== undefined) {
-    writeFileSync(values.timeline, timelineOf(failure?.message ?? 'passed', worlds));
-    printLine(`the timeline is in ${values.timeline}`);
-  }
-  if (known !== undefined) printLine(`\nfrom the seed file:\n${known}`);
+  if (known !== undefined) printLine(`\nfrom the seed file:\n${known.explanation}`);
   printLine(failure === undefined ? 'passed' : `failed: ${failure.message}\n${failure.stack}`);
+  if (known !== undefined && failure !== undefined && failure.signature !== known.signature) {
+    printLine(`this is another failure than that of the seed file: ${known.signature}`);
+  }
+  if (values.timeline !== undefined) writeTimeline(values.timeline, timelineOf(failure?.message ?? 'passed', worlds));
   return failure === undefined ? 0 : 1;
+}
+
+function writeTimeline(path: string, html: string): void {
+  try {
+    writeFileSync(path, html);
+  } catch (error) {
+    throw new FeatherstarError('FEATHERSTAR_OPTION', `the timeline cannot be written: ${(error as Error).message}`);
+  }
+  printLine(`the timeline is in ${path}`);
+}
+
+/** A run that has not told its result has failed, whatever the program says. */
+function onEarlyExit(): void {
+  const why = 'It has called process.exit(), or waits for something outside of a simulation';
+  process.stderr.write(`failed: the process ends before the run does. ${why}\n`);
+  process.exitCode = 1;
 }

@@ -6,6 +6,7 @@
 import { FeatherstarError } from '../base/errors.js';
 import { Choices, type Decide } from './choices.js';
 import { drawSwarm, type SimSwarm } from './draw.js';
+import { activeWorld } from './replace.js';
 import { inSession, type Session } from './session.js';
 import { importName } from './sim-platform.js';
 import type { World } from './world.js';
@@ -43,6 +44,10 @@ export interface RunResult {
 }
 
 const SIGNATURE_CHARS = 70;
+const REMEDY = 'its default export must call simulate() and return or await the promise';
+
+const later = setImmediate; // the real one
+const realSoon = () => new Promise<void>((resolve) => void later(resolve));
 
 export async function runProgram(program: SimProgram, request: RunRequest): Promise<RunResult> {
   const { seed, swarm, decide, isRecorded, traceEvents, stopAt, maxTurns } = request;
@@ -53,6 +58,7 @@ export async function runProgram(program: SimProgram, request: RunRequest): Prom
     stopAt,
     worlds: [],
     sometimes: new Map(),
+    open: 0,
     adjust: (options) => ({
       ...options,
       faults: { ...drawn?.faults, ...options.faults },
@@ -60,12 +66,29 @@ export async function runProgram(program: SimProgram, request: RunRequest): Prom
       maxTurns: maxTurns === undefined ? options.maxTurns : Math.min(maxTurns, options.maxTurns ?? maxTurns),
     }),
   };
+  const strays: unknown[] = [];
+  // A simulation sees to those of its own.
+  const onStray = (error: unknown) => void (activeWorld() === undefined && strays.push(error));
+  process.on('unhandledRejection', onStray);
+  process.on('uncaughtException', onStray);
   const failure = await inSession(session, async () => {
     await program(seed);
+    if (session.open > 0) {
+      throw new FeatherstarError('FEATHERSTAR_STATE', `the program ends before its simulation does: ${REMEDY}`);
+    }
+    if (session.worlds.length === 0) {
+      throw new FeatherstarError('FEATHERSTAR_STATE', `the program has run no simulation: ${REMEDY}`);
+    }
+    await realSoon(); // rejections without a handler are told by then
+    if (strays.length > 0) throw strays[0];
   }).then(
     () => undefined,
     (error: unknown) => failureOf(error),
   );
+  do await realSoon();
+  while (session.open > 0);
+  process.off('unhandledRejection', onStray);
+  process.off('uncaughtException', onStray);
   return { failure, choices: session.choices, worlds: session.worlds, sometimes: session.sometimes };
 }
 

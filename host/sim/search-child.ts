@@ -5,7 +5,7 @@
 import type { SimSwarm } from './draw.js';
 import { explain } from './explain.js';
 import { loadProgram, type RunFailure, type RunRequest, runProgram, type SimProgram } from './runs.js';
-import { keepOnly, type Located, locate, type RunWith, shrink } from './shrink.js';
+import { keepOnly, LOCATE_MS, type Located, locate, type RunWith, shrink } from './shrink.js';
 
 export type ToSearcher =
   | { readonly type: 'run'; readonly seed: number; readonly swarm: SimSwarm | undefined }
@@ -33,7 +33,7 @@ export type FromSearcher =
       readonly located: Located;
     }
   | { readonly type: 'passed' }
-  /** The module cannot be used. */
+  /** The module cannot be used, and the process ends. Without a text, what it prints says why. */
   | { readonly type: 'broken'; readonly text: string }
   /** The process has ended. */
   | { readonly type: 'ended'; readonly text: string };
@@ -54,7 +54,7 @@ async function analyse(
   const request: RunRequest = { seed, swarm, maxTurns: TURNS_MORE * turns + 1000 };
   const run: RunWith = (decide) => runProgram(program, { ...request, decide });
   const total = first.choices.count;
-  const located = await locate(run, failure.signature, total);
+  const located = await locate(run, failure.signature, total, LOCATE_MS);
   const recorded = { ...request, isRecorded: true, traceEvents: ALL_EVENTS };
   const original = await runProgram(program, recorded);
   const kept = await shrink(run, failure.signature, original.choices.records, located, shrinkMs);
@@ -75,10 +75,22 @@ const [url] = process.argv.slice(2);
 if (process.send !== undefined && url !== undefined) {
   const send = (message: FromSearcher) => void process.send?.(message);
   let loading: Promise<SimProgram> | undefined;
+  process.on('SIGINT', () => {}); // the searcher gets it too, and ends this process
+  process.on('disconnect', () => process.exit(1)); // the searcher is gone
   process.on('message', (message: ToSearcher) => {
     loading ??= loadProgram(url);
     loading
       .then((program) => reply(program, message))
-      .then(send, (error: Error) => send({ type: 'broken', text: error.stack ?? error.message }));
+      .then(send, (error: Error) => {
+        // Node tells the line of a syntax error only if the error ends the process.
+        const isSyntax = error instanceof SyntaxError;
+        const message: FromSearcher = { type: 'broken', text: isSyntax ? '' : (error.stack ?? error.message) };
+        process.send?.(message, () => {
+          setImmediate(() => {
+            if (isSyntax) throw error;
+            process.exit(1);
+          });
+        });
+      });
   });
 }

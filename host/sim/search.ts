@@ -17,7 +17,8 @@ import { FeatherstarError } from '../base/errors.js';
 import { type Checks, checkedLater, checkOptions, checkUrl, integer, number } from '../base/options.js';
 import { checkSwarm, type SimSwarm } from './draw.js';
 import type { FromSearcher, ToSearcher } from './search-child.js';
-import { writeSeedFile } from './seed-file.js';
+import { type SeedFile, writeSeedFile } from './seed-file.js';
+import { LOCATE_MS } from './shrink.js';
 
 /** Options of `simulate.search()`. */
 export interface SearchOptions {
@@ -105,6 +106,7 @@ const RSS_MAX_BYTES = 700_000_000;
 const SHRINK_SECONDS = 30;
 const FAILURES = 10;
 const PROGRESS_MS = 1000;
+const ENDED = 'the process has ended'; // a signature
 const STDERR_CHARS = 4000;
 const RUN_MAX_MS = 300_000; // in real time; on Node a turn without an end is noticed sooner, and by its place
 
@@ -121,6 +123,7 @@ class Searcher {
   #stderr = '';
   #runs = 0;
   #settle: ((message: FromSearcher) => void) | undefined;
+  #broken: Extract<FromSearcher, { type: 'broken' }> | undefined;
 
   constructor(program: URL) {
     const url = new URL('./search-child.js', import.meta.url);
@@ -128,10 +131,15 @@ class Searcher {
     this.#child.stderr?.on('data', (part: Buffer) => {
       this.#stderr = (this.#stderr + part).slice(-STDERR_CHARS);
     });
-    this.#child.on('message', (message: FromSearcher) => this.#end(message));
+    this.#child.on('message', (message: FromSearcher) => {
+      if (message.type === 'broken') this.#broken = message;
+      else this.#end(message);
+    });
     this.#child.on('error', (error) => this.#end({ type: 'ended', text: error.message }));
     this.#child.on('close', (code, signal) => {
-      this.#end({ type: 'ended', text: this.#stderr.trim() || `its process ended with ${signal ?? code}` });
+      const text = this.#stderr.trim();
+      if (this.#broken !== undefined) this.#end({ ...this.#broken, text: this.#broken.text || text });
+      else this.#end({ type: 'ended', text: text || `its process ended with ${signal ?? `exit code ${code}`}` });
     });
   }
 
@@ -147,11 +155,12 @@ class Searcher {
   ask(message: ToSearcher): Promise<FromSearcher> {
     this.#runs++;
     return new Promise((resolve) => {
+      const maxMs = RUN_MAX_MS + (message.type === 'run' ? 0 : LOCATE_MS + message.shrinkMs);
       const onLate = () => {
-        this.#end({ type: 'ended', text: `seed ${message.seed} has not ended within ${RUN_MAX_MS / 1000} s` });
+        this.#end({ type: 'ended', text: `seed ${message.seed} has not ended within ${maxMs / 1000} s` });
         this.close();
       };
-      const late = message.type === 'run' ? setTimeout(onLate, RUN_MAX_MS) : undefined;
+      const late = setTimeout(onLate, maxMs);
       this.#settle = (reply) => {
         clearTimeout(late);
         resolve(reply);
@@ -172,10 +181,12 @@ class Search {
   readonly #known = new Map<string, Known>();
   readonly #sometimes = new Map<string, number>();
   readonly #queue: string[] = [];
+  readonly #searchers = new Set<Searcher>();
   readonly #seeds: number;
   readonly #startMs = performance.now();
   #next: number;
   #done = 0;
+  #isStopped = false;
 
   constructor(program: URL, options: SearchOptions) {
     this.#program = program;
@@ -196,9 +207,11 @@ class Search {
   async run(): Promise<SearchReport> {
     const { jobs = availableParallelism(), onProgress, expected = [] } = this.#options;
     const timer = setInterval(() => onProgress?.(this.#progress()), PROGRESS_MS);
+    const works = Array.from({ length: Math.min(jobs, this.#seeds) }, () => this.#work());
     try {
-      await Promise.all(Array.from({ length: Math.min(jobs, this.#seeds) }, () => this.#work()));
+      await Promise.all(works);
     } finally {
+      this.stop(); // if one has failed, the others would go on
       clearInterval(timer);
     }
     onProgress?.(this.#progress());
@@ -213,9 +226,17 @@ class Search {
     };
   }
 
+  /** Ends all processes. run() resolves with what is known so far. */
+  stop(): void {
+    this.#isStopped = true;
+    for (const searcher of this.#searchers) searcher.close();
+  }
+
   #progress(): SearchProgress {
     const elapsedMs = this.#elapsedMs;
-    const leftMs = this.#done === 0 ? Number.POSITIVE_INFINITY : (elapsedMs / this.#done) * (this.#seeds - this.#done);
+    const { minutes = Number.POSITIVE_INFINITY } = this.#options;
+    const seedsMs = this.#done === 0 ? Number.POSITIVE_INFINITY : (elapsedMs / this.#done) * (this.#seeds - this.#done);
+    const leftMs = Math.min(seedsMs, Math.max(0, minutes * 60_000 - elapsedMs));
     return { done: this.#done, seeds: this.#seeds, failures: this.#known.size, elapsedMs, leftMs };
   }
 
@@ -223,32 +244,43 @@ class Search {
   async #work(): Promise<void> {
     let searcher: Searcher | undefined;
     try {
-      for (;;) {
+      while (!this.#isStopped) {
         const signature = this.#queue.shift();
         if (signature !== undefined) await this.#analyse(signature);
         else if (this.#isOver) return;
         else {
-          searcher ??= new Searcher(this.#program);
+          searcher ??= this.#start();
           const { seedsPerProcess = SEEDS_PER_PROCESS, swarm } = this.#options;
           const seed = this.#next++;
           const reply = await searcher.ask({ type: 'run', seed, swarm });
           const isSpent = reply.type === 'ended' || searcher.runs >= seedsPerProcess;
           if (isSpent || (reply.type === 'ran' && reply.rssBytes > RSS_MAX_BYTES)) {
-            searcher.close();
+            this.#end(searcher);
             searcher = undefined;
           }
-          this.#onRun(seed, reply);
+          if (!this.#isStopped) this.#onRun(seed, reply);
         }
       }
     } finally {
-      searcher?.close();
+      if (searcher !== undefined) this.#end(searcher);
     }
+  }
+
+  #start(): Searcher {
+    const searcher = new Searcher(this.#program);
+    this.#searchers.add(searcher);
+    return searcher;
+  }
+
+  #end(searcher: Searcher): void {
+    searcher.close();
+    this.#searchers.delete(searcher);
   }
 
   #onRun(seed: number, reply: FromSearcher): void {
     if (reply.type === 'broken') throw new FeatherstarError('FEATHERSTAR_MODULE', reply.text);
     this.#done++;
-    if (reply.type === 'ended') this.#note(seed, 'the process has ended', reply.text);
+    if (reply.type === 'ended') this.#note(seed, ENDED, reply.text);
     if (reply.type !== 'ran') return;
     for (const [name, count] of reply.sometimes) this.#sometimes.set(name, (this.#sometimes.get(name) ?? 0) + count);
     if (reply.failure !== undefined) this.#note(seed, reply.failure.signature, reply.failure.message);
@@ -278,24 +310,36 @@ class Search {
   async #analyse(signature: string): Promise<void> {
     const known = this.#known.get(signature) as Known;
     const { seed, result } = known;
-    const { swarm, shrinkSeconds = SHRINK_SECONDS, directory = 'sim-failures' } = this.#options;
-    const searcher = new Searcher(this.#program);
+    const { swarm, shrinkSeconds = SHRINK_SECONDS } = this.#options;
+    const searcher = this.#start();
     const reply = await searcher.ask({ type: 'analyse', seed, swarm, shrinkMs: shrinkSeconds * 1000 });
-    searcher.close();
+    this.#end(searcher);
+    if (this.#isStopped) return;
     if (reply.type === 'analysed') {
       const { message, explanation, kept, total, located } = reply;
       const plan = { seed, swarm, kept, signature: reply.signature, explanation };
-      const file = writeSeedFile(directory, this.#program, plan);
       const inevitable = [located.from, located.to] as const;
-      known.result = { ...result, message, explanation, file, choices: total, mattering: kept.length, inevitable };
+      known.result = { ...result, message, choices: total, mattering: kept.length, inevitable, ...this.#save(plan) };
     } else if (reply.type === 'ended') {
       // It ends its process each time: a loop without an end, as a rule. There is nothing to shrink.
-      const file = writeSeedFile(directory, this.#program, { seed, swarm, signature, explanation: reply.text });
-      known.result = { ...result, explanation: reply.text, file };
+      const isSame = signature === ENDED;
+      const explanation = isSame ? reply.text : `${result.message}\n\nIt could not be explained: ${reply.text}`;
+      known.result = { ...result, ...this.#save({ seed, swarm, signature, explanation }) };
     } else {
       const text = 'It does not fail in a process of its own: a library keeps state from one world to the next.';
       const remedy = 'Run each seed in a process of its own: seedsPerProcess: 1, or --seeds-per-process 1';
       known.result = { ...result, explanation: `${result.message}\n\n${text} ${remedy}` };
+    }
+  }
+
+  /** Writes the seed file. If it cannot be written, the explanation says so. */
+  #save(plan: Omit<SeedFile, 'version' | 'program'>): Pick<SearchFailure, 'explanation' | 'file'> {
+    const { explanation } = plan;
+    try {
+      return { explanation, file: writeSeedFile(this.#options.directory ?? 'sim-failures', this.#program, plan) };
+    } catch (error) {
+      const text = `The seed file cannot be written: ${(error as Error).message}`;
+      return { explanation: `${explanation}\n\n${text}`, file: undefined };
     }
   }
 }
@@ -306,8 +350,13 @@ class Search {
  * Rejects with FEATHERSTAR_MODULE if the module cannot be loaded.
  */
 export async function search(program: URL | string, options: SearchOptions = {}): Promise<SearchReport> {
+  return makeSearch(program, options).run();
+}
+
+/** A search that its caller can stop. */
+export function makeSearch(program: URL | string, options: SearchOptions): Search {
   const { ...checked } = checkOptions(options, CHECKS);
   if (checked.swarm !== undefined) checkSwarm(checked.swarm);
   const url = new URL(String(checkUrl('program', program)), pathToFileURL(`${process.cwd()}/`));
-  return new Search(url, checked).run();
+  return new Search(url, checked);
 }

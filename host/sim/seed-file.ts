@@ -43,18 +43,32 @@ export function writeSeedFile(directory: string, program: URL, found: Omit<SeedF
   return path;
 }
 
-/** Reads a seed file. Throws FEATHERSTAR_OPTION if it is none. */
+/** Reads a seed file. Throws FEATHERSTAR_OPTION if there is none. */
 export function readSeedFile(path: string): { program: URL; file: SeedFile } {
-  const file = parseSeedFile(readFileSync(path, 'utf8'));
-  if (file?.version !== VERSION || typeof file.program !== 'string' || !Number.isSafeInteger(file.seed)) {
-    throw new FeatherstarError('FEATHERSTAR_OPTION', `${path} is not a seed file of version ${VERSION}`);
+  const file = parseSeedFile(path);
+  const { program, seed } = file ?? {};
+  if (file === undefined || typeof program !== 'string' || seed === undefined || !Number.isSafeInteger(seed)) {
+    throw new FeatherstarError('FEATHERSTAR_OPTION', `${path} is not a seed file`);
   }
-  return { program: new URL(file.program, pathToFileURL(resolve(path))), file };
+  const url = new URL(program, pathToFileURL(resolve(path)));
+  const isKept = ([key, word]: readonly unknown[]) => typeof key === 'string' && typeof word === 'number';
+  if (file.version !== VERSION || !(file.kept ?? []).every(isKept)) {
+    const what = `${path} is a seed file of version ${file.version}, and this featherstar reads version ${VERSION}`;
+    const remedy = `Run its seed again, which finds the choices anew: featherstar sim ${fileURLToPath(url)}${url.search} --from ${seed} --seeds 1`;
+    throw new FeatherstarError('FEATHERSTAR_OPTION', `${what}. ${remedy}`);
+  }
+  return { program: url, file };
 }
 
-function parseSeedFile(text: string): SeedFile | undefined {
+function parseSeedFile(path: string): SeedFile | undefined {
+  let text: string;
   try {
-    return JSON.parse(text);
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new FeatherstarError('FEATHERSTAR_OPTION', `the seed file cannot be read: ${(error as Error).message}`);
+  }
+  try {
+    return JSON.parse(text) ?? undefined;
   } catch {
     return undefined; // no JSON is no seed file
   }

@@ -17,6 +17,8 @@ export interface Session {
   readonly worlds: World[];
   /** How often each `sometimes()` held; 0: it never did. */
   readonly sometimes: Map<string, number>;
+  /** How many simulations of the run have begun and not ended. */
+  open: number;
   /** The options that a simulation gets. */
   adjust(options: SimOptions): SimOptions;
 }

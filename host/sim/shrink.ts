@@ -26,6 +26,8 @@ export interface Located {
 /** The words of the choices that matter, by their keys; all others are 0. */
 export type Kept = ReadonlyMap<string, number>;
 
+/** How long a failure is located. */
+export const LOCATE_MS = 60_000;
 const BRANCH_STREAM = 5;
 const BRANCHES = 12; // other continuations of a prefix
 const MISSES_MAX = 1; // so few may end otherwise, and the failure is still called inevitable
@@ -47,11 +49,12 @@ async function isInevitable(run: RunWith, signature: string, count: number): Pro
   return misses <= MISSES_MAX;
 }
 
-/** Bisects when the failure of a run of `total` choices became inevitable. */
-export async function locate(run: RunWith, signature: string, total: number): Promise<Located> {
+/** Bisects when the failure of a run of `total` choices became inevitable, for `timeMs` of real time. */
+export async function locate(run: RunWith, signature: string, total: number, timeMs: number): Promise<Located> {
+  const untilMs = realNow() + timeMs;
   let [from, to] = [0, total];
   if (await isInevitable(run, signature, 0)) return { from: 0, to: 0 };
-  while (to - from > Math.max(1, total * WIDTH)) {
+  while (to - from > Math.max(1, total * WIDTH) && realNow() < untilMs) {
     const middle = (from + to) >> 1;
     if (await isInevitable(run, signature, middle)) to = middle;
     else from = middle;

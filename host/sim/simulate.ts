@@ -161,6 +161,10 @@ interface SimChecked
   limits: Limits;
 }
 
+interface SimCheckedWithNetwork extends SimChecked {
+  network: NetworkRules | undefined;
+}
+
 const CHECKS: Checks<SimOptions> = {
   seed: integer(0, SEED_MAX),
   shards: integer(1, SHARDS_MAX),
@@ -229,6 +233,21 @@ export async function simulate<T>(
     throw new FeatherstarError('FEATHERSTAR_STATE', 'this thread is a shard already, or simulates one: one at a time');
   }
   running = true;
+  if (session !== undefined) session.open++;
+  try {
+    return await runWorld(parts, { ...checked, network }, session, program);
+  } finally {
+    running = false;
+    if (session !== undefined) session.open--;
+  }
+}
+
+async function runWorld<T>(
+  parts: WorldParts,
+  checked: SimCheckedWithNetwork,
+  session: Session | undefined,
+  program: (world: SimWorld) => T | Promise<T>,
+): Promise<SimReport<T>> {
   offerParts();
   await loadParts();
   coreModule(); // read and compiled now: files of the real world are shut in the simulated one
@@ -246,14 +265,15 @@ export async function simulate<T>(
   const watched = watch(seed, checked.stallMs);
   useClock(world.readNs);
   const putBack = replaceGlobals(world);
-  const onRejection = (reason: unknown) => world.fail(reason);
-  process.on('unhandledRejection', onRejection);
+  const onLost = (reason: unknown) => world.fail(reason);
+  process.on('unhandledRejection', onLost);
+  process.on('uncaughtException', onLost); // a callback of queueMicrotask()
   try {
     const outcome: Outcome<T> = {};
     const first = new Place(world, 0, 0);
     world.places.push(first);
     world.post(first, () => {
-      lead(world, optionsOfRuntime(checked, network, world), program, outcome).then(
+      lead(world, optionsOfRuntime(checked, world), program, outcome).then(
         () => world.finish(),
         (error) => world.fail(error),
       );
@@ -282,11 +302,11 @@ export async function simulate<T>(
     setRuntime(undefined);
     for (const { host } of world.places) host?.close();
     world.forget();
-    process.off('unhandledRejection', onRejection);
+    process.off('unhandledRejection', onLost);
+    process.off('uncaughtException', onLost);
     putBack();
     useClock(undefined);
     watched.end();
-    running = false;
   }
 }
 
@@ -321,8 +341,8 @@ function worldPartsOf(options: SimOptions, checked: SimChecked, session: Session
 }
 
 /** The options as Runtime.start() would have made them. */
-function optionsOfRuntime(checked: SimChecked, network: NetworkRules | undefined, world: World): Checked {
-  const { shards, module, limits, shutdownTimeoutMs } = checked;
+function optionsOfRuntime(checked: SimCheckedWithNetwork, world: World): Checked {
+  const { shards, module, limits, shutdownTimeoutMs, network } = checked;
   return {
     shards,
     module,

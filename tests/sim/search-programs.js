@@ -46,6 +46,30 @@ const PROGRAMS = {
       reachable('the program');
       note(`reset ${world.seed}`);
     }),
+  'no simulation': () => {},
+  'not awaited': (seed) => {
+    simulate({ seed }, counter(false)).catch(() => {});
+  },
+  'rejects outside': async (seed) => {
+    await simulate({ seed }, counter(true));
+    void Promise.reject(new Error('lost outside'));
+  },
+  microtask: (seed) =>
+    simulate({ seed }, () => {
+      queueMicrotask(() => {
+        throw new Error('lost in a microtask');
+      });
+    }),
+  exits: async (seed) => {
+    await simulate({ seed }, counter(true));
+    process.exit(0);
+  },
+  'never ends': () => new Promise(() => {}),
+  /** Goes on for long, in real time. */
+  long: (seed) =>
+    simulate({ seed }, async () => {
+      for (let turn = 0; turn < 20_000; turn++) await sleep(1);
+    }),
 };
 
 export default PROGRAMS[kind];

@@ -2,7 +2,7 @@
 // simulate.search() and `featherstar sim`: a bug is found, shrunk, located, explained and replays; a sound program
 // passes. State that outlives a world, and a loop without an end, are told.
 
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,6 +24,15 @@ function programOf(kind) {
   url.searchParams.set('kind', kind);
   return url;
 }
+
+/** Options that would do nothing, or that no search can have. */
+const IDLE = [
+  [PROGRAMS, '--timeline', 'a.html'],
+  [PROGRAMS, '--seed', '1', '--minutes', '1'],
+  ['--replay', 'a.json', '--swarm'],
+  [PROGRAMS, '--seeds', '0'],
+  [PROGRAMS, '--seed', '1.5'],
+];
 
 /** Runs the command. Resolves with its exit code and all that it printed. */
 function cli(...args) {
@@ -103,6 +112,78 @@ if (!('bun' in process.versions) && !('deno' in process.versions)) {
   });
 }
 
+test('a program that loses its simulation or its errors fails', async () => {
+  const messages = {
+    'no simulation': /the program has run no simulation: .* must call simulate\(\) and return or await/,
+    'not awaited': /the program ends before its simulation does/,
+    'rejects outside': /^lost outside$/,
+    microtask: /^lost in a microtask$/,
+  };
+  for (const [kind, message] of Object.entries(messages)) {
+    const { failures, done } = await simulate.search(programOf(kind), { ...OPTIONS, seeds: 3, shrinkSeconds: 1 });
+    assert.is(done, 3);
+    assert.is(failures.length, 1, kind);
+    assert.is(failures[0].count, 3, kind);
+    assert.match(failures[0].message, message);
+    assert.ok(failures[0].file !== undefined, kind);
+  }
+});
+
+test('a run that ends its process, or never ends, is no success', async () => {
+  for (const kind of ['exits', 'never ends']) {
+    const { code, stderr } = await cli(`${PROGRAMS}?kind=${kind}`, '--seed', '1');
+    assert.is(code, 1, kind);
+    assert.match(stderr, /failed: the process ends before the run does/);
+  }
+});
+
+test('a seed file that cannot be written loses no failure', async () => {
+  const file = join(directory, 'no-directory');
+  writeFileSync(file, '');
+  const { code, stdout } = await cli(
+    `${PROGRAMS}?kind=no simulation`,
+    '--seeds',
+    '2',
+    '--jobs',
+    '2',
+    '--directory',
+    file,
+  );
+  assert.is(code, 1);
+  assert.match(stdout, /The seed file cannot be written: EEXIST/);
+  assert.match(stdout, /repeat it: npx featherstar sim .*search-programs\.js\?kind=no%20simulation --seed \d/);
+});
+
+test('SIGINT ends a search and its processes, and what was found is told', async () => {
+  const args = [CLI, 'sim', `${PROGRAMS}?kind=long`, '--jobs', '2'];
+  const child = spawn(process.execPath, args, { cwd: directory, stdio: ['ignore', 'pipe', 'pipe'] });
+  let stdout = '';
+  child.stdout.on('data', (part) => (stdout += part));
+  await new Promise((resolve) => child.stderr.once('data', resolve)); // the first progress
+  child.kill('SIGINT');
+  const code = await new Promise((resolve) => child.once('close', resolve)); // stderr is its processes', too
+  assert.is(code, 130);
+  assert.match(stdout, /^\d+ seeds in [\d.]+ s: \d+ passed, 0 distinct failures$/m);
+});
+
+test('seed files: of another version, of another failure, none', async () => {
+  const file = JSON.parse(readFileSync(found.file, 'utf8'));
+  const write = (name, changes) => {
+    const path = join(directory, name);
+    writeFileSync(path, JSON.stringify({ ...file, ...changes }));
+    return path;
+  };
+  const newer = await cli('--replay', write('newer.json', { version: 2 }));
+  assert.is(newer.code, 1);
+  assert.match(newer.stderr, /is a seed file of version 2, .* reads version 1\. Run its seed again/);
+  const other = await cli('--replay', write('other.json', { signature: 'the moon is full' }));
+  assert.is(other.code, 1);
+  assert.match(other.stdout, /this is another failure than that of the seed file: the moon is full/);
+  const missing = await cli('--replay', join(directory, 'missing.json'));
+  assert.is(missing.code, 1);
+  assert.match(missing.stderr, /^FEATHERSTAR_OPTION: the seed file cannot be read: ENOENT/);
+});
+
 test('progress is told, and a program that cannot be loaded is refused', async () => {
   const told = [];
   await simulate.search(programOf('sound'), { ...OPTIONS, seeds: 5, onProgress: (progress) => told.push(progress) });
@@ -127,9 +208,14 @@ test('the command: exit codes, one seed, a trace, wrong usage', async () => {
   assert.is(one.code, 0);
   assert.match(one.stdout, /^seed 7 trace [0-9a-f]{16} \(\d+ events\)$/m);
   assert.match(one.stdout, /notes: the count is 2/);
-  for (const args of [[], ['a.js', 'b.js'], ['a.js', '--seeds', 'many'], ['a.js', '--no-such']]) {
+  for (const args of [[], ['a.js', 'b.js'], ['a.js', '--seeds', 'many'], ['a.js', '--no-such'], ...IDLE]) {
     assert.is((await cli(...args)).code, 2, args.join(' '));
   }
+  const none = await cli('no-such.js');
+  assert.is(none.code, 1);
+  assert.match(none.stderr, /^FEATHERSTAR_MODULE: there is no file \/.*no-such\.js$/m);
+  const quiet = await cli(`${PROGRAMS}?kind=sound`, '--seed', '7', '--trace', '0');
+  assert.not.match(quiet.stdout, /notes: the count is 2/);
   assert.is((await cli('--replay', join(directory, 'timeline.html'))).code, 1);
 });
 
