@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import { FeatherstarError } from '../base/errors.js';
 import { BENIGN } from '../sim/draw.js';
 import { loadProgram, type RunRequest, runProgram } from '../sim/runs.js';
-import { makeSearch, type SearchOptions, type SearchProgress, type SearchReport } from '../sim/search.js';
+import { makeSearch, RUN_MAX_MS, type SearchOptions, type SearchProgress, type SearchReport } from '../sim/search.js';
 import { decideBy, readSeedFile, type SeedFile } from '../sim/seed-file.js';
 import { timelineOf } from '../sim/timeline.js';
 import { INNER, lineOf } from '../sim/trace.js';
@@ -200,6 +200,8 @@ function tellReport(
 async function runOnce(url: URL, request: RunRequest, values: Values, known: SeedFile | undefined): Promise<number> {
   checkExists(url);
   process.on('exit', onEarlyExit);
+  // Node ends such a run sooner, as nothing is left to happen.
+  if (values['stop-at'] === undefined) setTimeout(() => process.exit(1), RUN_MAX_MS).unref();
   const program = await loadProgram(url.href);
   const stopAt = numberFlag(values, 'stop-at');
   if (stopAt !== undefined) inspector.open(undefined, undefined, true);

@@ -108,7 +108,8 @@ const FAILURES = 10;
 const PROGRESS_MS = 1000;
 const ENDED = 'the process has ended'; // a signature
 const STDERR_CHARS = 4000;
-const RUN_MAX_MS = 300_000; // in real time; on Node a turn without an end is noticed sooner, and by its place
+/** In real time. On Node a turn without an end is noticed sooner, and by its place. */
+export const RUN_MAX_MS = 300_000;
 
 interface Known {
   readonly seed: number;
