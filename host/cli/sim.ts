@@ -209,10 +209,11 @@ async function runOnce(url: URL, request: RunRequest, values: Values, known: See
   process.off('exit', onEarlyExit);
   const lines: string[] = [];
   let before = 0; // events of earlier worlds
-  for (const { trace } of worlds) {
+  for (const [index, { trace }] of worlds.entries()) {
+    const world = worlds.length === 1 ? '' : `  world ${index + 1}`;
     for (const event of trace.events()) {
       const number = String(before + event.index).padStart(7);
-      if (!INNER.has(event.kind)) lines.push(`${number} ${lineOf(event, trace.nameOf)}`);
+      if (!INNER.has(event.kind)) lines.push(`${number}${world} ${lineOf(event, trace.nameOf)}`);
     }
     before += trace.count;
   }

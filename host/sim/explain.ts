@@ -51,7 +51,7 @@ export function explain(found: Explained): string {
   const { records } = original.choices;
   const first = records.find(({ index }) => index >= located.from);
   const last = records.findLast(({ index }) => index <= located.to) ?? first;
-  const lines = [message, '', whenLine(located, total, first, last)];
+  const lines = [message, '', whenLine(located, total, last)];
   if (first !== undefined && last !== undefined && located.to !== 0) {
     const rows = eventRows(original);
     const texts = rows.map(({ line }) => line);
@@ -72,10 +72,10 @@ export function explain(found: Explained): string {
   return lines.join('\n');
 }
 
-function whenLine({ from, to }: Located, total: number, first?: ChoiceRecord, last?: ChoiceRecord): string {
+function whenLine({ from, to }: Located, total: number, last?: ChoiceRecord): string {
   if (to === 0) return 'It was inevitable from the beginning: nearly every run of this seed fails so.';
   const time = last === undefined ? '' : `, at ${(last.atUs / 1000).toFixed(3)} ms`;
-  const world = first !== undefined && first.world > 0 ? ` of world ${first.world + 1}` : '';
+  const world = last !== undefined && last.world > 0 ? ` of world ${last.world + 1}` : '';
   return `It became inevitable between choices ${from} and ${to} of ${total}${time}${world}:`;
 }
 

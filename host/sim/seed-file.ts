@@ -51,13 +51,16 @@ export function readSeedFile(path: string): { program: URL; file: SeedFile } {
     throw new FeatherstarError('FEATHERSTAR_OPTION', `${path} is not a seed file`);
   }
   const url = new URL(program, pathToFileURL(resolve(path)));
-  const isKept = ([key, word]: readonly unknown[]) => typeof key === 'string' && typeof word === 'number';
-  if (file.version !== VERSION || !(file.kept ?? []).every(isKept)) {
+  if (file.version !== VERSION) {
     const what = `${path} is a seed file of version ${file.version}, and this featherstar reads version ${VERSION}`;
-    const remedy = `Run its seed again, which finds the choices anew: featherstar sim ${fileURLToPath(url)}${url.search} --from ${seed} --seeds 1`;
+    const command = `featherstar sim ${fileURLToPath(url)}${url.search} --from ${seed} --seeds 1`;
+    const remedy = `Run its seed again, which finds the choices anew: ${command}`;
     throw new FeatherstarError('FEATHERSTAR_OPTION', `${what}. ${remedy}`);
   }
-  return { program: url, file };
+  const { kept = [] } = file;
+  const isKept = ([key, word]: readonly unknown[]) => typeof key === 'string' && typeof word === 'number';
+  if (Array.isArray(kept) && kept.every(isKept)) return { program: url, file };
+  throw new FeatherstarError('FEATHERSTAR_OPTION', `${path} is not a seed file: "kept" must have pairs of key and word`);
 }
 
 function parseSeedFile(path: string): SeedFile | undefined {

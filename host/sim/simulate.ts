@@ -120,10 +120,19 @@ export class SimulationError extends FeatherstarError {
   constructor(seed: number, world: World, cause: unknown) {
     const text = cause instanceof Error ? cause.message : String(cause);
     super('FEATHERSTAR_SIMULATION', `seed ${seed}: ${text}`, { cause });
+    // Test runners that print no cause show the place of the program all the same.
+    const [own, program] = [this.stack, cause instanceof Error ? cause.stack : undefined].map(framesOf);
+    if (own !== '' && program !== '') this.stack = `${this.name}: ${this.message}${program}${own}`;
     this.seed = seed;
     this.traceHash = world.trace.hash;
     this.trace = world.trace.lines();
   }
+}
+
+/** The lines of a stack behind the message. */
+function framesOf(stack = ''): string {
+  const start = stack.search(/\n\s+at /);
+  return start === -1 ? '' : stack.slice(start);
 }
 
 /** Small, so that a run begins fast and reaches them. */
