@@ -60,7 +60,10 @@ export function readSeedFile(path: string): { program: URL; file: SeedFile } {
   const { kept = [] } = file;
   const isKept = ([key, word]: readonly unknown[]) => typeof key === 'string' && typeof word === 'number';
   if (Array.isArray(kept) && kept.every(isKept)) return { program: url, file };
-  throw new FeatherstarError('FEATHERSTAR_OPTION', `${path} is not a seed file: "kept" must have pairs of key and word`);
+  throw new FeatherstarError(
+    'FEATHERSTAR_OPTION',
+    `${path} is not a seed file: "kept" must have pairs of key and word`,
+  );
 }
 
 function parseSeedFile(path: string): SeedFile | undefined {

@@ -1,5 +1,5 @@
 // deadline: 120 s
-// docs/simulation-tutorial.md: its files and commands do what it says.
+// docs/simulation-tutorial.md: its files and commands do what it says, on Node (its texts are V8's).
 
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
