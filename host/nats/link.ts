@@ -40,6 +40,8 @@ export interface NatsConnection {
   closed(): Promise<unknown>;
   /** Whether it is closed. */
   isClosed(): boolean;
+  /** Whether it closes when all messages under way have been handled. */
+  isDraining(): boolean;
   /** Resolves when the server has what was published. */
   flush(): Promise<void>;
 }
@@ -56,7 +58,7 @@ export class Link {
   readonly users = new Set<LinkUser>();
   readonly #connection: NatsConnection;
   #isDown = false;
-  #waiting: (() => void)[] = [];
+  readonly #waiting = new Set<() => void>();
 
   constructor(connection: NatsConnection) {
     this.#connection = connection;
@@ -67,10 +69,14 @@ export class Link {
     return this.#isDown;
   }
 
-  /** Runs `send` when messages can go out: now, or after the reconnect. */
-  whenUp(send: () => void): void {
-    if (this.#isDown) this.#waiting.push(send);
-    else if (!this.#connection.isClosed()) send();
+  /** Runs `send` when messages can go out: now, or after the reconnect. Then the result takes it back. */
+  whenUp(send: () => void): (() => void) | undefined {
+    if (this.#isDown) {
+      this.#waiting.add(send);
+      return () => this.#waiting.delete(send);
+    }
+    if (!this.#connection.isClosed()) send();
+    return undefined;
   }
 
   async #watch(): Promise<void> {
@@ -80,7 +86,9 @@ export class Link {
       else if (type === 'reconnect') {
         this.#onDown(); // also what was published before this link knew that it was down
         this.#isDown = false;
-        for (const send of this.#waiting.splice(0)) send();
+        const waiting = [...this.#waiting];
+        this.#waiting.clear();
+        for (const send of waiting) send();
       }
     }
   }
@@ -91,7 +99,7 @@ export class Link {
   }
 
   #onClosed(error: unknown): void {
-    this.#waiting = [];
+    this.#waiting.clear();
     for (const user of [...this.users]) user.onClosed?.(error);
     this.users.clear();
   }

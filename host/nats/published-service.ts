@@ -19,7 +19,7 @@ import { methodNames, Sharded } from '../services/sharded.js';
 import { Endpoint, monitorReplies } from './endpoint.js';
 import { type Link, linkOf, type NatsConnection, type NatsMessage, type NatsSubscription } from './link.js';
 import { isToken, QUEUE, subject, token, version } from './names.js';
-import { decodeAbort, decodeRequest, isWire, jsonReply, WireEncoder } from './wire.js';
+import { decodeAbort, decodeRequest, isWire, WireEncoder } from './wire.js';
 
 const MAX_OPEN = 4096;
 const CLOSE_TIMEOUT_MS = 1000; // the instances of a service stop one after the other, and have 4 s together
@@ -91,6 +91,7 @@ export class PublishedService {
   readonly #subscriptions: NatsSubscription[] = [];
   readonly #endpoints: Endpoint[] = [];
   #openCount = 0;
+  #refused: FeatherstarError | undefined;
   #onIdle: (() => void) | undefined;
   #ending: Promise<void> | undefined;
 
@@ -160,8 +161,17 @@ export class PublishedService {
   #subscribe(to: string, onMessage: (message: NatsMessage) => void, queue?: string): void {
     const callback = (error: Error | null, message: NatsMessage) => {
       if (error === null) onMessage(message);
+      else this.#refused ??= refused(to, error);
     };
     this.#subscriptions.push(this.#connection.subscribe(to, queue === undefined ? { callback } : { queue, callback }));
+  }
+
+  /** @internal Resolves when the server knows the subscriptions. Rejects if it refuses one. */
+  async whenKnown(): Promise<void> {
+    await this.#connection.flush();
+    if (this.#refused === undefined) return;
+    await this.close({ timeoutMs: 0 });
+    throw this.#refused;
   }
 
   #serve(endpoint: Endpoint, method: string): void {
@@ -182,7 +192,7 @@ export class PublishedService {
         guests.arm({ timeoutMs: request.timeoutMs });
       }
       const value = await (this.#instance[method] as Method).apply(this.#instance, request.args);
-      const payload = isOurs ? this.#encoder.reply(true, value) : jsonReply(value);
+      const payload = isOurs ? this.#encoder.reply(true, value) : this.#encoder.jsonReply(value);
       endpoint.count(startNs);
       this.#reply(reply, () => payload);
     } catch (error) {
@@ -198,24 +208,29 @@ export class PublishedService {
 
   #replyError(to: string | undefined, isOurs: boolean, thrown: unknown): void {
     const error = thrown instanceof Error ? thrown : notAnError(thrown);
-    const payload = isOurs ? this.#errorPayload(error) : jsonError(error);
+    const encode = (each: Error) => (isOurs ? this.#encoder.reply(false, each) : this.#jsonError(each));
+    let payload: Uint8Array | string;
+    try {
+      payload = encode(error);
+    } catch (cause) {
+      payload = encode(new FeatherstarError('FEATHERSTAR_CODEC', `an error cannot be sent: ${textOf(cause)}`));
+    }
     this.#reply(to, () => payload, errorHeaders(error));
   }
 
-  #errorPayload(error: Error): Uint8Array {
-    try {
-      return this.#encoder.reply(false, error);
-    } catch (cause) {
-      const text = `an error cannot be sent: ${textOf(cause)}`;
-      return this.#encoder.reply(false, new FeatherstarError('FEATHERSTAR_CODEC', text));
-    }
+  #jsonError({ name, message, code }: NodeJS.ErrnoException): string {
+    return this.#encoder.jsonReply({ name, message, code });
   }
 
   #reply(to: string | undefined, payload: () => Uint8Array | string, about?: MsgHdrs): void {
     if (!to) return; // the caller does not want one
     this.#link.whenUp(() => {
       if (this.#connection.isClosed()) return;
-      this.#connection.publish(to, payload(), about === undefined ? {} : { headers: about });
+      try {
+        this.#connection.publish(to, payload(), about === undefined ? {} : { headers: about });
+      } catch (error) {
+        if (!this.#connection.isDraining()) throw error;
+      }
     });
   }
 
@@ -239,9 +254,9 @@ function notAnError(thrown: unknown): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_REMOTE', text, { cause: thrown });
 }
 
-function jsonError(error: Error): string {
-  const { name, message, code } = error as NodeJS.ErrnoException;
-  return JSON.stringify({ name, message, code });
+function refused(to: string, cause: Error): FeatherstarError {
+  const text = `NATS refuses the subject ${to}: allow this user to subscribe to it`;
+  return new FeatherstarError('FEATHERSTAR_SERVICE', text, { cause });
 }
 
 /** The headers that clients and monitors of NATS know an error by. */
@@ -260,7 +275,8 @@ function errorHeaders(error: Error): MsgHdrs {
 
 /**
  * Publishes an instance of a sharded service, on its own shard: call it in `start()` of the class, and `close()` in
- * `stop()`. Rejects with FEATHERSTAR_OPTION if `methods` names one that the instance does not have.
+ * `stop()`. Rejects with FEATHERSTAR_OPTION if `methods` names one that the instance does not have, and with
+ * FEATHERSTAR_SERVICE if the user of the connection may not subscribe to one of the subjects.
  */
 export async function publishService(instance: object, options: PublishOptions): Promise<PublishedService> {
   const { name = Sharded.of(instance).name, methods } = checkOptions(options, CHECKS);
@@ -269,6 +285,6 @@ export async function publishService(instance: object, options: PublishOptions):
     if (!there.includes(each)) throw optionError('methods', each, `methods of ${name}: ${there.join(', ')}`);
   }
   const published = new PublishedService(instance, { ...options, name }, methods ?? there);
-  await options.connection.flush(); // now the server knows the subscriptions
+  await published.whenKnown();
   return published;
 }

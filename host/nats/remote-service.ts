@@ -68,11 +68,12 @@ interface CallThroughNats {
   readonly subject: string;
   readonly payload: Uint8Array;
   readonly watch: Watch;
-  readonly hasSignals: boolean;
   readonly resolve: (value: unknown) => void;
   readonly reject: (reason: unknown) => void;
   /** Whether it was given to NATS. */
   isSent: boolean;
+  /** Takes it back from those that wait for the connection. */
+  forget: (() => void) | undefined;
 }
 
 /** A service that other processes have published. `remote()` makes it. */
@@ -106,7 +107,10 @@ export class RemoteService<T> {
     this.#encoder = new WireEncoder(connection.info?.max_payload);
     this.#link.users.add(this.#user);
     this.#subscription = connection.subscribe(`${this.#inbox}*`, {
-      callback: (_, message) => this.#onReply(message),
+      callback: (error, message) => {
+        if (error === null) this.#onReply(message);
+        else this.#end(noReplies(error));
+      },
     });
   }
 
@@ -126,22 +130,32 @@ export class RemoteService<T> {
     return this.#methods(`${this.#prefix}.on.${shard}`, {});
   }
 
-  /** The instances that reply within the time. An empty array means that none has. */
+  /**
+   * The instances that reply within the time. An empty array means that none has. Rejects with FEATHERSTAR_CLOSED after
+   * the end of the connection, and if this user of NATS may not receive replies.
+   */
   async instances(options: InstancesOptions = {}): Promise<ServiceInstance[]> {
     const { timeoutMs = LOOK_MS } = checkOptions(options, { timeoutMs: milliseconds });
+    if (this.#closedBy !== undefined) throw this.#closedBy;
     const found: ServiceInstance[] = [];
     const inbox = createInbox();
+    let failure: FeatherstarError | undefined;
     const subscription = this.#connection.subscribe(inbox, {
-      callback: (_, { data, headers }) => {
-        if (data.length > 0 && headers?.code !== NO_RESPONDERS) found.push(...instanceIn(data));
+      callback: (error, { data, headers }) => {
+        if (error !== null) failure = noReplies(error);
+        else if (data.length > 0 && headers?.code !== NO_RESPONDERS) found.push(...instanceIn(data));
       },
     });
+    const ask = () => this.#connection.publish(`$SRV.INFO.${this.#name}`, '', { reply: inbox });
+    let forget: (() => void) | undefined;
     try {
-      this.#connection.publish(`$SRV.INFO.${this.#name}`, '', { reply: inbox });
+      forget = this.#link.whenUp(ask);
       await new Promise((resolve) => setTimeout(resolve, timeoutMs));
     } finally {
+      forget?.();
       subscription.unsubscribe();
     }
+    if (failure !== undefined) throw failure;
     return found.sort((one, other) => one.shard - other.shard);
   }
 
@@ -179,18 +193,16 @@ export class RemoteService<T> {
     const { aborted } = watch;
     if (aborted !== undefined) throw aborted.reason;
     return new Promise((resolve, reject) => {
-      const call = { subject: to, payload, watch, hasSignals: signals.length > 0, resolve, reject, isSent: false };
+      const call: CallThroughNats = { subject: to, payload, watch, resolve, reject, isSent: false, forget: undefined };
       const number = this.#next++;
       watch.start(timeoutMs);
       watch.end = (reason, told) => this.#onEnded(number, reason, told);
       this.#open.set(number, call);
-      this.#link.whenUp(() => this.#send(number));
+      call.forget = this.#link.whenUp(() => this.#send(number, call));
     });
   }
 
-  #send(number: number): void {
-    const call = this.#open.get(number);
-    if (call === undefined) return; // its time is over
+  #send(number: number, call: CallThroughNats): void {
     try {
       this.#connection.publish(call.subject, call.payload, { reply: this.#inbox + number });
       call.isSent = true;
@@ -204,6 +216,7 @@ export class RemoteService<T> {
     const call = this.#open.get(number);
     this.#open.delete(number);
     call?.watch.stop();
+    call?.forget?.();
     return call;
   }
 
@@ -212,9 +225,11 @@ export class RemoteService<T> {
     const call = this.#take(number);
     call?.reject(reason);
     if (call?.isSent !== true || told.length === 0) return;
-    this.#link.whenUp(() => {
+    try {
       this.#connection.publish(`${this.#prefix}.abort`, this.#abortPayload(this.#inbox + number, told, reason));
-    });
+    } catch (error) {
+      if (!this.#connection.isDraining() && !this.#connection.isClosed()) throw error;
+    }
   }
 
   #abortPayload(inbox: string, told: readonly number[], reason: unknown): Uint8Array {
@@ -260,6 +275,10 @@ export class RemoteService<T> {
 
 function remoteClosed(text: string, cause: unknown): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_CLOSED', text, { cause });
+}
+
+function noReplies(error: Error): FeatherstarError {
+  return remoteClosed('NATS refuses replies: allow this user to subscribe to _INBOX.> or its inboxPrefix', error);
 }
 
 /** The instance in a reply to $SRV.INFO; none if it is a service that this library has not published. */

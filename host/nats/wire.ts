@@ -80,6 +80,19 @@ export class WireEncoder {
     return this.#encode([VERSION, inbox, signals, reason]);
   }
 
+  /** A result for a caller that has sent JSON. */
+  jsonReply(value: unknown): string {
+    let text: string;
+    try {
+      text = JSON.stringify(value) ?? 'null';
+    } catch (cause) {
+      throw new FeatherstarError('FEATHERSTAR_CODEC', `a result cannot be written as JSON: ${cause}`, { cause });
+    }
+    const length = Buffer.byteLength(text);
+    if (length > this.#maxBytes) throw tooLargeForNats(length, this.#maxBytes);
+    return text;
+  }
+
   #encode(values: unknown[]): Uint8Array {
     const length = this.#encoder.args(values);
     if (length > this.#maxBytes) throw tooLargeForNats(length, this.#maxBytes);
@@ -114,15 +127,6 @@ export function decodeAbort(data: Uint8Array): AbortMessage {
   const [version, inbox, signals, reason] = decodeValues(data, ABORT_VALUES, refuseSignal).values;
   if (version !== VERSION || typeof inbox !== 'string' || !Array.isArray(signals)) throw notOurs('an abort');
   return { inbox, signals, reason };
-}
-
-/** A result for a caller that has sent JSON. */
-export function jsonReply(value: unknown): string {
-  try {
-    return JSON.stringify(value) ?? 'null';
-  } catch (cause) {
-    throw new FeatherstarError('FEATHERSTAR_CODEC', `a result cannot be written as JSON: ${cause}`, { cause });
-  }
 }
 
 function jsonArguments(data: Uint8Array): unknown[] {

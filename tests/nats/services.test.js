@@ -7,14 +7,17 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { connect } from '@nats-io/transport-node';
 import { FeatherstarError, Runtime } from 'featherstar';
-import { homeOf, remote } from 'featherstar/nats';
+import { homeOf, publishService, remote } from 'featherstar/nats';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { hosts, rejection } from '../support/hosts.js';
+import { hosts, oneShardSuite, rejection } from '../support/hosts.js';
 import { until, within } from '../support/http.js';
 import { NatsServer, natsObstacle } from '../support/nats-server.js';
 import { FULL } from '../support/seeds.js';
@@ -23,7 +26,15 @@ const PROGRAM = fileURLToPath(new URL('../support/nats-program.js', import.meta.
 const MODULE = new URL('../support/nats-module.js', import.meta.url);
 const CALLS = FULL ? 100_000 : 8000; // of all shards together
 const SIDE = 100; // at once, of each shard
+const WAITING = 10_000; // calls
 const FAST_RECONNECT = { reconnectTimeWait: 20, reconnectJitter: 0, maxReconnectAttempts: -1 };
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc');
+const usedBytes = () => {
+  collect();
+  return process.memoryUsage().heapUsed;
+};
 
 const rejectionOrValue = (promise) => promise.catch((error) => error.code);
 
@@ -147,6 +158,20 @@ function natsSuite(host) {
       assert.is(typeof store.onAny()[name] === 'function' && !(name in Object.prototype), false, name);
     }
     assert.is((await store.onAny().blob(900_000)).length, 900_000);
+  });
+
+  test('an error that JSON cannot carry has a reply, too', async () => {
+    for (const kind of ['bigint', 'large']) {
+      const reply = await connection.request('Store.any.fail', `"${kind}"`, { timeout: 2000 });
+      assert.ok(['400', '500'].includes(reply.headers.get('Nats-Service-Error-Code')), kind);
+      const { code, message } = reply.json();
+      assert.is(code, 'FEATHERSTAR_CODEC');
+      assert.match(message, 'an error cannot be sent');
+      assert.is((await rejection(store.onAny().fail(kind))).code, kind === 'large' ? 'FEATHERSTAR_CODEC' : undefined);
+    }
+    const large = await connection.request('Store.any.blob', '200000', { timeout: 2000 });
+    assert.is(large.json().code, 'FEATHERSTAR_CODEC');
+    assert.is(await store.onAny().double(6), 12);
   });
 
   test('deadlines and signals', async () => {
@@ -298,10 +323,82 @@ function slowSuite(host) {
   return test;
 }
 
+const LIMITED_USERS = `authorization { users = [
+  { user: all, password: x }
+  { user: half, password: x, permissions: { publish: ">", subscribe: ["_INBOX.>", "Store.any.>"] } }
+  { user: deaf, password: x, permissions: { publish: ">", subscribe: "events" } }
+] }`;
+
+/** Users that the server lets do little. */
+function limitedSuite(host) {
+  const { test, check } = oneShardSuite('nats, permissions', host);
+  check('a service or a caller that may not subscribe says so, and its connection works on', async () => {
+    const server = await NatsServer.start(LIMITED_USERS);
+    const open = (user) => connect({ servers: server.servers, user, pass: 'x' });
+    const [all, half, deaf] = [await open('all'), await open('half'), await open('deaf')];
+    class Store {
+      double = (n) => 2 * n;
+    }
+    const refused = await rejection(publishService(new Store(), { connection: half, name: 'Store' }));
+    assert.is(refused.code, 'FEATHERSTAR_SERVICE');
+    assert.match(refused.message, 'refuses the subject Store.on.0.double');
+    const callers = remote(all, { name: 'Store' });
+    assert.is((await rejection(callers.onAny().double(1))).code, 'FEATHERSTAR_PEER_DOWN', 'nothing listens');
+    await publishService(new Store(), { connection: all, name: 'Store' });
+    assert.is(await callers.onAny().double(1), 2);
+
+    const events = [];
+    deaf.subscribe('events', { callback: (_, { data }) => events.push(`${data}`) });
+    const unheard = remote(deaf, { name: 'Store' });
+    const ended = await rejection(unheard.onAny().double(1));
+    assert.is(ended.code, 'FEATHERSTAR_CLOSED');
+    assert.match(ended.message, 'allow this user to subscribe to _INBOX.>');
+    for (const calling of [unheard, remote(deaf, { name: 'Store' })]) {
+      assert.is((await rejection(calling.instances({ timeoutMs: 100 }))).code, 'FEATHERSTAR_CLOSED');
+    }
+    all.publish('events', 'heard');
+    await until(() => events.length === 1, 'the connection still receives');
+    for (const each of [all, half, deaf]) await each.close();
+    await server.close();
+  });
+  return test;
+}
+
+const connecting = suite('nats, a connection that is down');
+connecting('calls and questions that wait for it leave nothing when their time is over', async () => {
+  const status = new PassThrough({ objectMode: true });
+  const sent = [];
+  const connection = {
+    status: () => status,
+    closed: () => new Promise(() => undefined),
+    isClosed: () => false,
+    isDraining: () => false,
+    publish: (subject) => sent.push(subject),
+    subscribe: () => ({ unsubscribe: () => undefined }),
+  };
+  const store = remote(connection, { name: 'Store', timeoutMs: 1 });
+  status.write({ type: 'disconnect' });
+  await sleep(10);
+  const before = usedBytes();
+  for (let i = 0; i < WAITING / SIDE; i++) {
+    const calls = Array.from({ length: SIDE }, () => store.onAny().echo('x'.repeat(1000)));
+    for (const { reason } of await Promise.allSettled(calls)) assert.is(reason.code, 'FEATHERSTAR_TIMEOUT');
+  }
+  const kept = usedBytes() - before;
+  assert.ok(kept < WAITING * 200, `${kept} bytes are kept for ${WAITING} calls`);
+  assert.equal(await store.instances({ timeoutMs: 1 }), []);
+  const waits = store.instances({ timeoutMs: 50 });
+  status.write({ type: 'reconnect' });
+  await waits;
+  assert.equal(sent, ['$SRV.INFO.Store']);
+});
+connecting.run();
+
 const obstacle = natsObstacle();
 if (obstacle === undefined) {
   for (const host of hosts()) {
     natsSuite(host).run();
     slowSuite(host).run();
+    limitedSuite(host).run();
   }
 } else console.log(`# skipped: services in NATS: ${obstacle}`);

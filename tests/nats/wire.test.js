@@ -3,7 +3,7 @@
 import { allocate, blockOn, FeatherstarError } from 'featherstar';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { decodeAbort, decodeReply, decodeRequest, jsonReply, WireEncoder } from '../../dist/host/nats/wire.js';
+import { decodeAbort, decodeReply, decodeRequest, WireEncoder } from '../../dist/host/nats/wire.js';
 import { forSeeds } from '../support/seeds.js';
 
 const MUTANTS = 40_000;
@@ -67,9 +67,9 @@ test('JSON is taken, too', () => {
   assert.is(Object.getPrototypeOf(args('[{"__proto__":{"x":1}}]')[0]), Object.prototype);
   for (const text of ['[1,', 'hello', '\xff', '[1] 2']) assert.throws(() => args(text), isCodec);
   assert.throws(() => decodeRequest(Uint8Array.of(0x5b, 0xff, 0x5d), noSignal), isCodec);
-  assert.is(jsonReply(undefined), 'null');
-  assert.is(jsonReply({ a: [1] }), '{"a":[1]}');
-  assert.throws(() => jsonReply(5n), isCodec);
+  assert.is(encoder.jsonReply(undefined), 'null');
+  assert.is(encoder.jsonReply({ a: [1] }), '{"a":[1]}');
+  for (const value of [5n, 'x'.repeat(1_048_576)]) assert.throws(() => encoder.jsonReply(value), isCodec);
 });
 
 test('hostile payloads: a length without its bytes, a depth, a kind, a signal, shared bytes', () => {

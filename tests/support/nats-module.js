@@ -64,6 +64,8 @@ export class Store {
   fail(kind) {
     if (kind === 'no error') throw 'text';
     if (kind === 'type') throw new TypeError('wrong', { cause: new Error('inner') });
+    if (kind === 'bigint') throw Object.assign(new Error(kind), { code: 5n });
+    if (kind === 'large') throw new Error('x'.repeat(1_048_576));
     throw new FeatherstarError('FEATHERSTAR_BUSY', kind);
   }
 
