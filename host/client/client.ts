@@ -23,6 +23,7 @@ import { CLOSE_CHECKS, type CloseOptions, runtime } from '../runtime/runtime.js'
 import { perShard } from '../shard/per-shard.js';
 import { currentShard } from '../shard/shard.js';
 import { connector } from './connector.js';
+import { ownArguments, ownBody } from './platform-values.js';
 
 /** Options of `createClient()`. */
 export interface HttpClientOptions {
@@ -36,7 +37,7 @@ export interface HttpClientOptions {
   bodyTimeoutMs?: number | undefined;
   /** How long an unused connection stays open; default 4,000. The server may ask for less. */
   keepAliveTimeoutMs?: number | undefined;
-  /** The longest body of a response, in bytes as they are sent; default: no limit. */
+  /** The longest body of a response, in bytes as they are sent, before decompression; default: no limit. */
   maxBodyBytes?: number | undefined;
   /** How often a request with an idempotent method is repeated if its connection fails; default 0. */
   maxRetries?: number | undefined;
@@ -114,14 +115,18 @@ export class HttpClient {
   }
 
   /** The standard's `fetch()`, through this pool. */
-  fetch: typeof undiciFetch = (input, init) => undiciFetch(input, { dispatcher: this.dispatcher, ...init });
+  fetch: typeof undiciFetch = (input, init) => {
+    const [to, own] = ownArguments(input, init);
+    return undiciFetch(to, { dispatcher: this.dispatcher, ...own });
+  };
 
   /**
    * undici's `request()`, through this pool: a status, headers and a body to read, without the objects of the standard.
    * It costs a fraction of `fetch()`.
    */
   request(url: RequestParameters[0], options?: RequestParameters[1]): ReturnType<typeof request> {
-    return request(url, { dispatcher: this.#requests, ...options });
+    const own = options?.body instanceof globalThis.FormData ? { ...options, body: ownBody(options.body) } : options;
+    return request(url, { dispatcher: this.#requests, ...own });
   }
 
   /** Waits until open requests have ended, at most `timeoutMs` (10,000). Then they reject. New ones reject at once. */
@@ -139,11 +144,13 @@ export class HttpClient {
   #pool(origin: string | URL, options: object): Pool {
     const pool = new Pool(origin, options);
     this.#pools.add(pool);
-    pool.on('disconnect', () => {
+    const forget = () => this.#pools.delete(pool);
+    const onUnused = () => {
       queueMicrotask(() => {
-        if (pool.closed) this.#pools.delete(pool);
+        if (pool.closed) void pool.close().then(forget, forget); // the agent has begun to close it: this waits for it
       });
-    });
+    };
+    pool.on('disconnect', onUnused).on('connectionError', onUnused);
     return pool;
   }
 

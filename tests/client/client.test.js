@@ -8,10 +8,13 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { Runtime } from 'featherstar';
 import { connector, createClient, fetch } from 'featherstar/client';
-import { Agent, request } from 'undici';
+import { serve } from 'featherstar/http';
+import { Agent, request, Request as UndiciRequest } from 'undici';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { hosts, oneShardSuite, rejection } from '../support/hosts.js';
@@ -21,6 +24,14 @@ import { cert, key } from '../support/tls.js';
 const HERE = '127.0.0.1';
 const MEBIBYTE = 1_048_576;
 const SLOW_MS = 30_000;
+const REFUSED = 500;
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc');
+const usedBytes = () => {
+  collect();
+  return process.memoryUsage().heapUsed;
+};
 
 async function listening(server) {
   server.listen(0, HERE);
@@ -164,6 +175,59 @@ for (const host of hosts()) {
       const response = await client.fetch(origin, { method: 'POST', body: blob, duplex: 'half' });
       assert.is(await response.text(), 'hello there');
     });
+  });
+
+  check("the platform's requests and forms, and those of serve()", async () => {
+    const app = (incoming, response) => {
+      response.setHeader('x-type', `${incoming.headers['content-type']}`.split(';')[0]);
+      response.setHeader('x-method', incoming.method);
+      incoming.pipe(response);
+    };
+    await withServer(app, {}, async (client, origin) => {
+      const form = new FormData();
+      form.set('name', 'value');
+      form.set('file', new Blob(['bytes']), 'a.txt');
+      const { headers, body } = await client.request(origin, { method: 'POST', body: form });
+      const response = await client.fetch(origin, { method: 'POST', body: form });
+      for (const [type, text] of [
+        [headers['x-type'], await body.text()],
+        [response.headers.get('x-type'), await response.text()],
+      ]) {
+        assert.is(type, 'multipart/form-data');
+        assert.match(text, /name="name"\r\n\r\nvalue\r\n.+filename="a.txt".+bytes/s);
+      }
+      const options = { method: 'PUT', body: 'in a request', headers: { 'content-type': 'a/b' } };
+      const proxied = await serve({ hostname: HERE, fetch: (incoming) => client.fetch(origin, incoming) });
+      for (const reply of [
+        await client.fetch(new Request(origin, options)),
+        await client.fetch(origin, new Request('http://other/', options)),
+        await client.fetch(new UndiciRequest(origin, options)),
+        await client.fetch(proxied.url, options),
+      ]) {
+        assert.equal([reply.headers.get('x-method'), reply.headers.get('x-type')], ['PUT', 'a/b']);
+        assert.is(await reply.text(), 'in a request');
+      }
+      const changed = await client.fetch(new Request(origin, options), { method: 'POST', body: 'new' });
+      assert.equal([changed.headers.get('x-method'), await changed.text()], ['POST', 'new']);
+      const control = new AbortController();
+      control.abort(new Error('off'));
+      assert.is((await rejection(client.fetch(new Request(origin, { signal: control.signal })))).message, 'off');
+      await proxied.close();
+    });
+  });
+
+  check('servers that do not accept leave nothing', async () => {
+    const client = createClient({ proxy: 'none' });
+    const refused = async (i) => {
+      const failure = await rejection(client.request(`http://127.0.${1 + (i >> 8)}.${i & 255}:1/`));
+      assert.is(failure.code, 'ECONNREFUSED');
+    };
+    for (let i = 0; i < 50; i++) await refused(i);
+    const before = usedBytes();
+    for (let i = 50; i < 50 + REFUSED; i++) await refused(i);
+    const kept = usedBytes() - before;
+    assert.ok(kept < REFUSED * 5000, `${kept} bytes are kept for ${REFUSED} servers`);
+    await client.close();
   });
 
   check('redirects and decompression', async () => {
