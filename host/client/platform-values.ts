@@ -15,7 +15,7 @@ function isRequest(value: unknown): value is Parts & { readonly url: string } {
   return 'url' in value && typeof value.url === 'string' && 'headers' in value;
 }
 
-/** What a request has, as the properties of an object. A class has getters, which `...` does not copy. */
+/** Copies the parts of a request into a plain object. Those of a class are getters, which `...` does not copy. */
 function partsOf(request: Parts): RequestInit {
   const parts: Record<string, unknown> = {};
   for (const name of PARTS) if (request[name] !== undefined && request[name] !== null) parts[name] = request[name];

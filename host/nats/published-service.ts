@@ -275,8 +275,8 @@ function errorHeaders(error: Error): MsgHdrs {
 
 /**
  * Publishes an instance of a sharded service, on its own shard: call it in `start()` of the class, and `close()` in
- * `stop()`. Rejects with FEATHERSTAR_OPTION if `methods` names one that the instance does not have, and with
- * FEATHERSTAR_SERVICE if the user of the connection may not subscribe to one of the subjects.
+ * `stop()`. Rejects with FEATHERSTAR_OPTION if `methods` names one that the instance does not have. Rejects with
+ * FEATHERSTAR_SERVICE if NATS refuses a subject to the user of the connection.
  */
 export async function publishService(instance: object, options: PublishOptions): Promise<PublishedService> {
   const { name = Sharded.of(instance).name, methods } = checkOptions(options, CHECKS);
