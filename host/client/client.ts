@@ -115,9 +115,9 @@ export class HttpClient {
   }
 
   /** The standard's `fetch()`, through this pool. */
-  fetch: typeof undiciFetch = (input, init) => {
+  fetch: typeof globalThis.fetch = (input, init) => {
     const [to, own] = ownArguments(input, init);
-    return undiciFetch(to, { dispatcher: this.dispatcher, ...own });
+    return undiciFetch(to, { dispatcher: this.dispatcher, ...own }) as unknown as Promise<Response>;
   };
 
   /**
@@ -205,4 +205,4 @@ export function createClient(options: HttpClientOptions = {}): HttpClient {
 const clientOf = perShard(() => new HttpClient({}));
 
 /** The standard's `fetch()`, through a pool of this shard that all its callers share. */
-export const fetch: typeof undiciFetch = (input, init) => clientOf(currentShard()).fetch(input, init);
+export const fetch: typeof globalThis.fetch = (input, init) => clientOf(currentShard()).fetch(input, init);

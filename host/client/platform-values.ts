@@ -4,7 +4,7 @@
 // not know them: it would send such a form as the text "[object FormData]". The Request of featherstar/http is one more
 // class. All of them are copied into what undici knows.
 
-import { FormData as OwnFormData, Request as OwnRequest, type RequestInfo, type RequestInit } from 'undici';
+import { FormData as OwnFormData, Request as OwnRequest, type RequestInfo, type RequestInit as OwnInit } from 'undici';
 
 const PARTS = ['method', 'headers', 'body', 'redirect', 'signal', 'integrity'] as const;
 
@@ -16,11 +16,11 @@ function isRequest(value: unknown): value is Parts & { readonly url: string } {
 }
 
 /** Copies the parts of a request into a plain object. Those of a class are getters, which `...` does not copy. */
-function partsOf(request: Parts): RequestInit {
+function partsOf(request: Parts): OwnInit {
   const parts: Record<string, unknown> = {};
   for (const name of PARTS) if (request[name] !== undefined && request[name] !== null) parts[name] = request[name];
   if (parts.body !== undefined) parts.duplex = 'half';
-  return parts as RequestInit;
+  return parts as OwnInit;
 }
 
 /** A form of another class becomes undici's. Every other body stays as it is. */
@@ -32,9 +32,9 @@ export function ownBody<T>(body: T): T | OwnFormData {
 }
 
 /** The arguments of `fetch()`, as undici knows them. */
-export function ownArguments(input: RequestInfo, init: RequestInit = {}): [RequestInfo, RequestInit] {
-  const given = isRequest(init) ? partsOf(init) : init;
+export function ownArguments(input: string | URL | Request, init: RequestInit = {}): [RequestInfo, OwnInit] {
+  const given = isRequest(init) ? partsOf(init) : (init as OwnInit);
   const own = given.body instanceof globalThis.FormData ? { ...given, body: ownBody(given.body) } : given;
-  if (input instanceof OwnRequest || !isRequest(input)) return [input, own as RequestInit];
-  return [input.url, { ...partsOf(input), ...own } as RequestInit];
+  if (input instanceof OwnRequest || !isRequest(input)) return [input as RequestInfo, own];
+  return [input.url, { ...partsOf(input), ...own }];
 }
