@@ -14,10 +14,12 @@ import * as assert from 'uvu/assert';
 import { Program } from './support/child.js';
 import { hosts } from './support/hosts.js';
 import { ask, Client, get, post, until } from './support/http.js';
+import { NatsServer, natsObstacle } from './support/nats-server.js';
 import { WebSocketClient } from './websocket/client.js';
 
 const EXAMPLES = new URL('../examples/', import.meta.url);
 const SERVERS = ['browser/main.js', 'chat/app.js', 'http-echo/app.js', 'key-value/main.js'];
+const NATS = 'nats/main.js'; // needs a server itself
 const LINES_MAX = 60;
 const END_MS = 20_000;
 
@@ -111,11 +113,23 @@ for (const host of hosts()) {
   const test = suite(`examples (${host})`);
   const env = { FEATHERSTAR_HOST: host, FEATHERSTAR_SHARDS: undefined, PORT: '0' };
 
-  for (const name of programs.filter((each) => !SERVERS.includes(each))) {
+  for (const name of programs.filter((each) => ![...SERVERS, NATS].includes(each))) {
     test(`${name} prints what it says`, async () => {
       const program = new Program([pathOf(name)], env);
       assert.is(await program.ended(END_MS), 0, program.stderr);
       assertPrinted(program, statedIn(sourceOf(name)));
+    });
+  }
+
+  const noNats = natsObstacle();
+  if (noNats !== undefined) console.log(`# skipped: examples/${NATS}: ${noNats}`);
+  else {
+    test(`${NATS} prints what it says`, async () => {
+      const server = await NatsServer.start();
+      const program = new Program([pathOf(NATS)], { ...env, NATS_URL: server.servers });
+      assert.is(await program.ended(END_MS), 0, program.stderr);
+      assertPrinted(program, statedIn(sourceOf(NATS)));
+      await server.close();
     });
   }
 
