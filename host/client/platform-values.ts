@@ -4,7 +4,7 @@
 // not know them: it would send such a form as the text "[object FormData]". The Request of featherstar/http is one more
 // class. All of them are copied into what undici knows.
 
-import { FormData as OwnFormData, Request as OwnRequest, type RequestInfo, type RequestInit as OwnInit } from 'undici';
+import { FormData as OwnFormData, type RequestInit as OwnInit, Request as OwnRequest, type RequestInfo } from 'undici';
 
 const PARTS = ['method', 'headers', 'body', 'redirect', 'signal', 'integrity'] as const;
 

@@ -122,6 +122,14 @@ for (const host of hosts()) {
       assert.is((await rejection(body.text())).message, 'enough');
       await within(gone, 'the connection is closed');
     });
+    await withServer(app, { maxConnections: 1 }, async (client, origin) => {
+      const { body } = await client.request(origin);
+      body.on('error', () => undefined);
+      for (const signal of [AbortSignal.timeout(20), AbortSignal.abort(new Error('before'))]) {
+        const ended = rejection(client.request(origin, { signal }));
+        assert.is(await within(ended, 'a request that waits for a connection ends'), signal.reason);
+      }
+    });
   });
 
   check('only idempotent requests are repeated, and only if their connection fails', async () => {
