@@ -207,8 +207,8 @@ function agentFor(
 }
 
 /**
- * Makes a client on this shard. It closes with the runtime, or by `close()`. Throws FEATHERSTAR_OPTION, and
- * FEATHERSTAR_NO_SHARD in a thread that is no shard.
+ * Makes a client on this shard. It closes with the runtime, or by `close()`. Throws FEATHERSTAR_OPTION,
+ * FEATHERSTAR_NO_SHARD in a thread that is no shard, and FEATHERSTAR_HOST on Bun.
  *
  * @example
  * const client = createClient({ maxConnections: 16 });

@@ -7,6 +7,7 @@
 
 import type { ConnectionOptions } from 'node:tls';
 import { buildConnector, errors } from 'undici';
+import { FeatherstarError } from '../base/errors.js';
 import { type Checks, checkBoolean, checkedLater, checkObject, checkOptions, milliseconds } from '../base/options.js';
 import { createConnection } from '../node/sockets.js';
 
@@ -33,14 +34,23 @@ const CHECKS: Checks<ConnectorOptions> = {
   path: checkedLater,
 };
 
+/** Bun has a module of its own in the place of undici: it takes neither a connector nor a pool, and says nothing. */
+function checkUndici(): void {
+  if (!('Bun' in globalThis)) return;
+  const text = "featherstar/client needs undici, which Bun replaces: use Bun's fetch()";
+  throw new FeatherstarError('FEATHERSTAR_HOST', text);
+}
+
 /**
  * A connector for undici's option `connect`, so that its clients use connections of this shard. Requests reject with
- * the errors of undici, and of `createConnection()` of `featherstar/node`. Throws FEATHERSTAR_OPTION.
+ * the errors of undici, and of `createConnection()` of `featherstar/node`. Throws FEATHERSTAR_OPTION, and
+ * FEATHERSTAR_HOST on Bun.
  *
  * @example
  * const agent = new Agent({ connect: connector() });
  */
 export function connector(options: ConnectorOptions = {}): buildConnector.connector {
+  checkUndici();
   const { timeoutMs = CONNECT_TIMEOUT_MS, tls = {}, offerHttp2 = false, path } = checkOptions(options, CHECKS);
   const secure = buildConnector({ ...tls, timeout: timeoutMs, keepAlive: false, allowH2: offerHttp2 });
   return (target, done) => {

@@ -383,4 +383,12 @@ outside('it says so', () => {
     assert.throws(use, (error) => error.code === 'FEATHERSTAR_NO_SHARD');
   }
 });
+outside('on Bun, whose undici ignores all options, it says so', () => {
+  globalThis.Bun = {};
+  try {
+    assert.throws(connector, (error) => error.code === 'FEATHERSTAR_HOST');
+  } finally {
+    delete globalThis.Bun;
+  }
+});
 outside.run();
