@@ -1,22 +1,22 @@
 // Requests and forms of other classes than undici's own, for undici.
 //
-// Node has a copy of undici inside, and its globals Request and FormData come from there. The undici of the package does
-// not know them: it would send such a form as the text "[object FormData]". The Request of featherstar/http is one more
-// class. All of them are copied into what undici knows.
+// Node has a copy of undici inside, and its globals Request and FormData come from there. The undici of the package
+// does not know them: it would send such a form as the text "[object FormData]". The Request of featherstar/http is one
+// more class. All of them are copied into what undici knows.
 
 import { FormData as OwnFormData, type RequestInit as OwnInit, Request as OwnRequest, type RequestInfo } from 'undici';
 
 const PARTS = ['method', 'headers', 'body', 'redirect', 'signal', 'integrity'] as const;
 
-type Parts = { readonly [name in (typeof PARTS)[number]]?: unknown };
+type RequestParts = { readonly [name in (typeof PARTS)[number]]?: unknown };
 
-function isRequest(value: unknown): value is Parts & { readonly url: string } {
+function isRequest(value: unknown): value is RequestParts & { readonly url: string } {
   if (typeof value !== 'object' || value === null) return false;
   return 'url' in value && typeof value.url === 'string' && 'headers' in value;
 }
 
 /** Copies the parts of a request into a plain object. Those of a class are getters, which `...` does not copy. */
-function partsOf(request: Parts): OwnInit {
+function requestParts(request: RequestParts): OwnInit {
   const parts: Record<string, unknown> = {};
   for (const name of PARTS) if (request[name] !== undefined && request[name] !== null) parts[name] = request[name];
   if (parts.body !== undefined) parts.duplex = 'half';
@@ -33,8 +33,8 @@ export function ownBody<T>(body: T): T | OwnFormData {
 
 /** The arguments of `fetch()`, as undici knows them. */
 export function ownArguments(input: string | URL | Request, init: RequestInit = {}): [RequestInfo, OwnInit] {
-  const given = isRequest(init) ? partsOf(init) : (init as OwnInit);
+  const given = isRequest(init) ? requestParts(init) : (init as OwnInit);
   const own = given.body instanceof globalThis.FormData ? { ...given, body: ownBody(given.body) } : given;
   if (input instanceof OwnRequest || !isRequest(input)) return [input as RequestInfo, own];
-  return [input.url, { ...partsOf(input), ...own }];
+  return [input.url, { ...requestParts(input), ...own }];
 }
