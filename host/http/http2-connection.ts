@@ -107,8 +107,10 @@ export class Http2Connection implements ServedConnection, StreamConnection, RawS
   }
 
   #onStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number): void {
-    const parser = this.#slots.take();
-    if (parser === 0 || this.#isOver) {
+    const parser = this.#isOver ? 0 : this.#slots.take();
+    if (parser === 0) {
+      this.#server.refused++;
+      stream.on('error', () => {}); // Node reports the refusal as an error of the stream
       stream.close(HTTP_REFUSED_STREAM);
       return;
     }

@@ -51,7 +51,10 @@ export class Http2StreamTransport implements Transport {
     this.out = new ResponseFrames(stream, isHead, () => this.#onSent());
     stream.on('error', () => {}); // 'close' follows
     stream.on('aborted', () => this.destroy());
-    stream.on('close', () => this.destroy());
+    stream.on('close', () => {
+      if (stream.rstCode === HTTP_NO_ERROR) this.out.streamEnded();
+      this.destroy();
+    });
   }
 
   /** Gives the request to the user. */

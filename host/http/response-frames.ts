@@ -20,9 +20,19 @@ const DONE = 5;
 
 const END_OF_HEAD = Buffer.from('\r\n\r\n', 'latin1');
 const LINE_END_BYTES = 2;
-const OF_CONNECTION = new Set(['connection', 'keep-alive', 'transfer-encoding', 'proxy-connection', 'upgrade']);
+/** node:http2 throws for each of these. */
+const OF_CONNECTION = new Set([
+  'connection',
+  'keep-alive',
+  'transfer-encoding',
+  'proxy-connection',
+  'upgrade',
+  'te',
+  'http2-settings',
+]);
 const NOTHING = Buffer.alloc(0);
 const PIECE_BYTES = 65_536;
+const HTTP_INTERNAL_ERROR = 2;
 
 export class ResponseFrames implements ByteSink {
   readonly #stream: ServerHttp2Stream;
@@ -74,6 +84,11 @@ export class ResponseFrames implements ByteSink {
     this.#queuedBytes -= this.#waitingBytes;
     this.#waitingBytes = 0;
     this.#queue.length = 0;
+  }
+
+  /** The stream has ended on both sides. node:http2 may not have said yet that it has sent the last piece. */
+  streamEnded(): void {
+    if (this.#state === DONE && this.#queue.length === 0) this.#waitingBytes = 0;
   }
 
   enqueue(bytes: Uint8Array): void {
@@ -130,9 +145,9 @@ export class ResponseFrames implements ByteSink {
       this.#state = DONE;
       return;
     }
+    this.#stream.respond(headers, { waitForTrailers: isChunked });
     this.#left = bytes;
     this.#state = isChunked ? SIZE : LENGTH;
-    this.#stream.respond(headers, { waitForTrailers: isChunked });
     if (isChunked) this.#stream.once('wantTrailers', () => this.#stream.sendTrailers(this.#trailers));
   }
 
@@ -172,9 +187,14 @@ export class ResponseFrames implements ByteSink {
       if (this.#state === DONE && !this.#stream.writableEnded) this.#stream.end();
       return;
     }
+    if (first.length === 0) {
+      this.#stream.close(HTTP_INTERNAL_ERROR); // the program has detached it, and the message would be cut off
+      return;
+    }
     const piece = first.subarray(0, PIECE_BYTES);
-    if (piece.length < first.length) this.#queue.unshift(first.subarray(PIECE_BYTES));
-    const written = () => this.#written(piece.length);
+    const { length } = piece;
+    if (length < first.length) this.#queue.unshift(first.subarray(PIECE_BYTES));
+    const written = () => this.#written(length);
     this.#isWriting = true;
     if (this.#state === DONE && this.#queue.length === 0) this.#stream.end(piece, written);
     else this.#stream.write(piece, written);
@@ -189,17 +209,18 @@ export class ResponseFrames implements ByteSink {
   }
 }
 
+/** node:http2 throws if some fields have two lines, so lines of one name become a list (RFC 9110 5.2). */
 function fieldsOf(lines: readonly string[]): OutgoingHttpHeaders {
   const fields: Record<string, string | string[]> = {};
+  const cookies: string[] = []; // the only field that is no list
   for (const line of lines) {
     const colon = line.indexOf(':');
     const name = line.slice(0, colon).toLowerCase();
     const value = line.slice(colon + 1).trim();
-    const before = fields[name];
     if (OF_CONNECTION.has(name)) continue;
-    if (before === undefined) fields[name] = value;
-    else if (Array.isArray(before)) before.push(value);
-    else fields[name] = [before, value];
+    if (name === 'set-cookie') cookies.push(value);
+    else fields[name] = Object.hasOwn(fields, name) ? `${fields[name]}, ${value}` : value;
   }
+  if (cookies.length !== 0) fields['set-cookie'] = cookies;
   return fields;
 }

@@ -34,7 +34,8 @@ export class SecureConnections {
 
   constructor(server: SecureServer, options: TlsServerOptions) {
     this.#server = server;
-    this.terminator = new TlsTerminator(options, server.http2 === undefined ? ['http/1.1'] : ['h2', 'http/1.1']);
+    const alpn = server.http2 === undefined ? ['http/1.1'] : ['h2', 'http/1.1'];
+    this.terminator = new TlsTerminator(options, (error) => server.report(error), alpn);
   }
 
   /** `parser`: as of HttpConnection. */

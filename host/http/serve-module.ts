@@ -152,8 +152,7 @@ export async function serveModule<M extends object>(options: ServeModuleOptions)
   const setSecureContext = async (tls: TlsServerOptions): Promise<void> => {
     checkModuleTls('tls', tls);
     if (secure === undefined) throw noTlsError('serve()');
-    const others = isShared ? runtime.shardCount : 1;
-    for (let shard = 0; shard < others; shard++) await secure.change(own, shard, tls);
+    await secure.change(own, isShared ? runtime.shardCount : 1, tls);
   };
   return { ...first, runtime, close, setSecureContext, [Symbol.asyncDispose]: () => close() };
 }
@@ -176,11 +175,16 @@ class ModuleTls {
     return name;
   }
 
-  /** A shard that is dead gets them when it is started again. */
-  async change(own: Shard, shard: number, options: TlsServerOptions): Promise<void> {
+  /** The first `shards` shards get others. A shard that is dead or dies now gets them when it is started again. */
+  async change(own: Shard, shards: number, options: TlsServerOptions): Promise<void> {
     this.#options = options;
     const calls = own.calls as Calls;
-    if (!calls.peers.isDown(shard)) await calls.callInternal(shard, 'http', 'changeTls', this.send(shard));
+    const changing: Promise<unknown>[] = [];
+    for (let shard = 0; shard < shards; shard++) {
+      if (calls.peers.isDown(shard)) continue;
+      changing.push(calls.callInternal(shard, 'http', 'changeTls', this.send(shard)).catch(unlessDown));
+    }
+    await Promise.all(changing);
   }
 }
 
@@ -223,6 +227,11 @@ class Restarts {
 /** A shard that the program has restarted itself only has to listen again. */
 function unlessAlive(error: unknown): void {
   if (!FeatherstarError.is(error) || error.code !== 'FEATHERSTAR_OPTION') throw error;
+}
+
+/** The shard has died. */
+function unlessDown(error: unknown): void {
+  if (!FeatherstarError.is(error) || error.code !== 'FEATHERSTAR_PEER_DOWN') throw error;
 }
 
 /** The runtime closes. */
@@ -285,20 +294,24 @@ async function listen(options: ModuleListenOptions, secret: string | undefined):
     onResponse: hookOf(moduleExports),
     websocket: webSocketsOf(moduleExports),
   };
-  const tls = secret === undefined ? undefined : ((await takeSecret(secret)) as TlsServerOptions);
-  const server = await serveHere({ ...options, ...hooks, tls });
+  const start = async () => {
+    const tls = secret === undefined ? undefined : ((await takeSecret(secret)) as TlsServerOptions);
+    return serveHere({ ...options, ...hooks, tls });
+  };
+  const server = start();
   servedOn(currentShard()).server = server;
-  const { port, hostname, url } = server;
+  const { port, hostname, url } = await server;
   return { port, hostname, url };
 }
 
-/** The server that listen() has made on this shard. */
-const servedOn = perShard((): { server: Server | undefined } => ({ server: undefined }));
+/** The server that listen() makes on this shard. */
+const servedOn = perShard((): { server: Promise<Server> | undefined } => ({ server: undefined }));
 
 /** The server of this shard has other keys from now on. */
 async function changeTls(secret: string): Promise<void> {
   const tls = (await takeSecret(secret)) as TlsServerOptions;
-  servedOn(currentShard()).server?.setSecureContext(tls);
+  const server = await servedOn(currentShard()).server; // it may still be about to listen, with the ones before
+  server?.setSecureContext(tls);
 }
 
 export const internal = { listen, changeTls };

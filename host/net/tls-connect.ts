@@ -6,6 +6,8 @@ import { isIP } from 'node:net';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { abortable } from '../base/abortable.js';
 import { FeatherstarError } from '../base/errors.js';
+import { WarningLimit } from '../base/warning-limit.js';
+import { monotonicNs } from '../hosts/host.js';
 import type { Shard } from '../shard/shard.js';
 import { contextOptions, type TlsClientOptions, type TlsServerOptions, tlsError } from '../tls/options.js';
 import { type Handshake, TlsTerminator } from '../tls/terminator.js';
@@ -66,10 +68,11 @@ export class TlsAcceptor {
   readonly #terminator: TlsTerminator;
   readonly #arrive: (connection: SocketTransport) => void;
   readonly #open = new Set<Handshake<SocketStream>>();
+  readonly #warnings = new WarningLimit();
 
   constructor(shard: Shard, options: TlsServerOptions, arrive: (connection: SocketTransport) => void) {
     this.#shard = shard;
-    this.#terminator = new TlsTerminator(options);
+    this.#terminator = new TlsTerminator(options, (error) => this.#warn(error));
     this.#arrive = arrive;
   }
 
@@ -87,6 +90,13 @@ export class TlsAcceptor {
 
   setSecureContext(options: TlsServerOptions): void {
     this.#terminator.setSecureContext(options);
+  }
+
+  #warn(error: unknown): void {
+    const unsaid = this.#warnings.next(monotonicNs());
+    if (unsaid === undefined) return;
+    const more = unsaid === 0 ? '' : ` (and ${unsaid} more errors before)`;
+    process.emitWarning(`the sni function of a listener failed: ${error}${more}`, 'Featherstar');
   }
 
   /** Ends the handshakes that are under way. */

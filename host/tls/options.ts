@@ -81,7 +81,7 @@ export interface TlsClientOptions extends TlsContextOptions {
 }
 
 export const TICKET_KEY_BYTES = 48;
-const HANDSHAKE_MAX_MS = 600_000;
+export const HANDSHAKE_MAX_MS = 600_000;
 const HANDSHAKES_MAX = 1_048_576;
 const SESSION_MAX_MS = 604_800_000; // RFC 8446 4.6.1
 const ALPN_NAME_BYTES = 255;

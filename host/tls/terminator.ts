@@ -20,6 +20,7 @@ import {
   checkTlsServer,
   contextOf,
   contextOptions,
+  HANDSHAKE_MAX_MS,
   type SniCallback,
   TICKET_KEY_BYTES,
   type TlsContextOptions,
@@ -54,21 +55,24 @@ export class TlsTerminator {
   readonly #waiting: (() => void)[] = []; // those that have not begun
   #begun = 0; // in this round of the event loop
   #isCounting = false;
+  readonly #report: (error: unknown) => void;
   #sni: Sni;
 
-  /** Throws TLS. `alpn`: where the options give none. */
-  constructor(options: TlsServerOptions, alpn?: readonly string[]) {
+  /** Throws TLS. `report` gets errors of the function `sni`. `alpn`: where the options give none. */
+  constructor(options: TlsServerOptions, report: (error: unknown) => void, alpn?: readonly string[]) {
+    this.#report = report;
     this.#alpn = options.alpn ?? alpn;
     this.#timeoutNs = (options.handshakeTimeoutMs ?? HANDSHAKE_MS) * 1e6;
     this.#most = options.maxHandshakes ?? HANDSHAKES;
-    this.#sni = new Sni(options);
+    this.#sni = new Sni(options, report);
     this.#server = createServer(this.#serverOptions(options));
     this.#server.setTicketKeys(Buffer.from(ticketKeys(options)));
   }
 
   #serverOptions(options: TlsServerOptions): TlsOptions {
     const { requestCert = false, rejectUnauthorized = true } = options;
-    const named: TlsOptions = { requestCert, rejectUnauthorized };
+    // Node ends a handshake after 120 s by itself, whatever the time that this one has.
+    const named: TlsOptions = { requestCert, rejectUnauthorized, handshakeTimeout: HANDSHAKE_MAX_MS };
     if (this.#alpn !== undefined) named.ALPNProtocols = [...this.#alpn];
     const SNICallback: TlsOptions['SNICallback'] = (name, done) => this.#sni.find(name, done);
     return { ...serverContext(options), ...named, SNICallback };
@@ -80,7 +84,7 @@ export class TlsTerminator {
    */
   setSecureContext(options: TlsServerOptions): void {
     checkTlsServer('tls', options);
-    const sni = new Sni(options);
+    const sni = new Sni(options, this.#report);
     this.#server.setSecureContext(serverContext(options));
     this.#server.setTicketKeys(Buffer.from(ticketKeys(options)));
     this.#sni = sni;
@@ -212,8 +216,10 @@ export class Handshake<S extends RawStream> implements RawStreamUser {
 class Sni {
   readonly #contexts = new Map<string, SecureContext>();
   readonly #ask: SniCallback | undefined;
+  readonly #report: (error: unknown) => void;
 
-  constructor({ sni, ...own }: TlsServerOptions) {
+  constructor({ sni, ...own }: TlsServerOptions, report: (error: unknown) => void) {
+    this.#report = report;
     if (typeof sni === 'function') this.#ask = sni;
     else
       for (const [name, options] of Object.entries(sni ?? {}))
@@ -236,7 +242,10 @@ class Sni {
       return options === undefined ? undefined : context(this.#own, options);
     })().then(
       (found) => done(null, found),
-      (error) => done(error instanceof Error ? error : new Error(String(error))),
+      (error) => {
+        this.#report(error);
+        done(error instanceof Error ? error : new Error(String(error)));
+      },
     );
   }
 }

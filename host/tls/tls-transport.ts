@@ -18,6 +18,7 @@ import { TlsInfo } from './info.js';
 import type { RawStreamUser, TransportStream } from './transport-stream.js';
 
 const RECORD_BYTES = 16_384; // of plain bytes at most; several small pieces share one
+const AHEAD_BYTES = 262_144; // that node:tls has at a time: it encrypts all of them at once, into memory of its own
 
 const OPEN = 0; // states
 const FINISHING = 1;
@@ -30,7 +31,9 @@ class TlsSink implements ByteSink {
   #lastSentBytes = 0;
   #isBroken = false;
   #isScheduled = false;
+  #isEnding = false;
   #pieces: Uint8Array[] = [];
+  #aheadBytes = 0; // node:tls has them, and the transport below does not
   #staged = 0; // the address of a send buffer
   #stagedBytes = 0; // of it that are filled
   #stagedBody: Uint8Array | undefined; // goes out behind them
@@ -103,21 +106,65 @@ class TlsSink implements ByteSink {
     });
   }
 
-  /** Encrypts what is queued. */
+  /** Encrypts what is queued: the rest of many bytes when the first ones are written. */
   flush(): void {
     this.#unstage();
-    const pieces = this.#pieces;
-    if (pieces.length === 0 || this.#isBroken) return;
-    this.#pieces = [];
-    const whole = joinSmall(pieces);
-    if (whole.length > 1) this.#socket.cork();
-    for (const bytes of whole) this.#socket.write(bytes, () => this.#written(bytes.length));
-    if (whole.length > 1) this.#socket.uncork();
+    if (this.#isBroken) return;
+    const pieces = this.#takeAhead();
+    if (pieces.length !== 0) this.#write(joinSmall(pieces));
+    if (this.#pieces.length !== 0 || !this.#isEnding) return;
+    this.#isEnding = false;
+    this.#socket.end();
+  }
+
+  /** The next pieces. At most AHEAD_BYTES are under way. */
+  #takeAhead(): Uint8Array[] {
+    const taken: Uint8Array[] = [];
+    let count = 0; // of pieces that are taken whole
+    for (const piece of this.#pieces) {
+      if (piece.length === 0) return this.#fail();
+      const room = AHEAD_BYTES - this.#aheadBytes;
+      if (room <= 0) break;
+      const part = piece.length <= room ? piece : piece.subarray(0, room);
+      taken.push(part);
+      this.#aheadBytes += part.length;
+      if (part === piece) count++;
+      else this.#pieces[count] = piece.subarray(room);
+    }
+    this.#pieces.splice(0, count);
+    return taken;
+  }
+
+  #write(pieces: readonly Uint8Array[]): void {
+    if (pieces.length > 1) this.#socket.cork();
+    for (const bytes of pieces) {
+      const { length } = bytes;
+      this.#socket.write(bytes, (error) => {
+        if (bytes.length !== length) this.#fail();
+        else if (!error) this.#written(length); // else the connection is over, and its end is reported
+      });
+    }
+    if (pieces.length > 1) this.#socket.uncork();
+  }
+
+  /** The program has detached bytes that were not sent yet. The message cannot be sent. */
+  #fail(): Uint8Array[] {
+    this.break();
+    this.#socket.destroy();
+    return [];
   }
 
   #written(bytes: number): void {
+    this.#aheadBytes -= bytes;
     this.#writtenBytes += bytes;
+    if (this.#pieces.length !== 0 || this.#isEnding) this.flush();
     this.#onWritten();
+  }
+
+  /** Sends close_notify behind all that is queued. */
+  end(): void {
+    this.#isEnding = true;
+    this.flush();
   }
 
   hurry(): void {
@@ -245,9 +292,8 @@ export class TlsTransport implements Transport, RawStreamUser {
     this.#state = FINISHING;
     if (peerIsDone) this.#stream.peerIsDone();
     this.clearDeadline(); // what is queued goes out, or the pace of the transport below ends it
-    this.out.flush();
     this.#socket.resume();
-    this.#socket.end();
+    this.out.end();
   }
 
   destroy(): void {

@@ -102,13 +102,18 @@ export class TransportStream extends Duplex implements RawStream, TransportUser 
       this.#hasBegun = true;
       this.#early = [bytes];
       this.owner.onFirstBytes(() => this.#begin());
+      if (this.#early === undefined) return;
+      this.#wants = false; // until its turn
+      this.transport.pause();
     }
   }
 
   #begin(): void {
     const early = this.#early ?? [];
     this.#early = undefined;
+    this.#wants = true;
     for (const bytes of early) this.#push(bytes);
+    if (this.#wants && !this.destroyed) this.transport.receive();
     if (this.#earlyEnd) this.onPeerEnd();
   }
 

@@ -83,6 +83,22 @@ const routes = {
   '/stream': () => new Response(streamOf('one', 'two', 'three')),
   '/pipe': (request) => new Response(request.body),
   '/empty': () => new Response(null, { status: 204 }),
+  '/odd': () =>
+    new Response('odd', {
+      headers: [
+        ['te', 'gzip'],
+        ['http2-settings', 'AAMAAABk'],
+        ['etag', '"1"'],
+        ['etag', '"2"'],
+        ['set-cookie', 'a=1'],
+        ['set-cookie', 'b=2'],
+      ],
+    }),
+  '/detached': () => {
+    const bytes = new Uint8Array(1_000_000);
+    setImmediate(() => structuredClone(bytes.buffer, { transfer: [bytes.buffer] }));
+    return new Response(bytes);
+  },
   '/throws': () => {
     throw new Error('the handler');
   },
@@ -158,7 +174,23 @@ for (const host of hosts()) {
       assert.equal([entries[0].status, entries[0].isComplete, entries[0].request.path], [200, true, '/']);
     });
 
-    check('bodies, with and without a length, both ways', {}, async (session) => {
+    check('fields that node:http2 does not send as they are', {}, async (session) => {
+      const { status, headers, body } = await ask(session, { ':path': '/odd' });
+      assert.equal([status, `${body}`, headers.te, headers['http2-settings']], [200, 'odd', undefined, undefined]);
+      assert.equal([headers.etag, headers['set-cookie']], ['"1", "2"', ['a=1', 'b=2']]);
+    });
+
+    check('a body that is detached before it is sent breaks its stream', {}, async (session, _, { entries }) => {
+      assert.match((await rejection(ask(session, { ':path': '/detached' }))).message, /NGHTTP2_/);
+      assert.is(`${(await ask(session)).body}`, 'hello');
+      await until(() => entries.length === 2, 'the log');
+      assert.equal(
+        entries.map(({ isComplete }) => isComplete),
+        [false, true],
+      );
+    });
+
+    check('bodies, with and without a length, both ways', {}, async (session, _, { entries }) => {
       const echoed = await ask(session, { ':method': 'POST', ':path': '/echo', 'content-length': big.length }, big);
       assert.ok(echoed.body.equals(big));
       assert.equal([echoed.headers['x-one'], echoed.headers['set-cookie']], ['1', ['a=1']]);
@@ -166,6 +198,8 @@ for (const host of hosts()) {
       assert.ok((await ask(session, { ':method': 'POST', ':path': '/pipe' }, big)).body.equals(big));
       assert.is(`${(await ask(session, { ':path': '/stream' })).body}`, 'onetwothree');
       assert.is(`${(await ask(session, { ':method': 'POST', ':path': '/echo' }, '')).body}`, '');
+      await until(() => entries.length === 5, 'the log');
+      for (const { isComplete } of entries) assert.ok(isComplete);
     });
 
     check('many streams at once', {}, async (session) => {
@@ -290,6 +324,22 @@ for (const host of hosts()) {
 
     suite.run();
   }
+
+  const few = oneShardSuite('HTTP/2 with little memory', host, { limits: { sendBufferCount: 4 } });
+  few.check('streams that find no memory are refused, and others go on', async () => {
+    const server = await serve({ hostname: '127.0.0.1', fetch, http2: true });
+    const sessions = Array.from({ length: 6 }, () => connectHttp2(`http://127.0.0.1:${server.port}`));
+    const asked = sessions.flatMap((one) => Array.from({ length: 100 }, () => ask(one, { ':path': '/wait' })));
+    const all = Promise.allSettled(asked);
+    await until(() => waiting.length + server.stats.refused === asked.length, 'all requests have come');
+    assert.ok(server.stats.refused > 0, 'some are refused');
+    for (const answer of waiting.splice(0)) answer();
+    for (const { reason } of await all) if (reason) assert.match(reason.message, /NGHTTP2_REFUSED_STREAM/);
+    assert.is(`${(await ask(sessions[0])).body}`, 'hello');
+    for (const one of sessions) one.destroy();
+    await server.close();
+  });
+  few.run();
 
   const { test, run } = oneShardSuite('HTTP/2 is an option', host);
   test('without it a server speaks HTTP/1.1 only', async () => {

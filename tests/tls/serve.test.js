@@ -3,6 +3,7 @@
 import { connect as connectPlain } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { serve } from 'featherstar/http';
+import { listen } from 'featherstar/net';
 import * as assert from 'uvu/assert';
 import { Authority, hasOpenssl, openSClient, sClient } from '../support/certificates.js';
 import { holdings, hosts, oneShardSuite, rejection } from '../support/hosts.js';
@@ -76,6 +77,40 @@ for (const host of hosts()) {
   );
 
   const big = Buffer.alloc(3_000_000, 'abcdefghijklm');
+  const huge = Buffer.alloc(40 * 2 ** 20, 'abcdefghijklm');
+  check('clients that do not read cost little memory', { fetch: () => new Response(huge) }, async (server) => {
+    const before = process.memoryUsage.rss();
+    const clients = await Promise.all(Array.from({ length: 4 }, () => open(server.port)));
+    for (const { socket } of clients) {
+      socket.removeAllListeners('data');
+      socket.pause();
+      socket.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+    }
+    await until(() => server.stats.requests === 4, 'the requests');
+    await later(300);
+    const grown = process.memoryUsage.rss() - before;
+    assert.ok(grown < 2 * huge.length, `${grown} bytes for ${4 * huge.length}`);
+    let bytes = 0;
+    const ends = clients.map(({ socket }) => new Promise((resolve) => socket.once('end', resolve)));
+    for (const { socket } of clients) socket.on('data', (chunk) => (bytes += chunk.length)).resume();
+    await within(Promise.all(ends), 'the ends');
+    assert.ok(bytes > 4 * huge.length && bytes < 4 * (huge.length + 1000), `${bytes} bytes`);
+  });
+
+  const detached = () => {
+    const body = new Uint8Array(1_000_000);
+    setImmediate(() => structuredClone(body.buffer, { transfer: [body.buffer] }));
+    return new Response(body);
+  };
+  check('a body that is detached before it is sent breaks the connection', { fetch: detached }, async (server) => {
+    const { socket } = await open(server.port);
+    let bytes = 0;
+    socket.on('data', (chunk) => (bytes += chunk.length));
+    socket.write(get());
+    await within(new Promise((resolve) => socket.once('close', resolve)), 'the end');
+    assert.ok(bytes < 1_000_000, `${bytes} bytes`);
+  });
+
   const echo = async (request) => new Response(await request.bytes());
   check('a large body in both directions', { fetch: echo }, async (server) => {
     const { client } = await open(server.port);
@@ -327,10 +362,11 @@ for (const host of hosts()) {
       if (name === 'broken.example') throw new Error('no such tenant');
       return name === 'named.example' ? named : undefined;
     };
-    check('a function that finds the certificate of a name', { tls: { sni: asking } }, async (server) => {
+    check('a function that finds the certificate of a name', { tls: { sni: asking } }, async (server, errors) => {
       assert.is(await nameOf(server.port, 'named.example'), 'named.example');
       assert.is(await nameOf(server.port, 'other.example'), 'localhost');
       assert.match(await failureOf(server.port, { servername: 'broken.example' }), /ECONNRESET|ERR_SSL|end/);
+      assert.equal(errors.splice(0).map(String), ['Error: no such tenant']);
     });
 
     check('versions and ciphers, as openssl sees them', {}, async (server) => {
@@ -394,6 +430,21 @@ for (const host of hosts()) {
       assert.is(await codeOf(tls), 'FEATHERSTAR_OPTION', JSON.stringify(tls));
     }
     assert.equal(holdings(), base);
+  });
+
+  test('Bun, which has no tls.Server that can be used, is refused', async () => {
+    globalThis.Bun = {};
+    try {
+      for (const [make, handler] of [
+        [serve, { fetch: () => new Response('') }],
+        [listen, {}],
+      ]) {
+        const { code, message } = await rejection(make({ ...handler, tls: { key, cert } }));
+        assert.equal([code, /tls\.Server/.test(message)], ['FEATHERSTAR_HOST', true]);
+      }
+    } finally {
+      delete globalThis.Bun;
+    }
   });
 
   test('a server without TLS has no certificates to change', async () => {
