@@ -116,12 +116,20 @@ function listOf<Input, Output>(operations: Operations<Input, Output>): HistoryEn
 
 const compareTimes = (a: number, b: number) => (a === b ? 0 : a < b ? -1 : 1);
 
+/** JSON, which has no Map and no Set: all of them would be one state. */
+function keyOfState(state: unknown): string {
+  return JSON.stringify(state, (_, value) => {
+    if (value instanceof Map) return { map: [...value] };
+    return value instanceof Set ? { set: [...value] } : value;
+  });
+}
+
 /** Undefined: an order explains all. Else the longest order that was found. */
 function linearize<State, Input, Output>(
   operations: Operations<Input, Output>,
   model: HistoryModel<State, Input, Output>,
 ): { isLinearizable: boolean; longest: number[] } {
-  const keyOf = model.keyOf ?? ((state: State) => JSON.stringify(state));
+  const keyOf = model.keyOf ?? keyOfState;
   const head = listOf(operations);
   const taken = new Uint8Array(operations.length);
   const seen = new Set<string>();

@@ -14,7 +14,7 @@ export interface HistoryModel<State, Input, Output> {
   apply(state: State, input: Input, output: Output | undefined): { state: State } | undefined;
   /** Operations with different results of this do not influence each other. Default: they all may. */
   partOf?(input: Input): string;
-  /** A text that is equal for equal states. Default: JSON. */
+  /** A text that is equal for equal states. Default: JSON, in which a Map or a Set is a list. */
   keyOf?(state: State): string;
 }
 

@@ -33,7 +33,10 @@ function detailText(details: unknown): string {
 /** States that `condition` is true whenever this is called. If it is not, the simulation fails, with `details`. */
 export function always(condition: boolean, name: string, details?: unknown): void {
   const within = inside();
-  if (within !== undefined && !condition) broken(within, `always(${JSON.stringify(name)}) does not hold`, details);
+  if (within === undefined) return;
+  const isPromise = (condition as unknown) instanceof Promise; // which is true, whatever it resolves with
+  if (isPromise) broken(within, `always(${JSON.stringify(name)}) must get a boolean, got a promise: await it`, details);
+  if (!condition) broken(within, `always(${JSON.stringify(name)}) does not hold`, details);
 }
 
 /** States that no run comes here. If one does, the simulation fails, with `details`. */

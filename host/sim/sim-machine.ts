@@ -4,13 +4,14 @@
 //
 // Next: sim-machines.ts.
 
-import { optionError } from '../base/errors.js';
-import { type Checks, checkOptions, checkUrl, number } from '../base/options.js';
+import { FeatherstarError, optionError } from '../base/errors.js';
+import { type Checks, checkNumber, checkOptions, checkUrl, number } from '../base/options.js';
 import type { SimPlatform } from './sim-platform.js';
 import type { World } from './world.js';
 
 const OFFSET_MAX_MS = 3.2e11; // ten years
 const DRIFT_MAX_PPM = 500_000;
+const FREEZE_MAX_MS = 3_600_000;
 
 /** Options of `setClock()` of a machine. */
 export interface SimClockOptions {
@@ -68,6 +69,9 @@ export class SimMachine {
   /** The power is back: the shards start again on what the disk has kept. */
   async restart(options: SimMachineRestartOptions = {}): Promise<void> {
     const { module } = checkOptions(options, RESTART_CHECKS);
+    if (!this.shards.every((shard) => this.#world.places[shard]?.hasEnded)) {
+      throw new FeatherstarError('FEATHERSTAR_STATE', `the machine ${this.name} has power: crash() takes it`);
+    }
     this.#note('has power again');
     this.#world.machines.powerOn(this.#number);
     for (const shard of this.shards) {
@@ -78,6 +82,7 @@ export class SimMachine {
 
   /** All shards of this machine stand still for this long, ms of the world's time. */
   freeze(ms: number): void {
+    checkNumber('ms', ms, 0, FREEZE_MAX_MS, 'milliseconds');
     const { places } = this.#world;
     for (const shard of this.shards) this.#world.freeze(places[shard] as (typeof places)[number], ms * 1000);
   }

@@ -69,7 +69,9 @@ export class SimWorld {
    */
   invariant(name: string, check: () => boolean): void {
     this.#world.addInvariant(() => {
-      if (check()) return;
+      const holds: unknown = check();
+      if (holds instanceof Promise) throw optionError(`invariant ${JSON.stringify(name)}`, holds, 'a boolean, at once');
+      if (holds) return;
       throw new FeatherstarError('FEATHERSTAR_SIMULATION', `invariant ${JSON.stringify(name)} does not hold`);
     });
   }

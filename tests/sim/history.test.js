@@ -47,6 +47,21 @@ test('a register: compare and set, keys apart, operations that may have happened
   assert.not.ok(isFine([lost, op('b', 2, 3, read(), 1), op('b', 4, 5, read(), 0)], model));
 });
 
+test('a model whose state is a Map', () => {
+  const model = {
+    initial: () => new Map(),
+    apply: (state, { key, value }, output) => {
+      if (value === undefined) return state.get(key) === output ? { state } : undefined;
+      return { state: new Map(state).set(key, value) };
+    },
+  };
+  // Only b before a explains the read; after both, the two orders have different Maps.
+  const writes = [op('a', 0, 5, { key: 'k', value: 1 }), op('b', 0, 5, { key: 'k', value: 2 })];
+  assert.ok(isFine([...writes, op('c', 6, 7, { key: 'k' }, 1)], model));
+  assert.ok(isFine([...writes, op('c', 6, 7, { key: 'k' }, 2)], model));
+  assert.not.ok(isFine([...writes, op('c', 6, 7, { key: 'k' }, 3)], model));
+});
+
 test('a set, a queue, a list', () => {
   const add = { type: 'add', value: 'x' };
   const has = { type: 'has', value: 'x' };

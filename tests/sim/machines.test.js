@@ -208,6 +208,8 @@ test('the machine of the program cannot crash; bad names and options are refused
       () => world.host('z'),
       () => world.host('b').setClock({ offsetMs: Number.NaN }),
       () => world.partition('a', 'b', { way: 1 }),
+      () => world.host('b').freeze(Number.NaN),
+      () => world.host('b').restart(),
     ];
     return Promise.all(attempts.map(async (attempt) => (await rejection((async () => attempt())())).message));
   });
@@ -215,6 +217,8 @@ test('the machine of the program cannot crash; bad names and options are refused
   assert.match(value[1], /^host must be one of a, b, c/);
   assert.match(value[2], /^offsetMs must be/);
   assert.match(value[3], /^Unknown option "way"/);
+  assert.is(value[5], 'the machine b has power: crash() takes it');
+  assert.match(value[4], /^ms must be milliseconds from 0 to 3600000, got NaN/);
 });
 
 for (const [name, sample] of Object.entries(samples)) {

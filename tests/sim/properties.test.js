@@ -37,6 +37,11 @@ test('always: false fails the simulation, also if the program catches it', async
   );
 });
 
+test('always: a promise is no boolean', async () => {
+  const program = () => always(sleep(1), 'slept');
+  assert.match((await failureOf(program)).message, /always\("slept"\) must get a boolean, got a promise: await it$/);
+});
+
 test('unreachable: fails the simulation when it is reached', async () => {
   const error = await failureOf(onShard1(() => unreachable('the end of the world', 'today')));
   assert.is(error.message, 'seed 1: unreachable("the end of the world") was reached: today');
@@ -105,6 +110,8 @@ test('an invariant is checked after each turn', async () => {
     });
   };
   assert.is((await failureOf(throwing)).message, 'seed 1: broken at 5');
+  const late = (world) => world.invariant('async', async () => false);
+  assert.match((await failureOf(late)).message, /invariant "async" must be a boolean, at once, got/);
   await simulate({ seed: 1 }, async (world) => {
     world.invariant('true', () => true);
     await sleep(1);
