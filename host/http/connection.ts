@@ -7,8 +7,8 @@
 //   any --last answer is queued--> OVER: the transport finishes, no message comes or goes any more
 //
 // A client that ends its side (FIN) while its request is handled has left, in all likelihood. So request.signal aborts,
-// and a stream that is being sent is cancelled. It may only have half-closed, as `nc -N` does. So a response
-// that the handler returns within halfCloseNs is still sent, unless it is a slow stream.
+// and a stream that is sent is cancelled. It may only have half-closed, as `nc -N` does. So a response that the handler
+// returns within halfCloseNs is still sent, unless it is a slow stream or a handshake.
 
 import { FeatherstarError } from '../base/errors.js';
 import { HttpFlag, HttpMethod, ParserState } from '../core/offsets.js';
@@ -192,11 +192,8 @@ export class HttpConnection implements ConnectionRoles {
     if (bytes > 0) {
       const head = this.begin(at, bytes, end);
       if (head !== undefined) this.handle(head);
-    } else if (bytes < 0) {
-      this.refuse(-bytes);
-      return end - at;
-    }
-    return bytes;
+    } else if (bytes < 0) this.refuse(-bytes);
+    return bytes < 0 ? end - at : bytes;
   }
 
   onPartialHead(): void {
@@ -367,9 +364,13 @@ export class HttpConnection implements ConnectionRoles {
     }
     const upgrade = this.control?.upgrade;
     if (upgrade !== undefined && upgrade.response === value) {
-      this.phase = UPGRADED;
-      this.websocket = upgrade.open(this, this.parser, this.log);
-      this.inbox.resume();
+      if (this.gone !== undefined) this.destroy();
+      else if (this.server.draining) this.answerStatus(503);
+      else {
+        this.phase = UPGRADED;
+        this.websocket = upgrade.open(this, this.parser, this.log);
+        this.inbox.resume();
+      }
       return;
     }
     try {
@@ -406,12 +407,10 @@ export class HttpConnection implements ConnectionRoles {
   private readonly onStreamFailure = (error: unknown): void => {
     this.stream.end(); // its writer has cancelled it
     if (this.phase !== HANDLING) return; // the client is gone, or was refused
-    if (!this.begun) {
-      this.onFailure(error);
-      return;
-    }
-    this.server.report(error);
-    this.destroy();
+    if (this.begun) {
+      this.server.report(error);
+      this.destroy();
+    } else this.onFailure(error);
   };
 
   beginStream(reader?: ReadableStreamDefaultReader<Uint8Array>, hasEvents = false): void {

@@ -4,6 +4,7 @@
 // Next: connection-server.ts.
 
 import type { Shard } from '../shard/shard.js';
+import type { WebSockets } from '../websocket/websockets.js';
 import type { HttpConnection } from './connection.js';
 import type { ConnectionServer } from './connection-server.js';
 import type { HandlerInfo } from './handler-info.js';
@@ -21,8 +22,8 @@ export class Http2StreamServer implements ConnectionServer {
   readonly pieceScratch: number;
   readonly proxies: Proxies | undefined;
   readonly onResponse: ConnectionServer['onResponse'];
-  /** A stream cannot become a WebSocket. */
-  readonly websockets = undefined;
+  /** These refuse it: nghttp2 lets no request ask for an upgrade. */
+  readonly websockets: WebSockets | undefined;
   readonly #server: ConnectionServer;
   readonly #open = new Set<HttpConnection>();
 
@@ -36,6 +37,7 @@ export class Http2StreamServer implements ConnectionServer {
     this.pieceScratch = server.pieceScratch;
     this.proxies = server.proxies;
     this.onResponse = server.onResponse;
+    this.websockets = server.websockets;
   }
 
   get handle(): Server {

@@ -8,6 +8,7 @@
 
 import { FeatherstarError, optionError } from '../base/errors.js';
 import { type Checks, checkOptions, integer } from '../base/options.js';
+import { HttpFlag } from '../core/offsets.js';
 import type { Transport } from '../shard/transport.js';
 import type { UpgradeOptions } from '../websocket/handshake.js';
 import { noWebSockets, type Upgrade } from '../websocket/websockets.js';
@@ -104,9 +105,10 @@ export class RequestControl {
 
   /** The response to a handshake, or to a request that is none. Throws OPTION. */
   beginUpgrade(head: Head, options: UpgradeOptions): FeatherResponse {
-    const { isHttp10, bodyDone, server } = this.#connection;
+    const { isHttp10, server } = this.#connection;
     if (server.websockets === undefined) throw noWebSockets();
-    const upgrade = server.websockets.prepare(head, !isHttp10 && bodyDone, options);
+    const hasBody = (head.flags & HttpFlag.DONE) === 0;
+    const upgrade = server.websockets.prepare(head, !isHttp10 && !hasBody, options);
     if (upgrade instanceof FeatherResponse) return upgrade;
     this.upgrade = upgrade;
     return upgrade.response;

@@ -456,10 +456,10 @@ export class WebSocketConnection implements TransportUser, SocketBackend, Subscr
     this.closeCode = code;
     this.closeReason = reason;
     this.sendClose(code, text);
-    this.messages.clear();
     this.pieces.clear();
     this.transport.setDeadline(this.home.settings.closeTimeoutMs * 1e6);
     this.transport.receive();
+    this.deliver(); // the peer's close frame may be among what has waited
   }
 
   /** The server closes. */
@@ -491,6 +491,8 @@ export class WebSocketConnection implements TransportUser, SocketBackend, Subscr
   /** A frame broke a rule: says which, and closes. */
   private fail(code: number): void {
     const reason = FAILURES[code] as string;
+    this.isDeaf = true;
+    this.deliver(); // messages that came before it
     if (this.readyState === OPEN) this.sendClose(code, Buffer.from(reason));
     this.end(code, reason);
   }
@@ -508,8 +510,8 @@ export class WebSocketConnection implements TransportUser, SocketBackend, Subscr
     this.messages.clear();
     this.pieces.clear();
     this.leaveTopics();
-    this.transport.finish();
     this.tell(code, reason);
+    this.transport.finish(); // which may close it at once
   }
 
   private tell(code: number, reason: string): void {

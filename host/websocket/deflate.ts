@@ -38,7 +38,7 @@ function parametersOf(offer: string): Map<string, string> | undefined {
   if (name !== NAME) return undefined;
   const parameters = new Map<string, string>();
   for (const each of rest) {
-    const match = /^([\w-]+)(?:=(?:"([^"]*)"|([^"\s]+)))?$/.exec(each.replace(/\s*=\s*/, '='));
+    const match = /^([\w-]+)(?:\s*=\s*(?:"([^"]*)"|([^"\s]+)))?$/.exec(each);
     if (match === null || parameters.has(match[1] as string)) return undefined;
     parameters.set(match[1] as string, match[2] ?? match[3] ?? '');
   }

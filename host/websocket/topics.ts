@@ -16,6 +16,8 @@ import { currentShard, type Shard } from '../shard/shard.js';
 import { deflateMessage, WINDOW_BITS } from './deflate.js';
 import { COMPRESSED_BIT, OPCODE_BINARY, OPCODE_TEXT, wholeFrame } from './frame-writer.js';
 
+const MESSAGE_BYTES = 256; // that a call costs beside its arguments, roughly: so empty messages are limited, too
+
 /** A message for many: each of its two frames is made once. */
 export class SharedMessage {
   readonly message: string | Uint8Array;
@@ -114,7 +116,7 @@ export class Topics {
     const { shard, settings } = this.#home;
     const calls = shard.calls as Calls;
     const ways = this.#onTheirWay;
-    const bytes = message.length;
+    const bytes = MESSAGE_BYTES + topic.length + message.length;
     if (calls.peers.isDown(peer) || (ways[peer] as number) > settings.maxBacklogBytes) return;
     (ways[peer] as number) += bytes;
     const done = () => {

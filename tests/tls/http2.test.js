@@ -153,6 +153,13 @@ for (const host of hosts()) {
         }
       });
 
+    const upgrading = { fetch: (_request, info) => info.upgrade(), websocket: { message: () => {} } };
+    check('a stream cannot become a WebSocket: 426', upgrading, async (session, _server, { errors }) => {
+      const { status, headers } = await ask(session);
+      assert.equal([status, headers['sec-websocket-version'], headers.upgrade], [426, '13', undefined]);
+      assert.equal(errors, []);
+    });
+
     check('requests and responses', {}, async (session, { port }, { errors, entries }) => {
       const root = await ask(session);
       assert.equal([root.status, `${root.body}`, root.headers['content-length']], [200, 'hello', '5']);

@@ -51,6 +51,18 @@ offers('the first one that can be met is accepted', () => {
   ];
   for (const text of refused) assert.is(agreedDeflate(text), undefined, text);
 });
+
+offers('spaces around = are allowed, and many of them take no time', () => {
+  assert.is(
+    agreedDeflate('permessage-deflate; server_max_window_bits = 10')?.text,
+    `${FLAGS}; server_max_window_bits=10`,
+  );
+  const beganMs = performance.now();
+  for (const end of ['', 'b', '=', '= =', '"'])
+    assert.is(agreedDeflate(`permessage-deflate; a${' '.repeat(200_000)}${end}`), undefined);
+  const tookMs = performance.now() - beganMs;
+  assert.ok(tookMs < 1000, `${tookMs} ms`);
+});
 offers.run();
 
 for (const host of hosts()) {

@@ -6,6 +6,7 @@ import { Runtime } from 'featherstar';
 import { serve } from 'featherstar/http';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Topics } from '../../dist/host/websocket/topics.js';
 import { hosts } from '../support/hosts.js';
 import { ask, get, until } from '../support/http.js';
 import { WebSocketClient } from './client.js';
@@ -31,6 +32,26 @@ async function say(client, text, answer) {
   await client.text(text);
   if (answer !== undefined) assert.equal(await client.nextText(), [1, answer]);
 }
+
+const unit = suite('topics');
+
+unit('empty messages on their way to a shard that is stuck are limited, too', () => {
+  let calls = 0;
+  const stuck = {
+    peers: { isDown: () => false },
+    callInternal: () => {
+      calls++;
+      return new Promise(() => {});
+    },
+  };
+  const shard = { index: 0, header: { shardCount: 2 }, calls: stuck };
+  const settings = { maxBacklogBytes: 100_000, deflate: undefined };
+  const topics = new Topics({ shard, settings, report: (error) => assert.unreachable(error.message) }, 'http://x/');
+  for (let i = 0; i < 10_000; i++) topics.publish('news', '');
+  assert.ok(calls > 100 && calls < 1000, `${calls} calls`);
+});
+
+unit.run();
 
 for (const host of hosts()) {
   const test = suite(`topics (${host})`);
