@@ -35,8 +35,8 @@ export function usedError(): FeatherstarError {
 interface WholeReader {
   resolve(bytes: Uint8Array): void;
   reject(reason: unknown): void;
-  /** For one that wants text. */
-  resolveText?: (text: string) => void;
+  /** For one that wants text: all of it is `source[start, end)`. */
+  resolveText?: (source: Uint8Array, start: number, end: number) => void;
 }
 
 const BYTE_ORDER_MARK = 0xfeff;
@@ -103,7 +103,7 @@ export class RequestBody {
     }
     if (this.#reader !== undefined && this.#lengthBytes !== 0) {
       if (this.#reader.resolveText !== undefined && end - start === this.#lengthBytes) {
-        this.#reader.resolveText(decode(source, start, end));
+        this.#reader.resolveText(source, start, end);
         this.#reader = undefined;
         return;
       }
@@ -221,7 +221,14 @@ export class RequestBody {
     if (this.#error !== undefined) throw this.#error;
     if (this.#done) return decoder.decode(this.#queue.takeAll());
     return new Promise((resolve, reject) => {
-      this.#readWhole({ resolve: (bytes) => resolve(decoder.decode(bytes)), reject, resolveText: resolve });
+      const resolveText = (source: Uint8Array, start: number, end: number) => {
+        try {
+          resolve(decode(source, start, end));
+        } catch (error) {
+          reject(error); // longer than a string can be
+        }
+      };
+      this.#readWhole({ resolve: (bytes) => resolveText(bytes, 0, bytes.length), reject, resolveText });
     });
   }
 

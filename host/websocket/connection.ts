@@ -55,6 +55,7 @@ const REASON_BYTES_MAX = 123;
 const NO_CODE = 1005;
 const NO_CLOSE_FRAME = 1006;
 const GOING_AWAY = 1001;
+const TOO_LARGE = 1009;
 
 const FAILURES: Record<number, string> = {
   1002: 'a frame broke the protocol',
@@ -247,7 +248,12 @@ export class WebSocketConnection implements TransportUser, SocketBackend, Subscr
     if (opcode === OPCODE_CLOSE) return this.takeClose(payload);
     if (opcode === OPCODE_PING) this.reply(payload);
     if (opcode >= OPCODE_BINARY) return { opcode, payload, code: 0 };
-    return { opcode, payload: utf8Of(payload), code: 0 };
+    try {
+      return { opcode, payload: utf8Of(payload), code: 0 };
+    } catch {
+      this.fail(TOO_LARGE); // longer than a string can be
+      return undefined;
+    }
   }
 
   /** Replies to a ping. Of those that come while much waits to be sent, the last one will do (RFC 6455 5.5.3). */

@@ -41,6 +41,19 @@ function checkOwn(bytes, expected) {
   assert.ok(expected.equals(bytes));
 }
 
+test('text() rejects if a string cannot be so long', async () => {
+  const tooLong = new Error('Cannot create a string longer than 0x1fffffe8 characters');
+  const source = Buffer.from('text');
+  source.toString = () => {
+    throw tooLong;
+  };
+  const { body } = open(source.length);
+  const text = body.text();
+  body.push(source, 0, source.length, true);
+  body.end();
+  assert.is(await text.catch((error) => error), tooLong);
+});
+
 test('bytes(): any cut, any length, known or not, asked for before, in the middle or at the end', async () => {
   await forSeeds(3, async (random) => {
     for (let i = 0; i < 60; i++) {
