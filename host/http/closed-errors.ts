@@ -8,6 +8,12 @@ export function closingError(): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_CLOSED', 'the server closes');
 }
 
+const GONE = 'the client closed the connection';
+
 export function goneError(): FeatherstarError {
-  return new FeatherstarError('FEATHERSTAR_CLOSED', 'the client closed the connection');
+  return new FeatherstarError('FEATHERSTAR_CLOSED', GONE);
+}
+
+export function isGoneError(error: unknown): boolean {
+  return FeatherstarError.is(error) && error.message === GONE;
 }

@@ -16,7 +16,7 @@ import type { NetAddress } from '../hosts/host.js';
 import type { Transport, TransportUser } from '../shard/transport.js';
 import type { WebSocketConnection } from '../websocket/connection.js';
 import { HIGH_WATER_BYTES, RequestBody } from './body.js';
-import { goneError } from './closed-errors.js';
+import { goneError, isGoneError } from './closed-errors.js';
 import type { ConnectionRoles } from './connection-roles.js';
 import { type ConnectionServer, FIRST_REQUEST_NS } from './connection-server.js';
 import { HandlerInfo } from './handler-info.js';
@@ -400,6 +400,7 @@ export class HttpConnection implements ConnectionRoles {
   /** Whether the error says only that the client has left, or has sent a broken body. */
   isClients(error: unknown): boolean {
     if (error === undefined) return false;
+    if (isGoneError(error) && (this.gone !== undefined || this.phase !== HANDLING)) return true;
     return error === this.body?.error || error === this.aborter?.signal.reason || error === this.gone;
   }
 

@@ -132,6 +132,35 @@ for (const host of hosts()) {
     );
   }
 
+  let upgradeError;
+  checkWith(
+    'a client leaves before the handler calls upgrade(): that is no error of the program',
+    {
+      fetch: async (_request, info) => {
+        await later(100);
+        try {
+          return info.upgrade();
+        } catch (error) {
+          upgradeError = error;
+          throw error;
+        }
+      },
+    },
+    async (server, events) => {
+      for (const leave of ['end', 'reset']) {
+        const client = await Client.open(server.port);
+        await client.write(handshake());
+        await until(() => server.stats.requests === (leave === 'end' ? 1 : 2), 'the handler runs');
+        client[leave]();
+        await until(() => upgradeError !== undefined, 'the handler is told');
+        assert.is(upgradeError.code, 'FEATHERSTAR_CLOSED');
+        upgradeError = undefined;
+        client.destroy();
+      }
+      assert.equal(events, []);
+    },
+  );
+
   checkWith(
     'the server closes before the handler returns the upgrade: 503',
     { fetch: slow },
