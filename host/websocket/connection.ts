@@ -207,8 +207,7 @@ export class WebSocketConnection implements TransportUser, SocketBackend, Subscr
   feed(at: number, end: number, isShared: boolean): void {
     const { core, words } = this.shard;
     const word = this.frames >>> 2;
-    this.heardNs = this.shard.nowNs;
-    this.isPinged = false;
+    this.hear();
     for (let from = at; from < end && !this.isDeaf; ) {
       const taken = core.ws_parse(this.frames, from, end - from);
       if (taken < 0) {
@@ -543,6 +542,11 @@ export class WebSocketConnection implements TransportUser, SocketBackend, Subscr
     return this.home.settings.idleTimeoutMs * 1e6;
   }
 
+  private hear(): void {
+    this.heardNs = this.shard.nowNs;
+    this.isPinged = false;
+  }
+
   private watchIdle(): void {
     if (this.idleNs === 0) this.transport.clearDeadline();
     else this.transport.setDeadline(this.home.settings.sendPings ? this.idleNs / 2 : this.idleNs);
@@ -553,7 +557,8 @@ export class WebSocketConnection implements TransportUser, SocketBackend, Subscr
       this.destroy(); // the peer has not replied to the close frame
       return;
     }
-    const silentNs = this.isBlocked ? 0 : this.shard.nowNs - this.heardNs; // it is not listened to while it is blocked
+    if (this.isBlocked) this.hear(); // it is not listened to, so its silence begins when that ends
+    const silentNs = this.shard.nowNs - this.heardNs;
     if (silentNs >= this.idleNs) this.destroy();
     else if (this.home.settings.sendPings && silentNs >= this.idleNs / 2) {
       if (!this.isPinged) this.sendControl(true, NOTHING);

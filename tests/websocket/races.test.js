@@ -90,6 +90,27 @@ for (const host of hosts()) {
     },
   );
 
+  checkWith(
+    'a silent peer that was not listened to for long is pinged before it is cut off',
+    {
+      websocket: () => ({
+        idleTimeoutMs: 400,
+        message: (ws) => new Promise((resolve) => blocked.push({ ws, resolve })),
+      }),
+    },
+    async ({ port }) => {
+      const client = await WebSocketClient.open(port);
+      await client.raw.write(Buffer.concat(Array.from({ length: PENDING_MAX }, () => text('x'))));
+      await later(1000);
+      for (const { resolve } of blocked.splice(0)) resolve();
+      assert.is((await client.next()).opcode, 9);
+      await client.send({ opcode: 10 });
+      assert.is((await client.next()).opcode, 9, 'its pong counts');
+      await client.ended();
+      client.raw.end();
+    },
+  );
+
   checkWith('a text in fragments that no string can hold: 1009', {}, async ({ port }, events) => {
     const client = await WebSocketClient.open(port);
     const { toString } = Buffer.prototype;
