@@ -113,18 +113,18 @@ for (const host of hosts()) {
 
   checkWith('a text in fragments that no string can hold: 1009', {}, async ({ port }, events) => {
     const client = await WebSocketClient.open(port);
-    const { toString } = Buffer.prototype;
+    const original = Buffer.prototype.toString;
     Buffer.prototype.toString = function (...args) {
       if (this.length === 'grüße'.length + 2)
         throw new Error('Cannot create a string longer than 0x1fffffe8 characters');
-      return toString.apply(this, args);
+      return original.apply(this, args);
     };
     try {
       await client.send({ opcode: 1, payload: 'grü', fin: 0 });
       await client.send({ opcode: 0, payload: 'ße' });
       await until(() => events.length === 2, 'it is closed');
     } finally {
-      Buffer.prototype.toString = toString;
+      Buffer.prototype.toString = original;
     }
     assert.equal(events, ['open', 'close 1009 the message is too large']);
     assert.is((await client.nextClose())[0], 1009);
