@@ -9,6 +9,7 @@
 import type { ConnectionOptions } from 'node:tls';
 import { Agent, type Dispatcher, EnvHttpProxyAgent, interceptors, Pool, request, fetch as undiciFetch } from 'undici';
 import { addAbortListener, removeAbortListener } from '../base/abort-listeners.js';
+import { optionError } from '../base/errors.js';
 import { inTime } from '../base/in-time.js';
 import {
   type Checks,
@@ -202,8 +203,18 @@ function agentFor(
     allowH2: http2,
   };
   if (proxy === 'none' || PROXY_VARIABLES.every((name) => !process.env[name])) return new Agent(options);
+  checkProxies();
   const clientFactory = (origin: URL, more: object) => factory(origin, { ...more, connect });
-  return new EnvHttpProxyAgent({ ...options, clientFactory, ...(tls === undefined ? {} : { requestTls: tls }) });
+  const proxied = { ...options, clientFactory, proxyTunnel: true }; // without tunnels, undici 8 connects by itself
+  return new EnvHttpProxyAgent({ ...proxied, ...(tls === undefined ? {} : { requestTls: tls }) });
+}
+
+/** For SOCKS undici makes sockets of its own, which the shard's rules for addresses do not see. */
+function checkProxies(): void {
+  for (const name of PROXY_VARIABLES) {
+    const value = process.env[name];
+    if (/^socks/i.test(value ?? '')) throw optionError(name, value, "a proxy for HTTP; proxy: 'none' ignores it");
+  }
 }
 
 /**

@@ -325,6 +325,8 @@ for (const host of hosts()) {
         assert.is(await textOf(client.request(origin)), 'behind'),
       );
       assert.equal(tunnels, []);
+      process.env.http_proxy = `socks5://${HERE}:1080`;
+      assert.throws(createClient, /http_proxy must be a proxy for HTTP/);
     } finally {
       delete process.env.http_proxy;
       delete process.env.no_proxy;
