@@ -49,6 +49,7 @@ function typesOf(name, binaryen) {
   const conversion = /(Int32|Int64|Float64)To(Int32|Int64|Float64)$/.exec(name);
   if (conversion !== null) return [known[conversion[1]], known[conversion[2]]];
   if (name === 'BitmaskVecI8x16') return [binaryen.v128, binaryen.i32];
+  if (name === 'SplatVecI32x4') return [binaryen.i32, binaryen.v128];
   if (/Vec/.test(name)) return [binaryen.v128, binaryen.v128];
   const operand = known[/(Int32|Int64|Float64)$/.exec(name)[1]];
   if (name === 'WrapInt64') return [operand, binaryen.i32];

@@ -55,6 +55,7 @@ const PLANTED = [
   'http/response/http_head 1',
   'http/parser/finish +',
   'http/body/sizeLine <',
+  'websocket/utf8/afterNext <',
 ];
 
 test('a defect changes the hash', () => {

@@ -1,7 +1,7 @@
 // The programs whose traffic with the core becomes vectors: one simulation for each seed, on small tables.
 //
-//   seed --> shards, limits, faults --> one of six programs: calls, timers and tasks, HTTP, shards that die; parser and
-//                                       tables call exports themselves, with what a host would rarely have
+//   seed --> shards, limits, faults --> one of six programs: calls, timers and tasks, HTTP, shards that die; parsers,
+//                                       and tables, call exports themselves, with what a host would rarely have
 //
 // Next: record.js.
 
@@ -9,6 +9,7 @@ import { runtime, timeout } from 'featherstar';
 import { simulate } from 'featherstar/testing';
 import { currentShard } from '../../dist/host/shard/shard.js';
 import { CORPUS } from '../http/corpus.js';
+import { frame } from '../websocket/frame.js';
 
 const module = new URL('./module.js', import.meta.url);
 
@@ -99,7 +100,7 @@ const DONE = 256; // HttpFlag
 const CHUNK = 2;
 
 /** Requests of the parser's corpus, some of them spoilt, in pieces of any size; heads and dates of responses. */
-function parser() {
+function requests() {
   const { core, bytes, words, base, header } = currentShard();
   const at = base + header.scratchOffset;
   const connection = base + header.connectionsOffset;
@@ -130,6 +131,49 @@ function parser() {
   core.http_reset(connection);
 }
 
+const OPCODES = [0, 1, 1, 2, 2, 8, 9, 10, 3];
+const TEXTS = ['hello', 'h\u00e9llo', '\u20ac'.repeat(30), '\u{1f600}', ''].map((text) => Buffer.from(text));
+const CODES = [1000, 1001, 1004, 1005, 1011, 1015, 3000, 4999, 5000, 999];
+
+/** Frames of WebSocket, some of them spoilt, in pieces of any size; payloads of close frames. */
+function frames() {
+  const { core, bytes, base, header } = currentShard();
+  const at = base + header.scratchOffset;
+  const connection = base + header.connectionsOffset;
+  for (let i = 0; i < 6; i++) {
+    core.ws_reset(connection, draw(4), 100 + draw(1000));
+    const some = Array.from({ length: 4 }, () => {
+      const payload = draw(3) === 0 ? Buffer.alloc(draw(300), draw(256)) : TEXTS[draw(TEXTS.length)];
+      const mask = [draw(256), draw(256), draw(256), draw(256)];
+      return frame({ opcode: OPCODES[draw(OPCODES.length)], payload, fin: draw(4) === 0 ? 0 : 1, mask });
+    });
+    const all = Buffer.concat(some);
+    if (draw(3) === 0) all[draw(all.length)] = draw(256);
+    bytes.set(all, at);
+    let begin = 0;
+    let end = draw(all.length + 1);
+    for (;;) {
+      const taken = core.ws_parse(connection, at + begin, end - begin);
+      if (taken < 0) break;
+      begin += taken;
+      if (taken !== 0 && begin < end) continue;
+      if (end === all.length) break;
+      end += 1 + draw(all.length - end);
+    }
+  }
+  for (const code of CODES) {
+    const reason = TEXTS[draw(TEXTS.length)];
+    bytes.set([code >> 8, code & 255, ...reason], at);
+    core.ws_close_code(at, draw(5) === 0 ? draw(2) : 2 + reason.length);
+  }
+  core.http_reset(connection);
+}
+
+function parsers() {
+  requests();
+  frames();
+}
+
 /** Fills the table of timers, with deadlines of all levels, and empties it; asks with handles that are over. */
 function tables() {
   const { core, words, base, header } = currentShard();
@@ -153,7 +197,7 @@ function tables() {
   core.openOps();
 }
 
-const PROGRAMS = [calls, timersAndTasks, http, deaths, parser, tables];
+const PROGRAMS = [calls, timersAndTasks, http, deaths, parsers, tables];
 
 /** Runs the simulation of a seed. */
 export function runSeed(seed) {

@@ -251,8 +251,8 @@ static void on_writable(struct ring *ring, uint32_t index)
 		file->rest += sent;
 		file->rest_bytes -= (uint32_t)sent;
 	}
-	if (sent == -EAGAIN || file->rest_bytes > 0)
-		return;
+	if (sent == -EAGAIN || (sent >= 0 && file->rest_bytes > 0))
+		return; /* more room has to come */
 	complete(ring, file->send_data, sent < 0 ? sent : (int32_t)file->send_bytes, 0);
 	file->rest = NULL;
 	watch(ring, index);
