@@ -3,7 +3,7 @@
 //   pump: pick a shard that has something to do --> its turn, or a timer of its JavaScript
 //           ^                                              | microtasks
 //           |                                              v
-//           +---- none left: settle, leave the shard <-- tick: pump; process.nextTick's of the program, one by one
+//           +---- none left: settle, leave the shard <-- tick: pump; all process.nextTick's of the program
 //
 // All shards share one thread, and with it one queue of microtasks. So a shard's turn is not over before that queue is
 // empty, and only then is another shard the current one. Ticks say when it is (steps.ts has the reason); they are this
@@ -431,9 +431,9 @@ export class World {
   #advance(): boolean {
     const place = this.current;
     if (place !== undefined) {
-      const tick = place.ticks.shift();
-      if (tick !== undefined) {
-        tick();
+      if (place.ticks.length !== 0) {
+        // As in Node: all ticks, also those that they add, and then the microtasks of all.
+        for (let tick = place.ticks.shift(); tick !== undefined; tick = place.ticks.shift()) tick();
         return true;
       }
       if (!place.hasEnded) place.host?.settle();

@@ -114,6 +114,24 @@ test('timers of JavaScript fire in order, can be cleared, and keep nobody waitin
   assert.is(value, 'microtask,tick,immediate,10,20,beat,beat,unref');
 });
 
+test('ticks and microtasks run in the order of Node', async () => {
+  const run = async () => {
+    const order = [];
+    process.nextTick(() => {
+      order.push('tick 1');
+      queueMicrotask(() => {
+        order.push('microtask');
+        process.nextTick(() => order.push('tick 3'));
+      });
+      process.nextTick(() => order.push('tick 2'));
+    });
+    await sleep(1);
+    return order.join();
+  };
+  const { value } = await simulate({ seed: 1 }, run);
+  assert.is(value, 'tick 1,tick 2,microtask,tick 3');
+});
+
 test('an interval ticks in the world’s time', async () => {
   const { value } = await simulate({ seed: 3 }, async () => {
     const ticks = interval(10);
