@@ -18,6 +18,7 @@ export class SocketStream extends Duplex implements RawStream {
     this.#via = via;
     this.user = user;
     this.on('error', () => {}); // node:tls has told its user already
+    this.on('end', () => this.user.onRawEnd()); // node:tls has read all that came before, and hears of the end next
   }
 
   override _read(): void {
@@ -33,7 +34,6 @@ export class SocketStream extends Duplex implements RawStream {
     this.#isReading = false;
     if (this.destroyed) return;
     if (bytes === null) {
-      this.user.onRawEnd();
       this.push(null);
       this.read(0); // 'end' comes now if no bytes wait
     } else if (this.#hasBegun) this.push(bytes);
