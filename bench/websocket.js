@@ -20,7 +20,7 @@ const OPTIONS = {
   connections: { type: 'string', default: '64' },
   rounds: { type: 'string', default: '5' },
   seconds: { type: 'string', default: '2' },
-  modules: { type: 'string', default: fileURLToPath(new URL('../../featherstar-peers/node_modules', import.meta.url)) },
+  modules: { type: 'string', default: fileURLToPath(new URL('../node_modules', import.meta.url)) },
   only: { type: 'string' },
   ...PEER_OPTIONS,
 };
