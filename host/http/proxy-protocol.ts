@@ -9,44 +9,26 @@ import { headerError, parseProxyHeader } from '../net/proxy-header.js';
 import type { Shard } from '../shard/shard.js';
 import { type Pace, StreamTransport } from '../shard/stream-transport.js';
 import type { TransportUser } from '../shard/transport.js';
+import { FirstBytes } from './first-bytes.js';
 import type { Proxies } from './proxies.js';
 
-/** Between a transport and its user: takes the header away. */
-class ProxyIntake implements TransportUser {
+/** Takes the header away. */
+class ProxyIntake extends FirstBytes<ProxiedTransport> {
   remote: NetAddress | undefined;
-  transport: ProxiedTransport | undefined;
-  readonly #user: TransportUser;
   readonly #server: ProxiedServer;
-  #pending = Buffer.alloc(0);
-  #isPast = false; // the header has come, or none is expected
 
   constructor(user: TransportUser, server: ProxiedServer) {
-    this.#user = user;
+    super(server.shard, user);
     this.#server = server;
   }
 
-  get mayReceive(): boolean {
-    return !this.#isPast || this.#user.mayReceive;
+  protected concerns(): boolean {
+    return this.#server.proxies.trusts(this.transport.peerAddress);
   }
 
-  onBuffer(at: number, end: number, buffer: number): void {
-    const transport = this.transport as ProxiedTransport;
-    if (!this.#isPast && !this.#server.proxies.trusts(transport.peerAddress)) this.#isPast = true;
-    if (this.#isPast) {
-      this.#user.onBuffer(at, end, buffer);
-      return;
-    }
-    this.#pending = Buffer.concat([this.#pending, this.#server.shard.bytes.subarray(at, end)]);
-    transport.release(buffer);
-    this.#take(transport);
-  }
-
-  onBytes(bytes: Uint8Array): void {
-    this.#user.onBytes(bytes);
-  }
-
-  #take(transport: ProxiedTransport): void {
-    const header = parseProxyHeader(this.#pending);
+  protected look(bytes: Buffer): void {
+    const { transport } = this;
+    const header = parseProxyHeader(bytes);
     if (header === undefined) return;
     if (header === null) {
       this.#server.report(headerError(transport.peerAddress));
@@ -54,34 +36,7 @@ class ProxyIntake implements TransportUser {
       return;
     }
     this.remote = header.remote;
-    this.#isPast = true;
-    const rest = this.#pending.subarray(header.bytes);
-    this.#pending = Buffer.alloc(0);
-    if (rest.length !== 0) this.#user.onBytes(rest);
-  }
-
-  onPeerLeft(): void {
-    this.#user.onPeerLeft();
-  }
-
-  onPeerEnd(): void {
-    this.#user.onPeerEnd();
-  }
-
-  onSent(): void {
-    this.#user.onSent();
-  }
-
-  onDeadline(): void {
-    this.#user.onDeadline();
-  }
-
-  onClosed(): void {
-    this.#user.onClosed();
-  }
-
-  toString(): string {
-    return `${this.#user}`;
+    this.giveWay(bytes.subarray(header.bytes));
   }
 }
 
