@@ -8,7 +8,7 @@
 
 import type { ConnectionOptions } from 'node:tls';
 import { Agent, type Dispatcher, EnvHttpProxyAgent, interceptors, Pool, request, fetch as undiciFetch } from 'undici';
-import { addAbortListener, removeAbortListener } from '../base/abort-listeners.js';
+import { abortable } from '../base/abortable.js';
 import { optionError } from '../base/errors.js';
 import { inTime } from '../base/in-time.js';
 import {
@@ -129,7 +129,8 @@ export class HttpClient {
   request(url: RequestParameters[0], options?: RequestParameters[1]): ReturnType<typeof request> {
     const own = options?.body instanceof globalThis.FormData ? { ...options, body: ownBody(options.body) } : options;
     const response = request(url, { dispatcher: this.#requests, ...own });
-    return own?.signal instanceof AbortSignal ? untilAborted(own.signal, response) : response;
+    // undici looks at the signal only when a connection is free for the request. A caller does not wait so long.
+    return own?.signal instanceof AbortSignal ? abortable(response, { signal: own.signal }) : response;
   }
 
   /** Waits until open requests have ended, at most `timeoutMs` (10,000). Then they reject. New ones reject at once. */
@@ -164,21 +165,6 @@ export class HttpClient {
       timeoutMs,
     );
     if (isClosed !== true) await Promise.all([...this.#pools].map((pool) => pool.destroy()));
-  }
-}
-
-/** undici looks at the signal of a request only when a connection is free for it. A caller does not wait so long. */
-async function untilAborted<T>(signal: AbortSignal, response: Promise<T>): Promise<T> {
-  let onAbort: () => void = () => undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason);
-  });
-  if (signal.aborted) onAbort();
-  else addAbortListener(signal, onAbort);
-  try {
-    return await Promise.race([response, aborted]);
-  } finally {
-    removeAbortListener(signal, onAbort);
   }
 }
 
