@@ -181,10 +181,6 @@ export class Http2Connection implements ServedConnection, StreamConnection, RawS
 
   // --- of the connection below ---------------------------------------------------------------------------------------
 
-  onFirstBytes(go: () => void): void {
-    go();
-  }
-
   onDeadline(): void {
     if (this.#session.closed) this.destroy();
     else {
@@ -210,6 +206,4 @@ export class Http2Connection implements ServedConnection, StreamConnection, RawS
   onRawEnd(): void {
     setImmediate(() => this.onPeerLeft());
   }
-
-  onSent(): void {}
 }

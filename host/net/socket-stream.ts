@@ -36,7 +36,7 @@ export class SocketStream extends Duplex implements RawStream {
     if (bytes === null) {
       this.push(null);
       this.read(0); // 'end' comes now if no bytes wait
-    } else if (this.#hasBegun) this.push(bytes);
+    } else if (this.#hasBegun || this.user.onFirstBytes === undefined) this.push(bytes);
     else {
       this.#hasBegun = true;
       this.#isReading = true; // until its turn

@@ -173,17 +173,9 @@ export class TlsConnection implements SocketTransport, RawStreamUser {
 
   // --- of the connection below ---------------------------------------------------------------------------------------
 
-  onFirstBytes(go: () => void): void {
-    go();
-  }
-
   onRawEnd(): void {
     this.#isRawEnd = true;
   }
-
-  onPeerLeft(): void {}
-
-  onSent(): void {}
 
   onDeadline(): void {}
 

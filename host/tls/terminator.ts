@@ -45,8 +45,6 @@ export interface HandshakeUser<S extends RawStream> {
 }
 
 export class TlsTerminator {
-  /** Handshakes that failed, of this shard. */
-  failed = 0;
   readonly #server: Server;
   readonly #alpn: readonly string[] | undefined;
   readonly #timeoutNs: number;
@@ -90,10 +88,6 @@ export class TlsTerminator {
     this.#sni = sni;
   }
 
-  get handshakes(): number {
-    return this.#open.size;
-  }
-
   /** Begins a handshake. destroy() of what it returns ends it. */
   accept<S extends RawStream>(open: OpenRawStream<S>, user: HandshakeUser<S>): Handshake<S> {
     if (this.#open.size >= this.#most) {
@@ -132,9 +126,8 @@ export class TlsTerminator {
     });
   }
 
-  over(handshake: Pick<Handshake<RawStream>, 'fail'>, isSecure: boolean): void {
+  over(handshake: Pick<Handshake<RawStream>, 'fail'>): void {
     this.#open.delete(handshake);
-    if (!isSecure) this.failed++;
   }
 }
 
@@ -170,7 +163,7 @@ export class Handshake<S extends RawStream> implements RawStreamUser {
   #succeed(socket: TLSSocket): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#terminator.over(this, true);
+    this.#terminator.over(this);
     this.#user.onSecure(socket, this.stream);
   }
 
@@ -178,7 +171,7 @@ export class Handshake<S extends RawStream> implements RawStreamUser {
   fail(error: FeatherstarError): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#terminator.over(this, false);
+    this.#terminator.over(this);
     // An alert that says why may wait to be sent.
     this.stream.end(() => this.stream.destroy());
     this.#user.onFailed(error);
@@ -193,14 +186,10 @@ export class Handshake<S extends RawStream> implements RawStreamUser {
     this.#terminator.inTurn(go);
   }
 
-  onPeerLeft(): void {}
-
   /** It cannot go on. */
   onRawEnd(): void {
     this.fail(handshakeError('the client has left'));
   }
-
-  onSent(): void {}
 
   onDeadline(): void {
     if (this.#isOver) this.stream.destroy();
@@ -215,19 +204,18 @@ export class Handshake<S extends RawStream> implements RawStreamUser {
 /** The certificates of other names. */
 class Sni {
   readonly #contexts = new Map<string, SecureContext>();
+  readonly #own: TlsContextOptions;
   readonly #ask: SniCallback | undefined;
   readonly #report: (error: unknown) => void;
 
   constructor({ sni, ...own }: TlsServerOptions, report: (error: unknown) => void) {
+    this.#own = own;
     this.#report = report;
     if (typeof sni === 'function') this.#ask = sni;
     else
       for (const [name, options] of Object.entries(sni ?? {}))
         this.#contexts.set(name.toLowerCase(), context(own, options));
-    this.#own = own;
   }
-
-  readonly #own: TlsContextOptions;
 
   /** Node's callback: null is the server's own context. */
   find(servername: string, done: (error: Error | null, found?: SecureContext) => void): void {

@@ -214,7 +214,7 @@ export class TlsTransport implements Transport, RawStreamUser {
     this.#stream = stream;
     this.user = user;
     this.tls = new TlsInfo(socket);
-    this.out = new TlsSink(shard, socket, stream.transport.out, () => this.#told());
+    this.out = new TlsSink(shard, socket, stream.transport.out, () => this.onSent());
     stream.owner = this;
     socket.on('data', (bytes: Buffer) => this.#onBytes(bytes));
     socket.on('end', () => this.#onEnd());
@@ -262,10 +262,6 @@ export class TlsTransport implements Transport, RawStreamUser {
     if (this.#state === OPEN) this.user.onPeerEnd();
   }
 
-  onFirstBytes(go: () => void): void {
-    go();
-  }
-
   onPeerLeft(): void {
     this.#hasLeft = true;
     if (this.#state === OPEN) this.user.onPeerLeft();
@@ -278,10 +274,6 @@ export class TlsTransport implements Transport, RawStreamUser {
   // --- sending -------------------------------------------------------------------------------------------------------
 
   onSent(): void {
-    this.#told();
-  }
-
-  #told(): void {
     this.user.onSent();
   }
 

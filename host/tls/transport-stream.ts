@@ -24,12 +24,12 @@ export interface RawStream extends Duplex {
 
 /** The receiver of what is no byte. */
 export interface RawStreamUser {
-  /** Bytes have come for the first time. They are given to the stream when `go` is called, at once or later. */
-  onFirstBytes(go: () => void): void;
-  onPeerLeft(): void;
+  /** Bytes have come for the first time. They are given to the stream when `go` is called; without this, at once. */
+  onFirstBytes?(go: () => void): void;
+  onPeerLeft?(): void;
   /** The peer has sent its last byte, and the reader gets the end now. */
   onRawEnd(): void;
-  onSent(): void;
+  onSent?(): void;
   onDeadline(): void;
   /** The transport is closed. */
   onClosed(): void;
@@ -37,10 +37,7 @@ export interface RawStreamUser {
 
 /** The user of a stream that has another one soon. */
 export const NO_RAW_USER: RawStreamUser = {
-  onFirstBytes: (go) => go(),
-  onPeerLeft: () => {},
   onRawEnd: () => {},
-  onSent: () => {},
   onDeadline: () => {},
   onClosed: () => {},
 };
@@ -101,7 +98,8 @@ export class TransportStream extends Duplex implements RawStream, TransportUser 
     else {
       this.#hasBegun = true;
       this.#early = [bytes];
-      this.owner.onFirstBytes(() => this.#begin());
+      if (this.owner.onFirstBytes === undefined) this.#begin();
+      else this.owner.onFirstBytes(() => this.#begin());
       if (this.#early === undefined) return;
       this.#wants = false; // until its turn
       this.transport.pause();
@@ -124,7 +122,7 @@ export class TransportStream extends Duplex implements RawStream, TransportUser 
   }
 
   onPeerLeft(): void {
-    this.owner.onPeerLeft();
+    this.owner.onPeerLeft?.();
   }
 
   onPeerEnd(): void {
@@ -173,7 +171,7 @@ export class TransportStream extends Duplex implements RawStream, TransportUser 
       this.#onWritten = undefined;
       done();
     }
-    this.owner.onSent();
+    this.owner.onSent?.();
   }
 
   // --- the end -------------------------------------------------------------------------------------------------------
