@@ -397,7 +397,7 @@ export class WebSocketConnection implements TransportUser, SocketBackend, Subscr
     if (this.readyState !== OPEN) return false;
     if (this.transport.out.backlogBytes <= maxBacklogBytes) return true;
     this.wantsDrain = true;
-    if (closeOnBacklog) this.terminate();
+    if (closeOnBacklog) this.destroy();
     return false;
   }
 
@@ -476,10 +476,6 @@ export class WebSocketConnection implements TransportUser, SocketBackend, Subscr
 
   unhold(): void {} // it holds nothing
 
-  terminate(): void {
-    this.destroy();
-  }
-
   destroy(): void {
     this.transport.destroy();
   }
@@ -510,13 +506,18 @@ export class WebSocketConnection implements TransportUser, SocketBackend, Subscr
 
   /** The closing handshake is over, or will not be. */
   private end(code: number, reason: string): void {
+    this.stop();
+    this.tell(code, reason);
+    this.transport.finish(); // which may close it at once
+  }
+
+  /** Nothing that comes or has come counts any more. */
+  private stop(): void {
     this.isDeaf = true;
     this.readyState = CLOSED;
     this.messages.clear();
     this.pieces.clear();
     this.leaveTopics();
-    this.tell(code, reason);
-    this.transport.finish(); // which may close it at once
   }
 
   private tell(code: number, reason: string): void {
@@ -526,11 +527,7 @@ export class WebSocketConnection implements TransportUser, SocketBackend, Subscr
   }
 
   onClosed(): void {
-    this.isDeaf = true;
-    this.readyState = CLOSED;
-    this.messages.clear();
-    this.pieces.clear();
-    this.leaveTopics();
+    this.stop();
     this.log?.closed();
     this.home.forget(this);
     this.tell(NO_CLOSE_FRAME, '');
@@ -542,6 +539,11 @@ export class WebSocketConnection implements TransportUser, SocketBackend, Subscr
     return this.home.settings.idleTimeoutMs * 1e6;
   }
 
+  /** How long the peer may be silent until it is sent a ping, or closed if there are none. */
+  private get quietNs(): number {
+    return this.home.settings.sendPings ? this.idleNs / 2 : this.idleNs;
+  }
+
   private hear(): void {
     this.heardNs = this.shard.nowNs;
     this.isPinged = false;
@@ -549,7 +551,7 @@ export class WebSocketConnection implements TransportUser, SocketBackend, Subscr
 
   private watchIdle(): void {
     if (this.idleNs === 0) this.transport.clearDeadline();
-    else this.transport.setDeadline(this.home.settings.sendPings ? this.idleNs / 2 : this.idleNs);
+    else this.transport.setDeadline(this.quietNs);
   }
 
   onDeadline(): void {
@@ -560,11 +562,11 @@ export class WebSocketConnection implements TransportUser, SocketBackend, Subscr
     if (this.isBlocked) this.hear(); // it is not listened to, so its silence begins when that ends
     const silentNs = this.shard.nowNs - this.heardNs;
     if (silentNs >= this.idleNs) this.destroy();
-    else if (this.home.settings.sendPings && silentNs >= this.idleNs / 2) {
+    else if (silentNs >= this.quietNs) {
       if (!this.isPinged) this.sendControl(true, NOTHING);
       this.isPinged = true;
       this.transport.setDeadline(this.idleNs - silentNs);
-    } else this.transport.setDeadline((this.home.settings.sendPings ? this.idleNs / 2 : this.idleNs) - silentNs);
+    } else this.transport.setDeadline(this.quietNs - silentNs);
   }
 }
 

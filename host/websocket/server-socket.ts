@@ -22,7 +22,7 @@ export interface SocketBackend {
   isSubscribed(topic: string): boolean;
   publish(topic: string, message: string | Uint8Array): number;
   close(code: number, reason: string): void;
-  terminate(): void;
+  destroy(): void;
 }
 
 function viewOf(data: WebSocketBytes): Uint8Array {
@@ -139,6 +139,6 @@ export class ServerWebSocket<Data = unknown> {
 
   /** Closes at once, without a close frame. Queued messages are lost. */
   terminate(): void {
-    this.#backend.terminate();
+    this.#backend.destroy();
   }
 }
