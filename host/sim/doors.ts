@@ -53,8 +53,10 @@ function functionsOf(target: object, except: readonly string[] = []): string[] {
   return Object.getOwnPropertyNames(target).filter(isDoor);
 }
 
+const USE_FS = 'Use featherstar/fs, which works on the disk of the simulation, or read the file before simulate()';
+const USE_CHANNEL = 'Use a Channel, a call to a shard, or setImmediate()';
+
 function doors(): Door[] {
-  const files = 'Use featherstar/fs, which works on the disk of the simulation, or read the file before simulate()';
   const sockets = 'Use featherstar/net, or featherstar/node for a library that takes a socket';
   const made = isOtherRuntime
     ? sockets
@@ -75,7 +77,7 @@ function doors(): Door[] {
       target: globalThis,
       names: ['MessageChannel', 'BroadcastChannel'],
       what: plain,
-      instead: 'Use a Channel, a call to a shard, or setImmediate()',
+      instead: USE_CHANNEL,
     },
     {
       target: globalThis,
@@ -96,7 +98,7 @@ function doors(): Door[] {
     { target: tls, names: ['connect', 'createServer', 'TLSSocket', 'Server'], what: of('tls'), instead: plainText },
     { target: https, names: ['request', 'get', 'createServer', 'Server'], what: of('https'), instead: plainText },
     { target: http2, names: ['connect', 'createServer', 'createSecureServer'], what: of('http2'), instead: sockets },
-    { target: fs.promises, names: functionsOf(fs.promises), what: of('fs/promises'), instead: files },
+    { target: fs.promises, names: functionsOf(fs.promises), what: of('fs/promises'), instead: USE_FS },
     { target: childProcess, names: functionsOf(childProcess), what: of('child_process'), instead: threads },
     { target: cluster, names: ['fork'], what: of('cluster'), instead: threads },
     { target: workers, names: ['Worker'], what: of('worker_threads'), instead: threads },
@@ -104,7 +106,7 @@ function doors(): Door[] {
       target: workers,
       names: ['MessageChannel', 'BroadcastChannel'],
       what: of('worker_threads'),
-      instead: 'Use a Channel, a call to a shard, or setImmediate()',
+      instead: USE_CHANNEL,
     },
     {
       target: crypto,
@@ -155,7 +157,6 @@ const STANDARD_STREAMS = [1, 2];
 /** Files of node:fs. Output of a program is allowed: to stdout and stderr. */
 function fileDoors(): Replacement[] {
   let loads = 0; // Node reads a module by its own fs.readFileSync()
-  const instead = 'Use featherstar/fs, which works on the disk of the simulation, or read the file before simulate()';
   const { writeSync } = fs;
   const isOutput = (file: unknown) => STANDARD_STREAMS.includes(file as number);
   const outputs: Record<string, AnyFunction> = {
@@ -167,7 +168,7 @@ function fileDoors(): Replacement[] {
     const output = outputs[name];
     return switched(fs, name, (...args: never[]) => {
       if (output !== undefined && isOutput(args[0])) return output(...args);
-      return loads === 0 ? refuse(of('fs')(name), instead) : real(...args);
+      return loads === 0 ? refuse(of('fs')(name), USE_FS) : real(...args);
     });
   });
   const loader = Module as unknown as Record<string, AnyFunction | undefined>;

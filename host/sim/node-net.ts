@@ -22,8 +22,17 @@ import { listenArguments } from '../node/listening.js';
 import { NetServer } from '../node/net-server.js';
 import { nodeError } from '../node/node-errors.js';
 import { connectArguments, NodeSocket, type NodeSocketOptions } from '../node/node-socket.js';
-import { bound, type Callback, isOtherRuntime, type Replacement, stage, switched, type Undo } from './replace.js';
-import type { Place, World } from './world.js';
+import {
+  bound,
+  type Callback,
+  isOtherRuntime,
+  onStage,
+  type Replacement,
+  stage,
+  switched,
+  type Undo,
+} from './replace.js';
+import type { Place } from './world.js';
 
 const LOOKUP_US = 500; // the longest time until a name is resolved
 
@@ -37,7 +46,7 @@ function connection(...args: unknown[]): NodeSocket {
 /** Shards of other machines than shard 0's do not ask that one for a port. */
 function listenOptions(args: unknown[]): unknown[] {
   const [options, onListening] = listenArguments(args);
-  const { world, place } = stage() as { world: World; place: Place };
+  const { world, place } = onStage();
   const exclusive = options.exclusive === true || world.machines.of(place.index) !== world.machines.of(0);
   return [{ ...options, exclusive }, ...(onListening === undefined ? [] : [onListening])];
 }
@@ -131,7 +140,7 @@ interface LookupOptions {
 }
 
 function found(hostname: string, { all, family }: LookupOptions): unknown[] {
-  const { world } = stage() as { world: World };
+  const { world } = onStage();
   const asked = Number(String(family ?? 0).replace('IPv', ''));
   try {
     const address = net.isIP(hostname) === 0 ? world.machines.resolve(hostname) : hostname;
@@ -144,7 +153,7 @@ function found(hostname: string, { all, family }: LookupOptions): unknown[] {
 }
 
 function lookup(hostname: string, given: unknown, callback?: Callback): void {
-  const { world, place } = stage() as { world: World; place: Place };
+  const { world, place } = onStage();
   const done = (callback ?? given) as Callback;
   const options = typeof given === 'number' ? { family: given } : typeof given === 'object' ? given : {};
   const result = found(hostname, (options ?? {}) as LookupOptions);
@@ -192,7 +201,7 @@ async function loadClient(fetch: AnyFunction): Promise<void> {
 function fetches(): Replacement[] {
   const real = globalThis.fetch as unknown as AnyFunction;
   return switched(globalThis, 'fetch', (async (input: unknown, options: object = {}) => {
-    const { world, place } = stage() as { world: World; place: Place };
+    const { world, place } = onStage();
     await world.load(() => {
       warm ??= loadClient(real);
       return warm;

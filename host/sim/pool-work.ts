@@ -10,22 +10,16 @@ import crypto from 'node:crypto';
 import zlib from 'node:zlib';
 import { FeatherstarError } from '../base/errors.js';
 import type { AnyFunction } from '../calls/remote.js';
-import { bound, type Callback, type Replacement, stage, switched } from './replace.js';
-import type { Place, World } from './world.js';
+import { bound, type Callback, onStage, type Replacement, switched } from './replace.js';
 
 const POOL_US = 1000; // the longest time until a result comes
-
-interface Stage {
-  world: World;
-  place: Place;
-}
 
 /** Work that calls back if its last argument is a function, and else returns its result. */
 export function pooled(work: AnyFunction): AnyFunction {
   return (...args: unknown[]) => {
     const callback = args.at(-1);
     if (typeof callback !== 'function') return work(...(args as never[]));
-    const { world, place } = stage() as Stage;
+    const { world, place } = onStage();
     let result: unknown[];
     try {
       result = [null, work(...(args.slice(0, -1) as never[]))];
@@ -46,7 +40,7 @@ function isArgumentError(error: unknown): boolean {
 /** A function that returns a promise for work that needs nothing but its arguments. */
 function unhurried(real: AnyFunction): AnyFunction {
   return function (this: unknown, ...args: never[]): Promise<unknown> {
-    const { world, place } = stage() as Stage;
+    const { world, place } = onStage();
     const working = Promise.resolve(real.apply(this, args));
     working.catch(() => {}); // load() tells it, unless the shard has died meanwhile
     const later = () => new Promise<void>((resolve) => void world.after(POOL_US, () => world.post(place, resolve)));

@@ -79,6 +79,5 @@ export function buggify(name: string, share = BUGGIFY_SHARE): boolean {
 
 /** Puts a line into the trace, and so into its hash. */
 export function note(text: string): void {
-  const within = inside();
-  within?.trace.note(within.nowNs, within.current?.index ?? -1, String(text));
+  inside()?.remark(String(text));
 }

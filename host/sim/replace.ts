@@ -41,10 +41,21 @@ export function activeWorld(): World | undefined {
   return running;
 }
 
+/** A world, and the shard of it that has its turn. */
+export interface Stage {
+  readonly world: World;
+  readonly place: Place;
+}
+
 /** The world whose shard has its turn now, and that shard. Undefined: code outside of the simulation runs. */
-export function stage(): { world: World; place: Place } | undefined {
+export function stage(): Stage | undefined {
   const place = running?.current;
   return running === undefined || place === undefined ? undefined : { world: running, place };
+}
+
+/** The result of stage(), for functions that only run in a shard's turn, as those of switched() do. */
+export function onStage(): Stage {
+  return stage() as Stage;
 }
 
 /** A callback that runs later with what each AsyncLocalStorage holds now, as Node's own timers and ticks do. */

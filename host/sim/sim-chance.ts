@@ -4,18 +4,18 @@
 
 import crypto from 'node:crypto';
 import { pooled } from './pool-work.js';
-import { type Replacement, stage, switched } from './replace.js';
-import type { Place, World } from './world.js';
+import { onStage, type Replacement, switched } from './replace.js';
+import type { World } from './world.js';
 
 const FILL_MAX_BYTES = 65_536; // of getRandomValues(), as everywhere
 const INT_RANGE_MAX = 2 ** 48 - 1;
 
 function fortune(): World['fortune'] {
-  return (stage() as { world: World }).world.fortune;
+  return onStage().world.fortune;
 }
 
 function fraction(): number {
-  const { world, place } = stage() as { world: World; place: Place };
+  const { world, place } = onStage();
   return world.fortune.fraction(place.randomText, place.randomLowText);
 }
 

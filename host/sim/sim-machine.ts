@@ -62,7 +62,7 @@ export class SimMachine {
    */
   crash(): void {
     if (this.shards.includes(0)) throw optionError('host', this.name, 'a machine without shard 0');
-    this.#note('loses power');
+    this.#world.remark(`${this.name} loses power`);
     this.#world.powerOff(this.#number);
   }
 
@@ -72,7 +72,7 @@ export class SimMachine {
     if (!this.shards.every((shard) => this.#world.places[shard]?.hasEnded)) {
       throw new FeatherstarError('FEATHERSTAR_STATE', `the machine ${this.name} has power: crash() takes it`);
     }
-    this.#note('has power again');
+    this.#world.remark(`${this.name} has power again`);
     this.#world.machines.powerOn(this.#number);
     for (const shard of this.shards) {
       if (module !== undefined) this.#platform.useModule(shard, String(module));
@@ -93,11 +93,7 @@ export class SimMachine {
    */
   setClock(options: SimClockOptions): void {
     const { offsetMs = 0, driftPpm = 0 } = checkOptions(options, CLOCK_CHECKS);
-    this.#note(`has its clock set: ${offsetMs} ms, ${driftPpm} ppm`);
+    this.#world.remark(`${this.name} has its clock set: ${offsetMs} ms, ${driftPpm} ppm`);
     this.#world.machines.setClock(this.#number, { offsetMs, driftPpm, sinceNs: this.#world.nowNs });
-  }
-
-  #note(what: string): void {
-    this.#world.trace.note(this.#world.nowNs, this.#world.current?.index ?? -1, `${this.name} ${what}`);
   }
 }

@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { addAbortListener, removeAbortListener } from '../base/abort-listeners.js';
 import type { AnyFunction } from '../calls/remote.js';
 import type { Entry } from './calendar.js';
-import { bound, type Callback, type Replacement, replaced, stage, switched } from './replace.js';
+import { bound, type Callback, onStage, type Replacement, replaced, type Stage, stage, switched } from './replace.js';
 import type { Place, World } from './world.js';
 
 const DELAY_MAX_MS = 2 ** 31 - 1;
@@ -25,9 +25,9 @@ class SimTimer {
   #isRef = true;
   #round = 0;
 
-  constructor(world: World, run: () => void, ms: number, isRepeated: boolean) {
+  constructor({ world, place }: Stage, run: () => void, ms: number, isRepeated: boolean) {
     this.#world = world;
-    this.#place = (stage() as { place: Place }).place;
+    this.#place = place;
     this.#run = bound(run);
     this.#ms = ms >= 1 && ms <= DELAY_MAX_MS ? Math.trunc(ms) : 1; // as Node does
     this.#isRepeated = isRepeated;
@@ -104,21 +104,19 @@ class SimImmediate {
   }
 }
 
-const worldNow = (): World => (stage() as { world: World }).world;
-
 function startTimer(run: Callback, ms = 0, ...args: unknown[]): SimTimer {
   checkCallback(run);
-  return new SimTimer(worldNow(), () => run(...args), ms, false);
+  return new SimTimer(onStage(), () => run(...args), ms, false);
 }
 
 function startInterval(run: Callback, ms = 0, ...args: unknown[]): SimTimer {
   checkCallback(run);
-  return new SimTimer(worldNow(), () => run(...args), ms, true);
+  return new SimTimer(onStage(), () => run(...args), ms, true);
 }
 
 function startImmediate(run: Callback, ...args: unknown[]): SimImmediate {
   checkCallback(run);
-  const { world, place } = stage() as { world: World; place: Place };
+  const { world, place } = onStage();
   const immediate = new SimImmediate();
   const call = bound(() => run(...args));
   world.post(place, () => {
@@ -245,7 +243,7 @@ export function sleepers(): Replacement[] {
     ...made.map(({ name, value }) => replaced(timers, name, value)),
     ...promisedTimers(),
     ...switched(process, 'nextTick', (run: Callback, ...args: unknown[]) => {
-      (stage() as { place: Place }).place.ticks.push(bound(() => run(...args)));
+      onStage().place.ticks.push(bound(() => run(...args)));
     }),
     ...switched(AbortSignal, 'timeout', ((ms: number): AbortSignal => {
       const controller = new AbortController();

@@ -60,7 +60,7 @@ export class SimWorld {
 
   /** Puts a line into the trace, and so into its hash. */
   note(text: string): void {
-    this.#world.trace.note(this.#world.nowNs, this.#world.current?.index ?? -1, String(text));
+    this.#world.remark(String(text));
   }
 
   /**

@@ -7,7 +7,7 @@
 
 import os from 'node:os';
 import perfHooks from 'node:perf_hooks';
-import { activeWorld, type Replacement, replaced, stage, switched } from './replace.js';
+import { activeWorld, onStage, type Replacement, replaced, switched } from './replace.js';
 import { START_NS, type World } from './world.js';
 
 const PID = 4242;
@@ -17,13 +17,13 @@ const PROCESS_BYTES = 64 * 2 ** 20;
 const PROCESSOR_MHZ = 1000;
 
 function processors(): os.CpuInfo[] {
-  const { world } = stage() as { world: World };
+  const { world } = onStage();
   const times = { user: 0, nice: 0, sys: 0, idle: 0, irq: 0 };
   return world.places.map(() => ({ model: 'simulated', speed: PROCESSOR_MHZ, times }));
 }
 
 function hostname(): string {
-  const { world, place } = stage() as { world: World; place: { index: number } };
+  const { world, place } = onStage();
   return world.machines.nameOf(world.machines.of(place.index), 'localhost');
 }
 
@@ -32,7 +32,7 @@ function memoryUsage(): NodeJS.MemoryUsage {
 }
 
 function networkInterfaces(): NodeJS.Dict<os.NetworkInterfaceInfo[]> {
-  const { world, place } = stage() as { world: World; place: { index: number } };
+  const { world, place } = onStage();
   const address = world.machines.addressOf(world.machines.of(place.index));
   const mac = '00:00:00:00:00:00';
   const family = 'IPv4' as const;

@@ -207,6 +207,11 @@ export class World {
     this.trace.add(kind, this.nowNs, shard, first, second, subject);
   }
 
+  /** Puts a line of the program, or about a machine, into the trace. */
+  remark(text: string): void {
+    this.trace.note(this.nowNs, this.current?.index ?? -1, text);
+  }
+
   #progress(): void {
     this.#progressNs = this.nowNs;
     this.#progressTurns = this.turns;
