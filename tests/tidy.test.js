@@ -245,7 +245,7 @@ test(`the core has ${ASSERTS_MIN} asserts a function, each on a line of its own`
 });
 
 test(`the core, without HTTP, WebSocket and asserts, stays within ${CORE_LINES_MAX} lines`, () => {
-  // What is left out are protocols: they know nothing of shards, and each is a module by itself.
+  // Those two are protocols: they know nothing of shards, and each is a module by itself.
   const counted = coreFiles.filter((path) => !/^assembly\/(http|websocket)\//.test(path));
   const count = counted.reduce((sum, path) => sum + countLines(read(path)), 0);
   assert.ok(count <= CORE_LINES_MAX, `${count} lines`);

@@ -8,7 +8,7 @@ let secret: Uint8Array | undefined;
 const kept = new Map<string, unknown>();
 const waiting = new Map<string, (value: unknown) => void>();
 
-/** The same 32 bytes in all threads of a process that are shards of one runtime. */
+/** 32 random bytes, which all threads have that are shards of one runtime. */
 export function processSecret(): Uint8Array {
   secret ??= randomBytes(32);
   return secret;

@@ -75,8 +75,8 @@ export class HandlerInfo {
   }
 
   /**
-   * What is known about a connection over TLS: its version, the client's certificate, and more. Undefined: the
-   * connection has none. Its members ask OpenSSL, so read them while the request is handled.
+   * The facts about a connection over TLS: its version, the client's certificate, and more. Undefined: the connection
+   * has none. Its members ask OpenSSL, so read them while the request is handled.
    */
   get tls(): TlsInfo | undefined {
     return this.#exchange.transport.tls;

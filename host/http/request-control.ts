@@ -58,7 +58,7 @@ export class RequestControl {
   bodyBytes: number;
   /** The handler's trailers. */
   trailers: MakeTrailers | undefined;
-  /** What the handler has accepted, last. */
+  /** The handshake that the handler has accepted, the last one if there are several. */
   upgrade: Upgrade | undefined;
   readonly #connection: ControlledConnection;
   #bodyDueNs = NEVER;

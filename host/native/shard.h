@@ -6,7 +6,7 @@
  *   limits --shard_memory()--> memory --shard_open()--> shard, in its own thread
  *   for ever: shard_turn(), shard_next() until it returns NULL, featherstar_flush()
  *
- * docs/abi.md explains the words and the rules. What is handled between turns calls the exports of featherstar_core.h.
+ * docs/abi.md explains the words and the rules. Between turns a program calls the exports of featherstar_core.h.
  */
 #pragma once
 

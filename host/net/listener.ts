@@ -25,7 +25,7 @@ interface AcceptWaiter {
   reject: (reason: unknown) => void;
 }
 
-/** What stands between a connection and its user. */
+/** The layers between a connection and its user. */
 interface Wrapping {
   readonly trusted: TrustedPeers | undefined;
   readonly tls: TlsServerOptions | undefined;

@@ -3,7 +3,7 @@
 //   Socket --> TlsConnection --> TLSSocket (node:tls) --> SocketStream --> Connection
 //
 // A peer that has said everything sends close_notify before it ends the connection. Without it, bytes at the end may
-// have been cut off by someone between. So an end without it is an error for who reads.
+// have been cut off on the way. So without it the reader gets an error instead of the end.
 //
 // Handing it over: the state of the encryption cannot move. So the connection stays on this shard, and serves the other
 // one by calls (homes.ts).

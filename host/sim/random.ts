@@ -64,7 +64,7 @@ export class Random {
     return least + more;
   }
 
-  /** True in one of `count` cases. The simplest answer is true. */
+  /** True in one of `count` cases. The simplest choice is true. */
   isFirst(count: number, what: string): boolean {
     if (count <= 1) return true;
     const isTrue = Math.floor((this.#choose(what) / 2 ** 32) * count) === 0;

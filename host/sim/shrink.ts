@@ -2,8 +2,8 @@
 //
 //   locate   keep the first n choices, draw the others anew, several times: does it still fail the same way?
 //            bisect n, from "seldom" to "nearly always"
-//   shrink   set choices to 0, the simplest answer: all about one thing, then blocks, ever smaller ones. What still
-//            fails the same way stays so
+//   shrink   set choices to 0, the simplest value: all about one thing, then blocks, ever smaller ones. They stay so
+//            if the run still fails the same way
 //
 // "Delta debugging" (Zeller and Hildebrandt, 2002) is the idea of the second; Hypothesis shrinks choices like this,
 // too.

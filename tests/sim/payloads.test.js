@@ -1,5 +1,5 @@
 // core: debug
-// What a program sends and writes is part of the trace's hash: a run whose bytes differ differs from there on.
+// The bytes that a program sends and writes are part of the trace's hash: a run with other bytes differs from there on.
 
 import { runtime } from 'featherstar';
 import { openDirectory } from 'featherstar/fs';

@@ -84,7 +84,7 @@ export class Store {
   }
 }
 
-/** Calls double() `count` times, `side` at once. What came of it: how many results, wrong ones, and errors by code. */
+/** Calls double() `count` times, `side` at once. Resolves to the number of results, wrong ones, and errors by code. */
 export async function burst(options, count, side) {
   const connection = await connect({ reconnectTimeWait: 20, reconnectJitter: 0, maxReconnectAttempts: -1, ...options });
   const store = remote(connection, { name: 'Store', timeoutMs: 5000 });

@@ -1,7 +1,7 @@
 // assembly/websocket in a module of its own, and how JavaScript reads what it finds.
 //
-// The bytes before and behind the input change from call to call. An answer that depended on one of them would not be
-// the same twice. A write there is an error at once.
+// The bytes before and behind the input change from call to call. A result that depended on one of them would not
+// be the same twice. A write there is an error at once.
 
 import { buildWasm } from '../support/asc.js';
 
