@@ -90,7 +90,7 @@ for (const host of hosts()) {
   });
 
   check('timeouts: of the connection, the head and the body', async () => {
-    const silent = net.createServer();
+    const silent = net.createServer((socket) => socket.resume());
     silent.listen(0, HERE);
     await once(silent, 'listening');
     const https = createClient({ connectTimeoutMs: 100, maxRetries: 0 });
@@ -336,7 +336,8 @@ for (const host of hosts()) {
   });
 
   check('close() lets open requests end, and then ends them', async () => {
-    const app = (incoming, response) => setTimeout(() => response.end('late'), incoming.url === '/slow' ? SLOW_MS : 50);
+    const app = (incoming, response) =>
+      setTimeout(() => response.end('late'), incoming.url === '/slow' ? SLOW_MS : 50).unref();
     await withServer(app, {}, async (client, origin) => {
       const open = textOf(client.request(origin));
       await new Promise((resolve) => setTimeout(resolve, 20));
