@@ -1,5 +1,6 @@
-// The page of the ABI (docs/abi.md) against the module and the map of memory.
+// The page of the ABI (docs/abi.md), and what the TypeScript host declares, against the module and the map of memory.
 //
+//   host/core/core-module.ts, interface Core ------------------+
 //   docs/abi.md --tables--> names, arguments, codes, limits ---+
 //   core.wasm   --binaryen--> exports, imports, types ---------+--> one complaint for each difference
 //   layout.json --> codes, limits, version -------------------+
@@ -103,6 +104,26 @@ function complaintsOf(text) {
 test('the page has every export with its arguments, every import, code and limit, and nothing else', () => {
   assert.equal(complaintsOf(page), []);
   assert.ok(moduleExports().length > 35 && moduleImports().length === 3, 'the module was read');
+});
+
+/** `boot(2): void`, from the interface Core of the TypeScript host, and from the module. */
+function hostExports() {
+  const text = readFileSync(new URL('host/core/core-module.ts', ROOT), 'utf8');
+  const [, body] = /^export interface Core \{\n([^}]*)\n\}/m.exec(text);
+  return [...body.matchAll(/^ {2}(\w+)\(([^)]*)\): (\w+);/gm)].map(
+    ([, name, list, result]) => `${name}(${list.match(/\w+: number/g)?.length ?? 0}): ${result}`,
+  );
+}
+
+test('the TypeScript host declares every export as it is', () => {
+  const inModule = Array.from({ length: module.getNumExports() }, (_, i) =>
+    binaryen.getExportInfo(module.getExportByIndex(i)),
+  ).filter(({ kind }) => kind === binaryen.ExternalFunction);
+  const actual = inModule.map(({ name, value }) => {
+    const { params, results } = binaryen.getFunctionInfo(module.getFunction(value));
+    return `${name}(${binaryen.expandType(params).length}): ${results === binaryen.none ? 'void' : 'number'}`;
+  });
+  assert.equal(differences('export', hostExports(), actual), []);
 });
 
 test('every name of a field or constant on the page is in layout.json', () => {

@@ -120,9 +120,17 @@ class Translation {
     return wrap(start, ['struct featherstar_core *core', ...parameters], ')');
   }
 
-  /** An export under each of its names. */
+  /** `X(armTimer, F64(0) I32(1) I32(2), uint32_t)`: a line of FEATHERSTAR_EXPORTS. */
+  exportLine({ info, name }) {
+    const parameters = binaryen.expandType(info.params).map((type, i) => `${TYPES.get(type).name.toUpperCase()}(${i})`);
+    return `X(${name.slice(PREFIX.length)}, ${parameters.join(' ')}, ${cType(info.results)})`;
+  }
+
+  /** An export under each of its names, in the order of the module. */
   exportedFunctions() {
-    return this.own.flatMap((info) => (this.exported.get(info.name) ?? []).map((name) => ({ info, name })));
+    const infos = new Map(this.own.map((info) => [info.name, info]));
+    const functions = this.exports.filter(({ kind }) => kind === binaryen.ExternalFunction);
+    return functions.map(({ name, value }) => ({ info: infos.get(value), name: PREFIX + name }));
   }
 
   header() {
@@ -133,13 +141,15 @@ class Translation {
     });
     if (imports.length === 0) imports.push('\tchar none;');
     const globals = this.globals.map(({ name, type }) => `\t${cType(type)} ${this.names.globals.get(name)};`);
-    const functions = this.exportedFunctions().map(({ info, name }) => {
+    const exported = this.exportedFunctions();
+    const functions = exported.map(({ info, name }) => {
       const source = sourceOf(info.name);
       return `${source ? `/* ${source} */\n` : ''}${this.signature(info, name, true)};`;
     });
     return HEADER.replace('@IMPORTS@', imports.join('\n'))
       .replace('@GLOBALS@', globals.join('\n'))
-      .replace('@FUNCTIONS@', functions.join('\n'));
+      .replace('@FUNCTIONS@', functions.join('\n'))
+      .replace('@EXPORTS@', ['', ...exported.map((each) => this.exportLine(each))].join(' \\\n\t'));
   }
 
   /** Sets what an instance has of its own, and runs the module's start function. */
@@ -251,6 +261,12 @@ void featherstar_instantiate(struct featherstar_core *core, struct featherstar_m
 	const struct featherstar_imports *imports, void *context);
 
 @FUNCTIONS@
+
+/*
+ * A list of these functions, for hosts that need one: X(name, parameters, result) for each. I32(n), I64(n) or F64(n)
+ * stands for the parameter \`n\`, and \`result\` is its type, or void. examples/hosts/c/replay.c uses it.
+ */
+#define FEATHERSTAR_EXPORTS(X, I32, I64, F64)@EXPORTS@
 
 #ifdef __cplusplus
 }

@@ -16,7 +16,7 @@
  *
  * Each memory has a copy, which has only what the trace says. After each call, the bytes that the core must have
  * written are compared with it. After every CALLS_BETWEEN calls, and at the end, all of both is compared. The exports
- * are called by dispatch.c, which replayer.js writes.
+ * are called by dispatch.c.
  *
  * Next: replay.test.js.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Between replay.c and the dispatch.c that replayer.js writes for a module. */
+/* Between replay.c, dispatch.c, and the imports that replayer.js writes for a module. */
 #pragma once
 
 #include <math.h>
@@ -10,7 +10,7 @@
 struct featherstar_core;
 struct featherstar_imports;
 
-/* In replay.c, for these, which are in dispatch.c: import `index` was called. */
+/* In replay.c, for the imports of a module: import `index` was called. */
 uint32_t replay_import(void *context, uint32_t index, uint32_t count, const uint32_t *values);
 extern const struct featherstar_imports replay_imports;
 

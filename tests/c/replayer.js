@@ -44,29 +44,9 @@ export function compile(compiler, flags, sources, output) {
 const functionsOf = (module) =>
   Array.from({ length: module.getNumFunctions() }, (_, i) => binaryen.getFunctionInfo(module.getFunctionByIndex(i)));
 
-/** A call of each export by its number, in the order in which the module has them. */
-function dispatchText(bytes) {
-  const module = binaryen.readBinary(bytes);
-  const types = new Map([
-    [binaryen.i32, { take: (i) => `replay_u32(values[${i}])`, equal: 'replay_u32(value) == (uint32_t)result' }],
-    [binaryen.i64, { take: (i) => `values[${i}]`, equal: 'value == result' }],
-    [binaryen.f64, { take: (i) => `replay_f64(values[${i}])` }], // no export returns one
-  ]);
-  const exported = Array.from({ length: module.getNumExports() }, (_, i) =>
-    binaryen.getExportInfo(module.getExportByIndex(i)),
-  );
-  const functions = exported.filter(({ kind }) => kind === binaryen.ExternalFunction);
-  const calls = functions.map(({ name, value }, i) => {
-    const { params, results } = binaryen.getFunctionInfo(module.getFunction(value));
-    const values = binaryen.expandType(params).map((type, at) => types.get(type).take(at));
-    const call = `featherstar_${name}(${['core', ...values].join(', ')})`;
-    return `\tcase ${i}:\n${results === binaryen.none ? `\t\t${call};\n\t\treturn 0;` : `\t\treturn ${call};`}`;
-  });
-  const results = functions.map(({ value }, i) => {
-    const type = binaryen.getFunctionInfo(module.getFunction(value)).results;
-    return `\tcase ${i}:\n\t\treturn ${type === binaryen.none ? 'true' : types.get(type).equal};`;
-  });
-  const imports = functionsOf(module).filter(({ base }) => base !== '');
+/** The imports of a module, each with its number. */
+function importsText(bytes) {
+  const imports = functionsOf(binaryen.readBinary(bytes)).filter(({ base }) => base !== '');
   const imported = imports.map((info, i) => {
     const count = binaryen.expandType(info.params).length; // all of them i32
     const parameters = ['void *context', ...Array.from({ length: count }, (_, at) => `uint32_t p${at}`)].join(', ');
@@ -76,40 +56,22 @@ function dispatchText(bytes) {
     const call = `replay_import(context, ${i}, ${count}, ${values})`;
     return `static ${type} import${i}(${parameters})\n{\n\t${start}${call};\n}\n`;
   });
-  const importNames = imports.map((_, i) => `import${i}`).join(', ');
-  return `#include <stdlib.h>
+  const names = imports.map((_, i) => `import${i}`).join(', ');
+  return `#include <stddef.h>
 #include "featherstar_core.h"
 #include "replay.h"
 
 ${imported.join('\n')}
-const struct featherstar_imports replay_imports = { ${importNames || 0} };
-
-uint64_t replay_export(struct featherstar_core *core, uint32_t index, const uint64_t *values)
-{
-	switch (index) {
-${calls.join('\n')}
-	}
-	abort();
-}
-
-bool replay_is_result(uint32_t index, uint64_t value, uint64_t result)
-{
-	(void)value;
-	(void)result;
-	switch (index) {
-${results.join('\n')}
-	}
-	abort();
-}
+const struct featherstar_imports replay_imports = { ${names || 0} };
 `;
 }
 
 /** Builds the replayer of a module in `folder`, where its featherstar_core.c is. Returns the program. */
 export function buildReplayer(wasm, folder, { compiler, flags = [], name = compiler }) {
   mkdirSync(folder, { recursive: true });
-  const dispatch = join(folder, 'dispatch.c');
-  writeFileSync(dispatch, dispatchText(readFileSync(wasm)));
-  const sources = [join(HERE, 'replay.c'), dispatch, join(folder, 'featherstar_core.c')];
+  const imports = join(folder, 'imports.c');
+  writeFileSync(imports, importsText(readFileSync(wasm)));
+  const sources = [join(HERE, 'replay.c'), join(HERE, 'dispatch.c'), imports, join(folder, 'featherstar_core.c')];
   return compile(
     compiler,
     [

@@ -78,9 +78,9 @@ test('python: the core in C by ctypes, and two threads that call each other', ()
     return;
   }
   const library = join(BUILT, 'featherstar.so');
-  const [core, layout] = [`${DIST}c/featherstar_core.c`, `${DIST}layout.json`];
+  const core = `${DIST}c/featherstar_core.c`;
   execFileSync('cc', ['-O2', '-shared', '-fPIC', '-D_DEFAULT_SOURCE', '-o', library, core]);
-  const text = outputOf('python3', [pathOf('python/calls.py'), library, layout, String(CALLS)]);
+  const text = outputOf('python3', [pathOf('python/calls.py'), library, DIST, String(CALLS)]);
   assert.is(text, `${CALLS} calls between two threads, 20 timers\n`);
 });
 

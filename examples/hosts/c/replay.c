@@ -37,67 +37,34 @@ union value {
 	double d;
 };
 
-/* Name, parameters (i: i32, d: f64), whether there is a result, the call. */
-#define EXPORTS(X)                                                                                                     \
-	X(plan, "", true, featherstar_plan(c))                                                                         \
-	X(boot, "id", false, (featherstar_boot(c, v[0].i, v[1].d), 0))                                                 \
-	X(startShard, "i", true, featherstar_startShard(c, v[0].i))                                                    \
-	X(wasi_thread_start, "ii", false, (featherstar_wasi_thread_start(c, v[0].i, v[1].i), 0))                       \
-	X(stop, "", false, (featherstar_stop(c), 0))                                                                   \
-	X(wantsTurn, "", true, featherstar_wantsTurn(c))                                                               \
-	X(turn, "", true, featherstar_turn(c))                                                                         \
-	X(flush, "", false, (featherstar_flush(c), 0))                                                                 \
-	X(trySleep, "i", true, featherstar_trySleep(c, v[0].i))                                                        \
-	X(awake, "", false, (featherstar_awake(c), 0))                                                                 \
-	X(spawnHost, "ii", true, featherstar_spawnHost(c, v[0].i, v[1].i))                                             \
-	X(firstTask, "", true, featherstar_firstTask(c))                                                               \
-	X(nextTask, "", true, featherstar_nextTask(c))                                                                 \
-	X(setShares, "ii", true, featherstar_setShares(c, v[0].i, v[1].i))                                             \
-	X(armTimer, "dii", true, featherstar_armTimer(c, v[0].d, v[1].i, v[2].i))                                      \
-	X(cancelTimer, "ii", true, featherstar_cancelTimer(c, v[0].i, v[1].i))                                         \
-	X(submit, "iiiiddiiiiii", true,                                                                                \
-	  featherstar_submit(c, v[0].i, v[1].i, v[2].i, v[3].i, v[4].d, v[5].d, v[6].i, v[7].i, v[8].i, v[9].i,         \
-			     v[10].i, v[11].i))                                                                        \
-	X(extend, "iii", true, featherstar_extend(c, v[0].i, v[1].i, v[2].i))                                          \
-	X(cancelOp, "ii", true, featherstar_cancelOp(c, v[0].i, v[1].i))                                               \
-	X(closeFile, "i", true, featherstar_closeFile(c, v[0].i))                                                      \
-	X(recycle, "i", false, (featherstar_recycle(c, v[0].i), 0))                                                    \
-	X(hurry, "", false, (featherstar_hurry(c), 0))                                                                 \
-	X(openOps, "", true, featherstar_openOps(c))                                                                   \
-	X(mayPost, "ii", true, featherstar_mayPost(c, v[0].i, v[1].i))                                                 \
-	X(post, "i", true, featherstar_post(c, v[0].i))                                                                \
-	X(payloadTake, "i", true, featherstar_payloadTake(c, v[0].i))                                                  \
-	X(holdRequest, "i", false, (featherstar_holdRequest(c, v[0].i), 0))                                            \
-	X(beginRequest, "i", false, (featherstar_beginRequest(c, v[0].i), 0))                                          \
-	X(peerDown, "i", false, (featherstar_peerDown(c, v[0].i), 0))                                                  \
-	X(arenaRelease, "i", false, (featherstar_arenaRelease(c, v[0].i), 0))                                          \
-	X(arenaUsed, "", true, featherstar_arenaUsed(c))                                                               \
-	X(http_limits, "iii", false, (featherstar_http_limits(c, v[0].i, v[1].i, v[2].i), 0))                          \
-	X(http_reset, "i", false, (featherstar_http_reset(c, v[0].i), 0))                                              \
-	X(http_parse, "iii", true, featherstar_http_parse(c, v[0].i, v[1].i, v[2].i))                                  \
-	X(http_body, "iii", true, featherstar_http_body(c, v[0].i, v[1].i, v[2].i))                                    \
-	X(http_head, "iiii", true, featherstar_http_head(c, v[0].i, v[1].i, v[2].i, v[3].i))                           \
-	X(http_date, "id", true, featherstar_http_date(c, v[0].i, v[1].d))                                             \
-	X(ws_reset, "iii", false, (featherstar_ws_reset(c, v[0].i, v[1].i, v[2].i), 0))                                \
-	X(ws_parse, "iii", true, featherstar_ws_parse(c, v[0].i, v[1].i, v[2].i))                                      \
-	X(ws_close_code, "ii", true, featherstar_ws_close_code(c, v[0].i, v[1].i))
-
-#define DEFINE(name, params, has_result, call)                                                                         \
-	static uint32_t call_##name(struct featherstar_core *c, const union value *v)                                  \
-	{                                                                                                              \
-		(void)v;                                                                                               \
-		return call;                                                                                           \
-	}
-EXPORTS(DEFINE)
-
 struct export {
-	const char *name, *params;
+	const char *name, *params; /* i: i32, d: f64 */
 	bool has_result;
 	uint32_t (*call)(struct featherstar_core *core, const union value *values);
 };
 
-#define ROW(name, params, has_result, call) { #name, params, has_result, call_##name },
-static const struct export EXPORTED[] = { EXPORTS(ROW) };
+/* For each export: a function that calls it with values of the vectors. */
+#define TAKE_I32(n) , v[n].i
+#define TAKE_I64(n) , no_export_has_an_i64
+#define TAKE_F64(n) , v[n].d
+#define CALL_void(call) (call, 0)
+#define CALL_uint32_t(call) (call)
+#define DEFINE(name, parameters, result)                                                                               \
+	static uint32_t call_##name(struct featherstar_core *c, const union value *v)                                  \
+	{                                                                                                              \
+		(void)v;                                                                                               \
+		return CALL_##result(featherstar_##name(c parameters));                                                \
+	}
+FEATHERSTAR_EXPORTS(DEFINE, TAKE_I32, TAKE_I64, TAKE_F64)
+
+/* And a row in this table. */
+#define LETTER_I32(n) "i"
+#define LETTER_I64(n) "l"
+#define LETTER_F64(n) "d"
+#define HAS_void false
+#define HAS_uint32_t true
+#define ROW(name, parameters, result) { #name, "" parameters, HAS_##result, call_##name },
+static const struct export EXPORTED[] = { FEATHERSTAR_EXPORTS(ROW, LETTER_I32, LETTER_I64, LETTER_F64) };
 
 /* --- the hash ---------------------------------------------------------------------------------------------------- */
 

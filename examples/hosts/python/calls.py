@@ -1,7 +1,7 @@
 """A million calls between two threads of Python, over the core in C by ctypes. It was written from docs/abi.md.
 
     cc -O2 -shared -fPIC -D_DEFAULT_SOURCE -o featherstar.so dist/c/featherstar_core.c
-    python3 examples/hosts/python/calls.py featherstar.so dist/layout.json [COUNT [OPEN]]
+    python3 examples/hosts/python/calls.py featherstar.so dist/ [COUNT [OPEN]]
 
     shard 0 --a number--> shard 1
             <--one more--
@@ -13,16 +13,17 @@ lets the other thread run while it is in C.
 import ctypes
 import json
 import os
+import re
 import struct
 import sys
 import threading
 import time
 
-library_path, layout_path = sys.argv[1:3]
+library_path, dist = sys.argv[1:3]
 COUNT = int(sys.argv[3]) if len(sys.argv) > 3 else 1_000_000
 OPEN = int(sys.argv[4]) if len(sys.argv) > 4 else 64  # calls at a time
 
-with open(layout_path) as file:
+with open(os.path.join(dist, "layout.json")) as file:
     layout = json.load(file)
 CONSTANTS, ENUMS = layout["constants"], layout["enums"]
 TIMER, MAIL = ENUMS["ReadyKind"]["TIMER"], ENUMS["ReadyKind"]["MAIL"]
@@ -54,14 +55,13 @@ library = ctypes.CDLL(os.path.abspath(library_path))
 library.featherstar_memory_reserve.restype = Memory
 library.featherstar_memory_reserve.argtypes = [ctypes.c_uint32]
 library.featherstar_instantiate.argtypes = [ctypes.c_void_p, Memory, ctypes.c_void_p, ctypes.c_void_p]
-library.featherstar_boot.argtypes = [ctypes.c_void_p, ctypes.c_uint32, ctypes.c_double]
-library.featherstar_armTimer.argtypes = [ctypes.c_void_p, ctypes.c_double, ctypes.c_uint32, ctypes.c_uint32]
-library.featherstar_armTimer.restype = ctypes.c_int32
-library.featherstar_post.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
-library.featherstar_post.restype = ctypes.c_int32
-library.featherstar_trySleep.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
-for name in ("plan", "wantsTurn", "turn", "flush", "awake", "stop"):
-    getattr(library, f"featherstar_{name}").argtypes = [ctypes.c_void_p]
+with open(os.path.join(dist, "c", "featherstar_core.h")) as file:
+    exports = re.findall(r"^\tX\((\w+), (.*), (\w+)\)", file.read(), re.MULTILINE)  # FEATHERSTAR_EXPORTS
+for name, parameters, result in exports:
+    function = getattr(library, f"featherstar_{name}")
+    types = {"I": ctypes.c_uint32, "F": ctypes.c_double}
+    function.argtypes = [ctypes.c_void_p, *(types[parameter[0]] for parameter in parameters.split())]
+    function.restype = None if result == "void" else ctypes.c_int32
 
 CORE_BYTES = 4096  # more than an instance needs: 200 or so
 

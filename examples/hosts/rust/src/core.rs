@@ -5,6 +5,7 @@
 
 use std::ffi::c_void;
 
+use crate::exports::*;
 use crate::layout::*;
 
 #[repr(C)]
@@ -25,16 +26,6 @@ unsafe extern "C" {
     fn featherstar_memory_reserve(pages: u32) -> RawMemory;
     fn featherstar_memory_release(memory: RawMemory);
     fn featherstar_instantiate(core: *mut c_void, memory: RawMemory, imports: *const Imports, context: *mut c_void);
-    fn featherstar_plan(core: *mut c_void) -> u32;
-    fn featherstar_boot(core: *mut c_void, shard: u32, now_ns: f64);
-    fn featherstar_wantsTurn(core: *mut c_void) -> u32;
-    fn featherstar_turn(core: *mut c_void) -> u32;
-    fn featherstar_flush(core: *mut c_void);
-    fn featherstar_trySleep(core: *mut c_void, busy: u32) -> u32;
-    fn featherstar_awake(core: *mut c_void);
-    fn featherstar_armTimer(core: *mut c_void, deadline_ns: f64, kind: u32, owner: u32) -> u32;
-    fn featherstar_post(core: *mut c_void, peer: u32) -> u32;
-    fn featherstar_stop(core: *mut c_void);
 }
 
 /// The memory that all shards share. It lives until the last thread has gone.

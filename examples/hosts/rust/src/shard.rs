@@ -4,6 +4,7 @@
 //! reference into that memory, only copies. So a wrong address can spoil bytes there, and nothing else.
 
 use crate::core::{Memory, RawMemory};
+use crate::exports::*;
 use crate::layout::*;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::io;
@@ -20,35 +21,6 @@ unsafe extern "C" {
     fn shard_turn(shard: *mut c_void) -> bool;
     fn shard_next(shard: *mut c_void) -> *const Event;
     fn shard_close(shard: *mut c_void, timeout_ns: f64);
-    // An instance of the core is the first field of a shard.
-    fn featherstar_flush(core: *mut c_void);
-    fn featherstar_stop(core: *mut c_void);
-    fn featherstar_hurry(core: *mut c_void);
-    fn featherstar_openOps(core: *mut c_void) -> u32;
-    fn featherstar_recycle(core: *mut c_void, buffer: u32);
-    fn featherstar_closeFile(core: *mut c_void, file: u32) -> u32;
-    fn featherstar_cancelOp(core: *mut c_void, slot: u32, generation: u32) -> u32;
-    fn featherstar_armTimer(core: *mut c_void, deadline_ns: f64, kind: u32, owner: u32) -> u32;
-    fn featherstar_submit(
-        core: *mut c_void,
-        opcode: u32,
-        flags: u32,
-        ioprio: u32,
-        file: u32,
-        off: f64,
-        ptr: f64,
-        len: u32,
-        op_flags: u32,
-        file_index: u32,
-        owner: u32,
-        tag: u32,
-        buf_group: u32,
-    ) -> u32;
-    fn featherstar_http_reset(core: *mut c_void, connection: u32);
-    fn featherstar_http_parse(core: *mut c_void, connection: u32, ptr: u32, len: u32) -> u32;
-    fn featherstar_http_body(core: *mut c_void, connection: u32, ptr: u32, len: u32) -> u32;
-    fn featherstar_http_head(core: *mut c_void, out: u32, template: u32, bytes: u32, content_length: u32) -> u32;
-    fn featherstar_http_date(core: *mut c_void, out: u32, epoch_seconds: f64) -> u32;
 }
 
 const CANCEL_NS: f64 = 1e9; // so long may the kernel take for operations that are left when a shard is dropped
@@ -111,7 +83,7 @@ impl Event {
 
 /// A shard, in the thread that has opened it.
 pub struct Shard<'memory> {
-    words: Box<[u64]>, // the C struct
+    words: Box<[u64]>, // the C struct, which begins with an instance of the core
     pub memory: &'memory Memory,
     pub base: i64, // of its block
     _not_send: PhantomData<*const ()>,
