@@ -171,11 +171,13 @@ test('importing has no side effects: a program that only imports ends by itself,
   assert.is(runProgram('import.js', imports.join('')), '');
 });
 
-test('an entry point without its peer dependency says which one it is', () => {
+test('an entry point without its peer dependency says which one it is, and how to install it', () => {
   for (const [name, peer] of Object.entries(PEERS)) {
     assert.ok(manifest().peerDependenciesMeta[peer].optional, peer);
-    const text = `await import('featherstar${name.slice(1)}').catch((error) => console.log(error.message));\n`;
-    assert.match(runProgram('peer.js', text), `Cannot find package '${peer}'`);
+    const entry = `featherstar${name.slice(1)}`;
+    const text = `await import('${entry}').catch(({ code, message }) => console.log(code, message));\n`;
+    const told = `${entry} needs the package ${peer}, which is not installed: npm install ${peer}\n`;
+    assert.is(runProgram('peer.js', text), `FEATHERSTAR_MODULE ${told}`);
   }
 });
 

@@ -23,7 +23,7 @@ export const ERROR_KINDS = {
   FEATHERSTAR_STATE: 'usage', // a method was called at a moment at which it may not be
   FEATHERSTAR_HOST: 'system', // the requested host is not available here
   FEATHERSTAR_MEMORY: 'system', // the process may not have the shared memory that the shards need
-  FEATHERSTAR_MODULE: 'usage', // the shard module cannot be loaded, or has no such function
+  FEATHERSTAR_MODULE: 'usage', // the shard module, or a package beside this one, cannot be loaded, or lacks a function
   FEATHERSTAR_NO_SHARD: 'usage', // called in a thread that is no shard
   FEATHERSTAR_FULL: 'limit', // a table or pool is full
   FEATHERSTAR_CLOSED: 'ended', // the runtime, server or socket is closed

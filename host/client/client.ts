@@ -7,7 +7,7 @@
 // and ends them with the runtime.
 
 import type { ConnectionOptions } from 'node:tls';
-import { Agent, type Dispatcher, EnvHttpProxyAgent, interceptors, Pool, request, fetch as undiciFetch } from 'undici';
+import type { Dispatcher, Pool as PoolType, request as requestType } from 'undici';
 import { abortable } from '../base/abortable.js';
 import { optionError } from '../base/errors.js';
 import { inTime } from '../base/in-time.js';
@@ -26,6 +26,9 @@ import { perShard } from '../shard/per-shard.js';
 import { currentShard } from '../shard/shard.js';
 import { connector } from './connector.js';
 import { ownArguments, ownBody } from './platform-values.js';
+import { undici } from './undici.js';
+
+const { Agent, EnvHttpProxyAgent, interceptors, Pool, request, fetch: undiciFetch } = undici;
 
 /** Options of `createClient()`. */
 export interface HttpClientOptions {
@@ -85,14 +88,14 @@ const RETRY_LAST_MS = 1000;
 const CLOSE_TIMEOUT_MS = 10_000;
 const PROXY_VARIABLES = ['http_proxy', 'HTTP_PROXY', 'https_proxy', 'HTTPS_PROXY'];
 
-type RequestParameters = Parameters<typeof request>;
+type RequestParameters = Parameters<typeof requestType>;
 
 /** A client with a pool of connections on one shard. `createClient()` makes it. */
 export class HttpClient {
   /** undici's dispatcher with this pool and its retries, for everything else that undici has. */
   readonly dispatcher: Dispatcher;
   readonly #agent: Dispatcher;
-  readonly #pools = new Set<Pool>(); // undici's agents forget theirs when they begin to close
+  readonly #pools = new Set<PoolType>(); // undici's agents forget theirs when they begin to close
   readonly #requests: Dispatcher;
   readonly #forgetHook: () => void;
   #ending: Promise<void> | undefined;
@@ -126,7 +129,7 @@ export class HttpClient {
    * undici's `request()`, through this pool: a status, headers and a body to read, without the objects of the standard.
    * It costs a fraction of `fetch()`.
    */
-  request(url: RequestParameters[0], options?: RequestParameters[1]): ReturnType<typeof request> {
+  request(url: RequestParameters[0], options?: RequestParameters[1]): ReturnType<typeof requestType> {
     const own = options?.body instanceof globalThis.FormData ? { ...options, body: ownBody(options.body) } : options;
     const response = request(url, { dispatcher: this.#requests, ...own });
     // undici looks at the signal only when a connection is free for the request. A caller does not wait so long.
@@ -145,7 +148,7 @@ export class HttpClient {
     return this.close();
   }
 
-  #pool(origin: string | URL, options: object): Pool {
+  #pool(origin: string | URL, options: object): PoolType {
     const pool = new Pool(origin, options);
     this.#pools.add(pool);
     const forget = () => this.#pools.delete(pool);
@@ -170,7 +173,7 @@ export class HttpClient {
 
 type Bounds = Omit<HttpClientOptions, keyof typeof DEFAULTS> & { [K in keyof typeof DEFAULTS]: number };
 
-type MakePool = (origin: string | URL, options: object) => Pool;
+type MakePool = (origin: string | URL, options: object) => PoolType;
 
 function agentFor(
   limits: Omit<Bounds, 'maxRetries' | 'maxRedirections' | 'decompress'>,

@@ -6,10 +6,13 @@
 // A tunnel through a proxy comes as a socket that is there already. It only needs TLS.
 
 import type { ConnectionOptions } from 'node:tls';
-import { buildConnector, errors } from 'undici';
+import type { buildConnector as buildConnectorType } from 'undici';
 import { FeatherstarError } from '../base/errors.js';
 import { type Checks, checkBoolean, checkedLater, checkObject, checkOptions, milliseconds } from '../base/options.js';
 import { createConnection } from '../node/sockets.js';
+import { undici } from './undici.js';
+
+const { buildConnector, errors } = undici;
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const HIGH_WATER_BYTES = 65_536;
@@ -49,7 +52,7 @@ function checkUndici(): void {
  * @example
  * const agent = new Agent({ connect: connector() });
  */
-export function connector(options: ConnectorOptions = {}): buildConnector.connector {
+export function connector(options: ConnectorOptions = {}): buildConnectorType.connector {
   checkUndici();
   const { timeoutMs = CONNECT_TIMEOUT_MS, tls = {}, offerHttp2 = false, path } = checkOptions(options, CHECKS);
   const secure = buildConnector({ ...tls, timeout: timeoutMs, keepAlive: false, allowH2: offerHttp2 });

@@ -4,7 +4,10 @@
 // does not know them: it would send such a form as the text "[object FormData]". The Request of featherstar/http is one
 // more class. All of them are copied into what undici knows.
 
-import { FormData as OwnFormData, type RequestInit as OwnInit, Request as OwnRequest, type RequestInfo } from 'undici';
+import type { FormData as OwnForm, RequestInit as OwnInit, RequestInfo } from 'undici';
+import { undici } from './undici.js';
+
+const { FormData: OwnFormData, Request: OwnRequest } = undici;
 
 const PARTS = ['method', 'headers', 'body', 'redirect', 'signal', 'integrity'] as const;
 
@@ -24,7 +27,7 @@ function requestParts(request: RequestParts): OwnInit {
 }
 
 /** A form of another class becomes undici's. Every other body stays as it is. */
-export function ownBody<T>(body: T): T | OwnFormData {
+export function ownBody<T>(body: T): T | OwnForm {
   if (!(body instanceof globalThis.FormData) || body instanceof OwnFormData) return body;
   const form = new OwnFormData();
   for (const [name, value] of body) form.append(name, value as never);

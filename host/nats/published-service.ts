@@ -8,7 +8,7 @@
 // Invariant: each request with a reply subject is replied to once, while the connection is up. After a reconnect,
 // replies that waited go out. At most `maxOpen` functions run; one more request gets FEATHERSTAR_FULL.
 
-import { headers, type MsgHdrs, nuid } from '@nats-io/transport-node';
+import type { MsgHdrs } from '@nats-io/transport-node';
 import { Abortable } from '../base/abortable.js';
 import { FeatherstarError, optionError, textOf } from '../base/errors.js';
 import { inTime } from '../base/in-time.js';
@@ -19,6 +19,7 @@ import { methodNames, Sharded } from '../services/sharded.js';
 import { Endpoint, monitorReplies } from './endpoint.js';
 import { type Link, linkOf, type NatsConnection, type NatsMessage, type NatsSubscription } from './link.js';
 import { isToken, QUEUE, subject, token, version } from './names.js';
+import { transport } from './transport.js';
 import { decodeAbort, decodeRequest, isWire, WireEncoder } from './wire.js';
 
 const MAX_OPEN = 4096;
@@ -81,7 +82,7 @@ class Guests extends Abortable {
 /** An instance of a service that NATS knows. `publishService()` makes it. */
 export class PublishedService {
   /** The name that NATS knows this instance by. */
-  readonly id: string = nuid.next();
+  readonly id: string = transport.nuid.next();
   readonly #instance: Record<string, Method>;
   readonly #connection: NatsConnection;
   readonly #link: Link;
@@ -261,7 +262,7 @@ function refused(to: string, cause: Error): FeatherstarError {
 
 /** The headers that clients and monitors of NATS know an error by. */
 function errorHeaders(error: Error): MsgHdrs {
-  const about = headers();
+  const about = transport.headers();
   const isUsage = FeatherstarError.is(error) && error.kind === 'usage';
   about.set('Nats-Service-Error-Code', isUsage ? '400' : '500');
   about.set(

@@ -6,7 +6,6 @@
 // Every call ends: by a reply, by its time, by a signal, or because the connection was lost or closed. A call that
 // begins while the connection is down waits for it.
 
-import { createInbox } from '@nats-io/transport-node';
 import type { WaitOptions } from '../base/abortable.js';
 import { FeatherstarError, fullError } from '../base/errors.js';
 import { type Checks, checkInteger, checkOptions, integer, milliseconds, WAIT_CHECKS } from '../base/options.js';
@@ -14,6 +13,7 @@ import { Watch } from '../calls/call-signals.js';
 import type { Remote } from '../calls/remote.js';
 import { type Link, linkOf, type NatsConnection, type NatsMessage, type NatsSubscription } from './link.js';
 import { isToken, subject, token } from './names.js';
+import { transport } from './transport.js';
 import { decodeReply, WireEncoder } from './wire.js';
 
 const TIMEOUT_MS = 10_000;
@@ -86,7 +86,7 @@ export class RemoteService<T> {
   readonly #maxOpen: number;
   readonly #encoder: WireEncoder;
   readonly #open = new Map<number, CallThroughNats>();
-  readonly #inbox = `${createInbox()}.`;
+  readonly #inbox = `${transport.createInbox()}.`;
   readonly #subscription: NatsSubscription;
   readonly #user = {
     onDown: () => this.#onDown(),
@@ -138,7 +138,7 @@ export class RemoteService<T> {
     const { timeoutMs = LOOK_MS } = checkOptions(options, { timeoutMs: milliseconds });
     if (this.#closedBy !== undefined) throw this.#closedBy;
     const found: ServiceInstance[] = [];
-    const inbox = createInbox();
+    const inbox = transport.createInbox();
     let failure: FeatherstarError | undefined;
     const subscription = this.#connection.subscribe(inbox, {
       callback: (error, { data, headers }) => {
