@@ -1,7 +1,8 @@
 // deadline: 300 s
 //
-// Vectors of the simulator, replayed on three builds of the core, and on builds with a defect. A host
-// or an engine is right if it has the hash of all others. A wrong one has another hash: this is shown here.
+// Vectors of the simulator, which call every export with every kind of result. They are replayed on three builds of the
+// core, and on builds with a defect. A host or an engine is right if it has the hash of all others. A wrong one has
+// another hash: this is shown here.
 //
 //   record.js --60 seeds--> vectors --replay.js--> core.wasm, core.debug.wasm, without optimising:   one hash
 //                                              --> one instruction changed (tests/mutate/schemata.js): another hash
@@ -16,10 +17,12 @@ import { replay } from './replay.js';
 import { vectorsFile } from './vectors.js';
 
 const SEEDS = 60;
+const PAGE = readFileSync(new URL('../../docs/abi.md', import.meta.url), 'utf8');
+const layout = JSON.parse(readFileSync(new URL('../../dist/layout.json', import.meta.url), 'utf8'));
 const vectors = readFileSync(await vectorsFile(SEEDS));
 const compiled = (name) => new WebAssembly.Module(readFileSync(new URL(`../../dist/${name}`, import.meta.url)));
 const shipped = compiled('core.wasm');
-const { hash, calls, called, differences } = replay(shipped, vectors);
+const { hash, calls, results, differences } = replay(shipped, vectors);
 const schemata = await build();
 
 test('the core does what was recorded', () => {
@@ -28,17 +31,39 @@ test('the core does what was recorded', () => {
   assert.match(hash, /^[\da-f]{16}$/);
 });
 
-test('the vectors call every export', () => {
+const REFUSAL = 'less than 0';
+
+/** Kinds of results that an export has by docs/abi.md: codes, 0, and REFUSAL for `-status` or `-code`. */
+function promised(name) {
+  const row = new RegExp(`^\\| \`${name}\\(.*\\)\` \\| ([^|]*) \\|`, 'm').exec(PAGE);
+  assert.ok(row !== null, `docs/abi.md has no row for ${name}()`);
+  const codes = row[1].match(/\b[A-Z_]{2,}\b/g) ?? [];
+  const kinds = codes.map((code) => layout.enums.Code[code]);
+  if (/\bor 0\b|^0 or|; 0;/.test(row[1])) kinds.push(0);
+  if (/-(status|code)\b/.test(row[1])) kinds.push(REFUSAL);
+  return kinds;
+}
+
+const NOT_RECORDED = [
+  'firstTask() returns 0', // hosts call it when there is a task
+  'plan() returns 0', // then there is no shard
+];
+
+test('the vectors call every export, with every kind of result', () => {
   const functions = WebAssembly.Module.exports(shipped).filter(({ kind }) => kind === 'function');
-  assert.equal(
-    functions.map(({ name }) => name).filter((name) => !called.has(name)),
-    [],
-  );
+  const missing = functions.flatMap(({ name }) => {
+    const seen = results.get(name);
+    if (seen === undefined) return [`${name}() is not called`];
+    const isRefused = [...seen].some((result) => result < 0 && result > layout.enums.Code.FULL);
+    const lacking = promised(name).filter((result) => (result === REFUSAL ? !isRefused : !seen.has(result)));
+    return lacking.map((result) => `${name}() returns ${result}`);
+  });
+  assert.equal(missing.sort(), NOT_RECORDED);
 });
 
 test('a build with asserts, and one without optimising, have the same hash', () => {
   const others = [compiled('core.debug.wasm'), new WebAssembly.Module(select(schemata.bytes, 0))];
-  for (const other of others) assert.equal(replay(other, vectors), { hash, seeds: SEEDS, calls, called, differences });
+  for (const other of others) assert.equal(replay(other, vectors), { hash, seeds: SEEDS, calls, results, differences });
 });
 
 /** Beginnings of names of mutants: function, and what is changed. */

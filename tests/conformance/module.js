@@ -24,6 +24,12 @@ export async function later(ms) {
   return ms;
 }
 
+/** Bytes that come back later, with those of other calls that wait as long. */
+export async function bytesLater(bytes, ms) {
+  await sleep(ms);
+  return bytes;
+}
+
 /** Tasks of two groups, which take turns. */
 export async function work(steps) {
   const groups = [undefined, schedulingGroup('slow', { shares: 20 })];

@@ -5,7 +5,7 @@
 //
 // Next: record.js.
 
-import { runtime, timeout } from 'featherstar';
+import { runtime, spawn, timeout } from 'featherstar';
 import { simulate } from 'featherstar/testing';
 import { currentShard } from '../../dist/host/shard/shard.js';
 import { CORPUS } from '../http/corpus.js';
@@ -47,6 +47,8 @@ async function calls() {
   const sizes = Array.from({ length: 4 }, () => 1 + draw(700));
   await settled(sizes.map((bytes, i) => rt.on(i % rt.shardCount).giveBack(new Uint8Array(bytes).fill(bytes))));
   await settled([rt.on(1).around(3 + draw(9)), ...[1, 2, 3].map(() => rt.on(1).held(rt.self))]);
+  const [small, large] = [1, 100].map((bytes) => new Uint8Array(bytes)); // replies at once: they fill the ring
+  await settled(Array.from({ length: 12 }, (_, i) => rt.on(1).bytesLater(i % 2 === 0 ? small : large, 3)));
 }
 
 async function timersAndTasks() {
@@ -80,6 +82,9 @@ async function deaths(world) {
   const asked = settled(Array.from({ length: 6 }, (_, i) => rt.on(1).later(i)));
   world.kill(1);
   await asked;
+  const { core } = currentShard();
+  core.mayPost(1, 2);
+  core.post(1); // what is posted does not matter: it is refused
   await world.restart(1);
   await calls();
 }
@@ -88,6 +93,7 @@ async function deaths(world) {
 
 const HEAD_BYTES_MAX = 2000;
 const REQUESTS = CORPUS.map(([request]) => request).filter((request) => request.length <= HEAD_BYTES_MAX);
+const CHUNKED_HEAD = 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n';
 const CHUNKED = [
   '3\r\nabc\r\n',
   '0a;b=c\r\n0123456789\r\n',
@@ -107,10 +113,12 @@ function requests() {
   const flags = () => words[(connection >>> 2) + 1];
   core.http_limits(1000 + draw(1000), 5 + draw(30), 100 + draw(900));
   for (let i = 0; i < 12; i++) {
-    const text = Buffer.from(REQUESTS[draw(REQUESTS.length)], 'latin1');
+    const request = draw(4) === 0 ? CHUNKED_HEAD : REQUESTS[draw(REQUESTS.length)];
+    const text = Buffer.from(request, 'latin1');
     if (draw(4) === 0) text[draw(text.length)] = draw(256);
     bytes.set(text, at);
     core.http_reset(connection);
+    if (i === 0) core.http_body(connection, at, 1); // too early
     let parsed = 0;
     for (let given = draw(text.length + 1); parsed === 0; given += 1 + draw(text.length - given)) {
       parsed = core.http_parse(connection, at, given);
@@ -174,15 +182,17 @@ function parsers() {
   frames();
 }
 
+const TIMER_BYTES = 32;
+
 /** Fills the table of timers, with deadlines of all levels, and empties it; asks with handles that are over. */
-function tables() {
+function timers() {
   const { core, words, base, header } = currentShard();
-  const generationOf = (slot) => words[(base + header.timersOffset + slot * 32) >>> 2];
+  const generationOf = (slot) => words[(base + header.timersOffset + slot * TIMER_BYTES) >>> 2];
   const slots = [];
-  for (let i = 0; i < 80; i++) {
+  for (let i = 0; i < 100; i++) {
     const slot = core.armTimer(4e18 / 2 ** draw(40), 1, 1); // years to half a minute: longer than this program runs
     if (slot > 0) slots.push(slot);
-    if (draw(3) !== 0 || slots.length === 0) continue;
+    if (draw(5) !== 0 || slots.length === 0) continue;
     const [ended] = slots.splice(draw(slots.length), 1);
     const generation = generationOf(ended);
     core.cancelTimer(ended, generation);
@@ -190,11 +200,41 @@ function tables() {
   }
   for (const slot of slots) core.cancelTimer(slot, generationOf(slot));
   for (const deadline of [Number.NaN, Number.POSITIVE_INFINITY, 2 ** 60, 2 ** 61]) core.armTimer(deadline, 1, 1);
-  core.setShares(draw(20), draw(1200));
-  core.cancelOp(draw(80), draw(4));
-  core.mayPost(draw(5), 2);
-  core.arenaUsed();
+}
+
+const NOP = 0;
+const OP_BYTES = 64;
+
+/** Fills the table of operations, with some that do nothing and have no owner, and cancels some. */
+function operations() {
+  const { core, words, base, header } = currentShard();
+  const generationOf = (slot) => words[(base + header.opsOffset + slot * OP_BYTES) >>> 2];
+  for (let i = 0; i < 70; i++) {
+    const slot = core.submit(NOP, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+    if (slot > 0 && draw(8) === 0) core.cancelOp(slot, generationOf(slot));
+  }
   core.openOps();
+  core.closeFile(header.connectionSlots - 1); // which is not open
+  core.cancelOp(draw(80), draw(4));
+  core.extend(1 + draw(60), 2, 1); // no generation is even
+}
+
+/** Asks for what is not there, or is too much. */
+async function tables() {
+  timers();
+  operations();
+  const { core } = currentShard();
+  core.setShares(draw(20), draw(1200));
+  core.spawnHost(16 + draw(99), 1);
+  for (const peer of [draw(5), 70]) {
+    core.mayPost(peer, 2);
+    if (peer > 2) core.post(peer); // what is posted does not matter: it is refused
+  }
+  const address = core.payloadTake(100);
+  core.arenaUsed();
+  if (address !== 0) core.arenaRelease(address);
+  core.arenaUsed();
+  await settled(Array.from({ length: 70 }, () => spawn(() => undefined)));
 }
 
 const PROGRAMS = [calls, timersAndTasks, http, deaths, parsers, tables];

@@ -128,10 +128,10 @@ class Replay {
   #instances = [];
   #writtenTo = 0; // where the last of the writes in a row ended
   calls = 0;
-  #called;
+  #results;
 
-  constructor(module, reader, functions, memories, digest, called) {
-    this.#called = called;
+  constructor(module, reader, functions, memories, digest, results) {
+    this.#results = results;
     this.#module = module;
     this.#reader = reader;
     this.#functions = functions;
@@ -185,9 +185,15 @@ class Replay {
     const instance = this.#instances[reader.number()];
     const args = Array.from(params, (type) => (type === 'd' ? reader.float() : reader.integer()));
     this.calls++;
-    this.#called.add(name);
     const result = instance[name](...args);
+    this.#noteResult(name, result);
     if (hasResult) this.#compare(`result of ${name}(${args.join(', ')})`, result, reader.integer());
+  }
+
+  #noteResult(name, result) {
+    const seen = this.#results.get(name) ?? new Set();
+    this.#results.set(name, seen);
+    seen.add(Math.min(result ?? 0, 1));
   }
 
   #compare(what, actual, expected = this.#word()) {
@@ -202,8 +208,8 @@ class Replay {
 }
 
 /**
- * Replays all seeds on a module. Returns the digest, counts, and the names of the exports that were called. In
- * `differences`: the first difference of each seed that has one.
+ * Replays all seeds on a module. Returns the digest and counts. `results`: for each export that was called, what it has
+ * returned, with 1 for all that is more than 0. `differences`: the first difference of each seed that has one.
  */
 export function replay(module, bytes) {
   const file = new Reader(bytes);
@@ -216,14 +222,14 @@ export function replay(module, bytes) {
   const digest = new Digest();
   const memories = new Memories();
   const differences = [];
-  const called = new Set();
+  const results = new Map();
   const seeds = file.number();
   let calls = 0;
   for (let i = 0; i < seeds; i++) {
     const seed = file.number();
     const events = file.raw(file.number());
     memories.clear();
-    const run = new Replay(module, new Reader(events), functions, memories, digest, called);
+    const run = new Replay(module, new Reader(events), functions, memories, digest, results);
     try {
       run.run(OP.END);
     } catch (error) {
@@ -234,5 +240,5 @@ export function replay(module, bytes) {
     }
     calls += run.calls;
   }
-  return { hash: digest.text, seeds, calls, called, differences };
+  return { hash: digest.text, seeds, calls, results, differences };
 }
