@@ -1,8 +1,8 @@
 // Doors of a simulated program to the real world: shut. A function behind one depends on more than the seed, or ends at
 // a time that the world does not know.
 //
-// Each door has a sentence that says what to use instead. A door is open to code outside of a shard's turn, and the
-// doors of files are open while Node loads a module by `require()`.
+// Each door has a sentence that says what to use instead. A door is open to code outside of a shard's turn. Those of
+// files are in node-fs.ts.
 //
 // Next: globals.ts.
 
@@ -11,19 +11,15 @@ import cluster from 'node:cluster';
 import crypto from 'node:crypto';
 import dgram from 'node:dgram';
 import dns from 'node:dns';
-import fs from 'node:fs';
 import http2 from 'node:http2';
 import https from 'node:https';
-import Module from 'node:module';
 import net from 'node:net';
 import perfHooks from 'node:perf_hooks';
 import tls from 'node:tls';
 import workers from 'node:worker_threads';
 import zlib from 'node:zlib';
 import { FeatherstarError } from '../base/errors.js';
-import type { AnyFunction } from '../calls/remote.js';
-import { pooled } from './pool-work.js';
-import { isOtherRuntime, type Replacement, replaced, switched } from './replace.js';
+import { isOtherRuntime, type Replacement, switched } from './replace.js';
 
 interface Door {
   readonly target: object;
@@ -40,12 +36,11 @@ const plain = (name: string) => `${name}()`;
 
 const ZIP_STREAMS = 'Gzip Gunzip Deflate Inflate DeflateRaw InflateRaw Unzip BrotliCompress BrotliDecompress';
 const KEYS = 'generateKeyPair generateKeyPairSync generateKey generateKeySync generatePrime generatePrimeSync';
-const PURE_FILE_NAMES = ['Stats', 'Dirent', 'Dir', 'ReadStream', 'WriteStream', 'FileReadStream', 'FileWriteStream'];
 const RESOLVES =
   'lookupService resolve resolve4 resolve6 resolveAny resolveCaa resolveCname resolveMx resolveNaptr ' +
   'resolveNs resolvePtr resolveSoa resolveSrv resolveTxt reverse';
 
-function functionsOf(target: object, except: readonly string[] = []): string[] {
+export function functionsOf(target: object, except: readonly string[] = []): string[] {
   const isDoor = (name: string) => {
     const { value } = Object.getOwnPropertyDescriptor(target, name) as PropertyDescriptor;
     return typeof value === 'function' && !name.startsWith('_') && !except.includes(name);
@@ -53,7 +48,6 @@ function functionsOf(target: object, except: readonly string[] = []): string[] {
   return Object.getOwnPropertyNames(target).filter(isDoor);
 }
 
-const USE_FS = 'Use featherstar/fs, which works on the disk of the simulation, or read the file before simulate()';
 const USE_CHANNEL = 'Use a Channel, a call to a shard, or setImmediate()';
 
 function doors(): Door[] {
@@ -98,7 +92,6 @@ function doors(): Door[] {
     { target: tls, names: ['connect', 'createServer', 'TLSSocket', 'Server'], what: of('tls'), instead: plainText },
     { target: https, names: ['request', 'get', 'createServer', 'Server'], what: of('https'), instead: plainText },
     { target: http2, names: ['connect', 'createServer', 'createSecureServer'], what: of('http2'), instead: sockets },
-    { target: fs.promises, names: functionsOf(fs.promises), what: of('fs/promises'), instead: USE_FS },
     { target: childProcess, names: functionsOf(childProcess), what: of('child_process'), instead: threads },
     { target: cluster, names: ['fork'], what: of('cluster'), instead: threads },
     { target: workers, names: ['Worker'], what: of('worker_threads'), instead: threads },
@@ -141,8 +134,8 @@ function doors(): Door[] {
   ];
 }
 
-function refuse(what: string, instead: string): never {
-  const text = `${what} leaves the simulation: what it does depends on more than the seed. ${instead}`;
+export function refuse(what: string, instead: string, why = 'what it does depends on more than the seed'): never {
+  const text = `${what} leaves the simulation: ${why}. ${instead}`;
   throw new FeatherstarError('FEATHERSTAR_SIMULATION', text);
 }
 
@@ -150,45 +143,6 @@ function shut({ target, names, what, instead }: Door): Replacement[] {
   return names.flatMap((name) => switched(target, name, () => refuse(what(name), instead)));
 }
 
-// --- files -----------------------------------------------------------------------------------------------------------
-
-const STANDARD_STREAMS = [1, 2];
-
-/** Files of node:fs. Output of a program is allowed: to stdout and stderr. */
-function fileDoors(): Replacement[] {
-  let loads = 0; // Node reads a module by its own fs.readFileSync()
-  const { writeSync } = fs;
-  const isOutput = (file: unknown) => STANDARD_STREAMS.includes(file as number);
-  const outputs: Record<string, AnyFunction> = {
-    writeSync: writeSync as AnyFunction,
-    write: pooled(writeSync as AnyFunction),
-  };
-  const made = functionsOf(fs, PURE_FILE_NAMES).flatMap((name) => {
-    const real = (fs as unknown as Record<string, AnyFunction>)[name] as AnyFunction;
-    const output = outputs[name];
-    return switched(fs, name, (...args: never[]) => {
-      if (output !== undefined && isOutput(args[0])) return output(...args);
-      return loads === 0 ? refuse(of('fs')(name), USE_FS) : real(...args);
-    });
-  });
-  const loader = Module as unknown as Record<string, AnyFunction | undefined>;
-  for (const name of ['_load', '_resolveFilename']) {
-    const load = loader[name];
-    if (load === undefined) continue;
-    made.push(
-      replaced(loader, name, function counted(this: unknown, ...args: never[]): unknown {
-        loads++;
-        try {
-          return load.apply(this, args);
-        } finally {
-          loads--;
-        }
-      }),
-    );
-  }
-  return made;
-}
-
 export function shutDoors(): Replacement[] {
-  return [...doors().flatMap(shut), ...fileDoors()];
+  return doors().flatMap(shut);
 }

@@ -7,6 +7,7 @@
 //   pool-work.ts     pure work of Node's threads      |
 //   surroundings.ts  the machine                      |
 //   node-net.ts      sockets, HTTP, names             |
+//   node-fs.ts       files                            |
 //   doors.ts         what leaves the simulation      /
 //
 // Only code of a shard in its turn gets the simulated ones. Other code in this thread (a test runner's timer, the
@@ -15,6 +16,8 @@
 
 import { syncBuiltinESMExports } from 'node:module';
 import { shutDoors } from './doors.js';
+import { countLoads } from './module-loads.js';
+import { nodeFiles } from './node-fs.js';
 import { freshAgent, nodeNetwork } from './node-net.js';
 import { poolWork } from './pool-work.js';
 import { apply, type Replacement, replaced, stage, stageWorld, type Undo } from './replace.js';
@@ -35,7 +38,18 @@ function warnings(): Replacement[] {
   return [replaced(process, 'emitWarning', emitWarning)];
 }
 
-const parts = [clocks, chances, sleepers, warnings, poolWork, surroundings, shutDoors, nodeNetwork];
+const parts = [
+  clocks,
+  chances,
+  sleepers,
+  warnings,
+  poolWork,
+  surroundings,
+  shutDoors,
+  countLoads,
+  nodeFiles,
+  nodeNetwork,
+];
 const all = parts.flatMap((part) => part());
 const globals = new Set<object>(objectsOfGlobals());
 

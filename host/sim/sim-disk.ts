@@ -10,7 +10,7 @@
 // Invariant: a change of names is on the disk only with all that it builds on (NameChange.needs). Else an old rename
 // that is synced late would undo what was synced since, and what was moved could be left without any name.
 //
-// Next: sim-files.ts.
+// Next: disk-calls.ts.
 
 import { checkInteger } from '../base/options.js';
 import { Errno } from '../core/kernel.js';
@@ -74,10 +74,16 @@ class Content {
 /** A file or a directory. */
 export class Inode {
   readonly kind: FileKind;
-  readonly mode: number;
+  /** Unique on its volume. */
+  readonly number: number;
+  mode: number;
   /** The last name that it was given, for the trace. */
   name = '';
+  /** Of its content; of anything; of its making; of the last read as `utimes()` has set it. */
   mtimeMs: number;
+  ctimeMs: number;
+  readonly birthtimeMs: number;
+  atimeMs: number;
   /** Of a directory: what it holds, and what of it is on the disk. */
   readonly names = new Map<string, Inode>();
   readonly durableNames = new Map<string, Inode>();
@@ -93,11 +99,21 @@ export class Inode {
   #durable = new Content();
   #changes: Change[] = [];
 
-  constructor(kind: FileKind, mode: number, nowMs: number, parent: Inode | undefined) {
+  constructor(kind: FileKind, number: number, mode: number, nowMs: number, parent: Inode | undefined) {
     this.kind = kind;
+    this.number = number;
     this.mode = mode;
     this.mtimeMs = nowMs;
+    this.ctimeMs = nowMs;
+    this.birthtimeMs = nowMs;
+    this.atimeMs = nowMs;
     this.parent = parent;
+  }
+
+  /** Its content is another one since now. */
+  change(nowMs: number): void {
+    this.mtimeMs = nowMs;
+    this.ctimeMs = nowMs;
   }
 
   get isDirectory(): boolean {
@@ -180,11 +196,12 @@ export class Volume {
   crashes = 0;
   readonly #capacityBytes: number;
   #usedBytes = 0;
+  #inodes = 1;
   #changes: NameChange[] = [];
 
   constructor(capacityBytes: number, epochMs: number) {
     this.#capacityBytes = capacityBytes;
-    this.root = new Inode('directory', 0o755, epochMs, undefined);
+    this.root = new Inode('directory', this.#inodes, 0o755, epochMs, undefined);
     this.root.links = 1;
   }
 
@@ -212,7 +229,7 @@ export class Volume {
   }
 
   make(kind: FileKind, { directory, name }: Found, mode: number, nowMs: number): Inode {
-    const inode = new Inode(kind, mode, nowMs, directory);
+    const inode = new Inode(kind, ++this.#inodes, mode, nowMs, directory);
     this.#change([{ directory, name, inode }], nowMs);
     return inode;
   }
@@ -245,7 +262,7 @@ export class Volume {
         directory.names.set(name, inode);
       } else directory.names.delete(name);
       directory.changing.set(name, change);
-      directory.mtimeMs = nowMs;
+      directory.change(nowMs);
       if (before === undefined) continue;
       before.links--;
       this.release(before);

@@ -51,13 +51,13 @@ import {
 import { findLent } from '../hosts/lent.js';
 import { NO_GROUP, Op } from '../hosts/portable-window.js';
 import { allowsAddress, type Rule } from '../net/network-rules.js';
+import { SimOpenFile } from './disk-calls.js';
 import { addressOf, isAny, loopbackOf } from './sim-addresses.js';
 import { type DatagramPlace, SimDatagrams } from './sim-datagrams.js';
-import { FILE_ERRNOS, isFileOp, SimOpenFile } from './sim-files.js';
+import { FILE_ERRNOS, isFileOp } from './sim-files.js';
 import type { SimHost } from './sim-host.js';
 import { type SimFile, SimListener } from './sim-net.js';
 import { SimSocket } from './sim-socket.js';
-import { opcodeName } from './trace.js';
 
 const MULTISHOT: Record<number, number> = {
   [OP_ACCEPT]: ACCEPT_MULTISHOT,
@@ -131,12 +131,8 @@ export class SimGate {
 
   /** Whether the kernel has no memory, or no descriptor, or whatever it may have none of, just now. */
   #fails(op: Op, opcode: number): boolean {
-    const { world, shard } = this.#host;
-    const errnos = ERRNOS[opcode];
-    if (errnos === undefined || world.faults.errno <= 0) return false;
-    if (!world.random.chance(world.faults.errno, `fault: ${opcodeName(opcode)} fails`)) return false;
-    const errno = errnos[world.random.below(errnos.length, 'the errno')] as number;
-    world.note('fault', shard, opcode, errno);
+    const errno = this.#host.world.drawErrno(this.#host.shard, opcode, ERRNOS[opcode]);
+    if (errno === 0) return false;
     if (opcode === OP_SEND || opcode === OP_SENDMSG) this.finish(op, errno);
     else this.#later(op, errno);
     return true;

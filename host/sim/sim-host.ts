@@ -21,6 +21,8 @@ import {
 } from '../hosts/host.js';
 import { PortableWindow } from '../hosts/portable-window.js';
 import { HostTurn } from '../hosts/turn.js';
+import { Descriptors } from './descriptors.js';
+import { DiskCalls } from './disk-calls.js';
 import { SimFiles } from './sim-files.js';
 import { SimGate } from './sim-gate.js';
 import type { World } from './world.js';
@@ -36,6 +38,9 @@ export class SimHost implements ShardHost {
   readonly shard: number;
   readonly window: PortableWindow;
   readonly gate: SimGate;
+  readonly disk: DiskCalls;
+  /** Of node:fs. */
+  readonly descriptors = new Descriptors();
   readonly directories: SimFiles;
   readonly world: World;
   /** It has something to do, or has been woken. */
@@ -64,6 +69,7 @@ export class SimHost implements ShardHost {
     this.window = new PortableWindow(windows, this.wake);
     this.gate = new SimGate(this, windows);
     this.fileSlots = this.gate.fileSlots;
+    this.disk = new DiskCalls(world, windows.shard);
     this.directories = new SimFiles(this);
     this.turn = new HostTurn(
       windows,
@@ -162,6 +168,7 @@ export class SimHost implements ShardHost {
     this.isClosed = true;
     this.isAwake = false;
     this.gate.close();
+    this.descriptors.closeAll();
   }
 
   /** Lets go of the world, as Shard.forget() does of all memory. */

@@ -1,12 +1,13 @@
 // The machine that a simulated program sees: names, numbers and sizes that differ from run to run are fixed.
 //
-// The environment of the test stays as it is: process.env, process.argv and process.cwd(), the platform and the
-// versions, the time zone and the locale.
+// The working directory is the root of the simulated disk. The environment of the test stays as it is: process.env and
+// process.argv, the platform and the versions, the time zone and the locale.
 //
 // Next: globals.ts.
 
 import os from 'node:os';
 import perfHooks from 'node:perf_hooks';
+import { isLoading } from './module-loads.js';
 import { activeWorld, onStage, type Replacement, replaced, switched } from './replace.js';
 import { START_NS, type World } from './world.js';
 
@@ -15,6 +16,7 @@ const MEMORY_BYTES = 8 * 2 ** 30;
 const FREE_BYTES = 4 * 2 ** 30;
 const PROCESS_BYTES = 64 * 2 ** 20;
 const PROCESSOR_MHZ = 1000;
+const workingDirectory = process.cwd.bind(process);
 
 function processors(): os.CpuInfo[] {
   const { world } = onStage();
@@ -50,6 +52,7 @@ export function surroundings(): Replacement[] {
   const uptime = () => ((activeWorld() as World).nowNs - START_NS) / 1e9;
   return [
     replaced(process, 'pid', PID),
+    ...switched(process, 'cwd', () => (isLoading() ? workingDirectory() : '/')),
     ...memory(),
     ...switched(os, 'hostname', hostname),
     ...switched(os, 'uptime', uptime),

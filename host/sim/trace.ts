@@ -66,6 +66,7 @@ const EVENTS = {
   crash: () => 'loses power',
   fault: (opcode, errno) => `is given a fault: ${opcode === 0 ? 'a death' : opcodeName(opcode)}${errnoOf(errno)}`,
   note: (_first, _second, about) => `notes:${about}`,
+  file: (_opcode, result, about) => `calls node:fs:${about}: ${resultOf(result)}`,
 } satisfies Record<string, Say>;
 
 export type EventName = keyof typeof EVENTS;

@@ -29,12 +29,14 @@ import type { SimDisk } from './sim-disk.js';
 import { SimHost } from './sim-host.js';
 import type { Machines } from './sim-machines.js';
 import { SimNet } from './sim-net.js';
-import type { EventName, Subject, Trace } from './trace.js';
+import { type EventName, opcodeName, type Subject, type Trace } from './trace.js';
 import { Waits } from './waits.js';
 import { tellTurn } from './watchdog.js';
 
 export const START_NS = 1e12;
 const LOOK_NS = 100; // what reading the clock takes: a loop that waits for a short time ends
+/** A synchronous call of node:fs counts as so many looks at the clock. */
+export const FILE_LOOKS = 20;
 const LOOKS_MAX = 1_000_000; // in one turn: such a loop waits for a long time, or for ever
 const TURN_US = 20;
 const RING_US = 30;
@@ -52,6 +54,7 @@ const PROGRESS: Partial<Record<EventName, boolean>> = {
   fin: true,
   reset: true,
   disk: true,
+  file: true,
   sync: true,
   exit: true,
 };
@@ -186,12 +189,17 @@ export class World {
     return this.nowNs;
   };
 
-  /** The clock as a program reads it. Code of no shard, as a test runner's, does not change it. */
-  look(): number {
+  /**
+   * The clock as a program reads it. Code of no shard, as a test runner's, does not change it. `weight`: how many looks
+   * it counts for, in a turn that does not end.
+   */
+  look(weight = 1): number {
     const place = this.current;
     if (place === undefined) return this.nowNs;
-    if (++this.#looks > LOOKS_MAX) {
-      const what = `a turn of shard ${place.index} has read the clock ${LOOKS_MAX} times and does not end`;
+    this.#looks += weight;
+    if (this.#looks > LOOKS_MAX) {
+      const often = `read the clock ${LOOKS_MAX} times, or called node:fs ${LOOKS_MAX / FILE_LOOKS} times,`;
+      const what = `a turn of shard ${place.index} has ${often} and does not end`;
       const error = new FeatherstarError(
         'FEATHERSTAR_SIMULATION',
         `${what}: time passes between turns, so use sleep()`,
@@ -228,6 +236,15 @@ export class World {
     if (share <= 0 || !this.random.chance(share, `fault: ${name}`)) return false;
     this.note('fault', shard, opcode, errno);
     return true;
+  }
+
+  /** The errno with which the kernel refuses an operation now, one of those that it can have; 0: none. */
+  drawErrno(shard: number, opcode: number, errnos: readonly number[] | undefined): number {
+    if (errnos === undefined || this.faults.errno <= 0) return 0;
+    if (!this.random.chance(this.faults.errno, `fault: ${opcodeName(opcode)} fails`)) return 0;
+    const errno = errnos[this.random.below(errnos.length, 'the errno')] as number;
+    this.note('fault', shard, opcode, errno);
+    return errno;
   }
 
   /** Runs after each turn. If it throws, the simulation has failed. */

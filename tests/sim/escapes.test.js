@@ -21,6 +21,7 @@ import https from 'node:https';
 import { createRequire } from 'node:module';
 import net from 'node:net';
 import os, { hostname } from 'node:os';
+import { resolve } from 'node:path';
 import { performance as hooked, monitorEventLoopDelay } from 'node:perf_hooks';
 import { scheduler, setImmediate as soon, setInterval as ticks, setTimeout as wait } from 'node:timers/promises';
 import tls from 'node:tls';
@@ -205,6 +206,33 @@ const FIXED = {
       return [seen, [['10.0.0.1', '127.0.0.1', '1.2.3.4'], '10.0.0.1', 'ENOTFOUND', 'getaddrinfo']];
     },
   ],
+  'node:fs, node:fs/promises': [
+    async () => {
+      const before = existsSync('/file');
+      writeFileSync('/file', 'text');
+      const seen = [before, existsSync('/file'), await readFile('/file', 'utf8'), readFileSync('/file').length];
+      const [real] = await Promise.all([readFile(PAGE), fs.promises.access('/')]).catch((error) => [error.code]);
+      return [
+        [...seen, real],
+        [false, true, 'text', 4, 'ENOENT'],
+      ];
+    },
+    async () => {
+      const write = fs.createWriteStream('/file');
+      await new Promise((resolve) => write.end('streamed', resolve));
+      const size = await promisify(fs.stat)('/file').then((stats) => stats.size);
+      return [
+        [size, await fs.createReadStream('/file', 'utf8').toArray()],
+        [8, ['streamed']],
+      ];
+    },
+  ],
+  'process.cwd()': [
+    () => [
+      [process.cwd(), resolve('a')],
+      ['/', '/a'],
+    ],
+  ],
   'node:zlib, by callback or at once': [
     async () => {
       const packed = await promisify(gzip)('a'.repeat(1000));
@@ -290,15 +318,14 @@ const REFUSED = {
     () => new (class extends net.Server {})().listen(1),
   ],
   'node:dns, but lookup()': [() => resolve4('localhost', () => {}), () => dns.promises.resolve('localhost')],
-  'node:fs, node:fs/promises': [
-    () => readFile('/'),
-    () => fs.promises.access('/'),
-    () => fs.access('/', () => {}),
-    () => readFileSync(PAGE),
-    () => writeFileSync('/dev/null', ''),
-    () => existsSync('/'),
-    () => fs.createReadStream('/dev/null'),
+  'watches, links, cp(), glob(), statfs()': [
     () => fs.watch('/'),
+    () => fs.watchFile('/', () => {}),
+    () => fs.symlinkSync('/a', '/b'),
+    () => fs.link('/a', '/b', () => {}),
+    () => fs.promises.symlink('/a', '/b'),
+    () => fs.cpSync('/a', '/b'),
+    () => fs.statfsSync('/'),
   ],
   'node:child_process, node:cluster': [
     () => childProcess.spawn('true'),
