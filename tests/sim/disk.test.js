@@ -1,7 +1,6 @@
 // core: debug
 // The simulated disk: against a naive model, full, failing, and after the power has failed.
 
-import { fsync } from 'node:fs';
 import { openDirectory } from 'featherstar/fs';
 import { SimDisk, simulate } from 'featherstar/testing';
 import { test } from 'uvu';
@@ -457,11 +456,6 @@ test('each machine has a disk of its own', async () => {
     return world.on(1, async () => (await openDirectory('/')).list());
   });
   assert.equal(value, []);
-});
-
-test('files of node:fs are shut', async () => {
-  const error = await rejection(simulate({ seed: 1 }, () => fsync(1, () => {})));
-  assert.match(error.message, /fsync\(\) of node:fs leaves the simulation/);
 });
 
 test.run();
