@@ -9,6 +9,7 @@ import { createSocket, type Socket as DatagramSocket, type SocketOptions } from 
 import { isIP } from 'node:net';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { FeatherstarError, systemError } from '../base/errors.js';
+import { platform } from '../base/platform-timers.js';
 import { Errno } from '../core/kernel.js';
 import { bunStreams } from './bun-streams.js';
 import { listeningAt } from './given-sockets.js';
@@ -39,7 +40,7 @@ const taken = new Set<number>(); // descriptors that a server of this thread has
 
 /** Ticks run when all microtasks have. */
 const PLATFORM: LoopPlatform = {
-  soon: (run) => void setImmediate(run),
+  soon: (run) => void platform.setImmediate(run),
   afterMicrotasks: (run) => process.nextTick(run),
 };
 

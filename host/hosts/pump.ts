@@ -5,6 +5,7 @@
 // A wait is ended by a completion, such as a doorbell, or by WAIT_MAX_NS. If there is work, loop_wait
 // (host/native/loop.c) does not wait; else it sleeps as every uring shard does.
 
+import { platform } from '../base/platform-timers.js';
 import { Control } from '../core/layout.js';
 import { monotonicNs, type Parking, type Windows } from './host.js';
 
@@ -30,7 +31,7 @@ export class Pump {
 
   start(): void {
     this.#running = true;
-    setImmediate(this.#step);
+    platform.setImmediate(this.#step);
   }
 
   stop(): void {
@@ -43,7 +44,7 @@ export class Pump {
     this.#wait(Math.max(0, Math.min(this.#waitNs, untilDeadline)));
     const isWanted = this.#core.wantsTurn() === 1;
     this.#waitNs = isWanted ? WAIT_MIN_NS : Math.min(this.#waitNs * 2, WAIT_MAX_NS);
-    setImmediate(this.#step); // before the turn: an exception in it must not stop the pump
+    platform.setImmediate(this.#step); // before the turn: an exception in it must not stop the pump
     if (isWanted) this.#turn();
   };
 }

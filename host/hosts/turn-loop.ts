@@ -10,6 +10,7 @@
 // Invariants: a turn runs in step() only, so never inside another turn. A deadline is never early: a timer that fires
 // too soon is armed again.
 
+import { platform } from '../base/platform-timers.js';
 import { monotonicNs, type Parking, type Windows } from './host.js';
 import type { PortableWindow } from './portable-window.js';
 import { HostTurn } from './turn.js';
@@ -91,10 +92,10 @@ export class TurnLoop {
   #armDeadline(): void {
     const { deadlineNs } = this.#turn;
     if (deadlineNs >= this.#timerNs) return;
-    clearTimeout(this.#timer);
+    platform.clearTimeout(this.#timer);
     const delayMs = Math.ceil((deadlineNs - monotonicNs()) / 1e6);
     this.#timerNs = deadlineNs;
-    const timer = setTimeout(this.#onTimer, Math.max(1, Math.min(delayMs, TIMER_MAX_MS)));
+    const timer = platform.setTimeout(this.#onTimer, Math.max(1, Math.min(delayMs, TIMER_MAX_MS)));
     this.#timer = timer;
     if (typeof timer === 'object') timer.unref(); // what keeps the thread alive is the host's business
   }
@@ -107,6 +108,6 @@ export class TurnLoop {
 
   close(): void {
     this.#isClosed = true;
-    clearTimeout(this.#timer);
+    platform.clearTimeout(this.#timer);
   }
 }

@@ -1,6 +1,7 @@
 // The timeout of a socket without traffic: `socket.setTimeout(ms)`. HTTP servers set it with each request, and clear it
 // with the next. So setting it and traffic write a number, and one timer of the platform looks at the numbers later.
 
+import { platform } from '../base/platform-timers.js';
 import { monotonicNs } from '../hosts/host.js';
 
 export class IdleTimer {
@@ -28,14 +29,14 @@ export class IdleTimer {
 
   /** For good. */
   stop(): void {
-    clearTimeout(this.#timer);
+    platform.clearTimeout(this.#timer);
     this.#ms = 0;
   }
 
   #start(ms: number): void {
-    clearTimeout(this.#timer);
+    platform.clearTimeout(this.#timer);
     this.#dueNs = monotonicNs() + ms * 1e6;
-    this.#timer = setTimeout(() => this.#onTimer(), Math.ceil(ms));
+    this.#timer = platform.setTimeout(() => this.#onTimer(), Math.ceil(ms));
   }
 
   #onTimer(): void {

@@ -13,6 +13,7 @@ import type { EventEmitter } from 'node:events';
 import { type AddressInfo, isIP, type ListenOptions as NetListenOptions } from 'node:net';
 import { addAbortListener } from '../base/abort-listeners.js';
 import { FeatherstarError, optionError } from '../base/errors.js';
+import { platform } from '../base/platform-timers.js';
 import { type Bound, monotonicNs } from '../hosts/host.js';
 import { Acceptor, type AcceptorUser } from '../http/acceptor.js';
 import { resolveAddress } from '../net/address.js';
@@ -262,7 +263,7 @@ export class Listening implements AcceptorUser {
     const { closeIdle } = this.#end;
     while (closeIdle !== undefined && this.sockets.size !== 0 && monotonicNs() < dueNs) {
       closeIdle();
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      await new Promise((resolve) => platform.setTimeout(resolve, LOOK_MS));
     }
   }
 }

@@ -14,6 +14,7 @@
 import { type AddressInfo, isIPv6 } from 'node:net';
 import { Duplex } from 'node:stream';
 import { FeatherstarError, optionError } from '../base/errors.js';
+import { platform } from '../base/platform-timers.js';
 import type { NetAddress } from '../hosts/host.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 import { checkDial, type Dialer, type DialOptions, dial } from './dial.js';
@@ -61,7 +62,7 @@ export class NodeSocket extends Duplex implements HandleUser {
       ...(signal === undefined ? {} : { signal }),
     });
     this.#shard = currentShard();
-    if (!allowHalfOpen) this.once('end', () => setImmediate(() => this.#endWithPeer()));
+    if (!allowHalfOpen) this.once('end', () => platform.setImmediate(() => this.#endWithPeer()));
   }
 
   /** Not in the turn of its peer's end: TLS over this stream still writes its own goodbye behind that. */
@@ -149,7 +150,7 @@ export class NodeSocket extends Duplex implements HandleUser {
 
   /** Bytes may have come in the same turn. Their readers are asynchronous, and write before they hear of the end. */
   onPeerEnd(): void {
-    setImmediate(() => {
+    platform.setImmediate(() => {
       if (this.destroyed) return;
       this.push(null);
       this.read(0); // 'end' comes now if no bytes wait, also to a stream that is paused
@@ -241,7 +242,7 @@ export class NodeSocket extends Duplex implements HandleUser {
     done(error);
     const emitClose = () => this.emit('close', error !== null);
     if (handle === undefined) process.nextTick(emitClose);
-    else setImmediate(emitClose); // as Node: other streams that end now are told before
+    else platform.setImmediate(emitClose); // as Node: other streams that end now are told before
   }
 
   destroySoon(): void {

@@ -7,6 +7,7 @@ import timers from 'node:timers';
 import timersPromises from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { addAbortListener, removeAbortListener } from '../base/abort-listeners.js';
+import { platform } from '../base/platform-timers.js';
 import type { AnyFunction } from '../calls/remote.js';
 import type { Entry } from './calendar.js';
 import { bound, type Callback, onStage, type Replacement, replaced, type Stage, stage, switched } from './replace.js';
@@ -238,10 +239,12 @@ export function sleepers(): Replacement[] {
   for (const name of ['clearTimeout', 'clearInterval', 'clearImmediate'] as const) {
     made.push(replaced(globalThis, name, clearing(globalThis[name] as AnyFunction)));
   }
+  const ofLibrary = made.filter(({ name }) => Object.hasOwn(platform, name));
   return [
     ...made,
     ...made.map(({ name, value }) => replaced(timers, name, value)),
     ...promisedTimers(),
+    ...ofLibrary.map(({ name, value }) => replaced(platform, name, value)),
     ...switched(process, 'nextTick', (run: Callback, ...args: unknown[]) => {
       onStage().place.ticks.push(bound(() => run(...args)));
     }),

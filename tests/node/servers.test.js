@@ -8,7 +8,7 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Runtime, runtime, sleep } from 'featherstar';
-import { createNetServer, createServer } from 'featherstar/node';
+import { createConnection, createNetServer, createServer } from 'featherstar/node';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { currentShard } from '../../dist/host/shard/shard.js';
@@ -56,8 +56,45 @@ async function ask(port, { body, agent = false, ...options } = {}) {
 
 const echo = (request, response) => request.pipe(response);
 
+/** As a test library does: timers that never fire, and a clock that stands still. Returns the undo. */
+function fakeTimers() {
+  const fakes = [
+    ...['setTimeout', 'setInterval', 'setImmediate'].map((name) => [globalThis, name, () => ({ unref() {} })]),
+    [performance, 'now', () => 0],
+  ].map(([target, name, fake]) => ({ target, name, fake, real: target[name] }));
+  for (const { target, name, fake } of fakes) target[name] = fake;
+  return () => {
+    for (const { target, name, real } of fakes) target[name] = real;
+  };
+}
+
 for (const host of hosts()) {
   const { test, check } = oneShardSuite('node servers', host);
+
+  check('fake timers of a test stop neither sockets nor the shard', async () => {
+    const server = createNetServer((socket) => socket.pipe(socket));
+    const port = await listening(server);
+    const exchange = async () => {
+      const socket = createConnection(port, HERE);
+      socket.setTimeout(1);
+      await once(socket, 'timeout');
+      await sleep(1);
+      socket.setTimeout(10_000).end('echoed');
+      let received = '';
+      for await (const data of socket.setEncoding('utf8')) received += data;
+      if (!socket.destroyed) await once(socket, 'close');
+      server.close();
+      await once(server, 'close');
+      return received;
+    };
+    const undo = fakeTimers();
+    const received = exchange();
+    try {
+      assert.is(await received, 'echoed');
+    } finally {
+      undo();
+    }
+  });
   const checkHttp = IS_NODE ? check : (name) => test.skip(name, () => undefined);
 
   check('net: it listens, accepts, and closes when its connections have ended', async () => {
