@@ -19,7 +19,7 @@ const DOCUMENTED = ['class', 'interface', 'type', 'function', 'value', 'method',
 const INTERNAL = ['onEvent', 'onShutdown', 'onSignal', 'onAbort', 'runOnClose', 'stopServices', 'own'];
 const UNITS = /(?:Ms|Us|Ns|Bytes|Count|Slots|Max|Open|PerSecond)$/;
 const TIMES = /timeout|delay|period|interval|duration|grace|latency/i;
-const FIXED_BY_THE_WEB = ['bodyUsed', 'ok', 'redirected'];
+const FIXED_BY_THE_WEB = ['wasClean', 'bodyUsed', 'ok', 'redirected'];
 // They have the names of other servers, for programs that were written for those (docs/http.md).
 const FOREIGN = ['featherstar/http ClientAddress.address', 'featherstar/http FeatherRequest.ip'];
 const PAST = ['drained', 'crashed']; // in reports: what has happened
@@ -72,6 +72,8 @@ const EXCUSED = {
   'featherstar/testing SimClient': 'what can be closed can be disposed of', // a client of a test
   'featherstar/http ServerWebSocket': 'what can be closed can be disposed of', // the server's, and handlers share it
   'featherstar/http ServerWebSocket.close': 'close() takes options', // close(code, reason), as the web has it
+  'featherstar/http WebSocket': 'what can be closed can be disposed of', // the web's, which cannot
+  'featherstar/http WebSocket.close': 'close() takes options', // close(code, reason), as the web has it
 };
 
 function complaintsOf(items, rules = RULES) {

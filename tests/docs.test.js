@@ -321,6 +321,12 @@ test('the limits of WebSockets have their defaults and highest values', () => {
   complain(differences(limitRows('## WebSocket'), objectOf(source, 'HIGHEST'), 2));
 });
 
+test('the limits of clients of WebSockets have their defaults and highest values', () => {
+  const source = read('host/websocket/client-options.ts');
+  complain(differences(limitRows('## WebSocket clients'), objectOf(source, 'CLIENT_DEFAULTS'), 1));
+  complain(differences(limitRows('## WebSocket clients'), objectOf(source, 'CLIENT_HIGHEST'), 2));
+});
+
 function wrongConstants(rows) {
   return rows.flatMap((cells) => {
     const [path, name] = unquoted(cells.at(-1)).split('#');

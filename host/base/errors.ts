@@ -40,6 +40,7 @@ export const ERROR_KINDS = {
   FEATHERSTAR_SYSTEM: 'system', // the kernel returned an error; errno and syscall are set
   FEATHERSTAR_DNS: 'system', // a hostname has no address, or the resolver does not say
   FEATHERSTAR_TLS: 'peer', // a handshake failed, or a key or certificate cannot be used
+  FEATHERSTAR_WEBSOCKET: 'peer', // the server of a WebSocket has refused the handshake, or broken the protocol
   FEATHERSTAR_BODY: 'peer', // a request's body broke off or is too large
   FEATHERSTAR_SIMULATION: 'usage', // a simulated program failed, or left the simulation
   FEATHERSTAR_INTERNAL: 'defect', // a defect of featherstar: please report it

@@ -2,6 +2,16 @@
 
 export type { TlsInfo } from '../tls/info.js';
 export type { SniCallback, TlsContextOptions, TlsFile, TlsServerOptions, TlsVersion } from '../tls/options.js';
+export { WebSocket } from '../websocket/client.js';
+export {
+  CloseEvent,
+  ErrorEvent,
+  type WebSocketEvents,
+  type WebSocketHandler,
+  type WebSocketListener,
+  type WebSocketMessageEvent,
+} from '../websocket/client-events.js';
+export type { WebSocketClientOptions } from '../websocket/client-options.js';
 export type { PerMessageDeflateOptions } from '../websocket/deflate.js';
 export type { UpgradeOptions } from '../websocket/handshake.js';
 export type { WebSocketOptions } from '../websocket/options.js';

@@ -167,7 +167,7 @@ const HIGHEST: Record<keyof HttpLimits, number> = {
 
 // shard scratch memory (header.scratchBytes = 262,144)
 const HEAD_SCRATCH = 0; // 128 KiB: a head's beginning and the buffer that goes on with it
-const PIECE_SCRATCH = 131_072; // 64 KiB: received bytes that had to wait
+export const PIECE_SCRATCH = 131_072; // 64 KiB: received bytes that had to wait
 const TEMPLATES = 196_608; // 64 KiB
 const TEMPLATES_BYTES = 65_536;
 
@@ -518,7 +518,7 @@ export const SERVE_CHECKS: Checks<ServeOptions> = {
 };
 
 /** The runtime's limits, as far as this server builds on them. */
-function checkHeader({ scratchBytes }: Header): void {
+export function checkHeader({ scratchBytes }: Header): void {
   const scratchWanted = TEMPLATES + TEMPLATES_BYTES;
   if (scratchBytes < scratchWanted) throw optionError('limits.scratchBytes', scratchBytes, `at least ${scratchWanted}`);
 }

@@ -3,6 +3,7 @@
 // Next: ../tls/terminator.ts.
 
 import { isIP } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { abortable } from '../base/abortable.js';
 import { FeatherstarError } from '../base/errors.js';
@@ -16,7 +17,7 @@ import type { SocketTransport } from './socket.js';
 import { SocketStream } from './socket-stream.js';
 import { TlsConnection } from './tls-connection.js';
 
-/** Does the client's side of a handshake. Rejects with TLS, or with the signal's reason; then it is closed. */
+/** Makes a connection of net/ secure. Rejects with TLS, or with the signal's reason; then it is closed. */
 export async function secure(
   shard: Shard,
   below: SocketTransport,
@@ -25,17 +26,27 @@ export async function secure(
   signal: AbortSignal | undefined,
 ): Promise<TlsConnection> {
   const stream = new SocketStream(below, NO_RAW_USER);
+  return handshake(stream, hostname, options, signal, (socket) => new TlsConnection(shard, socket, stream, below));
+}
+
+/**
+ * Does the client's side of a handshake over a stream of encrypted bytes. `make` gets the socket as soon as it is
+ * secure. Rejects with TLS, or with the signal's reason; then the stream is destroyed.
+ */
+export async function handshake<T>(
+  stream: Duplex,
+  hostname: string,
+  options: TlsClientOptions,
+  signal: AbortSignal | undefined,
+  make: (socket: TLSSocket) => T,
+): Promise<T> {
   let socket: TLSSocket | undefined;
   try {
-    return await abortable<TlsConnection>(
+    return await abortable<T>(
       (resolve, reject) => {
         const opened = connect(clientOptions(stream, hostname, options));
         socket = opened;
-        let made: TlsConnection | undefined;
-        opened.once('secureConnect', () => {
-          made = new TlsConnection(shard, opened, stream, below);
-          resolve(made);
-        });
+        opened.once('secureConnect', () => resolve(make(opened)));
         opened.on('error', (error) => reject(tlsError('the handshake failed', error)));
         opened.once('close', () => reject(new FeatherstarError('FEATHERSTAR_TLS', 'the peer has ended the handshake')));
         return () => {};
@@ -44,12 +55,12 @@ export async function secure(
     );
   } catch (error) {
     socket?.destroy();
-    below.close();
+    stream.destroy();
     throw error;
   }
 }
 
-function clientOptions(socket: SocketStream, hostname: string, options: TlsClientOptions): ConnectionOptions {
+function clientOptions(socket: Duplex, hostname: string, options: TlsClientOptions): ConnectionOptions {
   const { servername = isIP(hostname) === 0 && !hostname.startsWith('unix:') ? hostname : '', alpn, session } = options;
   return {
     ...contextOptions(options),

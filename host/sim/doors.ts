@@ -64,7 +64,7 @@ function doors(): Door[] {
       target: globalThis,
       names: ['WebSocket', 'EventSource', ...(isOtherRuntime ? ['fetch'] : [])],
       what: plain,
-      instead: 'Use world.connect(), or a library over node:net as ws is',
+      instead: 'Use WebSocket of featherstar/http, world.connect(), or a library over node:net as ws is',
     },
     { target: globalThis, names: ['Worker'], what: plain, instead: threads },
     {

@@ -70,6 +70,21 @@ export function agreedDeflate(offers: string | undefined): Deflate | undefined {
   return undefined;
 }
 
+/** The offer of a client. A server that agrees keeps no window either, so each of its messages is inflated alone. */
+export const OFFER = `${NAME}; server_no_context_takeover; client_no_context_takeover`;
+
+/** The agreement on OFFER; undefined: the server may not agree to this. */
+export function acceptedDeflate(text: string): Deflate | undefined {
+  const parameters = parametersOf(text);
+  if (parameters === undefined || !parameters.has('server_no_context_takeover')) return undefined;
+  for (const [name, value] of parameters) {
+    const isFlag = name === 'server_no_context_takeover' || name === 'client_no_context_takeover';
+    const isBits = name === 'server_max_window_bits' && /^([89]|1[0-5])$/.test(value);
+    if (!isBits && !(isFlag && value === '')) return undefined;
+  }
+  return { text, windowBits: WINDOW_BITS };
+}
+
 /** A message, compressed. */
 export function deflateMessage(message: string | Uint8Array, level: number, windowBits: number): Uint8Array {
   const bytes = deflateRawSync(message, { level, windowBits, finishFlush: constants.Z_SYNC_FLUSH });

@@ -1,11 +1,13 @@
-// Writes the frames of a server: unmasked, each message in one frame.
+// Writes frames, each message in one frame. Those of a server are not masked, those of a client are.
 //
-//   FIN opcode | length, 7 bits or 2 or 8 bytes | payload
+//   FIN opcode | length, 7 bits or 2 or 8 bytes | of a client: 4 bytes of mask | payload
 //
-// A small frame is written straight into a send buffer. Of a large one, the payload is lent (shard/send-queue.ts).
+// A small frame is written straight into a send buffer. Of a server's large one, the payload is lent
+// (shard/send-queue.ts). A client's is copied, as the mask changes each byte. The program's bytes stay as they are.
 //
 // Next: connection.ts.
 
+import { perShard } from '../shard/per-shard.js';
 import { COPIED_BYTES } from '../shard/send-queue.js';
 import type { Shard } from '../shard/shard.js';
 import type { ByteSink } from '../shard/transport.js';
@@ -103,4 +105,71 @@ export function sendFrame(shard: Shard, out: ByteSink, frame: Buffer): void {
   const at = frame.length <= COPIED_BYTES ? out.reserve(frame.length) : 0;
   if (at === 0) out.enqueue(frame);
   else shard.bytes.set(frame, at);
+}
+
+// --- of a client -----------------------------------------------------------------------------------------------------
+
+const MASK_BIT = 128; // of the second byte
+const MASK_BYTES = 4;
+const POOL_BYTES = 512; // masks to be used, drawn at once
+const WORDS_WORTH = 64; // bytes from which on a DataView costs less than it saves
+
+/** Masks that no script can foresee (RFC 6455 10.3). Each shard draws its own, so a simulated run can be repeated. */
+class Masks {
+  static readonly of = perShard(() => new Masks());
+
+  readonly #pool = new Uint8Array(POOL_BYTES);
+  #used = POOL_BYTES;
+
+  /** Writes one. */
+  next(target: Uint8Array, at: number): void {
+    if (this.#used === POOL_BYTES) {
+      crypto.getRandomValues(this.#pool);
+      this.#used = 0;
+    }
+    for (let i = 0; i < MASK_BYTES; i++) target[at + i] = this.#pool[this.#used + i] as number;
+    this.#used += MASK_BYTES;
+  }
+}
+
+/** Masks the bytes in [from, end), by the mask in front of them. */
+function mask(target: Uint8Array, from: number, end: number): void {
+  let at = from;
+  if (end - from >= WORDS_WORTH) {
+    const view = new DataView(target.buffer, target.byteOffset); // words at any address
+    const word = view.getInt32(from - MASK_BYTES, true);
+    for (; end - at >= 4; at += 4) view.setInt32(at, view.getInt32(at, true) ^ word, true);
+  }
+  for (; at < end; at++) (target[at] as number) ^= target[from - MASK_BYTES + ((at - from) & 3)] as number;
+}
+
+function writeMaskedFrame(
+  shard: Shard,
+  target: Buffer,
+  at: number,
+  first: number,
+  payload: string | Uint8Array,
+  bytes: number,
+): void {
+  const start = writeFrameHead(target, at, first, bytes) + MASK_BYTES;
+  (target[at + 1] as number) |= MASK_BIT;
+  Masks.of(shard).next(target, start - MASK_BYTES);
+  if (typeof payload === 'string') target.write(payload, start, bytes, 'utf8');
+  else target.set(payload, start);
+  mask(target, start, start + bytes);
+}
+
+/** Sends a masked frame. Returns its bytes. */
+export function sendMaskedFrame(shard: Shard, out: ByteSink, first: number, payload: string | Uint8Array): number {
+  const bytes = typeof payload === 'string' ? Buffer.byteLength(payload) : payload.length;
+  const total = headBytes(bytes) + MASK_BYTES + bytes;
+  const at = total <= COPIED_BYTES ? out.reserve(total) : 0;
+  if (at !== 0) {
+    writeMaskedFrame(shard, shard.bytes, at, first, payload, bytes);
+    return total;
+  }
+  const frame = Buffer.allocUnsafeSlow(total);
+  writeMaskedFrame(shard, frame, 0, first, payload, bytes);
+  out.enqueue(frame);
+  return total;
 }

@@ -1,4 +1,5 @@
-// The handshake (RFC 6455 4.2): which requests ask for a WebSocket, and the head of the response that agrees.
+// The server's side of the handshake (RFC 6455 4.2): which requests ask for a WebSocket, and the head of the response
+// that agrees.
 //
 // Next: websockets.ts.
 
@@ -28,7 +29,7 @@ const VERSION = '13';
 const OF_CONNECTION = /^(connection|upgrade|content-length|transfer-encoding|trailer|sec-websocket-.*)$/;
 
 /** The elements of a list. */
-function elementsOf(value: string | undefined): string[] {
+export function elementsOf(value: string | undefined): string[] {
   return (value ?? '').split(',').flatMap((each) => each.trim() || []);
 }
 
@@ -56,17 +57,26 @@ export function agreementHead(head: Head, options: UpgradeOptions, extensions = 
   const { protocol, headers } = checkOptions(options, CHECKS);
   if (protocol !== undefined && !elementsOf(fieldOf(head, 'sec-websocket-protocol')).includes(protocol))
     throw optionError('protocol', protocol, 'one that the client offers in sec-websocket-protocol');
-  const key = fieldOf(head, 'sec-websocket-key') as string;
-  const accept = createHash('sha1').update(`${key}${GUID}`).digest('base64');
+  const accept = acceptOf(fieldOf(head, 'sec-websocket-key') as string);
   let lines = `Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n`;
   if (protocol !== undefined) lines += `Sec-WebSocket-Protocol: ${protocol}\r\n`;
   if (extensions !== '') lines += `Sec-WebSocket-Extensions: ${extensions}\r\n`;
+  const text = 'the server writes it itself; the option `protocol` chooses a subprotocol';
+  lines += ownLines(headers, OF_CONNECTION, text);
+  return `HTTP/1.1 101 Switching Protocols\r\n${lines}\r\n`;
+}
+
+/** The proof that a server has read the key. */
+export function acceptOf(key: string): string {
+  return createHash('sha1').update(`${key}${GUID}`).digest('base64');
+}
+
+/** The program's own header lines. Throws OPTION for a name that `refused` matches, and TypeError. */
+export function ownLines(headers: HeadersValue | undefined, refused: RegExp, why: string): string {
+  let lines = '';
   for (const [name, value] of new Headers(headers as HeadersInit | undefined)) {
-    if (OF_CONNECTION.test(name)) {
-      const text = `header ${name}: the server writes it itself; the option \`protocol\` chooses a subprotocol`;
-      throw new FeatherstarError('FEATHERSTAR_OPTION', text);
-    }
+    if (refused.test(name)) throw new FeatherstarError('FEATHERSTAR_OPTION', `header ${name}: ${why}`);
     lines += `${name}: ${value}\r\n`;
   }
-  return `HTTP/1.1 101 Switching Protocols\r\n${lines}\r\n`;
+  return lines;
 }

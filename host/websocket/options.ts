@@ -86,8 +86,14 @@ const DEFLATE_CHECKS: Checks<PerMessageDeflateOptions> = {
   level: integer(0, 9),
 };
 
-function checkDeflate(name: string, value: unknown): void {
+export function checkDeflate(name: string, value: unknown): void {
   if (typeof value !== 'boolean') checkOptions(value as PerMessageDeflateOptions, DEFLATE_CHECKS, name);
+}
+
+/** The option with its defaults. Undefined: no message is compressed. */
+export function deflateSettings(given: boolean | PerMessageDeflateOptions): typeof DEFLATE_DEFAULTS | undefined {
+  if (given === false) return undefined;
+  return { ...DEFLATE_DEFAULTS, ...(given === true ? {} : definedOnly(given)) };
 }
 
 export type WebSocketSettings = typeof DEFAULTS &
@@ -104,8 +110,6 @@ export function checkWebSocket(name: string, value: unknown): void {
 
 /** The options with their defaults. The program's object stays the prototype, for handlers that use `this`. */
 export function webSocketSettings(options: WebSocketOptions): WebSocketSettings {
-  const { perMessageDeflate = false } = options;
-  const own = perMessageDeflate === true ? {} : perMessageDeflate;
-  const deflate = own === false ? undefined : { ...DEFLATE_DEFAULTS, ...definedOnly(own) };
+  const deflate = deflateSettings(options.perMessageDeflate ?? false);
   return Object.assign(Object.create(options), { ...DEFAULTS, ...CHOICES, ...definedOnly(options), deflate });
 }
