@@ -182,6 +182,10 @@ class BunStream implements Stream {
     this.#socket?.setKeepAlive(true, ms);
   }
 
+  setKeepAlive(isOn: boolean, idleMs: number): void {
+    this.#socket?.setKeepAlive(isOn, idleMs);
+  }
+
   end(): void {
     if (this.#kept.length !== 0) {
       this.#endsAfter = true;

@@ -195,6 +195,11 @@ export interface ShardHost {
   /** The socket's own address, likewise (EOPNOTSUPP before Linux 6.8). */
   localOf?(file: number): NetAddress | undefined;
   /**
+   * Whether TCP probes the peer of a socket that was silent for `idleMs`; 0: the system's time. No effect where the
+   * kernel cannot (Linux before 6.8, Unix sockets). Without it, the host has no such probes.
+   */
+  keepAlive?(file: number, isOn: boolean, idleMs: number): void;
+  /**
    * The bytes that the number of a receive buffer stands for, if the platform has read them into an array of its own.
    * They belong to the caller, and the number stands for nothing any more. Without it, or if undefined, they lie in
    * linear memory.

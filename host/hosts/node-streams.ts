@@ -18,6 +18,7 @@ import {
   toAddress,
 } from './streams.js';
 
+const ANY_ADDRESS = '::';
 const PROBES_MS = 10_000; // libuv sends ten, one a second
 const NOTHING = new Uint8Array(0);
 
@@ -119,6 +120,10 @@ class NodeStream implements Stream {
     this.#socket.setKeepAlive(true, Math.max(1000, ms - PROBES_MS));
   }
 
+  setKeepAlive(isOn: boolean, idleMs: number): void {
+    this.#socket.setKeepAlive(isOn, idleMs);
+  }
+
   end(): void {
     this.#socket.end();
   }
@@ -151,7 +156,19 @@ class NodeServer implements StreamServer {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  listen(place: ListenPlace): Promise<void> {
+  /** Node looks a host up before it binds, also an address. Without a host, it binds to `::` at once. */
+  listen(place: ListenPlace): Promise<void> | undefined {
+    if (!('host' in place) || place.host !== ANY_ADDRESS) return this.#listen(place);
+    const { host, ...withoutHost } = place;
+    const bound = this.#listen(withoutHost);
+    const address = this.#server.address() as AddressInfo | null;
+    if (address === null) return bound;
+    if (address.family === 'IPv6') return undefined;
+    this.#server.close(); // a machine without IPv6: Node listens on 0.0.0.0 instead
+    return bound.then(() => Promise.reject(Object.assign(new Error('no IPv6'), { code: 'EAFNOSUPPORT' })));
+  }
+
+  #listen(place: object): Promise<void> {
     const server = this.#server;
     return new Promise((resolve, reject) => {
       const onClose = () => reject(listenClosedError()); // no other event follows

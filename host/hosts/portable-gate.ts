@@ -162,6 +162,11 @@ export class PortableGate {
     return file instanceof PortableSocket ? file.local : undefined;
   }
 
+  keepAlive(slot: number, isOn: boolean, idleMs: number): void {
+    const file = this.#files[slot];
+    if (file instanceof PortableSocket) file.keepAlive(isOn, idleMs);
+  }
+
   /** Closes every file, and what is still being written. */
   close(): void {
     this.files.shutDown();

@@ -74,6 +74,10 @@ export class PortableSocket implements OpOwner, StreamOwner {
     return this.#stream.local;
   }
 
+  keepAlive(isOn: boolean, idleMs: number): void {
+    this.#stream.setKeepAlive(isOn, idleMs);
+  }
+
   // --- reading -------------------------------------------------------------------------------------------------------
 
   receive(op: Op): void {

@@ -28,6 +28,7 @@ import {
 } from './host.js';
 import { nodeStreams } from './node-streams.js';
 import { PortableGate } from './portable-gate.js';
+import type { PortableListener } from './portable-sockets.js';
 import { errnoOf, PortableWindow } from './portable-window.js';
 import type { Streams } from './streams.js';
 import { type LoopPlatform, TurnLoop } from './turn-loop.js';
@@ -135,37 +136,44 @@ export class PortableHost implements ShardHost {
 
   // --- listening -----------------------------------------------------------------------------------------------------
 
-  /** Node binds a socket one tick later, so this one completes later. */
-  async listen(options: HostListenOptions): Promise<Bound> {
+  /** A server of Node's on all addresses listens at once, and every other one a tick later. */
+  listen(options: HostListenOptions): Bound | Promise<Bound> {
     const { address, port, backlog, unreachableMs } = options;
     const what = placeOf(options);
     const path = address.startsWith('unix:') ? address.slice('unix:'.length) : undefined;
     const isAddress = path === undefined ? isIP(address) !== 0 : path !== '';
     if (!isAddress) throw systemError('listen', Errno.EINVAL, what);
+    if (this.#isClosed) throw listenClosedError();
     const listener = this.#gate.listener(backlog, unreachableMs);
     const slot = this.#gate.grant(listener);
     if (slot < 0) throw systemError('listen', Errno.ENFILE, what);
-    const reusePort = path === undefined && options.reusePort && this.sharesPorts;
-    try {
-      if (reusePort && options.isFirst && port !== 0) await probe(address, port);
+    const reusePort = options.reusePort && this.sharesPorts;
+    const bind = () => {
       if (this.#isClosed) throw listenClosedError();
-      if (path === undefined) await listener.server.listen({ host: address, port, reusePort, backlog });
-      else {
-        const begin = async () => {
-          if (this.#isClosed) throw listenClosedError();
-          try {
-            await listener.server.listen({ path, backlog });
-          } catch (error) {
-            throw FeatherstarError.is(error) ? error : systemError('listen', errnoOf(error), what);
-          }
-        };
-        listener.onClose = (await bindPath(path, begin)).unlink;
-      }
-    } catch (error) {
+      return listener.server.listen({ host: address, port, reusePort, backlog });
+    };
+    let bound: Promise<unknown> | undefined;
+    if (path !== undefined) bound = this.#bindPath(listener, path, backlog, what);
+    else if (reusePort && options.isFirst && port !== 0) bound = probe(address, port).then(bind);
+    else bound = bind();
+    const done = () => ({ slot, port: path === undefined ? listener.server.port : 0 });
+    if (bound === undefined) return done();
+    return bound.then(done, (error) => {
       this.#gate.withdraw(slot);
       throw FeatherstarError.is(error) ? error : systemError('listen', errnoOf(error), what);
-    }
-    return { slot, port: path === undefined ? listener.server.port : 0 };
+    });
+  }
+
+  async #bindPath(listener: PortableListener, path: string, backlog: number, what: string): Promise<void> {
+    const begin = async () => {
+      if (this.#isClosed) throw listenClosedError();
+      try {
+        await listener.server.listen({ path, backlog });
+      } catch (error) {
+        throw FeatherstarError.is(error) ? error : systemError('listen', errnoOf(error), what);
+      }
+    };
+    listener.onClose = (await bindPath(path, begin)).unlink;
   }
 
   remoteOf(file: number): NetAddress | undefined {
@@ -174,6 +182,10 @@ export class PortableHost implements ShardHost {
 
   localOf(file: number): NetAddress | undefined {
     return this.#gate.localOf(file);
+  }
+
+  keepAlive(file: number, isOn: boolean, idleMs: number): void {
+    this.#gate.keepAlive(file, isOn, idleMs);
   }
 
   /**

@@ -51,6 +51,8 @@ export interface Stream {
   probe?(): void;
   /** An idle peer that does not reply to probes is given up after about `ms`. */
   keepAlive(ms: number): void;
+  /** Whether a peer is probed that was idle for `idleMs`; 0: the system's time. */
+  setKeepAlive(isOn: boolean, idleMs: number): void;
   /** Sends FIN, behind what is kept. */
   end(): void;
   /** Closes at once; what is kept is lost. */
@@ -70,8 +72,11 @@ export type ListenPlace = ({ host: string; port: number; reusePort: boolean } | 
 export interface StreamServer {
   /** Of a server that listens on a port. */
   readonly port: number;
-  /** Rejects with an error that has Node's `code`, or with listenClosedError() if close() comes first. */
-  listen(place: ListenPlace): Promise<void>;
+  /**
+   * Undefined: it listens already. Rejects with an error that has Node's `code`, or with listenClosedError() if close()
+   * comes first.
+   */
+  listen(place: ListenPlace): Promise<void> | undefined;
   close(): void;
 }
 

@@ -54,6 +54,7 @@ interface NativeRing {
   setPeer(shard: number, ringFd: number): number;
   setSocketPath(index: number, path: string | undefined): number;
   address(slot: number, which: number, sockaddr: Uint8Array): number;
+  keepAlive(slot: number, idleSeconds: number): number;
   openDirectory(path: string, parent: number, crossMounts: 0 | 1): number;
   closeDirectory(index: number): number;
   directoryFd(index: number): number;
@@ -82,6 +83,7 @@ const LISTEN_LOOK = 32;
 
 const OWN_END = 0;
 const PEER_END = 1;
+const KEEP_ALIVE_MAX_S = 32_767; // the kernel's
 
 const sockaddr = Buffer.alloc(128); // the addon writes addresses here
 const names = new SenderNames(sockaddr);
@@ -223,6 +225,10 @@ export class UringHost implements ShardHost {
 
   localOf(file: number): NetAddress | undefined {
     return this.#addressOf(file, OWN_END, 'getsockname');
+  }
+
+  keepAlive(file: number, isOn: boolean, idleMs: number): void {
+    if (!this.#isClosed) this.#ring.keepAlive(file, isOn ? Math.min(Math.floor(idleMs / 1000), KEEP_ALIVE_MAX_S) : -1);
   }
 
   #addressOf(file: number, which: number, syscall: string): NetAddress | undefined {

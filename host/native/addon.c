@@ -393,6 +393,17 @@ static napi_value Address(napi_env env, napi_callback_info info)
 	return number(env, bytes);
 }
 
+// keepAlive(slot, seconds): 0 or -errno; see address_keep_alive().
+static napi_value KeepAlive(napi_env env, napi_callback_info info)
+{
+	RECEIVER(2);
+	int slot, idle_s;
+
+	if (!int_arg(env, argv[0], &slot) || !int_arg(env, argv[1], &idle_s))
+		return NULL;
+	return number(env, address_keep_alive(&binding->ring, (unsigned)slot, idle_s));
+}
+
 // openDirectory(path, parent or -1, whether mounts may be crossed: 0 or 1) -> index or -errno
 static napi_value OpenDirectory(napi_env env, napi_callback_info info)
 {
@@ -460,6 +471,7 @@ static napi_value describe(napi_env env, struct binding *binding)
 	add(env, object, "setPeer", SetPeer, NULL);
 	add(env, object, "setSocketPath", SetSocketPath, NULL);
 	add(env, object, "address", Address, NULL);
+	add(env, object, "keepAlive", KeepAlive, NULL);
 	add(env, object, "openDirectory", OpenDirectory, NULL);
 	add(env, object, "closeDirectory", CloseDirectory, NULL);
 	add(env, object, "directoryFd", DirectoryFd, NULL);

@@ -10,10 +10,11 @@
 // JavaScript may narrow what addresses a ring reaches when it opens the ring. Nothing changes these rules later.
 //
 // The other direction: JavaScript may ask which address a socket's peer has. The socket is in a slot and has no
-// descriptor, so the ring asks the kernel.
+// descriptor, so the ring asks the kernel. And it may say whether TCP probes a silent peer.
 //
 // Next: directory.c.
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include "ring.h"
@@ -211,4 +212,27 @@ int address_of_local(struct ring *ring, unsigned slot)
 	error = getsockname(fd, (struct sockaddr *)ring->asked, &bytes) ? -errno : 0;
 	close(fd);
 	return error ? error : internet_bytes(((struct sockaddr *)ring->asked)->sa_family);
+}
+
+// --- a silent peer ---------------------------------------------------------------------------------------------------
+
+// Has TCP probe a peer that was silent for `idle_s` seconds; 0: after the system's time; below 0: never. The peer is
+// given up after ten probes, a second apart: these are the numbers of libuv. Returns 0 or -errno.
+int address_keep_alive(struct ring *ring, unsigned slot, int idle_s)
+{
+	int on = idle_s >= 0, interval_s = 1, probes = 10, fd, error;
+
+	if (slot >= ring->file_slots)
+		return -EBADF;
+	fd = install(ring, slot);
+	if (fd < 0)
+		return fd;
+	error = setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	if (!error && idle_s > 0)
+		error = setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s)) ||
+			setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s)) ||
+			setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+	error = error ? -errno : 0;
+	close(fd);
+	return error;
 }

@@ -52,6 +52,8 @@ export interface Handle {
   readonly local: NetAddress | undefined;
   /** All bytes of writes, also those that still wait. */
   readonly writtenBytes: number;
+  /** Whether TCP probes the peer when it was silent for `idleMs`. A connection without it was handed over. */
+  keepAlive?(isOn: boolean, idleMs: number): void;
   /** Receives from now on. */
   readStart(): void;
   /** Receives no more. Bytes that are on their way still come. */

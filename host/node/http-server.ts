@@ -6,7 +6,7 @@
 
 import { Server, type ServerOptions } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { Listening } from './listening.js';
+import { type AcceptOptions, Listening } from './listening.js';
 import { closeServer, type OnClosed } from './net-server.js';
 
 type App = (...args: never[]) => unknown;
@@ -17,10 +17,11 @@ export class HttpServer extends Server {
 
   constructor(options: ServerOptions | App | undefined, app: App | undefined) {
     super(options as ServerOptions, app as never);
-    const { highWaterMark } = typeof options === 'object' ? (options as { highWaterMark?: number }) : {};
+    const given: AcceptOptions = typeof options === 'object' ? (options as AcceptOptions) : {};
+    const { highWaterMark, keepAlive, keepAliveInitialDelay } = given;
     this.#listening = new Listening(
       this,
-      { allowHalfOpen: true, highWaterMark },
+      { allowHalfOpen: true, highWaterMark, keepAlive, keepAliveInitialDelay },
       { onEnd: () => super.close(), closeIdle: () => this.closeIdleConnections() },
     );
   }

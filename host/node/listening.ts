@@ -19,6 +19,7 @@ import { Acceptor, type AcceptorUser } from '../http/acceptor.js';
 import { resolveAddress } from '../net/address.js';
 import { checkReach } from '../net/network-rules.js';
 import { runtime } from '../runtime/runtime.js';
+import { perShard } from '../shard/per-shard.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 import { checkedPort } from './dial.js';
 import { StreamHandle } from './handle.js';
@@ -30,6 +31,7 @@ const BACKLOG = 511; // Node's default
 const SETTLE_NS = 1e6;
 const ROUNDS_NS = 1e8;
 const LOOK_MS = 20;
+const leavingOn = perShard(() => new Map<number, Promise<void>>()); // ports of servers that close
 const WITHOUT_IPV6 = ['EAFNOSUPPORT', 'EADDRNOTAVAIL', 'EINVAL'];
 
 /** Where a server listens. */
@@ -160,6 +162,11 @@ export class Listening implements AcceptorUser {
       this.#bind(shard, place, reusePort, isFirst);
       return;
     }
+    const left = errnoName === 'EADDRINUSE' ? leavingOn(shard).get(place.port) : undefined;
+    if (left !== undefined) {
+      void left.then(() => this.#claim(shard, place, reusePort)); // as in Node, where a port is free after close()
+      return;
+    }
     this.#onFailure(nodeError(error, 'listen', errorPlace(place)));
   }
 
@@ -175,7 +182,7 @@ export class Listening implements AcceptorUser {
     this.#acceptor = new Acceptor(shard, bound, this);
     if (!this.#isClosing) this.#server._handle = { fd: -1 };
     this.#forgetHook = runtime().onClose(({ timeoutMs }) => this.#onRuntimeClose((timeoutMs * 8) / 9));
-    if (this.#isClosing) void this.#stop();
+    if (this.#isClosing) this.#leave(shard);
     else {
       process.nextTick(() => {
         if (this.isListening) this.#server.emit('listening');
@@ -203,7 +210,9 @@ export class Listening implements AcceptorUser {
     }
     this.sockets.add(socket);
     socket.once('close', () => this.#forget(socket));
-    if (this.#options.pauseOnConnect) socket.pause();
+    const { keepAlive, keepAliveInitialDelay, pauseOnConnect } = this.#options;
+    if (pauseOnConnect) socket.pause();
+    if (keepAlive) socket.setKeepAlive(true, keepAliveInitialDelay);
     Object.assign(socket, { server: this.#server, _server: this.#server });
     socket.attach(handle);
     this.#server.emit('connection', socket);
@@ -225,12 +234,20 @@ export class Listening implements AcceptorUser {
     if (this.#shard === undefined || this.#isClosing) return false;
     this.#isClosing = true;
     this.#server._handle = null;
-    if (this.#acceptor !== undefined) void this.#stop();
+    if (this.#acceptor !== undefined) this.#leave(this.#shard);
     return true;
   }
 
-  async #stop(): Promise<void> {
-    const shard = this.#shard as Shard;
+  #leave(shard: Shard): void {
+    const { port } = this.#bound as Bound;
+    const leaving = leavingOn(shard);
+    const stopped = this.#stop(shard).then(() => {
+      if (leaving.get(port) === stopped) leaving.delete(port);
+    });
+    leaving.set(port, stopped);
+  }
+
+  async #stop(shard: Shard): Promise<void> {
     await this.#acceptor?.close(0, SETTLE_NS, ROUNDS_NS);
     if (!shard.closed) await new Promise<void>((resolve) => shard.whenSubmitted(resolve)); // now the port is free
     this.#release();

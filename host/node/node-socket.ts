@@ -29,6 +29,8 @@ export interface NodeSocketOptions {
   allowHalfOpen?: boolean | undefined;
   highWaterMark?: number | undefined;
   signal?: AbortSignal | undefined;
+  keepAlive?: boolean | undefined;
+  keepAliveInitialDelay?: number | undefined;
 }
 
 /** Options of connect() and createConnection(). */
@@ -53,6 +55,7 @@ export class NodeSocket extends Duplex implements HandleUser {
   #onWritten: StreamCallback | undefined;
   #onEndSent: StreamCallback | undefined;
   #idle: IdleTimer | undefined;
+  #keepAliveMs = -1; // below 0: off, as sockets begin
 
   constructor({ allowHalfOpen = false, highWaterMark, signal }: NodeSocketOptions = {}) {
     super({
@@ -81,6 +84,7 @@ export class NodeSocket extends Duplex implements HandleUser {
       throw new FeatherstarError('FEATHERSTAR_STATE', text);
     }
     if (onConnect !== undefined) this.once('connect', onConnect);
+    if (options.keepAlive) this.setKeepAlive(true, options.keepAliveInitialDelay);
     if (options.timeout) this.setTimeout(options.timeout);
     this.connecting = true;
     const aborter = new AbortController();
@@ -108,6 +112,7 @@ export class NodeSocket extends Duplex implements HandleUser {
   attach(handle: Handle): void {
     this.#handle = handle;
     this.#aborter = undefined;
+    if (this.#keepAliveMs >= 0) handle.keepAlive?.(true, this.#keepAliveMs);
     if (this.destroyed) {
       handle.close();
       return;
@@ -279,7 +284,11 @@ export class NodeSocket extends Duplex implements HandleUser {
     return this;
   }
 
-  setKeepAlive(): this {
+  setKeepAlive(isOn = false, idleMs = 0): this {
+    const wanted = isOn === true ? idleMs : -1;
+    if (wanted === this.#keepAliveMs) return this; // an http.Agent says so with each request
+    this.#keepAliveMs = wanted;
+    this.#handle?.keepAlive?.(isOn === true, idleMs);
     return this;
   }
 

@@ -100,6 +100,11 @@ export abstract class StreamSocket implements Owner {
     return this.own ?? undefined;
   }
 
+  /** Whether TCP probes the peer when it was silent for `idleMs`; 0: the system's time. */
+  keepAlive(isOn: boolean, idleMs: number): void {
+    if (!this.isClosed) this.shard.host.keepAlive?.(this.file, isOn, idleMs);
+  }
+
   /** Bytes in receive buffer `buffer`, or in `target`; 0 at the peer's end, or an error. */
   protected abstract onReceived(result: number, buffer: number, target?: Uint8Array): void;
   /** An array for a direct receive. Undefined: it is not wanted any more, and a buffer is used. */

@@ -4,7 +4,7 @@
 
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -29,7 +29,8 @@ import {
   ringMappings,
 } from './rig.js';
 
-const { EADDRINUSE, EADDRNOTAVAIL, EALREADY, EBADF, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOTCONN, EPERM } = ERRNO;
+const { EADDRINUSE, EADDRNOTAVAIL, EALREADY, EBADF, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOTCONN, EOPNOTSUPP, EPERM } =
+  ERRNO;
 const OWN_END = 0;
 const PEER_END = 1;
 const LISTEN_REUSE_PORT = 1;
@@ -506,6 +507,39 @@ it('address(): the own address of a slot', () => {
   const empty = rig.options.fileSlots - 1;
   for (const slot of [empty, rig.options.fileSlots, -1]) assert.is(rig.ring.address(slot, OWN_END, place), EBADF);
   assert.is(descriptors(), before);
+});
+
+/** What /proc/net/tcp says of the connection to a port: [kind of timer, its time in s]. Kind 2: probes of silence. */
+function timerOfConnection(port) {
+  const wanted = port.toString(16).toUpperCase().padStart(4, '0');
+  const rows = readFileSync('/proc/net/tcp', 'utf8')
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/));
+  const [kind, jiffies] = rows
+    .find(([, , remote, state]) => remote?.endsWith(`:${wanted}`) && state === '01')[5]
+    .split(':');
+  return [Number(kind), Number.parseInt(jiffies, 16) / 100];
+}
+
+it('keepAlive(): TCP probes a silent peer, or does not', () => {
+  const rig = new Rig();
+  const { port } = rig.listen();
+  const connected = rig.run(OP.SOCKET, { fd: 2, off: 1 });
+  rig.run(OP.CONNECT, { fd: connected, ...rig.address(port) });
+  const result = rig.ring.keepAlive(connected, 5);
+  if (result === EOPNOTSUPP) return void console.log('# skipped: keepAlive(): this kernel gives no descriptors');
+  assert.is(result, 0);
+  const [kind, seconds] = timerOfConnection(port);
+  assert.is(kind, 2);
+  assert.ok(seconds > 3 && seconds <= 5, `${seconds} s`);
+  assert.is(rig.ring.keepAlive(connected, -1), 0);
+  assert.is(timerOfConnection(port)[0], 0, 'off');
+  assert.is(rig.ring.keepAlive(connected, 0), 0, "the last probe's time stays");
+  assert.is(timerOfConnection(port)[0], 2, 'on again');
+  assert.is(rig.ring.keepAlive(connected, 32_768), EINVAL);
+  for (const slot of [rig.options.fileSlots, rig.options.fileSlots - 1, -1])
+    assert.is(rig.ring.keepAlive(slot, 5), EBADF);
+  assert.throws(() => rig.ring.keepAlive('a', 5));
 });
 
 it('address(): completions that wait keep their order', () => {

@@ -2,6 +2,7 @@
 // them. Node's own clients (http, http2, tls) are the libraries here.
 
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import http2 from 'node:http2';
 import net from 'node:net';
@@ -12,13 +13,14 @@ import { pipeline } from 'node:stream/promises';
 import tls from 'node:tls';
 import { runtime, sleep } from 'featherstar';
 import { connect as connectSocket } from 'featherstar/net';
-import { connect, createConnection, NodeSocket, nodeSocketOf } from 'featherstar/node';
+import { connect, createConnection, createNetServer, NodeSocket, nodeSocketOf } from 'featherstar/node';
 import * as assert from 'uvu/assert';
 import { hosts, oneShardSuite } from '../support/hosts.js';
 import { until, within } from '../support/http.js';
 import { cert, key } from '../support/tls.js';
 
 const MEBIBYTE = 1_048_576;
+const HERE = '127.0.0.1';
 
 /** A server of Node's; `use` gets its port and its connections. */
 async function withServer(use, { server = net.createServer({ allowHalfOpen: true }), where = { port: 0 } } = {}) {
@@ -54,6 +56,16 @@ async function bytes(stream) {
   stream.on('data', (part) => parts.push(part));
   await within(once(stream, 'end'), 'end');
   return Buffer.concat(parts);
+}
+
+/** When the probe of a connection is due, by /proc/net/tcp: in s, 0: never. `end` 2: with this port there, 1: here. */
+function probeSeconds(port, end = 2) {
+  const wanted = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  const rows = readFileSync('/proc/net/tcp', 'utf8')
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/));
+  const [kind, jiffies] = rows.find((row) => row[end]?.endsWith(wanted) && row[3] === '01')?.[5].split(':') ?? [];
+  return kind === '02' ? Number.parseInt(jiffies, 16) / 100 : 0;
 }
 
 const text = async (stream) => `${await bytes(stream)}`;
@@ -475,6 +487,34 @@ for (const host of hosts()) {
       },
       { server },
     );
+  });
+
+  check('setKeepAlive(): TCP probes a silent peer', async () => {
+    await withServer(async (port, connections) => {
+      const asked = createConnection({ port, host: HERE, keepAlive: true, keepAliveInitialDelay: 5000 });
+      await within(once(asked, 'connect'), 'connect');
+      if (asked.localAddress === undefined) return void console.log('# skipped: this kernel gives no descriptors');
+      await until(() => probeSeconds(port) > 0, 'a probe is due');
+      assert.ok(probeSeconds(port) <= 5);
+      asked.setKeepAlive(false);
+      await until(() => probeSeconds(port) === 0, 'none is due');
+      asked.setKeepAlive(true, 60_000);
+      await until(() => probeSeconds(port) > 50, 'a later one is due');
+      asked.destroy();
+      await closed(asked);
+      assert.is(asked.setKeepAlive(true, 5000), asked, 'also when it is closed');
+      await until(() => connections.length === 1, 'accepted');
+    });
+    const server = createNetServer({ keepAlive: true, keepAliveInitialDelay: 5000 }, (socket) =>
+      socket.on('error', () => undefined),
+    );
+    server.listen(0, HERE);
+    await within(once(server, 'listening'), 'listening');
+    const { port } = server.address();
+    const peer = net.connect(port, HERE);
+    await until(() => probeSeconds(port, 1) > 0, 'the server probes');
+    peer.destroy();
+    await new Promise((resolve) => server.close(resolve));
   });
 
   check('a Socket of featherstar/net becomes one', () =>
