@@ -1,4 +1,5 @@
-// featherstar with large bodies; with --echo an echo over its sockets. FEATHERSTAR_HOST says on which host.
+// featherstar with large bodies; with --echo an echo over its sockets, with --echo --pipe one by pipeTo().
+// FEATHERSTAR_HOST says on which host.
 // Next: bulk-node.mjs.
 
 import { dirname } from 'node:path';
@@ -9,12 +10,18 @@ import { listen } from 'featherstar/net';
 import { bulkHandler } from './bulk-fetch.mjs';
 
 const { values } = parseArgs({
-  options: { port: { type: 'string', default: '8080' }, payload: { type: 'string' }, echo: { type: 'boolean' } },
+  options: {
+    port: { type: 'string', default: '8080' },
+    payload: { type: 'string' },
+    echo: { type: 'boolean' },
+    pipe: { type: 'boolean' },
+  },
 });
 const at = { port: Number(values.port), hostname: '127.0.0.1' };
 
 async function echo(socket) {
-  for await (const bytes of socket) await socket.write(bytes);
+  if (values.pipe) await socket.pipeTo(socket);
+  else for await (const bytes of socket) await socket.write(bytes);
   socket.close();
 }
 

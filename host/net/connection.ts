@@ -11,7 +11,7 @@
 import { abortable, type WaitOptions } from '../base/abortable.js';
 import { Code, optionError } from '../base/errors.js';
 import { checkWait } from '../base/options.js';
-import { received, receiveTarget } from '../base/own-bytes.js';
+import { received, receiveTarget, spare } from '../base/own-bytes.js';
 import type { Calls } from '../calls/call.js';
 import { Errno } from '../core/kernel.js';
 import type { NetAddress } from '../hosts/host.js';
@@ -22,6 +22,7 @@ import type { Shard } from '../shard/shard.js';
 import { FIRST_TAG, StreamSocket } from '../shard/stream-socket.js';
 import { keepFor } from './homes.js';
 import { addressesOf, readIsOpen, type SocketTransport, socketClosed } from './socket.js';
+import { SocketPipe } from './socket-pipe.js';
 
 const MOVED = FIRST_TAG; // a tag
 const HIGH_WATER_BYTES = 65_536;
@@ -47,6 +48,8 @@ export class Connection extends StreamSocket implements SocketTransport {
   readonly #moving: Operation; // MSG_RING, which needs the file
   #reader: SocketWaiter<Uint8Array | null> | undefined;
   #writers: (SocketWaiter<void> & { readonly sentBytes: number })[] = [];
+  #pipe: SocketPipe | undefined; // reads, in place of #reader
+  #pipesInto: Set<SocketPipe> | undefined; // those that write to it
   #arrived: Uint8Array | null | undefined; // came for a reader that had gone
   #client: NetAddress | undefined; // as a proxy has told
   #ended = false;
@@ -66,7 +69,7 @@ export class Connection extends StreamSocket implements SocketTransport {
   }
 
   get isReading(): boolean {
-    return this.#reader !== undefined;
+    return this.#reader !== undefined || this.#pipe !== undefined;
   }
 
   /** A proxy has told the client's address, or that it has none. `rest`: the bytes behind that. */
@@ -86,8 +89,8 @@ export class Connection extends StreamSocket implements SocketTransport {
     if (this.#error !== undefined) throw this.#error;
     if (this.isClosed) throw socketClosed();
     if (this.#ended) return null;
-    if (this.#reader !== undefined) throw readIsOpen();
-    if (!this.receiving.isOpen) this.#receive();
+    if (this.isReading) throw readIsOpen();
+    this.receive();
     return abortable<Uint8Array | null>((resolve, reject) => {
       this.#reader = { resolve, reject };
       return () => {
@@ -96,10 +99,59 @@ export class Connection extends StreamSocket implements SocketTransport {
     }, options);
   }
 
-  async write(bytes: Uint8Array | string, options: WaitOptions = {}): Promise<void> {
+  // --- pipes ---------------------------------------------------------------------------------------------------------
+
+  /** See SocketTransport. */
+  pipeInto(target: SocketTransport, options: WaitOptions): Promise<number> | undefined {
+    if (!(target instanceof Connection)) return undefined;
     checkWait(options);
     if (this.#error !== undefined) throw this.#error;
-    if (this.isClosed || this.#finishing) throw socketClosed();
+    if (this.isClosed) throw socketClosed();
+    if (this.isReading) throw readIsOpen();
+    if (target.refusal !== undefined) throw target.refusal;
+    return abortable<number>((resolve, reject) => {
+      const pipe = new SocketPipe(this.shard, this, target, resolve, reject);
+      const arrived = this.#arrived;
+      this.#arrived = undefined;
+      this.#pipe = pipe;
+      target.#pipesInto ??= new Set();
+      target.#pipesInto.add(pipe);
+      if (arrived) pipe.onArray(arrived, arrived.length);
+      else this.receive();
+      return () => pipe.cancel();
+    }, options);
+  }
+
+  /** A pipe is over. */
+  leavePipe(pipe: SocketPipe): void {
+    if (this.#pipe === pipe) this.#pipe = undefined;
+    this.#pipesInto?.delete(pipe);
+  }
+
+  /** Why it can send nothing. */
+  get failure(): unknown {
+    return this.#error ?? (this.isClosed ? socketClosed() : undefined);
+  }
+
+  /** Why it takes no bytes to be sent. */
+  get refusal(): unknown {
+    return this.failure ?? (this.#finishing ? socketClosed() : undefined);
+  }
+
+  /** Sends `bytes` of a receive buffer, which can be released then. */
+  writeReceived(buffer: number, bytes: number): void {
+    const { out, shard } = this;
+    const from = shard.recvBufferAt(buffer);
+    const at = out.reserve(bytes);
+    if (at === 0) out.enqueue(shard.copyOut(from, from + bytes));
+    else shard.bytes.copyWithin(at, from, from + bytes);
+  }
+
+  // --- writing -------------------------------------------------------------------------------------------------------
+
+  async write(bytes: Uint8Array | string, options: WaitOptions = {}): Promise<void> {
+    checkWait(options);
+    if (this.refusal !== undefined) throw this.refusal;
     const data = typeof bytes === 'string' ? Buffer.from(bytes, 'utf8') : bytes;
     if (!(data instanceof Uint8Array)) throw optionError('bytes', bytes, 'a string or a Uint8Array');
     if (data.length === 0) return;
@@ -159,16 +211,29 @@ export class Connection extends StreamSocket implements SocketTransport {
     return copy;
   }
 
-  #receive(): void {
-    if (this.prefersDirect) this.startDirect();
+  /** Receives once, if the peer has not ended. */
+  receive(): void {
+    if (this.#ended) this.#pipe?.onEnd();
+    else if (this.receiving.isOpen || this.isClosed) return;
+    else if (this.prefersDirect) this.startDirect();
     else this.startReceiving(false);
   }
 
-  protected override makeTarget(): Uint8Array {
+  protected override makeTarget(): Uint8Array | null {
+    if (this.#pipe !== undefined) return this.#pipe.takeBuffer();
     return receiveTarget(this.shard.header.largeRecvBufferBytes);
   }
 
+  protected override onUnused(target: Uint8Array): void {
+    if (this.#pipe === undefined) spare(target);
+    else this.#pipe.onUnused(target);
+  }
+
   protected onReceived(result: number, buffer: number, target?: Uint8Array): void {
+    if (this.#pipe !== undefined) {
+      this.#pipeReceived(this.#pipe, result, buffer, target);
+      return;
+    }
     const reader = this.#reader;
     this.#reader = undefined;
     if (result > 0) {
@@ -182,7 +247,7 @@ export class Connection extends StreamSocket implements SocketTransport {
       reader?.resolve(null);
     } else if (result === Errno.ENOBUFS) {
       this.#reader = reader; // buffers go back with the same enter that takes the new receive, so this does not spin
-      if (reader !== undefined) this.#receive();
+      if (reader !== undefined) this.receive();
     } else if (result !== Errno.ECANCELED || reader !== undefined) {
       this.#error = operationError('recv', result);
       reader?.reject(this.#error);
@@ -190,19 +255,40 @@ export class Connection extends StreamSocket implements SocketTransport {
     this.#onReceiveEnd?.();
   }
 
+  #pipeReceived(pipe: SocketPipe, result: number, buffer: number, target: Uint8Array | undefined): void {
+    if (result > 0) {
+      const array = target ?? this.takeBytes(buffer);
+      if (array === undefined) pipe.onReceiveBuffer(buffer, result);
+      else pipe.onArray(array, result);
+    } else if (result === 0) {
+      this.#ended = true;
+      pipe.onEnd();
+    } else if (result === Errno.ENOBUFS) this.receive();
+    else {
+      this.#error = operationError('recv', result);
+      pipe.fail(this.#error);
+    }
+  }
+
   protected onSending(isWhole: boolean, result: number): void {
     if (!isWhole && !this.isClosed) {
       this.#error = operationError('send', result === 0 ? Errno.EPIPE : result);
       this.out.break();
     }
-    const failure = this.#error ?? (this.isClosed ? socketClosed() : undefined);
-    if (failure !== undefined) for (const writer of this.#writers.splice(0)) writer.reject(failure);
+    const { failure } = this;
+    if (failure !== undefined) this.#failWrites(failure);
     else if (this.out.isIdle || (!this.#finishing && this.out.backlogBytes <= HIGH_WATER_BYTES)) {
       const { sentBytes } = this.out;
       const writers = this.#writers;
       this.#writers = writers.filter((writer) => writer.sentBytes > sentBytes);
       for (const writer of writers) if (writer.sentBytes <= sentBytes) writer.resolve();
     }
+    if (this.#pipesInto !== undefined) for (const pipe of this.#pipesInto) pipe.onSent();
+  }
+
+  #failWrites(failure: unknown): void {
+    for (const writer of this.#writers.splice(0)) writer.reject(failure);
+    if (this.#pipesInto !== undefined) for (const pipe of this.#pipesInto) pipe.fail(failure);
   }
 
   close(): void {
@@ -210,7 +296,8 @@ export class Connection extends StreamSocket implements SocketTransport {
     this.closeSocket();
     this.#reader?.reject(socketClosed());
     this.#reader = undefined;
-    for (const writer of this.#writers.splice(0)) writer.reject(socketClosed());
+    this.#pipe?.fail(socketClosed());
+    this.#failWrites(socketClosed());
   }
 
   onShutdown(): void {

@@ -2,7 +2,7 @@
 // connection that another shard keeps (remote.ts). After handOver() it has none, and says so.
 
 import type { WaitOptions } from '../base/abortable.js';
-import { FeatherstarError } from '../base/errors.js';
+import { FeatherstarError, optionError } from '../base/errors.js';
 import { checkShard } from '../base/options.js';
 import { type Calls, downError } from '../calls/call.js';
 import type { NetAddress } from '../hosts/host.js';
@@ -10,6 +10,7 @@ import { runtime } from '../runtime/runtime.js';
 import { currentShard } from '../shard/shard.js';
 import { spawn } from '../tasks/task.js';
 import type { TlsInfo } from '../tls/info.js';
+import { pipeBetween } from './socket-pipe.js';
 
 /** The addresses of both ends of a connection. Undefined: it is a Unix socket, or the host does not know them. */
 export interface ConnectionAddresses {
@@ -27,6 +28,8 @@ export interface SocketTransport extends ConnectionAddresses {
   write(bytes: Uint8Array | string, options?: WaitOptions): Promise<void>;
   end(): Promise<void>;
   close(): void;
+  /** Moves what is received to `target`, if it can do that without read() and write(). */
+  pipeInto?(target: SocketTransport, options: WaitOptions): Promise<number> | undefined;
   /** Gives the connection to a function of another shard. If that fails, the connection is closed. */
   handOver(peer: number, name: string, args: unknown[]): Promise<void>;
 }
@@ -41,7 +44,7 @@ export function addressesOf({ remote, local }: ConnectionAddresses): ConnectionA
 }
 
 export function readIsOpen(): FeatherstarError {
-  return new FeatherstarError('FEATHERSTAR_STATE', 'a read is open already');
+  return new FeatherstarError('FEATHERSTAR_STATE', 'a read or a pipe is open already');
 }
 
 /**
@@ -55,6 +58,7 @@ export function readIsOpen(): FeatherstarError {
 export class Socket {
   #via: SocketTransport | undefined;
   #isLeaving = false; // handOver() has begun: from now on only close() can reach the connection
+  #isPiping = false; // pipeTo() reads
 
   /** @internal */
   constructor(via: SocketTransport) {
@@ -108,6 +112,7 @@ export class Socket {
    * Bytes that arrive after an abort wait for the next read.
    */
   async read(options: WaitOptions = {}): Promise<Uint8Array | null> {
+    if (this.#isPiping) throw readIsOpen();
     return this.#transport().read(options);
   }
 
@@ -119,6 +124,31 @@ export class Socket {
    */
   async write(bytes: Uint8Array | string, options: WaitOptions = {}): Promise<void> {
     return this.#transport().write(bytes, options);
+  }
+
+  /**
+   * Sends all bytes that arrive to another socket, and then the end (FIN). Resolves to their count when they are sent.
+   * Both sockets stay open, and can go on in the other direction: `target` may be this one, and is an echo then. A slow
+   * target slows the peer of this one down; at most two receive buffers of bytes wait meanwhile.
+   *
+   * Rejects with FEATHERSTAR_SYSTEM if an end fails, and with FEATHERSTAR_CLOSED if one is closed or `target` has
+   * ended. It also rejects with FEATHERSTAR_TIMEOUT or the signal's reason. Bytes that were received by then are still
+   * sent, if `target` can send them. Bytes that arrive later wait for the next read. No read may be open meanwhile.
+   *
+   * @example
+   * const upstream = await connect({ hostname: 'example.org', port: 7000 });
+   * await Promise.all([client.pipeTo(upstream), upstream.pipeTo(client)]);
+   */
+  async pipeTo(target: Socket, options: WaitOptions = {}): Promise<number> {
+    const source = this.#transport();
+    if (!(target instanceof Socket)) throw optionError('target', target, 'a Socket');
+    if (this.#isPiping || source.isReading) throw readIsOpen();
+    this.#isPiping = true;
+    try {
+      return await pipeBetween(source, target.#transport(), options);
+    } finally {
+      this.#isPiping = false;
+    }
   }
 
   /** Sends what was written, and then the end (FIN). The socket can still be read. */
@@ -147,7 +177,7 @@ export class Socket {
     if (typeof name !== 'string' || calls.exported(name) === undefined) {
       throw new FeatherstarError('FEATHERSTAR_MODULE', `the shard module exports no function ${JSON.stringify(name)}`);
     }
-    if (via.isReading) throw readIsOpen();
+    if (this.#isPiping || via.isReading) throw readIsOpen();
     if (via.isClosed) throw socketClosed();
     this.#isLeaving = true;
     try {

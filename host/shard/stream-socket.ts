@@ -107,10 +107,15 @@ export abstract class StreamSocket implements Owner {
 
   /** Bytes in receive buffer `buffer`, or in `target`; 0 at the peer's end, or an error. */
   protected abstract onReceived(result: number, buffer: number, target?: Uint8Array): void;
-  /** An array for a direct receive. Undefined: it is not wanted any more, and a buffer is used. */
-  protected makeTarget(): Uint8Array | undefined {
+  /**
+   * An array for a direct receive. Undefined: it is not wanted any more, and a buffer is used. Null: it is to wait, and
+   * startDirect() is called again.
+   */
+  protected makeTarget(): Uint8Array | null | undefined {
     return undefined;
   }
+  /** Nothing was received into an array of makeTarget(). */
+  protected onUnused(_target: Uint8Array): void {}
   /** Something has gone out, or there is room. `isWhole` false: the connection is broken. */
   protected abstract onSending(isWhole: boolean, result: number): void;
   /** The end has been sent, or could not be. */
@@ -148,6 +153,8 @@ export abstract class StreamSocket implements Owner {
       this.startReceiving(false);
       return;
     }
+    this.hasMore = true; // for a receive that is to wait
+    if (target === null) return;
     this.kind = DIRECT;
     this.target = target;
     this.shard.targets[this.file] = target;
@@ -161,6 +168,7 @@ export abstract class StreamSocket implements Owner {
     this.target = undefined;
     if (target !== undefined && shard.targets[file] === target) shard.targets[file] = undefined;
     this.hasMore = (flags & CQE_SOCK_NONEMPTY) !== 0;
+    if (target !== undefined && result <= 0) this.onUnused(target);
     const isOver = isPoll ? result < 0 : result !== Errno.EAGAIN && result !== Errno.EFAULT;
     if (this.isClosed || (this.isPaused && !isOver)) this.onReceived(Errno.ECANCELED, 0);
     else if (isOver) {

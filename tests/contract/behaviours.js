@@ -11,6 +11,7 @@ import { submitRaw } from '../support/operation.js';
 import { blockCalls, blockFiles } from './blocks.js';
 import { lent } from './lent.js';
 import { clients, peers, peersElsewhere } from './peers.js';
+import { pipes } from './pipes.js';
 import { streams } from './streams.js';
 
 const HERE = '127.0.0.1';
@@ -556,9 +557,11 @@ const end = {
   },
 };
 
-function listOf(group, shards, behaviours) {
+const ONE_OF_EACH = { recvBufferCount: 1, largeRecvBufferCount: 1, sendBufferCount: 1 };
+
+function listOf(group, shards, behaviours, given) {
   return Object.entries(behaviours).map(([name, behaviour]) => {
-    const { run = behaviour, limits } = typeof behaviour === 'function' ? {} : behaviour;
+    const { run = behaviour, limits = given } = typeof behaviour === 'function' ? {} : behaviour;
     return { name: `${group}: ${name}`, shards, limits, run };
   });
 }
@@ -576,6 +579,8 @@ export const BEHAVIOURS = [
   ...listOf('signals', 1, signals),
   ...listOf('http', 1, { ...http, ...clients }),
   ...listOf('lent', 1, lent),
+  ...listOf('pipes', 1, pipes),
+  ...listOf('pipes with one buffer', 1, pipes, ONE_OF_EACH),
   ...listOf('node', 1, streams),
   ...listOf('restart', 3, restarts),
   ...listOf('end', 2, end),

@@ -54,6 +54,49 @@ for (const host of hosts()) {
     listener.close();
   });
 
+  check('pipeTo() from an encrypted socket to a plain one, and back', async () => {
+    const big = Buffer.alloc(1_000_000, 'pattern');
+    const plain = await listen({ hostname: '127.0.0.1' });
+    const serving = plain.accept().then(async (socket) => {
+      assert.is(await socket.pipeTo(socket), big.length);
+      socket.close();
+    });
+    const counts = [];
+    const secure = await serveSockets(async (socket) => {
+      const upstream = await connect({ port: plain.port });
+      counts.push(...(await Promise.all([socket.pipeTo(upstream), upstream.pipeTo(socket)])));
+      socket.close();
+      upstream.close();
+    });
+    const socket = await open(secure.port);
+    const writing = socket.write(big).then(() => socket.end());
+    const chunks = [];
+    for await (const bytes of socket) chunks.push(bytes);
+    await writing;
+    assert.ok(Buffer.concat(chunks).equals(big));
+    await serving;
+    await until(() => counts.length === 2, 'both pipes end');
+    assert.equal(counts, [big.length, big.length]);
+    for (const each of [socket, plain, secure]) each.close();
+  });
+
+  check('pipeTo() of an encrypted socket: aborts, a reader beside it, a closed target', async () => {
+    const listener = await serveSockets(echo);
+    const [socket, target] = [await open(listener.port), await open(listener.port)];
+    const controller = new AbortController();
+    const piping = socket.pipeTo(target, { signal: controller.signal });
+    assert.is((await rejection(socket.read())).code, 'FEATHERSTAR_STATE');
+    assert.is((await rejection(socket.pipeTo(target))).code, 'FEATHERSTAR_STATE');
+    controller.abort(new Error('enough'));
+    assert.match((await rejection(piping)).message, /enough/);
+    assert.is((await rejection(socket.pipeTo(target, { timeoutMs: 5 }))).code, 'FEATHERSTAR_TIMEOUT');
+    await socket.write('still');
+    assert.is(`${await socket.read()}`, 'still');
+    target.close();
+    assert.is((await rejection(socket.pipeTo(target))).code, 'FEATHERSTAR_CLOSED');
+    for (const each of [socket, listener]) each.close();
+  });
+
   check('a peer that reads nothing makes the writer wait', async () => {
     let written = 0;
     let other;

@@ -190,6 +190,8 @@ export async function network(signal: AbortSignal): Promise<void> {
     same<typeof bytes, Uint8Array | null>(true);
     await socket.write('text');
     await socket.write(new Uint8Array(3));
+    same<number, Awaited<ReturnType<typeof socket.pipeTo>>>(true);
+    await socket.pipeTo(socket, { signal, timeoutMs: 5 });
     // @ts-expect-error: bytes or text
     await socket.write(5);
   }
