@@ -58,6 +58,7 @@ const OF_MANY = ['seeds', 'from', 'minutes', 'jobs', 'seeds-per-process', 'shrin
 const DECIMALS: readonly string[] = ['minutes', 'shrink-seconds'];
 
 const TRACE_SHOWN = 40;
+const SOMETIMES_SHOWN = 12; // the rarest
 const TRACE_KEPT = 200_000;
 const INTERRUPTED = 130;
 
@@ -189,8 +190,11 @@ function tellReport(
     printLine(`repeat it: npx featherstar sim ${again}`);
   }
   const names = Object.keys(sometimes);
+  const countOf = (name: string) => sometimes[name] as number;
   if (names.length > 0) printLine(`\nsometimes: ${names.length - never.length} of ${names.length} held in some seed`);
   for (const name of never) printLine(`  never: ${name}`);
+  const held = names.filter((name) => !never.includes(name)).sort((a, b) => countOf(a) - countOf(b));
+  for (const name of held.slice(0, SOMETIMES_SHOWN)) printLine(`  ${countOf(name)} times: ${name}`);
   const failed = failures.reduce((sum, { count }) => sum + count, 0);
   const seconds = (elapsedMs / 1000).toFixed(1);
   printLine(`${done} seeds in ${seconds} s: ${done - failed} passed, ${failures.length} distinct failures`);

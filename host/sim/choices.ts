@@ -28,6 +28,22 @@ export interface ChoiceRecord {
   readonly world: number;
   readonly event: number;
   readonly atUs: number;
+  /** For Math.random(): the lines of the program that have called it, the innermost first. */
+  readonly callers: string;
+}
+
+const CALLERS_SHOWN = 3;
+const OWN_FRAMES = new URL('.', import.meta.url).href;
+
+/** The lines of the program that are running now, the innermost first. */
+function callersOf(): string {
+  const isOfProgram = (line: string) => /^\s+at /.test(line) && !line.includes(OWN_FRAMES) && !/\bnode:/.test(line);
+  const frames = (new Error().stack ?? '').split('\n').filter(isOfProgram);
+  return frames
+    .map((line) => /([^/\\()\s]+:\d+):\d+\)?$/.exec(line)?.[1])
+    .filter((place) => place !== undefined)
+    .slice(0, CALLERS_SHOWN)
+    .join(' < ');
 }
 
 export class Choices {
@@ -66,6 +82,8 @@ export class Choices {
   /** The last choice has decided this. */
   tell(what: string, value: number | boolean, isSimple: boolean): void {
     const [index, key, word] = [this.#count - 1, this.#key, this.#word];
-    this.#records?.push({ index, key, what, word, value, isSimple, ...this.look() });
+    if (this.#records === undefined) return;
+    const callers = what.startsWith('Math.random()') ? callersOf() : '';
+    this.#records.push({ index, key, what, word, value, isSimple, callers, ...this.look() });
   }
 }

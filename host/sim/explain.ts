@@ -59,7 +59,9 @@ export function explain(found: Explained): string {
     lines.push(...texts.slice(Math.max(0, from - AROUND_SHOWN), from));
     lines.push('  --- it becomes inevitable here ---', ...texts.slice(from, to));
     lines.push('  --- from here on it fails, whatever is chosen later ---', ...texts.slice(to, to + AROUND_SHOWN), '');
-    const between = records.filter(({ index }) => index >= located.from && index <= located.to);
+    const isShown = ({ index, what }: ChoiceRecord) =>
+      index >= located.from && index <= located.to && !what.startsWith('the low bits of Math.random()');
+    const between = records.filter(isShown);
     lines.push('The choices there:', ...between.slice(0, AROUND_SHOWN).map(choiceLine), '');
   }
   const share = ((100 * kept.size) / Math.max(1, total)).toFixed(1);
@@ -79,7 +81,8 @@ function whenLine({ from, to }: Located, total: number, last?: ChoiceRecord): st
   return `It became inevitable between choices ${from} and ${to} of ${total}${time}${world}:`;
 }
 
-function choiceLine({ index, what, value, atUs }: ChoiceRecord): string {
+function choiceLine({ index, what, value, atUs, callers }: ChoiceRecord): string {
   const result = typeof value === 'boolean' ? (value ? 'yes' : 'no') : String(value);
-  return `  choice ${index}, at ${(atUs / 1000).toFixed(3)} ms: ${what}: ${result}`;
+  const from = callers === '' ? '' : `, at ${callers}`;
+  return `  choice ${index}, at ${(atUs / 1000).toFixed(3)} ms: ${what}${from}: ${result}`;
 }

@@ -43,7 +43,9 @@ export interface RunResult {
   readonly sometimes: ReadonlyMap<string, number>;
 }
 
-const SIGNATURE_CHARS = 70;
+const SIGNATURE_CHARS = 120;
+const PROPERTY = /^(?:always|unreachable)\("(?:[^"\\]|\\.)*"\) [a-z ]+/; // without its details
+const OWN_FRAMES = new URL('.', import.meta.url).href;
 const REMEDY = 'its default export must call simulate() and return or await the promise';
 
 const later = setImmediate; // the real one
@@ -107,5 +109,13 @@ function failureOf(error: unknown): RunFailure {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   const stack = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
   const firstLine = message.split('\n', 1)[0] as string;
-  return { signature: firstLine.replace(/\d+/g, 'N').slice(0, SIGNATURE_CHARS), message, stack };
+  const told = PROPERTY.exec(firstLine)?.[0] ?? firstLine;
+  return { signature: told.replace(/\d+/g, 'N').slice(0, SIGNATURE_CHARS), message, stack: withoutOwnFrames(stack) };
+}
+
+/** A stack without the simulator's own lines, if others are left. */
+function withoutOwnFrames(stack: string): string {
+  const lines = stack.split('\n');
+  const shown = lines.filter((line) => !(/^\s+at /.test(line) && line.includes(OWN_FRAMES)));
+  return shown.some((line) => /^\s+at /.test(line)) ? shown.join('\n') : stack;
 }

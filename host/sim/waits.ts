@@ -65,7 +65,7 @@ export class Waits {
     const expected = [...this.#expected].map(
       ({ what, sinceNs }) => `${what} is expected, for ${((nowNs - sinceNs) / 1e6).toFixed(3)} ms so far`,
     );
-    return [...places.map(openOf), ...places.flatMap(detailsOf), ...shorten(expected)];
+    return [...shorten(expected), ...places.map(openOf), ...places.flatMap(detailsOf)];
   }
 }
 

@@ -1,7 +1,7 @@
 // Programs for search.test.js, by the query: `search-programs.js?kind=sound`.
 
 import { sleep } from 'featherstar';
-import { note, reachable, simulate, sometimes } from 'featherstar/testing';
+import { always, note, reachable, simulate, sometimes } from 'featherstar/testing';
 import { remember } from './library-with-state.js';
 
 const kind = new URL(import.meta.url).searchParams.get('kind');
@@ -39,6 +39,13 @@ const PROGRAMS = {
         for (;;) await undefined;
       }
       if (seed === 3) await runaway();
+    }),
+  /** Its property is broken with other details each time. */
+  details: (seed) =>
+    simulate({ seed }, async () => {
+      const letter = 'abcdef'[Math.floor(Math.random() * 6)];
+      await sleep(1);
+      always(letter < 'c', 'the letter is small', letter);
     }),
   /** Fails only with resets. */
   'not under resets': (seed) =>

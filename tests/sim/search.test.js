@@ -91,6 +91,17 @@ test('a sound program passes; what never held is told', async () => {
   assert.equal(report.never, ['the impossible', 'the moon']);
 });
 
+test('a property is one failure, whatever its details; the explanation has the lines of the program', async () => {
+  const { failures } = await simulate.search(programOf('details'), OPTIONS);
+  assert.is(failures.length, 1);
+  const [{ count, message, explanation }] = failures;
+  assert.ok(count > 10, `${count}`);
+  assert.match(message, /^always\("the letter is small"\) does not hold: [c-f]$/);
+  assert.match(explanation, /Math\.random\(\) of shard 0, at search-programs\.js\S*:\d+: 0\.\d+/);
+  assert.match(explanation, /at .*search-programs\.js/);
+  assert.not.match(explanation, /host\/sim\/|the low bits of/);
+});
+
 test('a failure that needs the state of other worlds is told as that', async () => {
   const { failures } = await simulate.search(programOf('kept state'), OPTIONS);
   assert.is(failures.length, 1);
@@ -206,6 +217,7 @@ test('the command: exit codes, one seed, a trace, wrong usage', async () => {
   const sound = await cli(`${PROGRAMS}?kind=sound`, '--seeds', '20', '--jobs', '1');
   assert.is(sound.code, 0);
   assert.match(sound.stdout, /never: the impossible/);
+  assert.match(sound.stdout, /^ {2}\d+ times: the coin shows heads$/m);
   assert.match(sound.stdout, /20 seeds in [\d.]+ s: 20 passed, 0 distinct failures/);
   assert.match(sound.stderr, /20 of 20 seeds, [\d.]+ a second, 0 distinct failures, about 0 s left/);
   const unsound = await cli(`${PROGRAMS}?kind=unsound`, '--jobs', '1', '--shrink-seconds', '1', '--seeds', '30');

@@ -151,6 +151,12 @@ test('what can never end is told, with what each shard waits for', async () => {
   assert.match(error.trace.at(-1), /µs {2}shard/);
 });
 
+test('what a program expects is told first', async () => {
+  const program = (world) => world.within(1000, 'the reply', new Promise(() => {}));
+  const error = await rejection(simulate({ seed: 9 }, program));
+  assert.match(error.message, /^seed 9: nothing is left to happen, and the program is not done: the reply is expected/);
+});
+
 test('what never ends is told: turns and time have limits', async () => {
   const spins = async () => {
     for (;;) await yieldNow();
