@@ -9,7 +9,7 @@ import { resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { FeatherstarError } from '../base/errors.js';
-import { BENIGN } from '../sim/draw.js';
+import { BENIGN, HARSH, type SimSwarm } from '../sim/draw.js';
 import { loadProgram, type RunRequest, runProgram } from '../sim/runs.js';
 import { makeSearch, RUN_MAX_MS, type SearchOptions, type SearchProgress, type SearchReport } from '../sim/search.js';
 import { decideBy, readSeedFile, type SeedFile } from '../sim/seed-file.js';
@@ -29,6 +29,7 @@ Options:
   --jobs J                    how many processes (default: one for each core)
   --seeds-per-process N       a process is replaced after so many seeds; 1: each seed has its own (default 200)
   --swarm                     each seed also draws delays, freezes and partial reads, in a mix and strength of its own
+  --harsh                     as --swarm, and also errors, resets, losses, bit rot, misdirected writes, tight limits
   --shrink-seconds S          how long a failure may be shrunk (default 30)
   --directory DIR             where seed files are written (default sim-failures)
   --seed N                    only this seed, in this process
@@ -44,6 +45,7 @@ const OPTIONS = {
   jobs: { type: 'string' },
   'seeds-per-process': { type: 'string' },
   swarm: { type: 'boolean' },
+  harsh: { type: 'boolean' },
   'shrink-seconds': { type: 'string' },
   directory: { type: 'string' },
   seed: { type: 'string' },
@@ -94,12 +96,22 @@ function checkModes(values: Values): void {
   const isOne = seed !== undefined || replay !== undefined;
   const mode = replay !== undefined ? '--replay' : isOne ? '--seed' : 'a search';
   const idle: readonly (keyof Values)[] =
-    replay !== undefined ? [...OF_MANY, 'seed', 'swarm'] : isOne ? OF_MANY : OF_ONE;
+    replay !== undefined ? [...OF_MANY, 'seed', 'swarm', 'harsh'] : isOne ? OF_MANY : OF_ONE;
   for (const name of idle) {
     if (values[name] === undefined) continue;
     const remedy = isOne ? 'leave it out' : 'add --seed N or --replay FILE';
     throw new SimUsageError(`--${name} does nothing with ${mode}: ${remedy}`);
   }
+}
+
+function swarmOf({ swarm, harsh }: Values): SimSwarm | undefined {
+  if (harsh) return HARSH;
+  return swarm ? { faults: BENIGN } : undefined;
+}
+
+function swarmFlag(swarm: SimSwarm | undefined): string {
+  if (swarm === undefined) return '';
+  return swarm === HARSH ? ' --harsh' : ' --swarm';
 }
 
 /** The module's URL; a query after the path stays one. */
@@ -130,7 +142,7 @@ export async function runSim(args: string[]): Promise<number> {
     return runOnce(program, { seed, swarm, decide: decideBy(file) }, values, file);
   }
   const program = programUrl(path as string);
-  const swarm = values.swarm ? { faults: BENIGN } : undefined;
+  const swarm = swarmOf(values);
   const seed = numberFlag(values, 'seed');
   if (seed !== undefined) return runOnce(program, { seed, swarm }, values, undefined);
   return runMany(program, {
@@ -185,7 +197,7 @@ function tellReport(
     printLine(`\n=== seed ${seed}${count > 1 ? `, and ${count - 1} more that fail so` : ''}\n${explanation}`);
     const again =
       file === undefined
-        ? `${fileURLToPath(program)}${program.search} --seed ${seed}${options.swarm === undefined ? '' : ' --swarm'}`
+        ? `${fileURLToPath(program)}${program.search} --seed ${seed}${swarmFlag(options.swarm)}`
         : `--replay ${file}`;
     printLine(`repeat it: npx featherstar sim ${again}`);
   }

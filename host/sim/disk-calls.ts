@@ -1,6 +1,5 @@
 // System calls on the disk of a shard's machine. Each happens at the moment at which the kernel performs it.
 //
-//
 //   featherstar/fs --> operations of the ring --> sim-files.ts \
 //   node:fs        --> node-fs.ts                               +--> DiskCalls --> the Volume of the machine
 //
@@ -10,6 +9,8 @@
 
 import { constants } from 'node:fs';
 import { Errno, OP_FSYNC, OP_READ, OP_WRITE } from '../core/kernel.js';
+import type { Entry } from './calendar.js';
+import type { Faults } from './faults.js';
 import { type Found, type Inode, SECTOR_BYTES, type Volume } from './sim-disk.js';
 import { START_NS, type World } from './world.js';
 
@@ -63,6 +64,27 @@ export class DiskCalls {
   get nowMs(): number {
     const { machines, nowNs } = this.#world;
     return EPOCH_MS + (nowNs - START_NS) / 1e6 + machines.skewMs(machines.of(this.#shard), nowNs);
+  }
+
+  get #faults(): Faults {
+    return this.#world.diskFaults.of(String(this.#world.machines.of(this.#shard)));
+  }
+
+  /** How long the disk takes, ns. `what`: for what. */
+  timeNs(what: string): number {
+    const { random } = this.#world;
+    const { diskUs, diskSlow, diskSlowUs } = this.#faults;
+    const ns = random.below(diskUs * 1000 + 1, `time of ${what}, ns`);
+    if (!random.chance(diskSlow, 'fault: the disk is slow')) return ns;
+    const us = random.doubling(diskUs, diskSlowUs, 'time of a slow disk, µs');
+    this.#world.note('stall', this.#shard, us, 0, what);
+    return ns + us * 1000;
+  }
+
+  /** Runs `then` when the disk has done it. */
+  after(what: string, then: () => void): Entry {
+    const { calendar, nowNs } = this.#world;
+    return calendar.add(nowNs + this.timeNs(what), then);
   }
 
   // --- names ---------------------------------------------------------------------------------------------------------
@@ -126,7 +148,8 @@ export class DiskCalls {
     if (inode.isDirectory) return Errno.EISDIR;
     if (!isReadable) return Errno.EBADF;
     const bytes = inode.read(position, this.#part(length));
-    if (bytes.length !== 0 && this.#world.fault('bitRot', this.#shard, OP_READ, 0)) this.#rot(inode, position, bytes);
+    if (bytes.length !== 0 && this.#world.fault('bitRot', this.#shard, OP_READ, 0, this.#faults))
+      this.#rot(inode, position, bytes);
     return bytes;
   }
 
@@ -137,7 +160,7 @@ export class DiskCalls {
     if (!isWritable) return Errno.EBADF;
     const bytes = given.subarray(0, this.#part(given.length));
     let at = (flags & constants.O_APPEND) === 0 ? position : inode.size;
-    if (world.fault('misdirect', this.#shard, OP_WRITE, 0)) {
+    if (world.fault('misdirect', this.#shard, OP_WRITE, 0, this.#faults)) {
       at = SECTOR_BYTES * world.random.below(Math.ceil(inode.size / SECTOR_BYTES), 'sector of a misdirected write');
     }
     if (!this.volume.grow(inode, at + bytes.length)) return Errno.ENOSPC;

@@ -115,6 +115,29 @@ export const BENIGN: SimFaults = {
   partial: 0.5,
   latencyUs: 20_000,
   diskUs: 50_000,
+  slow: 0.1,
+  slowUs: 2_000_000,
+  kilobyteUs: 2000,
+  retransmit: 0.1,
+  diskSlow: 0.1,
+  diskSlowUs: 2_000_000,
+};
+
+/** Also faults that a program sees, data that is spoilt, and tight limits. */
+export const HARSH: SimSwarm = {
+  faults: {
+    ...BENIGN,
+    reset: 0.05,
+    refuse: 0.2,
+    lose: 0.2,
+    duplicate: 0.2,
+    noBuffers: 0.2,
+    noFiles: 0.2,
+    errno: 0.06,
+    bitRot: 0.05,
+    misdirect: 0.05,
+  },
+  limits: true,
 };
 
 const SWARM_CHECKS: Checks<SimSwarm> = { faults: checkedLater, limits: checkBoolean };

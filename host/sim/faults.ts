@@ -13,8 +13,20 @@ export interface SimFaults {
   spurious?: number | undefined;
   /** Longest time on its way for bytes, connections and resets, µs. Default 500. */
   latencyUs?: number | undefined;
+  /** A packet takes much longer: from `latencyUs` to `slowUs`, each doubling as likely as the others. */
+  slow?: number | undefined;
+  /** Longest time of a slow packet, µs. Default 1,000,000. */
+  slowUs?: number | undefined;
+  /** The time that 1000 bytes take to get onto a link, µs: 8 is 1 Gbit/s, 8000 is 1 Mbit/s. Default 0. */
+  kilobyteUs?: number | undefined;
+  /** A packet of a stream is lost, and sent again after 200 ms, then 400 ms, and so on; of a connect after 1 s. */
+  retransmit?: number | undefined;
   /** Longest time of an operation on a file, µs. Default 1000. */
   diskUs?: number | undefined;
+  /** An operation on a file takes much longer: from `diskUs` to `diskSlowUs`, as for `slow`. */
+  diskSlow?: number | undefined;
+  /** Longest time of a slow operation on a file, µs. Default 1,000,000. */
+  diskSlowUs?: number | undefined;
   /** A send, a receive, a read or a write of a file takes only a part. */
   partial?: number | undefined;
   /** A send finds its connection reset. */
@@ -52,7 +64,13 @@ const DEFAULTS: Faults = {
   freezeUs: 10_000,
   spurious: 0,
   latencyUs: 500,
+  slow: 0,
+  slowUs: 1_000_000,
+  kilobyteUs: 0,
+  retransmit: 0,
   diskUs: 1000,
+  diskSlow: 0,
+  diskSlowUs: 1_000_000,
   partial: 0,
   reset: 0,
   lose: 0,
@@ -69,7 +87,7 @@ const DEFAULTS: Faults = {
   stuckUs: 10_000_000,
 };
 
-const TIME_MAX_US = 60e6;
+export const TIME_MAX_US = 60e6;
 
 const CHECKS = Object.fromEntries(
   Object.keys(DEFAULTS).map((name) => [name, number(0, name.endsWith('Us') ? TIME_MAX_US : 1)]),
@@ -80,4 +98,30 @@ export function checkFaults(given: SimFaults = {}): Faults {
   const faults = { ...DEFAULTS };
   for (const name of Object.keys(given) as (keyof Faults)[]) faults[name] = given[name] ?? DEFAULTS[name];
   return faults;
+}
+
+/** Faults that parts of a world have of their own: its links, or its disks. */
+export class OwnFaults {
+  readonly #world: { readonly faults: Faults };
+  readonly #own = new Map<string, Partial<Faults>>();
+
+  constructor(world: { readonly faults: Faults }) {
+    this.#world = world;
+  }
+
+  of(part: string): Faults {
+    const own = this.#own.get(part);
+    return own === undefined ? this.#world.faults : { ...this.#world.faults, ...own };
+  }
+
+  /** None: those of the world hold again. */
+  set(part: string, given: SimFaults): void {
+    const own: Partial<Faults> = {};
+    for (const name of Object.keys(DEFAULTS) as (keyof Faults)[]) {
+      const value = given[name];
+      if (value !== undefined) own[name] = value;
+    }
+    if (Object.keys(own).length === 0) this.#own.delete(part);
+    else this.#own.set(part, own);
+  }
 }

@@ -9,6 +9,7 @@ export {
   type HistoryOperation,
   type Linearizability,
 } from './history.js';
+export type { LinkOptions } from './links.js';
 export {
   type HistoryModel,
   type ListInput,
@@ -25,5 +26,5 @@ export type { SearchFailure, SearchOptions, SearchProgress, SearchReport } from 
 export type { SimClient } from './sim-client.js';
 export { SimDisk, type SimDiskOptions } from './sim-disk.js';
 export type { SimClockOptions, SimMachine, SimMachineRestartOptions } from './sim-machine.js';
-export type { ClientOptions, PartitionOptions, SimWorld } from './sim-world.js';
+export type { ClientOptions, DiskOptions, PartitionOptions, SimWorld } from './sim-world.js';
 export { coreHash, type SimOptions, type SimReport, SimulationError, simulate } from './simulate.js';

@@ -28,8 +28,9 @@ export function runNow<T>(steps: FsSteps<T>): T {
   let step = steps.next();
   while (!step.done) {
     world.look(FILE_LOOKS); // a loop that waits for a file never ends: no other code runs meanwhile
-    world.nowNs += world.random.below(world.faults.diskUs * 1000 + 1, `time of ${step.value.name}Sync, ns`);
-    step = steps.next(performCall(place.host as SimHost, step.value));
+    const host = place.host as SimHost;
+    world.nowNs += host.disk.timeNs(`${step.value.name}Sync`);
+    step = steps.next(performCall(host, step.value));
   }
   return step.value;
 }
@@ -72,7 +73,7 @@ export function runLater<T>(steps: FsSteps<T>, settle: FsCallback, signal?: Abor
       result = performCall(host, call);
       world.post(place, resume);
     };
-    world.after(world.faults.diskUs, onDone, 0, `time of ${call.name}, ns`);
+    host.disk.after(call.name, onDone);
   }
 
   const first = nextStep();

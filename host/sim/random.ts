@@ -80,6 +80,15 @@ export class Random {
     return isTrue;
   }
 
+  /** A whole number between two powers of 2 times `least`, up to `most`. Each doubling is equally likely. */
+  doubling(least: number, most: number, what: string): number {
+    const unit = Math.max(1, Math.floor(least));
+    let doublings = 1;
+    while (unit * 2 ** (doublings + 1) <= most) doublings++;
+    const from = unit * 2 ** this.below(doublings, `${what}: its doublings`);
+    return this.between(from, 2 * from, what);
+  }
+
   /** The result of Math.random(): [0, 1), 53 bits. */
   fraction(what = 'Math.random()', whatLow = 'the low bits of Math.random()'): number {
     const high = this.#choose(what) >>> 5;

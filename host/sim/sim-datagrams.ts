@@ -117,7 +117,7 @@ export class SimDatagrams implements SimFile, OpOwner {
     else if (op.len > BYTES_MAX) gate.finish(op, Errno.EMSGSIZE);
     else if (this.#error !== 0) gate.finish(op, this.#takeError());
     else {
-      const { machines, faults, random } = this.#world;
+      const { machines, links, random, calendar } = this.#world;
       const machine = machines.at(to.address, machines.of(shard));
       if (machine !== this.place.machine && isLoopback(this.place.address)) {
         gate.finish(op, Errno.EINVAL); // nothing leaves the machine from there
@@ -130,6 +130,7 @@ export class SimDatagrams implements SimFile, OpOwner {
       const here = `${machines.nameOf(this.place.machine, datagram.from.address)}:${datagram.from.port}`;
       const ends = `${here} > ${machines.nameOf(machine, to.address)}:${to.port}`;
       const delivery = { ends, bytes: datagram.bytes, from: shard, sentNs: this.#world.nowNs };
+      const faults = links.faults(this.place.machine, machine);
       const isLost =
         machine === NOWHERE ||
         machines.isCut(this.place.machine, machine) ||
@@ -138,7 +139,9 @@ export class SimDatagrams implements SimFile, OpOwner {
       if (copies === 0) this.#world.note('drop', shard, this.place.port, op.len, delivery);
       const what = `time of a datagram to port ${to.port}, ns`;
       for (let i = 0; i < copies; i++) {
-        this.#world.after(faults.latencyUs, () => this.#arrive(machine, to, datagram, delivery), 0, what);
+        const trip = { from: this.place.machine, to: machine, bytes: op.len, shard, ends, what, resendUs: 0 };
+        const arrive = () => this.#arrive(machine, to, datagram, delivery);
+        calendar.add(links.arrivalNs(trip), () => links.pass(trip, arrive));
       }
       gate.finish(op, op.len);
     }

@@ -91,16 +91,11 @@ export class SimFiles implements Directories, OpOwner {
     const { world, shard } = this.#host;
     const place = world.places[shard] as Place;
     return new Promise((resolve) => {
-      world.after(
-        world.faults.diskUs,
-        () => {
-          const names = this.#directories[index]?.names ?? new Map<string, Inode>();
-          const entries = [...names].map(([name, { kind }]) => ({ name, kind }));
-          world.post(place, () => resolve(entries));
-        },
-        0,
-        'time of a list of names, ns',
-      );
+      this.#disk.after('a list of names', () => {
+        const names = this.#directories[index]?.names ?? new Map<string, Inode>();
+        const entries = [...names].map(([name, { kind }]) => ({ name, kind }));
+        world.post(place, () => resolve(entries));
+      });
     });
   }
 
@@ -108,7 +103,7 @@ export class SimFiles implements Directories, OpOwner {
 
   /** `words`: a copy of the submission; `file`: what is in the slot that it names, if it names one. */
   take(op: Op, opcode: number, words: Int32Array, file: SimOpenFile | undefined): void {
-    const { world, window } = this.#host;
+    const { window } = this.#host;
     const directory = this.#directories[words[1] as number];
     if (file === undefined && directory === undefined) {
       this.#host.gate.finish(op, Errno.EBADF);
@@ -122,20 +117,15 @@ export class SimFiles implements Directories, OpOwner {
     const how = opcode === OP_OPENAT2 ? [second.readInt32LE(at), second.readInt32LE(at + 8)] : [];
     window.open(op, this);
     const { crashes } = this.#volume;
-    const entry = world.after(
-      world.faults.diskUs,
-      () => {
-        this.#waiting.delete(op);
-        if (this.#volume.crashes !== crashes) return; // the power has failed before it was done
-        const result =
-          file !== undefined
-            ? this.#onFile(op, opcode, words, file, data)
-            : this.#onName(opcode, words, directory as Inode, name, other, how);
-        if (!this.#host.isClosed) this.#host.gate.finish(op, result);
-      },
-      0,
-      `time of ${opcodeName(opcode)}${file === undefined ? ` ${name}` : ` ${file.inode.name}`}, ns`,
-    );
+    const entry = this.#disk.after(`${opcodeName(opcode)} ${file === undefined ? name : file.inode.name}`, () => {
+      this.#waiting.delete(op);
+      if (this.#volume.crashes !== crashes) return; // the power has failed before it was done
+      const result =
+        file !== undefined
+          ? this.#onFile(op, opcode, words, file, data)
+          : this.#onName(opcode, words, directory as Inode, name, other, how);
+      if (!this.#host.isClosed) this.#host.gate.finish(op, result);
+    });
     this.#waiting.set(op, entry);
   }
 

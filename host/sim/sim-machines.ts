@@ -18,6 +18,8 @@ export class Machines {
   readonly #names: string[];
   readonly #ofShard: number[];
   readonly #cut = new Set<string>();
+  /** The ways on which everything waits. */
+  readonly #heldWays = new Set<string>();
   readonly #off = new Set<number>();
   readonly #clocks = new Map<number, MachineClock>();
   readonly #held = new Map<string, (() => void)[]>();
@@ -127,7 +129,25 @@ export class Machines {
     for (const go of held) go();
   }
 
-  /** Keeps what arrives at a cut until that is healed, in order. */
+  isHeld(from: number, to: number): boolean {
+    return this.#heldWays.has(way(from, to));
+  }
+
+  /** Keeps all messages, from now on. `oneWay`: only from `a` to `b`. */
+  holdLink(a: string, b: string, oneWay: boolean): void {
+    const [from, to] = [this.numberOf(a), this.numberOf(b)];
+    this.#heldWays.add(way(from, to));
+    if (!oneWay) this.#heldWays.add(way(to, from));
+  }
+
+  releaseLink(a: string, b: string): void {
+    const [from, to] = [this.numberOf(a), this.numberOf(b)];
+    this.#heldWays.delete(way(from, to));
+    this.#heldWays.delete(way(to, from));
+    if (!this.isCut(from, to) && !this.isCut(to, from)) this.#letGo(pair(from, to)); // else at the end of the cut
+  }
+
+  /** Keeps what arrives at a cut, or where all is held, until that ends, in order. */
   hold(a: number, b: number, go: () => void): void {
     const key = pair(a, b);
     const held = this.#held.get(key) ?? [];
@@ -168,6 +188,7 @@ function pair(a: number, b: number): string {
   return a < b ? `${a}-${b}` : `${b}-${a}`;
 }
 
-function way(from: number, to: number): string {
+/** The link from one machine to another. */
+export function way(from: number, to: number): string {
   return `${from}>${to}`;
 }

@@ -28,6 +28,7 @@ import {
 } from '../core/kernel.js';
 import type { NetAddress } from '../hosts/host.js';
 import type { Op, OpOwner, PortableWindow } from '../hosts/portable-window.js';
+import type { Trip } from './links.js';
 import { asSeenFrom, isLoopback, loopbackOf } from './sim-addresses.js';
 import { NOWHERE } from './sim-machines.js';
 import type { SimListener } from './sim-net.js';
@@ -42,6 +43,7 @@ const RETRY_US = 1_000_000; // a SYN that is lost is sent again, each time after
 const RETRIES = 6;
 const CANCEL_US = 30; // longest time until a poll that is cancelled has ended
 const CONNECT_US = 127_000_000; // all of them
+const RESEND_US = 200_000; // a packet that is lost is sent again
 const GIVE_UP_US = 924_600_000; // unconfirmed bytes are sent again for this long: tcp_retries2
 const GIVE_UP_MORE_US = 75_400_000;
 
@@ -80,6 +82,7 @@ export class SimSocket implements OpOwner {
   readonly #world: World;
   readonly #machine: number;
   readonly #isPath: boolean;
+  #there: number; // the machine of the other end
   #state: 'idle' | 'connecting' | 'open' | 'closed' = 'idle';
   #peer: SimSocket | undefined;
   readonly #inbox = new Queue<Buffer>();
@@ -87,7 +90,7 @@ export class SimSocket implements OpOwner {
   readonly #wire = new Queue<() => void>();
   #onWire = 0;
   #lastArrivalNs = 0;
-  #isHeld = false; // at a cut
+  #isHeld = false; // at a cut, or by hold()
   #unwatch: (() => void) | undefined; // of cuts
   #receives: OpenStream[] = [];
   #sends: OpenStream[] = [];
@@ -103,15 +106,16 @@ export class SimSocket implements OpOwner {
   #isBroken = false; // reset by either end, or given up
   #error = 0; // happened, and no operation has been told
 
-  constructor(world: World, machine: number, isPath: boolean) {
+  constructor(world: World, machine: number, isPath: boolean, there = NOWHERE) {
     this.#world = world;
     this.#machine = machine;
+    this.#there = there;
     this.#isPath = isPath;
     this.number = world.net.nextNumber();
   }
 
   get #isCut(): boolean {
-    return this.#peer !== undefined && this.#world.machines.isCut(this.#machine, this.#peer.#machine);
+    return this.#peer !== undefined && this.#world.machines.isCut(this.#machine, this.#there);
   }
 
   /** For the trace. */
@@ -136,6 +140,7 @@ export class SimSocket implements OpOwner {
       return;
     }
     this.#state = 'connecting';
+    this.#there = target.machine;
     this.#shard = host.shard;
     const open = { op, host, sent: 0 };
     this.#connect = open;
@@ -148,13 +153,16 @@ export class SimSocket implements OpOwner {
     else this.#knock(() => this.#reach(open, target, 0));
   }
 
-  #knock(then: () => void, waitUs = 0): void {
-    this.#world.after(
-      this.#world.faults.latencyUs,
-      then,
-      waitUs,
-      `time of the handshake of connection ${this.number}, ns`,
-    );
+  #knock(then: () => void, waitUs = 0, resendUs = RETRY_US): void {
+    const { links, calendar } = this.#world;
+    const trip = this.#trip(0, resendUs, `time of the handshake of connection ${this.number}, ns`);
+    calendar.add(links.arrivalNs(trip) + waitUs * 1000, then);
+  }
+
+  /** Something that goes to the other end. A path has no link. */
+  #trip(bytes: number, resendUs: number, what = this.#what): Trip {
+    const [from, to] = this.#isPath ? [NOWHERE, NOWHERE] : [this.#machine, this.#there];
+    return { from, to, bytes, shard: this.#shard, ends: this.#ends, what, resendUs };
   }
 
   /** After the last time there is only the end to wait for. */
@@ -172,12 +180,22 @@ export class SimSocket implements OpOwner {
 
   #reach(open: OpenStream, target: SimTarget, tries: number): void {
     if (this.#connect !== open) return;
+    if (this.#isKept(open, this.#machine, this.#there, () => this.#reach(open, target, tries))) return;
     const again = () => this.#reach(open, target, tries + 1);
     const listener = this.#world.machines.isCut(this.#machine, target.machine) ? undefined : target.find();
     if (typeof listener === 'number') this.#refuse(open, listener);
     else if (listener?.isFull && this.#isPath) listener.whenRoom(() => this.#reach(open, target, 0));
     else if (listener === undefined || listener.isFull) this.#again(open, tries, again);
     else this.#knock(() => this.#connected(open, target, listener, 0));
+  }
+
+  /** Whether the link is held. Then the connect goes on when it is released, or gives up in the end. */
+  #isKept(open: OpenStream, from: number, to: number, goOn: () => void): boolean {
+    const { machines, links } = this.#world;
+    if (!machines.isHeld(from, to)) return false;
+    links.pass({ ...this.#trip(0, 0), from, to }, goOn);
+    this.#world.after(0, () => this.#refuse(open, Errno.ETIMEDOUT), CONNECT_US);
+    return true;
   }
 
   /** The listener's answer; ours is what makes it a connection there. */
@@ -187,7 +205,8 @@ export class SimSocket implements OpOwner {
       this.#again(open, tries, () => this.#connected(open, target, listener, tries + 1));
       return;
     }
-    const other = new SimSocket(this.#world, target.machine, this.#isPath);
+    if (this.#isKept(open, this.#there, this.#machine, () => this.#connected(open, target, listener, tries))) return;
+    const other = new SimSocket(this.#world, target.machine, this.#isPath, this.#machine);
     other.#state = 'open';
     other.#peer = this;
     if (listener.unreachableMs !== undefined) other.#keepAlive(listener.unreachableMs);
@@ -280,22 +299,24 @@ export class SimSocket implements OpOwner {
     this.#travel(() => {
       this.#onWire -= count;
       peer.#arrive(bytes, delivery);
-    });
+    }, count);
   }
 
   /** The bytes of a direction arrive in order. */
-  #travel(arrive: () => void): void {
+  #travel(arrive: () => void, bytes = 0): void {
     this.#wire.push(arrive);
-    this.#carry();
+    this.#carry(bytes);
   }
 
   /** One thing will arrive: whatever is first then, as one that is late is not overtaken by what was sent behind it. */
-  #carry(): void {
-    const { nowNs, random, faults, calendar } = this.#world;
-    const atNs = nowNs + random.below(faults.latencyUs * 1000 + 1, this.#what);
-    this.#lastArrivalNs = Math.max(this.#lastArrivalNs + 1, atNs);
+  #carry(bytes = 0): void {
+    const { links, calendar, machines } = this.#world;
+    const trip = this.#trip(bytes, this.#isPath ? 0 : RESEND_US);
+    this.#lastArrivalNs = Math.max(this.#lastArrivalNs + 1, links.arrivalNs(trip));
     calendar.add(this.#lastArrivalNs, () => {
-      if (!this.#isCut) this.#wire.shift()?.();
+      const isHeld = machines.isHeld(trip.from, trip.to);
+      if (isHeld) this.#world.note('held', this.#shard, bytes, 0, this.#ends);
+      if (!isHeld && !this.#isCut) this.#wire.shift()?.();
       else if (this.#isBroken)
         this.#wire.shift(); // no sender is left to send it again
       else this.#hold();
@@ -305,26 +326,24 @@ export class SimSocket implements OpOwner {
   /** A peer that does not reply to probes is given up. Probes that are answered change nothing, so only cuts count. */
   #keepAlive(ms: number): void {
     const { machines, calendar } = this.#world;
-    const there = (this.#peer as SimSocket).#machine;
-    this.#unwatch = machines.watch(this.#machine, there, () => {
+    this.#unwatch = machines.watch(this.#machine, this.#there, () => {
       const end = this.#world.after(0, () => this.#broken(Errno.ETIMEDOUT), ms * 1000);
-      machines.hold(this.#machine, there, () => calendar.cancel(end));
+      machines.hold(this.#machine, this.#there, () => calendar.cancel(end));
     });
   }
 
-  /** Bytes that did not get through are sent again, until the cut is healed or the kernel gives up. */
+  /** Bytes that did not get through are sent again, until the cut or the hold ends, or the kernel gives up. */
   #hold(): void {
     const { machines, calendar } = this.#world;
-    const there = (this.#peer as SimSocket).#machine;
     if (!this.#isHeld) {
       this.#isHeld = true;
       const end = this.#world.after(GIVE_UP_MORE_US, () => this.#broken(Errno.ETIMEDOUT), GIVE_UP_US);
-      machines.hold(this.#machine, there, () => {
+      machines.hold(this.#machine, this.#there, () => {
         this.#isHeld = false;
         calendar.cancel(end);
       });
     }
-    machines.hold(this.#machine, there, () => {
+    machines.hold(this.#machine, this.#there, () => {
       if (this.#isBroken) this.#wire.shift();
       else this.#carry();
     });
@@ -491,12 +510,11 @@ export class SimSocket implements OpOwner {
     if (peer === undefined) return;
     this.#isFinSent = true; // and no end comes behind
     const arrive = () => peer.#broken(Errno.ECONNRESET);
+    const pass = () => {
+      if (!this.#isCut) this.#world.links.pass(this.#trip(0, 0), arrive);
+    };
     if (this.#isPath) this.#travel(arrive);
-    else {
-      this.#knock(() => {
-        if (!this.#isCut) arrive();
-      });
-    }
+    else this.#knock(pass, 0, 0);
   }
 
   /** This connection was not accepted: its client is reset. */

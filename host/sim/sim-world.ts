@@ -3,12 +3,21 @@
 // Next: world.ts.
 
 import { FeatherstarError, optionError } from '../base/errors.js';
-import { type Checks, checkBoolean, checkNumber, checkOptions, checkShard, checkTimeout } from '../base/options.js';
+import {
+  type Checks,
+  checkBoolean,
+  checkNumber,
+  checkOptions,
+  checkShard,
+  checkTimeout,
+  number,
+} from '../base/options.js';
 import type { RestartOptions } from '../runtime/restart.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { SignalName } from '../runtime/signal-board.js';
 import { checkSignalNames } from '../runtime/signals.js';
-import { checkFaults, type SimFaults } from './faults.js';
+import { checkFaults, type SimFaults, TIME_MAX_US } from './faults.js';
+import { LINK_CHECKS, type LinkOptions } from './links.js';
 import { SimClient } from './sim-client.js';
 import { SimMachine } from './sim-machine.js';
 import type { SimPlatform } from './sim-platform.js';
@@ -33,6 +42,17 @@ export interface PartitionOptions {
   /** Cuts only the way from the first to the second. Default false. */
   oneWay?: boolean | undefined;
 }
+
+/** Options of `world.setDisk()`: faults that the disk of a machine has of its own. */
+export type DiskOptions = Pick<SimFaults, 'diskUs' | 'diskSlow' | 'diskSlowUs' | 'bitRot' | 'misdirect'>;
+
+const DISK_CHECKS: Checks<DiskOptions> = {
+  diskUs: number(0, TIME_MAX_US),
+  diskSlow: number(0, 1),
+  diskSlowUs: number(0, TIME_MAX_US),
+  bitRot: number(0, 1),
+  misdirect: number(0, 1),
+};
 
 const PARTITION_CHECKS: Checks<PartitionOptions> = { oneWay: checkBoolean };
 
@@ -173,6 +193,42 @@ export class SimWorld {
   heal(a: string, b: string): void {
     this.#world.machines.heal(a, b);
     this.note(`the network is whole again between ${a} and ${b}`);
+  }
+
+  /**
+   * Holds all messages between two of `hosts`, also those that are in flight. None is lost: `deliver()` lets them go
+   * on. `oneWay`: only from `a` to `b`.
+   */
+  hold(a: string, b: string, options: PartitionOptions = {}): void {
+    const { oneWay = false } = checkOptions(options, PARTITION_CHECKS);
+    this.#world.machines.holdLink(a, b, oneWay);
+    this.note(`messages ${oneWay ? 'from' : 'between'} ${a} ${oneWay ? 'to' : 'and'} ${b} are held`);
+  }
+
+  /** Messages that are held go on. The seed draws when each arrives; those of a stream keep their order. */
+  deliver(a: string, b: string): void {
+    this.#world.machines.releaseLink(a, b);
+    this.note(`messages between ${a} and ${b} are delivered`);
+  }
+
+  /**
+   * Gives the link between two of `hosts` faults of its own, in place of the world's. Without options the world's
+   * faults are valid again. `setFaults()` does not change them.
+   */
+  setLink(a: string, b: string, options: LinkOptions = {}): void {
+    const { oneWay = false, ...faults } = checkOptions(options, LINK_CHECKS);
+    const { machines, links } = this.#world;
+    const [from, to] = [machines.numberOf(a), machines.numberOf(b)];
+    links.setFaults(from, to, faults);
+    if (!oneWay) links.setFaults(to, from, faults);
+    this.note(`the link ${oneWay ? 'from' : 'between'} ${a} ${oneWay ? 'to' : 'and'} ${b}: ${JSON.stringify(faults)}`);
+  }
+
+  /** Gives the disk of one of `hosts` faults of its own. Without options the world's faults are valid again. */
+  setDisk(host: string, options: DiskOptions = {}): void {
+    const faults = checkOptions(options, DISK_CHECKS);
+    this.#world.diskFaults.set(String(this.#world.machines.numberOf(host)), faults);
+    this.note(`the disk of ${host}: ${JSON.stringify(faults)}`);
   }
 
   #place(shard: number): Place {

@@ -33,6 +33,7 @@ type Say = (first: number, second: number, about: string) => string;
 
 const times = (count: number, what: string) => `${count} ${what}${count === 1 ? '' : 's'}`;
 const errnoOf = (errno: number) => (errno === 0 ? '' : ` with ${nameOfErrno(errno)}`);
+const msOf = (us: number) => `${us / 1000} ms`;
 const resultOf = (result: number) => (result < 0 ? nameOfErrno(result) : String(result));
 
 function nameOfErrno(errno: number): string {
@@ -64,9 +65,14 @@ const EVENTS = {
   name: (_first, _second, about) => `changes a name on the disk:${about}`,
   sync: (_first, _second, about) => `syncs${about}`,
   crash: () => 'loses power',
-  fault: (opcode, errno) => `is given a fault: ${opcode === 0 ? 'a death' : opcodeName(opcode)}${errnoOf(errno)}`,
+  fault: (opcode, errno, about) =>
+    `is given the fault${about}: ${opcode === 0 ? 'a death' : opcodeName(opcode)}${errnoOf(errno)}`,
   note: (_first, _second, about) => `notes:${about}`,
   file: (_opcode, result, about) => `calls node:fs:${about}: ${resultOf(result)}`,
+  slow: (us, bytes, about) => `has sent a slow packet, ${msOf(us)}, ${times(bytes, 'byte')},${about}`,
+  resend: (us, bytes, about) => `sends a lost packet again, after ${msOf(us)}, ${times(bytes, 'byte')},${about}`,
+  held: (bytes, _none, about) => `has a packet held, ${times(bytes, 'byte')},${about}`,
+  stall: (us, _none, about) => `waits for a slow disk, ${msOf(us)}:${about}`,
 } satisfies Record<string, Say>;
 
 export type EventName = keyof typeof EVENTS;

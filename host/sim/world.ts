@@ -21,7 +21,8 @@ import { findRuntime, setRuntime, type WorkerRuntime } from '../runtime/runtime.
 import { enterShard, findShard, type Shard } from '../shard/shard.js';
 import { Calendar, type Entry } from './calendar.js';
 import type { Choices } from './choices.js';
-import type { Faults } from './faults.js';
+import { type Faults, OwnFaults } from './faults.js';
+import { Links } from './links.js';
 import { Random } from './random.js';
 import { Reached } from './reached.js';
 import { DatagramNet } from './sim-datagrams.js';
@@ -138,7 +139,10 @@ export class World {
   readonly net: SimNet;
   readonly datagrams: DatagramNet;
   readonly machines: Machines;
+  readonly links: Links;
   readonly disk: SimDisk;
+  /** By the number of the machine. */
+  readonly diskFaults = new OwnFaults(this);
   readonly waits = new Waits(this);
   readonly reached = new Reached();
   /** How often each `sometimes()` held. */
@@ -177,6 +181,7 @@ export class World {
     this.trace = trace;
     this.faults = faults;
     this.#limits = limits;
+    this.links = new Links(this, new OwnFaults(this));
     this.net = new SimNet(this);
     this.datagrams = new DatagramNet(this);
   }
@@ -231,10 +236,10 @@ export class World {
   }
 
   /** Whether this fault strikes now. */
-  fault(name: keyof Faults, shard: number, opcode: number, errno: number): boolean {
-    const share = this.faults[name];
+  fault(name: keyof Faults, shard: number, opcode: number, errno: number, faults = this.faults): boolean {
+    const share = faults[name];
     if (share <= 0 || !this.random.chance(share, `fault: ${name}`)) return false;
-    this.note('fault', shard, opcode, errno);
+    this.note('fault', shard, opcode, errno, name);
     return true;
   }
 
@@ -243,7 +248,7 @@ export class World {
     if (errnos === undefined || this.faults.errno <= 0) return 0;
     if (!this.random.chance(this.faults.errno, `fault: ${opcodeName(opcode)} fails`)) return 0;
     const errno = errnos[this.random.below(errnos.length, 'the errno')] as number;
-    this.note('fault', shard, opcode, errno);
+    this.note('fault', shard, opcode, errno, 'errno');
     return errno;
   }
 
