@@ -1,6 +1,6 @@
-// The suites of Express, Koa and Fastify. Their tests run as they are, with Node's own http.createServer(), and with
-// that of featherstar/node. A preloaded module puts it in the place of the other (adapters/node-servers.js). The suite
-// of undici runs likewise, with the sockets of clients in the place of Node's (adapters/node-clients.js).
+// The suites of Express, Koa, Fastify and ws. Their tests run as they are, with Node's own http.createServer(), and
+// with that of featherstar/node. A preloaded module puts it in the place of the other (adapters/node-servers.js). The
+// suite of undici runs likewise, with the sockets of clients in the place of Node's (adapters/node-clients.js).
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -27,11 +27,11 @@ function resultsOf(dir, argsFor, preload) {
   }
 }
 
-function mocha(dir, preload) {
+function mocha(dir, preload, args) {
   const command = (file) => [
     'node_modules/mocha/bin/mocha.js',
-    ...['--exit', '--require', 'test/support/env', '--check-leaks'],
-    ...['--reporter', 'json', '--reporter-option', `output=${file}`, 'test/', 'test/acceptance/'],
+    ...['--exit', '--reporter', 'json', '--reporter-option', `output=${file}`],
+    ...args,
   ];
   const { passes, failures, pending } = JSON.parse(resultsOf(dir, command, preload));
   const outcomes = new Map();
@@ -61,7 +61,10 @@ const onBoth = (run, ours = SERVERS, what = 'its own http.Server') => ({
   ourOutcomes: run(ours),
 });
 
-export const express = (dir) => onBoth((preload) => mocha(dir, preload));
+const EXPRESS_ARGS = ['--require', 'test/support/env', '--check-leaks', 'test/', 'test/acceptance/'];
+const WS_ARGS = ['test/*.test.js']; // without --throw-deprecation, for which mocha starts another process
+export const express = (dir) => onBoth((preload) => mocha(dir, preload, EXPRESS_ARGS));
+export const ws = (dir) => onBoth((preload) => mocha(dir, preload, WS_ARGS));
 export const koa = (dir) => onBoth((preload) => nodeTest(dir, preload, ['__tests__/**/*.test.js']));
 export const fastify = (dir) => onBoth((preload) => nodeTest(dir, preload, ['test/**/*.test.js']));
 
