@@ -91,7 +91,7 @@ class BunStream implements Stream {
   }
 
   onData(chunk: Buffer): void {
-    this.#owner?.onData(chunk);
+    this.#owner?.onData(chunk, true);
   }
 
   onEnd(): void {

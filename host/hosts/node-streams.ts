@@ -1,9 +1,12 @@
 // Streams over node:net.
 //
+// node:net reads into an array of its own for each chunk, unless a socket is made with `onread`. Then it reads into the
+// memory that is given, which all sockets of a thread can share: each chunk is handed on before the next is read. A
+// server makes its sockets without `onread`. So what it has accepted gets a socket of ours, over the same handle.
+//
 // Next: bun-streams.ts.
 
 import { type AddressInfo, Server, Socket } from 'node:net';
-import { paceScavenges } from '../base/own-bytes.js';
 import { Errno } from '../core/kernel.js';
 import { listenClosedError, type NetAddress } from './host.js';
 import { errnoOf } from './portable-window.js';
@@ -21,40 +24,35 @@ import {
 const ANY_ADDRESS = '::';
 const PROBES_MS = 10_000; // libuv sends ten, one a second
 const NOTHING = new Uint8Array(0);
+const CHUNK = Buffer.allocUnsafeSlow(READ_AHEAD_BYTES); // what was read last
+
+/** The connection below a socket. Node's types leave it out. */
+interface WithHandle {
+  _handle: object | null;
+}
 
 class NodeStream implements Stream {
   readonly #socket: Socket;
   #owner: StreamOwner | undefined;
-  #flows = false;
 
-  constructor(socket: Socket) {
+  /** A stream that is not connected yet, or over a socket that has been accepted. */
+  constructor(accepted?: Socket) {
+    const onread = { buffer: CHUNK, callback: this.#onRead };
+    const own = { allowHalfOpen: true, highWaterMark: READ_AHEAD_BYTES, onread };
+    const socket = new Socket({ ...own, ...takeHandle(accepted) });
     this.#socket = socket;
-    socket.pause(); // before 'data' is listened to, which would let it flow
+    socket.pause();
     socket.unref();
-    socket.on('data', (chunk: Buffer) => this.#onData(chunk));
-    socket.push = this.#push;
+    if (accepted === undefined) socket.setNoDelay();
     socket.on('end', () => this.#owner?.onEnd());
     socket.on('error', (error) => this.#owner?.onBroken(errnoOf(error)));
     socket.on('close', () => this.#owner?.onBroken(Errno.ECONNRESET));
   }
 
-  /**
-   * Where node:net puts what it has read. While it flows and nothing is kept, the bytes need not go through the stream:
-   * a tenth of a request's time in user mode. Bytes before or after that, and the end, take the stream's own way.
-   */
-  readonly #push = (chunk: Buffer | null): boolean => {
-    const socket = this.#socket;
-    if (chunk === null || !this.#flows || socket.readableLength !== 0 || this.#owner === undefined) {
-      return Socket.prototype.push.call(socket, chunk);
-    }
-    this.#onData(chunk);
+  readonly #onRead = (bytes: number): boolean => {
+    this.#owner?.onData(CHUNK.subarray(0, bytes), false);
     return true;
   };
-
-  #onData(chunk: Buffer): void {
-    paceScavenges(chunk.length); // each is an array of its own
-    this.#owner?.onData(chunk);
-  }
 
   get isDestroyed(): boolean {
     return this.#socket.destroyed;
@@ -78,12 +76,10 @@ class NodeStream implements Stream {
   }
 
   pause(): void {
-    this.#flows = false;
     this.#socket.pause();
   }
 
   resume(): void {
-    this.#flows = true;
     this.#socket.resume();
   }
 
@@ -141,6 +137,14 @@ class NodeStream implements Stream {
   }
 }
 
+function takeHandle(accepted: Socket | undefined): object {
+  if (accepted === undefined) return {};
+  const owner = accepted as unknown as WithHandle;
+  const handle = owner._handle;
+  owner._handle = null;
+  return { handle, pauseOnCreate: true };
+}
+
 class NodeServer implements StreamServer {
   readonly #server: Server;
   readonly #onError: (errno: number) => void;
@@ -193,10 +197,6 @@ class NodeServer implements StreamServer {
 }
 
 export const nodeStreams: Streams = {
-  create: () => {
-    const socket = new Socket({ allowHalfOpen: true, highWaterMark: READ_AHEAD_BYTES } as object);
-    socket.setNoDelay();
-    return new NodeStream(socket);
-  },
+  create: () => new NodeStream(),
   serve: (onStream, onError) => new NodeServer(onStream, onError),
 };

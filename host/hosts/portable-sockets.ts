@@ -1,8 +1,8 @@
 // TCP and Unix sockets of the portable host: streams answer what the core asked of the kernel.
 //
-// Reading: what the stream pushes goes into small receive buffers while a receive is armed. A receive into large ones
-// gets it as it is, without a copy. The first chunk that finds none
-// is kept, and the stream is paused. So a slow reader holds one chunk here and at most READ_AHEAD_BYTES in the stream.
+// Reading: what the stream pushes goes into receive buffers while a receive is armed. A receive into large ones gets a
+// chunk that the stream does not need any more as it is. The first chunk that finds no receive is kept, and the stream
+// is paused. So a slow reader holds one chunk here and at most READ_AHEAD_BYTES in the stream.
 // Then its peer's TCP window is full. Writing: a send is copied once, when the stream gets it, and completes when the
 // kernel has taken it. The next one waits in linear memory until then, or gets -EAGAIN if it may not wait
 // (MSG_DONTWAIT). So a peer that does not read costs one send.
@@ -15,6 +15,7 @@
 //
 // Next: portable.ts.
 
+import { ownCopy } from '../base/own-bytes.js';
 import {
   CQE_BUFFER,
   CQE_BUFFER_SHIFT,
@@ -25,7 +26,6 @@ import {
   POLLRDHUP,
   SHUT_RD,
   SHUT_WR,
-  SMALL_BUFFERS,
 } from '../core/kernel.js';
 import type { NetAddress } from './host.js';
 import type { Op, OpOwner, PortableWindow } from './portable-window.js';
@@ -49,6 +49,7 @@ export class PortableSocket implements OpOwner, StreamOwner {
   #probe: NodeJS.Timeout | undefined;
   #chunk: Buffer | undefined; // came while no receive was armed, or did not fit
   #chunkAt = 0;
+  #ownsChunk = true;
   #isPaused: boolean;
   #isWriting = false; // a send is with the stream and not yet with the kernel
   #written: Op | undefined; // that send, unless it was cancelled
@@ -94,14 +95,25 @@ export class PortableSocket implements OpOwner, StreamOwner {
     }
   }
 
-  onData(chunk: Buffer): void {
+  onData(chunk: Buffer, isOwn: boolean): void {
     if (this.#state === 'closed') return;
-    this.#chunk = this.#chunk === undefined ? chunk : Buffer.concat([this.#chunk.subarray(this.#chunkAt), chunk]);
+    const kept = this.#chunk?.subarray(this.#chunkAt);
+    this.#ownsChunk = isOwn || kept !== undefined;
+    this.#chunk = kept === undefined ? chunk : Buffer.concat([kept, chunk]);
     this.#chunkAt = 0;
     this.#giveReceived();
-    if (this.#chunk === undefined || this.#isPaused) return;
+    if (this.#chunk === undefined) return;
+    if (!this.#ownsChunk) this.#keepChunk(this.#chunk);
+    if (this.#isPaused) return;
     this.#isPaused = true;
     this.#stream.pause();
+  }
+
+  /** The stream reads the next bytes to where the chunk lies. */
+  #keepChunk(chunk: Buffer): void {
+    this.#chunk = Buffer.from(ownCopy(chunk, this.#chunkAt, chunk.length).buffer);
+    this.#chunkAt = 0;
+    this.#ownsChunk = true;
   }
 
   onEnd(): void {
@@ -156,18 +168,23 @@ export class PortableSocket implements OpOwner, StreamOwner {
   /** Hands a part of the chunk to where the operation wants it. True: that was its last completion. */
   #fill(op: Op, chunk: Buffer): boolean {
     const window = this.#window;
-    let end = Math.min(chunk.length, this.#chunkAt + (op.len === 0 ? chunk.length : op.len));
-    if (op.bufGroup === SMALL_BUFFERS) end = Math.min(end, this.#chunkAt + window.bufferBytes[SMALL_BUFFERS]);
-    const count = end - this.#chunkAt;
+    const from = this.#chunkAt;
+    let end = op.len === 0 ? chunk.length : Math.min(chunk.length, from + op.len);
     let buffer = 0;
-    if (op.bufGroup === LARGE_BUFFERS) buffer = window.keepBytes(chunk.subarray(this.#chunkAt, end));
-    else if (op.picksBuffer) buffer = window.takeBuffer(op.bufGroup);
+    if (!op.picksBuffer) chunk.copy(op.memory, op.ptr, from, end);
+    else if (op.bufGroup === LARGE_BUFFERS && this.#ownsChunk) buffer = window.keepBytes(chunk.subarray(from, end));
+    else {
+      buffer = window.takeBuffer(op.bufGroup);
+      if (buffer >= 0) {
+        end = Math.min(end, from + window.bufferBytes[op.bufGroup as 0 | 1]);
+        chunk.copy(window.bytes, window.bufferAt(buffer), from, end);
+      } else if (op.bufGroup === LARGE_BUFFERS) buffer = window.keepBytes(ownCopy(chunk, from, end));
+    }
     if (buffer < 0) {
       window.finish(op, Errno.ENOBUFS);
       return true;
     }
-    if (op.bufGroup === SMALL_BUFFERS) chunk.copy(window.bytes, window.bufferAt(buffer), this.#chunkAt, end);
-    else if (!op.picksBuffer) chunk.copy(op.memory, op.ptr, this.#chunkAt, end);
+    const count = end - from;
     this.#chunkAt = end;
     if (this.#chunkAt === chunk.length) this.#chunk = undefined;
     const flags = op.picksBuffer ? CQE_BUFFER | (buffer << CQE_BUFFER_SHIFT) : 0;

@@ -18,8 +18,8 @@ export type ConnectTarget = { host: string; port: number } | { path: string };
 /** The receiver of a stream's events. Nothing is told from inside a call to the stream. */
 export interface StreamOwner {
   onConnect(): void;
-  /** The bytes are the owner's. A chunk may still come after pause(). */
-  onData(chunk: Buffer): void;
+  /** `isOwn`: the bytes are the owner's; else only until it returns. A chunk may still come after pause(). */
+  onData(chunk: Buffer, isOwn: boolean): void;
   /** The peer sends no more. */
   onEnd(): void;
   /** The kernel has the bytes that write() kept. */

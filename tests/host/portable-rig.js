@@ -6,7 +6,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { coreModule, DEFAULT_LIMITS, instantiateCore, makeMemory } from '../../dist/host/core/core.js';
-import { Control } from '../../dist/host/core/layout.js';
+import { Control, recvBufferAt } from '../../dist/host/core/layout.js';
 import { monotonicNs } from '../../dist/host/hosts/host.js';
 import { PortableHost } from '../../dist/host/hosts/portable.js';
 
@@ -162,7 +162,7 @@ export class Rig {
     const buffer = flags >>> 16;
     const kept = this.host.receivedBytes(buffer);
     if (kept !== undefined) return kept.subarray(0, result);
-    const at = this.base + this.header.recvOffset + buffer * this.header.recvBufferBytes;
+    const at = recvBufferAt(this.base + this.header.recvOffset, this.header, buffer);
     const copy = Buffer.from(this.bytes.subarray(at, at + result));
     this.recycle(buffer);
     return copy;

@@ -109,12 +109,15 @@ test('a receive into a buffer of the pool: bounded by the buffer, by len, and by
 
 const CHUNKS_KEPT = 128; // host/hosts/portable-window.ts, KEPT_MAX
 
-test('a receive into large buffers hands over what the platform has read, as it is; numbers run out', async () => {
+test('a receive into large buffers gets one, and what the host has kept as it is; numbers run out', async () => {
   const rig = new Rig();
   const { slot, client } = await rig.pair();
   const large = (sqe) => rig.completion(rig.stage(OP.RECV, { fd: slot, flags: FIXED | 32, group: 1, ...sqe }));
   const bytes = pattern(30_000);
   client.write(bytes);
+  const first = await large({ len: 10 }); // before the bytes have come, so the rest is kept
+  assert.ok(first.flags >>> 16 >= LIMITS.recvBufferCount);
+  assert.ok(first.flags >>> 16 < LIMITS.recvBufferCount + LIMITS.largeRecvBufferCount);
   const held = [];
   for (let i = 0; i < CHUNKS_KEPT; i++) held.push(await large({ len: 10 + (i & 1) }));
   assert.equal([held[0].result, held[1].result], [10, 11]);
@@ -122,18 +125,33 @@ test('a receive into large buffers hands over what the platform has read, as it 
   assert.is(new Set(numbers).size, CHUNKS_KEPT);
   assert.ok(Math.min(...numbers) >= 49_152, 'behind all numbers that buffers may have');
   assert.is((await large({})).result, ENOBUFS);
-  const parts = held.map((cqe) => rig.take(cqe));
+  const parts = [first, ...held].map((cqe) => rig.take(cqe));
   assert.is(rig.host.receivedBytes(numbers[0]), undefined, 'once');
   const free = [await large({ len: 5 }), await large({ len: 6 })];
   assert.is(new Set(free.map(({ flags }) => flags >>> 16)).size, 2);
   parts.push(...free.map((cqe) => rig.take(cqe)));
-  const first = parts.reduce((sum, part) => sum + part.length, 0);
-  for (let count = first; count < bytes.length; count += parts.at(-1).length) parts.push(rig.take(await large({})));
+  const count = () => parts.reduce((sum, part) => sum + part.length, 0);
+  while (count() < bytes.length) parts.push(rig.take(await large({})));
   assert.ok(Buffer.concat(parts).equals(bytes));
   assert.ok(parts.at(-1).length > LIMITS.recvBufferBytes);
-  assert.is(rig.bytes.indexOf(bytes.subarray(0, 64)), -1, 'linear memory has not seen them');
+  assert.is(rig.bytes.indexOf(bytes.subarray(10, 74)), -1, 'linear memory has not seen what was kept');
   client.write('small');
   assert.is(rig.take(await rig.completion(rig.receive(slot))).toString(), 'small');
+});
+
+test('a receive into large buffers that finds none free gets a copy of its own', async () => {
+  const rig = new Rig();
+  const { slot, client } = await rig.pair();
+  const large = () => rig.stage(OP.RECV, { fd: slot, flags: FIXED | 32, group: 1 });
+  const held = [];
+  for (let i = 0; i <= LIMITS.largeRecvBufferCount; i++) {
+    const received = rig.completion(large()); // armed when the bytes come
+    client.write(`chunk ${i}`);
+    held.push(await received);
+  }
+  assert.ok(held.at(-1).flags >>> 16 >= 49_152);
+  const texts = held.map((cqe) => Buffer.from(rig.take(cqe)).toString());
+  assert.equal(texts, ['chunk 0', 'chunk 1', 'chunk 2']);
 });
 
 test('a receive into memory of its own', async () => {
