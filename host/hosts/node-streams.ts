@@ -1,7 +1,7 @@
 // Streams over node:net.
 //
-// node:net reads into an array of its own for each chunk, unless a socket is made with `onread`. Then it reads into the
-// memory that is given, which all sockets of a thread can share: each chunk is handed on before the next is read. A
+// node:net makes an array for each chunk, unless a socket is made with `onread`: then it reads into the memory that is
+// given. All sockets of a thread share one such array, because each chunk is handed on before the next one is read. A
 // server makes its sockets without `onread`. So what it has accepted gets a socket of ours, over the same handle.
 //
 // Next: bun-streams.ts.
