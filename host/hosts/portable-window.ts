@@ -5,8 +5,8 @@
 //   core's recycle list --> recycle() --> [ free buffers ] --> takeBuffer() --> the next receive
 //
 // Bytes that the platform has read into an array of their own are not copied. keepBytes() gives them a number that no
-// buffer has. By that takeBytes() finds them (ShardHost.receivedBytes). Bytes for which no large buffer is free are kept
-// likewise, as a copy.
+// buffer has. By that takeBytes() finds them (ShardHost.receivedBytes). Bytes for which no large buffer is free are
+// kept likewise, as a copy.
 //
 // Invariants: an operation that is open posts exactly one completion without MORE, and is closed by it. The queue needs
 // no limit of its own. Each open operation adds one entry at most, and each further entry holds a buffer or a file
