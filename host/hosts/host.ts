@@ -9,6 +9,7 @@ import { FeatherstarError } from '../base/errors.js';
 import type { Core } from '../core/core-module.js';
 import type { Header } from '../core/layout.js';
 import type { NetworkRules } from '../net/network-rules.js';
+import type { OpenNativeTls } from '../tls/record-engine.js';
 
 /** Which host runs the shards: io_uring, Node's own I/O, the simulator, or a web page. */
 export type HostName = 'uring' | 'portable' | 'sim' | 'browser';
@@ -207,6 +208,8 @@ export interface ShardHost {
   receivedBytes?(buffer: number): Uint8Array | undefined;
   /** Without it the host has no files. */
   readonly directories?: Directories;
+  /** TLS by the addon. Undefined, or without it: it has no OpenSSL to call. */
+  openTls?: OpenNativeTls;
   /** The token with which a peer wakes this shard. A second one for the same peer takes the place of the first. */
   doorbell(peer: number): DoorbellToken;
   /** How this shard wakes `peer`; undefined: not any more. */

@@ -7,6 +7,7 @@ import { FeatherstarError, systemError } from '../base/errors.js';
 import { Errno } from '../core/kernel.js';
 import { encodeRules } from '../net/network-rules.js';
 import { SenderNames } from '../net/udp-address.js';
+import type { NativeTls, OpenNativeTls } from '../tls/record-engine.js';
 import {
   alignClock,
   type Bound,
@@ -70,6 +71,7 @@ interface NativeAddon {
     lent: LentBytes,
     targets: Windows['targets'],
   ): NativeRing;
+  openTls: OpenNativeTls;
   monotonicNs(): number;
   pin(cpus: number | readonly number[]): number;
   affinity(): number[];
@@ -204,6 +206,10 @@ export class UringHost implements ShardHost {
     const answer = this.#ring.listen('', fd, 0, flags | LISTEN_GIVEN, unreachableMs);
     if ('errno' in answer) throw systemError(answer.syscall, answer.errno, descriptorName(fd));
     return { ...answer, isShared: true };
+  }
+
+  openTls(output: Uint8Array, results: Uint32Array): NativeTls | undefined {
+    return loadAddon().openTls(output, results);
   }
 
   endHandshakes(slot: number): void {

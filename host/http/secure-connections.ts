@@ -1,18 +1,22 @@
 // The connections of a server over TLS: a handshake first, then HTTP over what is decrypted.
 //
-//   file --> transport --> PendingConnection: handshake --secure--> HttpConnection over a TlsTransport
-//                                                  \--failed: closed
+//   file --> transport --> PendingConnection:   handshake by node:tls   --> HttpConnection over a TlsTransport
+//                      \-> PendingRecords:      handshake by the addon  --> HttpConnection over a RecordTransport
 //
-// Next: host/tls/terminator.ts.
+// Next: host/tls/terminators.ts.
 
 import type { TLSSocket } from 'node:tls';
 import type { NetAddress } from '../hosts/host.js';
 import type { Transport, TransportUser } from '../shard/transport.js';
-import { TlsInfo } from '../tls/info.js';
+import { NodeTlsInfo } from '../tls/info.js';
 import type { TlsServerOptions } from '../tls/options.js';
-import { type Handshake, TlsTerminator } from '../tls/terminator.js';
+import { recordEngine } from '../tls/record-engine.js';
+import { type RecordHandshake, RecordTerminator } from '../tls/record-terminator.js';
+import type { RecordTransport } from '../tls/record-transport.js';
+import type { Handshake, TlsTerminator } from '../tls/terminator.js';
+import { Terminators } from '../tls/terminators.js';
 import { TlsTransport } from '../tls/tls-transport.js';
-import { TransportStream } from '../tls/transport-stream.js';
+import { NO_RAW_USER, TransportStream } from '../tls/transport-stream.js';
 import { HttpConnection } from './connection.js';
 import { type ConnectionServer, FIRST_REQUEST_NS, type ServedConnection } from './connection-server.js';
 import { Http2Connection, type Http2Sessions } from './http2-connection.js';
@@ -29,18 +33,77 @@ export interface SecureServer extends ConnectionServer {
 }
 
 export class SecureConnections {
-  readonly terminator: TlsTerminator;
   readonly #server: SecureServer;
+  readonly #terminators: Terminators;
 
   constructor(server: SecureServer, options: TlsServerOptions) {
+    const alpn = options.alpn ?? (server.http2 === undefined ? ['http/1.1'] : ['h2', 'http/1.1']);
     this.#server = server;
-    const alpn = server.http2 === undefined ? ['http/1.1'] : ['h2', 'http/1.1'];
-    this.terminator = new TlsTerminator(options, (error) => server.report(error), alpn);
+    const report = (error: unknown) => server.report(error);
+    this.#terminators = new Terminators(recordEngine(server.shard), { ...options, alpn }, report);
   }
 
   /** `parser`: as of HttpConnection. */
   open(parser: number, open: OpenTransport): ServedConnection {
-    return new PendingConnection(this.#server, this.terminator, parser, open);
+    const { current } = this.#terminators;
+    if (current instanceof RecordTerminator) return new PendingRecords(this.#server, current, parser, open);
+    return new PendingConnection(this.#server, current, parser, open);
+  }
+
+  /** New connections have these certificates and keys. */
+  setSecureContext(options: TlsServerOptions): void {
+    this.#terminators.setSecureContext(options);
+  }
+}
+
+/** A connection takes the place of its handshake. */
+function enter(server: SecureServer, pending: ServedConnection, connection: ServedConnection): void {
+  server.replace(pending, connection);
+  if (server.draining) connection.drain();
+  if (server.isLast) connection.closeIdle();
+}
+
+class PendingRecords implements ServedConnection {
+  readonly #server: SecureServer;
+  readonly #parser: number;
+  readonly #handshake: RecordHandshake;
+
+  constructor(server: SecureServer, terminator: RecordTerminator, parser: number, open: OpenTransport) {
+    this.#server = server;
+    this.#parser = parser;
+    this.#handshake = terminator.accept(server.shard, open, {
+      onSecure: (transport) => enter(server, this, this.#connectionOver(transport)),
+      onFailed: () => server.forget(this),
+    });
+  }
+
+  get remote(): NetAddress | undefined {
+    return this.#handshake.transport.remote;
+  }
+
+  #connectionOver(transport: RecordTransport): ServedConnection {
+    const server = this.#server;
+    const use = (user: TransportUser) => {
+      transport.user = user;
+      return transport;
+    };
+    if (transport.tls.alpnProtocol === 'h2' && server.http2 !== undefined) {
+      const stream = new TransportStream(server.shard, NO_RAW_USER, use);
+      return new Http2Connection(server, server.http2, stream, stream, transport.tls);
+    }
+    return new HttpConnection(server, this.#parser, use);
+  }
+
+  drain(): void {}
+
+  unhold(): void {}
+
+  closeIdle(): void {
+    this.#handshake.transport.setDeadline(FIRST_REQUEST_NS);
+  }
+
+  destroy(): void {
+    this.#handshake.destroy();
   }
 }
 
@@ -53,7 +116,7 @@ class PendingConnection implements ServedConnection {
     this.#server = server;
     this.#parser = parser;
     this.#handshake = terminator.accept((own) => new TransportStream(server.shard, own, open), {
-      onSecure: (socket, stream) => this.#onSecure(socket, stream),
+      onSecure: (socket, stream) => enter(server, this, this.#connectionOver(socket, stream)),
       onFailed: () => server.forget(this),
     });
   }
@@ -62,18 +125,10 @@ class PendingConnection implements ServedConnection {
     return this.#handshake.stream.transport.remote;
   }
 
-  #onSecure(socket: TLSSocket, stream: TransportStream): void {
-    const server = this.#server;
-    const connection = this.#connectionOver(socket, stream);
-    server.replace(this, connection);
-    if (server.draining) connection.drain();
-    if (server.isLast) connection.closeIdle();
-  }
-
   #connectionOver(socket: TLSSocket, stream: TransportStream): ServedConnection {
     const server = this.#server;
     if (socket.alpnProtocol === 'h2' && server.http2 !== undefined) {
-      return new Http2Connection(server, server.http2, socket, stream, new TlsInfo(socket));
+      return new Http2Connection(server, server.http2, socket, stream, new NodeTlsInfo(socket));
     }
     return new HttpConnection(server, this.#parser, (user) => new TlsTransport(server.shard, socket, stream, user));
   }

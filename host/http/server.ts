@@ -364,7 +364,7 @@ export class ServerShard implements AcceptorUser, ConnectionServer {
   /** New connections have these certificates and keys. */
   setSecureContext(options: TlsServerOptions): void {
     if (this.secure === undefined) throw noTlsError('serve()');
-    this.secure.terminator.setSecureContext(options);
+    this.secure.setSecureContext(options);
   }
 
   /** This connection has bytes in a receive buffer that it has to give back when the next turn begins. */

@@ -533,6 +533,7 @@ NAPI_MODULE_INIT()
 	add(env, exports, "open", Open, NULL);
 	add(env, exports, "monotonicNs", MonotonicNs, NULL);
 	cpus_export(env, exports);
+	tls_export(env, exports);
 #ifdef FEATHERSTAR_TEST
 	fuzz_export(env, exports);
 #endif

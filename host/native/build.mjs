@@ -32,8 +32,11 @@ const names = [
   'lent.c',
   'listen.c',
   'loop.c',
+  'openssl.c',
   'options.c',
   'ring.c',
+  'tls.c',
+  'tls_context.c',
   ...(variant === '' ? [] : ['fuzz.c', 'fuzz_audit.c', 'fuzz_files.c', 'fuzz_input.c']),
 ];
 const sources = names.map((name) => (name === replaced ? replacement : join(here, name)));

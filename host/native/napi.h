@@ -59,3 +59,6 @@ static inline napi_value add(napi_env env, napi_value object, const char *name, 
 
 /* cpus.c */
 void cpus_export(napi_env env, napi_value exports);
+
+/* tls.c */
+void tls_export(napi_env env, napi_value exports);

@@ -6,12 +6,13 @@ import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { abortable } from '../base/abortable.js';
-import { FeatherstarError } from '../base/errors.js';
+import { FeatherstarError, internalError } from '../base/errors.js';
 import { WarningLimit } from '../base/warning-limit.js';
 import { monotonicNs } from '../hosts/host.js';
 import type { Shard } from '../shard/shard.js';
 import { contextOptions, type TlsClientOptions, type TlsServerOptions, tlsError } from '../tls/options.js';
 import { type Handshake, TlsTerminator } from '../tls/terminator.js';
+import { Terminators } from '../tls/terminators.js';
 import { NO_RAW_USER } from '../tls/transport-stream.js';
 import type { SocketTransport } from './socket.js';
 import { SocketStream } from './socket-stream.js';
@@ -76,19 +77,21 @@ function clientOptions(socket: Duplex, hostname: string, options: TlsClientOptio
 /** The server's side: the connections of a listener. */
 export class TlsAcceptor {
   readonly #shard: Shard;
-  readonly #terminator: TlsTerminator;
+  readonly #terminators: Terminators;
   readonly #arrive: (connection: SocketTransport) => void;
   readonly #open = new Set<Handshake<SocketStream>>();
   readonly #warnings = new WarningLimit();
 
   constructor(shard: Shard, options: TlsServerOptions, arrive: (connection: SocketTransport) => void) {
     this.#shard = shard;
-    this.#terminator = new TlsTerminator(options, (error) => this.#warn(error));
+    this.#terminators = new Terminators(undefined, options, (error) => this.#warn(error));
     this.#arrive = arrive;
   }
 
   add(below: SocketTransport): void {
-    const handshake = this.#terminator.accept((user) => new SocketStream(below, user), {
+    const { current } = this.#terminators;
+    if (!(current instanceof TlsTerminator)) throw internalError('a listener has no addon');
+    const handshake = current.accept((user) => new SocketStream(below, user), {
       onSecure: (socket, stream) => {
         this.#open.delete(handshake);
         stream.clearDeadline();
@@ -100,7 +103,7 @@ export class TlsAcceptor {
   }
 
   setSecureContext(options: TlsServerOptions): void {
-    this.#terminator.setSecureContext(options);
+    this.#terminators.setSecureContext(options);
   }
 
   #warn(error: unknown): void {

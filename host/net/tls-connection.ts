@@ -17,7 +17,7 @@ import { checkWait } from '../base/options.js';
 import type { Calls } from '../calls/call.js';
 import type { NetAddress } from '../hosts/host.js';
 import type { Shard } from '../shard/shard.js';
-import { TlsInfo } from '../tls/info.js';
+import { NodeTlsInfo, type TlsInfo } from '../tls/info.js';
 import { tlsError } from '../tls/options.js';
 import type { RawStreamUser } from '../tls/transport-stream.js';
 import { keepFor } from './homes.js';
@@ -51,7 +51,7 @@ export class TlsConnection implements SocketTransport, RawStreamUser {
     this.#shard = shard;
     this.#socket = socket;
     this.#below = below;
-    this.tls = new TlsInfo(socket);
+    this.tls = new NodeTlsInfo(socket);
     stream.user = this;
     this.#watchEnd();
     socket.on('data', (bytes: Buffer) => this.#onBytes(bytes));

@@ -7,9 +7,11 @@
 //
 // Next: terminator.ts.
 
+import { hkdfSync } from 'node:crypto';
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
 import { FeatherstarError, optionError } from '../base/errors.js';
 import { type Checks, checkBoolean, checkOptions, checkString, integer, oneOf } from '../base/options.js';
+import { processSecret } from '../base/secrets.js';
 
 /** A key, a certificate or a list of them: the text of a PEM file, or its bytes. */
 export type TlsFile = string | Uint8Array | readonly (string | Uint8Array)[];
@@ -80,7 +82,8 @@ export interface TlsClientOptions extends TlsContextOptions {
   session?: Uint8Array | undefined;
 }
 
-export const TICKET_KEY_BYTES = 48;
+const TICKET_KEY_BYTES = 48;
+const SESSION_MS = 300_000;
 export const HANDSHAKE_MAX_MS = 600_000;
 const HANDSHAKES_MAX = 1_048_576;
 const SESSION_MAX_MS = 604_800_000; // RFC 8446 4.6.1
@@ -191,6 +194,16 @@ export function contextOf(options: TlsContextOptions): SecureContext {
   } catch (cause) {
     throw tlsError('key, certificate or cipher cannot be used', cause);
   }
+}
+
+/** The keys of session tickets. All shards of a process have the same ones. */
+export function ticketKeys(options: TlsServerOptions): Uint8Array {
+  if (options.ticketKeys !== undefined) return options.ticketKeys;
+  return new Uint8Array(hkdfSync('sha256', processSecret(), '', 'featherstar session tickets', TICKET_KEY_BYTES));
+}
+
+export function sessionSeconds({ sessionTimeoutMs = SESSION_MS }: TlsServerOptions): number {
+  return Math.floor(sessionTimeoutMs / 1000);
 }
 
 export function noTlsError(maker: string): FeatherstarError {

@@ -1,38 +1,27 @@
-// The server's side of TLS: handshakes by node:tls over transports of this shard, with their limits.
+// The server's side of TLS by node:tls: handshakes over transports of this shard.
 //
 //   accept(): transport --first bytes, in turn--> handshake --secureConnection--> onSecure(socket, stream)
 //                                   \--failed, too slow, one too many--> closed, onFailed()
-//
-// A handshake costs a shard up to a millisecond. A thousand clients that come at once would hold up the others for a
-// second. So not more than TURN_HANDSHAKES begin in one round of the event loop. A client that stops in the middle
-// keeps its place until its time is over. If there are too many, the oldest one is ended.
 //
 // A `tls.Server` that never listens has the context, and makes the sockets. It emits its events on the object that
 // 'connection' was emitted on. So each handshake emits on an object of its own, which knows its connection.
 //
 // Next: tls-transport.ts.
 
-import { hkdfSync } from 'node:crypto';
 import { createServer, type SecureContext, type Server, type TLSSocket, type TlsOptions } from 'node:tls';
-import { FeatherstarError } from '../base/errors.js';
-import { processSecret } from '../base/secrets.js';
+import type { FeatherstarError } from '../base/errors.js';
+import { type HandshakeLimits, handshakeError, handshakeTimeout, type OpenHandshake } from './handshake-limits.js';
 import {
-  checkTlsServer,
   contextOf,
   contextOptions,
   HANDSHAKE_MAX_MS,
-  type SniCallback,
-  TICKET_KEY_BYTES,
-  type TlsContextOptions,
+  sessionSeconds,
   type TlsServerOptions,
+  ticketKeys,
   tlsError,
 } from './options.js';
+import { Sni } from './sni.js';
 import type { RawStream, RawStreamUser } from './transport-stream.js';
-
-const HANDSHAKE_MS = 10_000;
-const HANDSHAKES = 1024;
-const TURN_HANDSHAKES = 8;
-const SESSION_MS = 300_000;
 
 /** Makes the encrypted side of a connection. */
 export type OpenRawStream<S extends RawStream> = (user: RawStreamUser) => S;
@@ -45,101 +34,35 @@ export interface HandshakeUser<S extends RawStream> {
 }
 
 export class TlsTerminator {
+  readonly limits: HandshakeLimits;
   readonly #server: Server;
-  readonly #alpn: readonly string[] | undefined;
-  readonly #timeoutNs: number;
-  readonly #most: number;
-  readonly #open = new Set<Pick<Handshake<RawStream>, 'fail'>>(); // the oldest one first
-  readonly #waiting: (() => void)[] = []; // those that have not begun
-  #begun = 0; // in this round of the event loop
-  #isCounting = false;
-  readonly #report: (error: unknown) => void;
-  #sni: Sni;
 
-  /** Throws TLS. `report` gets errors of the function `sni`. `alpn`: where the options give none. */
-  constructor(options: TlsServerOptions, report: (error: unknown) => void, alpn?: readonly string[]) {
-    this.#report = report;
-    this.#alpn = options.alpn ?? alpn;
-    this.#timeoutNs = (options.handshakeTimeoutMs ?? HANDSHAKE_MS) * 1e6;
-    this.#most = options.maxHandshakes ?? HANDSHAKES;
-    this.#sni = new Sni(options, report);
-    this.#server = createServer(this.#serverOptions(options));
+  /** Throws TLS. `report` gets errors of the function `sni`. */
+  constructor(options: TlsServerOptions, limits: HandshakeLimits, report: (error: unknown) => void) {
+    this.limits = limits;
+    this.#server = createServer(serverOptions(options, new Sni(options, contextOf, report)));
     this.#server.setTicketKeys(Buffer.from(ticketKeys(options)));
-  }
-
-  #serverOptions(options: TlsServerOptions): TlsOptions {
-    const { requestCert = false, rejectUnauthorized = true } = options;
-    // Node ends a handshake after 120 s by itself, whatever the time that this one has.
-    const named: TlsOptions = { requestCert, rejectUnauthorized, handshakeTimeout: HANDSHAKE_MAX_MS };
-    if (this.#alpn !== undefined) named.ALPNProtocols = [...this.#alpn];
-    const SNICallback: TlsOptions['SNICallback'] = (name, done) => this.#sni.find(name, done);
-    return { ...serverContext(options), ...named, SNICallback };
-  }
-
-  /**
-   * New connections use these keys and certificates. Throws OPTION and TLS, and then the old ones stay. Options that
-   * are no part of a context stay in any case, besides `sni`.
-   */
-  setSecureContext(options: TlsServerOptions): void {
-    checkTlsServer('tls', options);
-    const sni = new Sni(options, this.#report);
-    this.#server.setSecureContext(serverContext(options));
-    this.#server.setTicketKeys(Buffer.from(ticketKeys(options)));
-    this.#sni = sni;
   }
 
   /** Begins a handshake. destroy() of what it returns ends it. */
   accept<S extends RawStream>(open: OpenRawStream<S>, user: HandshakeUser<S>): Handshake<S> {
-    if (this.#open.size >= this.#most) {
-      const [oldest] = this.#open;
-      oldest?.fail(handshakeError('another client needs the place: more handshakes than maxHandshakes are under way'));
-    }
-    const handshake = new Handshake(this, open, user);
-    this.#open.add(handshake);
-    handshake.stream.setDeadline(this.#timeoutNs);
+    const handshake = new Handshake(this.limits, open, user);
+    this.limits.add(handshake);
+    handshake.stream.setDeadline(this.limits.timeoutNs);
     handshake.begin(this.#server);
     return handshake;
-  }
-
-  /** Calls `go` now, or in a later round if enough have begun in this one. */
-  inTurn(go: () => void): void {
-    if (this.#begun >= TURN_HANDSHAKES || this.#waiting.length !== 0) {
-      this.#waiting.push(go);
-      return;
-    }
-    this.#begun++;
-    this.#count();
-    go();
-  }
-
-  #count(): void {
-    if (this.#isCounting) return;
-    this.#isCounting = true;
-    setImmediate(() => {
-      this.#isCounting = false;
-      this.#begun = 0;
-      for (const go of this.#waiting.splice(0, TURN_HANDSHAKES)) {
-        this.#begun++;
-        go();
-      }
-      if (this.#begun !== 0) this.#count();
-    });
-  }
-
-  over(handshake: Pick<Handshake<RawStream>, 'fail'>): void {
-    this.#open.delete(handshake);
   }
 }
 
 /** One connection until it is secure. */
-export class Handshake<S extends RawStream> implements RawStreamUser {
+export class Handshake<S extends RawStream> implements RawStreamUser, OpenHandshake {
   readonly stream: S;
-  readonly #terminator: TlsTerminator;
+  readonly #limits: HandshakeLimits;
   readonly #user: HandshakeUser<S>;
   #isOver = false;
 
-  constructor(terminator: TlsTerminator, open: OpenRawStream<S>, user: HandshakeUser<S>) {
-    this.#terminator = terminator;
+  constructor(limits: HandshakeLimits, open: OpenRawStream<S>, user: HandshakeUser<S>) {
+    this.#limits = limits;
     this.#user = user;
     this.stream = open(this);
   }
@@ -163,7 +86,7 @@ export class Handshake<S extends RawStream> implements RawStreamUser {
   #succeed(socket: TLSSocket): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#terminator.over(this);
+    this.#limits.remove(this);
     this.#user.onSecure(socket, this.stream);
   }
 
@@ -171,7 +94,7 @@ export class Handshake<S extends RawStream> implements RawStreamUser {
   fail(error: FeatherstarError): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#terminator.over(this);
+    this.#limits.remove(this);
     // An alert that says why may wait to be sent.
     this.stream.end(() => this.stream.destroy());
     this.#user.onFailed(error);
@@ -183,7 +106,7 @@ export class Handshake<S extends RawStream> implements RawStreamUser {
   }
 
   onFirstBytes(go: () => void): void {
-    this.#terminator.inTurn(go);
+    this.#limits.inTurn(go);
   }
 
   /** It cannot go on. */
@@ -193,7 +116,7 @@ export class Handshake<S extends RawStream> implements RawStreamUser {
 
   onDeadline(): void {
     if (this.#isOver) this.stream.destroy();
-    else this.fail(new FeatherstarError('FEATHERSTAR_TIMEOUT', 'a client did not end its handshake in time'));
+    else this.fail(handshakeTimeout());
   }
 
   onClosed(): void {
@@ -201,61 +124,18 @@ export class Handshake<S extends RawStream> implements RawStreamUser {
   }
 }
 
-/** The certificates of other names. */
-class Sni {
-  readonly #contexts = new Map<string, SecureContext>();
-  readonly #own: TlsContextOptions;
-  readonly #ask: SniCallback | undefined;
-  readonly #report: (error: unknown) => void;
-
-  constructor({ sni, ...own }: TlsServerOptions, report: (error: unknown) => void) {
-    this.#own = own;
-    this.#report = report;
-    if (typeof sni === 'function') this.#ask = sni;
-    else
-      for (const [name, options] of Object.entries(sni ?? {}))
-        this.#contexts.set(name.toLowerCase(), context(own, options));
-  }
-
-  /** Node's callback: null is the server's own context. */
-  find(servername: string, done: (error: Error | null, found?: SecureContext) => void): void {
-    const name = servername.toLowerCase();
-    const ask = this.#ask;
-    if (ask === undefined) {
-      done(null, this.#contexts.get(name) ?? this.#contexts.get(name.replace(/^[^.]+/, '*')));
-      return;
-    }
-    (async () => {
-      const options = await ask(name);
-      return options === undefined ? undefined : context(this.#own, options);
-    })().then(
-      (found) => done(null, found),
-      (error) => {
-        this.#report(error);
-        done(error instanceof Error ? error : new Error(String(error)));
-      },
-    );
-  }
-}
-
-/** Options that an entry leaves out are the server's, besides keys. */
-function context(own: TlsContextOptions, options: TlsContextOptions): SecureContext {
-  const { key: _key, cert: _cert, pfx: _pfx, passphrase: _passphrase, ...rest } = own;
-  return contextOf({ ...rest, ...options });
-}
-
-/** A session of one shard is resumed on another one: sessions have the same context everywhere. */
-function serverContext(options: TlsServerOptions): TlsOptions {
-  const sessionTimeout = Math.floor((options.sessionTimeoutMs ?? SESSION_MS) / 1000);
-  return { ...contextOptions(options), sessionTimeout, sessionIdContext: 'featherstar', honorCipherOrder: true };
-}
-
-function handshakeError(text: string): FeatherstarError {
-  return new FeatherstarError('FEATHERSTAR_TLS', `a handshake failed: ${text}`);
-}
-
-/** All shards of a process have the same keys. */
-function ticketKeys(options: TlsServerOptions): Uint8Array {
-  if (options.ticketKeys !== undefined) return options.ticketKeys;
-  return new Uint8Array(hkdfSync('sha256', processSecret(), '', 'featherstar session tickets', TICKET_KEY_BYTES));
+function serverOptions(options: TlsServerOptions, sni: Sni<SecureContext>): TlsOptions {
+  const { requestCert = false, rejectUnauthorized = true, alpn } = options;
+  const result: TlsOptions = {
+    ...contextOptions(options),
+    requestCert,
+    rejectUnauthorized,
+    honorCipherOrder: true,
+    handshakeTimeout: HANDSHAKE_MAX_MS, // Node ends a handshake by itself, whatever the time that this one has
+    sessionTimeout: sessionSeconds(options),
+    sessionIdContext: 'featherstar', // a session of one shard is resumed on another one
+    SNICallback: (name, done) => sni.find(name, done),
+  };
+  if (alpn !== undefined) result.ALPNProtocols = [...alpn];
+  return result;
 }

@@ -14,7 +14,7 @@ import type { TLSSocket } from 'node:tls';
 import type { NetAddress } from '../hosts/host.js';
 import type { Shard } from '../shard/shard.js';
 import type { ByteSink, Transport, TransportUser } from '../shard/transport.js';
-import { TlsInfo } from './info.js';
+import { NodeTlsInfo, type TlsInfo } from './info.js';
 import type { RawStreamUser, TransportStream } from './transport-stream.js';
 
 const RECORD_BYTES = 16_384; // of plain bytes at most; several small pieces share one
@@ -213,7 +213,7 @@ export class TlsTransport implements Transport, RawStreamUser {
     this.#socket = socket;
     this.#stream = stream;
     this.user = user;
-    this.tls = new TlsInfo(socket);
+    this.tls = new NodeTlsInfo(socket);
     this.out = new TlsSink(shard, socket, stream.transport.out, () => this.onSent());
     stream.owner = this;
     socket.on('data', (bytes: Buffer) => this.#onBytes(bytes));

@@ -22,6 +22,7 @@ const FILES = [
   'lent.test.js',
   'loop.test.js',
   'fuzz.test.js',
+  'tls.test.js',
 ];
 const SQES = '1000000';
 const DEADLINE_MS = 300_000;

@@ -6,7 +6,7 @@ import { serve } from 'featherstar/http';
 import * as assert from 'uvu/assert';
 import { hosts, oneShardSuite, rejection } from '../support/hosts.js';
 import { Client, get, until, within } from '../support/http.js';
-import { cert, key } from '../support/tls.js';
+import { cert, chooseEngine, key, tlsWays } from '../support/tls.js';
 
 const { NGHTTP2_CANCEL } = constants;
 const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -125,9 +125,11 @@ const routes = {
 };
 const fetch = (request, info) => routes[request.path]?.(request, info) ?? new Response('none', { status: 404 });
 
-for (const host of hosts()) {
-  for (const scheme of ['https', 'http']) {
-    const suite = oneShardSuite(`HTTP/2 over ${scheme}`, host);
+for (const { host, engine } of tlsWays()) {
+  for (const scheme of engine === 'addon' ? ['https'] : ['https', 'http']) {
+    const suite = oneShardSuite(`HTTP/2 over ${scheme} by ${engine}`, host);
+    suite.test.before(() => chooseEngine(engine));
+    suite.test.after(() => chooseEngine('auto'));
 
     const check = (name, options, run) =>
       suite.check(name, async () => {
@@ -331,7 +333,9 @@ for (const host of hosts()) {
 
     suite.run();
   }
+}
 
+for (const host of hosts()) {
   const few = oneShardSuite('HTTP/2 with little memory', host, { limits: { sendBufferCount: 4 } });
   few.check('streams that find no memory are refused, and others go on', async () => {
     const server = await serve({ hostname: '127.0.0.1', fetch, http2: true });

@@ -6,9 +6,9 @@ import { serve } from 'featherstar/http';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Authority, hasOpenssl } from '../support/certificates.js';
-import { hosts, rejection } from '../support/hosts.js';
+import { rejection } from '../support/hosts.js';
 import { Client, get, until, within } from '../support/http.js';
-import { cert, key } from '../support/tls.js';
+import { cert, chooseEngine, key, tlsWays } from '../support/tls.js';
 
 const module = new URL('../support/tls-module.js', import.meta.url);
 const openssl = hasOpenssl();
@@ -35,8 +35,10 @@ async function ask(port, options = {}) {
   return { shard, isResumed, serialNumber, session };
 }
 
-for (const host of hosts()) {
-  const test = suite(`serve({ module, tls }) (${host})`);
+for (const { host, engine } of tlsWays()) {
+  const test = suite(`serve({ module, tls }) by ${engine} (${host})`);
+  test.before(() => chooseEngine(engine));
+  test.after(() => chooseEngine('auto'));
   const start = (options = {}) =>
     within(
       serve({ module, hostname: '127.0.0.1', shards: 2, runtime: { host }, tls: { key, cert }, ...options }),

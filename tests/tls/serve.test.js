@@ -1,4 +1,5 @@
-// HTTPS by serve(): requests and responses, certificates, sessions, and clients that misbehave, on both hosts.
+// HTTPS by serve(): requests and responses, certificates, sessions, and clients that misbehave, on both hosts and by
+// both engines.
 
 import { connect as connectPlain } from 'node:net';
 import { connect as connectTls } from 'node:tls';
@@ -6,9 +7,9 @@ import { serve } from 'featherstar/http';
 import { listen } from 'featherstar/net';
 import * as assert from 'uvu/assert';
 import { Authority, hasOpenssl, openSClient, sClient } from '../support/certificates.js';
-import { holdings, hosts, oneShardSuite, rejection } from '../support/hosts.js';
+import { holdings, oneShardSuite, rejection } from '../support/hosts.js';
 import { Client, get, until, within } from '../support/http.js';
-import { cert, key } from '../support/tls.js';
+import { cert, chooseEngine, hasRecordEngine, key, tlsWays } from '../support/tls.js';
 
 const CONNECTIONS = 200; // while certificates change
 const openssl = hasOpenssl();
@@ -35,9 +36,11 @@ async function textOf(port, request = get(), options = {}) {
   return text;
 }
 
-for (const host of hosts()) {
-  const suite = oneShardSuite('serve() over TLS', host);
+for (const { host, engine } of tlsWays()) {
+  const suite = oneShardSuite(`serve() over TLS by ${engine}`, host);
   const { test } = suite;
+  test.before(() => chooseEngine(engine));
+  test.after(() => chooseEngine('auto'));
 
   /** A test with a server of its own, which leaves nothing behind. */
   const check = (name, options, run) => {
@@ -136,10 +139,20 @@ for (const host of hosts()) {
   });
 
   const facts = (_, { tls }) =>
-    Response.json([tls.protocol, tls.alpnProtocol, tls.servername, tls.isAuthorized, tls.peerCertificate ?? null]);
+    Response.json({
+      engine: tls.engine,
+      names: [tls.protocol, tls.cipher, tls.alpnProtocol, tls.servername],
+      client: [tls.isAuthorized, tls.authorizationError ?? null, tls.peerCertificate ?? null],
+      session: [tls.isResumed, tls.session instanceof Uint8Array],
+    });
   check('a handler is told of the connection', { fetch: facts }, async (server) => {
     const text = await textOf(server.port, get(), { ALPNProtocols: ['http/1.1'] });
-    assert.equal(JSON.parse(text), ['TLSv1.3', 'http/1.1', 'localhost', false, null]);
+    assert.equal(JSON.parse(text), {
+      engine: engine === 'addon' && hasRecordEngine() ? 'addon' : 'node:tls',
+      names: ['TLSv1.3', 'TLS_AES_256_GCM_SHA384', 'http/1.1', 'localhost'],
+      client: [false, null, null],
+      session: [false, true],
+    });
   });
 
   check(
@@ -311,7 +324,8 @@ for (const host of hosts()) {
     }
   });
 
-  const certificateName = (_, { tls }) => new Response(`${tls.isAuthorized} ${tls.peerCertificate?.subject.CN}`);
+  const certificateName = (_, { tls }) =>
+    new Response([tls.isAuthorized, tls.peerCertificate?.subject.CN, tls.authorizationError].join(' '));
   if (openssl) {
     const authority = new Authority();
     test.after(() => authority.remove());
@@ -319,7 +333,7 @@ for (const host of hosts()) {
     const asked = { fetch: certificateName, tls: { ca: authority.cert, requestCert: true } };
 
     check('a client with a certificate, one without, and one of another authority', asked, async (server) => {
-      assert.is(await textOf(server.port, get(), client), 'true client.example');
+      assert.is(await textOf(server.port, get(), client), 'true client.example ');
       for (const other of [{}, { key, cert }])
         assert.match(await failureOf(server.port, other), /^(ECONNRESET|ERR_SSL)|end/);
     });
@@ -329,9 +343,10 @@ for (const host of hosts()) {
       tls: { ca: authority.cert, requestCert: true, rejectUnauthorized: false },
     };
     check('a certificate that is wanted, but not needed', wanted, async (server) => {
-      assert.is(await textOf(server.port, get(), client), 'true client.example');
-      assert.is(await textOf(server.port), 'false undefined');
-      assert.is(await textOf(server.port, get(), { key, cert }), 'false localhost');
+      assert.is(await textOf(server.port, get(), client), 'true client.example ');
+      assert.is(await textOf(server.port), 'false  UNABLE_TO_GET_ISSUER_CERT');
+      const own = await textOf(server.port, get(), { key, cert });
+      assert.is(own, 'false localhost DEPTH_ZERO_SELF_SIGNED_CERT');
     });
 
     const named = authority.issue('named.example');

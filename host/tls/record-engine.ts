@@ -1,0 +1,193 @@
+// TLS by the addon: OpenSSL, as it is in Node, called directly on the bytes of a connection.
+//
+//   RecordEngine       one for each shard: it has the array in which OpenSSL leaves the bytes that are to be sent
+//   RecordConnection   a number in the addon's table, until close()
+//
+// Next: host/native/tls.c.
+
+import { internalError } from '../base/errors.js';
+import { perShard } from '../shard/per-shard.js';
+import type { Shard } from '../shard/shard.js';
+import { tlsError } from './options.js';
+import type { RecordContextOptions } from './record-context.js';
+
+// The addon's receive() returns one of these, and flags.
+export const WAITS = 0;
+export const ENDED = 1; // the peer has sent close_notify
+export const FAILED = 2;
+const WANTS_NAME = 3;
+const OUTCOMES = 7;
+const SECURE = 8;
+const HOLDS = 16;
+
+const PLAIN = 0; // places in the results
+const OUTPUT = 1;
+const TAKEN = 2;
+const RESULTS = 3;
+
+const OUTPUT_BYTES = 131_072; // room for the longest chain of certificates, and for what a full receive buffer causes
+const RECORD_BYTES = 16_384; // plain bytes at most
+
+/** Keys and certificates in OpenSSL's memory, until this is collected. */
+export interface RecordContext {
+  readonly isRecordContext?: true;
+}
+
+export interface Description {
+  readonly protocol?: string;
+  readonly cipher?: string;
+  readonly alpnProtocol?: string;
+  readonly servername?: string;
+  readonly verifyResult: number;
+  readonly isResumed: boolean;
+}
+
+/** host/native/tls.c. A connection is a number. */
+export interface NativeTls {
+  makeContext(options: RecordContextOptions): RecordContext | string;
+  open(context: RecordContext): number;
+  receive(connection: number, bytes: Uint8Array, at: number, end: number, target: Uint8Array | undefined): number;
+  send(connection: number, bytes: Uint8Array, at: number, end: number, target: Uint8Array | undefined): number;
+  end(connection: number): number;
+  close(connection: number): void;
+  useContext(connection: number, context: RecordContext | undefined): void;
+  describe(connection: number): Description;
+  certificate(connection: number): Uint8Array | undefined;
+  session(connection: number): Uint8Array | undefined;
+  failure(): string;
+}
+
+/** Undefined: there is no OpenSSL that the addon can use. */
+export type OpenNativeTls = (output: Uint8Array, results: Uint32Array) => NativeTls | undefined;
+
+export class RecordEngine {
+  readonly output: Buffer;
+  readonly native: NativeTls;
+  readonly results: Uint32Array;
+  #scratch = Buffer.alloc(0);
+
+  private constructor(native: NativeTls, output: Buffer, results: Uint32Array) {
+    this.native = native;
+    this.output = output;
+    this.results = results;
+  }
+
+  static open({ host }: Shard): RecordEngine | undefined {
+    const output = Buffer.alloc(OUTPUT_BYTES);
+    const results = new Uint32Array(RESULTS);
+    const native = host.openTls?.(output, results);
+    return native && new RecordEngine(native, output, results);
+  }
+
+  /** Throws TLS. */
+  makeContext(options: RecordContextOptions): RecordContext {
+    const made = this.native.makeContext(options);
+    if (typeof made === 'string') throw tlsError('key, certificate or cipher cannot be used', new Error(made));
+    return made;
+  }
+
+  /** For the plain bytes of as many received ones, and of a record that has begun. */
+  scratch(receivedBytes: number): Buffer {
+    const bytes = receivedBytes + RECORD_BYTES;
+    if (this.#scratch.length < bytes) this.#scratch = Buffer.allocUnsafeSlow(bytes);
+    return this.#scratch;
+  }
+}
+
+/** The engine of a shard. Undefined: its host has no OpenSSL to call. */
+export const recordEngine = perShard(RecordEngine.open);
+
+export class RecordConnection {
+  /** Whether the handshake is over. */
+  isSecure = false;
+  /** Whether OpenSSL may have part of a record: then plain bytes may be more than the encrypted ones that come. */
+  holds = true;
+  readonly asksForCertificate: boolean;
+  readonly #engine: RecordEngine;
+  readonly #number: number;
+  #isOpen = true;
+
+  constructor(engine: RecordEngine, context: RecordContext, asksForCertificate: boolean) {
+    this.asksForCertificate = asksForCertificate;
+    this.#engine = engine;
+    this.#number = engine.native.open(context);
+    if (this.#number < 0) throw internalError('OpenSSL has no memory for a connection');
+  }
+
+  /** Where send() without a target, and receive(), put what is to be sent. */
+  get output(): Buffer {
+    return this.#engine.output;
+  }
+
+  /** Of the last call. */
+  get outputBytes(): number {
+    return this.#engine.results[OUTPUT] as number;
+  }
+
+  /** Decrypted by the last receive(). */
+  get plainBytes(): number {
+    return this.#engine.results[PLAIN] as number;
+  }
+
+  scratch(receivedBytes: number): Buffer {
+    return this.#engine.scratch(receivedBytes);
+  }
+
+  /**
+   * Decrypts into `target`, or in place, which needs that it does not hold anything. Returns WAITS, ENDED or FAILED.
+   * `contextFor` finds the certificate of a name.
+   */
+  receive(
+    bytes: Uint8Array,
+    at: number,
+    end: number,
+    target?: Uint8Array,
+    contextFor?: (servername: string) => RecordContext | undefined,
+  ): number {
+    const { native, results } = this.#engine;
+    let result = native.receive(this.#number, bytes, at, end, target);
+    if ((result & OUTCOMES) === WANTS_NAME) {
+      const taken = results[TAKEN] as number;
+      native.useContext(this.#number, contextFor?.(this.describe()?.servername ?? ''));
+      result = native.receive(this.#number, bytes, at + taken, end, target);
+    }
+    this.isSecure = (result & SECURE) !== 0;
+    this.holds = (result & HOLDS) !== 0;
+    return result & OUTCOMES;
+  }
+
+  /** Encrypts into `target`, or into the output. Returns how many bytes, or -1. */
+  send(bytes: Uint8Array, at: number, end: number, target?: Uint8Array): number {
+    return this.#engine.native.send(this.#number, bytes, at, end, target);
+  }
+
+  /** Makes close_notify. Returns how many bytes of output. */
+  end(): number {
+    return this.#engine.native.end(this.#number);
+  }
+
+  /** Why the last receive() has failed. */
+  get failure(): string {
+    return this.#engine.native.failure();
+  }
+
+  describe(): Description | undefined {
+    return this.#isOpen ? this.#engine.native.describe(this.#number) : undefined;
+  }
+
+  /** The peer's, in DER. */
+  get certificate(): Uint8Array | undefined {
+    return this.#isOpen ? this.#engine.native.certificate(this.#number) : undefined;
+  }
+
+  get session(): Uint8Array | undefined {
+    return this.#isOpen ? this.#engine.native.session(this.#number) : undefined;
+  }
+
+  /** Frees what OpenSSL has of it. */
+  close(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#engine.native.close(this.#number);
+  }
+}
