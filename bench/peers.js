@@ -1,9 +1,10 @@
 // The runtimes and servers that can take part in a benchmark: which of them this machine has, and how each is started.
 //
-// A benchmark gives a list of specs: { name, on, args, env, headers, pipelined }. `on` says what runs it; 'node' means
-// every Node. A C program has { source, program, flags }, as compile() takes them; one that is 'built' has its
-// `command`. `headers` are lines that its responses must have. `pipelined` is false if it cannot take two requests at
-// once. The results are contenders that startServer() takes. Those that cannot run have the reason in `unavailable`.
+// A benchmark gives a list of specs: { name, on, args, env, headers, pipelined, isSecure }. `on` says what runs it;
+// 'node' means every Node. A C program has { source, program, flags }, as compile() takes them; one that is 'built' has
+// its `command`. `headers` are lines that its responses must have. `pipelined` is false if it cannot take two requests
+// at once. `isSecure`: it speaks TLS. The results are contenders that startServer() takes. Those that cannot run have
+// the reason in `unavailable`.
 //
 // Next: contest.js.
 
@@ -56,7 +57,7 @@ export async function contendersOf(specs, options, versions) {
   }
   for (const spec of of('nginx')) {
     const unavailable = versions.nginx === undefined ? 'no nginx in PATH: apt-get install nginx-light' : undefined;
-    contenders.push({ ...spec, command: 'nginx', args: nginxArgs(spec.files), unavailable });
+    contenders.push({ ...spec, command: 'nginx', args: nginxArgs(spec), unavailable });
   }
   if (of('rust').length > 0) {
     const { path: command, unavailable } = await compileRust();
@@ -77,8 +78,13 @@ export function chooseContenders(contenders, only) {
   return contenders.filter(({ name }) => wanted.some((wish) => matches(name, wish)));
 }
 
-/** Arguments for nginx as one process with a folder of its own: hello at `/`, and `files` (name -> path). */
-function nginxArgs(files = {}) {
+/**
+ * Arguments for nginx as one process with a folder of its own: hello at `/`, and `files` (name -> path). `tls` is a
+ * folder with key.pem and cert.pem.
+ */
+function nginxArgs({ files = {}, tls }) {
+  const secure =
+    tls && `ssl_certificate ${tls}/cert.pem; ssl_certificate_key ${tls}/key.pem; ssl_protocols TLSv1.2 TLSv1.3;`;
   return (port) => {
     const folder = mkdtempSync(join(tmpdir(), 'featherstar-bench-nginx-'));
     process.once('exit', () => rmSync(folder, { recursive: true }));
@@ -91,7 +97,7 @@ function nginxArgs(files = {}) {
         access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000; ${temporary.join(' ')}
         open_file_cache max=10; default_type application/octet-stream;
         server {
-          listen 127.0.0.1:${port} backlog=1024; root ${folder};
+          listen 127.0.0.1:${port} ${tls ? 'ssl' : ''} backlog=1024; root ${folder}; ${secure ?? ''}
           location = / { default_type "text/plain; charset=utf-8"; return 200 'Hello, World!'; }
         }
       }`;

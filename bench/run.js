@@ -18,6 +18,7 @@ const BENCHMARKS = {
   files: './files.js',
   sim: './sim.js',
   websocket: './websocket.js',
+  tls: './tls.js',
 };
 
 const [name, ...args] = process.argv.slice(2);

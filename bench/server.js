@@ -7,6 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { connect as connectTls } from 'node:tls';
 import { BenchError, startPinned, stop } from './tools.js';
 
 const START_TIMEOUT_MS = 10_000;
@@ -73,9 +74,9 @@ function firstError(stderr) {
  * Two pipelined requests, or one if `pipelined` is false. As many correct responses, which have all lines of `headers`.
  * False while no server listens; throws if a response is wrong.
  */
-export async function answersRightly(port, { headers = [], pipelined = true }) {
+export async function answersRightly(port, { headers = [], pipelined = true, isSecure = false }) {
   const requests = pipelined ? 2 : 1;
-  const text = await ask(port, requests);
+  const text = await ask(port, requests, isSecure);
   if (text === undefined) return false;
   let rest = text;
   for (let i = 0; i < requests; i++) rest = checkAnswer(rest, headers);
@@ -83,16 +84,19 @@ export async function answersRightly(port, { headers = [], pipelined = true }) {
   return true;
 }
 
-function ask(port, requests) {
+function ask(port, requests, isSecure) {
   return new Promise((resolve, reject) => {
-    const socket = connect({ port, host: '127.0.0.1' });
+    const where = { port, host: '127.0.0.1', rejectUnauthorized: false };
+    const socket = isSecure ? connectTls(where) : connect(where);
     let text = '';
     const finish = (settle, value) => {
       socket.destroy();
       settle(value);
     };
     socket.setEncoding('latin1').setTimeout(ANSWER_TIMEOUT_MS);
-    socket.once('connect', () => socket.write('GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n'.repeat(requests)));
+    socket.once(isSecure ? 'secureConnect' : 'connect', () =>
+      socket.write('GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n'.repeat(requests)),
+    );
     socket.on('data', (data) => {
       text += data;
       if (text.split(`\r\n\r\n${BODY}`).length > requests) finish(resolve, text);

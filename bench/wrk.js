@@ -38,7 +38,8 @@ async function measure(contender, options) {
   const load = async (port, seconds) => {
     const script = fileURLToPath(new URL('wrk.lua', import.meta.url));
     const args = ['-t1', `-c${options.connections}`, `-d${seconds}s`, '--latency', '-s', script];
-    const request = [`http://127.0.0.1:${port}/`, '--', String(options.pipeline ?? 1), options.headers ?? 'few'];
+    const scheme = contender.isSecure ? 'https' : 'http';
+    const request = [`${scheme}://127.0.0.1:${port}/`, '--', String(options.pipeline ?? 1), options.headers ?? 'few'];
     const result = await runClient('wrk', [...args, ...request], seconds);
     runs++;
     const expected = 1 + runs * (options.connections + 1); // the check; and wrk tries the host before each run

@@ -1,5 +1,5 @@
-// TLS by the addon, without a socket: a client of node:tls, whose bytes go to it by calls. What is misused throws, and
-// what is closed is freed.
+// TLS by the addon, without a socket: calls carry the bytes between it and a client of node:tls. Misuse throws, and
+// closed connections are freed.
 //
 // Next: sanitize.full.js.
 

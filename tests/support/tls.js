@@ -1,27 +1,10 @@
-// A key and a certificate for localhost, valid until 2126. They protect nothing: both are public. And the ways in which
-// a server can do TLS, which run the same tests.
+// The ways in which a server can do TLS, which run the same tests; and a key and a certificate for them.
 
 import { currentShard } from '../../dist/host/shard/shard.js';
 import { recordEngine } from '../../dist/host/tls/record-engine.js';
 import { hosts } from './hosts.js';
 
-export const key = `-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg1skYKkc5J1g3d53P
-dkICNwO19YAoDHSR0WuKL8i47xChRANCAAReK+HtZrrNr6gJ/N5AfiQztwBoEMIb
-BlyFr8lWRgzya+o0y90vJWVINZpiYowEufO4kUWGhAVV+0L7xEL8HuE4
------END PRIVATE KEY-----`;
-
-export const cert = `-----BEGIN CERTIFICATE-----
-MIIBmzCCAUGgAwIBAgIUa/CUoFXli78kn0S23Kuu0mJUn8owCgYIKoZIzj0EAwIw
-FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyNzIyMjgyMloYDzIxMjYxMTAz
-MjIyODIyWjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
-PQMBBwNCAAReK+HtZrrNr6gJ/N5AfiQztwBoEMIbBlyFr8lWRgzya+o0y90vJWVI
-NZpiYowEufO4kUWGhAVV+0L7xEL8HuE4o28wbTAdBgNVHQ4EFgQUlmzVKCKkx9Im
-Xgsh3cNS+zTdYaMwHwYDVR0jBBgwFoAUlmzVKCKkx9ImXgsh3cNS+zTdYaMwDwYD
-VR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwCgYIKoZI
-zj0EAwIDSAAwRQIgJdRKRno9B23nDshWFRKZz1ULxFVuQMu6/SzcyHsGiQsCIQCb
-7Pt8uM89QSuvn7T5uJhE4x9NmTZe/RyjVjso4MX/ug==
------END CERTIFICATE-----`;
+export { cert, key } from './certificate.js';
 
 /**
  * Each host with each engine that can do TLS on it: { host, engine }. Use chooseEngine() before the server begins. The
