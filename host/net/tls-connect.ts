@@ -6,14 +6,17 @@ import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { abortable } from '../base/abortable.js';
-import { FeatherstarError, internalError } from '../base/errors.js';
+import { FeatherstarError } from '../base/errors.js';
 import { WarningLimit } from '../base/warning-limit.js';
 import { monotonicNs } from '../hosts/host.js';
 import type { Shard } from '../shard/shard.js';
+import type { HandshakeLimits, OpenHandshake } from '../tls/handshake-limits.js';
 import { contextOptions, type TlsClientOptions, type TlsServerOptions, tlsError } from '../tls/options.js';
-import { type Handshake, TlsTerminator } from '../tls/terminator.js';
+import { recordEngine } from '../tls/record-engine.js';
+import { RecordTerminator } from '../tls/record-terminator.js';
 import { Terminators } from '../tls/terminators.js';
 import { NO_RAW_USER } from '../tls/transport-stream.js';
+import { RecordSocket } from './record-socket.js';
 import type { SocketTransport } from './socket.js';
 import { SocketStream } from './socket-stream.js';
 import { TlsConnection } from './tls-connection.js';
@@ -79,18 +82,26 @@ export class TlsAcceptor {
   readonly #shard: Shard;
   readonly #terminators: Terminators;
   readonly #arrive: (connection: SocketTransport) => void;
-  readonly #open = new Set<Handshake<SocketStream>>();
+  readonly #open = new Set<{ destroy(): void }>(); // handshakes
   readonly #warnings = new WarningLimit();
 
   constructor(shard: Shard, options: TlsServerOptions, arrive: (connection: SocketTransport) => void) {
     this.#shard = shard;
-    this.#terminators = new Terminators(undefined, options, (error) => this.#warn(error));
+    this.#terminators = new Terminators(recordEngine(shard), options, (error) => this.#warn(error));
     this.#arrive = arrive;
   }
 
   add(below: SocketTransport): void {
     const { current } = this.#terminators;
-    if (!(current instanceof TlsTerminator)) throw internalError('a listener has no addon');
+    if (current instanceof RecordTerminator) {
+      const socket = new RecordSocket(this.#shard, current.connect(), below);
+      const handshake = new SocketHandshake(socket, current, (isSecure) => {
+        this.#open.delete(handshake);
+        if (isSecure) this.#arrive(socket);
+      });
+      this.#open.add(handshake);
+      return;
+    }
     const handshake = current.accept((user) => new SocketStream(below, user), {
       onSecure: (socket, stream) => {
         this.#open.delete(handshake);
@@ -116,5 +127,46 @@ export class TlsAcceptor {
   /** Ends the handshakes that are under way. */
   close(): void {
     for (const handshake of [...this.#open]) handshake.destroy();
+  }
+}
+
+/** A handshake by the addon, with the limits of all handshakes. */
+class SocketHandshake implements OpenHandshake {
+  readonly #socket: RecordSocket;
+  readonly #limits: HandshakeLimits;
+  readonly #onOver: (isSecure: boolean) => void;
+  readonly #timer: NodeJS.Timeout;
+  #isOver = false;
+
+  /** `onOver`: it has succeeded, or the connection is closed. Not called before the constructor has returned. */
+  constructor(socket: RecordSocket, terminator: RecordTerminator, onOver: (isSecure: boolean) => void) {
+    this.#socket = socket;
+    this.#limits = terminator.limits;
+    this.#onOver = onOver;
+    this.#timer = setTimeout(() => this.destroy(), terminator.limits.timeoutNs / 1e6);
+    this.#limits.add(this);
+    socket.shakeHands(terminator).then(
+      () => this.#end(true),
+      () => this.destroy(),
+    );
+  }
+
+  #end(isSecure: boolean): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    clearTimeout(this.#timer);
+    this.#limits.remove(this);
+    this.#onOver(isSecure);
+  }
+
+  /** The reason goes to no one: a listener tells nothing of clients that could not connect. */
+  fail(): void {
+    this.destroy();
+  }
+
+  destroy(): void {
+    if (this.#isOver) return;
+    this.#end(false);
+    this.#socket.close();
   }
 }

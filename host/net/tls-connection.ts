@@ -12,7 +12,7 @@
 
 import type { TLSSocket } from 'node:tls';
 import { abortable, type WaitOptions } from '../base/abortable.js';
-import { FeatherstarError, optionError } from '../base/errors.js';
+import { optionError } from '../base/errors.js';
 import { checkWait } from '../base/options.js';
 import type { Calls } from '../calls/call.js';
 import type { NetAddress } from '../hosts/host.js';
@@ -20,16 +20,10 @@ import type { Shard } from '../shard/shard.js';
 import { NodeTlsInfo, type TlsInfo } from '../tls/info.js';
 import { tlsError } from '../tls/options.js';
 import type { RawStreamUser } from '../tls/transport-stream.js';
+import { ArrivedBytes } from './arrived-bytes.js';
 import { keepFor } from './homes.js';
-import { addressesOf, readIsOpen, type SocketTransport, socketClosed } from './socket.js';
+import { addressesOf, type SocketTransport, socketClosed } from './socket.js';
 import type { SocketStream } from './socket-stream.js';
-
-const HIGH_WATER_BYTES = 65_536;
-
-interface BytesWaiter {
-  resolve: (bytes: Uint8Array | null) => void;
-  reject: (reason: unknown) => void;
-}
 
 export class TlsConnection implements SocketTransport, RawStreamUser {
   readonly isProxy = false;
@@ -38,10 +32,7 @@ export class TlsConnection implements SocketTransport, RawStreamUser {
   readonly #shard: Shard;
   readonly #socket: TLSSocket;
   readonly #below: SocketTransport;
-  #reader: BytesWaiter | undefined;
-  #arrived: Uint8Array[] = [];
-  #arrivedBytes = 0;
-  #hasEnded = false;
+  readonly #arrived = new ArrivedBytes(() => this.#socket.resume());
   #isRawEnd = false; // the connection below has ended
   #isTruncated = false; // it had, when no close_notify had come
   #isFinishing = false;
@@ -79,58 +70,30 @@ export class TlsConnection implements SocketTransport, RawStreamUser {
   }
 
   get isReading(): boolean {
-    return this.#reader !== undefined;
+    return this.#arrived.isReading;
   }
 
   // --- reading -------------------------------------------------------------------------------------------------------
 
   #onBytes(bytes: Uint8Array): void {
-    const reader = this.#reader;
-    this.#reader = undefined;
-    if (reader !== undefined) {
-      reader.resolve(bytes);
-      return;
-    }
     this.#arrived.push(bytes);
-    this.#arrivedBytes += bytes.length;
-    if (this.#arrivedBytes > HIGH_WATER_BYTES) this.#socket.pause();
+    if (this.#arrived.isFull) this.#socket.pause();
   }
 
   #onEnd(): void {
-    if (this.#isTruncated) {
-      const text = 'the peer has ended the connection without close_notify: bytes may be missing';
-      this.#error ??= new FeatherstarError('FEATHERSTAR_TLS', text);
-      this.#reader?.reject(this.#error);
-    } else this.#reader?.resolve(null);
-    this.#hasEnded = true;
-    this.#reader = undefined;
+    if (this.#isTruncated) this.#arrived.cutOff();
+    else this.#arrived.end();
   }
 
-  async read(options: WaitOptions = {}): Promise<Uint8Array | null> {
-    checkWait(options);
-    const bytes = this.#arrived.shift();
-    if (bytes !== undefined) {
-      this.#arrivedBytes -= bytes.length;
-      if (this.#arrivedBytes <= HIGH_WATER_BYTES && this.#socket.isPaused()) this.#socket.resume();
-      return bytes;
-    }
-    if (this.#error !== undefined) throw this.#error;
-    if (this.#hasEnded) return null;
-    if (this.isClosed) throw socketClosed();
-    if (this.#reader !== undefined) throw readIsOpen();
-    return abortable<Uint8Array | null>((resolve, reject) => {
-      this.#reader = { resolve, reject };
-      return () => {
-        this.#reader = undefined;
-      };
-    }, options);
+  read(options: WaitOptions = {}): Promise<Uint8Array | null> {
+    return this.#arrived.read(options, this.isClosed);
   }
 
   // --- writing -------------------------------------------------------------------------------------------------------
 
   async write(bytes: Uint8Array | string, options: WaitOptions = {}): Promise<void> {
     checkWait(options);
-    if (this.#error !== undefined && !this.#isTruncated) throw this.#error;
+    if (this.#error !== undefined) throw this.#error;
     if (this.isClosed || this.#isFinishing) throw socketClosed();
     if (typeof bytes !== 'string' && !(bytes instanceof Uint8Array)) {
       throw optionError('bytes', bytes, 'a string or a Uint8Array');
@@ -151,6 +114,7 @@ export class TlsConnection implements SocketTransport, RawStreamUser {
 
   #fail(error: unknown): void {
     this.#error ??= error;
+    this.#arrived.fail(error);
     this.close();
   }
 
@@ -159,8 +123,7 @@ export class TlsConnection implements SocketTransport, RawStreamUser {
     this.isClosed = true;
     this.#socket.destroy();
     this.#below.close();
-    this.#reader?.reject(this.#error ?? socketClosed());
-    this.#reader = undefined;
+    this.#arrived.rejectReader(socketClosed());
   }
 
   async handOver(peer: number, name: string, args: unknown[]): Promise<void> {

@@ -1,7 +1,11 @@
 // The ways in which a server can do TLS, which run the same tests; and a key and a certificate for them.
 
+import { connect as connectPlain } from 'node:net';
+import { Duplex } from 'node:stream';
+import { connect as connectTls } from 'node:tls';
 import { currentShard } from '../../dist/host/shard/shard.js';
 import { recordEngine } from '../../dist/host/tls/record-engine.js';
+import { cert } from './certificate.js';
 import { hosts } from './hosts.js';
 
 export { cert, key } from './certificate.js';
@@ -27,4 +31,26 @@ export function hasRecordEngine() {
   const has = recordEngine(currentShard()) !== undefined;
   if (!has) console.log('# skipped: TLS by the addon: there is no OpenSSL that it can use');
   return has;
+}
+
+/** A connection whose bytes are cut by `cut` on their way to the server. */
+export function openCut(port, cut) {
+  const plain = connectPlain(port, '127.0.0.1').setNoDelay();
+  plain.on('error', () => {});
+  const via = new Duplex({
+    read() {},
+    write(bytes, _encoding, done) {
+      void (async () => {
+        for (const piece of cut(bytes)) await new Promise((resolve) => plain.write(piece, resolve));
+        done();
+      })();
+    },
+    final: (done) => plain.end(done),
+    destroy(_error, done) {
+      plain.destroy();
+      done();
+    },
+  });
+  plain.on('data', (bytes) => via.push(bytes)).on('end', () => via.push(null));
+  return { plain, socket: connectTls({ socket: via, ca: cert, servername: 'localhost' }).on('error', () => {}) };
 }

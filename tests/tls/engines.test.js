@@ -1,15 +1,13 @@
 // The engines of TLS: which one serves is said, and chosen; what both of them do with unusual options and bytes.
 
 import { randomBytes } from 'node:crypto';
-import { connect as connectPlain } from 'node:net';
-import { Duplex } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
 import { serve } from 'featherstar/http';
 import * as assert from 'uvu/assert';
 import { hasOpenssl, sClient } from '../support/certificates.js';
 import { oneShardSuite, rejection } from '../support/hosts.js';
 import { Client, get, until, within } from '../support/http.js';
-import { cert, chooseEngine, hasRecordEngine, key, tlsWays } from '../support/tls.js';
+import { cert, chooseEngine, hasRecordEngine, key, openCut, tlsWays } from '../support/tls.js';
 
 const HEAD_BYTES = 5; // of a record
 const RECORD_MAX_BYTES = 16_384 + 256;
@@ -37,28 +35,6 @@ async function ask(port, options = {}, request = get()) {
   const { text } = await client.response();
   client.destroy();
   return text;
-}
-
-/** A connection whose bytes are cut by `cut` on their way to the server. */
-function openCut(port, cut) {
-  const plain = connectPlain(port, '127.0.0.1').setNoDelay();
-  plain.on('error', () => {});
-  const via = new Duplex({
-    read() {},
-    write(bytes, _encoding, done) {
-      void (async () => {
-        for (const piece of cut(bytes)) await new Promise((resolve) => plain.write(piece, resolve));
-        done();
-      })();
-    },
-    final: (done) => plain.end(done),
-    destroy(_error, done) {
-      plain.destroy();
-      done();
-    },
-  });
-  plain.on('data', (bytes) => via.push(bytes)).on('end', () => via.push(null));
-  return { plain, socket: connectTls({ socket: via, ca: cert, servername: 'localhost' }).on('error', () => {}) };
 }
 
 function* pieces(bytes, lengthOf) {

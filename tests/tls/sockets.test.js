@@ -6,9 +6,9 @@ import { Runtime, spawn } from 'featherstar';
 import { connect, listen } from 'featherstar/net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { hosts, oneShardSuite, rejection } from '../support/hosts.js';
+import { oneShardSuite, rejection } from '../support/hosts.js';
 import { until, within } from '../support/http.js';
-import { cert, key } from '../support/tls.js';
+import { cert, chooseEngine, hasRecordEngine, key, openCut, tlsWays } from '../support/tls.js';
 
 const tls = { key, cert };
 const trusting = { ca: cert, servername: 'localhost' };
@@ -32,15 +32,25 @@ async function echo(socket) {
   socket.close();
 }
 
-for (const host of hosts()) {
-  const { test, check, run } = oneShardSuite('sockets over TLS', host);
+for (const { host, engine } of tlsWays()) {
+  const { test, check, run } = oneShardSuite(`sockets over TLS by ${engine}`, host);
+  test.before(() => chooseEngine(engine));
+  test.after(() => chooseEngine('auto'));
   const open = (port, options = {}) => connect({ port, ...options, tls: { ...trusting, ...options.tls } });
 
   check('bytes both ways, and the end of one side', async () => {
-    const listener = await serveSockets(echo, { tls: { alpn: ['echo'] } });
+    let accepted;
+    const onSocket = (socket) => {
+      accepted = socket.tls;
+      return echo(socket);
+    };
+    const listener = await serveSockets(onSocket, { tls: { alpn: ['echo'] } });
     const socket = await open(listener.port, { tls: { alpn: ['other', 'echo'] } });
     assert.equal([socket.tls.protocol, socket.tls.alpnProtocol, socket.tls.isAuthorized], ['TLSv1.3', 'echo', true]);
     assert.is(socket.remote.port, listener.port);
+    await until(() => accepted !== undefined, 'it is accepted');
+    const expected = engine === 'addon' && hasRecordEngine() ? 'addon' : 'node:tls';
+    assert.equal([accepted.engine, accepted.alpnProtocol, accepted.servername], [expected, 'echo', 'localhost']);
     await socket.write('hello');
     assert.is(`${await socket.read()}`, 'hello');
     const big = Buffer.alloc(1_000_000, 'pattern');
@@ -119,6 +129,44 @@ for (const host of hosts()) {
     }, 'the writer waits');
     socket.close();
     await until(() => other.isClosed, 'the other side is closed');
+    listener.close();
+  });
+
+  check('writes at the same time keep their order', async () => {
+    const parts = [1, 2_500_000, 100, 70_000, 3].map((bytes, i) => Buffer.alloc(bytes, 65 + i));
+    const listener = await serveSockets(async (socket) => {
+      await Promise.all(parts.map((part) => socket.write(part)));
+      await socket.end();
+    });
+    const socket = await open(listener.port);
+    const chunks = [];
+    for await (const bytes of socket) chunks.push(bytes);
+    assert.ok(Buffer.concat(chunks).equals(Buffer.concat(parts)));
+    socket.close();
+    listener.close();
+  });
+
+  check('bytes that were changed on the way are an error', async () => {
+    const ends = [];
+    let isAccepted = false;
+    const listener = await serveSockets(async (socket) => {
+      isAccepted = true;
+      ends.push(await rejection(socket.read()), socket);
+    });
+    let changes = false;
+    const { socket } = openCut(listener.port, (bytes) => {
+      if (changes) bytes[bytes.length - 1] ^= 1;
+      return [bytes];
+    });
+    await within(new Promise((resolve) => socket.once('secureConnect', resolve)), 'a handshake');
+    await until(() => isAccepted, 'it is accepted');
+    changes = true;
+    socket.write('changed');
+    await until(() => ends.length !== 0, 'the error');
+    assert.is(ends[0].code, 'FEATHERSTAR_TLS');
+    assert.match(ends[0].message, /bad record mac/i);
+    assert.ok(ends[1].isClosed);
+    socket.destroy();
     listener.close();
   });
 
@@ -221,7 +269,9 @@ for (const host of hosts()) {
 
   run();
 
-  const two = suite(`sockets over TLS on two shards (${host})`);
+  const two = suite(`sockets over TLS by ${engine} on two shards (${host})`);
+  two.before(() => chooseEngine(engine));
+  two.after(() => chooseEngine('auto'));
   two('another shard gets one', async () => {
     const module = new URL('../support/tls-module.js', import.meta.url);
     const runtime = await Runtime.start({ shards: 2, host, module });
