@@ -43,6 +43,12 @@ bool shard_turn(struct shard *shard);
 /* The next event of this turn, or NULL. */
 const struct featherstar_ready *shard_next(struct shard *shard);
 
+/*
+ * Submits what is staged now, in the middle of a turn, and takes no completions. A doorbell that goes out so wakes the
+ * peer while this shard handles the rest of its events.
+ */
+void shard_submit(struct shard *shard);
+
 /* Cancels what runs in the kernel, waits for it at most timeout_ns, and closes the ring. The peers are gone by then. */
 void shard_close(struct shard *shard, double timeout_ns);
 

@@ -16,6 +16,7 @@
 #include <sys/eventfd.h>
 
 #define TAG_STOP 0xffffff
+#define MAIL_BATCH 16 /* messages that are handled before a peer is woken, whose doorbell is staged */
 #define CANCEL_NS 1e9 /* so long may the kernel take for the operations that are left at the end */
 
 static struct thread {
@@ -23,6 +24,7 @@ static struct thread {
 	pthread_t id;
 	int stop_fd; /* an eventfd: the shard is asked to stop */
 	bool is_stopping;
+	unsigned mail_count;
 } threads[FEATHERSTAR_SHARDS_MAX];
 
 static unsigned shard_count;
@@ -52,6 +54,18 @@ static void on_op(struct shard *shard, const struct featherstar_ready *entry)
 	}
 }
 
+static void on_mail(struct shard *shard, const struct featherstar_ready *entry)
+{
+	struct featherstar_message *message = shard_message(shard, entry);
+
+	program->on_mail(shard, entry->index, message);
+	if (message->payload)
+		featherstar_arenaRelease(&shard->core, message->payload);
+	/* The core shows messages to a peer before the turn ends. A peer that sleeps can begin with them, too. */
+	if (++threads[shard->index].mail_count % MAIL_BATCH == 0 && shard->control->submit_count)
+		shard_submit(shard);
+}
+
 static void on_entry(struct shard *shard, const struct featherstar_ready *entry)
 {
 	switch (entry->kind & 255) {
@@ -61,14 +75,9 @@ static void on_entry(struct shard *shard, const struct featherstar_ready *entry)
 	case FEATHERSTAR_READY_KIND_TIMER:
 		program->on_timer(shard, shard_tag(entry), entry->index);
 		break;
-	case FEATHERSTAR_READY_KIND_MAIL: {
-		struct featherstar_message *message = shard_message(shard, entry);
-
-		program->on_mail(shard, entry->index, message);
-		if (message->payload)
-			featherstar_arenaRelease(&shard->core, message->payload);
+	case FEATHERSTAR_READY_KIND_MAIL:
+		on_mail(shard, entry);
 		break;
-	}
 	case FEATHERSTAR_READY_KIND_ROOM:
 		program->on_room(shard, entry->index);
 		break;
