@@ -1,5 +1,5 @@
-// The hosts of examples/hosts that have the core as C. Under wrk they stand beside the hand-written C server. The calls
-// between threads stand beside those of a pair of rings in C (baseline/core.c).
+// The hosts of examples/hosts that have the core as C, or in wasmtime. Under wrk they stand beside the hand-written C
+// server. The calls between threads stand beside those of a pair of rings in C (baseline/core.c).
 //
 // Next: wrk.js; ../examples/hosts/README.md.
 
@@ -33,9 +33,12 @@ function compileHost(program, ring = 'uring') {
   return compileFiles(`host-${program}-${ring}`, sources.map(path), flags);
 }
 
-async function rustHost() {
-  const { path: command, unavailable } = await compileRust('examples/hosts/rust', 'http');
-  return { name: 'rust-host', on: 'built', command, unavailable, args: oneShard };
+const WASM = { FEATHERSTAR_WASM: path('dist/core.wasm') };
+
+/** A server of examples/hosts that cargo builds. */
+async function cargoHost(folder, name, env) {
+  const { path: command, unavailable } = await compileRust(`examples/hosts/${folder}`, 'http');
+  return { name, on: 'built', command, unavailable, args: oneShard, env };
 }
 
 /** Runs a program on two cores. Returns the number that `pattern` finds in its output. */
@@ -54,13 +57,12 @@ const SLOWER = 50; // with one open, both sides sleep for each call: fewer are e
 async function callers() {
   const inRust = await compileRust('examples/hosts/rust', 'calls');
   const inWasmtime = await compileRust('examples/hosts/wasmtime', 'calls');
-  const wasm = { FEATHERSTAR_WASM: path('dist/core.wasm') };
   return [
     { name: 'C, a pair of rings', command: await compile('core'), args: (...rest) => ['calls', ...rest] },
     { name: 'c-host', command: await compileHost('calls') },
     { name: 'c-host by epoll', command: await compileHost('calls', 'epoll') },
     { name: 'rust-host', command: inRust.path, unavailable: inRust.unavailable },
-    { name: 'wasmtime in Rust', command: inWasmtime.path, env: wasm, unavailable: inWasmtime.unavailable },
+    { name: 'wasmtime in Rust', command: inWasmtime.path, env: WASM, unavailable: inWasmtime.unavailable },
   ];
 }
 
@@ -94,7 +96,8 @@ export async function main(args) {
     { name: 'c-epoll', on: 'c', source: 'http-epoll', args: [] },
     { name: 'c-host', on: 'built', command: await compileHost('http'), args: oneShard },
     { name: 'c-host-epoll', on: 'built', command: await compileHost('http', 'epoll'), args: oneShard },
-    await rustHost(),
+    await cargoHost('rust', 'rust-host'),
+    await cargoHost('wasmtime', 'wasmtime-host', WASM),
     { name: 'featherstar', on: 'node', args: [featherstar], env: { FEATHERSTAR_HOST: 'uring' } },
   ];
   const code = await wrkContest('hosts', DECLARED, options, [{ name: '', specs }]);

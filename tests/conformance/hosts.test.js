@@ -63,12 +63,16 @@ test('rust: the core in C under std threads, two of which call each other', () =
   assert.is(outputOf(`${programs}calls`, [String(CALLS)]), `${CALLS} calls between two threads, 20 timers\n`);
 });
 
-test('rust: an HTTP server on every core', async () => {
-  const programs = buildWithCargo('rust');
-  if (programs === undefined) return;
+/** Checks the server `http` of a folder, where the kernel has io_uring. */
+async function checkHttp(folder, programs) {
   const { name, reason } = pick();
   if (name === 'uring') await checkServer(`${programs}http`, ['0', '2']);
-  else console.log(`# skipped: rust: HTTP: ${reason}`);
+  else console.log(`# skipped: ${folder}: HTTP: ${reason}`);
+}
+
+test('rust: an HTTP server on every core', async () => {
+  const programs = buildWithCargo('rust');
+  if (programs !== undefined) await checkHttp('rust', programs);
 });
 
 test('python: the core in C by ctypes, and two threads that call each other', () => {
@@ -101,7 +105,7 @@ test('go: the module in wazero, and two threads that call each other', () => {
   assert.is(text, `${CALLS} calls between two threads, 20 timers\n`);
 });
 
-test('rust with wasmtime: the module in a sandbox, under the same program', () => {
+test('rust with wasmtime: the module in a sandbox, under the same programs', async () => {
   if (process.env.FEATHERSTAR_FULL !== '1') {
     console.log('# skipped: wasmtime in Rust: its crates take minutes to build; node tests/run.js --full does it');
     return;
@@ -109,6 +113,7 @@ test('rust with wasmtime: the module in a sandbox, under the same program', () =
   const programs = buildWithCargo('wasmtime');
   if (programs === undefined) return;
   assert.is(outputOf(`${programs}calls`, [String(CALLS)]), `${CALLS} calls between two threads, 20 timers\n`);
+  await checkHttp('wasmtime', programs);
 });
 
 const SEEDS = 60;

@@ -11,14 +11,14 @@ use crate::layout::*;
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct RawMemory {
-    at: *mut u8,
-    bytes: u64,
+    pub(crate) at: *mut u8,
+    pub(crate) bytes: u64,
 }
 
 #[repr(C)]
-struct Imports {
-    thread_spawn: extern "C" fn(*mut c_void, u32) -> u32,
-    enter: extern "C" fn(*mut c_void),
+pub(crate) struct Imports {
+    pub(crate) thread_spawn: extern "C" fn(*mut c_void, u32) -> u32,
+    pub(crate) enter: extern "C" fn(*mut c_void),
 }
 
 unsafe extern "C" {
