@@ -7,7 +7,6 @@
 #include "park.h"
 
 #define QUOTA_NS 500e3
-#define GRANT_SLOTS 8
 
 void shard_submit(struct shard *shard)
 {
@@ -101,7 +100,7 @@ static int open_ring(struct shard *shard, const char **what)
 		.buffer_count = { header->recv_buffer_count, header->large_recv_buffer_count },
 		.buffer_bytes = { header->recv_buffer_bytes, header->large_recv_buffer_bytes },
 		.file_slots = header->connection_slots,
-		.grant_slots = GRANT_SLOTS,
+		.grant_slots = SHARD_GRANTS,
 	};
 
 	return ring_open(&shard->ring, &options, what);
@@ -118,6 +117,9 @@ int shard_open(struct shard *shard, struct featherstar_memory memory, unsigned i
 	*what = "the version of featherstar.h";
 	if (shard->header->magic != FEATHERSTAR_MAGIC || shard->header->abi_version != FEATHERSTAR_ABI_VERSION)
 		return -EPROTO;
+	*what = "connection_slots, which must be more than SHARD_GRANTS";
+	if (shard->header->connection_slots <= SHARD_GRANTS)
+		return -EINVAL;
 	featherstar_instantiate(&shard->core, memory, &imports, shard);
 	shard->control = shard_at(shard, shard->base);
 	shard->control->quota_ns = QUOTA_NS;

@@ -25,6 +25,8 @@ struct shard {
 	void *own; /* the program's */
 };
 
+#define SHARD_GRANTS 8 /* files that ring_grant() may add; connection_slots counts them, too */
+
 /* Limits that suit a small program. Change what you need before shard_memory(). */
 struct featherstar_header shard_limits(unsigned shard_count);
 

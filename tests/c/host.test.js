@@ -6,12 +6,15 @@
 // Next: server-checks.js; then replay.test.js.
 
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { rmSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { denyObstacle, denyUring } from '../support/deny.js';
 import { buildHost, compiler, folder, VARIANTS } from './host-build.js';
 import { run } from './replayer.js';
-import { checkServer, exchange, start } from './server-checks.js';
+import { checkFullTable, checkServer, exchange, start } from './server-checks.js';
 
 const STEP_MS = 60_000;
 
@@ -40,6 +43,27 @@ function defineTests() {
       assert.match(text, new RegExp(`^${count} calls there and back, \\d+ ns each; 1000 timers fired\\n$`));
     });
   }
+
+  for (const ring of ['io_uring', 'epoll'])
+    test(`more clients than files: ${ring}`, () => checkFullTable(buildHost('http', 'plain', ring), ['0', '1']));
+
+  test('a server that cannot start says why', async () => {
+    const program = buildHost('http');
+    const run = (command, ...args) => spawnSync(command, args, { encoding: 'utf8', timeout: STEP_MS });
+    const few = run('sh', '-c', 'ulimit -n 8; exec "$0" 0 1', program);
+    assert.is(`${few.status} ${few.stderr}`, '1 io_uring_register: Too many open files\n');
+    const other = createServer().listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    const taken = run(program, String(other.address().port), '1');
+    other.close();
+    assert.is(`${taken.status} ${taken.stderr}`, '1 bind: Address already in use\n');
+    for (const args of [['x'], ['70000'], ['0', '0'], ['0', '65'], ['0', '1x']])
+      assert.is(run(program, ...args).stderr, 'usage: http [PORT [SHARDS]]\n', args.join(' '));
+    if (denyObstacle() !== undefined) return;
+    const denied = denyUring('EPERM', [program, '0', '1'], { stdio: ['ignore', 'ignore', 'pipe'] });
+    const texts = await denied.stderr.setEncoding('utf8').toArray();
+    assert.is(texts.join(''), 'io_uring_setup: Operation not permitted\n');
+  });
 
   test('the same HTTP server by epoll, without io_uring', async () => {
     await checkServer(buildHost('http', 'plain', 'epoll'), ['0', '2']);

@@ -1,10 +1,12 @@
 // Checks for every HTTP server of examples/hosts, from outside. It serves, and refuses bad input as the parser says. A
-// client that reads late gets all responses. The server stops in order, although some clients do not read.
+// client that reads late gets all responses, and clients that leave in the middle do no harm. The server stops in
+// order, although some clients do not read.
 //
 // Next: host.test.js, and ../conformance/hosts.test.js.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import * as assert from 'uvu/assert';
 import { REFUSED } from '../http/corpus.js';
@@ -125,12 +127,103 @@ async function readLate(port) {
   assert.is(bytes, (SHORT[1] + LONG[1] + 1) * last.length);
 }
 
+const CLOSE_MAX_MS = 3000;
+
+/** Connections that end are closed when the response is out, and not with the next event: that may take a second. */
+async function checkClosing(port) {
+  const began = performance.now();
+  for (let i = 0; i < 5; i++) {
+    assert.match(await exchange(port, LAST), HELLO);
+    await closing(connect(port, '127.0.0.1').end(SHORT[0]).resume());
+  }
+  const ms = performance.now() - began;
+  assert.ok(ms < CLOSE_MAX_MS, `ten connections took ${Math.round(ms)} ms`);
+}
+
+const RUDE = [
+  LAST.slice(0, 20),
+  'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab',
+  '\x16\x03\x01\x02\x00\x01',
+  SHORT[0].repeat(500),
+  '\0'.repeat(5000),
+  '',
+];
+
+/** Clients send what they like, read nothing, and break the connection off after a while, or end it. */
+async function checkRudeClients(port) {
+  const rounds = Array.from({ length: 30 }, async (_, round) => {
+    const sockets = RUDE.map(() =>
+      connect(port, '127.0.0.1')
+        .pause()
+        .on('error', () => undefined),
+    );
+    const closed = sockets.map((socket) => new Promise((resolve) => socket.once('close', resolve)));
+    for (const [i, socket] of sockets.entries()) socket.write(Buffer.from(RUDE[i], 'latin1'));
+    await new Promise((resolve) => setTimeout(resolve, round * 5));
+    for (const [i, socket] of sockets.entries()) {
+      if ((round + i) % 3 === 0) socket.end().resume();
+      else socket.resetAndDestroy();
+    }
+    const idle = new Promise((resolve) => setTimeout(resolve, 500));
+    await Promise.race([Promise.all(closed), idle]); // a request that is not complete may stay open
+    for (const socket of sockets) socket.destroy();
+  });
+  await Promise.all(rounds);
+}
+
+const FILES = 64;
+const CLIENTS = 150;
+
+/** CPU time of a process, in ms. */
+function cpuMs(pid) {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * 10; // ticks, a hundred a second
+}
+
+/**
+ * A server that may have 64 files gets more clients. Those that find no room wait, and are served when others leave.
+ * Waiting takes no CPU time.
+ */
+export async function checkFullTable(command, args) {
+  const { port, pid, stop } = await start('sh', ['-c', `ulimit -n ${FILES}; exec "$0" "$@"`, command, ...args]);
+  const served = [];
+  let refused = 0;
+  const sockets = Array.from({ length: CLIENTS }, () => {
+    const socket = connect(port, '127.0.0.1').on('error', () => undefined);
+    socket.once('data', () => served.push(socket));
+    socket.once('close', () => {
+      if (!served.includes(socket)) refused++;
+    });
+    socket.write(SHORT[0]);
+    return socket;
+  });
+  const hasServed = async (count) => {
+    while (served.length < Math.min(count, CLIENTS - refused)) await new Promise((resolve) => setTimeout(resolve, 5));
+  };
+  await hasServed(30);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  assert.ok(served.length < FILES, `${served.length} were served at once`);
+  const before = cpuMs(pid);
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  assert.ok(cpuMs(pid) - before < 200, `${cpuMs(pid) - before} ms of CPU time in a second without work`);
+  for (let left = 0; left + refused < CLIENTS; left++) {
+    await hasServed(left + 1);
+    served[left]?.destroy();
+  }
+  assert.ok(refused <= 2, `${refused} were refused`); // those that an ACCEPT had taken already
+  for (const socket of sockets) socket.destroy();
+  const { code, text } = await stop();
+  assert.is(code, 0, text);
+}
+
 /** Runs all checks against a server: a command that prints where it listens. */
 export async function checkServer(command, args) {
   const { port, stop } = await start(command, args);
   await checkRequests(port);
   await checkBadInput(port);
   await readLate(port);
+  await checkRudeClients(port);
+  await checkClosing(port);
   await checkRequests(port); // the server has survived that
   const idle = connect(port, '127.0.0.1'); // is open when the server stops
   await once(idle, 'connect');

@@ -15,6 +15,7 @@
  */
 #include "host.h"
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,6 +60,8 @@ struct server {
 	struct connection *connections;
 	uint32_t template, template_bytes;
 	uint32_t listener; /* its slot */
+	uint32_t open, open_max; /* connections */
+	bool is_accepting;
 };
 
 static int listeners[64];
@@ -97,6 +100,21 @@ static uint32_t submit(struct shard *shard, uint8_t opcode, uint8_t flags, uint1
 	return slot;
 }
 
+/*
+ * Accepts clients, unless it does already or all slots are taken: then clients wait. An ACCEPT that the kernel repeats
+ * would take one client too many, and close it.
+ */
+static void accept_clients(struct shard *shard)
+{
+	struct server *server = server_of(shard);
+	uint16_t repeated = server->open < server->open_max / 2 ? ACCEPT_MULTISHOT : 0;
+
+	if (server->is_accepting || server->open >= server->open_max || host_is_stopping(shard))
+		return;
+	submit(shard, IORING_OP_ACCEPT, 0, repeated, server->listener, 0, 0, 0, FILE_INDEX_ALLOC, TAG_ACCEPT);
+	server->is_accepting = true;
+}
+
 static void receive_if_wanted(struct shard *shard, uint32_t file)
 {
 	struct connection *c = &server_of(shard)->connections[file];
@@ -115,8 +133,12 @@ static void close_if_done(struct shard *shard, uint32_t file)
 {
 	struct connection *c = &server_of(shard)->connections[file];
 
-	if (!c->is_open || !(c->is_closing || c->has_ended) || c->sending > 0 || c->filled > 0)
+	if (!c->is_open || !(c->is_closing || c->has_ended))
 		return;
+	if (c->sending > 0 || c->filled > 0) {
+		featherstar_hurry(&shard->core); /* the next turn says whether the last SEND was taken whole */
+		return;
+	}
 	if (c->is_receiving) {
 		if (!c->is_shut) /* this ends the receive */
 			submit(shard, IORING_OP_SHUTDOWN, 0, 0, file, 0, SHUT_RDWR, 0, 0, TAG_SHUTDOWN);
@@ -126,6 +148,8 @@ static void close_if_done(struct shard *shard, uint32_t file)
 	featherstar_closeFile(&shard->core, file);
 	free(c->rest);
 	*c = (struct connection){ 0 };
+	server_of(shard)->open--;
+	accept_clients(shard);
 }
 
 static void send_filled(struct shard *shard, uint32_t file)
@@ -144,8 +168,6 @@ static void send_filled(struct shard *shard, uint32_t file)
 	c->sent = 0;
 	c->filled = 0;
 	c->half ^= 1;
-	if (c->is_closing)
-		featherstar_hurry(&shard->core);
 }
 
 static void fill(struct shard *shard, uint32_t file, const char *text, uint32_t bytes)
@@ -286,9 +308,12 @@ static void on_bytes(struct shard *shard, uint32_t file, uint32_t address, uint3
 
 static void on_accepted(struct shard *shard, const struct featherstar_ready *entry)
 {
+	if (!(entry->extra & IORING_CQE_F_MORE))
+		server_of(shard)->is_accepting = false;
 	if (entry->result >= 0) {
 		uint32_t file = (uint32_t)entry->result;
 
+		server_of(shard)->open++;
 		server_of(shard)->connections[file] = (struct connection){ .is_open = true };
 		featherstar_http_reset(&shard->core, parser_at(shard, file));
 		receive_if_wanted(shard, file);
@@ -296,9 +321,8 @@ static void on_accepted(struct shard *shard, const struct featherstar_ready *ent
 			server_of(shard)->connections[file].is_closing = true;
 			close_if_done(shard, file);
 		}
-	} /* else all slots are taken, or the client is gone already */
-	if (!(entry->extra & IORING_CQE_F_MORE) && !host_is_stopping(shard))
-		submit(shard, IORING_OP_ACCEPT, 0, ACCEPT_MULTISHOT, entry->index - 1, 0, 0, 0, FILE_INDEX_ALLOC, TAG_ACCEPT);
+		accept_clients(shard);
+	} /* else the client is gone, or there are too many files: the next second or the next close tries again */
 }
 
 static void on_received(struct shard *shard, const struct featherstar_ready *entry)
@@ -364,7 +388,7 @@ static void give_up(struct shard *shard)
 			submit(shard, IORING_OP_SHUTDOWN, 0, 0, file, 0, SHUT_RDWR, 0, 0, TAG_SHUTDOWN);
 }
 
-/* Every second: the Date of the responses. */
+/* Every second: the Date of the responses, and an ACCEPT if the last one has failed. */
 static void on_timer(struct shard *shard, uint32_t tag, uint32_t owner)
 {
 	struct server *server = server_of(shard);
@@ -377,6 +401,7 @@ static void on_timer(struct shard *shard, uint32_t tag, uint32_t owner)
 	}
 	featherstar_http_date(&shard->core, date, (double)time(NULL));
 	memcpy(shard_at(shard, date + DATE_BYTES), BEFORE_LENGTH, strlen(BEFORE_LENGTH)); /* the core has written over it */
+	accept_clients(shard);
 	if (!host_is_stopping(shard))
 		featherstar_armTimer(&shard->core, monotonic_ns() + 1e9, TAG_DATE, 1);
 }
@@ -394,11 +419,11 @@ static void start(struct shard *shard)
 		die("no memory", 0);
 	shard->own = server;
 	server->listener = (uint32_t)slot;
+	server->open_max = shard->ring.file_slots - SHARD_GRANTS;
 	server->template = shard->base + shard->header->scratch_offset;
 	server->template_bytes = (uint32_t)(strlen(BEFORE_DATE) + DATE_BYTES + strlen(BEFORE_LENGTH));
 	memcpy(shard_at(shard, server->template), BEFORE_DATE, strlen(BEFORE_DATE));
-	on_timer(shard, TAG_DATE, 1);
-	submit(shard, IORING_OP_ACCEPT, 0, ACCEPT_MULTISHOT, server->listener, 0, 0, 0, FILE_INDEX_ALLOC, TAG_ACCEPT);
+	on_timer(shard, TAG_DATE, 1); /* which begins to accept, too */
 }
 
 /* The shard has ended. */
@@ -422,15 +447,24 @@ static void stop(struct shard *shard)
 	featherstar_armTimer(&shard->core, monotonic_ns() + GIVE_UP_NS, TAG_GIVE_UP, 1);
 }
 
+/* The number in a text, or -1. */
+static int number_of(const char *text)
+{
+	char *end;
+	long number = strtol(text, &end, 10);
+
+	return end == text || *end != 0 || number < 0 || number > INT_MAX ? -1 : (int)number;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct program program = {
 		.sent_tag = TAG_SEND, .start = start, .on_sent = on_sent, .on_op = on_op, .on_timer = on_timer,
 		.stop = stop, .end = end,
 	};
-	int port = argc > 1 ? atoi(argv[1]) : 8080;
-	unsigned count = argc > 2 ? (unsigned)atoi(argv[2]) : (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
-	struct featherstar_header limits = shard_limits(count);
+	int port = argc > 1 ? number_of(argv[1]) : 8080;
+	int count = argc > 2 ? number_of(argv[2]) : (int)sysconf(_SC_NPROCESSORS_ONLN);
+	struct featherstar_header limits = shard_limits((unsigned)count);
 	const char *what = "";
 	sigset_t signals;
 	int taken;
@@ -438,7 +472,8 @@ int main(int argc, char **argv)
 	if (port < 0 || port > 65535 || count < 1 || count > FEATHERSTAR_SHARDS_MAX)
 		die("usage: http [PORT [SHARDS]]", 0);
 	limits.connection_slots = 4096;
-	limits.op_slots = 4 * limits.connection_slots; /* of a connection: RECV, SEND, SHUTDOWN, CLOSE */
+	/* of a connection: RECV, SEND, SHUTDOWN, CLOSE; of the shard: ACCEPT, SHUTDOWN, the POLL of host.c */
+	limits.op_slots = 4 * limits.connection_slots + 3;
 	limits.send_buffer_count = 2 * limits.connection_slots; /* pages that are not touched cost nothing */
 	limits.send_buffer_bytes = 16384;
 	limits.scratch_bytes = TEMPLATE_BYTES + limits.connection_slots * HELD_STRIDE;
@@ -447,13 +482,13 @@ int main(int argc, char **argv)
 	sigaddset(&signals, SIGTERM);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL); /* in the shards too: this thread waits for them */
 	signal(SIGPIPE, SIG_IGN);
-	for (unsigned i = 0; i < count; i++) { /* the first one finds the port */
+	for (int i = 0; i < count; i++) { /* the first one finds the port */
 		listeners[i] = listen_open("127.0.0.1", &port, BACKLOG, LISTEN_REUSE_PORT, 0, &what);
 		if (listeners[i] < 0)
 			die(what, -listeners[i]);
 	}
 	host_start(&limits, &program);
-	printf("listening on http://127.0.0.1:%d with %u shards\n", port, count);
+	printf("listening on http://127.0.0.1:%d with %d shards\n", port, count);
 	fflush(stdout);
 	sigwait(&signals, &taken);
 	host_stop();

@@ -12,6 +12,12 @@ int host_grant(struct shard *shard, int fd)
 	return ring_grant(&shard->ring, fd);
 }
 
+/* So many files can be open, besides those that were granted. */
+uint32_t host_files_max(const struct shard *shard)
+{
+	return shard->ring.file_slots - SHARD_GRANTS;
+}
+
 int host_listen(const char *address, int *port, int backlog, const char **what)
 {
 	return listen_open(address, port, backlog, LISTEN_REUSE_PORT, 0, what);

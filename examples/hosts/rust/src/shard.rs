@@ -14,6 +14,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 unsafe extern "C" {
     static host_shard_bytes: usize;
     fn host_grant(shard: *mut c_void, fd: c_int) -> c_int;
+    fn host_files_max(shard: *mut c_void) -> u32;
     fn host_listen(address: *const c_char, port: *mut c_int, backlog: c_int, what: *mut *const c_char) -> c_int;
     fn host_block_signals();
     fn host_wait_for_signal();
@@ -146,6 +147,11 @@ impl<'memory> Shard<'memory> {
         // SAFETY: the descriptor is open, and the ring makes its own reference.
         let slot = result_of(unsafe { host_grant(self.raw(), fd.as_raw_fd()) }, c"ring_grant".as_ptr())?;
         Ok(slot as u32)
+    }
+
+    /// How many files operations can make.
+    pub fn files_max(&mut self) -> u32 {
+        unsafe { host_files_max(self.raw()) } // SAFETY: the struct is open
     }
 
     /// Submits what is staged, sleeps if there is nothing to do, and runs a turn. Adds its events to `events`.

@@ -51,7 +51,8 @@ const LIMITS: [(i64, u32); 18] = [
     (HEADER_SQE_SLOTS, 256),
     (HEADER_CQE_SLOTS, 1024),
     (HEADER_READY_SLOTS, 4096),
-    (HEADER_OP_SLOTS, 4 * CONNECTIONS), // of a connection: RECV, SEND, SHUTDOWN, CLOSE
+    // Of a connection: RECV, SEND, SHUTDOWN, CLOSE. Of the shard: ACCEPT, SHUTDOWN, POLL_ADD.
+    (HEADER_OP_SLOTS, 4 * CONNECTIONS + 3),
     (HEADER_TIMER_SLOTS, 64),
     (HEADER_TASK_SLOTS, 64),
     (HEADER_CONNECTION_SLOTS, CONNECTIONS),
@@ -88,6 +89,9 @@ struct Server<'memory> {
     shard: Shard<'memory>,
     connections: Vec<Connection>,
     listener: u32,
+    open: u32, // connections
+    open_max: u32,
+    is_accepting: bool,
     template: u32,
     template_bytes: u32,
     is_stopping: bool,
@@ -98,8 +102,14 @@ impl Server<'_> {
         self.shard.submit(Operation { opcode, tag, file, owner: file + 1, ..operation }) // 0: no owner
     }
 
+    /// Accepts clients, unless it does already or all slots are taken: then clients wait. An ACCEPT that the kernel
+    /// repeats would take one client too many, and close it.
     fn accept(&mut self) {
-        let ioprio = op::ACCEPT_MULTISHOT;
+        if self.is_accepting || self.open >= self.open_max || self.is_stopping {
+            return;
+        }
+        self.is_accepting = true;
+        let ioprio = if self.open < self.open_max / 2 { op::ACCEPT_MULTISHOT } else { 0 };
         let file_index = op::ALLOCATE_FILE;
         self.submit(op::ACCEPT, ACCEPT, self.listener, Operation { ioprio, file_index, ..Default::default() });
     }
@@ -136,12 +146,17 @@ impl Server<'_> {
     /// Closes a connection when its responses are out. Its slot is free when no operation can name it any more.
     fn close_if_done(&mut self, file: u32) {
         let c = &mut self.connections[file as usize];
-        if !c.is_open || !(c.is_closing || c.has_ended) || c.sending > 0 || c.filled > 0 {
+        if !c.is_open || !(c.is_closing || c.has_ended) {
             return;
+        }
+        if c.sending > 0 || c.filled > 0 {
+            return self.shard.hurry(); // the next turn says whether the last SEND was taken whole
         }
         if !c.is_receiving {
             *c = Connection::default();
             self.shard.close_file(file);
+            self.open -= 1;
+            self.accept();
         } else if !c.is_shut {
             c.is_shut = true;
             self.shut(file); // this ends the receive
@@ -153,11 +168,8 @@ impl Server<'_> {
         if c.filled == 0 {
             return;
         }
-        if c.sending > 0 || c.is_closing {
-            self.shard.hurry(); // the next turn says whether a SEND was taken whole
-        }
         if c.sending > 0 {
-            return;
+            return self.shard.hurry(); // likewise
         }
         let (half, bytes) = (c.half, c.filled);
         (c.sending, c.sent, c.filled) = (bytes, 0, 0);
@@ -289,17 +301,17 @@ impl Server<'_> {
     // --- events ------------------------------------------------------------------------------------------------------
 
     fn on_accepted(&mut self, event: &Event) {
+        self.is_accepting = event.flags & op::HAS_MORE != 0;
         if event.result >= 0 {
             let file = event.result as u32;
+            self.open += 1;
             self.connections[file as usize].is_open = true;
             self.shard.http_reset(file);
             self.receive_if_wanted(file);
             self.connections[file as usize].is_closing = self.is_stopping;
             self.close_if_done(file);
-        } // else all slots are taken, or the client is gone already
-        if event.flags & op::HAS_MORE == 0 && !self.is_stopping {
             self.accept();
-        }
+        } // else the client is gone, or there are too many files: the next second or the next close tries again
     }
 
     fn on_received(&mut self, event: &Event) {
@@ -353,12 +365,13 @@ impl Server<'_> {
                 }
             }
         } else if !self.is_stopping {
-            self.refresh_date();
+            self.every_second();
         }
     }
 
-    /// Every second: the Date of the responses.
-    fn refresh_date(&mut self) {
+    /// Every second: the Date of the responses, and an ACCEPT if the last one has failed.
+    fn every_second(&mut self) {
+        self.accept();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
         let date = self.template + BEFORE_DATE.len() as u32;
         self.shard.http_date(date, now.floor());
@@ -404,27 +417,26 @@ fn run(memory: &Memory, index: u32, listener: OwnedFd, stop: UnixStream) -> io::
     let listener = shard.grant(listener.as_fd())?;
     let stop = shard.grant(stop.as_fd())?;
     let template = shard.address(HEADER_SCRATCH_OFFSET);
+    let open_max = shard.files_max();
     memory.write(template, BEFORE_DATE.as_bytes());
     let mut server = Server {
         shard,
         connections: (0..CONNECTIONS).map(|_| Connection::default()).collect(),
         listener,
+        open: 0,
+        open_max,
+        is_accepting: false,
         template: template as u32,
         template_bytes: (BEFORE_DATE.len() + DATE_BYTES + BEFORE_LENGTH.len()) as u32,
         is_stopping: false,
     };
-    server.refresh_date();
-    server.accept();
+    server.every_second();
     server.submit(op::POLL_ADD, STOP, stop, Operation { op_flags: op::POLL_IN, ..Default::default() });
     server.run();
     Ok(())
 }
 
-fn main() -> io::Result<()> {
-    let mut args = std::env::args().skip(1);
-    let mut port: u16 = args.next().map_or(8080, |text| text.parse().expect("usage: http [PORT [SHARDS]]"));
-    let cores = thread::available_parallelism()?.get() as u32;
-    let count: u32 = args.next().map_or(cores, |text| text.parse().expect("usage: http [PORT [SHARDS]]"));
+fn serve(mut port: u16, count: u32) -> io::Result<()> {
     shard::block_signals();
     let mut limits = LIMITS.to_vec();
     limits.push((HEADER_SHARD_COUNT, count));
@@ -435,7 +447,7 @@ fn main() -> io::Result<()> {
     thread::scope(|scope| {
         for (index, listener) in (0..).zip(listeners) {
             let (memory, stopped) = (&memory, stopped.try_clone()?);
-            scope.spawn(move || run(memory, index, listener, stopped).expect("a shard runs"));
+            scope.spawn(move || run(memory, index, listener, stopped).unwrap_or_else(|error| die(&error.to_string(), 1)));
         }
         println!("listening on http://127.0.0.1:{port} with {count} shards");
         io::stdout().flush()?;
@@ -444,4 +456,20 @@ fn main() -> io::Result<()> {
     })?;
     println!("stopped");
     Ok(())
+}
+
+fn die(what: &str, code: i32) -> ! {
+    eprintln!("{what}");
+    std::process::exit(code)
+}
+
+fn main() {
+    let argument = |index, otherwise| std::env::args().nth(index).map_or(Ok(otherwise), |text| text.parse());
+    let cores = thread::available_parallelism().map_or(1, |count| count.get() as u16);
+    let (Ok(port), Ok(count @ 1..=64)) = (argument(1, 8080), argument(2, cores)) else {
+        die("usage: http [PORT [SHARDS]]", 2);
+    };
+    if let Err(error) = serve(port, count.into()) {
+        die(&error.to_string(), 1);
+    }
 }
