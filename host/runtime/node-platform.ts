@@ -12,13 +12,21 @@ import type { FromWorker, RuntimePlatform, ShardModule, ShardWorker, ToWorker } 
 import { Threads } from './threads.js';
 import { shardData } from './workers.js';
 
+/** An import's error in words. If this Node cannot read TypeScript, they say what to do. */
+export function importText(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  if (!/^Unknown file extension "\.[cm]?tsx?"/.test(text)) return text;
+  const remedy = "Use Node 22.18 or later, or install tsx and set NODE_OPTIONS='--import tsx'";
+  return `${text}. Node ${process.versions.node} does not read TypeScript. ${remedy}`;
+}
+
 export async function importModule(url: string | undefined): Promise<ShardModule> {
   if (url === undefined) return {};
   try {
     return (await import(url)) as ShardModule;
   } catch (cause) {
-    const text = cause instanceof Error ? cause.message : String(cause);
-    throw new FeatherstarError('FEATHERSTAR_MODULE', `the shard module ${url} cannot be loaded: ${text}`, { cause });
+    const text = `the shard module ${url} cannot be loaded: ${importText(cause)}`;
+    throw new FeatherstarError('FEATHERSTAR_MODULE', text, { cause });
   }
 }
 

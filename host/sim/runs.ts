@@ -4,6 +4,7 @@
 // Next: shrink.ts.
 
 import { FeatherstarError } from '../base/errors.js';
+import { importText } from '../runtime/node-platform.js';
 import { Choices, type Decide } from './choices.js';
 import { drawSwarm, type SimSwarm } from './draw.js';
 import { activeWorld } from './replace.js';
@@ -96,7 +97,11 @@ export async function runProgram(program: SimProgram, request: RunRequest): Prom
 
 /** The default export of a program's module. */
 export async function loadProgram(url: string): Promise<SimProgram> {
-  const { default: program } = await import(importName(new URL(url)));
+  const { default: program } = await import(importName(new URL(url))).catch((cause) => {
+    const text = importText(cause);
+    if (text === cause?.message) throw cause; // its stack says most
+    throw new FeatherstarError('FEATHERSTAR_MODULE', `${url} cannot be loaded: ${text}`);
+  });
   if (typeof program === 'function') return program;
   throw new FeatherstarError(
     'FEATHERSTAR_MODULE',

@@ -118,6 +118,14 @@ interface Known {
   result: SearchFailure;
 }
 
+const LOADERS = /^(--import|--require|-r|--(?:experimental-)?loader|--conditions|-C)$/;
+const LOADER_FLAG = /^--(import|require|(experimental-)?loader|conditions)=|^--experimental-(strip|transform)-types$/;
+
+/** The flags of Node by which this process reads modules, such as `--import tsx`. */
+export function loaderFlags(given: readonly string[]): string[] {
+  return given.filter((flag, i) => LOADER_FLAG.test(flag) || LOADERS.test(flag) || LOADERS.test(given[i - 1] ?? ''));
+}
+
 /** A process that runs seeds. */
 class Searcher {
   readonly #child: ChildProcess;
@@ -128,7 +136,8 @@ class Searcher {
 
   constructor(program: URL) {
     const url = new URL('./search-child.js', import.meta.url);
-    this.#child = fork(url, [program.href], { execArgv: [], stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
+    const execArgv = loaderFlags(process.execArgv);
+    this.#child = fork(url, [program.href], { execArgv, stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
     this.#child.stderr?.on('data', (part: Buffer) => {
       this.#stderr = (this.#stderr + part).slice(-STDERR_CHARS);
     });
