@@ -10,6 +10,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { FeatherstarError } from '../base/errors.js';
 import { BENIGN, HARSH, type SimSwarm } from '../sim/draw.js';
+import type { Branch } from '../sim/guide.js';
 import { loadProgram, type RunRequest, runProgram } from '../sim/runs.js';
 import { makeSearch, RUN_MAX_MS, type SearchOptions, type SearchProgress, type SearchReport } from '../sim/search.js';
 import { decideBy, readSeedFile, type SeedFile } from '../sim/seed-file.js';
@@ -30,9 +31,11 @@ Options:
   --seeds-per-process N       a process is replaced after so many seeds; 1: each seed has its own (default 200)
   --swarm                     each seed also draws delays, freezes and partial reads, in a mix and strength of its own
   --harsh                     as --swarm, and also errors, resets, losses, bit rot, misdirected writes, tight limits
+  --guided                    up to half of the runs continue runs that reached new states of sometimes()
   --shrink-seconds S          how long a failure may be shrunk (default 30)
   --directory DIR             where seed files are written (default sim-failures)
   --seed N                    only this seed, in this process
+  --branches A:S,...          with --seed: from choice A on choices come from stream S, as a guided search has printed
   --replay FILE               only what a seed file says
   --timeline FILE             with --seed or --replay: writes the run as an HTML page
   --stop-at N                 with --seed or --replay: waits for a debugger, and stops it before event N
@@ -46,6 +49,8 @@ const OPTIONS = {
   'seeds-per-process': { type: 'string' },
   swarm: { type: 'boolean' },
   harsh: { type: 'boolean' },
+  guided: { type: 'boolean' },
+  branches: { type: 'string' },
   'shrink-seconds': { type: 'string' },
   directory: { type: 'string' },
   seed: { type: 'string' },
@@ -55,8 +60,17 @@ const OPTIONS = {
   trace: { type: 'string' },
 } as const;
 
-const OF_ONE = ['timeline', 'stop-at', 'trace'] as const;
-const OF_MANY = ['seeds', 'from', 'minutes', 'jobs', 'seeds-per-process', 'shrink-seconds', 'directory'] as const;
+const OF_ONE = ['timeline', 'stop-at', 'trace', 'branches'] as const;
+const OF_MANY = [
+  'seeds',
+  'from',
+  'minutes',
+  'jobs',
+  'seeds-per-process',
+  'shrink-seconds',
+  'directory',
+  'guided',
+] as const;
 const DECIMALS: readonly string[] = ['minutes', 'shrink-seconds'];
 
 const TRACE_SHOWN = 40;
@@ -90,13 +104,26 @@ function numberFlag(values: Values, name: keyof Values): number | undefined {
   throw new SimUsageError(`--${name} must be ${isDecimal ? 'a number' : 'an integer'}, not ${JSON.stringify(text)}`);
 }
 
+/** The branches of --branches: `370:17,900:3`. */
+function branchesFlag({ branches }: Values): Branch[] {
+  if (branches === undefined) return [];
+  if (!/^\d+:\d+(,\d+:\d+)*$/.test(branches)) {
+    throw new SimUsageError(`--branches must be like 370:17,900:3, not ${JSON.stringify(branches)}`);
+  }
+  return branches.split(',').map((pair) => pair.split(':').map(Number) as [number, number]);
+}
+
+function branchesText(branches: readonly Branch[]): string {
+  return branches.length === 0 ? '' : ` --branches ${branches.map((branch) => branch.join(':')).join()}`;
+}
+
 /** Refuses options that would do nothing. */
 function checkModes(values: Values): void {
   const { seed, replay } = values;
   const isOne = seed !== undefined || replay !== undefined;
   const mode = replay !== undefined ? '--replay' : isOne ? '--seed' : 'a search';
   const idle: readonly (keyof Values)[] =
-    replay !== undefined ? [...OF_MANY, 'seed', 'swarm', 'harsh'] : isOne ? OF_MANY : OF_ONE;
+    replay !== undefined ? [...OF_MANY, 'seed', 'swarm', 'harsh', 'branches'] : isOne ? OF_MANY : OF_ONE;
   for (const name of idle) {
     if (values[name] === undefined) continue;
     const remedy = isOne ? 'leave it out' : 'add --seed N or --replay FILE';
@@ -144,7 +171,10 @@ export async function runSim(args: string[]): Promise<number> {
   const program = programUrl(path as string);
   const swarm = swarmOf(values);
   const seed = numberFlag(values, 'seed');
-  if (seed !== undefined) return runOnce(program, { seed, swarm }, values, undefined);
+  if (seed !== undefined) {
+    const decide = decideBy({ seed, branches: branchesFlag(values) });
+    return runOnce(program, { seed, swarm, decide }, values, undefined);
+  }
   return runMany(program, {
     seeds: numberFlag(values, 'seeds'),
     from: numberFlag(values, 'from'),
@@ -153,6 +183,7 @@ export async function runSim(args: string[]): Promise<number> {
     seedsPerProcess: numberFlag(values, 'seeds-per-process'),
     shrinkSeconds: numberFlag(values, 'shrink-seconds'),
     directory: values.directory,
+    guided: values.guided,
     swarm,
     onProgress: tellProgress,
   });
@@ -193,12 +224,10 @@ function tellReport(
   { done, failures, sometimes, never, elapsedMs }: SearchReport,
 ): number {
   if (process.stderr.isTTY) process.stderr.write('\n');
-  for (const { seed, count, explanation, file } of failures) {
+  for (const { seed, branches, count, explanation, file } of failures) {
     printLine(`\n=== seed ${seed}${count > 1 ? `, and ${count - 1} more that fail so` : ''}\n${explanation}`);
-    const again =
-      file === undefined
-        ? `${fileURLToPath(program)}${program.search} --seed ${seed}${swarmFlag(options.swarm)}`
-        : `--replay ${file}`;
+    const flags = `--seed ${seed}${swarmFlag(options.swarm)}${branchesText(branches)}`;
+    const again = file === undefined ? `${fileURLToPath(program)}${program.search} ${flags}` : `--replay ${file}`;
     printLine(`repeat it: npx featherstar sim ${again}`);
   }
   const names = Object.keys(sometimes);

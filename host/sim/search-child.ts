@@ -4,23 +4,20 @@
 
 import type { SimSwarm } from './draw.js';
 import { explain } from './explain.js';
+import { branchBy, type RunPlan } from './guide.js';
 import { loadProgram, type RunFailure, type RunRequest, runProgram, type SimProgram } from './runs.js';
 import { keepOnly, LOCATE_MS, type Located, locate, type RunWith, shrink } from './shrink.js';
 
 export type ToSearcher =
-  | { readonly type: 'run'; readonly seed: number; readonly swarm: SimSwarm | undefined }
-  | {
-      readonly type: 'analyse';
-      readonly seed: number;
-      readonly swarm: SimSwarm | undefined;
-      readonly shrinkMs: number;
-    };
+  | ({ readonly type: 'run'; readonly swarm: SimSwarm | undefined } & RunPlan)
+  | ({ readonly type: 'analyse'; readonly swarm: SimSwarm | undefined; readonly shrinkMs: number } & RunPlan);
 
 export type FromSearcher =
   | {
       readonly type: 'ran';
       readonly failure: RunFailure | undefined;
       readonly sometimes: readonly (readonly [string, number])[];
+      readonly choices: number;
       readonly rssBytes: number;
     }
   | {
@@ -43,20 +40,23 @@ const TURNS_MORE = 3; // times as many as the run that failed: other choices may
 
 async function analyse(
   program: SimProgram,
-  seed: number,
+  { seed, branches }: RunPlan,
   swarm: SimSwarm | undefined,
   shrinkMs: number,
 ): Promise<FromSearcher> {
-  const first = await runProgram(program, { seed, swarm });
+  const first = await runProgram(program, { seed, swarm, decide: branchBy(branches) });
   const { failure } = first;
   if (failure === undefined) return { type: 'passed' };
   const turns = Math.max(0, ...first.worlds.map((world) => world.turns));
   const request: RunRequest = { seed, swarm, maxTurns: TURNS_MORE * turns + 1000 };
-  const run: RunWith = (decide) => runProgram(program, { ...request, decide });
+  const run: RunWith = (decide) => {
+    const own = branchBy(branches); // of each run anew
+    return runProgram(program, { ...request, decide: (index, word, key) => decide(index, own(index, word, key), key) });
+  };
   const total = first.choices.count;
   const located = await locate(run, failure.signature, total, LOCATE_MS);
   const recorded = { ...request, isRecorded: true, traceEvents: ALL_EVENTS };
-  const original = await runProgram(program, recorded);
+  const original = await runProgram(program, { ...recorded, decide: branchBy(branches) });
   const kept = await shrink(run, failure.signature, original.choices.records, located, shrinkMs);
   const shrunk = await runProgram(program, { ...recorded, decide: keepOnly(kept) });
   const { message, stack } = shrunk.failure ?? failure;
@@ -65,10 +65,11 @@ async function analyse(
 }
 
 async function reply(program: SimProgram, message: ToSearcher): Promise<FromSearcher> {
-  const { seed, swarm } = message;
-  if (message.type === 'analyse') return analyse(program, seed, swarm, message.shrinkMs);
-  const { failure, sometimes } = await runProgram(program, { seed, swarm });
-  return { type: 'ran', failure, sometimes: [...sometimes], rssBytes: process.memoryUsage.rss() };
+  const { seed, swarm, branches } = message;
+  if (message.type === 'analyse') return analyse(program, message, swarm, message.shrinkMs);
+  const { failure, sometimes, choices } = await runProgram(program, { seed, swarm, decide: branchBy(branches) });
+  const rssBytes = process.memoryUsage.rss();
+  return { type: 'ran', failure, sometimes: [...sometimes], choices: choices.count, rssBytes };
 }
 
 const [url] = process.argv.slice(2);

@@ -14,8 +14,9 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { pathToFileURL } from 'node:url';
 import { FeatherstarError } from '../base/errors.js';
-import { type Checks, checkedLater, checkOptions, checkUrl, integer, number } from '../base/options.js';
+import { type Checks, checkBoolean, checkedLater, checkOptions, checkUrl, integer, number } from '../base/options.js';
 import { checkSwarm, type SimSwarm } from './draw.js';
+import { Guide, type RunPlan } from './guide.js';
 import type { FromSearcher, ToSearcher } from './search-child.js';
 import { type SeedFile, writeSeedFile } from './seed-file.js';
 import { LOCATE_MS } from './shrink.js';
@@ -34,6 +35,8 @@ export interface SearchOptions {
   seedsPerProcess?: number | undefined;
   /** Each seed draws its faults, their strength and tight limits from this. Default: nothing. */
   swarm?: SimSwarm | undefined;
+  /** Continues earlier runs that reached new states of `sometimes()`, in up to half of the runs. Default false. */
+  guided?: boolean | undefined;
   /** Where seed files are written. Default: `sim-failures` in the current directory. */
   directory?: string | undefined;
   /** How long one failure may be shrunk, s. Default 30. */
@@ -60,6 +63,8 @@ export interface SearchProgress {
 export interface SearchFailure {
   /** The seed that showed it first. */
   readonly seed: number;
+  /** Where the run branches off from the choices of its seed; none if the search is not guided. */
+  readonly branches: readonly (readonly [at: number, stream: number])[];
   /** How many seeds failed like this. */
   readonly count: number;
   readonly message: string;
@@ -93,6 +98,7 @@ const CHECKS: Checks<SearchOptions> = {
   jobs: integer(1, 1024),
   seedsPerProcess: integer(1, 1_000_000),
   swarm: checkedLater,
+  guided: checkBoolean,
   directory: checkedLater,
   shrinkSeconds: number(0, 86_400),
   failures: integer(1, 10_000),
@@ -112,7 +118,7 @@ const STDERR_CHARS = 4000;
 export const RUN_MAX_MS = 300_000;
 
 interface Known {
-  readonly seed: number;
+  readonly plan: RunPlan;
   count: number;
   isAnalysed: boolean;
   result: SearchFailure;
@@ -192,6 +198,8 @@ class Search {
   readonly #sometimes = new Map<string, number>();
   readonly #queue: string[] = [];
   readonly #searchers = new Set<Searcher>();
+  readonly #guide: Guide | undefined;
+  readonly #waiting: (() => void)[] = [];
   readonly #seeds: number;
   readonly #startMs = performance.now();
   #next: number;
@@ -203,6 +211,7 @@ class Search {
     this.#options = options;
     this.#seeds = options.seeds ?? SEEDS;
     this.#next = options.from ?? 1;
+    this.#guide = options.guided ? new Guide(this.#next) : undefined;
   }
 
   get #elapsedMs(): number {
@@ -239,6 +248,7 @@ class Search {
   /** Ends all processes. run() resolves with what is known so far. */
   stop(): void {
     this.#isStopped = true;
+    this.#wake();
     for (const searcher of this.#searchers) searcher.close();
   }
 
@@ -259,16 +269,21 @@ class Search {
         if (signature !== undefined) await this.#analyse(signature);
         else if (this.#isOver) return;
         else {
+          if (this.#guide?.isReady === false) {
+            await new Promise<void>((resolve) => void this.#waiting.push(resolve));
+            continue;
+          }
           searcher ??= this.#start();
           const { seedsPerProcess = SEEDS_PER_PROCESS, swarm } = this.#options;
-          const seed = this.#next++;
-          const reply = await searcher.ask({ type: 'run', seed, swarm });
+          const number = this.#next++;
+          const plan = this.#guide?.next() ?? { seed: number, branches: [] };
+          const reply = await searcher.ask({ type: 'run', swarm, ...plan });
           const isSpent = reply.type === 'ended' || searcher.runs >= seedsPerProcess;
           if (isSpent || (reply.type === 'ran' && reply.rssBytes > RSS_MAX_BYTES)) {
             this.#end(searcher);
             searcher = undefined;
           }
-          if (!this.#isStopped) this.#onRun(seed, reply);
+          if (!this.#isStopped) this.#onRun(number, plan, reply);
         }
       }
     } finally {
@@ -287,23 +302,31 @@ class Search {
     this.#searchers.delete(searcher);
   }
 
-  #onRun(seed: number, reply: FromSearcher): void {
-    if (reply.type === 'broken') throw new FeatherstarError('FEATHERSTAR_MODULE', reply.text);
-    this.#done++;
-    if (reply.type === 'ended') this.#note(seed, ENDED, reply.text);
-    if (reply.type !== 'ran') return;
-    for (const [name, count] of reply.sometimes) this.#sometimes.set(name, (this.#sometimes.get(name) ?? 0) + count);
-    if (reply.failure !== undefined) this.#note(seed, reply.failure.signature, reply.failure.message);
+  /** A plan of the guide may be possible now. */
+  #wake(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
-  #note(seed: number, signature: string, message: string): void {
+  #onRun(number: number, plan: RunPlan, reply: FromSearcher): void {
+    if (reply.type === 'broken') throw new FeatherstarError('FEATHERSTAR_MODULE', reply.text);
+    this.#done++;
+    const { from = 1 } = this.#options;
+    this.#guide?.add(number - from, reply.type === 'ran' ? reply : { sometimes: [], choices: 0 });
+    this.#wake();
+    if (reply.type === 'ended') this.#note(plan, ENDED, reply.text);
+    if (reply.type !== 'ran') return;
+    for (const [name, count] of reply.sometimes) this.#sometimes.set(name, (this.#sometimes.get(name) ?? 0) + count);
+    if (reply.failure !== undefined) this.#note(plan, reply.failure.signature, reply.failure.message);
+  }
+
+  #note(plan: RunPlan, signature: string, message: string): void {
     const known = this.#known.get(signature);
     if (known !== undefined) {
       known.count++;
       return;
     }
     const result: SearchFailure = {
-      seed,
+      ...plan,
       count: 1,
       message,
       explanation: message,
@@ -312,29 +335,29 @@ class Search {
       mattering: 0,
       inevitable: [0, 0],
     };
-    this.#known.set(signature, { seed, count: 1, isAnalysed: false, result });
+    this.#known.set(signature, { plan, count: 1, isAnalysed: false, result });
     this.#queue.push(signature);
   }
 
   /** In a fresh process: does it fail alone, and why? */
   async #analyse(signature: string): Promise<void> {
     const known = this.#known.get(signature) as Known;
-    const { seed, result } = known;
+    const { plan, result } = known;
     const { swarm, shrinkSeconds = SHRINK_SECONDS } = this.#options;
     const searcher = this.#start();
-    const reply = await searcher.ask({ type: 'analyse', seed, swarm, shrinkMs: shrinkSeconds * 1000 });
+    const reply = await searcher.ask({ type: 'analyse', swarm, shrinkMs: shrinkSeconds * 1000, ...plan });
     this.#end(searcher);
     if (this.#isStopped) return;
     if (reply.type === 'analysed') {
       const { message, explanation, kept, total, located } = reply;
-      const plan = { seed, swarm, kept, signature: reply.signature, explanation };
+      const saved = this.#save({ ...plan, swarm, kept, signature: reply.signature, explanation });
       const inevitable = [located.from, located.to] as const;
-      known.result = { ...result, message, choices: total, mattering: kept.length, inevitable, ...this.#save(plan) };
+      known.result = { ...result, message, choices: total, mattering: kept.length, inevitable, ...saved };
     } else if (reply.type === 'ended') {
       // It ends its process each time: a loop without an end, as a rule. There is nothing to shrink.
       const isSame = signature === ENDED;
       const explanation = isSame ? reply.text : `${result.message}\n\nIt could not be explained: ${reply.text}`;
-      known.result = { ...result, ...this.#save({ seed, swarm, signature, explanation }) };
+      known.result = { ...result, ...this.#save({ ...plan, swarm, signature, explanation }) };
     } else {
       const text = 'It does not fail in a process of its own: a library keeps state from one world to the next.';
       const remedy = 'Run each seed in a process of its own: seedsPerProcess: 1, or --seeds-per-process 1';

@@ -8,6 +8,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { FeatherstarError } from '../base/errors.js';
 import type { Decide } from './choices.js';
 import type { SimSwarm } from './draw.js';
+import { type Branch, branchBy } from './guide.js';
 import { keepOnly } from './shrink.js';
 
 const VERSION = 1;
@@ -16,6 +17,8 @@ const VERSION = 1;
 export interface SeedPlan {
   readonly seed: number;
   readonly swarm?: SimSwarm | undefined;
+  /** Where the run branches off from the seed's own choices. */
+  readonly branches?: readonly Branch[] | undefined;
   /** The choices that are not 0: key and word. Undefined: all are the seed's own. */
   readonly kept?: readonly (readonly [string, number])[] | undefined;
 }
@@ -28,8 +31,8 @@ export interface SeedFile extends SeedPlan {
   readonly explanation: string;
 }
 
-export function decideBy({ kept }: SeedPlan): Decide | undefined {
-  return kept === undefined ? undefined : keepOnly(new Map(kept));
+export function decideBy({ kept, branches = [] }: SeedPlan): Decide {
+  return kept === undefined ? branchBy(branches) : keepOnly(new Map(kept));
 }
 
 /** Writes a seed file. Returns its path. */
@@ -57,8 +60,15 @@ export function readSeedFile(path: string): { program: URL; file: SeedFile } {
     const remedy = `Run its seed again, which finds the choices anew: ${command}`;
     throw new FeatherstarError('FEATHERSTAR_OPTION', `${what}. ${remedy}`);
   }
-  const { kept = [] } = file;
+  const { kept = [], branches = [] } = file;
   const isKept = ([key, word]: readonly unknown[]) => typeof key === 'string' && typeof word === 'number';
+  const isBranch = (branch: readonly unknown[]) => branch.every(Number.isSafeInteger) && branch.length === 2;
+  if (!Array.isArray(branches) || !branches.every(isBranch)) {
+    throw new FeatherstarError(
+      'FEATHERSTAR_OPTION',
+      `${path} is not a seed file: "branches" must have pairs of numbers`,
+    );
+  }
   if (Array.isArray(kept) && kept.every(isKept)) return { program: url, file };
   throw new FeatherstarError(
     'FEATHERSTAR_OPTION',

@@ -53,6 +53,18 @@ const PROGRAMS = {
       reachable('the program');
       note(`reset ${world.seed}`);
     }),
+  /** Fails when six rare steps up have come before a step down. Each level is a state that it tells. */
+  stairs: (seed) =>
+    simulate({ seed }, async () => {
+      let level = 0;
+      for (let step = 0; step < 40; step++) {
+        await sleep(1);
+        if (Math.random() < 0.05) level++;
+        else if (Math.random() < 0.15) level = Math.max(0, level - 1);
+        for (let lower = 1; lower <= level; lower++) reachable(`level ${lower}`);
+        if (level === 6) throw new Error('the top is reached');
+      }
+    }),
   'no simulation': () => {},
   'not awaited': (seed) => {
     simulate({ seed }, counter(false)).catch(() => {});
