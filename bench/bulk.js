@@ -45,7 +45,7 @@ const SMALL = 64 * 1024;
 const LARGE = 1024 * 1024;
 const ANSWER_TIMEOUT_MS = 5000;
 
-/** `get`, `post` (with the path of its check) or `echo`, or `pipe`, too; `bytes` is the size of the body. */
+/** `get`, `post` (with the path of its check) or `echo` (`by`: how); `bytes` is the size of the body. */
 const ROWS = [
   { name: 'whole-64k', get: '/64k', bytes: SMALL },
   { name: 'whole-1m', get: '/1m', bytes: LARGE },
@@ -56,7 +56,8 @@ const ROWS = [
   { name: 'post-64k-stream', post: '/read-stream', check: '/sum-stream', bytes: SMALL },
   { name: 'post-1m-stream', post: '/read-stream', check: '/sum-stream', bytes: LARGE },
   { name: 'echo-64k', echo: true, bytes: SMALL },
-  { name: 'pipe-64k', echo: true, pipe: true, bytes: SMALL },
+  { name: 'pipe-64k', echo: true, by: 'pipe', bytes: SMALL },
+  { name: 'into-64k', echo: true, by: 'into', bytes: SMALL },
 ];
 
 /** Everyone who takes part; `rows` says in which, if not in all. */
@@ -78,7 +79,7 @@ function specs(files) {
 function inRow(contender, row, payload) {
   if (typeof contender.args === 'function') return { ...contender }; // nginx has its files
   const args = [...contender.args, ...(row.echo ? ['--echo'] : ['--payload', payload])];
-  if (row.pipe && contender.name.startsWith('featherstar')) args.push('--pipe'); // the others have one echo
+  if (row.by && contender.name.startsWith('featherstar')) args.push('--by', row.by); // the others have one echo
   return { ...contender, args };
 }
 

@@ -1,5 +1,5 @@
-// featherstar with large bodies; with --echo an echo over its sockets, with --echo --pipe one by pipeTo().
-// FEATHERSTAR_HOST says on which host.
+// featherstar with large bodies; with --echo an echo over its sockets, with --echo --by pipe one by pipeTo(),
+// with --echo --by into one by readInto(). FEATHERSTAR_HOST says on which host.
 // Next: bulk-node.mjs.
 
 import { dirname } from 'node:path';
@@ -14,13 +14,20 @@ const { values } = parseArgs({
     port: { type: 'string', default: '8080' },
     payload: { type: 'string' },
     echo: { type: 'boolean' },
-    pipe: { type: 'boolean' },
+    by: { type: 'string' },
   },
 });
 const at = { port: Number(values.port), hostname: '127.0.0.1' };
 
+async function echoInto(socket, bytes) {
+  for (let count = await socket.readInto(bytes); count !== null; count = await socket.readInto(bytes)) {
+    await socket.write(bytes.subarray(0, count));
+  }
+}
+
 async function echo(socket) {
-  if (values.pipe) await socket.pipeTo(socket);
+  if (values.by === 'pipe') await socket.pipeTo(socket);
+  else if (values.by === 'into') await echoInto(socket, new Uint8Array(65_536));
   else for await (const bytes of socket) await socket.write(bytes);
   socket.close();
 }

@@ -110,6 +110,7 @@ const OF_CALL: readonly { errno: number; calls: readonly string[]; onPath?: bool
     calls: ['open'],
     text: 'this process has too many open files (ulimit -n), or the shard has 64 directories open already',
   },
+  { errno: 14, calls: ['recv'], text: 'the buffer of the array was transferred or shrunk before bytes had come' },
   { errno: 38, calls: RING, text: 'the kernel has no io_uring, or a seccomp filter hides it' },
   { errno: 99, calls: SEND, text: 'no local port is free, or the address cannot be reached from here' },
   { errno: 105, calls: ['recv', 'recvmsg'], text: 'no receive buffer is free' },

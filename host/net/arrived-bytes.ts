@@ -47,6 +47,12 @@ export class ArrivedBytes {
     this.#bytes += bytes.length;
   }
 
+  /** The next read gets these first. */
+  unread(bytes: Uint8Array): void {
+    this.#pieces.unshift(bytes);
+    this.#bytes += bytes.length;
+  }
+
   /** The peer has sent its last byte. */
   end(): void {
     this.#hasEnded = true;

@@ -17,10 +17,11 @@ import { Errno } from '../core/kernel.js';
 import type { NetAddress } from '../hosts/host.js';
 import { Operation } from '../shard/operation.js';
 import { handOverFile, operationError } from '../shard/ops.js';
-import { COPIED_BYTES } from '../shard/send-queue.js';
+import { COPIED_BYTES, hasFixedLength, LENT_BYTES } from '../shard/send-queue.js';
 import type { Shard } from '../shard/shard.js';
 import { FIRST_TAG, StreamSocket } from '../shard/stream-socket.js';
 import { keepFor } from './homes.js';
+import { checkInto, fillFrom } from './read-into.js';
 import { addressesOf, readIsOpen, type SocketTransport, socketClosed } from './socket.js';
 import { SocketPipe } from './socket-pipe.js';
 
@@ -31,6 +32,11 @@ interface SocketWaiter<T> {
   resolve: (value: T) => void;
   reject: (reason: unknown) => void;
 }
+
+/** `into`: it wants the bytes there, and is told their count. */
+type Reader =
+  | (SocketWaiter<Uint8Array | null> & { readonly into?: undefined })
+  | (SocketWaiter<number | null> & { readonly into: Uint8Array });
 
 /** The state that goes along when a connection moves to another shard. */
 export interface CarriedState {
@@ -46,7 +52,7 @@ export interface CarriedState {
 export class Connection extends StreamSocket implements SocketTransport {
   readonly isProxy = false;
   readonly #moving: Operation; // MSG_RING, which needs the file
-  #reader: SocketWaiter<Uint8Array | null> | undefined;
+  #reader: Reader | undefined;
   #writers: (SocketWaiter<void> & { readonly sentBytes: number })[] = [];
   #pipe: SocketPipe | undefined; // reads, in place of #reader
   #pipesInto: Set<SocketPipe> | undefined; // those that write to it
@@ -86,10 +92,7 @@ export class Connection extends StreamSocket implements SocketTransport {
       this.#arrived = undefined;
       return bytes;
     }
-    if (this.#error !== undefined) throw this.#error;
-    if (this.isClosed) throw socketClosed();
-    if (this.#ended) return null;
-    if (this.isReading) throw readIsOpen();
+    if (this.#checkReadable()) return null;
     this.receive();
     return abortable<Uint8Array | null>((resolve, reject) => {
       this.#reader = { resolve, reject };
@@ -99,15 +102,48 @@ export class Connection extends StreamSocket implements SocketTransport {
     }, options);
   }
 
+  async readInto(into: Uint8Array, options: WaitOptions = {}): Promise<number | null> {
+    checkWait(options);
+    checkInto(into);
+    if (this.#arrived) return this.#moveInto(into, this.#arrived);
+    if (this.#checkReadable()) return null;
+    return abortable<number | null>((resolve, reject) => {
+      this.#reader = { resolve, reject, into: into.length > LENT_BYTES ? into.subarray(0, LENT_BYTES) : into };
+      this.receive();
+      return () => {
+        this.#reader = undefined;
+        this.withdrawTarget();
+      };
+    }, options);
+  }
+
+  /** Throws if nothing can be read. True: the peer has ended. */
+  #checkReadable(): boolean {
+    if (this.#error !== undefined) throw this.#error;
+    if (this.isClosed) throw socketClosed();
+    if (this.isReading) throw readIsOpen();
+    return this.#ended;
+  }
+
+  /** Moves received bytes to a reader's array. The rest waits for the next read. */
+  #moveInto(into: Uint8Array, bytes: Uint8Array): number {
+    this.#arrived = bytes;
+    const count = fillFrom(into, bytes);
+    this.#arrived = count < bytes.length ? bytes.subarray(count) : undefined;
+    return count;
+  }
+
+  unread(bytes: Uint8Array): void {
+    this.#arrived = this.#arrived ? Buffer.concat([bytes, this.#arrived]) : bytes;
+  }
+
   // --- pipes ---------------------------------------------------------------------------------------------------------
 
   /** See SocketTransport. */
   pipeInto(target: SocketTransport, options: WaitOptions): Promise<number> | undefined {
     if (!(target instanceof Connection)) return undefined;
     checkWait(options);
-    if (this.#error !== undefined) throw this.#error;
-    if (this.isClosed) throw socketClosed();
-    if (this.isReading) throw readIsOpen();
+    this.#checkReadable();
     if (target.refusal !== undefined) throw target.refusal;
     return abortable<number>((resolve, reject) => {
       const pipe = new SocketPipe(this.shard, this, target, resolve, reject);
@@ -219,14 +255,16 @@ export class Connection extends StreamSocket implements SocketTransport {
     else this.startReceiving(false);
   }
 
-  protected override makeTarget(): Uint8Array | null {
+  protected override makeTarget(): Uint8Array | null | undefined {
     if (this.#pipe !== undefined) return this.#pipe.takeBuffer();
+    const into = this.#reader?.into;
+    if (into !== undefined) return into.length !== 0 && hasFixedLength(into) ? into : undefined;
     return receiveTarget(this.shard.header.largeRecvBufferBytes);
   }
 
   protected override onUnused(target: Uint8Array): void {
-    if (this.#pipe === undefined) spare(target);
-    else this.#pipe.onUnused(target);
+    if (this.#pipe !== undefined) this.#pipe.onUnused(target);
+    else if (target !== this.#reader?.into) spare(target);
   }
 
   protected onReceived(result: number, buffer: number, target?: Uint8Array): void {
@@ -236,11 +274,14 @@ export class Connection extends StreamSocket implements SocketTransport {
     }
     const reader = this.#reader;
     this.#reader = undefined;
-    if (result > 0) {
+    if (result > 0 && reader?.into !== undefined && reader.into === target) reader.resolve(result);
+    else if (result > 0) {
       const bytes =
         target === undefined ? (this.takeBytes(buffer) ?? this.#copyOut(buffer, result)) : received(target, result);
-      if (reader !== undefined) reader.resolve(bytes);
-      else if (!this.isClosed) this.#arrived = bytes;
+      if (reader === undefined) {
+        if (!this.isClosed) this.#arrived = bytes;
+      } else if (reader.into === undefined) reader.resolve(bytes);
+      else this.#answer(reader, reader.into, bytes);
     } else if (this.isClosed) reader?.reject(socketClosed());
     else if (result === 0) {
       this.#ended = true;
@@ -253,6 +294,14 @@ export class Connection extends StreamSocket implements SocketTransport {
       reader?.reject(this.#error);
     }
     this.#onReceiveEnd?.();
+  }
+
+  #answer(reader: SocketWaiter<number | null>, into: Uint8Array, bytes: Uint8Array): void {
+    try {
+      reader.resolve(this.#moveInto(into, bytes));
+    } catch (error) {
+      reader.reject(error);
+    }
   }
 
   #pipeReceived(pipe: SocketPipe, result: number, buffer: number, target: Uint8Array | undefined): void {

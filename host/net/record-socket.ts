@@ -22,6 +22,7 @@ import { RecordInfo } from '../tls/record-info.js';
 import type { RecordTerminator } from '../tls/record-terminator.js';
 import { ArrivedBytes } from './arrived-bytes.js';
 import { keepFor } from './homes.js';
+import { readAndFill } from './read-into.js';
 import { addressesOf, type SocketTransport, socketClosed } from './socket.js';
 
 const PART_BYTES = 1_048_576; // encrypted into one array
@@ -114,6 +115,14 @@ export class RecordSocket implements SocketTransport {
 
   read(options: WaitOptions = {}): Promise<Uint8Array | null> {
     return this.#arrived.read(options, this.isClosed);
+  }
+
+  readInto(into: Uint8Array, options?: WaitOptions): Promise<number | null> {
+    return readAndFill(this, into, options);
+  }
+
+  unread(bytes: Uint8Array): void {
+    this.#arrived.unread(bytes);
   }
 
   // --- writing -------------------------------------------------------------------------------------------------------

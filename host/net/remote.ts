@@ -10,6 +10,7 @@ import { ask } from '../services/ask.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 import { type CarriedState, Connection } from './connection.js';
 import { forget, keepFor, kept } from './homes.js';
+import { readAndFill } from './read-into.js';
 import {
   addressesOf,
   type ConnectionAddresses,
@@ -29,6 +30,7 @@ class RemoteConnection implements SocketTransport {
   readonly #home: number;
   readonly #id: number;
   #reading: Promise<Uint8Array | null> | undefined; // goes on when its reader has gone; the next one gets it
+  #unread: Uint8Array | undefined; // comes before that
   #isReading = false;
   #written: Promise<void> = Promise.resolve();
   #finishing = false;
@@ -63,6 +65,11 @@ class RemoteConnection implements SocketTransport {
     checkWait(options);
     if (this.#closed) throw socketClosed();
     if (this.#isReading) throw readIsOpen();
+    if (this.#unread !== undefined) {
+      const bytes = this.#unread;
+      this.#unread = undefined;
+      return bytes;
+    }
     this.#isReading = true;
     this.#reading ??= this.#ask('read') as Promise<Uint8Array | null>;
     const reading = this.#reading;
@@ -82,6 +89,14 @@ class RemoteConnection implements SocketTransport {
     } finally {
       this.#isReading = false;
     }
+  }
+
+  readInto(into: Uint8Array, options?: WaitOptions): Promise<number | null> {
+    return readAndFill(this, into, options);
+  }
+
+  unread(bytes: Uint8Array): void {
+    this.#unread = bytes;
   }
 
   async write(bytes: Uint8Array | string, options: WaitOptions = {}): Promise<void> {
@@ -116,7 +131,7 @@ class RemoteConnection implements SocketTransport {
   async handOver(peer: number, name: string, args: unknown[]): Promise<void> {
     if (this.#finishing) throw socketClosed();
     await this.#written;
-    await this.#ask('forward', peer, name, args);
+    await this.#ask('forward', peer, name, args, this.#unread);
     this.#closed = true; // here; at home it goes on for another caller
     this.#onClosed(socketClosed());
   }
@@ -154,10 +169,17 @@ const end = (id: number) => kept(currentShard(), id).end();
 const close = (id: number) => forget(currentShard(), id)?.close();
 
 /** A proxy's shard hands on: to a third one, or home. */
-async function forward(id: number, peer: number, name: string, args: unknown[]): Promise<void> {
+async function forward(
+  id: number,
+  peer: number,
+  name: string,
+  args: unknown[],
+  unread: Uint8Array | undefined,
+): Promise<void> {
   const shard = currentShard();
   const via = kept(shard, id);
   if (via.isReading) throw readIsOpen();
+  if (unread !== undefined) via.unread(unread);
   forget(shard, id);
   if (peer === shard.index) {
     const refusal = serveOrClose(via, name, args);

@@ -25,6 +25,9 @@ export interface SocketTransport extends ConnectionAddresses {
   readonly isReading: boolean;
   readonly isProxy: boolean;
   read(options?: WaitOptions): Promise<Uint8Array | null>;
+  readInto(into: Uint8Array, options?: WaitOptions): Promise<number | null>;
+  /** The next read gets these bytes first. No read is open. */
+  unread(bytes: Uint8Array): void;
   write(bytes: Uint8Array | string, options?: WaitOptions): Promise<void>;
   end(): Promise<void>;
   close(): void;
@@ -114,6 +117,26 @@ export class Socket {
   async read(options: WaitOptions = {}): Promise<Uint8Array | null> {
     if (this.#isPiping) throw readIsOpen();
     return this.#transport().read(options);
+  }
+
+  /**
+   * Reads the next bytes into an array, and resolves to their count: 1 to its length. Resolves to null when the peer
+   * has ended. Leave the array alone until the promise has settled, or the socket is closed. Nothing is written to it
+   * from then on. Bytes that have no room in it wait for the next read.
+   *
+   * Rejects with FEATHERSTAR_OPTION if the array is empty. Rejects with FEATHERSTAR_SYSTEM (EFAULT) if its buffer was
+   * transferred or shrunk to nothing meanwhile; then the bytes wait for the next read. It also rejects with
+   * FEATHERSTAR_SYSTEM, FEATHERSTAR_CLOSED, FEATHERSTAR_TIMEOUT, or the signal's reason.
+   *
+   * @example
+   * const bytes = new Uint8Array(65_536);
+   * for (let count = await socket.readInto(bytes); count !== null; count = await socket.readInto(bytes)) {
+   *   hash.update(bytes.subarray(0, count));
+   * }
+   */
+  async readInto(into: Uint8Array, options: WaitOptions = {}): Promise<number | null> {
+    if (this.#isPiping) throw readIsOpen();
+    return this.#transport().readInto(into, options);
   }
 
   /**

@@ -22,6 +22,7 @@ import { tlsError } from '../tls/options.js';
 import type { RawStreamUser } from '../tls/transport-stream.js';
 import { ArrivedBytes } from './arrived-bytes.js';
 import { keepFor } from './homes.js';
+import { readAndFill } from './read-into.js';
 import { addressesOf, type SocketTransport, socketClosed } from './socket.js';
 import type { SocketStream } from './socket-stream.js';
 
@@ -87,6 +88,14 @@ export class TlsConnection implements SocketTransport, RawStreamUser {
 
   read(options: WaitOptions = {}): Promise<Uint8Array | null> {
     return this.#arrived.read(options, this.isClosed);
+  }
+
+  readInto(into: Uint8Array, options?: WaitOptions): Promise<number | null> {
+    return readAndFill(this, into, options);
+  }
+
+  unread(bytes: Uint8Array): void {
+    this.#arrived.unread(bytes);
   }
 
   // --- writing -------------------------------------------------------------------------------------------------------

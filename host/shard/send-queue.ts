@@ -348,6 +348,6 @@ export class SendQueue {
 }
 
 /** Whether its bytes stay where they are until it is detached. A resizable buffer may shrink below them. */
-function hasFixedLength(bytes: Uint8Array): boolean {
+export function hasFixedLength(bytes: Uint8Array): boolean {
   return (bytes.buffer as { resizable?: boolean }).resizable !== true;
 }

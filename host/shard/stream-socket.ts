@@ -161,12 +161,25 @@ export abstract class StreamSocket implements Owner {
     receiveInto(this.receiving, this.file, target.length);
   }
 
-  private onDirect(result: number, flags: number): void {
+  /** A receive that the host has not taken yet has no target any more: it fails with EFAULT. */
+  private hideTarget(): void {
     const { target, file, shard } = this;
+    if (target !== undefined && shard.targets[file] === target) shard.targets[file] = undefined;
+  }
+
+  /** The target is its owner's again: nothing is written to it from now on. The event gets a copy of what it has. */
+  protected withdrawTarget(): void {
+    if (this.target === undefined) return;
+    this.hideTarget();
+    this.target = new Uint8Array(this.target); // the receive may be over, though its event has not come
+  }
+
+  private onDirect(result: number, flags: number): void {
+    const { target } = this;
     const isPoll = this.kind === WAITING;
+    this.hideTarget();
     this.kind = BUFFERED;
     this.target = undefined;
-    if (target !== undefined && shard.targets[file] === target) shard.targets[file] = undefined;
     this.hasMore = (flags & CQE_SOCK_NONEMPTY) !== 0;
     if (target !== undefined && result <= 0) this.onUnused(target);
     const isOver = isPoll ? result < 0 : result !== Errno.EAGAIN && result !== Errno.EFAULT;
@@ -239,6 +252,7 @@ export abstract class StreamSocket implements Owner {
   /** Closes at once; what is queued is lost. Once. */
   protected closeSocket(): void {
     this.isClosed = true;
+    this.hideTarget();
     this.out.break();
     this.pause();
     if (!this.needsFile) this.shard.closeFile(this.file);

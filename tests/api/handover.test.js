@@ -134,6 +134,21 @@ for (const host of hosts()) {
       client.destroy();
     });
 
+    check('readInto() and pipeTo() there; bytes that an array has no room for go along', async (_runtime, pair) => {
+      const [client, socket] = await pair();
+      await client.write('aabbccdd');
+      const array = new Uint8Array(2);
+      assert.is(await within(socket.readInto(array), 'the first bytes'), 2);
+      assert.is(`${Buffer.from(array)}`, 'aa');
+      await socket.handOver(last, 'relayInto', 2, [0, last]);
+      const said = `${last}:bb\n0:cc\n${last}:dd\n`;
+      assert.is((await client.take(said.length)).toString(), said);
+      await client.write('echo');
+      client.end();
+      assert.is((await client.rest()).toString(), 'echo');
+      client.destroy();
+    });
+
     check('what can be wrong is said before anything is done', async (_runtime, pair) => {
       const [client, socket] = await pair();
       for (const shard of [-1, shards, 0.5, '1', undefined]) {

@@ -12,6 +12,7 @@ import { blockCalls, blockFiles } from './blocks.js';
 import { lent } from './lent.js';
 import { clients, peers, peersElsewhere } from './peers.js';
 import { pipes } from './pipes.js';
+import { readsInto } from './read-into.js';
 import { streams } from './streams.js';
 
 const HERE = '127.0.0.1';
@@ -579,6 +580,8 @@ export const BEHAVIOURS = [
   ...listOf('signals', 1, signals),
   ...listOf('http', 1, { ...http, ...clients }),
   ...listOf('lent', 1, lent),
+  ...listOf('read into', 1, readsInto),
+  ...listOf('read into, one submission at a time', 1, readsInto, { sqeSlots: 1 }),
   ...listOf('pipes', 1, pipes),
   ...listOf('pipes with one buffer', 1, pipes, ONE_OF_EACH),
   ...listOf('node', 1, streams),

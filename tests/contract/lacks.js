@@ -21,10 +21,10 @@ export const LACKS = [
   })),
   {
     host: 'browser',
-    behaviour:
-      /^(tcp|shared|udp|files|http|lent|pipes[^:]*|node|signals): |^abort: (accept|read|write|receive|file)|^end: /,
+    behaviour: /^(tcp|shared|udp|files|http|lent|node|signals): |^abort: (accept|read|write|receive|file)|^end: /,
     reason: 'a page has no sockets, files or signals of a process',
   },
+  { host: 'browser', behaviour: /^(read into|pipes)/, reason: 'a page has no sockets' },
   { host: 'browser', behaviour: /^restart: /, reason: 'a page starts no shard again' },
 ];
 

@@ -24,6 +24,16 @@ export async function relay(socket, bytes, path) {
   socket.close();
 }
 
+/** Reads `bytes` into an array of its own, says so, and hands on. */
+export async function relayInto(socket, bytes, path) {
+  const array = new Uint8Array(bytes);
+  for (let at = 0; at < bytes; ) at += await socket.readInto(array.subarray(at));
+  await socket.write(`${runtime().self}:${Buffer.from(array)}\n`);
+  if (path.length > 0) return socket.handOver(path[0], 'relayInto', bytes, path.slice(1));
+  await socket.pipeTo(socket);
+  socket.close();
+}
+
 /** Keeps the socket until this round ends, which may have happened already. */
 export const keep = (socket, round) => {
   if (round <= over) socket.close();

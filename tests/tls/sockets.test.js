@@ -90,6 +90,19 @@ for (const { host, engine } of tlsWays()) {
     for (const each of [socket, plain, secure]) each.close();
   });
 
+  check('readInto(): what has no room waits', async () => {
+    const listener = await serveSockets(echo);
+    const socket = await open(listener.port);
+    await socket.write('hello');
+    const array = new Uint8Array(3);
+    assert.is(await socket.readInto(array), 3);
+    assert.is(`${Buffer.from(array)}${await socket.read()}`, 'hello');
+    assert.is((await rejection(socket.readInto(new Uint8Array(0)))).code, 'FEATHERSTAR_OPTION');
+    await socket.end();
+    assert.is(await socket.readInto(array), null);
+    for (const each of [socket, listener]) each.close();
+  });
+
   check('pipeTo() of an encrypted socket: aborts, a reader beside it, a closed target', async () => {
     const listener = await serveSockets(echo);
     const [socket, target] = [await open(listener.port), await open(listener.port)];

@@ -192,6 +192,8 @@ export async function network(signal: AbortSignal): Promise<void> {
     await socket.write(new Uint8Array(3));
     same<number, Awaited<ReturnType<typeof socket.pipeTo>>>(true);
     await socket.pipeTo(socket, { signal, timeoutMs: 5 });
+    same<number | null, Awaited<ReturnType<typeof socket.readInto>>>(true);
+    await socket.readInto(new Uint8Array(3), { signal, timeoutMs: 5 });
     // @ts-expect-error: bytes or text
     await socket.write(5);
   }
