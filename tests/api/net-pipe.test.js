@@ -22,13 +22,16 @@ const collectGarbage = runInNewContext('gc');
 /** Bytes of all arrays that are still in use. */
 function arrayBytes() {
   collectGarbage();
+  collectGarbage(); // the first one frees arrays in a thread of its own
   return process.memoryUsage().arrayBuffers;
 }
 
 /** A socket of the shard's, and its peer. */
 async function pair(listener) {
   const accepting = listener.accept();
-  const peer = connect({ port: listener.port, host: '127.0.0.1' }).on('error', () => {});
+  const peer = connect({ port: listener.port, host: '127.0.0.1' })
+    .on('error', () => {})
+    .pause();
   return { peer, socket: await accepting };
 }
 
@@ -50,6 +53,7 @@ async function countOf(stream) {
   stream.on('data', (piece) => {
     bytes += piece.length;
   });
+  stream.resume();
   await once(stream, 'end');
   return bytes;
 }
