@@ -29,12 +29,14 @@ const HIGH_WATER_BYTES = 65_536;
 
 /** The buffers of a shard's pipes. */
 class PipeBuffers {
+  readonly #shard: Shard;
   readonly #bytes: number;
   readonly #free: Uint8Array[] = [];
   readonly #waiting = new Queue<SocketPipe>();
   #active = 0;
 
   constructor(shard: Shard) {
+    this.#shard = shard;
     this.#bytes = shard.header.largeRecvBufferBytes;
   }
 
@@ -42,7 +44,13 @@ class PipeBuffers {
   take(pipe: SocketPipe): Uint8Array | undefined {
     if (this.#active < ACTIVE_BUFFERS) return this.#next();
     this.#waiting.push(pipe);
+    this.#shard.hurry();
     return undefined;
+  }
+
+  /** Whether a pipe waits for one. */
+  get areWanted(): boolean {
+    return this.#waiting.length !== 0;
   }
 
   #next(): Uint8Array {
@@ -106,6 +114,7 @@ export class SocketPipe {
   takeBuffer(): Uint8Array | null {
     if (this.#isSending) {
       this.#isStarved = true;
+      this.#target.out.hurry();
       return null;
     }
     if (this.waitsForBuffer) return null;
@@ -136,7 +145,7 @@ export class SocketPipe {
       out.enqueue(bytes === array.length ? array : array.subarray(0, bytes));
       this.#isSending = true;
       this.#sentAt = out.sentBytes + out.backlogBytes;
-      out.hurry();
+      if (this.#buffers.areWanted) out.hurry();
       if (out.isBehind) this.#park();
     }
     this.#goOn();
