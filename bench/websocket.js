@@ -1,10 +1,13 @@
-// The benchmark of WebSockets: an echo of 64 bytes of text and of 16 KiB, on `--connections` at once. Each has one
-// message on its way. The figure is the CPU time of the server for each message. The client is this process: plain
+// The benchmark of WebSockets: an echo of 64 bytes of text and of 16 KiB, on `--connections` at once, and a broadcast.
+// In an echo, each connection has one message on its way. In a broadcast, one client publishes 64 bytes to
+// `--subscribers` others, and again when all have them; featherstar has two shards there, and the others one thread.
+// The figure is the CPU time of the server for each message that a client gets. The client is this process: plain
 // sockets of Node that send a frame again and again, and count the bytes that come back.
 //
 // Next: contest.js.
 
 import { connect } from 'node:net';
+import { cpus } from 'node:os';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -18,6 +21,7 @@ import { machineLine, median, table } from './tools.js';
 
 const OPTIONS = {
   connections: { type: 'string', default: '64' },
+  subscribers: { type: 'string', default: '1000' },
   rounds: { type: 'string', default: '5' },
   seconds: { type: 'string', default: '2' },
   modules: { type: 'string', default: fileURLToPath(new URL('../node_modules', import.meta.url)) },
@@ -26,21 +30,32 @@ const OPTIONS = {
 };
 
 const SIZES = [64, 16_384];
+const ALL_CORES = `0-${cpus().length - 1}`;
 const WARM_UP_MS = 700;
-const HANDSHAKE = [
-  'GET / HTTP/1.1',
-  'Host: localhost',
-  'Upgrade: websocket',
-  'Connection: Upgrade',
-  'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
-  'Sec-WebSocket-Version: 13',
-].join('\r\n');
+const BROADCAST_BYTES = 64;
+const BROADCAST_SHARDS = 2;
+const handshake = (path) =>
+  [
+    `GET ${path} HTTP/1.1`,
+    'Host: localhost',
+    'Upgrade: websocket',
+    'Connection: Upgrade',
+    'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+    'Sec-WebSocket-Version: 13',
+    '\r\n',
+  ].join('\r\n');
 
 function specs(modules) {
   const featherstar = [baseline('websocket-featherstar.mjs')];
   return [
-    { name: 'featherstar', on: 'node', args: featherstar, env: { FEATHERSTAR_HOST: 'uring' } },
-    { name: 'featherstar-portable', on: 'node', args: featherstar, env: { FEATHERSTAR_HOST: 'portable' } },
+    { name: 'featherstar', on: 'node', args: featherstar, env: { FEATHERSTAR_HOST: 'uring' }, hasShards: true },
+    {
+      name: 'featherstar-portable',
+      on: 'node',
+      args: featherstar,
+      env: { FEATHERSTAR_HOST: 'portable' },
+      hasShards: true,
+    },
     { name: 'ws', on: 'node', args: [baseline('websocket-ws.mjs'), '--modules', resolve(modules)] },
     { name: 'bun', on: 'bun', args: [baseline('websocket-bun.mjs')] },
   ];
@@ -56,36 +71,28 @@ async function answers(port) {
   }
 }
 
-/** Connections that send `bytes` whenever `replyBytes` have come back. */
-class Echoes {
+/** Clients of one server. `messages` counts those that have come. */
+class Clients {
   messages = 0;
-  #sockets = [];
+  sockets = [];
   #isOver = false;
 
-  async open(port, connections, bytes, replyBytes) {
-    const all = Array.from({ length: connections }, () => this.#open(port, bytes, replyBytes));
-    await Promise.all(all);
-    for (const socket of this.#sockets) socket.write(bytes);
+  /** Opens `count` connections, one after the other. `onData(socket, bytes)` is called for what comes to each. */
+  async open(port, path, count, onData) {
+    for (let i = 0; i < count; i++) this.sockets.push(await this.#open(port, path, onData));
   }
 
-  #open(port, bytes, replyBytes) {
+  #open(port, path, onData) {
     return new Promise((ready, fail) => {
       const socket = connect({ port, host: '127.0.0.1', noDelay: true });
-      this.#sockets.push(socket);
       let isUpgraded = false;
-      let waiting = 0;
       socket.on('error', fail).on('close', () => this.#isOver || fail(new Error('a server has closed a connection')));
-      socket.write(`${HANDSHAKE}\r\n\r\n`);
+      socket.write(handshake(path));
       socket.on('data', (chunk) => {
-        if (!isUpgraded) {
-          isUpgraded = chunk.includes('\r\n\r\n');
-          if (isUpgraded) ready();
-          return;
-        }
-        waiting += chunk.length;
-        for (; waiting >= replyBytes; waiting -= replyBytes) {
-          this.messages++;
-          socket.write(bytes);
+        if (isUpgraded) onData(socket, chunk.length);
+        else if (chunk.includes('\r\n\r\n')) {
+          isUpgraded = true;
+          ready(socket);
         }
       });
     });
@@ -93,33 +100,82 @@ class Echoes {
 
   close() {
     this.#isOver = true;
-    for (const socket of this.#sockets) socket.destroy();
+    for (const socket of this.sockets) socket.destroy();
   }
 }
 
+const frameOf = (size) => frame({ opcode: size < 1024 ? 1 : 2, payload: Buffer.alloc(size, 'x') });
+const replyBytesOf = (bytes) => bytes.length - 4; // without the mask
+
+/** Each connection sends a frame whenever the last one has come back. */
+async function startEchoes(clients, port, { size, connections }) {
+  const bytes = frameOf(size);
+  const replyBytes = replyBytesOf(bytes);
+  const waiting = new Map();
+  await clients.open(port, '/', connections, (socket, count) => {
+    let left = (waiting.get(socket) ?? 0) + count;
+    for (; left >= replyBytes; left -= replyBytes) {
+      clients.messages++;
+      socket.write(bytes);
+    }
+    waiting.set(socket, left);
+  });
+  for (const socket of clients.sockets) socket.write(bytes);
+}
+
+/** The last connection publishes whenever all others have what it has published last. */
+async function startBroadcast(clients, port, { subscribers }) {
+  const bytes = frameOf(BROADCAST_BYTES);
+  const replyBytes = replyBytesOf(bytes);
+  let waiting = 0;
+  await clients.open(port, '/topic', subscribers + 1, (_socket, count) => {
+    waiting += count;
+    if (waiting < subscribers * replyBytes) return;
+    waiting -= subscribers * replyBytes;
+    clients.messages += subscribers;
+    clients.sockets.at(-1).write(bytes);
+  });
+  clients.sockets.at(-1).write(bytes);
+}
+
 /** CPU time of a message in microseconds, and messages a second. */
-async function measure(contender, size, { connections, seconds }) {
-  const server = await startServer(contender, SERVER_CORE, answers);
-  const echoes = new Echoes();
+async function measure(contender, start, core, { seconds, ...options }) {
+  const server = await startServer(contender, core, answers);
+  const clients = new Clients();
   try {
-    const bytes = frame({ opcode: size < 1024 ? 1 : 2, payload: Buffer.alloc(size, 'x') });
-    await echoes.open(server.port, connections, bytes, bytes.length - 4); // without the mask
+    await start(clients, server.port, options);
     await sleep(WARM_UP_MS);
-    const before = { messages: echoes.messages, cpu: cpuTime(server.pid), ms: performance.now() };
+    const before = { messages: clients.messages, cpu: cpuTime(server.pid), ms: performance.now() };
     await sleep(seconds * 1000);
-    const messages = echoes.messages - before.messages;
+    const messages = clients.messages - before.messages;
     const cpuNs = cpuBetween(before.cpu, cpuTime(server.pid));
     return { us: cpuNs / 1000 / messages, rate: (messages * 1000) / (performance.now() - before.ms) };
   } finally {
-    echoes.close();
+    clients.close();
     await server.stop();
   }
+}
+
+/** Measures all contenders in turn, and prints a table. */
+async function compare(title, contenders, rounds, run) {
+  const results = new Map(contenders.map((contender) => [contender, []]));
+  for (let round = 0; round < rounds; round++) {
+    for (const contender of contenders) results.get(contender).push(await run(contender));
+  }
+  const rows = contenders.map((contender) => {
+    const found = results.get(contender);
+    const us = found.map((each) => each.us);
+    const rate = median(found.map((each) => each.rate));
+    return [contender.name, median(us).toFixed(2), Math.min(...us).toFixed(2), String(Math.round(rate))];
+  });
+  console.log(`\n${title}\n${table([['', 'CPU us/message', 'least', 'messages/s'], ...rows])}`);
 }
 
 export async function main(args) {
   const { values } = parseArgs({ args, options: OPTIONS });
   const options = {
     connections: count('connections', values.connections, 10_000),
+    subscribers: count('subscribers', values.subscribers, 10_000),
     seconds: count('seconds', values.seconds, 600),
   };
   const rounds = count('rounds', values.rounds, 100);
@@ -129,23 +185,14 @@ export async function main(args) {
   for (const { name, unavailable } of contenders) if (unavailable) console.log(`${name}: ${unavailable}`);
   const running = contenders.filter(({ unavailable }) => unavailable === undefined);
   for (const size of SIZES) {
-    const results = new Map(running.map((contender) => [contender, []]));
-    for (let round = 0; round < rounds; round++) {
-      for (const contender of running) results.get(contender).push(await measure(contender, size, options));
-    }
-    const rows = running.map((contender) => {
-      const found = results.get(contender);
-      const us = found.map((each) => each.us);
-      return [contender.name, median(us), Math.min(...us), median(found.map(({ rate }) => rate))];
-    });
-    const cells = rows.map(([name, middle, least, rate]) => [
-      name,
-      middle.toFixed(2),
-      least.toFixed(2),
-      String(Math.round(rate)),
-    ]);
-    console.log(`\n${size} bytes\n${table([['', 'CPU us/message', 'least', 'messages/s'], ...cells])}`);
+    const run = (contender) => measure(contender, startEchoes, SERVER_CORE, { ...options, size });
+    await compare(`${size} bytes`, running, rounds, run);
   }
+  const sharded = running.map((contender) =>
+    contender.hasShards ? { ...contender, args: [...contender.args, '--shards', `${BROADCAST_SHARDS}`] } : contender,
+  );
+  const title = `${BROADCAST_BYTES} bytes to ${options.subscribers} subscribers; featherstar on ${BROADCAST_SHARDS} shards`;
+  await compare(title, sharded, rounds, (contender) => measure(contender, startBroadcast, ALL_CORES, options));
   console.log(`\n${machineLine(versions)}`);
   return 0;
 }

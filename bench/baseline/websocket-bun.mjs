@@ -1,4 +1,4 @@
-// An echo of WebSocket messages by Bun.serve. Run by `bun`.
+// An echo of WebSocket messages by Bun.serve, and a topic at /topic. Run by `bun`.
 // Next: websocket-ws.mjs.
 
 import { parseArgs } from 'node:util';
@@ -8,11 +8,16 @@ Bun.serve({
   port: Number(values.port),
   hostname: '127.0.0.1',
   fetch(request, server) {
-    return server.upgrade(request) ? undefined : new Response('', { status: 426 });
+    const data = { isOfTopic: new URL(request.url).pathname === '/topic' };
+    return server.upgrade(request, { data }) ? undefined : new Response('', { status: 426 });
   },
   websocket: {
+    open(ws) {
+      if (ws.data.isOfTopic) ws.subscribe('topic');
+    },
     message(ws, data) {
-      ws.send(data);
+      if (ws.data.isOfTopic) ws.publish('topic', data);
+      else ws.send(data);
     },
   },
 });

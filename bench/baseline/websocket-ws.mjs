@@ -1,4 +1,5 @@
-// An echo of WebSocket messages by the package ws, which --modules names the folder of.
+// An echo of WebSocket messages by the package ws, and a topic at /topic, as its documentation writes one. --modules
+// names the folder of the package.
 // Next: ../websocket.js.
 
 import { createRequire } from 'node:module';
@@ -7,4 +8,13 @@ import { parseArgs } from 'node:util';
 const { values } = parseArgs({ options: { port: { type: 'string', default: '8080' }, modules: { type: 'string' } } });
 const { WebSocketServer } = createRequire(`${values.modules}/`)('ws');
 const server = new WebSocketServer({ port: Number(values.port), host: '127.0.0.1' });
-server.on('connection', (client) => client.on('message', (data, isBinary) => client.send(data, { binary: isBinary })));
+const subscribers = new Set();
+server.on('connection', (client, request) => {
+  const isOfTopic = request.url === '/topic';
+  if (isOfTopic) subscribers.add(client);
+  client.on('message', (data, binary) => {
+    if (!isOfTopic) client.send(data, { binary });
+    else for (const other of subscribers) if (other !== client) other.send(data, { binary });
+  });
+  client.on('close', () => subscribers.delete(client));
+});
