@@ -66,7 +66,7 @@ async function answers(port) {
     await fetch(`http://127.0.0.1:${port}/`);
     return true;
   } catch (error) {
-    if (error.cause?.code === 'ECONNREFUSED') return false;
+    if (['ECONNREFUSED', 'ECONNRESET'].includes(error.cause?.code)) return false; // it does not listen on all shards yet
     throw error;
   }
 }
