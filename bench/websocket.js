@@ -1,6 +1,6 @@
 // The benchmark of WebSockets: an echo of 64 bytes of text and of 16 KiB, on `--connections` at once, and a broadcast.
 // In an echo, each connection has one message on its way. In a broadcast, one client publishes 64 bytes to
-// `--subscribers` others, and again when all have them; featherstar has two shards there, and the others one thread.
+// `--subscribers` others, and again when all have them. There, featherstar has two shards, the others have one thread.
 // The figure is the CPU time of the server for each message that a client gets. The client is this process: plain
 // sockets of Node that send a frame again and again, and count the bytes that come back.
 //
@@ -66,7 +66,7 @@ async function answers(port) {
     await fetch(`http://127.0.0.1:${port}/`);
     return true;
   } catch (error) {
-    if (['ECONNREFUSED', 'ECONNRESET'].includes(error.cause?.code)) return false; // it does not listen on all shards yet
+    if (['ECONNREFUSED', 'ECONNRESET'].includes(error.cause?.code)) return false; // not all shards listen
     throw error;
   }
 }
@@ -191,7 +191,8 @@ export async function main(args) {
   const sharded = running.map((contender) =>
     contender.hasShards ? { ...contender, args: [...contender.args, '--shards', `${BROADCAST_SHARDS}`] } : contender,
   );
-  const title = `${BROADCAST_BYTES} bytes to ${options.subscribers} subscribers; featherstar on ${BROADCAST_SHARDS} shards`;
+  const subscribers = `${options.subscribers} subscribers`;
+  const title = `${BROADCAST_BYTES} bytes to ${subscribers}; featherstar on ${BROADCAST_SHARDS} shards`;
   await compare(title, sharded, rounds, (contender) => measure(contender, startBroadcast, ALL_CORES, options));
   console.log(`\n${machineLine(versions)}`);
   return 0;

@@ -1,5 +1,5 @@
-// An echo of WebSocket messages by the package ws, and a topic at /topic, as its documentation writes one. --modules
-// names the folder of the package.
+// An echo of WebSocket messages by the package ws, which --modules names the folder of. At /topic it sends each message
+// to all other clients there.
 // Next: ../websocket.js.
 
 import { createRequire } from 'node:module';
