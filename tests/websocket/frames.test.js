@@ -71,6 +71,19 @@ test('each of the four bytes of a mask, at every place', () => {
   }
 });
 
+test('one byte that is not ASCII is seen at every place of a long text', () => {
+  const length = 200;
+  for (let at = 0; at < length - 1; at++) {
+    const payload = Buffer.alloc(length, 'x');
+    payload.set([0xc3, 0xbc], at); // ü
+    reset();
+    assert.equal(parse([frame({ opcode: 1, payload })]), { found: [[1, payload.toString('hex'), WIDE]], code: 0 });
+    payload[at + 1] = 0x78;
+    reset();
+    assert.equal(parse([frame({ opcode: 1, payload })]), { found: [], code: 1007 }, `${at}`);
+  }
+});
+
 test('a peer that must mask, and one that must not', () => {
   refuses(1002, [frame({ payload: 'x', mask: null })], MASKED);
   refuses(1002, [frame({ payload: 'x' })], 0);
