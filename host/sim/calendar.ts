@@ -1,28 +1,33 @@
 // The events to come and their times, in virtual ns: a binary heap. Of two things at one time the one that was put in
 // first comes first.
 
+/**
+ * Whether an entry keeps the world going: always; or as an unref'd timer does, while a socket or a file keeps it going;
+ * or never.
+ */
+export type Hold = 'always' | 'with others' | 'never';
+
 export interface Entry {
   readonly atNs: number;
   readonly number: number;
   readonly run: () => void;
-  /** False: it does not keep the world going, as an unref'd timer does not keep a process. */
-  isRef: boolean;
+  hold: Hold;
   isOff: boolean;
 }
 
 export class Calendar {
   readonly #heap: Entry[] = [];
   #count = 0;
-  #refs = 0;
+  readonly #holds: Record<Hold, number> = { always: 0, 'with others': 0, never: 0 };
 
-  /** Whether anything is to come that the world waits for. */
-  get hasRefs(): boolean {
-    return this.#refs !== 0;
+  /** Whether anything is to come that holds the world like this. */
+  holds(hold: Hold): boolean {
+    return this.#holds[hold] !== 0;
   }
 
-  add(atNs: number, run: () => void, isRef = true): Entry {
-    const entry = { atNs, number: this.#count++, run, isRef, isOff: false };
-    if (isRef) this.#refs++;
+  add(atNs: number, run: () => void, hold: Hold = 'always'): Entry {
+    const entry = { atNs, number: this.#count++, run, hold, isOff: false };
+    this.#holds[hold]++;
     const heap = this.#heap;
     let at = heap.length;
     while (at > 0) {
@@ -37,14 +42,16 @@ export class Calendar {
 
   /** It is not to happen. It leaves the heap when its time comes. */
   cancel(entry: Entry): void {
-    this.setRef(entry, false);
+    if (entry.isOff) return;
+    this.#holds[entry.hold]--;
     entry.isOff = true;
   }
 
-  setRef(entry: Entry, isRef: boolean): void {
-    if (entry.isOff || entry.isRef === isRef) return;
-    entry.isRef = isRef;
-    this.#refs += isRef ? 1 : -1;
+  setHold(entry: Entry, hold: Hold): void {
+    if (entry.isOff) return;
+    this.#holds[entry.hold]--;
+    this.#holds[hold]++;
+    entry.hold = hold;
   }
 
   /** When the next thing happens; Infinity: nothing does. */
@@ -57,7 +64,7 @@ export class Calendar {
   takeDue(nowNs: number): Entry | undefined {
     if (this.nextNs > nowNs) return undefined;
     const entry = this.#shift();
-    if (entry.isRef) this.#refs--;
+    this.#holds[entry.hold]--;
     entry.isOff = true;
     return entry;
   }

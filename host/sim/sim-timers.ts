@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { addAbortListener, removeAbortListener } from '../base/abort-listeners.js';
 import { platform } from '../base/platform-timers.js';
 import type { AnyFunction } from '../calls/remote.js';
-import type { Entry } from './calendar.js';
+import type { Entry, Hold } from './calendar.js';
 import { bound, type Callback, onStage, type Replacement, replaced, type Stage, stage, switched } from './replace.js';
 import type { Place, World } from './world.js';
 
@@ -37,7 +37,11 @@ class SimTimer {
   }
 
   #arm(): Entry {
-    return this.#world.calendar.add(this.#world.nowNs + this.#ms * 1e6, this.#due, this.#isRef);
+    return this.#world.calendar.add(this.#world.nowNs + this.#ms * 1e6, this.#due, this.#hold);
+  }
+
+  get #hold(): Hold {
+    return this.#isRef ? 'always' : 'with others';
   }
 
   readonly #due = (): void => {
@@ -59,7 +63,7 @@ class SimTimer {
 
   #setRef(isRef: boolean): this {
     this.#isRef = isRef;
-    this.#world.calendar.setRef(this.#entry, isRef);
+    this.#world.calendar.setHold(this.#entry, this.#hold);
     return this;
   }
 

@@ -37,7 +37,7 @@ export class Waits {
         this.#expected.delete(expected); // and with it the code that awaits this
       else this.#tell(`${what} has not settled within ${ms} ms`);
     };
-    const late = calendar.add(nowNs + ms * 1e6, onLate, false);
+    const late = calendar.add(nowNs + ms * 1e6, onLate, 'never');
     const end = (settle: () => void) => {
       this.#expected.delete(expected);
       calendar.cancel(late);
@@ -67,6 +67,11 @@ export class Waits {
     );
     return [...shorten(expected), ...places.map(openOf), ...places.flatMap(detailsOf)];
   }
+}
+
+/** Whether a shard waits for a socket or a file, which keeps a process alive. */
+export function hasOpenOperations({ index, hasEnded, shard }: Place): boolean {
+  return shard !== undefined && !hasEnded && !shard.closed && readHoldings(shard, index).openOperations > 0;
 }
 
 function openOf({ index, hasEnded, isFrozen, shard }: Place): string {

@@ -31,7 +31,7 @@ import { SimHost } from './sim-host.js';
 import type { Machines } from './sim-machines.js';
 import { SimNet } from './sim-net.js';
 import { type EventName, opcodeName, type Subject, type Trace } from './trace.js';
-import { Waits } from './waits.js';
+import { hasOpenOperations, Waits } from './waits.js';
 import { tellTurn } from './watchdog.js';
 
 export const START_NS = 1e12;
@@ -537,7 +537,8 @@ export class World {
 
   #jump(): void {
     let nextNs = this.calendar.nextNs;
-    let isAwaited = this.calendar.hasRefs;
+    const isHeldByOthers = () => this.calendar.holds('with others') && this.places.some(hasOpenOperations);
+    let isAwaited = this.calendar.holds('always') || isHeldByOthers();
     for (const { host, hasEnded, isFrozen } of this.places) {
       if (hasEnded || isFrozen || host === undefined || host.isClosed) continue;
       if (host.deadlineNs === Number.POSITIVE_INFINITY) continue;

@@ -86,6 +86,21 @@ isNode('sockets and servers of node:net are those of the world, and `instanceof`
   assert.ok(new net.Socket() instanceof net.Socket);
 });
 
+isNode('an unref’d timer runs while a socket is open, and without one it is no reason to wait', async () => {
+  const waits = () => new Promise((resolve) => setTimeout(() => resolve('late'), 500).unref());
+  const { value, virtualMs } = await simulate({ seed: 1 }, async () => {
+    const server = net.createServer(() => {});
+    await new Promise((resolve) => server.listen(7000, resolve));
+    const late = await waits();
+    await new Promise((resolve) => server.close(resolve));
+    return late;
+  });
+  assert.is(value, 'late');
+  assert.ok(virtualMs >= 500);
+  const error = await simulate({ seed: 1 }, waits).catch((failure) => failure);
+  assert.match(error.message, /nothing is left to happen/);
+});
+
 isNode('a peer of another machine is cut off, and node:net hears of it as on Linux', async () => {
   const { value, virtualMs } = await simulate({ seed: 1, shards: 2, hosts: { a: [0], b: [1] } }, async (world) => {
     await world.on(1, () => new Promise((resolve) => net.createServer(() => {}).listen(7000, 'b', resolve)));

@@ -16,7 +16,7 @@ const { FEATHERSTAR_HUNT } = process.env;
 const { resolve } = createRequire(FEATHERSTAR_HUNT === undefined ? import.meta.url : join(FEATHERSTAR_HUNT, 'a.js'));
 
 /** The file of a package. Throws the command that installs it. */
-function fileOf(name) {
+export function fileOf(name) {
   try {
     return resolve(name);
   } catch (cause) {

@@ -22,7 +22,8 @@ export class RedisServer {
 
   stop() {
     this.cut();
-    return new Promise((resolve) => this.#server.close(resolve));
+    const late = setInterval(() => this.#sockets.forEach((socket) => void socket.destroy()), 5); // they came meanwhile
+    return new Promise((resolve) => this.#server.close(resolve)).finally(() => clearInterval(late));
   }
 
   /** Ends all connections. */

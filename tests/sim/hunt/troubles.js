@@ -1,0 +1,27 @@
+// Troubles of a server and of the network between two machines, at random. In the end both are well.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { note } from 'featherstar/testing';
+import { below, pick } from './hunted.js';
+
+/** The server is on shard 1, on the machine `db`; its clients are on `app`. It has cut(), stop() and start(). */
+export async function troubles(world, server) {
+  for (let round = below(5); round > 0; round--) {
+    await sleep(below(150));
+    const kind = pick(['cut', 'partition', 'restart']);
+    note(`trouble: ${kind}`);
+    if (kind === 'cut') await world.on(1, () => server.cut());
+    if (kind === 'partition') {
+      world.partition('app', 'db');
+      await sleep(pick([5, 200, 5000]));
+      world.heal('app', 'db');
+    }
+    if (kind === 'restart') {
+      await world.on(1, () => server.stop());
+      await sleep(below(100));
+      await world.on(1, () => server.start());
+    }
+  }
+}
+
+export const MACHINES = { shards: 2, hosts: { app: [0], db: [1] } };
