@@ -299,6 +299,10 @@ function wantedPlace(options: NetListenOptions): { place: WantedPlace; host?: st
       'left out: listen() of featherstar/net takes descriptors',
     );
   }
+  if (!path && !('port' in options)) {
+    const text = 'The argument \'options\' must have the property "port" or "path"';
+    throw Object.assign(new TypeError(text), { code: 'ERR_INVALID_ARG_VALUE' });
+  }
   if (path) return { place: { address: `unix:${path}`, port: 0, backlog, isAny: false } };
   const place = { port: checkedPort(port ?? 0), backlog, isAny: !host };
   if (!host) return { place: { ...place, address: '::' } };
@@ -315,6 +319,7 @@ export function listenArguments(args: unknown[]): [NetListenOptions, (() => void
   const backlog = [second, third].find((arg) => typeof arg === 'number') as number | undefined;
   const given = backlog === undefined ? {} : { backlog };
   if (typeof first === 'string' && !(Number(first) >= 0)) return [{ path: first, ...given }, onListening];
+  if (typeof first === 'boolean') return [{}, onListening];
   const host = typeof second === 'string' ? { host: second } : {};
   return [{ port: (first ?? 0) as number, ...host, ...given }, onListening];
 }

@@ -97,6 +97,23 @@ for (const host of hosts()) {
   });
   const checkHttp = IS_NODE ? check : (name) => test.skip(name, () => undefined);
 
+  check('net: arguments of listen() that Node refuses, by its codes', async () => {
+    const refused = {
+      ERR_INVALID_ARG_VALUE: [{}, true, { host: HERE }],
+      ERR_SOCKET_BAD_PORT: [-1, 65_536, { port: 'x' }],
+    };
+    for (const [code, all] of Object.entries(refused)) {
+      for (const wrong of all) {
+        const isIt = (error) => error.code === code;
+        assert.throws(() => createNetServer().listen(wrong), isIt, JSON.stringify(wrong));
+        assert.throws(() => net.createServer().listen(wrong), isIt, `Node: ${JSON.stringify(wrong)}`);
+      }
+    }
+    const server = createNetServer();
+    await listening(server, { port: undefined, host: HERE });
+    await closing(server);
+  });
+
   check('net: a server takes the port of one that is closing', async () => {
     const first = createNetServer();
     const port = await listening(first);
