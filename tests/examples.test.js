@@ -11,6 +11,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { suite, test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { hasOpenssl } from './support/certificates.js';
 import { Program } from './support/child.js';
 import { hosts } from './support/hosts.js';
 import { ask, Client, get, post, until } from './support/http.js';
@@ -20,6 +21,7 @@ import { WebSocketClient } from './websocket/client.js';
 const EXAMPLES = new URL('../examples/', import.meta.url);
 const SERVERS = ['browser/main.js', 'chat/app.js', 'http-echo/app.js', 'key-value/main.js'];
 const NATS = 'nats/main.js'; // needs a server itself
+const ABSENT = hasOpenssl() ? [] : ['https.js']; // it makes certificates
 const LINES_MAX = 60;
 const END_MS = 20_000;
 
@@ -113,7 +115,7 @@ for (const host of hosts()) {
   const test = suite(`examples (${host})`);
   const env = { FEATHERSTAR_HOST: host, FEATHERSTAR_SHARDS: undefined, PORT: '0' };
 
-  for (const name of programs.filter((each) => ![...SERVERS, NATS].includes(each))) {
+  for (const name of programs.filter((each) => ![...SERVERS, ...ABSENT, NATS].includes(each))) {
     test(`${name} prints what it says`, async () => {
       const program = new Program([pathOf(name)], env);
       assert.is(await program.ended(END_MS), 0, program.stderr);

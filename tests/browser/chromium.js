@@ -24,7 +24,8 @@ export class Chromium {
   /** What pages wrote to their consoles, and exceptions that nobody caught. */
   log = [];
 
-  constructor(command) {
+  /** `flags`: more of Chromium's own. */
+  constructor(command, flags = []) {
     const args = [
       '--headless',
       '--no-sandbox', // it is root in a container
@@ -32,6 +33,7 @@ export class Chromium {
       '--disable-dev-shm-usage',
       `--user-data-dir=${this.#folder}`,
       '--remote-debugging-pipe',
+      ...flags,
       'about:blank',
     ];
     this.#child = spawn(command, args, { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'], detached: true });

@@ -4,6 +4,7 @@ import { execFile } from 'node:child_process';
 import { connect as connectHttp2, constants } from 'node:http2';
 import { serve } from 'featherstar/http';
 import * as assert from 'uvu/assert';
+import { Chromium, findChromium } from '../browser/chromium.js';
 import { hosts, oneShardSuite, rejection } from '../support/hosts.js';
 import { Client, get, until, within } from '../support/http.js';
 import { cert, chooseEngine, key, tlsWays } from '../support/tls.js';
@@ -328,6 +329,27 @@ for (const { host, engine } of tlsWays()) {
       if (await has('h2load')) {
         const text = `${await output('h2load', ['-n', '2000', '-c', '8', '-m', '20', url])}`;
         assert.match(text, /2000 succeeded, 0 failed, 0 errored/);
+      }
+    });
+
+    check('Chromium', {}, async (_, server) => {
+      if (scheme === 'http') return; // browsers speak HTTP/2 over TLS only
+      const command = findChromium();
+      if (command === undefined) {
+        console.log('# skipped: no Chromium in PATH, and CHROMIUM names none');
+        return;
+      }
+      const chromium = new Chromium(command, ['--ignore-certificate-errors']);
+      try {
+        const run = await chromium.open(`https://127.0.0.1:${server.port}/`);
+        assert.is(await run('document.body.textContent'), 'hello');
+        assert.is(await run("performance.getEntriesByType('navigation')[0].nextHopProtocol"), 'h2');
+        const all = "Promise.all(Array.from({ length: 100 }, () => fetch('/').then((response) => response.text())))";
+        assert.is((await run(all)).join(''), 'hello'.repeat(100));
+        const body = "fetch('/echo', { method: 'POST', body: 'x'.repeat(1e6) }).then((response) => response.text())";
+        assert.is((await run(body)).length, 1e6);
+      } finally {
+        await chromium.close();
       }
     });
 
