@@ -2,7 +2,7 @@
 //
 // Next: host.test.js.
 
-import { mkdtempSync, readdirSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -20,14 +20,37 @@ export const VARIANTS = {
   thread: ['-O1', '-g', '-fsanitize=thread'],
 };
 
-/** Compiles a program of examples/hosts/c. `ring`: by io_uring, or by epoll. */
-export function buildHost(name, variant = 'plain', ring = 'io_uring') {
+/** The source of a program, with other limits: `{ ring_slots: 1 }`. */
+function withLimits(name, limits) {
+  const source = readFileSync(join(HOST, `${name}.c`), 'utf8');
+  const set = Object.entries(limits).map(([limit, value]) => `limits.${limit} = ${value};`);
+  const path = join(folder, `${name}.c`);
+  writeFileSync(
+    path,
+    source.replace(/struct featherstar_header limits = .*;/, (line) => [line, ...set].join(' ')),
+  );
+  return path;
+}
+
+/** Compiles a program of examples/hosts/c. `ring`: by io_uring, or by epoll. `limits`: those to change. */
+export function buildHost(name, variant = 'plain', ring = 'io_uring', limits = {}) {
   const output = join(folder, `${name}-${variant.slice(0, 3)}-${ring}`);
   const isWanted = (file) => file.endsWith('.c') && (ring !== 'epoll' || WITHOUT_GATE.includes(file));
   const core = readdirSync(CORE).filter(isWanted);
   const own = name === 'greet' ? ['greet.c'] : [`${name}.c`, 'host.c'];
   if (ring === 'epoll') own.push('epoll.c');
-  const sources = [...own.map((file) => join(HOST, file)), ...core.map((file) => join(CORE, file))];
-  run(compiler, [...VARIANTS[variant], '-D_GNU_SOURCE', '-pthread', `-I${CORE}`, ...sources, '-o', output]);
+  const hosts = own.map((file) => join(HOST, file));
+  if (Object.keys(limits).length > 0) hosts[0] = withLimits(name, limits);
+  const sources = [...hosts, ...core.map((file) => join(CORE, file))];
+  run(compiler, [
+    ...VARIANTS[variant],
+    '-D_GNU_SOURCE',
+    '-pthread',
+    `-I${CORE}`,
+    `-I${HOST}`,
+    ...sources,
+    '-o',
+    output,
+  ]);
   return output;
 }

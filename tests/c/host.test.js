@@ -27,6 +27,13 @@ else {
   else defineTests();
 }
 
+/** The least that the core allows: nearly all that can be refused is refused. */
+const LEAST = {
+  ...{ ring_slots: 1, credit_count: 1, sqe_slots: 1, cqe_slots: 1, ready_slots: 2, op_slots: 2, task_slots: 1 },
+  ...{ connection_slots: 9, recv_buffer_count: 1, recv_buffer_bytes: 1, send_buffer_count: 1, send_buffer_bytes: 1 },
+  ...{ large_recv_buffer_count: 1, large_recv_buffer_bytes: 1, arena_bytes: 32, scratch_bytes: 1, call_slots: 0 },
+};
+
 function defineTests() {
   test('a server in 40 lines, built by one command', async () => {
     const { port, stop } = await start(buildHost('greet'), ['0']);
@@ -44,8 +51,21 @@ function defineTests() {
     });
   }
 
+  for (const variant of ['address, undefined', 'thread']) {
+    test(`calls with the smallest limits: ${variant}`, () => {
+      const program = buildHost('calls', variant, 'io_uring', LEAST);
+      assert.match(run(program, ['2000'], { timeout: STEP_MS }), /^2000 calls there and back/);
+    });
+  }
+
   for (const ring of ['io_uring', 'epoll'])
     test(`more clients than files: ${ring}`, () => checkFullTable(buildHost('http', 'plain', ring), ['0', '1']));
+
+  test('limits that leave no file for connections are refused', () => {
+    const program = buildHost('calls', 'plain', 'io_uring', { connection_slots: 8 });
+    const { status, stderr } = spawnSync(program, ['1'], { encoding: 'utf8', timeout: STEP_MS });
+    assert.is(`${status} ${stderr}`, '1 connection_slots, which must be more than SHARD_GRANTS: Invalid argument\n');
+  });
 
   test('a server that cannot start says why', async () => {
     const program = buildHost('http');
