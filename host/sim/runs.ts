@@ -10,6 +10,7 @@ import { drawSwarm, type SimSwarm } from './draw.js';
 import { activeWorld } from './replace.js';
 import { inSession, type Session } from './session.js';
 import { importName } from './sim-platform.js';
+import { textOfThrown } from './thrown.js';
 import type { World } from './world.js';
 
 /** A program to search: it runs `simulate()` with the seed, once or several times, and rejects if it finds a bug. */
@@ -110,9 +111,9 @@ export async function loadProgram(url: string): Promise<SimProgram> {
 }
 
 function failureOf(error: unknown): RunFailure {
-  const message = (error instanceof Error ? error.message : String(error)).replace(/^seed \d+: /, '');
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  const stack = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
+  const own = textOfThrown(error);
+  const message = own.message.replace(/^seed \d+: /, '');
+  const stack = textOfThrown(own.cause).stack || own.stack || message;
   const firstLine = message.split('\n', 1)[0] as string;
   const told = PROPERTY.exec(firstLine)?.[0] ?? firstLine;
   return { signature: told.replace(/\d+/g, 'N').slice(0, SIGNATURE_CHARS), message, stack: withoutOwnFrames(stack) };

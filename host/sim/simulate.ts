@@ -40,6 +40,7 @@ import { SimDisk } from './sim-disk.js';
 import { Machines } from './sim-machines.js';
 import { SimPlatform, simFactory } from './sim-platform.js';
 import { SimWorld } from './sim-world.js';
+import { textOfThrown } from './thrown.js';
 import { Trace } from './trace.js';
 import { watch } from './watchdog.js';
 import { Place, START_NS, World, type WorldParts } from './world.js';
@@ -118,10 +119,10 @@ export class SimulationError extends FeatherstarError {
 
   /** @internal */
   constructor(seed: number, world: World, cause: unknown) {
-    const text = cause instanceof Error ? cause.message : String(cause);
-    super('FEATHERSTAR_SIMULATION', `seed ${seed}: ${text}`, { cause });
+    const { message, stack } = textOfThrown(cause);
+    super('FEATHERSTAR_SIMULATION', `seed ${seed}: ${message}`, { cause });
     // Test runners that print no cause show the place of the program all the same.
-    const [own, program] = [this.stack, cause instanceof Error ? cause.stack : undefined].map(framesOf);
+    const [own, program] = [this.stack, stack].map(framesOf);
     if (own !== '' && program !== '') this.stack = `${this.name}: ${this.message}${program}${own}`;
     this.seed = seed;
     this.traceHash = world.trace.hash;

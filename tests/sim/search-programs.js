@@ -24,6 +24,24 @@ const counter = (isSound) => async () => {
   if (count !== 2) throw new Error(`an update is lost: the count is ${count}`);
 };
 
+const withProperty = (name, descriptor) => Object.defineProperty(new Error('odd'), name, descriptor);
+const thrower = () => {
+  throw new Error('cannot be read');
+};
+
+/** Values whose message or stack cannot be read, or is no text. */
+const ODD_VALUES = [
+  () => undefined,
+  () => Symbol('odd'),
+  () => Object.create(null),
+  () => new Proxy({}, { get: thrower, getPrototypeOf: thrower }),
+  () => withProperty('message', { get: thrower }),
+  () => withProperty('message', { value: 42 }),
+  () => withProperty('message', { value: undefined }),
+  () => withProperty('stack', { value: { at: 1 } }),
+  () => new Error('x'.repeat(10_000_000)),
+];
+
 const PROGRAMS = {
   sound: (seed) => simulate({ seed }, counter(true)),
   unsound: (seed) => simulate({ seed }, counter(false)),
@@ -65,6 +83,13 @@ const PROGRAMS = {
         if (level === 6) throw new Error('the top is reached');
       }
     }),
+  'odd values': async (seed) => {
+    const value = ODD_VALUES[seed % ODD_VALUES.length]();
+    await simulate({ seed }, async () => {
+      if (seed > ODD_VALUES.length) throw value;
+    });
+    throw value;
+  },
   'no simulation': () => {},
   'not awaited': (seed) => {
     simulate({ seed }, counter(false)).catch(() => {});

@@ -142,6 +142,21 @@ test('a program that loses its simulation or its errors fails', async () => {
   }
 });
 
+test('values of any kind may be thrown, inside of a simulation and behind it', async () => {
+  const seeds = 18; // nine values, both ways
+  const options = { ...OPTIONS, seeds, failures: 100, shrinkSeconds: 0.1 };
+  const { failures, done } = await simulate.search(programOf('odd values'), options);
+  assert.is(done, seeds);
+  assert.is(
+    failures.reduce((sum, { count }) => sum + count, 0),
+    seeds,
+  );
+  for (const { message, explanation, file } of failures) {
+    assert.ok(file !== undefined, message);
+    assert.ok(explanation.length < 100_000, `${explanation.length} characters`);
+  }
+});
+
 test('a run that ends its process, or never ends, is no success', async () => {
   // Only Node ends a process when nothing is left to happen; the others have a limit of minutes.
   for (const kind of isNode ? ['exits', 'never ends'] : ['exits']) {
