@@ -26,5 +26,6 @@ export type { SearchFailure, SearchOptions, SearchProgress, SearchReport } from 
 export type { SimClient } from './sim-client.js';
 export { SimDisk, type SimDiskOptions } from './sim-disk.js';
 export type { SimClockOptions, SimMachine, SimMachineRestartOptions } from './sim-machine.js';
+export type { SimHostOptions } from './sim-machines.js';
 export type { ClientOptions, DiskOptions, PartitionOptions, SimWorld } from './sim-world.js';
 export { coreHash, type SimOptions, type SimReport, SimulationError, simulate } from './simulate.js';

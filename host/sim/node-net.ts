@@ -43,11 +43,12 @@ function connection(...args: unknown[]): NodeSocket {
   return new NodeSocket(options as NodeSocketOptions).connect(...args);
 }
 
-/** Shards of other machines than shard 0's do not ask that one for a port. */
+/** Shards of other machines than their shard 0's do not ask that one for a port. */
 function listenOptions(args: unknown[]): unknown[] {
   const [options, onListening] = listenArguments(args);
   const { world, place } = onStage();
-  const exclusive = options.exclusive === true || world.machines.of(place.index) !== world.machines.of(0);
+  const exclusive =
+    options.exclusive === true || world.machines.of(place.index) !== world.machines.of(place.range.base);
   return [{ ...options, exclusive }, ...(onListening === undefined ? [] : [onListening])];
 }
 

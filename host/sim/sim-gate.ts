@@ -358,7 +358,7 @@ export class SimGate {
 
   #handOver(op: Op, peer: number, slotHere: number): void {
     const file = this.#files[slotHere];
-    const target = this.#host.world.hostOf(peer);
+    const target = this.#host.peer(peer);
     if (file === undefined || target === undefined) this.finish(op, Errno.EBADF);
     else {
       const slot = target.gate.install(file);

@@ -25,7 +25,7 @@ import { Descriptors } from './descriptors.js';
 import { DiskCalls } from './disk-calls.js';
 import { SimFiles } from './sim-files.js';
 import { SimGate } from './sim-gate.js';
-import type { World } from './world.js';
+import type { Place, World } from './world.js';
 
 const SEND_BUFFERS_USED = HostControl.sendBuffersUsed >> 2;
 
@@ -35,7 +35,9 @@ export class SimHost implements ShardHost {
   readonly movesFiles = true;
   readonly keepsLentBytes = false;
   readonly fileSlots: number;
+  /** The shard's place in the world, and that of its runtime's shard 0. */
   readonly shard: number;
+  readonly #base: number;
   readonly window: PortableWindow;
   readonly gate: SimGate;
   readonly disk: DiskCalls;
@@ -57,10 +59,11 @@ export class SimHost implements ShardHost {
   /** The turn's own: the core imports it as it is. */
   readonly enter: () => void;
 
-  constructor(world: World, windows: Windows) {
+  constructor(world: World, windows: Windows, { index, range }: Place) {
     const { memory, base } = windows;
     this.world = world;
-    this.shard = windows.shard;
+    this.shard = index;
+    this.#base = range.base;
     this.#sendBufferCount = windows.header.sendBufferCount;
     this.control = new Int32Array(memory.buffer, base, 128);
     this.words = new Int32Array(memory.buffer);
@@ -69,7 +72,7 @@ export class SimHost implements ShardHost {
     this.window = new PortableWindow(windows, this.wake);
     this.gate = new SimGate(this, windows);
     this.fileSlots = this.gate.fileSlots;
-    this.disk = new DiskCalls(world, windows.shard);
+    this.disk = new DiskCalls(world, index);
     this.directories = new SimFiles(this);
     this.turn = new HostTurn(
       windows,
@@ -142,6 +145,11 @@ export class SimHost implements ShardHost {
     return result;
   }
 
+  /** The host of another shard of its runtime, if that lives. */
+  peer(shard: number): SimHost | undefined {
+    return this.world.hostOf(this.#base + shard);
+  }
+
   doorbell(): DoorbellToken {
     return this.shard;
   }
@@ -154,7 +162,7 @@ export class SimHost implements ShardHost {
   /** Rings at a peer. An errno, or 0. */
   ring(peer: number): number {
     if (this.#gone.has(peer)) return Errno.EBADF;
-    this.world.ring(this.shard, peer);
+    this.world.ring(this.shard, this.#base + peer);
     return 0;
   }
 

@@ -6,8 +6,9 @@
 
 import { FeatherstarError, optionError } from '../base/errors.js';
 import { type Checks, checkNumber, checkOptions, checkUrl, number } from '../base/options.js';
-import type { SimPlatform } from './sim-platform.js';
-import type { World } from './world.js';
+import { runOn } from './run-on.js';
+import type { SimRuntime } from './sim-runtime.js';
+import type { Place, World } from './world.js';
 
 const OFFSET_MAX_MS = 3.2e11; // ten years
 const DRIFT_MAX_PPM = 500_000;
@@ -38,44 +39,79 @@ export class SimMachine {
   /** The machine's name. */
   readonly name: string;
   readonly #world: World;
-  readonly #platform: SimPlatform;
+  readonly #runtime: SimRuntime;
   readonly #number: number;
+  readonly #isOwn: boolean;
   readonly #restart: (shard: number) => Promise<void>;
 
-  /** @internal world.host() makes it. */
-  constructor(world: World, platform: SimPlatform, name: string, restart: (shard: number) => Promise<void>) {
+  /** @internal world.host() makes it. `restart`: restarts a shard of the program's runtime. */
+  constructor(world: World, name: string, runtime: SimRuntime, restart: (shard: number) => Promise<void>) {
     this.#world = world;
-    this.#platform = platform;
+    this.#runtime = runtime;
     this.#restart = restart;
     this.#number = world.machines.numberOf(name);
+    this.#isOwn = runtime.range.name === name;
     this.name = name;
   }
 
-  /** The shards on this machine. */
+  /** The shards on this machine, by their numbers in their runtime. */
   get shards(): number[] {
-    return this.#world.machines.shardsOf(this.#number);
+    const { machines } = this.#world;
+    return machines.shardsOf(this.#number).map((shard) => machines.numberOfShard(shard));
+  }
+
+  /**
+   * Runs a function on a shard of this machine, as if that shard's code had called it. Resolves with what it returns.
+   * Rejects with FEATHERSTAR_PEER_DOWN if the shard is dead, or dies before the function has ended.
+   */
+  on<T>(shard: number, run: () => T | Promise<T>): Promise<T> {
+    return runOn(this.#world, this.#place(shard), run);
+  }
+
+  /**
+   * Kills a shard. On a machine with a runtime of its own, shard 0 is the main thread. So its process ends with all
+   * shards, and the kernel closes the sockets and files. `restart()` starts it again. Throws FEATHERSTAR_OPTION for the
+   * shard that runs the program.
+   */
+  kill(shard: number): void {
+    const place = this.#place(shard);
+    if (shard !== 0) this.#world.kill(place);
+    else if (this.#isOwn) this.#runtime.kill();
+    else throw optionError('shard', shard, 'a shard other than 0, which runs the program');
   }
 
   /**
    * The power fails. The shards of this machine end, and writes that were not synced may be lost. Peers on other
-   * machines hear nothing. The machine of shard 0 cannot crash, as it runs the program: then use `world.crash()`.
+   * machines hear nothing. The machine of the program cannot crash: then use `world.crash()`.
    */
   crash(): void {
-    if (this.shards.includes(0)) throw optionError('host', this.name, 'a machine without shard 0');
+    if (!this.#isOwn && this.shards.includes(0)) {
+      throw optionError('host', this.name, 'a machine without shard 0 of the program');
+    }
     this.#world.remark(`${this.name} loses power`);
     this.#world.powerOff(this.#number);
   }
 
-  /** The power is back: the shards start again on what the disk has kept. */
+  /**
+   * The power is back, and the shards start again on what the disk has kept. So does a process that was killed.
+   * Resolves when all shards run.
+   */
   async restart(options: SimMachineRestartOptions = {}): Promise<void> {
     const { module } = checkOptions(options, RESTART_CHECKS);
-    if (!this.shards.every((shard) => this.#world.places[shard]?.hasEnded)) {
+    const { machines } = this.#world;
+    if (!this.shards.every((shard) => this.#place(shard).hasEnded)) {
       throw new FeatherstarError('FEATHERSTAR_STATE', `the machine ${this.name} has power: crash() takes it`);
     }
-    this.#world.remark(`${this.name} has power again`);
-    this.#world.machines.powerOn(this.#number);
+    const isOff = machines.isOff(this.#number);
+    this.#world.remark(`${this.name} ${isOff ? 'has power again' : 'starts its process again'}`);
+    if (isOff) machines.powerOn(this.#number);
+    if (this.#isOwn) {
+      if (module !== undefined) this.#runtime.useModule(String(module));
+      await this.#runtime.start();
+      return;
+    }
     for (const shard of this.shards) {
-      if (module !== undefined) this.#platform.useModule(shard, String(module));
+      if (module !== undefined) this.#runtime.platform.useModule(shard, String(module));
       await this.#restart(shard);
     }
   }
@@ -83,8 +119,7 @@ export class SimMachine {
   /** All shards of this machine stand still for this long, ms of the world's time. */
   freeze(ms: number): void {
     checkNumber('ms', ms, 0, FREEZE_MAX_MS, 'milliseconds');
-    const { places } = this.#world;
-    for (const shard of this.shards) this.#world.freeze(places[shard] as (typeof places)[number], ms * 1000);
+    for (const shard of this.shards) this.#world.freeze(this.#place(shard), ms * 1000);
   }
 
   /**
@@ -95,5 +130,10 @@ export class SimMachine {
     const { offsetMs = 0, driftPpm = 0 } = checkOptions(options, CLOCK_CHECKS);
     this.#world.remark(`${this.name} has its clock set: ${offsetMs} ms, ${driftPpm} ppm`);
     this.#world.machines.setClock(this.#number, { offsetMs, driftPpm, sinceNs: this.#world.nowNs });
+  }
+
+  #place(shard: number): Place {
+    if (this.shards.includes(shard)) return this.#runtime.place(shard);
+    throw optionError('shard', shard, `a shard of the machine ${this.name}: ${this.shards.join(', ')}`);
   }
 }

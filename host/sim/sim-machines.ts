@@ -2,6 +2,8 @@
 // is cut. Without names everything is one machine, whatever address is asked for.
 
 import { optionError, resolveError } from '../base/errors.js';
+import { type Checks, checkOptions, checkUrl, integer } from '../base/options.js';
+import { SHARDS_MAX } from '../core/layout.js';
 import { isAny, isLoopback } from './sim-addresses.js';
 
 /** No machine has this address. */
@@ -14,7 +16,39 @@ interface MachineClock {
   readonly sinceNs: number;
 }
 
+/** A machine of `hosts` that has a runtime of its own. */
+export interface SimHostOptions {
+  /** How many shards its runtime has, 1 to 64. Default 1. */
+  shards?: number | undefined;
+  /** The shard module of its runtime. */
+  module?: URL | string | undefined;
+}
+
+/** Machines by their names: each has shards of the program's runtime, or a runtime of its own. */
+export type SimHosts = Readonly<Record<string, readonly number[] | SimHostOptions>>;
+
+/** The shards of one runtime. */
+export interface ShardRange {
+  /** The machine's name; undefined: the program's runtime. */
+  readonly name: string | undefined;
+  /** The place of its shard 0 in the world. */
+  readonly base: number;
+  readonly count: number;
+  readonly module: string | undefined;
+}
+
+const HOST_CHECKS: Checks<SimHostOptions> = { shards: integer(1, SHARDS_MAX), module: checkUrl };
+
+const isList = (host: SimHosts[string]): host is readonly number[] => Array.isArray(host);
+
+function checkHost(name: string, host: SimHostOptions, wanted: string): SimHostOptions {
+  if (typeof host === 'object' && host !== null) return checkOptions(host, HOST_CHECKS, `hosts.${name}`);
+  throw optionError(`hosts.${name}`, host, `${wanted}, or an object with shards and module`);
+}
+
 export class Machines {
+  /** The runtimes of machines that have one of their own. */
+  readonly ranges: ShardRange[] = [];
   readonly #names: string[];
   readonly #ofShard: number[];
   readonly #cut = new Set<string>();
@@ -26,13 +60,16 @@ export class Machines {
   readonly #watchers = new Map<string, Set<() => void>>();
 
   /** `hosts`: the shards of each machine by its name. Shards without one are on a machine without a name. */
-  constructor(hosts: Readonly<Record<string, readonly number[]>>, shards: number) {
+  constructor(hosts: SimHosts, shards: number) {
     this.#names = Object.keys(hosts);
     this.#ofShard = new Array(shards).fill(this.#names.length);
     const seen = new Set<number>();
+    const wanted = `an array of shards from 0 to ${shards - 1}, each on one host`;
     for (const [name, those] of Object.entries(hosts)) {
-      const wanted = `an array of shards from 0 to ${shards - 1}, each on one host`;
-      if (!Array.isArray(those)) throw optionError(`hosts.${name}`, those, wanted);
+      if (!isList(those)) {
+        this.#addRange(name, checkHost(name, those, wanted));
+        continue;
+      }
       for (const shard of those) {
         const isFine = Number.isInteger(shard) && shard >= 0 && shard < shards && !seen.has(shard);
         if (!isFine) throw optionError(`hosts.${name}`, shard, wanted);
@@ -42,8 +79,25 @@ export class Machines {
     }
   }
 
+  #addRange(name: string, { shards = 1, module }: SimHostOptions): void {
+    const base = this.#ofShard.length;
+    const machine = this.#names.indexOf(name);
+    for (let i = 0; i < shards; i++) this.#ofShard.push(machine);
+    this.ranges.push({ name, base, count: shards, module: module === undefined ? undefined : String(module) });
+  }
+
   of(shard: number): number {
     return this.#ofShard[shard] as number;
+  }
+
+  /** A shard's number in its runtime. */
+  numberOfShard(shard: number): number {
+    return shard - (this.ranges.findLast(({ base }) => base <= shard)?.base ?? 0);
+  }
+
+  /** The runtime of its own that a machine has. */
+  rangeOf(machine: number): ShardRange | undefined {
+    return this.ranges.find(({ name }) => name === this.#names[machine]);
   }
 
   shardsOf(machine: number): number[] {

@@ -45,8 +45,9 @@ export function simFactory(world: World): HostFactory {
     name: 'sim',
     reason: 'simulate()',
     open: (windows) => {
-      const host = new SimHost(world, windows);
-      (world.current as Place).host = host;
+      const place = world.current as Place;
+      const host = new SimHost(world, windows, place);
+      place.host = host;
       return host;
     },
   };
@@ -58,17 +59,18 @@ export class SimPlatform implements RuntimePlatform {
   readonly #options: Checked;
   readonly #memories: Memories;
   readonly #run: number;
+  readonly #first: Place;
   readonly #workers: SimWorker[] = [];
   readonly #modules = new Map<number, string>(); // of shards that have another one
   /** The failures in onClose() of a worker. In production that is a warning. */
   readonly failures: string[] = [];
   #core: Core | undefined;
   #module: WebAssembly.Module | undefined;
-  #tid = 0;
 
-  /** `run`: a number that no other simulation of this process has. */
-  constructor(world: World, options: Checked, memories: Memories, run: number) {
-    this.signals = new SimSignals(world);
+  /** `run`: a number that no other runtime of this process has. `first`: the thread that becomes shard 0. */
+  constructor(world: World, options: Checked, memories: Memories, run: number, first: Place) {
+    this.signals = new SimSignals(world, first);
+    this.#first = first;
     this.#world = world;
     this.#options = options;
     this.#memories = memories;
@@ -79,7 +81,7 @@ export class SimPlatform implements RuntimePlatform {
     this.#core = core;
     this.#module = module;
     this.#world.reached.watch(core);
-    watchPosts(this.#world, this.#world.places[0] as Place, core);
+    watchPosts(this.#world, this.#first, core);
   }
 
   start(shard: number): ShardWorker {
@@ -89,17 +91,18 @@ export class SimPlatform implements RuntimePlatform {
 
   readonly threadSpawn = (shard: number): number => {
     const world = this.#world;
-    const place = new Place(world, shard, this.#tid + 1);
-    world.places[shard] = place;
-    world.note('spawn', shard);
-    const worker = new SimWorker(world, place, () => this.#boot(place, worker));
+    const { range } = this.#first;
+    const place = new Place(world, range.base + shard, ++world.threads, range);
+    world.places[place.index] = place;
+    world.note('spawn', place.index);
+    const worker = new SimWorker(world, place, this.#first, () => this.#boot(place, worker));
     this.#workers[shard] = worker;
-    return ++this.#tid;
+    return place.life;
   };
 
   #boot(place: Place, worker: SimWorker): WorkerShard {
     const { memory, blocks } = this.#memories;
-    const data = shardData(place.index, this.#options, blocks, undefined);
+    const data = shardData(place.number, this.#options, blocks, undefined);
     const port: WorkerPort = {
       say: (message) => {
         if (message.type === 'drained') this.failures.push(...message.failures);
@@ -111,7 +114,7 @@ export class SimPlatform implements RuntimePlatform {
     const shard = new WorkerShard(data, simFactory(this.#world), this.#module as WebAssembly.Module, memory, port);
     this.#world.reached.watch(shard.core);
     watchPosts(this.#world, place, shard.core);
-    shard.core.wasi_thread_start(place.life, place.index);
+    shard.core.wasi_thread_start(place.life, place.number);
     shard.start();
     return shard;
   }
@@ -121,7 +124,7 @@ export class SimPlatform implements RuntimePlatform {
     const world = this.#world;
     const place = world.current as Place;
     await new Promise<void>((resolve) => void world.after(LOAD_US, () => world.post(place, resolve)));
-    const own = this.#modules.get(place.index) ?? url;
+    const own = this.#modules.get(place.number) ?? url;
     if (own === undefined) return {};
     const exports = await world.load(() => importModule(anew(own, `${this.#run}.${place.index}.${place.life}`)));
     place.functions = functionNames(exports);
@@ -160,9 +163,10 @@ class Line {
   readonly #slow: string;
   #lastNs = 0;
 
-  constructor(world: World, place: Place, from: number) {
-    this.#what = `time of a message of the runtime from shard ${from} to ${place.index}, ns`;
-    this.#slow = `a message of the runtime from shard ${from} to ${place.index} is slow`;
+  constructor(world: World, place: Place, from: Place) {
+    const way = `from ${from.label} to ${place.number}`;
+    this.#what = `time of a message of the runtime ${way}, ns`;
+    this.#slow = `a message of the runtime ${way} is slow`;
     this.#world = world;
     this.#place = place;
   }
@@ -179,6 +183,7 @@ class SimWorker implements ShardWorker {
   readonly ended: Promise<void>;
   readonly #world: World;
   readonly #place: Place;
+  readonly #first: Place;
   readonly #toShard: Line;
   readonly #toMain: Line;
   readonly #onMessage = new Set<(message: FromWorker) => void>();
@@ -186,11 +191,12 @@ class SimWorker implements ShardWorker {
   #shard: WorkerShard | undefined;
   #hasEnded = false;
 
-  constructor(world: World, place: Place, boot: () => WorkerShard) {
+  constructor(world: World, place: Place, first: Place, boot: () => WorkerShard) {
     this.#world = world;
     this.#place = place;
-    this.#toShard = new Line(world, place, 0);
-    this.#toMain = new Line(world, world.places[0] as Place, place.index);
+    this.#first = first;
+    this.#toShard = new Line(world, place, first);
+    this.#toMain = new Line(world, first, place);
     this.#toShard.send(() => {
       this.#live(() => {
         this.#shard = boot();
@@ -199,7 +205,7 @@ class SimWorker implements ShardWorker {
     this.ended = new Promise((resolve) => {
       place.onGone = (exitCode) =>
         this.#toMain.send(() => {
-          world.note('exit', 0, place.index);
+          world.note('exit', first.index, place.index);
           this.#hasEnded = true;
           for (const listener of [...this.#onExit]) listener(exitCode);
           resolve();
@@ -228,7 +234,7 @@ class SimWorker implements ShardWorker {
   say(message: FromWorker): void {
     const copy = structuredClone(message);
     this.#toMain.send(() => {
-      this.#world.tell(this.#world.places[0] as Place, `shard ${this.#place.index} says: ${message.type}`);
+      this.#world.tell(this.#first, `shard ${this.#place.number} says: ${message.type}`);
       if (message.type === 'running') this.#place.hasStarted = true;
       for (const listener of [...this.#onMessage]) listener(copy);
     });

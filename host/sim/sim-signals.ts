@@ -7,10 +7,13 @@ import type { Place, World } from './world.js';
 
 export class SimSignals implements SignalSource {
   readonly #world: World;
+  readonly #first: Place;
   readonly #listeners = new Map<SignalName, Set<(name: SignalName) => void>>();
 
-  constructor(world: World) {
+  /** `first`: shard 0, which hears of them. */
+  constructor(world: World, first: Place) {
     this.#world = world;
+    this.#first = first;
   }
 
   on(name: SignalName, listener: (name: SignalName) => void): void {
@@ -23,7 +26,7 @@ export class SimSignals implements SignalSource {
 
   /** A signal comes, in a turn of shard 0. */
   send(name: SignalName): void {
-    const place = this.#world.places[0] as Place;
+    const place = this.#first;
     this.#world.post(place, () => {
       this.#world.tell(place, `the process gets ${name}`);
       const listeners = [...(this.#listeners.get(name) ?? [])];

@@ -18,9 +18,10 @@ import type { SignalName } from '../runtime/signal-board.js';
 import { checkSignalNames } from '../runtime/signals.js';
 import { checkFaults, type SimFaults, TIME_MAX_US } from './faults.js';
 import { LINK_CHECKS, type LinkOptions } from './links.js';
+import { runOn } from './run-on.js';
 import { SimClient } from './sim-client.js';
 import { SimMachine } from './sim-machine.js';
-import type { SimPlatform } from './sim-platform.js';
+import type { SimRuntime } from './sim-runtime.js';
 import { type Place, START_NS, type World } from './world.js';
 
 const CONNECT_TIMEOUT_MS = 5000;
@@ -59,18 +60,20 @@ const PARTITION_CHECKS: Checks<PartitionOptions> = { oneWay: checkBoolean };
 /** The world as a simulated program uses it. */
 export class SimWorld {
   readonly #world: World;
-  readonly #platform: SimPlatform;
+  readonly #own: SimRuntime;
+  readonly #others: readonly SimRuntime[];
   /** The seed that decides everything. */
   readonly seed: number;
   /** The runtime, as Runtime.start() returns it on shard 0. Only code of shard 0 may use it. */
   readonly runtime: Runtime;
 
   /** @internal simulate() makes it. */
-  constructor(world: World, platform: SimPlatform, runtime: Runtime) {
+  constructor(world: World, own: SimRuntime, others: readonly SimRuntime[]) {
     this.#world = world;
-    this.#platform = platform;
+    this.#own = own;
+    this.#others = others;
     this.seed = world.seed;
-    this.runtime = runtime;
+    this.runtime = own.runtime;
   }
 
   /** Time that has passed since the beginning, ms. */
@@ -111,7 +114,7 @@ export class SimWorld {
   async restart(shard: number, options: RestartOptions = {}): Promise<void> {
     const place = this.#place(shard);
     await runOn(this.#world, this.#place(0), async () => {
-      if (place.hasEnded) await this.#platform.ended(shard);
+      if (place.hasEnded) await this.#own.platform.ended(shard);
       await this.runtime.restart(shard, options);
     });
   }
@@ -122,7 +125,7 @@ export class SimWorld {
    */
   signal(name: SignalName): void {
     checkSignalNames([name]);
-    this.#platform.signals.send(name);
+    this.#own.platform.signals.send(name);
   }
 
   /** A shard stands still for this long, ms of the world's time. */
@@ -174,9 +177,10 @@ export class SimWorld {
     return SimClient.connect(this.#world, own, target, timeoutMs);
   }
 
-  /** One of `hosts`: its power and its clock. */
+  /** One of `hosts`: its power, its clock, its shards. */
   host(name: string): SimMachine {
-    return new SimMachine(this.#world, this.#platform, name, (shard) => this.restart(shard));
+    const runtime = this.#others.find(({ range }) => range.name === name);
+    return new SimMachine(this.#world, name, runtime ?? this.#own, (shard) => this.restart(shard));
   }
 
   /**
@@ -232,30 +236,6 @@ export class SimWorld {
   }
 
   #place(shard: number): Place {
-    return this.#world.places[checkShard(shard, this.#world.places.length)] as Place;
+    return this.#own.place(checkShard(shard, this.#own.range.count));
   }
-}
-
-/** Runs on another shard. The result comes in a turn of the shard that asked, and so does that shard's death. */
-export function runOn<T>(world: World, place: Place, run: () => T | Promise<T>): Promise<T> {
-  const home = world.current as Place;
-  return new Promise<T>((resolve, reject) => {
-    const down = () => reject(new FeatherstarError('FEATHERSTAR_PEER_DOWN', `shard ${place.index} has died`));
-    if (place.hasEnded || !place.hasStarted) {
-      down();
-      return;
-    }
-    const mourner = () => world.post(home, down);
-    place.mourners.add(mourner);
-    const end = (settle: () => void) => {
-      place.mourners.delete(mourner);
-      world.post(home, settle);
-    };
-    world.post(place, () => {
-      new Promise<T>((done) => done(run())).then(
-        (value) => end(() => resolve(value)),
-        (error) => end(() => reject(error)),
-      );
-    });
-  });
 }

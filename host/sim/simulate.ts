@@ -21,29 +21,29 @@ import {
 } from '../base/options.js';
 import { loadParts } from '../calls/internal.js';
 import { offerParts } from '../calls/parts.js';
-import type { UntypedModule } from '../calls/remote.js';
-import { coreModule, makeMemory } from '../core/core.js';
+import { coreModule } from '../core/core.js';
 import { type Limits, SHARDS_MAX } from '../core/layout.js';
 import { checkLimits } from '../core/limits.js';
 import { useClock } from '../hosts/host.js';
 import { checkNetwork, type NetworkOptions, type NetworkRules } from '../net/network-rules.js';
 import type { Checked } from '../runtime/options.js';
-import { Runtime, setRuntime } from '../runtime/runtime.js';
-import type { CloseReport } from '../runtime/shutdown.js';
+import { setRuntime } from '../runtime/runtime.js';
+import type { CloseReport, ShardEnd } from '../runtime/shutdown.js';
 import type { Holdings } from '../runtime/stats.js';
-import { currentShard, enterShard, findShard } from '../shard/shard.js';
+import { enterShard, findShard } from '../shard/shard.js';
 import { checkFaults, type SimFaults } from './faults.js';
 import { replaceGlobals } from './globals.js';
 import { search } from './search.js';
 import { currentSession, type Session } from './session.js';
 import { SimDisk } from './sim-disk.js';
-import { Machines } from './sim-machines.js';
-import { SimPlatform, simFactory } from './sim-platform.js';
+import { Machines, type SimHosts } from './sim-machines.js';
+import { simFactory } from './sim-platform.js';
+import { SimRuntime } from './sim-runtime.js';
 import { SimWorld } from './sim-world.js';
 import { textOfThrown } from './thrown.js';
 import { Trace } from './trace.js';
 import { watch } from './watchdog.js';
-import { Place, START_NS, World, type WorldParts } from './world.js';
+import { START_NS, World, type WorldParts } from './world.js';
 
 /** Options of `simulate()`. */
 export interface SimOptions {
@@ -55,8 +55,11 @@ export interface SimOptions {
   module?: URL | string | undefined;
   /** Which faults occur, and how often. Default: none. */
   faults?: SimFaults | undefined;
-  /** Named machines, for the network only: the shards on each, `{ web: [0, 1], db: [2] }`. Default: all are one. */
-  hosts?: Readonly<Record<string, readonly number[]>> | undefined;
+  /**
+   * Named machines. `{ db: { shards: 2, module } }` has a runtime of its own, and `{ web: [0, 1] }` has these shards of
+   * the program's runtime. Default: all shards are on one machine.
+   */
+  hosts?: SimHosts | undefined;
   /** The machines' disks. Default: new ones, empty but for the root. */
   disk?: SimDisk | undefined;
   /** Of the tables, as in RuntimeOptions; the defaults are small here, so that they are reached. */
@@ -100,7 +103,10 @@ export interface SimReport<T> {
   readonly virtualMs: number;
   /** Whether all ended by itself within `shutdownTimeoutMs` when the program was done; false after a crash. */
   readonly drained: boolean;
-  /** The things that each shard held at the end, in shard order; undefined: it died, or could not say. */
+  /**
+   * The things that each shard held at the end. First come the shards of the program's runtime, then those of the
+   * machines with their own, in the order of `hosts`. Undefined: it died, or could not say.
+   */
   readonly left: readonly (Holdings | undefined)[];
   /** How often each limit was reached, on all shards together; none that was not. */
   readonly reached: Readonly<Partial<Record<keyof Limits, number>>>;
@@ -224,7 +230,6 @@ const later = setImmediate; // the real one
 const realSoon = () => new Promise<void>((resolve) => void later(resolve));
 
 let running = false;
-let runs = 0;
 
 /**
  * Runs a program on a simulated runtime, on shard 0, and closes everything when it is done. Rejects with a
@@ -280,10 +285,11 @@ async function runWorld<T>(
   process.on('uncaughtException', onLost); // a callback of queueMicrotask()
   try {
     const outcome: Outcome<T> = {};
-    const first = new Place(world, 0, 0);
-    world.places.push(first);
-    world.post(first, () => {
-      lead(world, optionsOfRuntime(checked, world), program, outcome).then(
+    const options = optionsOfRuntime(checked, world);
+    const range = { name: undefined, base: 0, count: options.shards, module: options.module };
+    const own = new SimRuntime(world, options, range);
+    world.post(own.addFirst(0), () => {
+      lead(world, own, options, program, outcome).then(
         () => world.finish(),
         (error) => world.fail(error),
       );
@@ -330,9 +336,11 @@ function worldPartsOf(options: SimOptions, checked: SimChecked, session: Session
   const stopAt = session?.stopAt === undefined ? undefined : session.stopAt - before;
   const machines = new Machines(options.hosts ?? {}, shards);
   const trace = new Trace(session?.traceEvents ?? checked.traceEvents, START_NS, stopAt);
+  trace.numberOf = (shard) => machines.numberOfShard(shard);
   trace.nameOf = (shard) => {
     const name = machines.nameOf(machines.of(shard), '');
-    return name === '' ? `shard ${shard}` : `shard ${shard} (${name})`;
+    const number = trace.numberOf(shard);
+    return name === '' ? `shard ${number}` : `shard ${number} (${name})`;
   };
   return {
     seed,
@@ -375,20 +383,34 @@ interface Outcome<T> {
   close?: CloseReport;
 }
 
-/** Shard 0's thread. It starts the runtime as any program does, runs the simulated program, and closes the runtime. */
+/**
+ * The thread of the program's shard 0. It starts the runtime as any program does, and then those of the machines that
+ * have their own. It runs the simulated program, and closes all runtimes.
+ */
 async function lead<T>(
   world: World,
+  own: SimRuntime,
   options: Checked,
   program: (world: SimWorld) => T | Promise<T>,
   outcome: Outcome<T>,
 ): Promise<void> {
-  const memories = makeMemory(options.shards, options.limits, options.sharedBytes);
-  const platform = new SimPlatform(world, options, memories, ++runs);
-  const runtime = await Runtime.launch<UntypedModule>(options, memories, platform, { cpus: [], text: 'simulated' });
-  const own = currentShard();
-  (world.places[0] as Place).hasStarted = true;
-  outcome.value = await program(new SimWorld(world, platform, runtime));
-  outcome.close = await runtime.close();
-  world.reached.collect(own);
-  if (platform.failures.length !== 0) throw new Error(`onClose failed: ${platform.failures[0]}`);
+  await own.launch();
+  const others = world.machines.ranges.map((range) => {
+    return new SimRuntime(world, { ...options, shards: range.count, module: range.module }, range);
+  });
+  for (const each of others) await each.start(); // in the order of their places
+  outcome.value = await program(new SimWorld(world, own, others));
+  const reports = await Promise.all(others.map(endOf));
+  outcome.close = joinReports(await own.close(), reports);
+}
+
+/** The report of the program's runtime, with those of the machines: a dead one has undefined for each shard. */
+function joinReports(own: CloseReport, others: readonly CloseReport[]): CloseReport {
+  const all = [own, ...others];
+  return { drained: all.every(({ drained }) => drained), shards: all.flatMap(({ shards }) => shards) };
+}
+
+async function endOf(runtime: SimRuntime): Promise<CloseReport> {
+  const dead: ShardEnd = { how: 'died', left: undefined, waitsFor: undefined };
+  return (await runtime.end()) ?? { drained: true, shards: new Array(runtime.range.count).fill(dead) };
 }

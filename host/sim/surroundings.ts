@@ -19,9 +19,9 @@ const PROCESSOR_MHZ = 1000;
 const workingDirectory = process.cwd.bind(process);
 
 function processors(): os.CpuInfo[] {
-  const { world } = onStage();
+  const { range } = onStage().place;
   const times = { user: 0, nice: 0, sys: 0, idle: 0, irq: 0 };
-  return world.places.map(() => ({ model: 'simulated', speed: PROCESSOR_MHZ, times }));
+  return Array.from({ length: range.count }, () => ({ model: 'simulated', speed: PROCESSOR_MHZ, times }));
 }
 
 function hostname(): string {

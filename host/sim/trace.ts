@@ -118,8 +118,9 @@ export class Trace {
   #count = 0;
   #h1 = 0x9e3779b9 | 0;
   #h2 = 0x85ebca6b | 0;
-  /** The name of a shard. */
+  /** The name of a shard, and its number in its runtime. */
   nameOf: (shard: number) => string = (shard) => `shard ${shard}`;
+  numberOf: (shard: number) => number = (shard) => shard;
 
   /** `kept`: how many of the last events. `stopAt`: the event before which a debugger stops. */
   constructor(kept: number, startNs: number, stopAt = -1) {
@@ -211,12 +212,13 @@ export class Trace {
     const subject = this.#subjects[row];
     const delivery = typeof subject === 'object' ? subject : undefined;
     const isCall = kind === 'call' || kind === 'reply';
+    const shown = isCall || kind === 'ring' || kind === 'exit' ? this.numberOf(first) : first;
     return {
       index,
       kind,
       atUs: ((this.#times[row] as number) - this.#startNs) / 1000,
       shard: this.#words[at + 1] as number,
-      text: (EVENTS[kind] as Say)(first, second, isCall ? String(subject) : aboutOf(subject)),
+      text: (EVENTS[kind] as Say)(shown, second, isCall ? String(subject) : aboutOf(subject)),
       peer: isCall ? first : delivery?.from,
       sentUs: delivery === undefined ? undefined : (delivery.sentNs - this.#startNs) / 1000,
     };

@@ -70,14 +70,14 @@ export class Waits {
 }
 
 /** Whether a shard waits for a socket or a file, which keeps a process alive. */
-export function hasOpenOperations({ index, hasEnded, shard }: Place): boolean {
-  return shard !== undefined && !hasEnded && !shard.closed && readHoldings(shard, index).openOperations > 0;
+export function hasOpenOperations({ number, hasEnded, shard }: Place): boolean {
+  return shard !== undefined && !hasEnded && !shard.closed && readHoldings(shard, number).openOperations > 0;
 }
 
-function openOf({ index, hasEnded, isFrozen, shard }: Place): string {
-  if (shard === undefined) return `shard ${index} ${hasEnded ? 'died' : 'does not run'}`;
-  if (hasEnded || shard.closed) return `shard ${index} ${shard.closed ? 'stopped' : 'died'}`;
-  const { openOperations, pendingTimers, liveTasks } = readHoldings(shard, index);
+function openOf({ label, number, hasEnded, isFrozen, shard }: Place): string {
+  if (shard === undefined) return `${label} ${hasEnded ? 'died' : 'does not run'}`;
+  if (hasEnded || shard.closed) return `${label} ${shard.closed ? 'stopped' : 'died'}`;
+  const { openOperations, pendingTimers, liveTasks } = readHoldings(shard, number);
   const calls = `${openOperations} operations and ${shard.calls?.openCount ?? 0} calls open`;
   const more = [
     `${shard.calls?.servedCount ?? 0} calls of peers running`,
@@ -86,16 +86,16 @@ function openOf({ index, hasEnded, isFrozen, shard }: Place): string {
     `${shard.sendBuffers.used} of ${shard.header.sendBufferCount} send buffers in use`,
     `${shard.core.arenaUsed()} of ${shard.header.arenaBytes} bytes of the arena in use`,
   ];
-  return `shard ${index} has ${calls}, ${more.join(', ')}${isFrozen ? ', and is frozen' : ''}`;
+  return `${label} has ${calls}, ${more.join(', ')}${isFrozen ? ', and is frozen' : ''}`;
 }
 
 function detailsOf(place: Place): string[] {
-  const { shard, host, index, functions, hasEnded } = place;
+  const { shard, host, label, functions, hasEnded } = place;
   if (shard === undefined || host === undefined || hasEnded || shard.closed) return [];
   const files = countOf(host.gate.filesInUse()).map((text) => `${text} in the ${host.fileSlots} file slots`);
   const owners = countOf(shard.ownerNames());
   const lines = [...owners, ...countOf(operationsOf(shard)), ...files, ...countOf(callLines(shard, functions))];
-  return shorten(lines).map((text) => `shard ${index}: ${text}`);
+  return shorten(lines).map((text) => `${label}: ${text}`);
 }
 
 function* operationsOf(shard: Shard): Generator<string> {

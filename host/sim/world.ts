@@ -28,7 +28,7 @@ import { Reached } from './reached.js';
 import { DatagramNet } from './sim-datagrams.js';
 import type { SimDisk } from './sim-disk.js';
 import { SimHost } from './sim-host.js';
-import type { Machines } from './sim-machines.js';
+import type { Machines, ShardRange } from './sim-machines.js';
 import { SimNet } from './sim-net.js';
 import { type EventName, opcodeName, type Subject, type Trace } from './trace.js';
 import { hasOpenOperations, Waits } from './waits.js';
@@ -62,7 +62,13 @@ const PROGRESS: Partial<Record<EventName, boolean>> = {
 
 /** One thread in the world, and the shard that it becomes. */
 export class Place {
+  /** Its place in the world. */
   readonly index: number;
+  /** The shards of its runtime, and its own number among them. */
+  readonly range: ShardRange;
+  readonly number: number;
+  /** The name of its shard, for a reader. */
+  readonly label: string;
   /** A number that no other thread of this world has. */
   readonly life: number;
   /** The shard that the thread is, from when it has made it until it has closed it. */
@@ -94,16 +100,20 @@ export class Place {
   /** The waits for functions that this shard runs. */
   readonly mourners = new Set<() => void>();
 
-  constructor(world: World, index: number, life: number) {
+  constructor(world: World, index: number, life: number, range: ShardRange) {
     this.index = index;
     this.life = life;
-    this.turnText = `how long the turn of shard ${index} takes, µs`;
-    this.spuriousText = `fault: a spurious turn of shard ${index}`;
-    this.jobText = `shard ${index} runs a timer of JavaScript first`;
-    this.nextText = `shard ${index} is next, before those with lower numbers`;
-    this.randomText = `Math.random() of shard ${index}`;
-    this.randomLowText = `the low bits of Math.random() of shard ${index}`;
-    this.isFar = world.random.chance(FAR, `shard ${index} is far from all others`);
+    this.range = range;
+    this.number = index - range.base;
+    const label = range.name === undefined ? `shard ${this.number}` : `shard ${this.number} of ${range.name}`;
+    this.label = label;
+    this.turnText = `how long the turn of ${label} takes, µs`;
+    this.spuriousText = `fault: a spurious turn of ${label}`;
+    this.jobText = `${label} runs a timer of JavaScript first`;
+    this.nextText = `${label} is next, before those with lower numbers`;
+    this.randomText = `Math.random() of ${label}`;
+    this.randomLowText = `the low bits of Math.random() of ${label}`;
+    this.isFar = world.random.chance(FAR, `${label} is far from all others`);
   }
 }
 
@@ -151,6 +161,8 @@ export class World {
   readonly buggified = new Map<string, boolean>();
   isCrashed = false;
   readonly places: Place[] = [];
+  /** How many threads have been started. */
+  threads = 0;
   /** All that there have been. */
   readonly shards = new Set<Shard>();
   nowNs = START_NS;
@@ -204,7 +216,7 @@ export class World {
     this.#looks += weight;
     if (this.#looks > LOOKS_MAX) {
       const often = `read the clock ${LOOKS_MAX} times, or called node:fs ${LOOKS_MAX / FILE_LOOKS} times,`;
-      const what = `a turn of shard ${place.index} has ${often} and does not end`;
+      const what = `a turn of ${place.label} has ${often} and does not end`;
       const error = new FeatherstarError(
         'FEATHERSTAR_SIMULATION',
         `${what}: time passes between turns, so use sleep()`,
@@ -325,11 +337,16 @@ export class World {
     this.machines.powerOff(machine);
     this.disk.volume(machine).crash(this.random);
     for (const place of this.places) {
-      if (this.machines.of(place.index) !== machine || place.hasEnded) continue;
-      this.note('die', place.index);
-      this.#stopTurns(place);
-      this.#free(place, 1);
+      if (this.machines.of(place.index) === machine) this.endNow(place);
     }
+  }
+
+  /** A shard's thread is gone at once, with all that its kernel had open for it. */
+  endNow(place: Place): void {
+    if (place.hasEnded) return;
+    this.note('die', place.index);
+    this.#stopTurns(place);
+    this.#free(place, 1);
   }
 
   /** A shard's thread ends by itself. */
