@@ -160,6 +160,15 @@ for (const { host, engine } of tlsWays()) {
     await fresh.close();
   });
 
+  check('close_notify comes before the end', async () => {
+    if (!openssl) return;
+    const server = await start();
+    const { text } = await sClient(server.port, ['-ign_eof'], 'GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+    assert.match(text, /hello/);
+    assert.not.match(text, /unexpected eof/);
+    await server.close();
+  });
+
   check('tickets of other keys are refused, and those of the same keys resume after a restart', async () => {
     const ticketKeys = randomBytes(48);
     const resumed = { fetch: (_, { tls }) => new Response(String(tls.isResumed)), http2: false };
