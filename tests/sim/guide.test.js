@@ -110,6 +110,8 @@ test('rare states are reached sooner, and two searches are the same', async () =
 
 test('what a guided search finds is explained and replays: by its file, by its branches', async () => {
   assert.match(found.explanation, /It became inevitable between choices/);
+  const [, to] = found.inevitable; // of the branched run: its last 20 sleeps change nothing
+  assert.ok(to > 0 && to < found.choices - 20, `${to} of ${found.choices}`);
   const replay = await cli('--replay', found.file);
   assert.is(replay.code, 1);
   assert.match(replay.output, /failed: the top is reached/);

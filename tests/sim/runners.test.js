@@ -114,6 +114,16 @@ if (isNode) {
 test('a search reads modules as its process does', () => {
   const given = ['--import', 'tsx', '--test', '--inspect=0', '-r', './a.cjs', '--loader=b', '-C', 'dev', '--eval', 'x'];
   assert.equal(loaderFlags(given), ['--import', 'tsx', '-r', './a.cjs', '--loader=b', '-C', 'dev']);
+  if (!isNode) return;
+  writeFileSync(join(directory, 'preload.js'), 'globalThis.isPreloaded = true;');
+  const program = `if (!globalThis.isPreloaded) throw new Error('not preloaded');
+import { simulate } from 'featherstar/testing';
+export default (seed) => simulate({ seed }, () => {});`;
+  writeFileSync(join(directory, 'preloaded.sim.js'), program);
+  const args = [CLI, 'sim', 'preloaded.sim.js', '--seeds', '2'];
+  assert.is(run(args).status, 1);
+  const { status, output } = run(['--import', './preload.js', ...args]);
+  assert.is(status, 0, output);
 });
 
 test.run();
