@@ -258,7 +258,7 @@ export class Connection extends StreamSocket implements SocketTransport {
   protected override makeTarget(): Uint8Array | null | undefined {
     if (this.#pipe !== undefined) return this.#pipe.takeBuffer();
     const into = this.#reader?.into;
-    if (into !== undefined) return into.length !== 0 && hasFixedLength(into) ? into : undefined;
+    if (into !== undefined) return hasFixedLength(into) ? into : undefined;
     return receiveTarget(this.shard.header.largeRecvBufferBytes);
   }
 

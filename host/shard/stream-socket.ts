@@ -149,7 +149,8 @@ export abstract class StreamSocket implements Owner {
 
   private receiveDirect(): void {
     const target = this.makeTarget();
-    if (target === undefined) {
+    const bytes = target?.length ?? 0; // read once: optimised code may see the length that a detached array had
+    if (target === undefined || (target !== null && bytes === 0)) {
       this.startReceiving(false);
       return;
     }
@@ -158,7 +159,7 @@ export abstract class StreamSocket implements Owner {
     this.kind = DIRECT;
     this.target = target;
     this.shard.targets[this.file] = target;
-    receiveInto(this.receiving, this.file, target.length);
+    receiveInto(this.receiving, this.file, bytes);
   }
 
   /** A receive that the host has not taken yet has no target any more: it fails with EFAULT. */
