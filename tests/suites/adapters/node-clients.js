@@ -12,8 +12,8 @@ const ofNode = tls.connect;
 function connectTls(...args) {
   const [options, onSecure] = args;
   if (typeof options !== 'object' || options.socket) return ofNode(...args);
-  const { host = 'localhost', port, path } = options;
-  const socket = createConnection(path ? { path } : { host, port });
+  const { host = 'localhost', port, path, lookup } = options;
+  const socket = createConnection(path ? { path } : { host, port, lookup });
   return ofNode({ ...options, socket, servername: options.servername ?? (net.isIP(host) ? '' : host) }, onSecure);
 }
 
