@@ -189,14 +189,11 @@ export async function connectTo<T>(
   const address = numeric.startsWith('unix:') ? numeric.slice('unix:'.length) : encodeAddress(numeric, port);
   if (shard.closed) throw new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed');
   const what = hostname.startsWith('unix:') ? hostname : `${hostname}:${port}`;
-  let attempt: Attempt<T> | undefined;
-  const connecting = new Promise<T>((resolve, reject) => {
-    attempt = new Attempt(shard, address, what, make, resolve, reject);
-  });
-  try {
-    return await abortable(connecting, { signal });
-  } catch (error) {
-    if (signal?.aborted) attempt?.abort();
-    throw error;
-  }
+  return abortable<T>(
+    (resolve, reject) => {
+      const attempt = new Attempt(shard, address, what, make, resolve, reject);
+      return () => attempt.abort();
+    },
+    { signal },
+  );
 }

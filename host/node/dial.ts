@@ -40,8 +40,6 @@ export interface Dialer {
   /** The connection's file slot. */
   onFile(file: number): void;
   onLookup(error: Error | null, address?: string, family?: number, host?: string): void;
-  /** Whether onFile() was called. */
-  readonly isConnected: boolean;
 }
 
 /** A port as programs of Node give it. */
@@ -84,7 +82,6 @@ export async function dial(shard: Shard, options: DialOptions, dialer: Dialer, s
       await withDeadline({ signal, timeoutMs }, (ends) => attempt(shard, target, { address, port }, dialer, ends));
       return;
     } catch (error) {
-      if (dialer.isConnected) return; // it was connected at the moment at which its time was over
       signal.throwIfAborted();
       errors.push(timedOut(error, address, port));
     }

@@ -96,14 +96,10 @@ export class NodeSocket extends Duplex implements HandleUser {
   }
 
   #dialer(): Dialer {
-    const socket = this;
     return {
       onFile: (file) => this.attach(new StreamHandle(this.#shard, file, this)),
       onLookup: (error, address, family, host) => {
         if (!this.destroyed) this.emit('lookup', error, address, family, host);
-      },
-      get isConnected() {
-        return socket.#handle !== undefined;
       },
     };
   }
