@@ -1,6 +1,6 @@
 // core: debug
-// connect() under a deadline that ends at about the moment at which the connection is made. Whoever wins, a connection
-// that nobody has got is closed.
+// connect() whose time is over at about the moment at which the connection is made. If it rejects, the connection is
+// closed.
 
 import { sleep, spawn } from 'featherstar';
 import { connect, listen } from 'featherstar/net';
