@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { REFERENCE } from './contest.js';
 import { baseline } from './peers.js';
-import { BenchError, compile, compileFiles, compileRust, median, table } from './tools.js';
+import { BenchError, compile, compileFiles, compileGo, compileRust, median, table } from './tools.js';
 import { checkWrkOptions, WRK_OPTIONS, wrkContest } from './wrk.js';
 
 const DECLARED = {
@@ -52,9 +52,23 @@ function figureOf(command, args, env, pattern) {
 
 const OPEN = { 'one open': 1, '64 open': 64, '256 open': 256 };
 const SLOWER = 50; // with one open, both sides sleep for each call: fewer are enough
+const IN_PYTHON = 20; // times slower than the others, at least
 
-/** Programs that make calls between two threads: `calls COUNT OPEN`. */
+/** Python loads the core as a shared library. */
+async function pythonCaller() {
+  const name = 'python';
+  const { error } = spawnSync('python3', ['--version'], { stdio: 'ignore' });
+  if (error !== undefined) return { name, unavailable: 'no python3 in PATH' };
+  const flags = ['-D_DEFAULT_SOURCE', '-shared', '-fPIC'];
+  const library = await compileFiles('host-python.so', [path('dist/c/featherstar_core.c')], flags);
+  const program = [path('examples/hosts/python/calls.py'), library, path('dist/')];
+  return { name, command: 'python3', args: (...rest) => [...program, ...rest], fewer: IN_PYTHON };
+}
+
+/** Programs that make calls between two threads: `calls COUNT OPEN`. They make `fewer` times fewer. */
 async function callers() {
+  const inGo = await compileGo('examples/hosts/go', 'calls');
+  const goArgs = (...rest) => [path('dist/core.wasm'), path('dist/layout.json'), ...rest];
   const inRust = await compileRust('examples/hosts/rust', 'calls');
   const inWasmtime = await compileRust('examples/hosts/wasmtime', 'calls');
   return [
@@ -63,6 +77,8 @@ async function callers() {
     { name: 'c-host by epoll', command: await compileHost('calls', 'epoll') },
     { name: 'rust-host', command: inRust.path, unavailable: inRust.unavailable },
     { name: 'wasmtime in Rust', command: inWasmtime.path, env: WASM, unavailable: inWasmtime.unavailable },
+    { name: 'wazero in Go', command: inGo.path, args: goArgs, unavailable: inGo.unavailable },
+    await pythonCaller(),
   ];
 }
 
@@ -75,8 +91,10 @@ async function measureCalls(rounds, count) {
   for (let round = 0; round < rounds; round++) {
     for (const [name, open] of Object.entries(OPEN)) {
       const calls = open === 1 ? Math.ceil(count / SLOWER) : count;
-      for (const { command, args = (...rest) => rest, env, figures } of programs)
-        figures[name].push(figureOf(command, args(String(calls), String(open)), env, /(\d+) ns (?:each|a call)/));
+      for (const { command, args = (...rest) => rest, env, fewer = 1, figures } of programs) {
+        const given = args(String(Math.ceil(calls / fewer)), String(open));
+        figures[name].push(figureOf(command, given, env, /(\d+) ns (?:each|a call)/));
+      }
     }
   }
   const rows = programs.map(({ name, figures }) => {

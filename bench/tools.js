@@ -63,6 +63,18 @@ export async function compileRust(folder = 'bench/baseline/rust', program = 'fea
   return { path: `${target}/release/${program}` };
 }
 
+/** Builds a program of a Go module of this repository. Resolves likewise. */
+export async function compileGo(folder, program) {
+  const path = `${outDir}${folder.replaceAll('/', '-')}-${program}`;
+  try {
+    await run('go', ['build', '-C', fileURLToPath(new URL(folder, root)), '-o', path, `./${program}`]);
+  } catch (error) {
+    if (error.code === 'ENOENT') return { unavailable: 'no go in PATH' };
+    return { unavailable: `go could not build ${folder}: ${error.stderr?.trim().split('\n').at(-1)}` };
+  }
+  return { path };
+}
+
 /** The version of a Node, Bun or Deno binary, as `v26.1.0`; undefined if it cannot be run. */
 export function versionOf(binary) {
   const { error, status, stdout } = spawnSync(binary, ['--version'], { encoding: 'utf8' });

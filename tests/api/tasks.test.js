@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { maybeYield, Runtime, runtime, schedulingGroup, sleep, spawn, TaskBuilder, yieldNow } from 'featherstar';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { monotonicNs, useClock } from '../../dist/host/hosts/host.js';
 import { currentShard } from '../../dist/host/shard/shard.js';
 import { readStep } from '../../dist/host/shard/stall.js';
 import { JoinHandle } from '../../dist/host/tasks/join-handle.js';
@@ -23,17 +24,16 @@ const turnOf = () => new Promise((resolve) => setImmediate(resolve));
  */
 async function withClock(use) {
   await turnOf();
-  const real = performance.now;
-  let ms = performance.now();
-  performance.now = () => ms;
+  let now = monotonicNs();
+  useClock(() => now);
   try {
     await use((ns) => {
-      ms += ns / 1e6;
+      now += ns;
     });
   } finally {
     await turnOf();
-    performance.now = real;
-    await until(() => performance.now() > ms, 'the real clock catches up');
+    useClock(undefined);
+    await until(() => monotonicNs() > now, 'the real clock catches up');
   }
 }
 
