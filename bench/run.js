@@ -19,6 +19,7 @@ const BENCHMARKS = {
   sim: './sim.js',
   websocket: './websocket.js',
   tls: './tls.js',
+  nats: './nats.js',
 };
 
 const [name, ...args] = process.argv.slice(2);

@@ -1,0 +1,90 @@
+// The CPU time of a call between two processes over a nats-server: by featherstar/nats, and by request() and respond()
+// of nats.js with JSON, which gives neither types nor errors. The server itself is not counted.
+//
+// Next: baseline/nats.mjs, which is either side.
+
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { parseArgs } from 'node:util';
+import { checkMachine, readNumbers } from './contest.js';
+import { baseline } from './peers.js';
+import { BenchError, hasCommand, machineLine, median, startPinned, stop, table, versionOf } from './tools.js';
+
+const DECLARED = {
+  open: { type: 'string', default: '64' },
+  calls: { type: 'string', default: '50000' },
+  rounds: { type: 'string', default: '5' },
+  node: { type: 'string', default: process.execPath },
+};
+const RANGES = { open: 1000, calls: 10_000_000, rounds: 1000 };
+const CORES = { service: 0, caller: 1 };
+const WITH = { 'featherstar/nats': 'shard', 'nats.js alone': 'nats' };
+
+async function startServer() {
+  if (!hasCommand('nats-server')) throw new BenchError('no nats-server in PATH (apt-get install nats-server)');
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address();
+  probe.close();
+  await once(probe, 'close');
+  const stdio = ['ignore', 'ignore', 'pipe'];
+  const server = startPinned(CORES.caller, 'nats-server', ['-a', '127.0.0.1', '-p', String(port)], { stdio });
+  for await (const text of server.stderr) if (String(text).includes('Server is ready')) break;
+  return { server, port };
+}
+
+async function startSide(side, options, port, name) {
+  const args = ['--side', side, '--with', name, '--port', String(port), '--open', String(options.open)];
+  const stdio = ['ignore', 'inherit', 'inherit', 'ipc'];
+  const child = startPinned(CORES[side], options.node, [baseline('nats.mjs'), ...args], { stdio });
+  const ended = once(child, 'exit').then(([code]) => {
+    throw new BenchError(`${side} with ${name} ended with ${code}`);
+  });
+  ended.catch(() => undefined); // also after it was stopped
+  const reply = async () => (await Promise.race([once(child, 'message'), ended]))[0];
+  await reply();
+  const ask = (question) => {
+    child.send(question);
+    return reply();
+  };
+  return { ask, stop: () => stop(child) };
+}
+
+/** One round with new processes: µs of a call in the caller and in the service. */
+async function measure(options, port, name) {
+  const sides = [];
+  try {
+    sides.push(await startSide('service', options, port, name), await startSide('caller', options, port, name));
+    const [service, caller] = sides;
+    await caller.ask({ calls: Math.ceil(options.calls / 2) }); // V8 compiles
+    const before = await service.ask('cpu');
+    const inCaller = await caller.ask({ calls: options.calls });
+    const inService = (await service.ask('cpu')) - before;
+    return [inCaller / options.calls, inService / options.calls];
+  } finally {
+    await Promise.all(sides.map((side) => side.stop()));
+  }
+}
+
+export async function main(args) {
+  const { values: options } = parseArgs({ args, options: DECLARED });
+  readNumbers(options, RANGES);
+  if (versionOf(options.node) === undefined) throw new BenchError(`--node ${options.node} cannot be run`);
+  checkMachine({});
+  const { server, port } = await startServer();
+  const found = Object.fromEntries(Object.keys(WITH).map((name) => [name, []]));
+  try {
+    for (let round = 0; round < options.rounds; round++) {
+      for (const [name, how] of Object.entries(WITH)) found[name].push(await measure(options, port, how));
+    }
+  } finally {
+    server.stderr.destroy();
+    await stop(server);
+  }
+  const figure = (rounds, side) => median(rounds.map((round) => round[side])).toFixed(1);
+  const rows = Object.entries(found).map(([name, rounds]) => [name, figure(rounds, 0), figure(rounds, 1)]);
+  console.log(`\nCPU of a call, ${options.open} open at a time, ${options.rounds} rounds`);
+  console.log(table([['calls by', 'us in the caller', 'us in the service'], ...rows]));
+  console.log(machineLine({ node: versionOf(options.node) }));
+  return 0;
+}
