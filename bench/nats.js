@@ -1,5 +1,5 @@
-// The CPU time of a call between two processes over a nats-server: by featherstar/nats, and by request() and respond()
-// of nats.js with JSON, which gives neither types nor errors. The server itself is not counted.
+// The CPU time of a call between two processes over a nats-server, which is not counted. featherstar/nats stands beside
+// request() and respond() of nats.js with JSON, which have neither types nor errors.
 //
 // Next: baseline/nats.mjs, which is either side.
 

@@ -1,4 +1,4 @@
-// What both services of nats.mjs respond.
+// The data of both services of nats.mjs.
 
 const values = new Map([['key', { any: ['plain', 'value'] }]]);
 

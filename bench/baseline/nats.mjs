@@ -1,7 +1,10 @@
-// One side of calls over a nats-server at `--port`: `--side service` or `--side caller`, `--with shard` (featherstar/nats)
-// or `--with nats` (nats.js alone, with JSON). `--open` calls are under way at a time. The messages of the parent:
+// One side of calls over a nats-server at `--port`: `--side service` or `--side caller`. `--with shard` is
+// featherstar/nats, `--with nats` is nats.js alone with JSON. `--open` calls are under way at a time. Messages of the
+// parent:
+//
 //   service   'cpu'              --> the CPU time of the process, µs
 //   caller    { calls }          --> the CPU time that so many calls took here, µs
+//
 // Each call is get('key') of a map. Next: ../nats.js.
 
 import { parseArgs } from 'node:util';
