@@ -1,5 +1,4 @@
-// The CPU time of a call between two processes over a nats-server, which is not counted. featherstar/nats stands beside
-// request() and respond() of nats.js with JSON, which have neither types nor errors.
+// The CPU time of a call between two processes over a nats-server: by featherstar/nats, and by nats.js alone with JSON.
 //
 // Next: baseline/nats.mjs, which is either side.
 
