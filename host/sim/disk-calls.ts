@@ -96,6 +96,7 @@ export class DiskCalls {
     let { inode } = found;
     if (inode === undefined) {
       if ((flags & constants.O_CREAT) === 0 || found.directory.links === 0) return Errno.ENOENT;
+      if (found.isDirectoryMeant) return Errno.EISDIR;
       inode = volume.make('file', found, mode, this.nowMs);
     } else if ((flags & constants.O_CREAT) !== 0 && (flags & constants.O_EXCL) !== 0) return Errno.EEXIST;
     if (inode.isDirectory && writes) return Errno.EISDIR;
@@ -117,6 +118,7 @@ export class DiskCalls {
   remove(found: Found, wantsDirectory: boolean): number {
     const { inode } = found;
     if (inode === undefined) return Errno.ENOENT;
+    if (found.name === '.') return Errno.EINVAL;
     if (inode.isDirectory !== wantsDirectory) return wantsDirectory ? Errno.ENOTDIR : Errno.EISDIR;
     if (inode.names.size !== 0) return Errno.ENOTEMPTY;
     this.#world.note('name', this.#shard, 0, 0, `${found.name} is removed`);
@@ -128,7 +130,8 @@ export class DiskCalls {
     const { inode } = from;
     if (inode === undefined || to.directory.links === 0) return Errno.ENOENT;
     if (to.inode !== undefined && !replaces) return Errno.EEXIST; // itself, too
-    if (isAbove(inode, to.directory)) return Errno.EINVAL; // into itself
+    if (from.name === '.' || isAbove(inode, to.directory)) return Errno.EINVAL; // into itself
+    if (to.isDirectoryMeant && !inode.isDirectory) return Errno.ENOTDIR;
     if (to.inode !== undefined && to.inode !== inode) {
       if (isAbove(to.inode, from.directory)) return Errno.ENOTEMPTY;
       if (to.inode.isDirectory !== inode.isDirectory) {
@@ -156,8 +159,7 @@ export class DiskCalls {
   /** A file that was opened to append has its own position. */
   write({ inode, flags, isWritable }: SimOpenFile, position: number, given: Uint8Array): number {
     const world = this.#world;
-    if (inode.isDirectory) return Errno.EISDIR;
-    if (!isWritable) return Errno.EBADF;
+    if (!isWritable) return Errno.EBADF; // a directory never is
     const bytes = given.subarray(0, this.#part(given.length));
     let at = (flags & constants.O_APPEND) === 0 ? position : inode.size;
     if (world.fault('misdirect', this.#shard, OP_WRITE, 0, this.#faults)) {

@@ -103,7 +103,8 @@ function* statCall(name: string, path: unknown, options: unknown): FsSteps<objec
   try {
     return yield* onInode<object>(name, OP_STATX, text, (inode) => statsOf(inode, bigint));
   } catch (error) {
-    const isMissing = ['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code as string);
+    const { code } = error as NodeJS.ErrnoException;
+    const isMissing = code === 'ENOENT' || (code === 'ENOTDIR' && name === 'stat'); // as Node's: lstat() throws then
     if (isMissing && throwIfNoEntry === false) return undefined;
     throw error;
   }
@@ -123,8 +124,8 @@ function* exists(path: unknown): FsSteps<boolean> {
   }
 }
 
-function* makeDirectory(path: string, mode: number): FsSteps<undefined> {
-  yield* systemCall('mkdir', OP_MKDIRAT, { path }, (host) => {
+function* makeDirectory(path: string, mode: number, name = 'mkdir', shown = path): FsSteps<undefined> {
+  yield* systemCall(name, OP_MKDIRAT, { path: shown }, (host) => {
     const found = findPath(host, path);
     return typeof found === 'number' ? found : host.disk.makeDirectory(found, mode);
   });
@@ -134,7 +135,7 @@ function* removePath(name: string, path: string): FsSteps<undefined> {
   yield* systemCall(name, OP_UNLINKAT, { path }, (host) => {
     const found = findPath(host, path);
     if (typeof found === 'number') return found;
-    return found.inode === host.disk.volume.root ? Errno.EINVAL : host.disk.remove(found, name === 'rmdir');
+    return host.disk.remove(found, name === 'rmdir');
   });
 }
 
@@ -369,47 +370,60 @@ function* rmdir(path: unknown, given: unknown): FsSteps<undefined> {
   else yield* removePath('rmdir', pathText(path));
 }
 
-function* walk(path: string, isDeep: boolean, prefix: string): FsSteps<(ListedName & { inside: string })[]> {
+type Walk = FsSteps<(ListedName & { inside: string })[]>;
+
+/** A path within a directory; the directory itself as it was given, as its `..` may lead elsewhere than its text says. */
+const within = (path: string, inside: string) => (inside === '' ? path : join(path, inside));
+
+function* walk(path: string, isDeep: boolean, prefix: string, syscall: string): Walk {
   const all = [];
-  for (const entry of yield* list(join(path, prefix), 'scandir')) {
+  for (const entry of yield* list(within(path, prefix), syscall)) {
     all.push({ ...entry, inside: prefix });
-    if (isDeep && entry.kind === 'directory') all.push(...(yield* walk(path, true, join(prefix, entry.name))));
+    if (isDeep && entry.kind === 'directory') all.push(...(yield* walk(path, true, join(prefix, entry.name), syscall)));
   }
   return all;
 }
 
-function* readdir(path: unknown, given: unknown): FsSteps<unknown[]> {
+/** `syscall`: the name that errors have. */
+export function* readdir(path: unknown, given: unknown, syscall = 'scandir'): FsSteps<unknown[]> {
   const text = pathText(path);
   const { withFileTypes, recursive, encoding } = optionsOf(given);
-  const entries = yield* walk(text, recursive === true, '');
+  const entries = yield* walk(text, recursive === true, '', syscall);
   return entries.map(({ name, kind, inside }) => {
-    if (withFileTypes) return direntOf(name, kind, join(text, inside));
+    if (withFileTypes) return direntOf(name, kind, within(text, inside));
     const found = join(inside, name);
-    return encoding === 'buffer' ? Buffer.from(found) : found;
+    return inEncoding(found, encoding);
   });
+}
+
+/** A name or a path as the program wants it. */
+function inEncoding(name: string, encoding: FsOptions['encoding']): string | Buffer {
+  return encoding === 'buffer' ? Buffer.from(name) : name;
 }
 
 const LETTERS = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789';
 const DRAWN_LETTERS = 6;
 
-function* mkdtemp(prefix: unknown): FsSteps<string> {
+function* mkdtemp(given: unknown, options: unknown): FsSteps<string | Buffer> {
   const draw = () => LETTERS[Math.floor(Math.random() * LETTERS.length)];
-  const path = pathText(prefix, 'prefix') + Array.from({ length: DRAWN_LETTERS }, draw).join('');
-  yield* makeDirectory(path, 0o700);
-  return path;
+  const prefix = pathText(given, 'prefix');
+  const path = prefix + Array.from({ length: DRAWN_LETTERS }, draw).join('');
+  yield* makeDirectory(path, 0o700, 'mkdtemp', prefix + 'X'.repeat(DRAWN_LETTERS));
+  return inEncoding(path, optionsOf(options).encoding);
 }
 
 /** There are no links, so a path is real if it has no dots. */
-function* realpath(path: unknown): FsSteps<string> {
-  return yield* realpathNative(join('/', pathText(path)));
+function* realpath(path: unknown, options: unknown): FsSteps<string | Buffer> {
+  return yield* realpathNative(join('/', pathText(path)), options);
 }
 
 /** The kernel's: what is before `..` must exist. */
-export function* realpathNative(path: unknown): FsSteps<string> {
+export function* realpathNative(path: unknown, options?: unknown): FsSteps<string | Buffer> {
   const text = pathText(path);
   yield* onInode('realpath', OP_STATX, text, () => 0);
   const whole = join('/', text);
-  return whole.length > 1 && whole.endsWith('/') ? whole.slice(0, -1) : whole;
+  const isLong = whole.length > 1 && whole.endsWith('/');
+  return inEncoding(isLong ? whole.slice(0, -1) : whole, optionsOf(options).encoding);
 }
 
 function* readlink(path: unknown): FsSteps<undefined> {
@@ -428,7 +442,7 @@ export const OPERATIONS = {
   lutimes: utimes,
   mkdir,
   mkdtemp,
-  readdir,
+  readdir: (path, options) => readdir(path, options),
   readFile: readWholeFile,
   readlink,
   realpath,

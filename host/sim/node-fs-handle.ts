@@ -17,6 +17,7 @@ import {
   OPERATIONS,
   placeToRead,
   placeToWrite,
+  readdir,
   readInto,
   readMany,
   writeFrom,
@@ -211,7 +212,7 @@ export class SimDir {
 }
 
 export function* openDir(path: unknown, options: unknown): FsSteps<SimDir> {
-  const entries = yield* OPERATIONS.readdir(path, { ...optionsOf(options), withFileTypes: true });
+  const entries = yield* readdir(path, { ...optionsOf(options), withFileTypes: true }, 'opendir');
   return new SimDir(String(path), entries as object[]);
 }
 

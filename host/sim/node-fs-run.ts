@@ -13,6 +13,12 @@ import { FILE_LOOKS } from './world.js';
 
 export type FsCallback = (error: unknown, value?: unknown) => void;
 
+/** A callback of a function without a result gets one argument, as Node's do. */
+function succeed(settle: FsCallback, value: unknown): void {
+  if (value === undefined) settle(null);
+  else settle(null, value);
+}
+
 /** Performs one step, unless a fault strikes. */
 function performCall(host: SimHost, { name, opcode, named, run }: SystemCall): unknown {
   const { world, shard } = host;
@@ -35,13 +41,17 @@ export function runNow<T>(steps: FsSteps<T>): T {
   return step.value;
 }
 
-function abortError(signal: AbortSignal): Error {
+export function abortError(signal: AbortSignal): Error {
   const error = new Error('The operation was aborted', { cause: signal.reason });
   return Object.assign(error, { name: 'AbortError', code: 'ABORT_ERR' });
 }
 
 /** Calls back in a turn of the shard that asks. Throws if an argument is wrong. */
 export function runLater<T>(steps: FsSteps<T>, settle: FsCallback, signal?: AbortSignal): void {
+  if (signal?.aborted) {
+    settle(abortError(signal));
+    return;
+  }
   const { world, place } = onStage();
   const host = place.host as SimHost;
   const { volume } = host.disk;
@@ -62,7 +72,7 @@ export function runLater<T>(steps: FsSteps<T>, settle: FsCallback, signal?: Abor
       settle(error);
       return;
     }
-    if (step.done) settle(null, step.value);
+    if (step.done) succeed(settle, step.value);
     else submit(step.value);
   });
 
@@ -82,7 +92,7 @@ export function runLater<T>(steps: FsSteps<T>, settle: FsCallback, signal?: Abor
     const { value } = first;
     world.post(
       place,
-      bound(() => settle(null, value)),
+      bound(() => succeed(settle, value)),
     );
   }
 }

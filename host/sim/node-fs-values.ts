@@ -59,7 +59,8 @@ export function argumentError(name: string, value: unknown, wanted: string, code
 
 /** A path as text. */
 export function pathText(path: unknown, name = 'path'): string {
-  const text = path instanceof URL ? fileURLToPath(path) : Buffer.isBuffer(path) ? path.toString() : path;
+  const text =
+    path instanceof URL ? fileURLToPath(path) : path instanceof Uint8Array ? Buffer.from(path).toString() : path;
   if (typeof text !== 'string') throw argumentError(name, path, 'of type string or an instance of Buffer or URL');
   if (!text.includes('\0')) return text;
   throw argumentError(name, path, 'a string without null bytes', 'ERR_INVALID_ARG_VALUE');

@@ -26,7 +26,7 @@ import {
   writeMany,
 } from './node-fs-calls.js';
 import { type FsFunctions, openDir, openDirNow, SimFileHandle, writeParts } from './node-fs-handle.js';
-import { type FsCallback, promised, runLater, runNow } from './node-fs-run.js';
+import { abortError, type FsCallback, promised, runLater, runNow } from './node-fs-run.js';
 import { argumentError, optionsOf } from './node-fs-values.js';
 import { pooled } from './pool-work.js';
 import { isOtherRuntime, type Replacement, switched } from './replace.js';
@@ -140,7 +140,8 @@ function withPromises(): FsFunctions {
     };
   }
   const putInto = (otherwise: string) => async (target: unknown, data: unknown, options: unknown) => {
-    const { flag, mode, flush } = optionsOf(options);
+    const { flag, mode, flush, signal } = optionsOf(options);
+    if (signal?.aborted) throw abortError(signal); // before the file is cut
     if (target instanceof SimFileHandle) return target.writeFile(data, options);
     const handle = await openHandle(target, flag ?? otherwise, mode);
     try {
@@ -153,7 +154,7 @@ function withPromises(): FsFunctions {
   return {
     ...made,
     open: openHandle as AnyFunction,
-    realpath: async (path: unknown) => promised(realpathNative(path)),
+    realpath: async (path: unknown, options: unknown) => promised(realpathNative(path, options)),
     opendir: async (path: unknown, options: unknown) => promised(openDir(path, options)),
     writeFile: putInto('w') as AnyFunction,
     appendFile: putInto('a') as AnyFunction,
@@ -194,7 +195,7 @@ export function nodeFiles(): Replacement[] {
   const simulated = withOutput({ ...withCallbacks(), ...allAtOnce() });
   const natives: FsFunctions = {
     realpath: withCallback(realpathNative),
-    realpathSync: (path: unknown) => runNow(realpathNative(path)),
+    realpathSync: (path: unknown, options: unknown) => runNow(realpathNative(path, options)),
   };
   const made = switchedFiles(fs, 'fs', simulated);
   for (const { name, value } of made) {

@@ -19,7 +19,9 @@ import type { Random } from './random.js';
 
 export const SECTOR_BYTES = 512;
 const NAME_BYTES = 255;
+const PATH_BYTES = 4096;
 const CAPACITY_BYTES = 67_108_864;
+const EPOCH_MS = Date.UTC(2026, 0, 1);
 
 /** One change of a file's content: bytes at a position, or its length alone. */
 interface Change {
@@ -157,8 +159,9 @@ export class Inode {
     for (const content of [this.#now, this.#durable]) content.flip(at, bits);
   }
 
-  /** The power is back. */
-  crash(random: Random): void {
+  /** The same file when the power is back. This one is then only what code from before still sees. */
+  afterCrash(random: Random, parent: Inode): Inode {
+    const copy = this.copy(parent);
     for (const change of this.#changes) {
       if (random.chance(0.4, 'the crash loses a change of a file')) continue;
       const isWhole = random.chance(0.5, 'the crash keeps a whole write');
@@ -166,9 +169,18 @@ export class Inode {
       else this.#tear(change.at, change.bytes, random);
     }
     this.#changes = [];
-    this.#now = new Content();
-    this.#now.apply({ at: 0, bytes: this.#durable.read(0, this.#durable.size) });
-    this.opens = 0;
+    for (const content of [copy.#now, copy.#durable]) {
+      content.apply({ at: 0, bytes: this.#durable.read(0, this.#durable.size) });
+    }
+    return copy;
+  }
+
+  /** An empty one of this kind, with one name. */
+  copy(parent: Inode | undefined): Inode {
+    const copy = new Inode(this.kind, this.number, this.mode, this.birthtimeMs, parent);
+    Object.assign(copy, { mtimeMs: this.mtimeMs, ctimeMs: this.ctimeMs, atimeMs: this.atimeMs, name: this.name });
+    copy.links = 1;
+    return copy;
   }
 
   /** Writes some of the sectors. */
@@ -187,6 +199,8 @@ export interface Found {
   readonly directory: Inode;
   readonly name: string;
   readonly inode: Inode | undefined;
+  /** The path ends with a slash: what has that name is a directory, or becomes one. */
+  readonly isDirectoryMeant?: boolean;
 }
 
 /** The files of one machine. */
@@ -199,10 +213,9 @@ export class Volume {
   #inodes = 1;
   #changes: NameChange[] = [];
 
-  constructor(capacityBytes: number, epochMs: number) {
+  constructor(capacityBytes: number, root = new Inode('directory', 1, 0o755, EPOCH_MS, undefined)) {
     this.#capacityBytes = capacityBytes;
-    this.root = new Inode('directory', this.#inodes, 0o755, epochMs, undefined);
-    this.root.links = 1;
+    this.root = root.copy(undefined);
   }
 
   // --- names ---------------------------------------------------------------------------------------------------------
@@ -210,6 +223,7 @@ export class Volume {
   /** `beneath`: no way leads out of `from`. */
   find(from: Inode, path: string, beneath: boolean): Found | number {
     if (beneath && path.startsWith('/')) return Errno.EXDEV;
+    if (path.length > PATH_BYTES / 4 && Buffer.byteLength(path) >= PATH_BYTES) return Errno.ENAMETOOLONG;
     let at = path.startsWith('/') ? this.root : from;
     let found: Found = { directory: at, name: '.', inode: at };
     for (const name of path.split('/')) {
@@ -225,7 +239,9 @@ export class Volume {
         found = { directory: up, name: '.', inode: up };
       }
     }
-    return found;
+    if (!/\/\.?$/.test(path)) return found;
+    if (found.inode === undefined) return path.endsWith('.') ? Errno.ENOENT : { ...found, isDirectoryMeant: true };
+    return found.inode.isDirectory ? found : Errno.ENOTDIR;
   }
 
   make(kind: FileKind, { directory, name }: Found, mode: number, nowMs: number): Inode {
@@ -313,38 +329,33 @@ export class Volume {
 
   // --- power ---------------------------------------------------------------------------------------------------------
 
-  crash(random: Random): void {
+  /**
+   * The volume when the power is back. This one is left as it is: code that goes on in the turn of the power failure
+   * still sees it, and what that code writes is lost.
+   */
+  crash(random: Random): Volume {
     this.crashes++;
     this.#keep(this.#changes.filter(() => random.chance(0.5, 'the crash keeps a change of a name')));
-    for (const { edits } of this.#changes) {
-      for (const { directory, inode } of edits) {
-        directory.changing.clear();
-        if (inode !== undefined) inode.placing = undefined;
-      }
-    }
-    this.#changes = [];
-    this.#usedBytes = 0;
-    const seen = new Set<Inode>();
-    const visit = (directory: Inode) => {
-      directory.names.clear();
-      for (const [name, inode] of directory.durableNames) {
-        inode.name = name;
-        directory.names.set(name, inode);
-        if (seen.has(inode)) inode.links++;
+    const after = new Volume(this.#capacityBytes, this.root);
+    after.#inodes = this.#inodes;
+    const copies = new Map<Inode, Inode>();
+    const visit = (from: Inode, to: Inode) => {
+      for (const [name, inode] of from.durableNames) {
+        let copy = copies.get(inode);
+        if (copy !== undefined) copy.links++;
         else {
-          seen.add(inode);
-          inode.links = 1;
-          if (inode.isDirectory) {
-            inode.parent = directory;
-            visit(inode);
-          } else {
-            inode.crash(random);
-            this.#usedBytes += inode.size;
-          }
+          copy = inode.isDirectory ? inode.copy(to) : inode.afterCrash(random, to);
+          copies.set(inode, copy);
+          after.#usedBytes += copy.size;
+          visit(inode, copy);
         }
+        copy.name = name;
+        to.names.set(name, copy);
+        to.durableNames.set(name, copy);
       }
     };
-    visit(this.root);
+    visit(this.root, after.root);
+    return after;
   }
 }
 
@@ -382,8 +393,6 @@ export interface SimDiskOptions {
   capacityBytes?: number | undefined;
 }
 
-const EPOCH_MS = Date.UTC(2026, 0, 1);
-
 /**
  * The disks of a simulated world, one for each machine, empty but for the root. It outlives the world: give it to the
  * next one to see what is left after `world.crash()`.
@@ -401,14 +410,19 @@ export class SimDisk {
   volume(machine: number): Volume {
     let volume = this.#volumes.get(machine);
     if (volume === undefined) {
-      volume = new Volume(this.#capacityBytes, EPOCH_MS);
+      volume = new Volume(this.#capacityBytes);
       this.#volumes.set(machine, volume);
     }
     return volume;
   }
 
-  /** @internal */
+  /** @internal The power of one machine fails. */
+  crashOne(machine: number, random: Random): void {
+    this.#volumes.set(machine, this.volume(machine).crash(random));
+  }
+
+  /** @internal The power fails everywhere. */
   crash(random: Random): void {
-    for (const volume of this.#volumes.values()) volume.crash(random);
+    for (const machine of this.#volumes.keys()) this.crashOne(machine, random);
   }
 }

@@ -335,7 +335,7 @@ export class World {
   /** The power of one machine fails: its shards are gone at once, and its disk has what it has. */
   powerOff(machine: number): void {
     this.machines.powerOff(machine);
-    this.disk.volume(machine).crash(this.random);
+    this.disk.crashOne(machine, this.random);
     for (const place of this.places) {
       if (this.machines.of(place.index) === machine) this.endNow(place);
     }

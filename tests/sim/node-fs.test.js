@@ -186,7 +186,47 @@ async function useStreams(root) {
   return seen;
 }
 
-for (const use of [useDescriptors, useStreams]) {
+/** Paths of unusual shapes, arguments of callbacks, and signals that were aborted before. */
+async function useEdges(root) {
+  const path = join(root, 'file');
+  fs.writeFileSync(new TextEncoder().encode(path), 'content');
+  const seen = [fs.readFileSync(Buffer.from(path), 'utf8'), Buffer.isBuffer(fs.realpathSync(root, 'buffer'))];
+  const signal = AbortSignal.abort();
+  for (const name of ['writeFile', 'appendFile']) {
+    seen.push((await rejection(fs.promises[name](path, 'x', { signal }))).name);
+  }
+  seen.push(await new Promise((resolve) => fs.writeFile(path, 'x', { signal }, ({ name }) => resolve(name))));
+  seen.push(fs.readFileSync(path, 'utf8'));
+  const long = `${path}/${'x/'.repeat(3000)}`;
+  for (const odd of ['file/', 'file/.', 'none/.', 'none/../file', long.slice(root.length)]) {
+    const full = `${root}/${odd}`;
+    const look = (at) => fs.lstatSync(at, { throwIfNoEntry: false });
+    for (const run of [fs.readFileSync, fs.accessSync, fs.readdirSync, look, fs.truncateSync]) {
+      const error = await rejection((async () => run(full))()).catch(() => undefined);
+      seen.push([odd.length, error?.code, error?.syscall]);
+    }
+  }
+  fs.mkdirSync(`${root}/made/`);
+  const moves = [() => fs.writeFileSync(`${root}/none/`, ''), () => fs.renameSync(path, `${root}/none/`)];
+  moves.push(
+    () => fs.writeSync(fs.openSync(root), 'x'),
+    () => fs.rmdirSync(`${root}/made/`),
+  );
+  moves.push(
+    () => fs.mkdtempSync(`${root}/none/x`),
+    () => fs.opendirSync(`${root}/none`),
+  );
+  for (const move of moves) {
+    const error = await rejection((async () => move())()).catch(() => undefined);
+    seen.push([error?.code, error?.syscall]);
+  }
+  const counted = (name, ...args) => new Promise((resolve) => fs[name](...args, (...told) => resolve(told.length)));
+  seen.push(await counted('mkdir', `${root}/d`), await counted('rename', path, `${root}/e`));
+  seen.push(await counted('stat', root), await counted('unlink', `${root}/e`));
+  return seen;
+}
+
+for (const use of [useDescriptors, useStreams, useEdges]) {
   test(`${use.name}: the same results as on the real disk, also if reads and writes take parts`, async () => {
     const root = mkdtempSync(join(tmpdir(), 'featherstar-node-fs-'));
     const real = await use(root);
@@ -240,6 +280,36 @@ test('what was synced outlives a power failure; a file that was only renamed may
     found.add(value[1]);
   }
   assert.equal([...found].sort(), [0, 100]);
+});
+
+/** Writes, syncs and renames in the turn in which the power fails. */
+function writeOn(crash) {
+  fs.writeFileSync('/before', 'kept', { flush: true });
+  const root = fs.openSync('/');
+  fs.fsyncSync(root);
+  crash();
+  fs.writeFileSync('/after', 'lost', { flush: true });
+  fs.writeFileSync('/before', 'lost', { flush: true });
+  fs.renameSync('/before', '/moved');
+  fs.fsyncSync(root);
+  fs.promises.mkdir('/later').catch(() => {});
+}
+
+test('what a turn writes after its power has failed is lost', async () => {
+  const look = () => [fs.readdirSync('/').join(), fs.readFileSync('/before', 'utf8')];
+  for (let seed = 1; seed <= 10; seed++) {
+    const disk = new SimDisk();
+    await simulate({ seed, disk }, (world) => writeOn(() => void world.crash()));
+    assert.equal((await simulate({ seed, disk }, look)).value, ['before', 'kept']);
+    const { value } = await simulate({ seed, hosts: { db: {} } }, async (world) => {
+      const db = world.host('db');
+      await rejection(db.on(0, () => writeOn(() => db.crash())));
+      await sleep(100);
+      await db.restart();
+      return db.on(0, look);
+    });
+    assert.equal(value, ['before', 'kept']);
+  }
 });
 
 test('a full disk, errors and rot strike node:fs, too', async () => {
