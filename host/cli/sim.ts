@@ -247,7 +247,10 @@ async function runOnce(url: URL, request: RunRequest, values: Values, known: See
   process.on('exit', onEarlyExit);
   // Node ends such a run sooner, as nothing is left to happen.
   if (values['stop-at'] === undefined) setTimeout(() => process.exit(1), RUN_MAX_MS).unref();
-  const program = await loadProgram(url.href);
+  const program = await loadProgram(url.href).catch((error) => {
+    process.off('exit', onEarlyExit); // the error says more
+    throw error;
+  });
   const stopAt = numberFlag(values, 'stop-at');
   if (stopAt !== undefined) inspector.open(undefined, undefined, true);
   const { failure, worlds } = await runProgram(program, { ...request, stopAt, traceEvents: TRACE_KEPT });

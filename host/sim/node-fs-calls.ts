@@ -372,7 +372,7 @@ function* rmdir(path: unknown, given: unknown): FsSteps<undefined> {
 
 type Walk = FsSteps<(ListedName & { inside: string })[]>;
 
-/** A path within a directory; the directory itself as it was given, as its `..` may lead elsewhere than its text says. */
+/** A path within a directory. The directory's own path is left as it was given: what is before its `..` must exist. */
 const within = (path: string, inside: string) => (inside === '' ? path : join(path, inside));
 
 function* walk(path: string, isDeep: boolean, prefix: string, syscall: string): Walk {

@@ -6,6 +6,7 @@
 import { FeatherstarError } from '../base/errors.js';
 import { importText } from '../runtime/node-platform.js';
 import { Choices, type Decide } from './choices.js';
+import { watchCopies } from './copies.js';
 import { drawSwarm, type SimSwarm } from './draw.js';
 import { activeWorld } from './replace.js';
 import { inSession, type Session } from './session.js';
@@ -75,6 +76,7 @@ export async function runProgram(program: SimProgram, request: RunRequest): Prom
   const onStray = (error: unknown) => void (activeWorld() === undefined && strays.push(error));
   process.on('unhandledRejection', onStray);
   process.on('uncaughtException', onStray);
+  const otherCopy = watchCopies();
   const failure = await inSession(session, async () => {
     await program(seed);
     if (session.open > 0) {
@@ -87,7 +89,7 @@ export async function runProgram(program: SimProgram, request: RunRequest): Prom
     if (strays.length > 0) throw strays[0];
   }).then(
     () => undefined,
-    (error: unknown) => failureOf(error),
+    (error: unknown) => failureOf((session.worlds.length === 0 && otherCopy()) || error),
   );
   do await realSoon();
   while (session.open > 0);

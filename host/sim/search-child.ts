@@ -30,6 +30,8 @@ export type FromSearcher =
       readonly located: Located;
     }
   | { readonly type: 'passed' }
+  /** The module is loaded. */
+  | { readonly type: 'loaded' }
   /** The module cannot be used, and the process ends. Without a text, what it prints says why. */
   | { readonly type: 'broken'; readonly text: string }
   /** The process has ended. */
@@ -79,7 +81,10 @@ if (process.send !== undefined && url !== undefined) {
   process.on('SIGINT', () => {}); // the searcher gets it too, and ends this process
   process.on('disconnect', () => process.exit(1)); // the searcher is gone
   process.on('message', (message: ToSearcher) => {
-    loading ??= loadProgram(url);
+    loading ??= loadProgram(url).then((program) => {
+      send({ type: 'loaded' });
+      return program;
+    });
     loading
       .then((program) => reply(program, message))
       .then(send, (error: Error) => {

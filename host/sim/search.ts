@@ -116,6 +116,8 @@ const ENDED = 'the process has ended'; // a signature
 const STDERR_CHARS = 4000;
 /** In real time. On Node a turn without an end is noticed sooner, and by its place. */
 export const RUN_MAX_MS = 300_000;
+/** In real time, for the program's module and all that it imports. */
+const LOAD_MAX_MS = 60_000;
 
 interface Known {
   readonly plan: RunPlan;
@@ -139,8 +141,14 @@ class Searcher {
   #runs = 0;
   #settle: ((message: FromSearcher) => void) | undefined;
   #broken: Extract<FromSearcher, { type: 'broken' }> | undefined;
+  readonly #loading: NodeJS.Timeout;
 
-  constructor(program: URL) {
+  constructor(program: URL, loadMaxMs: number) {
+    this.#loading = setTimeout(() => {
+      const why = 'its top level waits for something that does not come, or has a loop without an end';
+      this.#end({ type: 'broken', text: `${program.href} is not loaded after ${loadMaxMs / 1000} s: ${why}` });
+      this.close();
+    }, loadMaxMs);
     const url = new URL('./search-child.js', import.meta.url);
     const execArgv = loaderFlags(process.execArgv);
     this.#child = fork(url, [program.href], { execArgv, stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
@@ -149,6 +157,7 @@ class Searcher {
     });
     this.#child.on('message', (message: FromSearcher) => {
       if (message.type === 'broken') this.#broken = message;
+      else if (message.type === 'loaded') clearTimeout(this.#loading);
       else this.#end(message);
     });
     this.#child.on('error', (error) => this.#end({ type: 'ended', text: error.message }));
@@ -187,12 +196,14 @@ class Searcher {
   }
 
   close(): void {
+    clearTimeout(this.#loading);
     this.#child.kill('SIGKILL');
   }
 }
 
 class Search {
   readonly #program: URL;
+  readonly #loadMaxMs: number;
   readonly #options: SearchOptions;
   readonly #known = new Map<string, Known>();
   readonly #sometimes = new Map<string, number>();
@@ -206,8 +217,9 @@ class Search {
   #done = 0;
   #isStopped = false;
 
-  constructor(program: URL, options: SearchOptions) {
+  constructor(program: URL, options: SearchOptions, loadMaxMs: number) {
     this.#program = program;
+    this.#loadMaxMs = loadMaxMs;
     this.#options = options;
     this.#seeds = options.seeds ?? SEEDS;
     this.#next = options.from ?? 1;
@@ -292,7 +304,7 @@ class Search {
   }
 
   #start(): Searcher {
-    const searcher = new Searcher(this.#program);
+    const searcher = new Searcher(this.#program, this.#loadMaxMs);
     this.#searchers.add(searcher);
     return searcher;
   }
@@ -353,7 +365,7 @@ class Search {
       const saved = this.#save({ ...plan, swarm, kept, signature: reply.signature, explanation });
       const inevitable = [located.from, located.to] as const;
       known.result = { ...result, message, choices: total, mattering: kept.length, inevitable, ...saved };
-    } else if (reply.type === 'ended') {
+    } else if (reply.type === 'ended' || reply.type === 'broken') {
       // It ends its process each time: a loop without an end, as a rule. There is nothing to shrink.
       const isSame = signature === ENDED;
       const explanation = isSame ? reply.text : `${result.message}\n\nIt could not be explained: ${reply.text}`;
@@ -386,10 +398,10 @@ export async function search(program: URL | string, options: SearchOptions = {})
   return makeSearch(program, options).run();
 }
 
-/** A search that its caller can stop. */
-export function makeSearch(program: URL | string, options: SearchOptions): Search {
+/** A search that its caller can stop. `loadMaxMs`: how long a process may load the program. */
+export function makeSearch(program: URL | string, options: SearchOptions, loadMaxMs = LOAD_MAX_MS): Search {
   const { ...checked } = checkOptions(options, CHECKS);
   if (checked.swarm !== undefined) checkSwarm(checked.swarm);
   const url = new URL(String(checkUrl('program', program)), pathToFileURL(`${process.cwd()}/`));
-  return new Search(url, checked);
+  return new Search(url, checked, loadMaxMs);
 }

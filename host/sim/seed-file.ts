@@ -2,7 +2,7 @@
 //
 // Next: search.ts.
 
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { FeatherstarError } from '../base/errors.js';
@@ -42,7 +42,14 @@ export function writeSeedFile(directory: string, program: URL, found: Omit<SeedF
   const path = join(resolve(directory), `seed-${found.seed}-${words.slice(0, 32)}.json`);
   const place = relative(dirname(path), fileURLToPath(program)) + program.search;
   const file: SeedFile = { version: VERSION, program: place, ...found };
-  writeFileSync(path, `${JSON.stringify(file, undefined, 1)}\n`);
+  const unfinished = `${path}.${process.pid}`;
+  try {
+    writeFileSync(unfinished, `${JSON.stringify(file, undefined, 1)}\n`);
+    renameSync(unfinished, path); // so no file is there in part, and an older one stays if the disk is full
+  } catch (error) {
+    rmSync(unfinished, { force: true });
+    throw error;
+  }
   return path;
 }
 

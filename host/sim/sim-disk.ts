@@ -159,7 +159,7 @@ export class Inode {
     for (const content of [this.#now, this.#durable]) content.flip(at, bits);
   }
 
-  /** The same file when the power is back. This one is then only what code from before still sees. */
+  /** Returns the file as it is when the power is back. This object is then only for code from before. */
   afterCrash(random: Random, parent: Inode): Inode {
     const copy = this.copy(parent);
     for (const change of this.#changes) {
@@ -330,8 +330,8 @@ export class Volume {
   // --- power ---------------------------------------------------------------------------------------------------------
 
   /**
-   * The volume when the power is back. This one is left as it is: code that goes on in the turn of the power failure
-   * still sees it, and what that code writes is lost.
+   * Returns the volume as it is when the power is back. This object is left as it is, for code that goes on in the turn
+   * of the power failure. All writes of that code are lost.
    */
   crash(random: Random): Volume {
     this.crashes++;

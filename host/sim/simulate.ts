@@ -31,6 +31,7 @@ import { setRuntime } from '../runtime/runtime.js';
 import type { CloseReport, ShardEnd } from '../runtime/shutdown.js';
 import type { Holdings } from '../runtime/stats.js';
 import { enterShard, findShard } from '../shard/shard.js';
+import { countSimulation } from './copies.js';
 import { checkFaults, type SimFaults } from './faults.js';
 import { replaceGlobals } from './globals.js';
 import { search } from './search.js';
@@ -248,6 +249,7 @@ export async function simulate<T>(
     throw new FeatherstarError('FEATHERSTAR_STATE', 'this thread is a shard already, or simulates one: one at a time');
   }
   running = true;
+  countSimulation();
   if (session !== undefined) session.open++;
   try {
     return await runWorld(parts, { ...checked, network }, session, program);

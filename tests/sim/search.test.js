@@ -3,13 +3,16 @@
 // passes. State that outlives a world, and a loop without an end, are told.
 
 import { execFile, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import fs, { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { simulate } from 'featherstar/testing';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { makeSearch } from '../../dist/host/sim/search.js';
+import { readSeedFile, writeSeedFile } from '../../dist/host/sim/seed-file.js';
 import { rejection } from '../support/hosts.js';
 
 const CLI = fileURLToPath(new URL('../../dist/host/cli/main.js', import.meta.url));
@@ -183,6 +186,49 @@ test('a seed file that cannot be written loses no failure', async () => {
   assert.match(stdout, /repeat it: npx featherstar sim .*search-programs\.js\?kind=no%20simulation --seed \d/);
 });
 
+test('a program that imports another copy of featherstar is told so', async () => {
+  const copy = join(directory, 'copy');
+  cpSync(fileURLToPath(new URL('../../dist', import.meta.url)), join(copy, 'dist'), { recursive: true });
+  writeFileSync(join(copy, 'package.json'), '{ "type": "module" }');
+  symlinkSync(fileURLToPath(new URL('../../node_modules', import.meta.url)), join(copy, 'node_modules'));
+  const path = join(directory, 'other-copy.mjs');
+  for (const result of ['1', 'Promise.reject(new Error("its own"))']) {
+    const text = `export default (seed) => simulate({ seed }, () => ${result});`;
+    writeFileSync(path, `import { simulate } from './copy/dist/host/sim/index.js';\n${text}`);
+    const { code, stdout } = await cli(path, '--seed', '1');
+    assert.is(code, 1);
+    assert.match(stdout, /the program imports another copy of featherstar, .*copy.*, and this one is .*: run the/);
+  }
+});
+
+test('a program whose top level never ends is told soon', async () => {
+  for (const text of ['await new Promise(() => {})', 'for (;;)']) {
+    const path = join(directory, `endless-${text.length}.mjs`);
+    writeFileSync(path, `${text};\nexport default () => {};`);
+    const error = await rejection(makeSearch(pathToFileURL(path), { ...OPTIONS, seeds: 2 }, 700).run());
+    assert.is(error.code, 'FEATHERSTAR_MODULE');
+    assert.match(error.message, /\.mjs is not loaded after 0\.7 s: its top level waits/);
+  }
+});
+
+test('a disk that is full leaves no part of a seed file, and keeps an older one', () => {
+  const dir = mkdtempSync(join(directory, 'full-'));
+  const program = pathToFileURL(join(dir, 'program.js'));
+  const found = { seed: 1, signature: 'bug', explanation: 'old' };
+  const path = writeSeedFile(dir, program, found);
+  const { writeFileSync: real } = fs;
+  fs.writeFileSync = (to, text) => {
+    real(to, text.slice(0, 10));
+    throw new Error('no space');
+  };
+  syncBuiltinESMExports();
+  assert.throws(() => writeSeedFile(dir, program, { ...found, explanation: 'new' }), /no space/);
+  fs.writeFileSync = real;
+  syncBuiltinESMExports();
+  assert.is(readSeedFile(path).file.explanation, 'old');
+  assert.equal(readdirSync(dir), ['seed-1-bug.json']);
+});
+
 test('SIGINT ends a search and its processes, and what was found is told', async () => {
   const args = [CLI, 'sim', `${PROGRAMS}?kind=long`, '--jobs', '2'];
   const child = spawn(process.execPath, args, { cwd: directory, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -248,6 +294,9 @@ test('the command: exit codes, one seed, a trace, wrong usage', async () => {
   const none = await cli('no-such.js');
   assert.is(none.code, 1);
   assert.match(none.stderr, /^FEATHERSTAR_MODULE: there is no file \/.*no-such\.js$/m);
+  const broken = await cli(`${PROGRAMS}?kind=no such kind`, '--seed', '1');
+  assert.is(broken.code, 1);
+  assert.not.match(broken.stderr, /the process ends before the run does/);
   const quiet = await cli(`${PROGRAMS}?kind=sound`, '--seed', '7', '--trace', '0');
   assert.not.match(quiet.stdout, /notes: the count is 2/);
   assert.is((await cli('--replay', join(directory, 'timeline.html'))).code, 1);
