@@ -322,6 +322,7 @@ async function runWorld<T>(
     world.forget();
     process.off('unhandledRejection', onLost);
     process.off('uncaughtException', onLost);
+    for (const undo of world.undos) undo();
     putBack();
     useClock(undefined);
     watched.end();

@@ -8,7 +8,7 @@
 import os from 'node:os';
 import perfHooks from 'node:perf_hooks';
 import { isLoading } from './module-loads.js';
-import { activeWorld, onStage, type Replacement, replaced, switched } from './replace.js';
+import { activeWorld, type Callback, onStage, type Replacement, replaced, switched } from './replace.js';
 import { START_NS, type World } from './world.js';
 
 const PID = 4242;
@@ -48,12 +48,29 @@ function memory(): Replacement[] {
   return made;
 }
 
+const LISTENER_ADDERS = ['on', 'addListener', 'once', 'prependListener', 'prependOnceListener'] as const;
+
+/**
+ * Listeners of the process go with the world that adds them. Otherwise one for `exit`, as libraries add to clean up,
+ * would remove files of the real disk, whose paths are those of the simulated one.
+ */
+function listeners(): Replacement[] {
+  return LISTENER_ADDERS.flatMap((name) => {
+    const add = process[name] as (event: string | symbol, listener: Callback) => NodeJS.Process;
+    return switched(process, name, (event: string | symbol, listener: Callback) => {
+      onStage().world.undos.push(() => process.removeListener(event, listener));
+      return add.call(process, event, listener);
+    });
+  });
+}
+
 export function surroundings(): Replacement[] {
   const uptime = () => ((activeWorld() as World).nowNs - START_NS) / 1e9;
   return [
     replaced(process, 'pid', PID),
     ...switched(process, 'cwd', () => (isLoading() ? workingDirectory() : '/')),
     ...memory(),
+    ...listeners(),
     ...switched(os, 'hostname', hostname),
     ...switched(os, 'uptime', uptime),
     ...switched(os, 'loadavg', () => [0, 0, 0]),

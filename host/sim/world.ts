@@ -159,6 +159,8 @@ export class World {
   readonly sometimes = new Map<string, number>();
   /** The names of `buggify()` that were asked for, and whether they are on. */
   readonly buggified = new Map<string, boolean>();
+  /** Functions that take back at the end of the world what the program has changed in the process. */
+  readonly undos: (() => void)[] = [];
   isCrashed = false;
   readonly places: Place[] = [];
   /** How many threads have been started. */

@@ -372,6 +372,27 @@ test('descriptors end with their shard, and the room of removed files is free th
   assert.equal(value, ['ENOSPC', 3]);
 });
 
+test('listeners of the process go with their world: at its exit they would see the real disk', async () => {
+  const counts = () => process.eventNames().map((name) => [name, process.listenerCount(name)]);
+  const before = counts();
+  const adders = ['on', 'addListener', 'once', 'prependListener', 'prependOnceListener'];
+  const add = () => {
+    for (const name of adders) process[name]('exit', () => fs.rmSync('/of-the-world', { force: true }));
+    process.once('SIGHUP', () => {});
+    return process.listenerCount('exit');
+  };
+  const { value } = await simulate({ seed: 1 }, add);
+  assert.is(value, adders.length + (Object.fromEntries(before).exit ?? 0));
+  assert.equal(counts(), before);
+  await rejection(
+    simulate({ seed: 1 }, () => {
+      add();
+      throw new Error('failed');
+    }),
+  );
+  assert.equal(counts(), before);
+});
+
 test('a loop that waits for a file ends with an error that says so', async () => {
   const program = () => {
     while (!fs.existsSync('/never'));
