@@ -17,7 +17,6 @@ import { START_NS, type World } from './world.js';
 const ACCESS = constants.O_RDONLY | constants.O_WRONLY | constants.O_RDWR;
 const O_DIRECTORY = constants.O_DIRECTORY ?? 0;
 const O_SYNC = (constants.O_SYNC ?? 0) | (constants.O_DSYNC ?? 0);
-const EPOCH_MS = Date.UTC(2026, 0, 1);
 
 /** A file or a directory that is open. */
 export class SimOpenFile {
@@ -62,8 +61,8 @@ export class DiskCalls {
   }
 
   get nowMs(): number {
-    const { machines, nowNs } = this.#world;
-    return EPOCH_MS + (nowNs - START_NS) / 1e6 + machines.skewMs(machines.of(this.#shard), nowNs);
+    const { machines, nowNs, epochMs } = this.#world;
+    return epochMs + (nowNs - START_NS) / 1e6 + machines.skewMs(machines.of(this.#shard), nowNs);
   }
 
   get #faults(): Faults {

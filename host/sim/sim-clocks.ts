@@ -7,7 +7,6 @@
 import { activeWorld, type Replacement, replaced, stage, switched } from './replace.js';
 import { START_NS, type World } from './world.js';
 
-const EPOCH_MS = Date.UTC(2026, 0, 1); // when every world begins
 const RealDate = Date;
 
 /** The date of the machine whose code asks, in ms; without a world, the real one. */
@@ -17,7 +16,7 @@ function dateMs(): number {
   const nowNs = world.look();
   const place = stage()?.place;
   const skewMs = place === undefined ? 0 : world.machines.skewMs(world.machines.of(place.index), nowNs);
-  return Math.floor(EPOCH_MS + (nowNs - START_NS) / 1e6 + skewMs);
+  return Math.floor(world.epochMs + (nowNs - START_NS) / 1e6 + skewMs);
 }
 
 /** Time since the world began, ns. Reading it takes a little time, so a loop that waits for time to pass ends. */
@@ -122,7 +121,7 @@ function performanceClocks(): Replacement[] {
   };
   return [
     replaced(performance, 'now', now),
-    { target: performance, name: 'timeOrigin', get: () => EPOCH_MS },
+    { target: performance, name: 'timeOrigin', get: () => activeWorld()?.epochMs },
     ...switched(performance, 'mark', mark as never),
     ...switched(performance, 'measure', measure as never),
   ];

@@ -20,8 +20,9 @@ import type { Random } from './random.js';
 export const SECTOR_BYTES = 512;
 const NAME_BYTES = 255;
 const PATH_BYTES = 4096;
-const CAPACITY_BYTES = 67_108_864;
+/** When the first world of a disk begins. */
 const EPOCH_MS = Date.UTC(2026, 0, 1);
+const CAPACITY_BYTES = 67_108_864;
 
 /** One change of a file's content: bytes at a position, or its length alone. */
 interface Change {
@@ -400,10 +401,21 @@ export interface SimDiskOptions {
 export class SimDisk {
   readonly #capacityBytes: number;
   readonly #volumes = new Map<number, Volume>();
+  #epochMs = EPOCH_MS;
 
   /** Throws FEATHERSTAR_OPTION if an option is out of its range. */
   constructor({ capacityBytes = CAPACITY_BYTES }: SimDiskOptions = {}) {
     this.#capacityBytes = checkInteger('capacityBytes', capacityBytes, 0, Number.MAX_SAFE_INTEGER);
+  }
+
+  /** @internal When the next world begins: where the one before ended. Else its files would be of the future. */
+  get epochMs(): number {
+    return this.#epochMs;
+  }
+
+  /** @internal A world with this disk ends, after so much of its time. */
+  passTime(ms: number): void {
+    this.#epochMs += Math.ceil(ms);
   }
 
   /** @internal */

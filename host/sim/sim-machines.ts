@@ -209,6 +209,15 @@ export class Machines {
     this.#held.set(key, held);
   }
 
+  /** The messages that are held, a line for each pair of machines. They may be all that a program waits for. */
+  heldLines(): string[] {
+    const nameOf = (machine: string) => this.#names[Number(machine)] ?? 'the machine without a name';
+    return [...this.#held].map(([key, { length }]) => {
+      const [a, b] = key.split('-').map(nameOf);
+      return `${length} messages between ${a} and ${b} are held, until deliver(), heal() or restart()`;
+    });
+  }
+
   // --- power and clocks ----------------------------------------------------------------------------------------------
 
   /** A machine without power neither sends nor gets anything. */

@@ -323,6 +323,7 @@ async function runWorld<T>(
     process.off('unhandledRejection', onLost);
     process.off('uncaughtException', onLost);
     for (const undo of world.undos) undo();
+    world.disk.passTime((world.nowNs - START_NS) / 1e6);
     putBack();
     useClock(undefined);
     watched.end();

@@ -65,7 +65,12 @@ export class Waits {
     const expected = [...this.#expected].map(
       ({ what, sinceNs }) => `${what} is expected, for ${((nowNs - sinceNs) / 1e6).toFixed(3)} ms so far`,
     );
-    return [...shorten(expected), ...places.map(openOf), ...places.flatMap(detailsOf)];
+    return [
+      ...shorten(expected),
+      ...places.map(openOf),
+      ...this.#world.machines.heldLines(),
+      ...places.flatMap(detailsOf),
+    ];
   }
 }
 

@@ -151,6 +151,8 @@ export class World {
   readonly machines: Machines;
   readonly links: Links;
   readonly disk: SimDisk;
+  /** The date at which this world begins. */
+  readonly epochMs: number;
   /** By the number of the machine. */
   readonly diskFaults = new OwnFaults(this);
   readonly waits = new Waits(this);
@@ -190,6 +192,7 @@ export class World {
     this.seed = seed;
     this.machines = machines;
     this.disk = disk;
+    this.epochMs = disk.epochMs;
     this.random = new Random(seed, 0, choices);
     this.fortune = new Random(seed, 1, choices);
     this.trace = trace;

@@ -159,6 +159,23 @@ test('datagrams that are held all arrive, in an order of the seed', async () => 
   assert.ok(overtaken > 10, `${overtaken} of 20`);
 });
 
+test('a deadlock names the messages that are held', async () => {
+  const program = async (world) => {
+    const receiver = await world.on(1, () => UdpSocket.bind({ port: 7000 }));
+    const sender = await UdpSocket.bind({ port: 7001 });
+    world.hold('web', 'db');
+    await sender.send('one', { hostname: 'db', port: 7000 });
+    await sender.send('two', { hostname: 'db', port: 7000 });
+    await world.on(1, () => receiver.receive());
+  };
+  const error = await rejection(simulate({ seed: 1, shards: 2, hosts: { web: [0], db: [1] } }, program));
+  assert.match(error.message, /nothing is left to happen/);
+  assert.match(
+    error.message,
+    /^ {2}2 messages between web and db are held, until deliver\(\), heal\(\) or restart\(\)$/m,
+  );
+});
+
 test('latency has a tail: each doubling of the time is as likely as the others', async () => {
   const faults = { latencyUs: 1000, slow: 0.5, slowUs: 1_024_000 };
   const { value } = await overWire({ faults }, times(2000, 1));

@@ -372,6 +372,28 @@ test('descriptors end with their shard, and the room of removed files is free th
   assert.equal(value, ['ENOSPC', 3]);
 });
 
+test('the date goes on in the next world of a disk: no file is of the future', async () => {
+  const disk = new SimDisk();
+  const write = async () => {
+    await sleep(60_000.5);
+    fs.writeFileSync('/file', String(Date.now()));
+    return [Date.now(), performance.timeOrigin];
+  };
+  const first = await simulate({ seed: 1, disk }, write);
+  const failed = await rejection(simulate({ seed: 1, disk }, () => sleep(1000).then(() => fs.readFileSync('/none'))));
+  assert.is(failed.cause.code, 'ENOENT');
+  const look = () => [
+    Date.now(),
+    fs.statSync('/file').mtimeMs,
+    Number(fs.readFileSync('/file')),
+    performance.timeOrigin,
+  ];
+  const [now, changed, written, origin] = (await simulate({ seed: 1, disk }, look)).value;
+  assert.ok(changed > first.value[1] + 60_000 && changed < now - 1000, `${changed}, ${now}`);
+  assert.ok(written <= now - 1000 && origin <= now && origin > first.value[0]);
+  assert.is((await simulate({ seed: 1 }, write)).value[1], Date.UTC(2026, 0, 1));
+});
+
 test('listeners of the process go with their world: at its exit they would see the real disk', async () => {
   const counts = () => process.eventNames().map((name) => [name, process.listenerCount(name)]);
   const before = counts();
