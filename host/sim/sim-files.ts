@@ -52,15 +52,20 @@ export function isFileOp(opcode: number): boolean {
 
 export class SimFiles implements Directories, OpOwner {
   readonly #host: SimHost;
-  readonly #disk: DiskCalls;
-  readonly #volume: Volume;
   readonly #directories: (Inode | undefined)[] = new Array(DIRECTORY_SLOTS).fill(undefined);
   readonly #waiting = new Map<Op, Entry>();
 
   constructor(host: SimHost) {
     this.#host = host;
-    this.#disk = host.disk;
-    this.#volume = host.disk.volume;
+  }
+
+  /** Of the host, which forgets it: variables of shard modules keep directories, and those keep this object. */
+  get #disk(): DiskCalls {
+    return this.#host.disk;
+  }
+
+  get #volume(): Volume {
+    return this.#disk.volume;
   }
 
   // --- directories ---------------------------------------------------------------------------------------------------
