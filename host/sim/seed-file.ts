@@ -39,7 +39,9 @@ export function decideBy({ kept, branches = [] }: SeedPlan): Decide {
 export function writeSeedFile(directory: string, program: URL, found: Omit<SeedFile, 'version' | 'program'>): string {
   mkdirSync(directory, { recursive: true });
   const words = found.signature.replaceAll(/[^A-Za-z]+/g, '-').toLowerCase();
-  const path = join(resolve(directory), `seed-${found.seed}-${words.slice(0, 32)}.json`);
+  const stream = found.branches?.at(-1)?.[1]; // runs of one seed with other branches have other files
+  const run = stream === undefined ? found.seed : `${found.seed}-${stream}`;
+  const path = join(resolve(directory), `seed-${run}-${words.slice(0, 32)}.json`);
   const place = relative(dirname(path), fileURLToPath(program)) + program.search;
   const file: SeedFile = { version: VERSION, program: place, ...found };
   const unfinished = `${path}.${process.pid}`;

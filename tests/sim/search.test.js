@@ -226,7 +226,8 @@ test('a disk that is full leaves no part of a seed file, and keeps an older one'
   fs.writeFileSync = real;
   syncBuiltinESMExports();
   assert.is(readSeedFile(path).file.explanation, 'old');
-  assert.equal(readdirSync(dir), ['seed-1-bug.json']);
+  writeSeedFile(dir, program, { ...found, branches: [[5, 77]] });
+  assert.equal(readdirSync(dir).sort(), ['seed-1-77-bug.json', 'seed-1-bug.json']);
 });
 
 test('SIGINT ends a search and its processes, and what was found is told', async () => {
