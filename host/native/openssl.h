@@ -92,6 +92,7 @@ typedef int (*alpn_callback)(SSL *, const unsigned char **, unsigned char *, con
 	X(long, SSL_get_verify_result, (const SSL *))                                         \
 	X(int, SSL_session_reused, (const SSL *))                                             \
 	X(SSL_SESSION *, SSL_get_session, (const SSL *))                                      \
+	X(uint8_t, SSL_SESSION_get_max_fragment_length, (const SSL_SESSION *))                \
 	X(int, i2d_SSL_SESSION, (const SSL_SESSION *, unsigned char **))
 
 #define OPENSSL_POINTER(result, name, parameters) result(*name) parameters;
@@ -113,6 +114,7 @@ struct openssl {
 #define SSL_ERROR_WANT_READ 2
 #define SSL_ERROR_WANT_X509_LOOKUP 4
 #define SSL_ERROR_ZERO_RETURN 6
+#define SSL_OP_NO_TICKET (1UL << 14)
 #define SSL_OP_NO_COMPRESSION (1UL << 17)
 #define SSL_OP_CIPHER_SERVER_PREFERENCE (1UL << 22)
 #define SSL_OP_NO_RENEGOTIATION (1UL << 30)
@@ -120,6 +122,7 @@ struct openssl {
 #define SSL_SESS_CACHE_SERVER 0x0002
 #define SSL_SESS_CACHE_NO_INTERNAL 0x0300
 #define SSL_VERIFY_PEER 1
+#define SSL_VERIFY_FAIL_IF_NO_PEER_CERT 2
 #define SSL_TLSEXT_ERR_OK 0
 #define SSL_TLSEXT_ERR_ALERT_FATAL 2
 #define OPENSSL_NPN_NEGOTIATED 1

@@ -459,6 +459,24 @@ static napi_value Session(napi_env env, napi_callback_info info)
 	return result;
 }
 
+// recordBytes(connection) -> plain bytes of a record that is sent, at most. A client may ask for fewer than usual.
+static napi_value RecordBytes(napi_env env, napi_callback_info info)
+{
+	struct connection *connection;
+	struct tls *tls;
+	napi_value argv[1];
+	size_t argc = 1;
+	SSL_SESSION *session;
+	unsigned mode;
+
+	connection = take_args(env, info, &argc, argv, &tls);
+	if (!connection)
+		return NULL;
+	session = ssl.SSL_get_session(connection->ssl);
+	mode = session ? ssl.SSL_SESSION_get_max_fragment_length(session) : 0;
+	return number(env, mode ? 256 << mode : 16384); // RFC 6066: 1 to 4 are 512 to 4096 bytes
+}
+
 // failure() -> why the last receive() or send() has failed
 static napi_value Failure(napi_env env, napi_callback_info info)
 {
@@ -536,6 +554,7 @@ static napi_value OpenTls(napi_env env, napi_callback_info info)
 	add_method(env, object, "describe", Describe, tls);
 	add_method(env, object, "certificate", Certificate, tls);
 	add_method(env, object, "session", Session, tls);
+	add_method(env, object, "recordBytes", RecordBytes, tls);
 	add_method(env, object, "failure", Failure, tls);
 	return object;
 }

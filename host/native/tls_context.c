@@ -51,11 +51,13 @@ static int choose_certificate(SSL *of, void *unused)
 	return connection->chosen ? 1 : -1;
 }
 
-// JavaScript asks for the result when the handshake is over, and decides.
+// JavaScript asks for the result when the handshake is over, and decides. The errors of a certificate that is no good
+// are not those of the connection: SSL_get_error() would take them for that.
 static int accept_any(int is_good, X509_STORE_CTX *store)
 {
-	(void)is_good;
 	(void)store;
+	if (!is_good)
+		ssl.ERR_clear_error();
 	return 1;
 }
 
@@ -180,18 +182,22 @@ static bool configure(napi_env env, SSL_CTX *ctx, napi_value options)
 {
 	napi_value chains = member(env, options, "chains"), keys = member(env, options, "keys"), value;
 	long min = number_of(env, options, "minVersion"), max = number_of(env, options, "maxVersion");
-	struct bytes tickets;
+	int verify = SSL_VERIFY_PEER | (is_set(env, options, "needsCert") ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0);
+	struct bytes tickets, session;
 
 	ssl.SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
 	ssl.SSL_CTX_ctrl(ctx, SSL_CTRL_MODE, SSL_MODE_RELEASE_BUFFERS, NULL);
 	ssl.SSL_CTX_ctrl(ctx, SSL_CTRL_SET_SESS_CACHE_MODE, SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL, NULL);
-	ssl.SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"featherstar", 11);
 	ssl.SSL_CTX_set_timeout(ctx, number_of(env, options, "sessionSeconds"));
+	if (!is_set(env, options, "hasTickets"))
+		ssl.SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
 	if (is_set(env, options, "requestCert"))
-		ssl.SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, accept_any);
+		ssl.SSL_CTX_set_verify(ctx, verify, accept_any);
 	if (is_set(env, options, "asksForName"))
 		ssl.SSL_CTX_set_cert_cb(ctx, choose_certificate, NULL);
-	if (!bytes_of(env, member(env, options, "ticketKeys"), &tickets) ||
+	if (!bytes_of(env, member(env, options, "sessionContext"), &session) ||
+	    ssl.SSL_CTX_set_session_id_context(ctx, session.at, (unsigned)session.length) != 1 ||
+	    !bytes_of(env, member(env, options, "ticketKeys"), &tickets) ||
 	    ssl.SSL_CTX_ctrl(ctx, SSL_CTRL_SET_TLSEXT_TICKET_KEYS, (long)tickets.length, (void *)tickets.at) != 1 ||
 	    ssl.SSL_CTX_ctrl(ctx, SSL_CTRL_SET_MIN_PROTO_VERSION, min, NULL) != 1 ||
 	    ssl.SSL_CTX_ctrl(ctx, SSL_CTRL_SET_MAX_PROTO_VERSION, max, NULL) != 1)

@@ -26,7 +26,6 @@ import { readAndFill } from './read-into.js';
 import { addressesOf, type SocketTransport, socketClosed } from './socket.js';
 
 const PART_BYTES = 1_048_576; // encrypted into one array
-const OVERHEAD_BYTES = 8192; // of its records: 65 at most, each with a head, a nonce, padding and a tag
 
 export class RecordSocket implements SocketTransport {
   readonly isProxy = false;
@@ -137,7 +136,7 @@ export class RecordSocket implements SocketTransport {
     const writes: Promise<void>[] = []; // all of them begin now, so no other write comes between them
     for (let at = 0; at < data.length; at += PART_BYTES) {
       const part = data.subarray(at, at + PART_BYTES);
-      const encrypted = uninitialized(part.length + OVERHEAD_BYTES);
+      const encrypted = uninitialized(this.#connection.encryptedBytes(part.length, 1));
       const count = this.#connection.send(part, 0, part.length, encrypted);
       if (count < 0) throw this.#fail(new Error(this.#connection.failure));
       writes.push(this.#below.write(encrypted.subarray(0, count), options));

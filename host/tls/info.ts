@@ -55,10 +55,16 @@ export class NodeTlsInfo implements TlsInfo {
   }
 
   get isAuthorized(): boolean {
-    return this.#socket.authorized;
+    return this.#socket.authorized && !this.#isResumedWithoutCertificate;
+  }
+
+  /** node:tls takes a client of TLS 1.3 for authorized if its first connection had no certificate. */
+  get #isResumedWithoutCertificate(): boolean {
+    return this.isResumed && this.peerCertificate === undefined;
   }
 
   get authorizationError(): string | undefined {
+    if (this.#socket.authorized && this.#isResumedWithoutCertificate) return 'UNABLE_TO_GET_ISSUER_CERT';
     const error = this.#socket.authorizationError as Error | string | null | undefined;
     return error === null || error === undefined ? undefined : String(error);
   }

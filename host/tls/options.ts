@@ -7,7 +7,7 @@
 //
 // Next: terminator.ts.
 
-import { hkdfSync } from 'node:crypto';
+import { createHash, hkdfSync } from 'node:crypto';
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
 import { FeatherstarError, optionError } from '../base/errors.js';
 import { type Checks, checkBoolean, checkOptions, checkString, integer, oneOf } from '../base/options.js';
@@ -84,6 +84,7 @@ export interface TlsClientOptions extends TlsContextOptions {
 
 const TICKET_KEY_BYTES = 48;
 const SESSION_MS = 300_000;
+const SESSION_CONTEXT_BYTES = 32; // OpenSSL has room for these
 export const HANDSHAKE_MAX_MS = 600_000;
 const HANDSHAKES_MAX = 1_048_576;
 const SESSION_MAX_MS = 604_800_000; // RFC 8446 4.6.1
@@ -204,6 +205,40 @@ export function ticketKeys(options: TlsServerOptions): Uint8Array {
 
 export function sessionSeconds({ sessionTimeoutMs = SESSION_MS }: TlsServerOptions): number {
   return Math.floor(sessionTimeoutMs / 1000);
+}
+
+export function filesOf(file: TlsFile | undefined): readonly (string | Uint8Array)[] {
+  if (file === undefined) return [];
+  return typeof file === 'string' || file instanceof Uint8Array ? [file] : file;
+}
+
+/** Whether clients without a certificate that `ca` has signed are refused. */
+export function needsCertificate({ requestCert = false, rejectUnauthorized = true }: TlsServerOptions): boolean {
+  return requestCert && rejectUnauthorized;
+}
+
+/**
+ * A session is resumed only where this text is the same. A session has the result of the check of the client's
+ * certificate, which is not checked again. So servers with other authorities or rules have another text.
+ */
+export function sessionContext(options: TlsServerOptions): string {
+  const { requestCert = false, ca, crl } = options;
+  if (!requestCert) return 'featherstar';
+  const hash = createHash('sha256').update(`${needsCertificate(options)};`);
+  for (const files of [ca, crl].map(filesOf)) {
+    hash.update(`${files.length};`);
+    for (const file of files) hash.update(`${Buffer.byteLength(file)};`).update(file);
+  }
+  return hash.digest('base64url').slice(0, SESSION_CONTEXT_BYTES);
+}
+
+/**
+ * Whether sessions may be resumed. OpenSSL resumes one for any name. So clients are checked each time if the names have
+ * authorities of their own.
+ */
+export function hasTickets({ requestCert = false, sni = {} }: TlsServerOptions): boolean {
+  if (!requestCert) return true;
+  return typeof sni !== 'function' && Object.values(sni).every(({ ca, crl }) => ca === undefined && crl === undefined);
 }
 
 export function noTlsError(maker: string): FeatherstarError {

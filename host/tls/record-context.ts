@@ -6,6 +6,10 @@
 import { createPrivateKey, hkdfSync, type KeyObject, X509Certificate } from 'node:crypto';
 import { DEFAULT_CIPHERS, DEFAULT_ECDH_CURVE } from 'node:tls';
 import {
+  filesOf,
+  hasTickets,
+  needsCertificate,
+  sessionContext,
   sessionSeconds,
   type TlsContextOptions,
   type TlsFile,
@@ -33,6 +37,11 @@ export interface RecordContextOptions {
   /** In the form of the TLS extension. An empty array: no protocols. */
   readonly alpn: Uint8Array;
   readonly requestCert: boolean;
+  /** Whether a client without a certificate is refused. */
+  readonly needsCert: boolean;
+  /** Sessions of another context are not resumed. */
+  readonly sessionContext: Uint8Array;
+  readonly hasTickets: boolean;
   /** Whether a handshake stops for the name that the client asks for. */
   readonly asksForName: boolean;
 }
@@ -78,23 +87,21 @@ export function recordContextOptions(options: TlsContextOptions, server: TlsServ
     ticketKeys: new Uint8Array(hkdfSync('sha256', ticketKeys(server), '', 'featherstar tickets', TICKET_KEY_BYTES)),
     alpn: Buffer.concat(alpn.flatMap((name) => [Buffer.of(Buffer.byteLength(name)), Buffer.from(name)])),
     requestCert: server.requestCert ?? false,
+    needsCert: needsCertificate(server),
+    sessionContext: Buffer.from(sessionContext(server)),
+    hasTickets: hasTickets(server),
     asksForName: server.sni !== undefined,
   };
 }
 
 /** TLS 1.3 has a list of its own. Without a cipher of TLS 1.2 that version is not spoken, as in node:tls. */
-function cipherLists({ ciphers = DEFAULT_CIPHERS }: TlsContextOptions) {
-  const names = ciphers.split(':').filter((name) => name !== '');
+function cipherLists({ ciphers }: TlsContextOptions) {
+  const names = (ciphers || DEFAULT_CIPHERS).split(':').filter((name) => name !== '');
   const isSuite = (name: string) => /^!?TLS_/.test(name);
   return {
     ciphers: names.filter((name) => !isSuite(name)).join(':') || undefined,
     suites: names.filter(isSuite).join(':') || undefined,
   };
-}
-
-function filesOf(file: TlsFile | undefined): readonly (string | Uint8Array)[] {
-  if (file === undefined) return [];
-  return typeof file === 'string' || file instanceof Uint8Array ? [file] : file;
 }
 
 /** The certificates of each file. */

@@ -27,6 +27,7 @@ const RESULTS = 3;
 
 const OUTPUT_BYTES = 131_072; // room for the longest chain of certificates, and for what a full receive buffer causes
 const RECORD_BYTES = 16_384; // plain bytes at most
+const RECORD_OVERHEAD_BYTES = 128; // more than the head, nonce, padding and tag of a record of any cipher
 
 /** Keys and certificates in OpenSSL's memory, until this is collected. */
 export interface RecordContext {
@@ -54,6 +55,7 @@ export interface NativeTls {
   describe(connection: number): Description;
   certificate(connection: number): Uint8Array | undefined;
   session(connection: number): Uint8Array | undefined;
+  recordBytes(connection: number): number;
   failure(): string;
 }
 
@@ -106,6 +108,7 @@ export class RecordConnection {
   readonly #engine: RecordEngine;
   readonly #number: number;
   #isOpen = true;
+  #sentRecordBytes = 0; // plain bytes at most; 0: OpenSSL was not asked
 
   constructor(engine: RecordEngine, context: RecordContext, asksForCertificate: boolean) {
     this.asksForCertificate = asksForCertificate;
@@ -154,6 +157,13 @@ export class RecordConnection {
     this.isSecure = (result & SECURE) !== 0;
     this.holds = (result & HOLDS) !== 0;
     return result & OUTCOMES;
+  }
+
+  /** Room for as many plain bytes when they are encrypted by `sends` calls of send(). */
+  encryptedBytes(plainBytes: number, sends: number): number {
+    if (this.#sentRecordBytes === 0) this.#sentRecordBytes = this.#engine.native.recordBytes(this.#number);
+    const records = Math.ceil(plainBytes / this.#sentRecordBytes) + sends;
+    return plainBytes + records * RECORD_OVERHEAD_BYTES;
   }
 
   /** Encrypts into `target`, or into the output. Returns how many bytes, or -1. */

@@ -19,7 +19,6 @@ import type { RecordConnection } from './record-engine.js';
 const AHEAD_BYTES = 262_144; // encrypted, and not out
 const PART_BYTES = 65_536; // encrypted into one array
 const PART_PIECES = 16;
-const OVERHEAD_BYTES = 4096; // of the records of a part: 20 at most, each with a head, a nonce, padding and a tag
 
 export class RecordSink implements ByteSink {
   #queuedBytes = 0;
@@ -147,7 +146,7 @@ export class RecordSink implements ByteSink {
   #encryptPart(): void {
     const parts = this.#takePart();
     const plainBytes = parts.reduce((sum, { length }) => sum + length, 0);
-    const encrypted = uninitialized(plainBytes + OVERHEAD_BYTES);
+    const encrypted = uninitialized(this.#connection.encryptedBytes(plainBytes, parts.length));
     let used = 0;
     for (const part of parts) {
       const count = part.length === 0 ? -1 : this.#connection.send(part, 0, part.length, encrypted.subarray(used));

@@ -9,7 +9,7 @@ import type { FeatherstarError } from '../base/errors.js';
 import type { Shard } from '../shard/shard.js';
 import type { Transport, TransportUser } from '../shard/transport.js';
 import { type HandshakeLimits, handshakeError, handshakeTimeout, type OpenHandshake } from './handshake-limits.js';
-import type { TlsContextOptions, TlsServerOptions } from './options.js';
+import { needsCertificate, type TlsContextOptions, type TlsServerOptions } from './options.js';
 import { recordContextOptions } from './record-context.js';
 import { RecordConnection, type RecordContext, type RecordEngine } from './record-engine.js';
 import { type HandshakeOwner, RecordTransport } from './record-transport.js';
@@ -35,7 +35,7 @@ export class RecordTerminator {
   constructor(engine: RecordEngine, options: TlsServerOptions, limits: HandshakeLimits) {
     const make = (of: TlsContextOptions) => engine.makeContext(recordContextOptions(of, options));
     this.limits = limits;
-    this.needsCertificate = (options.requestCert ?? false) && (options.rejectUnauthorized ?? true);
+    this.needsCertificate = needsCertificate(options);
     this.#engine = engine;
     this.#context = make(options);
     this.#asksForCertificate = options.requestCert ?? false;

@@ -8,6 +8,7 @@
 //
 // Next: tls-transport.ts.
 
+import { constants } from 'node:crypto';
 import { createServer, type SecureContext, type Server, type TLSSocket, type TlsOptions } from 'node:tls';
 import type { FeatherstarError } from '../base/errors.js';
 import { type HandshakeLimits, handshakeError, handshakeTimeout, type OpenHandshake } from './handshake-limits.js';
@@ -15,6 +16,8 @@ import {
   contextOf,
   contextOptions,
   HANDSHAKE_MAX_MS,
+  hasTickets,
+  sessionContext,
   sessionSeconds,
   type TlsServerOptions,
   ticketKeys,
@@ -133,7 +136,8 @@ function serverOptions(options: TlsServerOptions, sni: Sni<SecureContext>): TlsO
     honorCipherOrder: true,
     handshakeTimeout: HANDSHAKE_MAX_MS, // Node ends a handshake by itself, whatever the time that this one has
     sessionTimeout: sessionSeconds(options),
-    sessionIdContext: 'featherstar', // a session of one shard is resumed on another one
+    sessionIdContext: sessionContext(options), // a session of one shard is resumed on another one
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION | (hasTickets(options) ? 0 : constants.SSL_OP_NO_TICKET),
     SNICallback: (name, done) => sni.find(name, done),
   };
   if (alpn !== undefined) result.ALPNProtocols = [...alpn];

@@ -33,8 +33,8 @@ export function hasRecordEngine() {
   return has;
 }
 
-/** A connection whose bytes are cut by `cut` on their way to the server. */
-export function openCut(port, cut) {
+/** A connection whose bytes are cut by `cut` on their way to the server. `options`: of node:tls. */
+export function openCut(port, cut, options = {}) {
   const plain = connectPlain(port, '127.0.0.1').setNoDelay();
   plain.on('error', () => {});
   const via = new Duplex({
@@ -52,5 +52,8 @@ export function openCut(port, cut) {
     },
   });
   plain.on('data', (bytes) => via.push(bytes)).on('end', () => via.push(null));
-  return { plain, socket: connectTls({ socket: via, ca: cert, servername: 'localhost' }).on('error', () => {}) };
+  return {
+    plain,
+    socket: connectTls({ socket: via, ca: cert, servername: 'localhost', ...options }).on('error', () => {}),
+  };
 }

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { connect as connectTls } from 'node:tls';
 import { serve } from 'featherstar/http';
 import * as assert from 'uvu/assert';
-import { hasOpenssl, sClient } from '../support/certificates.js';
+import { hasOpenssl, openSClient, sClient } from '../support/certificates.js';
 import { oneShardSuite, rejection } from '../support/hosts.js';
 import { Client, get, until, within } from '../support/http.js';
 import { cert, chooseEngine, hasRecordEngine, key, openCut, tlsWays } from '../support/tls.js';
@@ -158,6 +158,51 @@ for (const { host, engine } of tlsWays()) {
     assert.match((await sClient(fresh.port)).text, /New, TLSv1\.3, Cipher is TLS_AES_128_GCM_SHA256/);
     assert.not.match((await sClient(fresh.port, ['-tls1_2'])).text, /Cipher is [A-Z]{3}(?<!NONE)/);
     await fresh.close();
+  });
+
+  check('clients that ask for short records get long bodies', async () => {
+    if (!openssl) return;
+    const body = 'a'.repeat(200_000);
+    const pieces = Array.from({ length: 100 }, () => 'a'.repeat(5000));
+    const server = await start({}, { fetch: () => new Response(body) });
+    const stream = await start(
+      {},
+      { fetch: () => new Response(ReadableStream.from(pieces).pipeThrough(new TextEncoderStream())) },
+    );
+    for (const [port, bytes] of [
+      [server.port, body.length],
+      [stream.port, 500_000],
+    ])
+      for (const args of [['-tls1_3'], ['-tls1_2'], ['-tls1_2', '-cipher', 'ECDHE-ECDSA-AES256-SHA384']]) {
+        const short = [...args, '-maxfraglen', '512', '-ign_eof', '-quiet'];
+        const { text } = await sClient(port, short, 'GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+        const received = (text.match(/a{10,}/g) ?? []).join('').length;
+        assert.is(received, bytes, args.join(' '));
+      }
+    await server.close();
+    await stream.close();
+  });
+
+  check('renegotiation is refused', async () => {
+    if (!openssl) return;
+    const server = await start();
+    const client = openSClient(server.port, ['-tls1_2']);
+    let text = '';
+    for (const output of [client.stdout, client.stderr])
+      output.on('data', (bytes) => {
+        text += bytes;
+      });
+    await until(() => text.includes('Verify return code'), 'a handshake');
+    client.stdin.write('R\n');
+    await until(() => text.includes('no renegotiation'), 'it is refused');
+    client.kill();
+    await server.close();
+  });
+
+  check('empty ciphers are those of Node', async () => {
+    const server = await start({ ciphers: '' });
+    for (const maxVersion of ['TLSv1.2', 'TLSv1.3']) assert.is(await ask(server.port, { maxVersion }), 'hello');
+    await server.close();
   });
 
   check('close_notify comes before the end', async () => {

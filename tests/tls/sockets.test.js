@@ -6,11 +6,13 @@ import { Runtime, spawn } from 'featherstar';
 import { connect, listen } from 'featherstar/net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { hasOpenssl, sClient } from '../support/certificates.js';
 import { oneShardSuite, rejection } from '../support/hosts.js';
 import { until, within } from '../support/http.js';
 import { cert, chooseEngine, hasRecordEngine, key, openCut, tlsWays } from '../support/tls.js';
 
 const tls = { key, cert };
+const openssl = hasOpenssl();
 const trusting = { ca: cert, servername: 'localhost' };
 
 async function serveSockets(onSocket, options = {}) {
@@ -61,6 +63,20 @@ for (const { host, engine } of tlsWays()) {
     assert.ok(Buffer.concat(chunks).equals(big));
     socket.close();
     assert.is((await rejection(socket.write('x'))).code, 'FEATHERSTAR_CLOSED');
+    listener.close();
+  });
+
+  check('a client that asks for short records gets long ones', async () => {
+    if (!openssl) return;
+    const listener = await serveSockets(async (socket) => {
+      await socket.write('a'.repeat(600_000));
+      await socket.end();
+      socket.close();
+    });
+    for (const version of ['-tls1_2', '-tls1_3']) {
+      const { text } = await sClient(listener.port, [version, '-maxfraglen', '512', '-ign_eof', '-quiet']);
+      assert.is((text.match(/a{10,}/g) ?? []).join('').length, 600_000, version);
+    }
     listener.close();
   });
 
