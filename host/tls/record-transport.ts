@@ -6,6 +6,7 @@
 // HANDSHAKE  the handshake is the user; bytes of the first request may come with its last ones
 // OPEN       the user of the connection gets the events
 // FINISHING  the rest is encrypted, then close_notify and FIN go out, and the transport below lingers
+// LOST       what has come cannot be decrypted: the alert goes out, and for the user the connection is closed
 // CLOSED     by destroy(), or because the transport below is
 //
 // Next: record-sink.ts.
@@ -21,7 +22,8 @@ import { RecordSink } from './record-sink.js';
 const HANDSHAKE = 0; // states
 const OPEN = 1;
 const FINISHING = 2;
-const CLOSED = 3;
+const LOST = 3;
+const CLOSED = 4;
 
 /** The user until the handshake is over. */
 export interface HandshakeOwner extends TransportUser {
@@ -74,7 +76,7 @@ export class RecordTransport implements Transport, TransportUser {
   }
 
   get isClosed(): boolean {
-    return this.#state === CLOSED;
+    return this.#state >= LOST;
   }
 
   get remote(): NetAddress | undefined {
@@ -129,7 +131,7 @@ export class RecordTransport implements Transport, TransportUser {
     this.#hasBegun = true;
     for (const bytes of this.#early) this.onBytes(bytes);
     this.#early = [];
-    if (this.#state === CLOSED) return;
+    if (this.isClosed) return;
     this.receive();
     if (this.#earlyEnd) this.onPeerEnd();
   }
@@ -154,16 +156,17 @@ export class RecordTransport implements Transport, TransportUser {
     else if (outcome === FAILED) this.#fail();
   }
 
-  /** The alert goes out. A user that was told that the connection is open learns that it is over when it is closed. */
+  /** The alert goes out, and the transport below lingers. The user need not wait for that. */
   #fail(): void {
     const state = this.#state;
     if (state >= FINISHING) return;
     const { failure } = this.#connection;
-    this.#state = FINISHING;
+    this.#state = LOST;
     this.out.break();
     this.#below.clearDeadline();
     this.#below.finish();
     if (state === HANDSHAKE) this.#handshake.onRefused(failure);
+    else this.user.onClosed();
   }
 
   #onEnd(): void {
@@ -202,24 +205,28 @@ export class RecordTransport implements Transport, TransportUser {
   }
 
   destroy(): void {
-    if (this.#state === CLOSED) return;
+    if (!this.isClosed) this.#close();
+  }
+
+  onClosed(): void {
+    if (this.#state !== CLOSED) this.#close();
+  }
+
+  #close(): void {
+    const isTold = this.#state === LOST;
     this.#state = CLOSED;
     this.out.break();
     this.#connection.close();
     this.#below.destroy();
-    this.user.onClosed();
-  }
-
-  onClosed(): void {
-    this.destroy();
+    if (!isTold) this.user.onClosed();
   }
 
   setDeadline(ns: number): void {
-    this.#below.setDeadline(ns);
+    if (!this.isClosed) this.#below.setDeadline(ns);
   }
 
   clearDeadline(): void {
-    this.#below.clearDeadline();
+    if (!this.isClosed) this.#below.clearDeadline();
   }
 
   onDeadline(): void {

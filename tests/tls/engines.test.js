@@ -126,6 +126,36 @@ for (const { host, engine } of tlsWays()) {
     await server.close();
   });
 
+  check('a handler learns that the bytes of its connection were changed, though the client stays', async () => {
+    let signal;
+    let respond;
+    const fetch = (request) => {
+      signal = request.signal;
+      return new Promise((resolve) => {
+        respond = () => resolve(new Response('too late'));
+      });
+    };
+    const server = await start({}, { fetch, http2: false });
+    let changes = false;
+    const { plain, socket } = openCut(server.port, (bytes) => {
+      if (changes) bytes[bytes.length - 1] ^= 1;
+      return [bytes];
+    });
+    plain.allowHalfOpen = true;
+    await secure(socket);
+    socket.write(get());
+    await until(() => signal !== undefined, 'the request has come');
+    assert.not.ok(signal.aborted);
+    changes = true;
+    socket.write(get());
+    await until(() => plain.readableEnded, 'the server ends it');
+    respond();
+    await until(() => signal.aborted && server.stats.connections === 0, 'the connection is over');
+    plain.destroy();
+    socket.destroy();
+    await server.close();
+  });
+
   check('a record that is too long, and one of another kind, end the connection', async () => {
     const server = await start();
     const records = [
