@@ -15,7 +15,7 @@ const openssl = hasOpenssl();
 const whatIsKnown = (_, { tls }) =>
   Response.json([tls.isResumed, tls.isAuthorized, tls.peerCertificate?.subject.CN ?? '', tls.authorizationError ?? '']);
 
-/** What the server knows of the client, or the error of the client; and the session. */
+/** Resolves to the facts that the server knows of the client, or to the client's error; and to the session. */
 function ask(socket) {
   let session;
   socket.on('session', (bytes) => {
