@@ -167,9 +167,10 @@ class NodeServer implements StreamServer {
     const bound = this.#listen(withoutHost);
     const address = this.#server.address() as AddressInfo | null;
     if (address === null) return bound;
+    bound.catch(() => {}); // it listens: only close() can come before the event, and its caller knows
     if (address.family === 'IPv6') return undefined;
     this.#server.close(); // a machine without IPv6: Node listens on 0.0.0.0 instead
-    return bound.then(() => Promise.reject(Object.assign(new Error('no IPv6'), { code: 'EAFNOSUPPORT' })));
+    return Promise.reject(Object.assign(new Error('no IPv6'), { code: 'EAFNOSUPPORT' }));
   }
 
   #listen(place: object): Promise<void> {

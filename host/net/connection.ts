@@ -264,7 +264,7 @@ export class Connection extends StreamSocket implements SocketTransport {
 
   protected override onUnused(target: Uint8Array): void {
     if (this.#pipe !== undefined) this.#pipe.onUnused(target);
-    else if (target !== this.#reader?.into) spare(target);
+    else if (!this.isClosed && target !== this.#reader?.into) spare(target); // close() has forgotten whose it is
   }
 
   protected onReceived(result: number, buffer: number, target?: Uint8Array): void {

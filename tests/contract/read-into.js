@@ -119,9 +119,11 @@ export const readsInto = {
   },
   'nor is one of a socket that was closed': async () => {
     const outcomes = [];
+    const given = new Set();
     for (let i = 0; i < 10; i++) {
       const { client, server, close } = await busyPair();
       const bytes = new Uint8Array(65_536);
+      given.add(bytes.buffer);
       client.write(pattern(MEBIBYTE)).catch(() => {});
       for (let k = 0; k < i; k++) await server.readInto(bytes);
       const outcome = server.readInto(bytes).catch((error) => error.code);
@@ -134,6 +136,11 @@ export const readsInto = {
     }
     assert.ok(outcomes.includes('FEATHERSTAR_CLOSED'));
     for (const outcome of outcomes) assert.ok(outcome > 0 || outcome === 'FEATHERSTAR_CLOSED', outcome); // bytes waited
+    const { client, server, close } = await busyPair();
+    const saying = say(client, pattern(2 * MEBIBYTE));
+    for await (const bytes of server) assert.ok(!given.has(bytes.buffer), 'a read returned the array of another reader');
+    await saying;
+    close();
   },
   'an array without bytes by now: EFAULT, and the bytes wait': async (t) => {
     for (const make of [pair, busyPair]) {

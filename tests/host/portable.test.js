@@ -2,6 +2,7 @@
 // portable-rig.js plays the core.
 
 import { spawnSync } from 'node:child_process';
+import net from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -483,6 +484,30 @@ test('a host that is closed while it begins to listen does not listen', async ()
     const next = new Rig();
     await next.listen({ port });
     next.close();
+  }
+});
+
+test('a listener on all addresses that is closed at once rejects nothing', async () => {
+  const unhandled = [];
+  const onUnhandled = (error) => unhandled.push(error);
+  process.on('unhandledRejection', onUnhandled);
+  const rig = new Rig();
+  const listening = rig.listen({ address: '::' });
+  rig.close(); // before Node's event 'listening'
+  await listening;
+  await sleep(5);
+  process.off('unhandledRejection', onUnhandled);
+  assert.equal(unhandled, []);
+});
+
+test('all addresses on a machine without IPv6: EAFNOSUPPORT', async () => {
+  const { address } = net.Server.prototype;
+  net.Server.prototype.address = () => ({ address: '0.0.0.0', family: 'IPv4', port: 1 });
+  try {
+    const error = await rejection(new Rig().listen({ address: '::' }));
+    assert.is(error.errnoName, 'EAFNOSUPPORT');
+  } finally {
+    net.Server.prototype.address = address;
   }
 });
 
