@@ -61,6 +61,7 @@ export class Connection extends StreamSocket implements SocketTransport {
   #ended = false;
   #finishing = false;
   #error: unknown;
+  #closing: AbortController | undefined;
   #onMoved: ((result: number) => void) | undefined;
   #onReceiveEnd: (() => void) | undefined;
 
@@ -181,6 +182,11 @@ export class Connection extends StreamSocket implements SocketTransport {
     const at = out.reserve(bytes);
     if (at === 0) out.enqueue(shard.copyOut(from, from + bytes));
     else shard.bytes.copyWithin(at, from, from + bytes);
+  }
+
+  get closing(): AbortSignal {
+    this.#closing ??= new AbortController();
+    return this.#closing.signal;
   }
 
   // --- writing -------------------------------------------------------------------------------------------------------
@@ -337,6 +343,7 @@ export class Connection extends StreamSocket implements SocketTransport {
 
   #failWrites(failure: unknown): void {
     for (const writer of this.#writers.splice(0)) writer.reject(failure);
+    this.#closing?.abort(failure);
     if (this.#pipesInto !== undefined) for (const pipe of this.#pipesInto) pipe.fail(failure);
   }
 

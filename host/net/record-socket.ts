@@ -39,6 +39,7 @@ export class RecordSocket implements SocketTransport {
   #peerEnded = false; // close_notify has come
   #isFinishing = false;
   #error: unknown;
+  #closing: AbortController | undefined;
 
   constructor(shard: Shard, connection: RecordConnection, below: SocketTransport) {
     this.#shard = shard;
@@ -57,6 +58,11 @@ export class RecordSocket implements SocketTransport {
 
   get isReading(): boolean {
     return this.#arrived.isReading;
+  }
+
+  get closing(): AbortSignal {
+    this.#closing ??= new AbortController();
+    return this.#closing.signal;
   }
 
   // --- the handshake -------------------------------------------------------------------------------------------------
@@ -167,6 +173,7 @@ export class RecordSocket implements SocketTransport {
     this.#connection.close();
     this.#below.close();
     this.#arrived.rejectReader(socketClosed());
+    this.#closing?.abort(this.#error ?? socketClosed());
     this.#onRoom?.();
   }
 

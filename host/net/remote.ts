@@ -35,6 +35,7 @@ class RemoteConnection implements SocketTransport {
   #written: Promise<void> = Promise.resolve();
   #finishing = false;
   #closed = false;
+  #closing: AbortController | undefined;
   #onClosed: (error: unknown) => void = () => {};
   readonly #whenClosed = new Promise<never>((_, reject) => {
     this.#onClosed = reject;
@@ -55,6 +56,11 @@ class RemoteConnection implements SocketTransport {
 
   get isReading(): boolean {
     return this.#isReading;
+  }
+
+  get closing(): AbortSignal {
+    this.#closing ??= new AbortController();
+    return this.#closing.signal;
   }
 
   #ask(name: string, ...args: unknown[]): Promise<unknown> {
@@ -125,6 +131,7 @@ class RemoteConnection implements SocketTransport {
     if (this.#closed) return;
     this.#closed = true;
     this.#onClosed(socketClosed());
+    this.#closing?.abort(socketClosed());
     if (!this.#shard.closed) this.#ask('close').catch(() => {}); // its home is gone, and the connection with it
   }
 

@@ -16,6 +16,7 @@
 //
 // Next: connection.ts.
 
+import { addAbortListener, removeAbortListener } from '../base/abort-listeners.js';
 import { abortable, type WaitOptions, withDeadline } from '../base/abortable.js';
 import { received, uninitialized } from '../base/own-bytes.js';
 import { Queue } from '../base/queue.js';
@@ -238,13 +239,22 @@ export class SocketPipe {
 
 /** Moves bytes by reads and writes: an end is encrypted, or another shard keeps it. */
 function pipeByReads(source: SocketTransport, target: SocketTransport, options: WaitOptions): Promise<number> {
-  return withDeadline(options, async (signal) => {
+  return withDeadline(options, async (outer) => {
+    const controller = new AbortController(); // a target that is closed ends the wait for a silent source
+    const { signal } = controller;
+    const signals = [outer, target.closing];
+    const stop = () => controller.abort(signals.find((each) => each?.aborted)?.reason);
+    for (const each of signals) addAbortListener(each, stop);
     let bytes = 0;
-    for (let piece = await source.read({ signal }); piece !== null; piece = await source.read({ signal })) {
-      await abortable(target.write(piece), { signal });
-      bytes += piece.length;
+    try {
+      for (let piece = await source.read({ signal }); piece !== null; piece = await source.read({ signal })) {
+        await abortable(target.write(piece), { signal });
+        bytes += piece.length;
+      }
+    } finally {
+      for (const each of signals) removeAbortListener(each, stop);
     }
-    await abortable(target.end(), { signal });
+    await abortable(target.end(), { signal: outer });
     return bytes;
   });
 }

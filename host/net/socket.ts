@@ -24,6 +24,8 @@ export interface SocketTransport extends ConnectionAddresses {
   readonly isClosed: boolean;
   readonly isReading: boolean;
   readonly isProxy: boolean;
+  /** Aborts when it is closed or has failed; the reason is what writes reject with. Made when it is asked for. */
+  readonly closing: AbortSignal;
   read(options?: WaitOptions): Promise<Uint8Array | null>;
   readInto(into: Uint8Array, options?: WaitOptions): Promise<number | null>;
   /** The next read gets these bytes first. No read is open. */

@@ -38,6 +38,7 @@ export class TlsConnection implements SocketTransport, RawStreamUser {
   #isTruncated = false; // it had, when no close_notify had come
   #isFinishing = false;
   #error: unknown;
+  #closing: AbortController | undefined;
 
   constructor(shard: Shard, socket: TLSSocket, stream: SocketStream, below: SocketTransport) {
     this.#shard = shard;
@@ -72,6 +73,11 @@ export class TlsConnection implements SocketTransport, RawStreamUser {
 
   get isReading(): boolean {
     return this.#arrived.isReading;
+  }
+
+  get closing(): AbortSignal {
+    this.#closing ??= new AbortController();
+    return this.#closing.signal;
   }
 
   // --- reading -------------------------------------------------------------------------------------------------------
@@ -133,6 +139,7 @@ export class TlsConnection implements SocketTransport, RawStreamUser {
     this.#socket.destroy();
     this.#below.close();
     this.#arrived.rejectReader(socketClosed());
+    this.#closing?.abort(this.#error ?? socketClosed());
   }
 
   async handOver(peer: number, name: string, args: unknown[]): Promise<void> {

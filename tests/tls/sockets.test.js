@@ -136,6 +136,25 @@ for (const { host, engine } of tlsWays()) {
     for (const each of [socket, listener]) each.close();
   });
 
+  check('pipeTo(): a target that is closed ends the pipe of a silent source', async () => {
+    const listener = await serveSockets(echo);
+    const plain = await listen({ hostname: '127.0.0.1' });
+    const openPlain = () => connect({ port: plain.port });
+    const openSecure = () => open(listener.port);
+    for (const [openSource, openTarget] of [
+      [openSecure, openPlain],
+      [openPlain, openSecure],
+      [openSecure, openSecure],
+    ]) {
+      const [source, target] = [await openSource(), await openTarget()];
+      const piping = rejection(source.pipeTo(target, { timeoutMs: 5000 }));
+      target.close();
+      assert.is((await piping).code, 'FEATHERSTAR_CLOSED');
+      source.close();
+    }
+    for (const each of [plain, listener]) each.close();
+  });
+
   check('a peer that reads nothing makes the writer wait', async () => {
     let written = 0;
     let other;
