@@ -61,10 +61,14 @@ export class ClientConnection extends MessageConnection {
     this.shard.beforeNextTurn(() => {
       const early = this.#early?.takeAll() as Uint8Array;
       this.#early = undefined;
-      if (this.readyState === CLOSED) return;
+      if (this.isOver) return;
       if (early.length !== 0) this.onBytes(early);
-      if (this.#hasEarlyEnd) this.onPeerEnd();
+      if (this.#hasEarlyEnd && !this.isOver) this.onPeerEnd(); // a close frame in front has said how it ends
     }, true);
+  }
+
+  private get isOver(): boolean {
+    return this.readyState === CLOSED;
   }
 
   override onBuffer(at: number, end: number, buffer: number): void {

@@ -102,8 +102,11 @@ export class ClientRequest {
   }
 }
 
+/** Their bytes, as the standard decodes them: they may be no UTF-8, and a `%` without two digits stands for itself. */
 function credentialsOf({ username, password }: URL): string {
-  return Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString('base64');
+  const byteOf = (_escape: string, digits: string) => String.fromCharCode(Number.parseInt(digits, 16));
+  const bytes = `${username}:${password}`.replace(/%([0-9a-f]{2})/gi, byteOf);
+  return Buffer.from(bytes, 'latin1').toString('base64');
 }
 
 function responseFields(lines: readonly string[]): Map<string, string> {

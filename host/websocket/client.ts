@@ -275,8 +275,9 @@ export class WebSocket extends EventTarget {
     this.#unsentBytes += bytes;
     this.#inOrder(async () => {
       const read = await message;
+      if (this.#connection?.readyState !== OPEN) return; // the bytes stay unsent
       this.#unsentBytes -= bytes;
-      this.#connection?.send(read instanceof ArrayBuffer ? new Uint8Array(read) : read, bytes);
+      this.#connection.send(read instanceof ArrayBuffer ? new Uint8Array(read) : read, bytes);
     });
   }
 

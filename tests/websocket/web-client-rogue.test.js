@@ -35,11 +35,12 @@ async function story(socket, onEvent = () => {}) {
 
 function rogues({ check }) {
   /** `serve` is the rogue, `look` gets the story of a client. */
-  const against = (what, serve, look, { options = {}, onEvent } = {}) =>
+  const against = (what, serve, look, { options = {}, onEvent, user } = {}) =>
     check(what, async () => {
       const server = await rogueServer(serve);
       try {
-        const socket = new WebSocket(server.url, { ...OPTIONS, ...options });
+        const url = user === undefined ? server.url : server.url.replace('//', `//${user}@`);
+        const socket = new WebSocket(url, { ...OPTIONS, ...options });
         look(await story(socket, (name, event) => onEvent?.(socket, name, event)));
         assert.is(socket.readyState, 3);
         assert.equal(server.failures, []);
@@ -300,6 +301,20 @@ function rogues({ check }) {
   );
 
   against(
+    'the response, a message, a close frame and the end in one piece',
+    async (peer) => {
+      const head = Buffer.from(agreement(await peer.readRequest()));
+      const frames = [
+        { opcode: 1, payload: 'all' },
+        { opcode: 8, payload: closePayload(4000, 'bye') },
+      ];
+      peer.socket.end(Buffer.concat([head, ...frames.map(serverFrame)]));
+      assert.is((await peer.next()).opcode, 8);
+    },
+    (seen) => assert.equal(seen, ['open', 'all', [4000, 'bye', true]]),
+  );
+
+  against(
     'frames behind a close frame count for nothing',
     async (peer) => {
       await peer.open();
@@ -388,6 +403,44 @@ function rogues({ check }) {
     assert.is(socket.bufferedAmount, BYTES);
     server.close();
   });
+
+  check('a Blob that is read when the connection is over raises bufferedAmount for good', async () => {
+    const server = await rogueServer(async (peer) => {
+      await peer.open();
+      peer.send({ opcode: 8, payload: closePayload(1000) });
+      peer.socket.end();
+    });
+    const socket = new WebSocket(server.url, OPTIONS);
+    const blob = new Blob(['123']);
+    let read;
+    blob.arrayBuffer = () =>
+      new Promise((resolve) => {
+        read = () => resolve(new ArrayBuffer(3));
+      });
+    await story(socket, (name) => name === 'open' && socket.send(blob));
+    read();
+    await new Promise(setImmediate);
+    assert.is(socket.bufferedAmount, 3);
+    server.close();
+  });
+
+  for (const [user, bytes] of [
+    ['us%65r:p%C3%BC%ff', Buffer.from('user:p\xc3\xbc\xff', 'latin1')],
+    ['%zz:%', Buffer.from('%zz:%')],
+  ]) {
+    against(
+      `the name and the password of the URL are sent as bytes: ${user}`,
+      async (peer) => {
+        await peer.open();
+        const [, sent] = /^authorization: basic (.*)\r$/im.exec(peer.request);
+        assert.is(sent, bytes.toString('base64'));
+        peer.send({ opcode: 8 });
+        peer.socket.end();
+      },
+      (seen) => assert.equal(seen, ['open', [1005, '', true]]),
+      { user },
+    );
+  }
 
   check('10,000 pings that nobody reads the pongs of cost little, and the last one is answered', async () => {
     const server = await rogueServer(async (peer) => {
