@@ -141,6 +141,7 @@ class RemoteConnection implements SocketTransport {
     await this.#ask('forward', peer, name, args, this.#unread);
     this.#closed = true; // here; at home it goes on for another caller
     this.#onClosed(socketClosed());
+    this.#closing?.abort(socketClosed());
   }
 }
 

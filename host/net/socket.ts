@@ -157,8 +157,9 @@ export class Socket {
    * target slows the peer of this one down; at most two receive buffers of bytes wait meanwhile.
    *
    * Rejects with FEATHERSTAR_SYSTEM if an end fails, and with FEATHERSTAR_CLOSED if one is closed or `target` has
-   * ended. It also rejects with FEATHERSTAR_TIMEOUT or the signal's reason. Bytes that were received by then are still
-   * sent, if `target` can send them. Bytes that arrive later wait for the next read. No read may be open meanwhile.
+   * ended. A target whose peer has gone fails when bytes are sent to it. It also rejects with FEATHERSTAR_TIMEOUT or
+   * the signal's reason. Bytes that were received by then are still sent, if `target` can send them. Bytes that arrive
+   * later wait for the next read. No read may be open meanwhile.
    *
    * @example
    * const upstream = await connect({ hostname: 'example.org', port: 7000 });
