@@ -7,7 +7,13 @@ import { createServer } from 'node:http';
 import { extname } from 'node:path';
 
 // any other path: the example's
-const ROOTS = { featherstar: '../../dist/', test: './', contract: '../contract/', support: '../support/' };
+const ROOTS = {
+  featherstar: '../../dist/',
+  test: './',
+  contract: '../contract/',
+  support: '../support/',
+  http: '../http/',
+};
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.wasm': 'application/wasm' };
 const ISOLATED = { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' };
 

@@ -9,6 +9,7 @@ import { connect, listen, UdpSocket } from 'featherstar/net';
 import { currentShard } from '../../dist/host/shard/shard.js';
 import { submitRaw } from '../support/operation.js';
 import { blockCalls, blockFiles } from './blocks.js';
+import { chains } from './chains.js';
 import { lent } from './lent.js';
 import { clients, peers, peersElsewhere } from './peers.js';
 import { pipes } from './pipes.js';
@@ -584,6 +585,8 @@ export const BEHAVIOURS = [
   ...listOf('read into, one submission at a time', 1, readsInto, { sqeSlots: 1 }),
   ...listOf('pipes', 1, pipes),
   ...listOf('pipes with one buffer', 1, pipes, ONE_OF_EACH),
+  ...listOf('chains', 1, chains),
+  ...listOf('chains with one buffer', 1, chains, ONE_OF_EACH),
   ...listOf('node', 1, streams),
   ...listOf('restart', 3, restarts),
   ...listOf('end', 2, end),

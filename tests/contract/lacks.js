@@ -24,7 +24,7 @@ export const LACKS = [
     behaviour: /^(tcp|shared|udp|files|http|lent|node|signals): |^abort: (accept|read|write|receive|file)|^end: /,
     reason: 'a page has no sockets, files or signals of a process',
   },
-  { host: 'browser', behaviour: /^(read into|pipes)/, reason: 'a page has no sockets' },
+  { host: 'browser', behaviour: /^(read into|pipes|chains)/, reason: 'a page has no sockets' },
   { host: 'browser', behaviour: /^restart: /, reason: 'a page starts no shard again' },
 ];
 

@@ -138,7 +138,8 @@ export const readsInto = {
     for (const outcome of outcomes) assert.ok(outcome > 0 || outcome === 'FEATHERSTAR_CLOSED', outcome); // bytes waited
     const { client, server, close } = await busyPair();
     const saying = say(client, pattern(2 * MEBIBYTE));
-    for await (const bytes of server) assert.ok(!given.has(bytes.buffer), 'a read returned the array of another reader');
+    for await (const bytes of server)
+      assert.ok(!given.has(bytes.buffer), 'a read returned the array of another reader');
     await saying;
     close();
   },
