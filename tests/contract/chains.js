@@ -2,7 +2,7 @@
 //
 //   writer --> pair --> hop --> pair --> hop --> ... --> pair --> reader
 //
-// A hop moves bytes from one connection to the next by pipeTo(), read() and readInto(), in any order, and aborts some of
+// A hop moves bytes from one connection to the next by pipeTo(), read() and readInto(), in any order. It aborts some of
 // them. Several chains run at once, and some are closed halfway. No byte may be lost, doubled, or another chain's.
 
 import assert from 'node:assert/strict';
