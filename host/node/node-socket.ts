@@ -243,7 +243,7 @@ export class NodeSocket extends Duplex implements HandleUser {
     done(error);
     const emitClose = () => this.emit('close', error !== null);
     if (handle === undefined) process.nextTick(emitClose);
-    else platform.setImmediate(emitClose); // as Node: other streams that end now are told before
+    else platform.setImmediate(() => platform.setImmediate(emitClose)); // as in Node, behind this turn's own immediates
   }
 
   destroySoon(): void {

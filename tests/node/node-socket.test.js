@@ -544,6 +544,17 @@ for (const host of hosts()) {
     }),
   );
 
+  test("'close' comes behind the immediates of the turn in which a socket is destroyed, as in Node", () =>
+    withServer(async (port, connections) => {
+      const [socket] = await pair(port, connections);
+      const order = [];
+      socket.on('close', () => order.push('close'));
+      socket.destroy();
+      setImmediate(() => order.push('immediate'));
+      await closed(socket);
+      assert.equal(order, ['immediate', 'close']);
+    }));
+
   test('the runtime closes: sockets are destroyed without an error, and attempts fail', () =>
     withServer(async (port, connections) => {
       const [socket] = await pair(port, connections);
