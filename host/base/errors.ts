@@ -94,9 +94,14 @@ export class FeatherstarError extends Error {
     return ofErrno ?? ERROR_KINDS[this.code];
   }
 
-  /** True for errors of any copy of this library. */
+  /** True for errors of any copy of this library. Never throws. */
   static is(value: unknown): value is FeatherstarError {
-    return typeof value === 'object' && value !== null && (value as Record<symbol, unknown>)[brand] === true;
+    if (typeof value !== 'object' || value === null) return false;
+    try {
+      return (value as Record<symbol, unknown>)[brand] === true;
+    } catch {
+      return false; // a proxy whose properties throw
+    }
   }
 }
 
@@ -131,11 +136,14 @@ function describe(value: unknown): string {
 
 /** Something that was thrown and is no Error, as text. Some objects have none, and throw when they are asked. */
 export function textOf(thrown: unknown): string {
-  try {
-    return String(thrown);
-  } catch {
-    return Object.prototype.toString.call(thrown);
+  for (const toText of [() => String(thrown), () => Object.prototype.toString.call(thrown)]) {
+    try {
+      return toText();
+    } catch {
+      // a property of it throws
+    }
   }
+  return 'a value without a text'; // a proxy, each of whose properties throws
 }
 
 /** A defect of this library. It is thrown where continuing would give one thing to two owners. */

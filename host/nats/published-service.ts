@@ -208,15 +208,19 @@ export class PublishedService {
   }
 
   #replyError(to: string | undefined, isOurs: boolean, thrown: unknown): void {
-    const error = thrown instanceof Error ? thrown : notAnError(thrown);
     const encode = (each: Error) => (isOurs ? this.#encoder.reply(false, each) : this.#jsonError(each));
     let payload: Uint8Array | string;
+    let about: MsgHdrs;
     try {
+      const error = thrown instanceof Error ? thrown : notAnError(thrown);
       payload = encode(error);
+      about = errorHeaders(error);
     } catch (cause) {
-      payload = encode(new FeatherstarError('FEATHERSTAR_CODEC', `an error cannot be sent: ${textOf(cause)}`));
+      const error = unsendable(cause);
+      payload = encode(error);
+      about = errorHeaders(error);
     }
-    this.#reply(to, () => payload, errorHeaders(error));
+    this.#reply(to, () => payload, about);
   }
 
   #jsonError({ name, message, code }: NodeJS.ErrnoException): string {
@@ -258,6 +262,12 @@ function notAnError(thrown: unknown): FeatherstarError {
 function refused(to: string, cause: Error): FeatherstarError {
   const text = `NATS refuses the subject ${to}: allow this user to subscribe to it`;
   return new FeatherstarError('FEATHERSTAR_SERVICE', text, { cause });
+}
+
+/** In the place of an error that is too large, or whose properties throw. It is short, so that it fits every message. */
+function unsendable(cause: unknown): FeatherstarError {
+  const text = `an error cannot be sent: ${textOf(cause).slice(0, ERROR_CHARS)}`;
+  return Object.assign(new FeatherstarError('FEATHERSTAR_CODEC', text), { stack: text });
 }
 
 /** The headers that clients and monitors of NATS know an error by. */

@@ -11,7 +11,7 @@
 // Invariant: a payload that is not of this format throws FEATHERSTAR_CODEC, whatever its bytes are. Lengths in it are
 // compared with the bytes that are there before memory is taken for them.
 
-import { FeatherstarError } from '../base/errors.js';
+import { FeatherstarError, optionError } from '../base/errors.js';
 import { codecError } from '../calls/codec.js';
 import { Decoder } from '../calls/decoder.js';
 import { Encoder } from '../calls/encoder.js';
@@ -24,6 +24,7 @@ const ABORT_VALUES = 4;
 const JSON_MIN_BYTE = 9; // a tab is the first byte that white space before JSON may have
 const HEAD_BYTES = 1024; // of a message, kept free for subject and headers
 const PAYLOAD_BYTES = 1_048_576; // what nats-server takes if it does not say so
+const PAYLOAD_MIN_BYTES = 2048; // so that an error fits
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
@@ -56,8 +57,12 @@ export class WireEncoder {
   readonly #maxBytes: number;
   readonly #encoder: Encoder;
 
-  /** `payloadBytes`: what the server takes in a message. */
+  /** `payloadBytes`: what the server takes in a message. Throws OPTION if that is too little for an error. */
   constructor(payloadBytes = PAYLOAD_BYTES) {
+    if (payloadBytes < PAYLOAD_MIN_BYTES) {
+      const wanted = `to a server whose max_payload is at least ${PAYLOAD_MIN_BYTES} bytes`;
+      throw optionError('connection', payloadBytes, wanted);
+    }
     this.#maxBytes = payloadBytes - HEAD_BYTES;
     this.#encoder = new Encoder(this.#maxBytes, tooLargeForNats);
   }

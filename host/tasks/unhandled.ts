@@ -15,7 +15,15 @@ export function reportUnhandled(
   setImmediate(() => {
     if (isSeen()) return;
     if (mode === 'throw') throw error;
-    const text = error instanceof Error ? (error.stack ?? error.message) : textOf(error);
-    process.emitWarning(`${what} failed, and no code awaits it: ${text}`, 'Featherstar');
+    process.emitWarning(`${what} failed, and no code awaits it: ${stackOf(error)}`, 'Featherstar');
   });
+}
+
+function stackOf(error: unknown): string {
+  try {
+    if (error instanceof Error) return `${error.stack ?? error.message}`;
+  } catch {
+    // a proxy whose properties throw
+  }
+  return textOf(error);
 }

@@ -215,6 +215,9 @@ for (const host of hosts()) {
     assert.ok(many.errors[2] instanceof SyntaxError);
     const odd = await rejection(peer.failStrangely());
     assert.equal([odd.message, odd.cause], ['odd', '() => 1']);
+    const unreadable = await rejection(peer.failUnreadably());
+    assert.is(unreadable.code, 'FEATHERSTAR_REMOTE');
+    assert.is(unreadable.message, 'the called function threw a value without a text');
     const dom = await rejection(peer.failWithDom());
     assert.ok(dom instanceof DOMException);
     assert.equal([dom.name, dom.message], ['NotAllowedError', 'not now']);

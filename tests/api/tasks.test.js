@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { maybeYield, Runtime, runtime, schedulingGroup, sleep, spawn, TaskBuilder, yieldNow } from 'featherstar';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { monotonicNs, useClock } from '../../dist/host/hosts/host.js';
 import { currentShard } from '../../dist/host/shard/shard.js';
 import { readStep } from '../../dist/host/shard/stall.js';
 import { JoinHandle } from '../../dist/host/tasks/join-handle.js';
@@ -23,17 +24,16 @@ const turnOf = () => new Promise((resolve) => setImmediate(resolve));
  */
 async function withClock(use) {
   await turnOf();
-  const real = performance.now;
-  let ms = performance.now();
-  performance.now = () => ms;
+  let nowNs = monotonicNs();
+  useClock(() => nowNs);
   try {
     await use((ns) => {
-      ms += ns / 1e6;
+      nowNs += ns;
     });
   } finally {
     await turnOf();
-    performance.now = real;
-    await until(() => performance.now() > ms, 'the real clock catches up');
+    useClock(undefined);
+    await until(() => monotonicNs() > nowNs, 'the real clock catches up');
   }
 }
 
@@ -101,14 +101,18 @@ for (const host of hosts()) {
   });
 
   check('a failure that nobody awaits is a warning that names the task, and the shard lives on', async () => {
-    const texts = await warnings(2, () => {
+    const { proxy, revoke } = Proxy.revocable({}, {});
+    revoke();
+    const texts = await warnings(3, () => {
       spawn(() => Promise.reject(new Error('nobody')), { name: 'first' });
       spawn(function second() {
         throw 'sees it'; // any value may be thrown
       });
+      spawn(() => Promise.reject(proxy), { name: 'third' });
     });
     assert.match(texts[0], /^task "first" failed, and no code awaits it: Error: nobody\n {4}at /);
     assert.is(texts[1], 'task "second" failed, and no code awaits it: sees it');
+    assert.is(texts[2], 'task "third" failed, and no code awaits it: a value without a text');
     assert.is(await spawn(() => 'goes on'), 'goes on');
   });
 

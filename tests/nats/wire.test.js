@@ -30,6 +30,18 @@ test('values arrive as they were sent', () => {
   assert.equal(decodeAbort(encoder.abort('inbox.1', [7], 'why')), { inbox: 'inbox.1', signals: [7], reason: 'why' });
 });
 
+test('a server that takes only tiny messages is refused', () => {
+  for (const bytes of [0, 512, 2047]) {
+    assert.throws(
+      () => new WireEncoder(bytes),
+      (error) => error.code === 'FEATHERSTAR_OPTION',
+    );
+  }
+  const tiny = new WireEncoder(2048);
+  const error = Object.assign(new FeatherstarError('FEATHERSTAR_CODEC', 'x'.repeat(250)), { stack: 'x'.repeat(250) });
+  assert.is(decodeReply(tiny.reply(false, error)).value.code, 'FEATHERSTAR_CODEC');
+});
+
 test('signals are numbered', () => {
   const control = new AbortController();
   const payload = encoder.request([control.signal, { signal: control.signal }], 1);

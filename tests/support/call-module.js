@@ -81,6 +81,12 @@ export function failWithMany() {
 export function failStrangely() {
   throw new Error('odd', { cause: () => 1 });
 }
+/** Throws a value whose every property throws. */
+export function failUnreadably() {
+  const { proxy, revoke } = Proxy.revocable(new Error('gone'), {});
+  revoke();
+  throw proxy;
+}
 export function failWithDom() {
   throw new DOMException('not now', 'NotAllowedError');
 }

@@ -65,6 +65,7 @@ export class Store {
     if (kind === 'no error') throw 'text';
     if (kind === 'type') throw new TypeError('wrong', { cause: new Error('inner') });
     if (kind === 'bigint') throw Object.assign(new Error(kind), { code: 5n });
+    if (kind === 'getter') throw Object.defineProperty(new Error(kind), 'message', { get: () => this.fail('type') });
     if (kind === 'large') throw new Error('x'.repeat(1_048_576));
     throw new FeatherstarError('FEATHERSTAR_BUSY', kind);
   }
