@@ -197,7 +197,7 @@ export class PublishedService {
       endpoint.count(startNs);
       this.#reply(reply, () => payload);
     } catch (error) {
-      endpoint.count(startNs, textOf(error));
+      endpoint.count(startNs, textOf(error).slice(0, ERROR_CHARS));
       this.#replyError(reply, isOurs, error);
     } finally {
       guests.disarm();
@@ -227,6 +227,7 @@ export class PublishedService {
     return this.#encoder.jsonReply({ name, message, code });
   }
 
+  /** Never throws: an error in a callback of a subscription would end the connection's reader for good. */
   #reply(to: string | undefined, payload: () => Uint8Array | string, about?: MsgHdrs): void {
     if (!to) return; // the caller does not want one
     this.#link.whenUp(() => {
@@ -234,7 +235,8 @@ export class PublishedService {
       try {
         this.#connection.publish(to, payload(), about === undefined ? {} : { headers: about });
       } catch (error) {
-        if (!this.#connection.isDraining()) throw error;
+        if (this.#connection.isDraining()) return;
+        process.emitWarning(`NATS does not take a reply of the service: ${textOf(error)}`, 'Featherstar');
       }
     });
   }

@@ -17,7 +17,7 @@ import { FeatherstarError, Runtime } from 'featherstar';
 import { homeOf, publishService, remote } from 'featherstar/nats';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { hosts, oneShardSuite, rejection } from '../support/hosts.js';
+import { hosts, oneShardSuite, rejection, warnings } from '../support/hosts.js';
 import { until, within } from '../support/http.js';
 import { NatsServer, natsObstacle } from '../support/nats-server.js';
 import { FULL } from '../support/seeds.js';
@@ -169,6 +169,8 @@ function natsSuite(host) {
       assert.match(message, 'an error cannot be sent');
       assert.is((await rejection(store.onAny().fail(kind))).code, kind === 'bigint' ? undefined : 'FEATHERSTAR_CODEC');
     }
+    const stats = await connection.request('$SRV.STATS.Store', '', { timeout: 2000 });
+    for (const { last_error: lastError } of stats.json().endpoints) assert.ok(lastError.length <= 200, lastError);
     const large = await connection.request('Store.any.blob', '200000', { timeout: 2000 });
     assert.is(large.json().code, 'FEATHERSTAR_CODEC');
     assert.is(await store.onAny().double(6), 12);
@@ -332,6 +334,22 @@ const LIMITED_USERS = `authorization { users = [
 /** Users that the server lets do little. */
 function limitedSuite(host) {
   const { test, check } = oneShardSuite('nats, permissions', host);
+  check('an instance with more methods than a message can list works, and says why discovery does not', async () => {
+    const server = await NatsServer.start('max_payload: 2048');
+    const connection = await connect({ servers: server.servers });
+    const names = Array.from({ length: 30 }, (_, i) => `method${i}`);
+    const instance = Object.fromEntries(names.map((name) => [name, () => name]));
+    const published = await publishService(instance, { connection, name: 'Wide' });
+    const caller = remote(connection, { name: 'Wide' });
+    const texts = await warnings(1, async () => assert.equal(await caller.instances({ timeoutMs: 50 }), []));
+    assert.match(texts[0], "NATS does not take a reply of the service: InvalidArgumentError: 'payload' max_payload");
+    assert.is(await caller.onAny().method29(), 'method29');
+    caller.close();
+    await published.close();
+    await connection.close();
+    await server.close();
+  });
+
   check('a service or a caller that may not subscribe says so, and its connection works on', async () => {
     const server = await NatsServer.start(LIMITED_USERS);
     const open = (user) => connect({ servers: server.servers, user, pass: 'x' });
