@@ -24,7 +24,7 @@ import { currentShard, type Shard } from '../shard/shard.js';
 import { checkedPort } from './dial.js';
 import { StreamHandle } from './handle.js';
 import { codedError, type ErrorPlace, nodeError } from './node-errors.js';
-import { NodeSocket, type NodeSocketOptions } from './node-socket.js';
+import { familyOf, NodeSocket, type NodeSocketOptions } from './node-socket.js';
 import { addClaim, claimPort, releasePort } from './port-claims.js';
 
 const BACKLOG = 511; // Node's default
@@ -203,8 +203,10 @@ export class Listening implements AcceptorUser {
       this.#server.emit('drop', {
         localAddress: local?.hostname,
         localPort: local?.port,
+        localFamily: familyOf(local?.hostname),
         remoteAddress: remote?.hostname,
         remotePort: remote?.port,
+        remoteFamily: familyOf(remote?.hostname),
       });
       return;
     }

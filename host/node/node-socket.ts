@@ -331,7 +331,7 @@ export class NodeSocket extends Duplex implements HandleUser {
   }
 }
 
-function familyOf(address: string | undefined): string | undefined {
+export function familyOf(address: string | undefined): string | undefined {
   if (address === undefined) return undefined;
   return isIPv6(address) ? 'IPv6' : 'IPv4';
 }

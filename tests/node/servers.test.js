@@ -214,7 +214,8 @@ for (const host of hosts()) {
     assert.ok(socket.server === server);
     const dropped = once(server, 'drop');
     const second = await client(port);
-    assert.is((await within(dropped, 'drop'))[0].localPort, port);
+    const [place] = await within(dropped, 'drop');
+    assert.equal([place.localPort, place.localFamily, place.remoteFamily], [port, 'IPv4', 'IPv4']);
     await within(once(second.resume(), 'end'), 'the second one is closed');
     second.destroy();
     await sleep(10);
