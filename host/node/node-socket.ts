@@ -70,6 +70,7 @@ export class NodeSocket extends Duplex implements HandleUser {
 
   /** Not in the turn of its peer's end: TLS over this stream still writes its own goodbye behind that. */
   #endWithPeer(): void {
+    this.write = writeAfterPeerEnd as typeof this.write;
     if (this.writable) this.end();
   }
 
@@ -329,6 +330,16 @@ export class NodeSocket extends Duplex implements HandleUser {
     const { localAddress: address, localPort: port, localFamily: family } = this;
     return address === undefined ? {} : { address, port: port as number, family: family as string };
   }
+}
+
+/** Takes the place of write() when the peer has ended a socket that may not be half open: with Node's error code. */
+function writeAfterPeerEnd(this: NodeSocket, chunk: unknown, ...more: (BufferEncoding | StreamCallback)[]): boolean {
+  if (!this.writableEnded) return Duplex.prototype.write.call(this, chunk, ...(more as [BufferEncoding]));
+  const error = codedError('EPIPE', 'This socket has been ended by the other party');
+  const done = more.find((each) => typeof each === 'function');
+  if (done !== undefined) process.nextTick(done, error);
+  this.destroy(error);
+  return false;
 }
 
 export function familyOf(address: string | undefined): string | undefined {

@@ -544,6 +544,15 @@ for (const host of hosts()) {
     }),
   );
 
+  test('a write after the end of the peer is EPIPE, as in Node', () =>
+    withServer(async (port, connections) => {
+      const [socket, peer] = await pair(port, connections);
+      peer.end();
+      await closed(socket.resume());
+      assert.is((await new Promise((resolve) => socket.write('late', resolve))).code, 'EPIPE');
+      assert.is((await new Promise((resolve) => socket.write('late', 'latin1', resolve))).code, 'EPIPE');
+    }));
+
   test("'close' comes behind the immediates of the turn in which a socket is destroyed, as in Node", () =>
     withServer(async (port, connections) => {
       const [socket] = await pair(port, connections);
