@@ -266,7 +266,7 @@ function refused(to: string, cause: Error): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_SERVICE', text, { cause });
 }
 
-/** In the place of an error that is too large, or whose properties throw. It is short, so that it fits every message. */
+/** Takes the place of an error that is too large, or whose properties throw. It is short: it fits every message. */
 function unsendable(cause: unknown): FeatherstarError {
   const text = `an error cannot be sent: ${textOf(cause).slice(0, ERROR_CHARS)}`;
   return Object.assign(new FeatherstarError('FEATHERSTAR_CODEC', text), { stack: text });
