@@ -31,7 +31,6 @@ typedef int (*alpn_callback)(SSL *, const unsigned char **, unsigned char *, con
 	X(unsigned long, ERR_get_error, (void))                                               \
 	X(const char *, ERR_reason_error_string, (unsigned long))                             \
 	X(BIO_METHOD *, BIO_meth_new, (int, const char *))                                    \
-	X(void, BIO_meth_free, (BIO_METHOD *))                                                \
 	X(int, BIO_meth_set_read, (BIO_METHOD *, int (*)(BIO *, char *, int)))                \
 	X(int, BIO_meth_set_write, (BIO_METHOD *, int (*)(BIO *, const char *, int)))         \
 	X(int, BIO_meth_set_ctrl, (BIO_METHOD *, long (*)(BIO *, int, long, void *)))         \
@@ -107,10 +106,8 @@ struct openssl {
 /* Numbers of its headers. */
 #define BIO_TYPE_SOURCE_SINK 0x0400
 #define BIO_FLAGS_READ 0x01
-#define BIO_FLAGS_WRITE 0x02
 #define BIO_FLAGS_SHOULD_RETRY 0x08
 #define BIO_CTRL_FLUSH 11
-#define SSL_ERROR_SSL 1
 #define SSL_ERROR_WANT_READ 2
 #define SSL_ERROR_WANT_X509_LOOKUP 4
 #define SSL_ERROR_ZERO_RETURN 6
@@ -135,4 +132,3 @@ struct openssl {
 #define SSL_CTRL_SET_VERIFY_CERT_STORE 106
 #define SSL_CTRL_SET_MIN_PROTO_VERSION 123
 #define SSL_CTRL_SET_MAX_PROTO_VERSION 124
-#define X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT 2

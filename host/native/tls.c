@@ -3,7 +3,7 @@
 // TLS for servers by the OpenSSL that is in Node: one call decrypts what has come, one encrypts what goes out.
 //
 //   received bytes --receive()--> OpenSSL --> plain bytes, in the same place or in `target`
-//                                        \--> output: what the handshake, an alert or an answer to them sends
+//                                        \--> output: what the handshake and alerts send to the peer
 //   plain bytes    --send()-----> OpenSSL --> output
 //
 // Nothing here reads or writes a socket. `output` is an array of JavaScript's, which sends what is in it. A connection
@@ -69,7 +69,7 @@ static int on_read(BIO *bio, char *to, int room)
 	return (int)bytes;
 }
 
-// Output that finds no room ends the connection: JavaScript gives more room than any answer takes.
+// If the output has no room, the connection fails. JavaScript gives more room than one call can fill.
 static int on_write(BIO *bio, const char *from, int bytes)
 {
 	struct tls *tls = ssl.BIO_get_data(bio);
@@ -187,6 +187,29 @@ static struct connection *take_args(napi_env env, napi_callback_info info, size_
 	return NULL;
 }
 
+// The first lines of each method of connections.
+#define CONNECTION(count)                                                        \
+	size_t argc = (count);                                                   \
+	napi_value argv[(count)];                                                \
+	struct tls *tls;                                                         \
+	struct connection *connection = take_args(env, info, &argc, argv, &tls); \
+	if (!connection)                                                         \
+		return NULL
+
+// The arguments (connection, bytes, at, end): the bytes from `at` to `end`. False with an exception pending.
+static bool range_args(napi_env env, const napi_value *argv, struct bytes *range)
+{
+	uint32_t at = 0, end = 0;
+
+	if (bytes_of(env, argv[1], range) && napi_get_value_uint32(env, argv[2], &at) == napi_ok &&
+	    napi_get_value_uint32(env, argv[3], &end) == napi_ok && at <= end && end <= range->length) {
+		*range = (struct bytes){ range->at + at, end - at };
+		return true;
+	}
+	napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "expected (number, bytes, at, end)");
+	return false;
+}
+
 static void begin(struct tls *tls, struct bytes input)
 {
 	ssl.ERR_clear_error();
@@ -238,21 +261,12 @@ static int decrypt(struct tls *tls, struct connection *connection, unsigned char
 // or in `bytes` from `at` on; that only if the connection holds nothing.
 static napi_value Receive(napi_env env, napi_callback_info info)
 {
-	struct connection *connection;
 	struct bytes input, target;
-	struct tls *tls;
-	napi_value argv[5];
-	size_t argc = 5;
-	uint32_t at = 0, end = 0;
 	int result;
+	CONNECTION(5);
 
-	connection = take_args(env, info, &argc, argv, &tls);
-	if (!connection)
+	if (!range_args(env, argv, &input))
 		return NULL;
-	if (!bytes_of(env, argv[1], &input) || napi_get_value_uint32(env, argv[2], &at) != napi_ok ||
-	    napi_get_value_uint32(env, argv[3], &end) != napi_ok || at > end || end > input.length)
-		return napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "receive(number, bytes, at, end)"), NULL;
-	input = (struct bytes){ input.at + at, end - at };
 	if (!bytes_of(env, argv[4], &target)) {
 		if (connection->holds)
 			return napi_throw_error(env, "ERR_MISSING_ARGS", "a target is needed"), NULL;
@@ -268,22 +282,14 @@ static napi_value Receive(napi_env env, napi_callback_info info)
 // output of its own it is that of the shard.
 static napi_value Send(napi_env env, napi_callback_info info)
 {
-	struct connection *connection;
 	struct bytes input, output;
-	struct tls *tls;
-	napi_value argv[5];
-	size_t argc = 5, written = 0;
-	uint32_t at = 0, end = 0;
 	unsigned char *shared;
-	size_t shared_room;
+	size_t shared_room, written = 0;
 	int done;
+	CONNECTION(5);
 
-	connection = take_args(env, info, &argc, argv, &tls);
-	if (!connection)
+	if (!range_args(env, argv, &input))
 		return NULL;
-	if (!bytes_of(env, argv[1], &input) || napi_get_value_uint32(env, argv[2], &at) != napi_ok ||
-	    napi_get_value_uint32(env, argv[3], &end) != napi_ok || at > end || end > input.length)
-		return napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "send(number, bytes, at, end)"), NULL;
 	shared = tls->output;
 	shared_room = tls->output_room;
 	if (bytes_of(env, argv[4], &output)) {
@@ -291,7 +297,7 @@ static napi_value Send(napi_env env, napi_callback_info info)
 		tls->output_room = output.length;
 	}
 	begin(tls, (struct bytes){ NULL, 0 });
-	done = ssl.SSL_write_ex(connection->ssl, input.at + at, end - at, &written);
+	done = ssl.SSL_write_ex(connection->ssl, input.at, input.length, &written);
 	tls->failure = openssl_take_error();
 	tls->output = shared;
 	tls->output_room = shared_room;
@@ -301,14 +307,8 @@ static napi_value Send(napi_env env, napi_callback_info info)
 // end(connection) -> bytes of output: close_notify
 static napi_value End(napi_env env, napi_callback_info info)
 {
-	struct connection *connection;
-	struct tls *tls;
-	napi_value argv[1];
-	size_t argc = 1;
+	CONNECTION(1);
 
-	connection = take_args(env, info, &argc, argv, &tls);
-	if (!connection)
-		return NULL;
 	begin(tls, (struct bytes){ NULL, 0 });
 	if (connection->secure)
 		ssl.SSL_shutdown(connection->ssl);
@@ -319,15 +319,9 @@ static napi_value End(napi_env env, napi_callback_info info)
 // close(connection): its number is free.
 static napi_value CloseConnection(napi_env env, napi_callback_info info)
 {
-	struct connection *connection;
-	struct tls *tls;
-	napi_value argv[1];
-	size_t argc = 1;
 	uint32_t place;
+	CONNECTION(1);
 
-	connection = take_args(env, info, &argc, argv, &tls);
-	if (!connection)
-		return NULL;
 	napi_get_value_uint32(env, argv[0], &place);
 	ssl.ERR_clear_error();
 	destroy(connection);
@@ -340,16 +334,10 @@ static napi_value CloseConnection(napi_env env, napi_callback_info info)
 // useContext(connection, context or undefined): what WANTS_NAME asks for. Undefined: that of the server.
 static napi_value UseContext(napi_env env, napi_callback_info info)
 {
-	struct connection *connection;
 	struct context *context;
 	napi_valuetype type;
-	struct tls *tls;
-	napi_value argv[2];
-	size_t argc = 2;
+	CONNECTION(2);
 
-	connection = take_args(env, info, &argc, argv, &tls);
-	if (!connection)
-		return NULL;
 	connection->chosen = true;
 	if (napi_typeof(env, argv[1], &type) != napi_ok || type == napi_undefined)
 		return NULL;
@@ -375,17 +363,12 @@ static void set_text(napi_env env, napi_value object, const char *name, const ch
 // describe(connection) -> { protocol, cipher, alpnProtocol, servername, verifyResult, isResumed }; absent: unknown
 static napi_value Describe(napi_env env, napi_callback_info info)
 {
-	struct connection *connection;
 	const SSL_CIPHER *cipher;
 	const unsigned char *alpn = NULL;
 	unsigned alpn_bytes = 0;
-	struct tls *tls;
-	napi_value argv[1], object, value;
-	size_t argc = 1;
+	napi_value object, value;
+	CONNECTION(1);
 
-	connection = take_args(env, info, &argc, argv, &tls);
-	if (!connection)
-		return NULL;
 	napi_create_object(env, &object);
 	cipher = ssl.SSL_get_current_cipher(connection->ssl);
 	set_text(env, object, "protocol", ssl.SSL_get_version(connection->ssl));
@@ -415,16 +398,11 @@ static napi_value array(napi_env env, int length, unsigned char **at)
 // certificate(connection) -> that of the peer in DER, or undefined
 static napi_value Certificate(napi_env env, napi_callback_info info)
 {
-	struct connection *connection;
-	struct tls *tls;
-	napi_value argv[1], result = NULL;
-	size_t argc = 1;
+	napi_value result = NULL;
 	unsigned char *at;
 	X509 *certificate;
+	CONNECTION(1);
 
-	connection = take_args(env, info, &argc, argv, &tls);
-	if (!connection)
-		return NULL;
 	certificate = ssl.SSL_get1_peer_certificate(connection->ssl);
 	if (!certificate)
 		return NULL;
@@ -439,16 +417,11 @@ static napi_value Certificate(napi_env env, napi_callback_info info)
 // session(connection) -> the session, as node:tls has it, or undefined
 static napi_value Session(napi_env env, napi_callback_info info)
 {
-	struct connection *connection;
-	struct tls *tls;
-	napi_value argv[1], result = NULL;
-	size_t argc = 1;
+	napi_value result = NULL;
 	unsigned char *at;
 	SSL_SESSION *session;
+	CONNECTION(1);
 
-	connection = take_args(env, info, &argc, argv, &tls);
-	if (!connection)
-		return NULL;
 	session = ssl.SSL_get_session(connection->ssl);
 	if (!session)
 		return NULL;
@@ -462,16 +435,10 @@ static napi_value Session(napi_env env, napi_callback_info info)
 // recordBytes(connection) -> plain bytes of a record that is sent, at most. A client may ask for fewer than usual.
 static napi_value RecordBytes(napi_env env, napi_callback_info info)
 {
-	struct connection *connection;
-	struct tls *tls;
-	napi_value argv[1];
-	size_t argc = 1;
 	SSL_SESSION *session;
 	unsigned mode;
+	CONNECTION(1);
 
-	connection = take_args(env, info, &argc, argv, &tls);
-	if (!connection)
-		return NULL;
 	session = ssl.SSL_get_session(connection->ssl);
 	mode = session ? ssl.SSL_SESSION_get_max_fragment_length(session) : 0;
 	return number(env, mode ? 256 << mode : 16384); // RFC 6066: 1 to 4 are 512 to 4096 bytes
