@@ -1,6 +1,6 @@
 // The decrypted bytes of a connection over TLS, between their arrival and the program that reads them.
 //
-// Next: tls-connection.ts, record-socket.ts.
+// Next: decrypted-socket.ts.
 
 import { abortable, type WaitOptions } from '../base/abortable.js';
 import { FeatherstarError } from '../base/errors.js';
