@@ -71,16 +71,17 @@ export class RecordSocket extends DecryptedSocket {
     const connection = this.#connection;
     const target = connection.holds ? connection.scratch(bytes.length) : undefined;
     const outcome = connection.receive(bytes, 0, bytes.length, target, (name) => terminator?.sni.listed(name));
-    const { failure, outputBytes, plainBytes } = connection;
+    const { outputBytes, plainBytes } = connection;
+    const error = outcome === FAILED ? new Error(connection.failure) : undefined; // another call may fail meanwhile
     if (plainBytes !== 0) this.arrived.push(Buffer.from(ownCopy(target ?? bytes, 0, plainBytes).buffer));
     if (outcome === ENDED) {
       this.#peerEnded = true;
       this.arrived.end();
     }
     if (outputBytes !== 0) await this.below.write(ownCopy(connection.output, 0, outputBytes));
-    if (outcome !== FAILED) return;
+    if (error === undefined) return;
     await this.below.end();
-    throw new Error(failure);
+    throw error;
   }
 
   protected onRoom(): void {
