@@ -9,6 +9,7 @@ import assert from 'node:assert/strict';
 import { sleep } from 'featherstar';
 import { connect, listen } from 'featherstar/net';
 import { randomFrom, SEED } from '../http/random.js';
+import { pattern } from './sockets.js';
 
 const RUNS = 6;
 const CHAINS_MAX = 8;
@@ -18,17 +19,11 @@ const ROOMS = [4096, 65_536, 200_000]; // of arrays to read into
 const ENOUGH = new Error('enough');
 const ENDS = ['FEATHERSTAR_CLOSED', 'FEATHERSTAR_SYSTEM'];
 
-function pattern(length, id) {
-  const bytes = Buffer.alloc(length);
-  for (let i = 0; i < length; i++) bytes[i] = (i * 31 + (i >>> 8) * 7 + (i >>> 16) * 13 + id * 101) & 0xff;
-  return bytes;
-}
-
 class Chain {
   constructor(random, id, pairs) {
     this.random = random;
     this.pairs = pairs;
-    this.data = pattern(1 + random(TOTALS[random(TOTALS.length)]), id);
+    this.data = pattern(1 + random(TOTALS[random(TOTALS.length)]), id * 101);
     this.isCut = random(4) === 0;
     this.waits = []; // of aborts
   }

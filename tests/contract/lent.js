@@ -5,6 +5,7 @@ import { allocate, sleep } from 'featherstar';
 import { Response, serve } from 'featherstar/http';
 import { connect, listen } from 'featherstar/net';
 import { currentShard } from '../../dist/host/shard/shard.js';
+import { readAll } from './sockets.js';
 
 const HERE = '127.0.0.1';
 const MEBIBYTE = 1_048_576;
@@ -14,17 +15,6 @@ function pattern(length, seed = 0) {
   const bytes = new Uint8Array(length);
   for (let i = 0; i < length; i++) bytes[i] = (i * 31 + (i >>> 8) * 7 + seed) & 0xff;
   return bytes;
-}
-
-/** Whatever `socket` brings until its end. A slow reader rests before each of the first `rests` reads. */
-async function readAll(socket, rests = 0) {
-  const parts = [];
-  for (let i = 0; ; i++) {
-    if (i < rests) await sleep(2);
-    const part = await socket.read();
-    if (part === null) return Buffer.concat(parts);
-    parts.push(part);
-  }
 }
 
 /** The body of one response to GET, by a connection of its own. */

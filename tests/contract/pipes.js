@@ -2,46 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { sleep } from 'featherstar';
-import { connect, listen } from 'featherstar/net';
+import { pair, pattern, readAll, say } from './sockets.js';
 
-const HERE = '127.0.0.1';
 const MEBIBYTE = 1_048_576;
-
-function pattern(length, seed = 0) {
-  const bytes = Buffer.alloc(length);
-  for (let i = 0; i < length; i++) bytes[i] = (i * 31 + (i >>> 8) * 7 + (i >>> 16) + seed) & 0xff;
-  return bytes;
-}
-
-/** Both ends of a connection. */
-async function pair() {
-  const listener = await listen({ hostname: HERE });
-  const accepting = listener.accept();
-  const near = await connect({ port: listener.port });
-  const far = await accepting;
-  listener.close();
-  const close = () => {
-    near.close();
-    far.close();
-  };
-  return { near, far, close };
-}
-
-/** Whatever a socket brings until its end. A slow reader rests before each of the first `rests` reads. */
-async function readAll(socket, rests = 0) {
-  const parts = [];
-  for (let i = 0; ; i++) {
-    if (i < rests) await sleep(2);
-    const part = await socket.read();
-    if (part === null) return Buffer.concat(parts);
-    parts.push(part);
-  }
-}
-
-async function say(socket, ...pieces) {
-  for (const piece of pieces) await socket.write(piece);
-  await socket.end();
-}
 
 /** client.far --pipe--> server.near: what the client says comes to the server. */
 async function proxied() {
