@@ -3,10 +3,11 @@
 // Next: baseline/nats.mjs, which is either side.
 
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { connect } from 'node:net';
 import { parseArgs } from 'node:util';
 import { checkMachine, readNumbers } from './contest.js';
 import { baseline } from './peers.js';
+import { startServer } from './server.js';
 import { BenchError, hasCommand, machineLine, median, startPinned, stop, table, versionOf } from './tools.js';
 
 const DECLARED = {
@@ -19,17 +20,20 @@ const RANGES = { open: 1000, calls: 10_000_000, rounds: 1000 };
 const CORES = { service: 0, caller: 1 };
 const WITH = { 'featherstar/nats': 'shard', 'nats.js alone': 'nats' };
 
-async function startServer() {
-  if (!hasCommand('nats-server')) throw new BenchError('no nats-server in PATH (apt-get install nats-server)');
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  const stdio = ['ignore', 'ignore', 'pipe'];
-  const server = startPinned(CORES.caller, 'nats-server', ['-a', '127.0.0.1', '-p', String(port)], { stdio });
-  for await (const text of server.stderr) if (String(text).includes('Server is ready')) break;
-  return { server, port };
+const NATS = { command: 'nats-server', args: (port) => ['-a', '127.0.0.1', '-p', String(port)] };
+
+/** Whether a server listens there. */
+async function listens(port) {
+  const socket = connect(port, '127.0.0.1');
+  try {
+    await once(socket, 'connect');
+    return true;
+  } catch (error) {
+    if (error.code === 'ECONNREFUSED') return false;
+    throw error;
+  } finally {
+    socket.destroy();
+  }
 }
 
 async function startSide(side, options, port, name) {
@@ -70,15 +74,15 @@ export async function main(args) {
   readNumbers(options, RANGES);
   if (versionOf(options.node) === undefined) throw new BenchError(`--node ${options.node} cannot be run`);
   checkMachine({});
-  const { server, port } = await startServer();
+  if (!hasCommand('nats-server')) throw new BenchError('no nats-server in PATH (apt-get install nats-server)');
+  const { port, stop: stopServer } = await startServer(NATS, CORES.caller, listens);
   const found = Object.fromEntries(Object.keys(WITH).map((name) => [name, []]));
   try {
     for (let round = 0; round < options.rounds; round++) {
       for (const [name, how] of Object.entries(WITH)) found[name].push(await measure(options, port, how));
     }
   } finally {
-    server.stderr.destroy();
-    await stop(server);
+    await stopServer();
   }
   const figure = (rounds, side) => median(rounds.map((round) => round[side])).toFixed(1);
   const rows = Object.entries(found).map(([name, rounds]) => [name, figure(rounds, 0), figure(rounds, 1)]);
