@@ -6,24 +6,11 @@
 //! Next: bin/calls.rs, which has the loop of docs/abi.md; then bin/http.rs.
 
 pub mod core;
+mod exports;
 pub mod shard;
 
 /// Offsets and numbers of featherstar.h.
 pub mod layout {
     #![allow(dead_code)]
     include!(concat!(env!("OUT_DIR"), "/layout.rs"));
-}
-
-/// The functions of featherstar_core.h. Each takes an instance first.
-mod exports {
-    #![allow(dead_code)]
-    use std::ffi::c_void;
-    macro_rules! exports {
-        ($(fn $name:ident($($parameter:ident: $type:ty),*) -> $result:ty;)*) => {
-            unsafe extern "C" {
-                $(pub fn $name(core: *mut c_void $(, $parameter: $type)*) -> $result;)*
-            }
-        };
-    }
-    include!(concat!(env!("OUT_DIR"), "/exports.rs"));
 }

@@ -12,6 +12,8 @@
 
 #[path = "../../rust/src/core.rs"]
 pub mod core;
+#[path = "../../rust/src/exports.rs"]
+mod exports; // module.rs defines them
 mod module;
 #[path = "../../rust/src/shard.rs"]
 pub mod shard;
@@ -20,18 +22,4 @@ pub mod shard;
 pub mod layout {
     #![allow(dead_code)]
     include!(concat!(env!("OUT_DIR"), "/layout.rs"));
-}
-
-/// The functions of featherstar_core.h, as C sees them. Each takes an instance first. They are in module.rs.
-mod exports {
-    #![allow(dead_code)]
-    use std::ffi::c_void;
-    macro_rules! exports {
-        ($(fn $name:ident($($parameter:ident: $type:ty),*) -> $result:ty;)*) => {
-            unsafe extern "C" {
-                $(pub fn $name(core: *mut c_void $(, $parameter: $type)*) -> $result;)*
-            }
-        };
-    }
-    include!(concat!(env!("OUT_DIR"), "/exports.rs"));
 }
