@@ -1,5 +1,5 @@
-// socket.pipeTo() under load: what a thousand pipes hold, and that they give it back. What a pipe does on every host is
-// in tests/contract/pipes.js. The peers are sockets of Node's.
+// socket.pipeTo() under load: how many bytes a thousand pipes hold, and that they release them. The peers are sockets
+// of Node's. tests/contract/pipes.js has the behaviours of a pipe on every host.
 
 import { once } from 'node:events';
 import { connect } from 'node:net';

@@ -56,7 +56,7 @@ async function ask(port, { body, agent = false, ...options } = {}) {
 
 const echo = (request, response) => request.pipe(response);
 
-/** As a test library does: timers that never fire, and a clock that stands still. Returns the undo. */
+/** Replaces timers by ones that never fire, and stops the clock, as a test library does. Returns the undo. */
 function fakeTimers() {
   const fakes = [
     ...['setTimeout', 'setInterval', 'setImmediate'].map((name) => [globalThis, name, () => ({ unref() {} })]),
