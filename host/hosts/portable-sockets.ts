@@ -49,7 +49,6 @@ export class PortableSocket implements OpOwner, StreamOwner {
   #probe: NodeJS.Timeout | undefined;
   #chunk: Buffer | undefined; // came while no receive was armed, or did not fit
   #chunkAt = 0;
-  #ownsChunk = true;
   #isPaused: boolean;
   #isWriting = false; // a send is with the stream and not yet with the kernel
   #written: Op | undefined; // that send, unless it was cancelled
@@ -98,12 +97,12 @@ export class PortableSocket implements OpOwner, StreamOwner {
   onData(chunk: Buffer, isOwn: boolean): void {
     if (this.#state === 'closed') return;
     const kept = this.#chunk?.subarray(this.#chunkAt);
-    this.#ownsChunk = isOwn || kept !== undefined;
+    const ownsChunk = isOwn || kept !== undefined;
     this.#chunk = kept === undefined ? chunk : Buffer.concat([kept, chunk]);
     this.#chunkAt = 0;
-    this.#giveReceived();
+    this.#giveReceived(ownsChunk);
     if (this.#chunk === undefined) return;
-    if (!this.#ownsChunk) this.#keepChunk(this.#chunk);
+    if (!ownsChunk) this.#keepChunk(this.#chunk);
     if (this.#isPaused) return;
     this.#isPaused = true;
     this.#stream.pause();
@@ -113,7 +112,6 @@ export class PortableSocket implements OpOwner, StreamOwner {
   #keepChunk(chunk: Buffer): void {
     this.#chunk = Buffer.from(ownCopy(chunk, this.#chunkAt, chunk.length).buffer);
     this.#chunkAt = 0;
-    this.#ownsChunk = true;
   }
 
   onEnd(): void {
@@ -151,12 +149,12 @@ export class PortableSocket implements OpOwner, StreamOwner {
     this.#watch = undefined;
   }
 
-  /** Hands on what there is: bytes first, then an error, then the end. */
-  #giveReceived(): void {
+  /** Hands on what there is: bytes first, then an error, then the end. A chunk that was kept is its own. */
+  #giveReceived(ownsChunk = true): void {
     while (this.#receives.length !== 0) {
       const op = this.#receives[0] as Op;
       if (this.#chunk !== undefined) {
-        if (this.#fill(op, this.#chunk)) this.#receives.shift();
+        if (this.#fill(op, this.#chunk, ownsChunk)) this.#receives.shift();
       } else if (this.#error !== 0 || this.#peerEnded) {
         this.#receives.shift();
         this.#window.finish(op, this.#error);
@@ -166,13 +164,13 @@ export class PortableSocket implements OpOwner, StreamOwner {
   }
 
   /** Hands a part of the chunk to where the operation wants it. True: that was its last completion. */
-  #fill(op: Op, chunk: Buffer): boolean {
+  #fill(op: Op, chunk: Buffer, ownsChunk: boolean): boolean {
     const window = this.#window;
     const from = this.#chunkAt;
     let end = op.len === 0 ? chunk.length : Math.min(chunk.length, from + op.len);
     let buffer = 0;
     if (!op.picksBuffer) chunk.copy(op.memory, op.ptr, from, end);
-    else if (op.bufGroup === LARGE_BUFFERS && this.#ownsChunk) buffer = window.keepBytes(chunk.subarray(from, end));
+    else if (op.bufGroup === LARGE_BUFFERS && ownsChunk) buffer = window.keepBytes(chunk.subarray(from, end));
     else {
       buffer = window.takeBuffer(op.bufGroup);
       if (buffer >= 0) {
