@@ -160,7 +160,7 @@ export class PortableHost implements ShardHost {
     if (bound === undefined) return done();
     return bound.then(done, (error) => {
       this.#gate.withdraw(slot);
-      throw FeatherstarError.is(error) ? error : systemError('listen', errnoOf(error), what);
+      throw listenError(error, what);
     });
   }
 
@@ -170,7 +170,7 @@ export class PortableHost implements ShardHost {
       try {
         await listener.server.listen({ path, backlog });
       } catch (error) {
-        throw FeatherstarError.is(error) ? error : systemError('listen', errnoOf(error), what);
+        throw listenError(error, what);
       }
     };
     listener.onClose = (await bindPath(path, begin)).unlink;
@@ -209,7 +209,7 @@ export class PortableHost implements ShardHost {
       await listener.server.listen({ fd, backlog: GIVEN_BACKLOG });
     } catch (error) {
       this.#gate.withdraw(slot);
-      throw FeatherstarError.is(error) ? error : systemError('listen', errnoOf(error), what);
+      throw listenError(error, what);
     }
     return { slot, port };
   }
@@ -246,6 +246,11 @@ export class PortableHost implements ShardHost {
     file.watch();
     return { slot, port: socket.address().port };
   }
+}
+
+/** The reason why a listener was not bound. */
+function listenError(error: unknown, what: string): FeatherstarError {
+  return FeatherstarError.is(error) ? error : systemError('listen', errnoOf(error), what);
 }
 
 /** Node knows reusePort since 22.12, its types here not yet. An address is not looked up, so nothing waits for it. */
