@@ -129,9 +129,7 @@ class RemoteConnection implements SocketTransport {
 
   close(): void {
     if (this.#closed) return;
-    this.#closed = true;
-    this.#onClosed(socketClosed());
-    this.#closing?.abort(socketClosed());
+    this.#end();
     if (!this.#shard.closed) this.#ask('close').catch(() => {}); // its home is gone, and the connection with it
   }
 
@@ -139,7 +137,12 @@ class RemoteConnection implements SocketTransport {
     if (this.#finishing) throw socketClosed();
     await this.#written;
     await this.#ask('forward', peer, name, args, this.#unread);
-    this.#closed = true; // here; at home it goes on for another caller
+    this.#end(); // at home it goes on for another caller
+  }
+
+  /** It is closed on this shard. */
+  #end(): void {
+    this.#closed = true;
     this.#onClosed(socketClosed());
     this.#closing?.abort(socketClosed());
   }
