@@ -17,7 +17,8 @@ export type HeadersValue = Headers | Iterable<readonly [string, string]> | Recor
 const TRIPLE = 3;
 const KNOWN_NAMES_MAX = 512;
 
-const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+/** A token of HTTP (RFC 9110 5.6.2). */
+export const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what the fetch standard forbids in a value
 const BAD_VALUE = /[\x00\r\n\u0100-\uffff]/;
 const OUTER_SPACE = /^[\t\n\r ]+|[\t\n\r ]+$/g;

@@ -3,7 +3,7 @@
 // Next: client-handshake.ts.
 
 import { type Checks, checkBoolean, checkedLater, checkOptions, definedOnly, integer } from '../base/options.js';
-import type { HeadersValue } from '../http/headers.js';
+import { type HeadersValue, TOKEN } from '../http/headers.js';
 import { checkTlsClient, type TlsClientOptions } from '../tls/options.js';
 import type { PerMessageDeflateOptions } from './deflate.js';
 import type { MessageSettings } from './message-connection.js';
@@ -82,8 +82,6 @@ export function clientSettings(given: string | Iterable<string> | WebSocketClien
 export function syntaxError(text: string): DOMException {
   return new DOMException(text, 'SyntaxError');
 }
-
-const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 
 function protocolsOf(given: string | Iterable<string>): readonly string[] {
   const protocols = typeof given === 'object' ? Array.from(given, String) : [String(given)];

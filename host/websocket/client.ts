@@ -268,11 +268,8 @@ export class WebSocket extends EventTarget {
 
   /** Behind the Blobs that are being read. */
   #sendLater(message: string | Uint8Array | Promise<ArrayBuffer>, bytes: number): void {
-    if (this.readyState !== OPEN) {
-      this.#unsentBytes += bytes;
-      return;
-    }
     this.#unsentBytes += bytes;
+    if (this.readyState !== OPEN) return;
     this.#inOrder(async () => {
       const read = await message;
       if (this.#connection?.readyState !== OPEN) return; // the bytes stay unsent
