@@ -208,19 +208,17 @@ export class PublishedService {
   }
 
   #replyError(to: string | undefined, isOurs: boolean, thrown: unknown): void {
-    const encode = (each: Error) => (isOurs ? this.#encoder.reply(false, each) : this.#jsonError(each));
-    let payload: Uint8Array | string;
-    let about: MsgHdrs;
+    const replyOf = (error: Error) => ({
+      payload: isOurs ? this.#encoder.reply(false, error) : this.#jsonError(error),
+      about: errorHeaders(error),
+    });
+    let reply: ReturnType<typeof replyOf>;
     try {
-      const error = thrown instanceof Error ? thrown : notAnError(thrown);
-      payload = encode(error);
-      about = errorHeaders(error);
+      reply = replyOf(thrown instanceof Error ? thrown : notAnError(thrown));
     } catch (cause) {
-      const error = unsendable(cause);
-      payload = encode(error);
-      about = errorHeaders(error);
+      reply = replyOf(unsendable(cause));
     }
-    this.#reply(to, () => payload, about);
+    this.#reply(to, () => reply.payload, reply.about);
   }
 
   #jsonError({ name, message, code }: NodeJS.ErrnoException): string {
