@@ -29,3 +29,9 @@ export function nodeError(error: unknown, syscall: string, place: ErrorPlace = {
 export function codedError(code: string, text: string): Error {
   return Object.assign(new Error(text), { code });
 }
+
+/** The error of a wait or an operation that its signal has ended. */
+export function abortError(signal: AbortSignal): Error {
+  const error = new Error('The operation was aborted', { cause: signal.reason });
+  return Object.assign(error, { name: 'AbortError', code: 'ABORT_ERR' });
+}

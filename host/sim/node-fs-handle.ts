@@ -31,7 +31,7 @@ const CLOSED = -1;
 
 export type FsFunctions = Record<string, AnyFunction>;
 
-/** The result of `openPath()` of node:fs/promises. */
+/** The result of `open()` of node:fs/promises. */
 export class SimFileHandle extends EventEmitter {
   #fd: number;
 

@@ -5,6 +5,7 @@
 //
 // Next: node-fs-calls.ts.
 
+import { abortError } from '../node/node-errors.js';
 import type { FsSteps, SystemCall } from './node-fs-calls.js';
 import { bound, onStage } from './replace.js';
 import { FILE_ERRNOS } from './sim-files.js';
@@ -41,11 +42,6 @@ export function runNow<T>(steps: FsSteps<T>): T {
   return step.value;
 }
 
-export function abortError(signal: AbortSignal): Error {
-  const error = new Error('The operation was aborted', { cause: signal.reason });
-  return Object.assign(error, { name: 'AbortError', code: 'ABORT_ERR' });
-}
-
 /** Calls back in a turn of the shard that asks. Throws if an argument is wrong. */
 export function runLater<T>(steps: FsSteps<T>, settle: FsCallback, signal?: AbortSignal): void {
   if (signal?.aborted) {
@@ -54,7 +50,6 @@ export function runLater<T>(steps: FsSteps<T>, settle: FsCallback, signal?: Abor
   }
   const { world, place } = onStage();
   const host = place.host as SimHost;
-  const { volume } = host.disk;
   let result: unknown;
   let isAborted = false;
 
@@ -77,13 +72,10 @@ export function runLater<T>(steps: FsSteps<T>, settle: FsCallback, signal?: Abor
   });
 
   function submit(call: SystemCall): void {
-    const { crashes } = volume;
-    const onDone = () => {
-      if (volume.crashes !== crashes) return; // the power has failed before it was done
+    host.disk.after(call.name, () => {
       result = performCall(host, call);
       world.post(place, resume);
-    };
-    host.disk.after(call.name, onDone);
+    });
   }
 
   const first = nextStep();

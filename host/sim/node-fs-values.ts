@@ -4,6 +4,7 @@
 
 import fs, { constants } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { errnoName } from '../base/errno.js';
 import { Errno } from '../core/kernel.js';
 import type { FileKind } from '../hosts/host.js';
 import type { Inode } from './sim-disk.js';
@@ -14,20 +15,20 @@ const BLOCK_BYTES = 4096;
 // --- errors ----------------------------------------------------------------------------------------------------------
 
 /** The texts of libuv. */
-const TEXTS: Record<number, readonly [name: string, text: string]> = {
-  [Errno.ENOENT]: ['ENOENT', 'no such file or directory'],
-  [Errno.EIO]: ['EIO', 'i/o error'],
-  [Errno.EBADF]: ['EBADF', 'bad file descriptor'],
-  [Errno.ENOMEM]: ['ENOMEM', 'not enough memory'],
-  [Errno.EEXIST]: ['EEXIST', 'file already exists'],
-  [Errno.ENOTDIR]: ['ENOTDIR', 'not a directory'],
-  [Errno.EISDIR]: ['EISDIR', 'illegal operation on a directory'],
-  [Errno.EINVAL]: ['EINVAL', 'invalid argument'],
-  [Errno.ENFILE]: ['ENFILE', 'file table overflow'],
-  [Errno.EMFILE]: ['EMFILE', 'too many open files'],
-  [Errno.ENOSPC]: ['ENOSPC', 'no space left on device'],
-  [Errno.ENAMETOOLONG]: ['ENAMETOOLONG', 'name too long'],
-  [Errno.ENOTEMPTY]: ['ENOTEMPTY', 'directory not empty'],
+const TEXTS: Record<number, string> = {
+  [Errno.ENOENT]: 'no such file or directory',
+  [Errno.EIO]: 'i/o error',
+  [Errno.EBADF]: 'bad file descriptor',
+  [Errno.ENOMEM]: 'not enough memory',
+  [Errno.EEXIST]: 'file already exists',
+  [Errno.ENOTDIR]: 'not a directory',
+  [Errno.EISDIR]: 'illegal operation on a directory',
+  [Errno.EINVAL]: 'invalid argument',
+  [Errno.ENFILE]: 'file table overflow',
+  [Errno.EMFILE]: 'too many open files',
+  [Errno.ENOSPC]: 'no space left on device',
+  [Errno.ENAMETOOLONG]: 'name too long',
+  [Errno.ENOTEMPTY]: 'directory not empty',
 };
 
 /** The paths that a call names, for its error. */
@@ -41,10 +42,10 @@ const REMEDY = 'It has only what the program has written: read or import a real 
 const WHERE = `on the disk of the simulation. ${REMEDY}`;
 
 export function fsError(errno: number, syscall: string, { path, dest }: Named): NodeJS.ErrnoException {
-  const [code, text] = TEXTS[errno] as readonly [string, string];
+  const code = errnoName(errno);
   const to = dest === undefined ? '' : ` -> '${dest}'`;
   const where = path === undefined ? '' : ` '${path}'${to}${errno === Errno.ENOENT ? ` ${WHERE}` : ''}`;
-  const error = new Error(`${code}: ${text}, ${syscall}${where}`);
+  const error = new Error(`${code}: ${TEXTS[errno]}, ${syscall}${where}`);
   const named = { ...(path === undefined ? {} : { path }), ...(dest === undefined ? {} : { dest }) };
   return Object.assign(error, { errno, code, syscall }, named);
 }
@@ -87,7 +88,7 @@ export function flagsOf(flags: unknown = 'r'): number {
   if (typeof flags === 'number') return flags;
   const letters = String(flags ?? 'r');
   const bits = FLAGS[letters.replace(/[xs]/, '')];
-  if (bits === undefined) throw argumentError('flags', flags, 'flags of openPath()', 'ERR_INVALID_ARG_VALUE');
+  if (bits === undefined) throw argumentError('flags', flags, 'flags of open()', 'ERR_INVALID_ARG_VALUE');
   return bits | (letters.includes('x') ? O_EXCL : 0) | (letters.includes('s') ? O_SYNC : 0);
 }
 

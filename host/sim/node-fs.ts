@@ -10,6 +10,7 @@
 
 import fs from 'node:fs';
 import type { AnyFunction } from '../calls/remote.js';
+import { abortError } from '../node/node-errors.js';
 import { functionsOf, refuse } from './doors.js';
 import { isLoading } from './module-loads.js';
 import {
@@ -26,7 +27,7 @@ import {
   writeMany,
 } from './node-fs-calls.js';
 import { type FsFunctions, openDir, openDirNow, SimFileHandle, writeParts } from './node-fs-handle.js';
-import { abortError, type FsCallback, promised, runLater, runNow } from './node-fs-run.js';
+import { type FsCallback, promised, runLater, runNow } from './node-fs-run.js';
 import { argumentError, optionsOf } from './node-fs-values.js';
 import { pooled } from './pool-work.js';
 import { isOtherRuntime, type Replacement, switched } from './replace.js';
@@ -52,7 +53,7 @@ const REMEDIES: Record<string, string> = {
   createReadStream: 'Use readFile() or read(): this runtime has streams of its own',
   createWriteStream: 'Use writeFile() or write(): this runtime has streams of its own',
 };
-const OTHERWISE = 'Use openPath(), read(), write(), stat() and their relatives';
+const OTHERWISE = 'Use open(), read(), write(), stat() and their relatives';
 const WHY = 'the simulated disk does not have it';
 
 // --- at once, with a callback, with a promise ------------------------------------------------------------------------

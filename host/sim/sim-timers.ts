@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import { addAbortListener, removeAbortListener } from '../base/abort-listeners.js';
 import { platform } from '../base/platform-timers.js';
 import type { AnyFunction } from '../calls/remote.js';
+import { abortError } from '../node/node-errors.js';
 import type { Entry, Hold } from './calendar.js';
 import { bound, type Callback, onStage, type Replacement, replaced, type Stage, stage, switched } from './replace.js';
 import type { Place, World } from './world.js';
@@ -145,14 +146,10 @@ interface TimerOptions {
 /** A wait of node:timers/promises: `start` begins it, and returns how to end it early. */
 function waited(value: unknown, signal: AbortSignal | undefined, start: (run: () => void) => () => void) {
   return new Promise((resolve, reject) => {
-    const aborted = () => {
-      const error = new Error('The operation was aborted', { cause: signal?.reason });
-      return Object.assign(error, { name: 'AbortError', code: 'ABORT_ERR' });
-    };
-    if (signal?.aborted) return reject(aborted());
+    if (signal?.aborted) return reject(abortError(signal));
     const onAbort = () => {
       stop();
-      reject(aborted());
+      reject(abortError(signal as AbortSignal));
     };
     const stop = start(() => {
       removeAbortListener(signal, onAbort);
