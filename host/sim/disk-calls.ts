@@ -12,7 +12,7 @@ import { Errno, OP_FSYNC, OP_READ, OP_WRITE } from '../core/kernel.js';
 import type { Entry } from './calendar.js';
 import type { Faults } from './faults.js';
 import { type Found, type Inode, SECTOR_BYTES, type Volume } from './sim-disk.js';
-import { START_NS, type World } from './world.js';
+import type { World } from './world.js';
 
 const ACCESS = constants.O_RDONLY | constants.O_WRONLY | constants.O_RDWR;
 const O_DIRECTORY = constants.O_DIRECTORY ?? 0;
@@ -61,8 +61,7 @@ export class DiskCalls {
   }
 
   get nowMs(): number {
-    const { machines, nowNs, epochMs } = this.#world;
-    return epochMs + (nowNs - START_NS) / 1e6 + machines.skewMs(machines.of(this.#shard), nowNs);
+    return this.#world.dateMs(this.#shard);
   }
 
   get #faults(): Faults {
@@ -80,10 +79,13 @@ export class DiskCalls {
     return ns + us * 1000;
   }
 
-  /** Runs `then` when the disk has done it. */
+  /** Runs `then` when the disk gets to it, unless the power fails before. */
   after(what: string, then: () => void): Entry {
     const { calendar, nowNs } = this.#world;
-    return calendar.add(nowNs + this.timeNs(what), then);
+    const { crashes } = this.volume;
+    return calendar.add(nowNs + this.timeNs(what), () => {
+      if (this.volume.crashes === crashes) then();
+    });
   }
 
   // --- names ---------------------------------------------------------------------------------------------------------

@@ -87,11 +87,15 @@ const DEFAULTS: Faults = {
   stuckUs: 10_000_000,
 };
 
-export const TIME_MAX_US = 60e6;
+const TIME_MAX_US = 60e6;
 
-const CHECKS = Object.fromEntries(
-  Object.keys(DEFAULTS).map((name) => [name, number(0, name.endsWith('Us') ? TIME_MAX_US : 1)]),
-) as Checks<SimFaults>;
+/** The checks of some faults. */
+export function faultChecks<K extends keyof SimFaults>(names: readonly K[]): Checks<Pick<SimFaults, K>> {
+  const checks = names.map((name) => [name, number(0, name.endsWith('Us') ? TIME_MAX_US : 1)]);
+  return Object.fromEntries(checks) as Checks<Pick<SimFaults, K>>;
+}
+
+const CHECKS = faultChecks(Object.keys(DEFAULTS) as (keyof SimFaults)[]);
 
 export function checkFaults(given: SimFaults = {}): Faults {
   checkOptions(given, CHECKS, 'faults');

@@ -1,4 +1,4 @@
-// What a guided search runs next: a fresh seed, or a branch of an earlier run.
+// The guide of a search. It decides which run is next: a fresh seed, or a branch of an earlier run.
 //
 //   fresh seeds --> 32 of them in a row have reached no new state --> half of the runs are branches
 //   branch:  | choices of a run that was the first to reach a state | other choices, drawn anew |

@@ -8,8 +8,8 @@
 //
 // Next: sim-socket.ts.
 
-import { type Checks, checkBoolean, number } from '../base/options.js';
-import { type Faults, type OwnFaults, type SimFaults, TIME_MAX_US } from './faults.js';
+import { type Checks, checkBoolean } from '../base/options.js';
+import { type Faults, faultChecks, type OwnFaults, type SimFaults } from './faults.js';
 import { NOWHERE, way } from './sim-machines.js';
 import type { World } from './world.js';
 
@@ -24,13 +24,7 @@ export interface LinkOptions
 }
 
 export const LINK_CHECKS: Checks<LinkOptions> = {
-  latencyUs: number(0, TIME_MAX_US),
-  slow: number(0, 1),
-  slowUs: number(0, TIME_MAX_US),
-  kilobyteUs: number(0, TIME_MAX_US),
-  retransmit: number(0, 1),
-  lose: number(0, 1),
-  duplicate: number(0, 1),
+  ...faultChecks(['latencyUs', 'slow', 'slowUs', 'kilobyteUs', 'retransmit', 'lose', 'duplicate']),
   oneWay: checkBoolean,
 };
 

@@ -36,20 +36,7 @@ function notePost(world: World, place: Place, peer: number): void {
   const isCall = kind === Kind.REQUEST;
   if (isCall || outcome === VALUE) world.trace.bytes(bytes.subarray(from, from + length));
   const shown = outcome === VALUE ? length : 0; // an error's length has its stack's
-  if (isCall)
-    world.note(
-      'call',
-      place.index,
-      place.range.base + peer,
-      length,
-      `${place.functions[head >>> 16] ?? 'the library'}()`,
-    );
-  else
-    world.note(
-      'reply',
-      place.index,
-      place.range.base + peer,
-      shown,
-      outcome === VALUE ? 'replies' : 'replies with an error',
-    );
+  const to = place.range.base + peer;
+  if (isCall) world.note('call', place.index, to, length, `${place.functions[head >>> 16] ?? 'the library'}()`);
+  else world.note('reply', place.index, to, shown, outcome === VALUE ? 'replies' : 'replies with an error');
 }

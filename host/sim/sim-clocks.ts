@@ -13,10 +13,8 @@ const RealDate = Date;
 function dateMs(): number {
   const world = activeWorld();
   if (world === undefined) return RealDate.now();
-  const nowNs = world.look();
-  const place = stage()?.place;
-  const skewMs = place === undefined ? 0 : world.machines.skewMs(world.machines.of(place.index), nowNs);
-  return Math.floor(world.epochMs + (nowNs - START_NS) / 1e6 + skewMs);
+  world.look();
+  return Math.floor(world.dateMs(stage()?.place.index));
 }
 
 /** Time since the world began, ns. Reading it takes a little time, so a loop that waits for time to pass ends. */

@@ -121,10 +121,8 @@ export class SimFiles implements Directories, OpOwner {
     const data = opcode === OP_WRITE ? new Uint8Array(op.memory.subarray(op.ptr, op.ptr + op.len)) : undefined;
     const how = opcode === OP_OPENAT2 ? [second.readInt32LE(at), second.readInt32LE(at + 8)] : [];
     window.open(op, this);
-    const { crashes } = this.#volume;
     const entry = this.#disk.after(`${opcodeName(opcode)} ${file === undefined ? name : file.inode.name}`, () => {
       this.#waiting.delete(op);
-      if (this.#volume.crashes !== crashes) return; // the power has failed before it was done
       const result =
         file !== undefined
           ? this.#onFile(op, opcode, words, file, data)

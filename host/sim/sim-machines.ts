@@ -95,11 +95,6 @@ export class Machines {
     return shard - (this.ranges.findLast(({ base }) => base <= shard)?.base ?? 0);
   }
 
-  /** The runtime of its own that a machine has. */
-  rangeOf(machine: number): ShardRange | undefined {
-    return this.ranges.find(({ name }) => name === this.#names[machine]);
-  }
-
   shardsOf(machine: number): number[] {
     return [...this.#ofShard.keys()].filter((shard) => this.of(shard) === machine);
   }

@@ -32,10 +32,11 @@ export class SimRuntime {
   #shard: Shard | undefined; // its shard 0
   #started: Promise<void> | undefined;
 
+  /** `options`: but for the shards and the module, which `range` has. */
   constructor(world: World, options: Checked, range: ShardRange) {
     this.#world = world;
     this.#options = options;
-    this.#module = options.module;
+    this.#module = range.module;
     this.range = range;
   }
 
@@ -76,7 +77,7 @@ export class SimRuntime {
   /** Code of shard 0's thread: starts all shards, as Runtime.start() does. */
   async launch(): Promise<void> {
     const place = this.#world.current as Place;
-    const options = { ...this.#options, module: this.#module };
+    const options = { ...this.#options, shards: this.range.count, module: this.#module };
     const memories = makeMemory(options.shards, options.limits, options.sharedBytes);
     const platform = new SimPlatform(this.#world, options, memories, ++launches, place);
     this.#platform = platform;

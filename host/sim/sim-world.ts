@@ -3,20 +3,12 @@
 // Next: world.ts.
 
 import { FeatherstarError, optionError } from '../base/errors.js';
-import {
-  type Checks,
-  checkBoolean,
-  checkNumber,
-  checkOptions,
-  checkShard,
-  checkTimeout,
-  number,
-} from '../base/options.js';
+import { type Checks, checkBoolean, checkNumber, checkOptions, checkShard, checkTimeout } from '../base/options.js';
 import type { RestartOptions } from '../runtime/restart.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { SignalName } from '../runtime/signal-board.js';
 import { checkSignalNames } from '../runtime/signals.js';
-import { checkFaults, type SimFaults, TIME_MAX_US } from './faults.js';
+import { checkFaults, faultChecks, type SimFaults } from './faults.js';
 import { LINK_CHECKS, type LinkOptions } from './links.js';
 import { runOn } from './run-on.js';
 import { SimClient } from './sim-client.js';
@@ -47,13 +39,7 @@ export interface PartitionOptions {
 /** Options of `world.setDisk()`: faults that the disk of a machine has of its own. */
 export type DiskOptions = Pick<SimFaults, 'diskUs' | 'diskSlow' | 'diskSlowUs' | 'bitRot' | 'misdirect'>;
 
-const DISK_CHECKS: Checks<DiskOptions> = {
-  diskUs: number(0, TIME_MAX_US),
-  diskSlow: number(0, 1),
-  diskSlowUs: number(0, TIME_MAX_US),
-  bitRot: number(0, 1),
-  misdirect: number(0, 1),
-};
+const DISK_CHECKS: Checks<DiskOptions> = faultChecks(['diskUs', 'diskSlow', 'diskSlowUs', 'bitRot', 'misdirect']);
 
 const PARTITION_CHECKS: Checks<PartitionOptions> = { oneWay: checkBoolean };
 

@@ -399,9 +399,7 @@ async function lead<T>(
   outcome: Outcome<T>,
 ): Promise<void> {
   await own.launch();
-  const others = world.machines.ranges.map((range) => {
-    return new SimRuntime(world, { ...options, shards: range.count, module: range.module }, range);
-  });
+  const others = world.machines.ranges.map((range) => new SimRuntime(world, options, range));
   for (const each of others) await each.start(); // in the order of their places
   outcome.value = await program(new SimWorld(world, own, others));
   const reports = await Promise.all(others.map(endOf));

@@ -232,6 +232,12 @@ export class World {
     return this.readNs();
   }
 
+  /** The date of the machine of a shard, ms; without a shard, the world's. */
+  dateMs(shard: number | undefined): number {
+    const skewMs = shard === undefined ? 0 : this.machines.skewMs(this.machines.of(shard), this.nowNs);
+    return this.epochMs + (this.nowNs - START_NS) / 1e6 + skewMs;
+  }
+
   note(kind: EventName, shard: number, first?: number, second?: number, subject?: Subject): void {
     if (PROGRESS[kind]) this.#progress();
     this.trace.add(kind, this.nowNs, shard, first, second, subject);
