@@ -11,8 +11,8 @@ import { hosts } from './hosts.js';
 export { cert, key } from './certificate.js';
 
 /**
- * Each host with each engine that can do TLS on it: { host, engine }. Use chooseEngine() before the server begins. The
- * addon takes options that it cannot do to node:tls, so it is called 'auto' then.
+ * Each host with each engine that can do TLS on it: { host, engine }. Use runWith() for the suite, or chooseEngine()
+ * before the server begins. The addon takes options that it cannot do to node:tls, so it is called 'auto' then.
  */
 export function tlsWays() {
   return hosts().flatMap((host) => [
@@ -26,11 +26,17 @@ export function chooseEngine(engine) {
   process.env.FEATHERSTAR_TLS = engine === 'addon' ? 'auto' : engine;
 }
 
-/** Whether the addon has found an OpenSSL in this process. Says so if not. */
-export function hasRecordEngine() {
-  const has = recordEngine(currentShard()) !== undefined;
-  if (!has) console.log('# skipped: TLS by the addon: there is no OpenSSL that it can use');
-  return has;
+/** The servers of a suite use this engine. */
+export function runWith(engine, test) {
+  test.before(() => chooseEngine(engine));
+  test.after(() => chooseEngine('auto'));
+}
+
+/** The engine that servers have after chooseEngine(), if the addon can do their options. */
+export function expectedEngine(engine) {
+  if (engine !== 'addon' || recordEngine(currentShard()) !== undefined) return engine;
+  console.log('# skipped: TLS by the addon: there is no OpenSSL that it can use');
+  return 'node:tls';
 }
 
 /** A connection whose bytes are cut by `cut` on their way to the server. `options`: of node:tls. */

@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert';
 import { Authority, hasOpenssl } from '../support/certificates.js';
 import { oneShardSuite } from '../support/hosts.js';
 import { get, within } from '../support/http.js';
-import { chooseEngine, openCut, tlsWays } from '../support/tls.js';
+import { openCut, runWith, tlsWays } from '../support/tls.js';
 
 const VERSIONS = ['TLSv1.2', 'TLSv1.3'];
 const openssl = hasOpenssl();
@@ -43,9 +43,8 @@ for (const { host, engine } of openssl ? tlsWays() : []) {
   const others = new Authority();
   const own = ours.issue('localhost', 'other.example');
   const client = ours.issue('client');
-  test.before(() => chooseEngine(engine));
+  runWith(engine, test);
   test.after(() => {
-    chooseEngine('auto');
     ours.remove();
     others.remove();
   });

@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert';
 import { hasOpenssl, openSClient, sClient } from '../support/certificates.js';
 import { oneShardSuite, rejection } from '../support/hosts.js';
 import { Client, get, until, within } from '../support/http.js';
-import { cert, chooseEngine, hasRecordEngine, key, openCut, tlsWays } from '../support/tls.js';
+import { cert, chooseEngine, expectedEngine, key, openCut, runWith, tlsWays } from '../support/tls.js';
 
 const HEAD_BYTES = 5; // of a record
 const RECORD_MAX_BYTES = 16_384 + 256;
@@ -48,11 +48,10 @@ function* pieces(bytes, lengthOf) {
 for (const { host, engine } of tlsWays()) {
   const suite = oneShardSuite(`TLS by ${engine}`, host);
   const { test, check } = suite;
-  test.before(() => chooseEngine(engine));
-  test.after(() => chooseEngine('auto'));
+  runWith(engine, test);
 
   const engineOf = { fetch: (_, { tls }) => new Response(tls.engine) };
-  const fast = () => (engine === 'addon' && hasRecordEngine() ? 'addon' : 'node:tls');
+  const fast = () => expectedEngine(engine);
 
   check('the engine is told; options that the addon cannot do are done by node:tls', async () => {
     const cases = [

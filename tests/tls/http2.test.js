@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert';
 import { Chromium, findChromium } from '../browser/chromium.js';
 import { hosts, oneShardSuite, rejection } from '../support/hosts.js';
 import { Client, get, until, within } from '../support/http.js';
-import { cert, chooseEngine, key, tlsWays } from '../support/tls.js';
+import { cert, key, runWith, tlsWays } from '../support/tls.js';
 
 const { NGHTTP2_CANCEL } = constants;
 const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -129,8 +129,7 @@ const fetch = (request, info) => routes[request.path]?.(request, info) ?? new Re
 for (const { host, engine } of tlsWays()) {
   for (const scheme of engine === 'addon' ? ['https'] : ['https', 'http']) {
     const suite = oneShardSuite(`HTTP/2 over ${scheme} by ${engine}`, host);
-    suite.test.before(() => chooseEngine(engine));
-    suite.test.after(() => chooseEngine('auto'));
+    runWith(engine, suite.test);
 
     const check = (name, options, run) =>
       suite.check(name, async () => {

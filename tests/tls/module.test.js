@@ -8,7 +8,7 @@ import * as assert from 'uvu/assert';
 import { Authority, hasOpenssl } from '../support/certificates.js';
 import { rejection } from '../support/hosts.js';
 import { Client, get, until, within } from '../support/http.js';
-import { cert, chooseEngine, key, tlsWays } from '../support/tls.js';
+import { cert, key, runWith, tlsWays } from '../support/tls.js';
 
 const module = new URL('../support/tls-module.js', import.meta.url);
 const openssl = hasOpenssl();
@@ -37,8 +37,7 @@ async function ask(port, options = {}) {
 
 for (const { host, engine } of tlsWays()) {
   const test = suite(`serve({ module, tls }) by ${engine} (${host})`);
-  test.before(() => chooseEngine(engine));
-  test.after(() => chooseEngine('auto'));
+  runWith(engine, test);
   const start = (options = {}) =>
     within(
       serve({ module, hostname: '127.0.0.1', shards: 2, runtime: { host }, tls: { key, cert }, ...options }),

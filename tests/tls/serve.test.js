@@ -9,7 +9,7 @@ import * as assert from 'uvu/assert';
 import { Authority, hasOpenssl, openSClient, sClient } from '../support/certificates.js';
 import { holdings, oneShardSuite, rejection } from '../support/hosts.js';
 import { Client, get, until, within } from '../support/http.js';
-import { cert, chooseEngine, hasRecordEngine, key, tlsWays } from '../support/tls.js';
+import { cert, expectedEngine, key, runWith, tlsWays } from '../support/tls.js';
 
 const CONNECTIONS = 200; // while certificates change
 const openssl = hasOpenssl();
@@ -39,8 +39,7 @@ async function textOf(port, request = get(), options = {}) {
 for (const { host, engine } of tlsWays()) {
   const suite = oneShardSuite(`serve() over TLS by ${engine}`, host);
   const { test } = suite;
-  test.before(() => chooseEngine(engine));
-  test.after(() => chooseEngine('auto'));
+  runWith(engine, test);
 
   /** A test with a server of its own, which leaves nothing behind. */
   const check = (name, options, run) => {
@@ -148,7 +147,7 @@ for (const { host, engine } of tlsWays()) {
   check('a handler is told of the connection', { fetch: facts }, async (server) => {
     const text = await textOf(server.port, get(), { ALPNProtocols: ['http/1.1'] });
     assert.equal(JSON.parse(text), {
-      engine: engine === 'addon' && hasRecordEngine() ? 'addon' : 'node:tls',
+      engine: expectedEngine(engine),
       names: ['TLSv1.3', 'TLS_AES_256_GCM_SHA384', 'http/1.1', 'localhost'],
       client: [false, null, null],
       session: [false, true],

@@ -9,7 +9,7 @@ import * as assert from 'uvu/assert';
 import { hasOpenssl, sClient } from '../support/certificates.js';
 import { oneShardSuite, rejection } from '../support/hosts.js';
 import { until, within } from '../support/http.js';
-import { cert, chooseEngine, hasRecordEngine, key, openCut, tlsWays } from '../support/tls.js';
+import { cert, expectedEngine, key, openCut, runWith, tlsWays } from '../support/tls.js';
 
 const tls = { key, cert };
 const openssl = hasOpenssl();
@@ -36,8 +36,7 @@ async function echo(socket) {
 
 for (const { host, engine } of tlsWays()) {
   const { test, check, run } = oneShardSuite(`sockets over TLS by ${engine}`, host);
-  test.before(() => chooseEngine(engine));
-  test.after(() => chooseEngine('auto'));
+  runWith(engine, test);
   const open = (port, options = {}) => connect({ port, ...options, tls: { ...trusting, ...options.tls } });
 
   check('bytes both ways, and the end of one side', async () => {
@@ -51,8 +50,10 @@ for (const { host, engine } of tlsWays()) {
     assert.equal([socket.tls.protocol, socket.tls.alpnProtocol, socket.tls.isAuthorized], ['TLSv1.3', 'echo', true]);
     assert.is(socket.remote.port, listener.port);
     await until(() => accepted !== undefined, 'it is accepted');
-    const expected = engine === 'addon' && hasRecordEngine() ? 'addon' : 'node:tls';
-    assert.equal([accepted.engine, accepted.alpnProtocol, accepted.servername], [expected, 'echo', 'localhost']);
+    assert.equal(
+      [accepted.engine, accepted.alpnProtocol, accepted.servername],
+      [expectedEngine(engine), 'echo', 'localhost'],
+    );
     await socket.write('hello');
     assert.is(`${await socket.read()}`, 'hello');
     const big = Buffer.alloc(1_000_000, 'pattern');
@@ -318,8 +319,7 @@ for (const { host, engine } of tlsWays()) {
   run();
 
   const two = suite(`sockets over TLS by ${engine} on two shards (${host})`);
-  two.before(() => chooseEngine(engine));
-  two.after(() => chooseEngine('auto'));
+  runWith(engine, two);
   two('another shard gets one', async () => {
     const module = new URL('../support/tls-module.js', import.meta.url);
     const runtime = await Runtime.start({ shards: 2, host, module });
