@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { REFERENCE } from './contest.js';
 import { baseline } from './peers.js';
-import { BenchError, compile, compileFiles, compileGo, compileRust, median, table } from './tools.js';
+import { BenchError, compile, compileFiles, compileGo, compileRust, hasCommand, median, table } from './tools.js';
 import { checkWrkOptions, WRK_OPTIONS, wrkContest } from './wrk.js';
 
 const DECLARED = {
@@ -57,8 +57,7 @@ const IN_PYTHON = 20; // times slower than the others, at least
 /** Python loads the core as a shared library. */
 async function pythonCaller() {
   const name = 'python';
-  const { error } = spawnSync('python3', ['--version'], { stdio: 'ignore' });
-  if (error !== undefined) return { name, unavailable: 'no python3 in PATH' };
+  if (!hasCommand('python3')) return { name, unavailable: 'no python3 in PATH' };
   const flags = ['-D_DEFAULT_SOURCE', '-shared', '-fPIC'];
   const library = await compileFiles('host-python.so', [path('dist/c/featherstar_core.c')], flags);
   const program = [path('examples/hosts/python/calls.py'), library, path('dist/')];

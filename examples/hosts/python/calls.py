@@ -57,10 +57,10 @@ library.featherstar_memory_reserve.argtypes = [ctypes.c_uint32]
 library.featherstar_instantiate.argtypes = [ctypes.c_void_p, Memory, ctypes.c_void_p, ctypes.c_void_p]
 with open(os.path.join(dist, "c", "featherstar_core.h")) as file:
     exports = re.findall(r"^\tX\((\w+), (.*), (\w+)\)", file.read(), re.MULTILINE)  # FEATHERSTAR_EXPORTS
+TYPES = {"I": ctypes.c_uint32, "F": ctypes.c_double}
 for name, parameters, result in exports:
     function = getattr(library, f"featherstar_{name}")
-    types = {"I": ctypes.c_uint32, "F": ctypes.c_double}
-    function.argtypes = [ctypes.c_void_p, *(types[parameter[0]] for parameter in parameters.split())]
+    function.argtypes = [ctypes.c_void_p, *(TYPES[parameter[0]] for parameter in parameters.split())]
     function.restype = None if result == "void" else ctypes.c_int32
 
 CORE_BYTES = 4096  # more than an instance needs: 200 or so
