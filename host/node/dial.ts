@@ -46,9 +46,8 @@ export interface Dialer {
 export function checkedPort(port: unknown): number {
   const number = typeof port === 'string' && port.trim() !== '' ? Number(port) : port;
   if (Number.isInteger(number) && (number as number) >= 0 && (number as number) <= PORT_MAX) return number as number;
-  throw Object.assign(new RangeError(`Port should be >= 0 and < 65536. Received ${String(port)}.`), {
-    code: 'ERR_SOCKET_BAD_PORT',
-  });
+  const text = `Port should be >= 0 and < 65536. Received ${String(port)}.`;
+  throw codedError('ERR_SOCKET_BAD_PORT', text, RangeError);
 }
 
 /** Checks the options. Throws what Node throws, and OPTION for what this socket cannot do. */

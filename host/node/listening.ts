@@ -303,7 +303,7 @@ function wantedPlace(options: NetListenOptions): { place: WantedPlace; host?: st
   }
   if (!path && !('port' in options)) {
     const text = 'The argument \'options\' must have the property "port" or "path"';
-    throw Object.assign(new TypeError(text), { code: 'ERR_INVALID_ARG_VALUE' });
+    throw codedError('ERR_INVALID_ARG_VALUE', text, TypeError);
   }
   if (path) return { place: { address: `unix:${path}`, port: 0, backlog, isAny: false } };
   const place = { port: checkedPort(port ?? 0), backlog, isAny: !host };

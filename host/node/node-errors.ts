@@ -26,8 +26,8 @@ export function nodeError(error: unknown, syscall: string, place: ErrorPlace = {
 }
 
 /** An error that Node makes itself, with one of its codes. */
-export function codedError(code: string, text: string): Error {
-  return Object.assign(new Error(text), { code });
+export function codedError(code: string, text: string, Kind: new (text: string) => Error = Error): Error {
+  return Object.assign(new Kind(text), { code });
 }
 
 /** The error of a wait or an operation that its signal has ended. */

@@ -261,9 +261,7 @@ export class NodeSocket extends Duplex implements HandleUser {
 
   setTimeout(ms: number, onTimeout?: () => void): this {
     if (typeof ms !== 'number' || !(ms >= 0) || ms === Number.POSITIVE_INFINITY) {
-      throw Object.assign(new RangeError(`msecs must be a non-negative finite number, got ${ms}`), {
-        code: 'ERR_OUT_OF_RANGE',
-      });
+      throw codedError('ERR_OUT_OF_RANGE', `msecs must be a non-negative finite number, got ${ms}`, RangeError);
     }
     if (this.destroyed) return this;
     this.timeout = Math.min(ms, IDLE_MAX_MS);
