@@ -8,6 +8,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import * as assert from 'uvu/assert';
 import { REFUSED } from '../http/corpus.js';
 
@@ -55,7 +56,7 @@ export async function exchange(port, ...pieces) {
   });
   for (const piece of pieces) {
     socket.write(piece);
-    await new Promise((resolve) => setTimeout(resolve, 20)); // so that the server sees pieces
+    await sleep(20); // so that the server sees pieces
   }
   await closed;
   return text;
@@ -113,7 +114,7 @@ async function readLate(port) {
   const socket = sendMany(port);
   const closed = closing(socket);
   socket.end(LAST);
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  await sleep(300);
   assert.ok(socket.writableLength > 0, 'the server makes the client wait');
   let bytes = 0;
   let end = '';
@@ -159,12 +160,12 @@ async function checkRudeClients(port) {
     );
     const closed = sockets.map((socket) => new Promise((resolve) => socket.once('close', resolve)));
     for (const [i, socket] of sockets.entries()) socket.write(Buffer.from(RUDE[i], 'latin1'));
-    await new Promise((resolve) => setTimeout(resolve, round * 5));
+    await sleep(round * 5);
     for (const [i, socket] of sockets.entries()) {
       if ((round + i) % 3 === 0) socket.end().resume();
       else socket.resetAndDestroy();
     }
-    const idle = new Promise((resolve) => setTimeout(resolve, 500));
+    const idle = sleep(500);
     await Promise.race([Promise.all(closed), idle]); // a request that is not complete may stay open
     for (const socket of sockets) socket.destroy();
   });
@@ -198,13 +199,13 @@ export async function checkFullTable(command, args) {
     return socket;
   });
   const hasServed = async (count) => {
-    while (served.length < Math.min(count, CLIENTS - refused)) await new Promise((resolve) => setTimeout(resolve, 5));
+    while (served.length < Math.min(count, CLIENTS - refused)) await sleep(5);
   };
   await hasServed(30);
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  await sleep(200);
   assert.ok(served.length < FILES, `${served.length} were served at once`);
   const before = cpuMs(pid);
-  await new Promise((resolve) => setTimeout(resolve, 1000));
+  await sleep(1000);
   assert.ok(cpuMs(pid) - before < 200, `${cpuMs(pid) - before} ms of CPU time in a second without work`);
   for (let left = 0; left + refused < CLIENTS; left++) {
     await hasServed(left + 1);
@@ -230,7 +231,7 @@ export async function checkServer(command, args) {
   idle.on('error', () => idle.destroy());
   const deaf = sendMany(port); // never reads
   deaf.on('error', () => deaf.destroy());
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  await sleep(300);
   const { code, text } = await stop();
   deaf.destroy();
   assert.is(code, 0, text);

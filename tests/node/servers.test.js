@@ -70,6 +70,7 @@ function fakeTimers() {
 
 for (const host of hosts()) {
   const { test, check } = oneShardSuite('node servers', host);
+  const checkHttp = IS_NODE ? check : (name) => test.skip(name, () => undefined);
 
   check('fake timers of a test stop neither sockets nor the shard', async () => {
     const server = createNetServer((socket) => socket.pipe(socket));
@@ -95,7 +96,6 @@ for (const host of hosts()) {
       undo();
     }
   });
-  const checkHttp = IS_NODE ? check : (name) => test.skip(name, () => undefined);
 
   check('net: arguments of listen() that Node refuses, by its codes', async () => {
     const refused = {
