@@ -69,11 +69,10 @@ export class RecordSocket extends DecryptedSocket {
   async #decrypt(bytes: Uint8Array, terminator?: RecordTerminator): Promise<void> {
     if (this.isClosed) return;
     const connection = this.#connection;
-    const target = connection.holds ? connection.scratch(bytes.length) : undefined;
-    const outcome = connection.receive(bytes, 0, bytes.length, target, (name) => terminator?.sni.listed(name));
-    const { outputBytes, plainBytes } = connection;
+    const { outcome, plain } = connection.receive(bytes, (name) => terminator?.sni.listed(name));
+    const { outputBytes } = connection;
     const error = outcome === FAILED ? new Error(connection.failure) : undefined; // another call may fail meanwhile
-    if (plainBytes !== 0) this.arrived.push(Buffer.from(ownCopy(target ?? bytes, 0, plainBytes).buffer));
+    if (plain !== undefined) this.arrived.push(Buffer.from(plain.buffer));
     if (outcome === ENDED) {
       this.#peerEnded = true;
       this.arrived.end();

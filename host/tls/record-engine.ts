@@ -6,13 +6,13 @@
 // Next: host/native/tls.c.
 
 import { internalError } from '../base/errors.js';
+import { ownCopy } from '../base/own-bytes.js';
 import { perShard } from '../shard/per-shard.js';
 import type { Shard } from '../shard/shard.js';
 import { tlsError } from './options.js';
 import type { RecordContextOptions } from './record-context.js';
 
-// The addon's receive() returns one of these, and flags.
-export const WAITS = 0;
+// The addon's receive() returns one of these, or 0 if it waits for more bytes; and flags.
 export const ENDED = 1; // the peer has sent close_notify
 export const FAILED = 2;
 const WANTS_NAME = 3;
@@ -33,6 +33,9 @@ const RECORD_OVERHEAD_BYTES = 128; // more than the head, nonce, padding and tag
 export interface RecordContext {
   readonly isRecordContext?: true;
 }
+
+/** The certificate for a name. Undefined: that of the server. */
+type ContextFor = (servername: string) => RecordContext | undefined;
 
 export interface Description {
   readonly protocol?: string;
@@ -132,21 +135,23 @@ export class RecordConnection {
     return this.#engine.results[PLAIN] as number;
   }
 
-  scratch(receivedBytes: number): Buffer {
-    return this.#engine.scratch(receivedBytes);
+  /** Decrypts in place: it holds nothing. Returns ENDED, FAILED, or 0 if it waits for more bytes. */
+  receiveInPlace(bytes: Uint8Array, at: number, end: number): number {
+    return this.#receive(bytes, at, end);
   }
 
   /**
-   * Decrypts into `target`, or in place, which needs that it does not hold anything. Returns WAITS, ENDED or FAILED.
-   * `contextFor` finds the certificate of a name.
+   * Decrypts an array, whose content is lost. The outcome is that of receiveInPlace(), and `plain` has an array of its
+   * own. `contextFor` finds the certificate of a name.
    */
-  receive(
-    bytes: Uint8Array,
-    at: number,
-    end: number,
-    target?: Uint8Array,
-    contextFor?: (servername: string) => RecordContext | undefined,
-  ): number {
+  receive(bytes: Uint8Array, contextFor: ContextFor): { outcome: number; plain: Uint8Array | undefined } {
+    const target = this.holds ? this.#engine.scratch(bytes.length) : undefined;
+    const outcome = this.#receive(bytes, 0, bytes.length, target, contextFor);
+    const { plainBytes } = this;
+    return { outcome, plain: plainBytes === 0 ? undefined : ownCopy(target ?? bytes, 0, plainBytes) };
+  }
+
+  #receive(bytes: Uint8Array, at: number, end: number, target?: Uint8Array, contextFor?: ContextFor): number {
     const { native, results } = this.#engine;
     let result = native.receive(this.#number, bytes, at, end, target);
     if ((result & OUTCOMES) === WANTS_NAME) {

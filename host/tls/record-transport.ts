@@ -110,7 +110,7 @@ export class RecordTransport implements Transport, TransportUser {
       this.onBytes(bytes);
       return;
     }
-    const outcome = connection.receive(this.#shard.bytes, at, end);
+    const outcome = connection.receiveInPlace(this.#shard.bytes, at, end);
     const { plainBytes } = connection;
     this.out.sendOutput(connection.outputBytes);
     if (plainBytes === 0) this.#below.release(buffer);
@@ -139,9 +139,7 @@ export class RecordTransport implements Transport, TransportUser {
   #decrypt(bytes: Uint8Array): void {
     const connection = this.#connection;
     const handshake = this.#handshake;
-    const target = connection.holds ? connection.scratch(bytes.length) : undefined;
-    const outcome = connection.receive(bytes, 0, bytes.length, target, (name) => handshake.contextFor(name));
-    const plain = connection.plainBytes === 0 ? undefined : ownCopy(target ?? bytes, 0, connection.plainBytes);
+    const { outcome, plain } = connection.receive(bytes, (name) => handshake.contextFor(name));
     this.out.sendOutput(connection.outputBytes);
     if (this.#state === HANDSHAKE && connection.isSecure) {
       this.#state = OPEN;
