@@ -10,6 +10,7 @@ import http from 'node:http';
 import { createRequire } from 'node:module';
 import net from 'node:net';
 import { simulate } from 'featherstar/testing';
+import { queryOf, readCommands, readMessages, rowOf, WELCOME } from './wire-protocols.js';
 
 const require = createRequire(import.meta.url);
 const FAULTS = { partial: 0.1, latencyUs: 3000 };
@@ -30,19 +31,10 @@ function redisServer() {
     QUIT: () => '+OK\r\n',
   };
   return net.createServer((socket) => {
-    let text = '';
-    socket.on('data', (part) => {
-      text += part;
-      for (;;) {
-        const lines = text.split('\r\n');
-        const count = Number(lines[0].slice(1));
-        if (!(count > 0) || lines.length < 2 * count + 2) return;
-        const words = Array.from({ length: count }, (_, i) => lines[2 * i + 2]);
-        text = lines.slice(2 * count + 1).join('\r\n');
-        const run = commands[words[0].toUpperCase()];
-        socket.write(run === undefined ? '-ERR unknown command\r\n' : run(...words.slice(1)));
-        if (run === commands.QUIT) socket.end();
-      }
+    readCommands(socket, ([name, ...args]) => {
+      const run = commands[name.toUpperCase()];
+      socket.write(run === undefined ? '-ERR unknown command\r\n' : run(...args));
+      if (run === commands.QUIT) socket.end();
     });
     socket.on('error', () => {});
   });
@@ -50,37 +42,10 @@ function redisServer() {
 
 /** It replies to any query with one row, as PostgreSQL does. */
 function postgresServer() {
-  const message = (type, ...parts) => {
-    const body = Buffer.concat(parts.map((part) => Buffer.from(part)));
-    const head = Buffer.alloc(5);
-    head.write(type, 0);
-    head.writeInt32BE(body.length + 4, 1);
-    return Buffer.concat([head, body]);
-  };
-  const ready = message('Z', 'I');
-  const row = (text) =>
-    Buffer.concat([
-      message('T', [0, 1], 'answer\0', [0, 0, 0, 0, 0, 0, 0, 0, 0, 25, 255, 255, 255, 255, 255, 255, 0, 0]),
-      message('D', [0, 1, 0, 0, 0, text.length], text),
-      message('C', 'SELECT 1\0'),
-      ready,
-    ]);
   return net.createServer((socket) => {
-    let bytes = Buffer.alloc(0);
-    let hasStarted = false;
-    socket.on('data', (part) => {
-      bytes = Buffer.concat([bytes, part]);
-      for (;;) {
-        const at = hasStarted ? 1 : 0;
-        if (bytes.length < at + 4 || bytes.length < at + bytes.readInt32BE(at)) return;
-        const size = bytes.readInt32BE(at);
-        const type = hasStarted ? String.fromCharCode(bytes[0]) : '';
-        const body = bytes.subarray(at + 4, at + size);
-        bytes = bytes.subarray(at + size);
-        if (!hasStarted) socket.write(Buffer.concat([message('R', [0, 0, 0, 0]), ready]));
-        else if (type === 'Q') socket.write(row(body.toString('utf8', 0, body.length - 1).toUpperCase()));
-        hasStarted = true;
-      }
+    readMessages(socket, (type, body) => {
+      if (type === '') socket.write(WELCOME);
+      else if (type === 'Q') socket.write(rowOf(queryOf(body).toUpperCase()));
     });
     socket.on('error', () => {});
   });

@@ -5,27 +5,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { always, note, simulate, sometimes } from 'featherstar/testing';
 import { below, hunted, pick } from './hunted.js';
 import { RedisServer } from './redis-server.js';
+import { MACHINES, troubles } from './troubles.js';
 
 const { default: Redis } = await hunted('ioredis');
-
-async function troubles(world, server) {
-  for (let round = 1 + below(4); round > 0; round--) {
-    await sleep(below(100));
-    const kind = pick(['cut', 'partition', 'restart']);
-    note(`trouble: ${kind}`);
-    if (kind === 'cut') await world.on(1, () => server.cut());
-    if (kind === 'partition') {
-      world.partition('app', 'db');
-      await sleep(pick([5, 200]));
-      world.heal('app', 'db');
-    }
-    if (kind === 'restart') {
-      await world.on(1, () => server.stop());
-      await sleep(below(100));
-      await world.on(1, () => server.start());
-    }
-  }
-}
 
 class Client {
   constructor(redis, name) {
@@ -53,56 +35,58 @@ class Client {
 }
 
 export default (seed) =>
-  simulate(
-    { seed, shards: 2, hosts: { app: [0], db: [1] }, faults: { partial: 0.05, reset: 0.003 } },
-    async (world) => {
-      const server = new RedisServer(pick([1, 20]));
-      await world.on(1, () => server.start());
-      const resend = Math.random() < 0.9;
-      const redis = new Redis({
-        host: 'db',
-        port: 6379,
-        retryStrategy: () => 20,
-        maxRetriesPerRequest: pick([null, 3]),
-        autoResendUnfulfilledCommands: resend,
-        connectTimeout: 500,
-        socketTimeout: 1000,
-        enableAutoPipelining: Math.random() < 0.3,
-        protocol: pick([2, 3]),
-      });
-      redis.on('error', (error) => note(`error: ${error.message}`));
-      for (const event of ['connect', 'ready', 'close', 'reconnecting', 'end']) redis.on(event, () => note(event));
-      const client = async (name) => {
-        const run = new Client(redis, name);
-        for (let round = 0; round < 5; round++) {
-          await sleep(below(60));
-          const text = `${name}${round} (autoResendUnfulfilledCommands: ${resend})`;
-          const job = run.run(round).catch((error) => note(`${name}${round}: ${error.message}`));
-          await world.within(30_000, `command ${text}`, job);
-        }
-      };
-      await Promise.all([troubles(world, server), client('a'), client('b'), client('c')]);
-      for (const [key, count] of server.executed)
-        always(count === 1 || resend, 'a command runs once', `${key}: ${count}`);
-      sometimes(
-        [...server.executed.values()].some((count) => count > 1),
-        'a command is sent again',
-      );
-      const isQuit = Math.random() < 0.5;
-      if (isQuit)
-        await world.within(
-          10_000,
-          'quit()',
-          redis.quit().catch((error) => note(`quit: ${error.message}`)),
-        );
-      else {
-        const last = redis.echo('last').catch((error) => note(`last: ${error.message}`));
-        await sleep(pick([0, 1]));
-        redis.disconnect();
-        await world.within(10_000, 'a command before disconnect()', last);
+  simulate({ seed, ...MACHINES, faults: { partial: 0.05, reset: 0.003 } }, async (world) => {
+    const server = new RedisServer(pick([1, 20]));
+    await world.on(1, () => server.start());
+    const resend = Math.random() < 0.9;
+    const redis = new Redis({
+      host: 'db',
+      port: 6379,
+      retryStrategy: () => 20,
+      maxRetriesPerRequest: pick([null, 3]),
+      autoResendUnfulfilledCommands: resend,
+      connectTimeout: 500,
+      socketTimeout: 1000,
+      enableAutoPipelining: Math.random() < 0.3,
+      protocol: pick([2, 3]),
+    });
+    redis.on('error', (error) => note(`error: ${error.message}`));
+    for (const event of ['connect', 'ready', 'close', 'reconnecting', 'end']) redis.on(event, () => note(event));
+    const client = async (name) => {
+      const run = new Client(redis, name);
+      for (let round = 0; round < 5; round++) {
+        await sleep(below(60));
+        const text = `${name}${round} (autoResendUnfulfilledCommands: ${resend})`;
+        const job = run.run(round).catch((error) => note(`${name}${round}: ${error.message}`));
+        await world.within(30_000, `command ${text}`, job);
       }
-      await sleep(3000);
-      always(redis.status === 'end', 'a client that was closed ends', redis.status);
-      await world.on(1, () => server.stop());
-    },
-  );
+    };
+    await Promise.all([
+      troubles(world, server, { rounds: 1 + below(4), waitMs: 100, cutMs: [5, 200] }),
+      client('a'),
+      client('b'),
+      client('c'),
+    ]);
+    for (const [key, count] of server.executed)
+      always(count === 1 || resend, 'a command runs once', `${key}: ${count}`);
+    sometimes(
+      [...server.executed.values()].some((count) => count > 1),
+      'a command is sent again',
+    );
+    const isQuit = Math.random() < 0.5;
+    if (isQuit)
+      await world.within(
+        10_000,
+        'quit()',
+        redis.quit().catch((error) => note(`quit: ${error.message}`)),
+      );
+    else {
+      const last = redis.echo('last').catch((error) => note(`last: ${error.message}`));
+      await sleep(pick([0, 1]));
+      redis.disconnect();
+      await world.within(10_000, 'a command before disconnect()', last);
+    }
+    await sleep(3000);
+    always(redis.status === 'end', 'a client that was closed ends', redis.status);
+    await world.on(1, () => server.stop());
+  });

@@ -4,29 +4,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { always, note, simulate, sometimes } from 'featherstar/testing';
 import { below, hunted, pick } from './hunted.js';
 import { PostgresServer } from './postgres-server.js';
+import { MACHINES, troubles } from './troubles.js';
 
 const { default: pg } = await hunted('pg');
 const MAX = 2;
 const CONNECT_MS = 500;
-
-async function troubles(world, server) {
-  for (let round = below(4); round > 0; round--) {
-    await sleep(below(200));
-    const kind = pick(['cut', 'partition', 'restart']);
-    note(`trouble: ${kind}`);
-    if (kind === 'cut') await world.on(1, () => server.cut());
-    if (kind === 'partition') {
-      world.partition('app', 'db');
-      await sleep(pick([5, 200, 5000]));
-      world.heal('app', 'db');
-    }
-    if (kind === 'restart') {
-      await world.on(1, () => server.stop());
-      await sleep(below(100));
-      await world.on(1, () => server.start());
-    }
-  }
-}
 
 /** Fails if a request waits although the pool has room. */
 function watched(pool, name, request) {
@@ -64,43 +46,45 @@ async function query(pool, name) {
 }
 
 export default (seed) =>
-  simulate(
-    { seed, shards: 2, hosts: { app: [0], db: [1] }, faults: { partial: 0.05, reset: 0.003 } },
-    async (world) => {
-      const server = new PostgresServer();
-      await world.on(1, () => server.start());
-      const pool = new pg.Pool({
-        host: 'db',
-        user: 'me',
-        password: 'x',
-        database: 'd',
-        max: MAX,
-        connectionTimeoutMillis: pick([undefined, CONNECT_MS]),
-        query_timeout: pick([undefined, 20]),
-        maxUses: pick([undefined, 2]),
-        maxLifetimeSeconds: pick([undefined, 0.1]),
-        idleTimeoutMillis: 50,
-      });
-      pool.on('error', (error) => note(`pool error: ${error.message}`));
-      const client = async (name) => {
-        for (let round = 0; round < 5; round++) {
-          await sleep(below(60));
-          const id = `${name}${round}`;
-          const job = query(pool, id).catch((error) => note(`${id}: ${error.message}`));
-          await world.within(300_000, `query ${id}`, job);
-          always(pool.totalCount <= MAX, 'the pool has no more clients than it may have');
-        }
-      };
-      await Promise.all([troubles(world, server), client('a'), client('b'), client('c')]);
-      sometimes(pool.totalCount === MAX, 'the pool is full');
-      const last = ['x', 'y', 'z']
-        .slice(Math.random() < 0.1 ? 0 : 1)
-        .map((id) => query(pool, id).catch((error) => note(`${id}: ${error.message}`)));
-      await sleep(below(100));
-      await world.within(60_000, 'end()', pool.end());
-      await world.within(60_000, 'queries before end()', Promise.all(last));
-      await sleep(1000);
-      always(server.sockets.size === 0, 'end() closes all connections', server.sockets.size);
-      await world.on(1, () => server.stop());
-    },
-  );
+  simulate({ seed, ...MACHINES, faults: { partial: 0.05, reset: 0.003 } }, async (world) => {
+    const server = new PostgresServer();
+    await world.on(1, () => server.start());
+    const pool = new pg.Pool({
+      host: 'db',
+      user: 'me',
+      password: 'x',
+      database: 'd',
+      max: MAX,
+      connectionTimeoutMillis: pick([undefined, CONNECT_MS]),
+      query_timeout: pick([undefined, 20]),
+      maxUses: pick([undefined, 2]),
+      maxLifetimeSeconds: pick([undefined, 0.1]),
+      idleTimeoutMillis: 50,
+    });
+    pool.on('error', (error) => note(`pool error: ${error.message}`));
+    const client = async (name) => {
+      for (let round = 0; round < 5; round++) {
+        await sleep(below(60));
+        const id = `${name}${round}`;
+        const job = query(pool, id).catch((error) => note(`${id}: ${error.message}`));
+        await world.within(300_000, `query ${id}`, job);
+        always(pool.totalCount <= MAX, 'the pool has no more clients than it may have');
+      }
+    };
+    await Promise.all([
+      troubles(world, server, { rounds: below(4), waitMs: 200 }),
+      client('a'),
+      client('b'),
+      client('c'),
+    ]);
+    sometimes(pool.totalCount === MAX, 'the pool is full');
+    const last = ['x', 'y', 'z']
+      .slice(Math.random() < 0.1 ? 0 : 1)
+      .map((id) => query(pool, id).catch((error) => note(`${id}: ${error.message}`)));
+    await sleep(below(100));
+    await world.within(60_000, 'end()', pool.end());
+    await world.within(60_000, 'queries before end()', Promise.all(last));
+    await sleep(1000);
+    always(server.sockets.size === 0, 'end() closes all connections', server.sockets.size);
+    await world.on(1, () => server.stop());
+  });

@@ -1,34 +1,18 @@
 // A server that speaks enough of Redis, for clients that are searched. It can stop and start, and it keeps what it has.
 
-import net from 'node:net';
+import { readCommands } from '../wire-protocols.js';
 import { below } from './hunted.js';
+import { Server } from './server.js';
 
 const bulk = (text) => `$${Buffer.byteLength(text)}\r\n${text}\r\n`;
 
-export class RedisServer {
+export class RedisServer extends Server {
   executed = new Map(); // how often each INCR of a key was done
-  #sockets = new Set();
-  #server;
   #slowMs;
 
   constructor(slowMs) {
+    super(6379);
     this.#slowMs = slowMs;
-  }
-
-  start() {
-    this.#server = net.createServer((socket) => this.#serve(socket));
-    return new Promise((resolve) => this.#server.listen(6379, resolve));
-  }
-
-  stop() {
-    this.cut();
-    const late = setInterval(() => this.#sockets.forEach((socket) => void socket.destroy()), 5); // they came meanwhile
-    return new Promise((resolve) => this.#server.close(resolve)).finally(() => clearInterval(late));
-  }
-
-  /** Ends all connections. */
-  cut() {
-    for (const socket of this.#sockets) Math.random() < 0.5 ? socket.destroy() : socket.resetAndDestroy();
   }
 
   #run([name, ...args], state) {
@@ -58,19 +42,15 @@ export class RedisServer {
     return '-ERR unknown command\r\n';
   }
 
-  #serve(socket) {
-    this.#sockets.add(socket);
-    socket.on('close', () => this.#sockets.delete(socket));
-    socket.on('error', () => {});
-    let text = '';
-    const words = [];
+  serve(socket) {
+    const commands = [];
     const state = { isInMulti: false, queued: [] };
     let isBusy = false;
     const next = () => {
-      if (isBusy || words.length === 0 || socket.destroyed) return;
+      if (isBusy || commands.length === 0 || socket.destroyed) return;
       isBusy = true;
       setTimeout(() => {
-        const command = words.shift();
+        const command = commands.shift();
         isBusy = false;
         if (socket.destroyed) return;
         socket.write(this.#run(command, state));
@@ -78,16 +58,9 @@ export class RedisServer {
         next();
       }, below(this.#slowMs));
     };
-    socket.on('data', (part) => {
-      text += part;
-      for (;;) {
-        const lines = text.split('\r\n');
-        const count = Number(lines[0].slice(1));
-        if (!(count > 0) || lines.length < 2 * count + 2) return;
-        words.push(Array.from({ length: count }, (_, i) => lines[2 * i + 2]));
-        text = lines.slice(2 * count + 1).join('\r\n');
-        next();
-      }
+    readCommands(socket, (command) => {
+      commands.push(command);
+      next();
     });
   }
 }

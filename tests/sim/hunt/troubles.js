@@ -5,15 +5,15 @@ import { note } from 'featherstar/testing';
 import { below, pick } from './hunted.js';
 
 /** The server is on shard 1, on the machine `db`; its clients are on `app`. It has cut(), stop() and start(). */
-export async function troubles(world, server) {
-  for (let round = below(5); round > 0; round--) {
-    await sleep(below(150));
+export async function troubles(world, server, { rounds = below(5), waitMs = 150, cutMs = [5, 200, 5000] } = {}) {
+  for (let round = rounds; round > 0; round--) {
+    await sleep(below(waitMs));
     const kind = pick(['cut', 'partition', 'restart']);
     note(`trouble: ${kind}`);
     if (kind === 'cut') await world.on(1, () => server.cut());
     if (kind === 'partition') {
       world.partition('app', 'db');
-      await sleep(pick([5, 200, 5000]));
+      await sleep(pick(cutMs));
       world.heal('app', 'db');
     }
     if (kind === 'restart') {
