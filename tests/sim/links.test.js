@@ -10,20 +10,10 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { rejection } from '../support/hosts.js';
 import { outcome } from './kernel.js';
+import { overWire, twoHosts } from './two-hosts.js';
 
-const twoHosts = { shards: 2, hosts: { web: [0], db: [1] } };
 const MINUTE_MS = 60_000;
 const RESEND_MS = 200;
-
-/** `program` gets the world, and both ends of a connection from web to db: `on` runs something at db. */
-function overWire(options, program) {
-  return simulate({ seed: 1, ...twoHosts, ...options }, async (world) => {
-    const accepting = world.on(1, async () => (await listen({ port: 80, reusePort: false })).accept());
-    await sleep(1);
-    const client = await connect({ port: 80, hostname: 'db' });
-    return program(world, client, await accepting);
-  });
-}
 
 /** Sends messages one by one. Returns how long each took, ms. */
 const times = (count, bytes) => async (world, client, server) => {

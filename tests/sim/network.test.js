@@ -7,28 +7,20 @@ import { simulate } from 'featherstar/testing';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { outcome } from './kernel.js';
+import { overWire, twoHosts } from './two-hosts.js';
 
 const SEEDS = 30;
 const MINUTE_MS = 60_000;
-const twoHosts = { shards: 2, hosts: { web: [0], db: [1] } };
 
-/** `program` gets the world, and both ends of a connection from web to db: `on` runs something at db. */
-async function overWire(program) {
+/** The values of a program over a connection from web to db, of many seeds: each once. */
+async function outcomesOf(program) {
   const values = new Set();
-  for (let seed = 1; seed <= SEEDS; seed++) {
-    const { value } = await simulate({ seed, ...twoHosts }, async (world) => {
-      const accepting = world.on(1, async () => (await listen({ port: 80, reusePort: false })).accept());
-      await sleep(1);
-      const client = await connect({ port: 80, hostname: 'db' });
-      return program(world, client, await accepting);
-    });
-    values.add(value);
-  }
+  for (let seed = 1; seed <= SEEDS; seed++) values.add((await overWire({ seed }, program)).value);
   return [...values].sort();
 }
 
 test('what is held at a cut stays before what was sent behind it', async () => {
-  const texts = await overWire(async (world, client, server) => {
+  const texts = await outcomesOf(async (world, client, server) => {
     const sent = Array.from({ length: 40 }, (_, i) => `${i};`);
     const writing = (async () => {
       for (const text of sent) {
@@ -54,7 +46,7 @@ test('what is held at a cut stays before what was sent behind it', async () => {
 });
 
 test('a reset is lost at a cut: who only reads waits for ever, who writes is told when it is healed', async () => {
-  const outcomes = await overWire(async (world, client, server) => {
+  const outcomes = await outcomesOf(async (world, client, server) => {
     await client.write('unread');
     await sleep(5);
     world.partition('web', 'db');
@@ -70,7 +62,7 @@ test('a reset is lost at a cut: who only reads waits for ever, who writes is tol
 });
 
 test('a cut that lasts: what nobody confirms is given up after a quarter of an hour; nothing comes late', async () => {
-  const outcomes = await overWire(async (world, client, server) => {
+  const outcomes = await outcomesOf(async (world, client, server) => {
     world.partition('web', 'db');
     await client.write('held');
     const start = world.elapsedMs;
@@ -84,7 +76,7 @@ test('a cut that lasts: what nobody confirms is given up after a quarter of an h
 });
 
 test('a cut that is healed in time costs nothing but that', async () => {
-  const outcomes = await overWire(async (world, client, server) => {
+  const outcomes = await outcomesOf(async (world, client, server) => {
     for (let i = 0; i < 3; i++) {
       world.partition('web', 'db');
       await client.write('x');

@@ -15,6 +15,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { rejection } from '../support/hosts.js';
 import { runSeed } from './program.js';
+import { twoHosts } from './two-hosts.js';
 
 const module = new URL('./module.js', import.meta.url);
 const MAIN = fileURLToPath(new URL('./main.js', import.meta.url));
@@ -314,8 +315,6 @@ test('a port is taken once', async () => {
   });
   assert.is(value, 'EADDRINUSE');
 });
-
-const twoHosts = { shards: 2, hosts: { web: [0], db: [1] } };
 
 test('a partition holds what is sent, and lets nobody in, until it is healed', async () => {
   for (let seed = 1; seed <= SEEDS; seed++) {

@@ -3,45 +3,33 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { always, note, simulate, sometimes } from 'featherstar/testing';
 import { below, hunted, pick } from './hunted.js';
+import { Resources } from './resources.js';
 
 const { default: genericPool } = await hunted('generic-pool');
 const MAX = 2;
 const NAMES = ['a', 'b', 'c', 'd'];
 
-function factoryOf(open) {
-  let count = 0;
-  return {
-    create: async () => {
-      await sleep(below(20));
-      if (Math.random() < 0.1) throw new Error('refused');
-      const resource = { id: ++count };
-      open.add(resource);
-      return resource;
-    },
-    destroy: async (resource) => {
-      await sleep(below(3));
-      open.delete(resource);
-    },
-    validate: async () => {
-      await sleep(below(3));
-      return Math.random() < 0.9;
-    },
-  };
+async function validate() {
+  await sleep(below(3));
+  return Math.random() < 0.9;
 }
 
 export default (seed) =>
   simulate({ seed }, async (world) => {
-    const open = new Set();
+    const { open, create, destroy } = new Resources();
     const held = new Set();
-    const pool = genericPool.createPool(factoryOf(open), {
-      max: MAX,
-      min: 0,
-      acquireTimeoutMillis: pick([40, 2000]),
-      testOnBorrow: Math.random() < 0.5,
-      priorityRange: 2,
-      evictionRunIntervalMillis: 20,
-      idleTimeoutMillis: 50,
-    });
+    const pool = genericPool.createPool(
+      { create, destroy, validate },
+      {
+        max: MAX,
+        min: 0,
+        acquireTimeoutMillis: pick([40, 2000]),
+        testOnBorrow: Math.random() < 0.5,
+        priorityRange: 2,
+        evictionRunIntervalMillis: 20,
+        idleTimeoutMillis: 50,
+      },
+    );
     const client = async (name) => {
       for (let round = 0; round < 4; round++) {
         await sleep(pick([1, 10, 50]));

@@ -4,6 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { always, note, simulate, sometimes } from 'featherstar/testing';
 import { below, hunted, pick } from './hunted.js';
+import { Resources } from './resources.js';
 
 const { Pool } = await hunted('tarn');
 const MAX = 2;
@@ -72,8 +73,7 @@ async function clients(pool, owned) {
 
 export default (seed) =>
   simulate({ seed }, async (world) => {
-    const open = new Set();
-    let count = 0;
+    const { open, create, destroy } = new Resources();
     const pool = new Pool({
       min: 0,
       max: MAX,
@@ -81,17 +81,8 @@ export default (seed) =>
       createRetryIntervalMillis: 20,
       idleTimeoutMillis: 50,
       reapIntervalMillis: 20,
-      create: async () => {
-        await sleep(below(20));
-        if (Math.random() < 0.1) throw new Error('refused');
-        const connection = { id: ++count };
-        open.add(connection);
-        return connection;
-      },
-      destroy: async (connection) => {
-        await sleep(below(3));
-        open.delete(connection);
-      },
+      create,
+      destroy,
     });
     await world.within(60_000, 'all clients', clients(pool, new Set()));
     await world.within(10_000, 'pool.destroy()', pool.destroy());
