@@ -8,7 +8,7 @@
 //
 // A block is 16 bytes of header and its payload, rounded up to 16. Only the owner makes, joins and splits blocks, and
 // only those that are READ: next fit with joining on the way (Knuth, TAOCP 1, 2.5). A receiver changes one word of a
-// block that is LIVE. So a peer that has not read its blocks for a while holds just these, and not those behind them.
+// block that is LIVE. So a slow peer keeps only its own blocks from being used again, and not those behind them.
 //
 // Next: wheel.ts.
 
@@ -129,7 +129,7 @@ export function arenaSend(payload: usize, peer: u32): void {
   changetype<Block>(payload - BLOCK_HEADER).peer = peer + 1;
 }
 
-/** That peer will read no more: its blocks count as read. */
+/** That peer has stopped: the owner marks its blocks as read. */
 export function arenaPeerDown(peer: u32): void {
   assert(peer < header().shardCount);
   for (let offset: u32 = 0; offset < header().arenaBytes; offset += at(offset).bytes) {

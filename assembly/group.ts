@@ -27,7 +27,7 @@ export class Group {
 
 let readyMask: u32 = 0; // groups with ready tasks
 let running: u32 = NONE; // the group of the task that runs
-let chargedNs: f64 = 0; // since when
+let chargedNs: f64 = 0; // when it began
 let floor: f64 = 0; // virtual runtime of the group that ran last: a group that was idle starts from here
 
 export function groupAt(group: u32): Group {
@@ -52,7 +52,7 @@ export function setShares(group: u32, shares: u32): i32 {
   return OK;
 }
 
-/** The group has a ready task. One that had none catches up: time that it did not want is not saved up. */
+/** The group has a ready task. If it had none, it starts from `floor`: idle time is not saved up. */
 export function activate(group: u32): void {
   assert(group < GROUPS_MAX);
   assert(groupAt(group).head != 0);
@@ -72,7 +72,7 @@ export function anyReady(): bool {
   return readyMask != 0;
 }
 
-/** The ready group with the least virtual runtime. There is one. */
+/** The ready group with the least virtual runtime. The caller has seen that one is ready. */
 export function leastServed(): u32 {
   assert(readyMask != 0);
   assert(readyMask >> GROUPS_MAX == 0);

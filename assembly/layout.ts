@@ -1,7 +1,7 @@
 // === The map of the shared memory ===
 //
-// One WebAssembly.Memory serves every shard. This file says where everything lies and who writes it. Nothing is
-// allocated behind its back: `plan()` turns the limits in the header into offsets, once, before any shard starts.
+// One WebAssembly.Memory serves every shard. This file says where everything lies and which side writes it. `plan()`
+// turns the limits in the header into offsets, once, before any shard starts. Nothing is allocated after that.
 //
 //      0 +---------------------+
 //        | never used          |  so 0 is no valid address
@@ -18,7 +18,7 @@
 // is the region's number (0 linear memory, 1 blocks). So no sum of address and length leads from one to the other.
 //
 // A shard's part. Offsets are the same in every shard, so the header holds them once. All of it is private to the
-// shard but for the two `park` lines and the arena, which its peers reach.
+// shard but for the two `park` lines and the arena, which its peers also use.
 //
 //        | control block   512 | lines below
 //        | sqe window          | sqeSlots x 64, as the kernel lays them out, but with offsets for addresses
@@ -129,14 +129,14 @@ export class Control {
   // line 0, written by the core, read by the host at enter
   submitCount: u32; // SQEs staged in the window
   recycleCount: u32; // buffer ids staged in the recycle list
-  moreWork: u32; // not 0: another turn has work at once, do not sleep; bits of MoreWork
-  submitOnly: u32; // 1: the window was full in mid-turn; submit, but leave the completion window as it is
+  moreWork: u32; // bits of MoreWork; if it is not 0, the host takes another turn at once and does not sleep
+  submitOnly: u32; // 1: a full window is emptied in mid-turn: submit, but leave the completion window as it is
   nextDeadlineNs: f64; // when the wheel wants a turn, on the clock of nowNs; Infinity = never
   unused0: v128; // of 16 bytes, and aligned to them: they fill the line
   unused1: v128;
   // line 1 (+64), written by the host, read by the core
   completionCount: u32; // CQEs in the window, all of them new
-  enterResult: i32; // what the last enter answered: >= 0, or -errno
+  enterResult: i32; // result of the last enter: >= 0, or -errno
   nowNs: f64; // monotonic clock, ns; 2^53 ns = 104 days are exact, later ones round to 2 ns
   refusedCount: u32; // SQEs that the gate refused since it was opened
   overflowCount: u32; // CQ overflows since the ring was opened
@@ -215,7 +215,7 @@ export enum ReadyKind {
 let base: usize = 0;
 let self: u32 = 0;
 
-/** Where this shard's block begins. The one place the rest of the core takes it from. */
+/** Where this shard's block begins. All of the core asks here. */
 export function shardBase(): usize {
   assert(base != 0);
   return base;

@@ -4,8 +4,8 @@
 // every table is never handed out. Each slot that can be linked begins with the words of Link:
 //
 //   +0  generation   slab.ts
-//   +4  next         index of the slot behind, 0 = last
-//   +8  prev         index of the slot before, 0 = first
+//   +4  next         index of the next slot, 0 = this is the last
+//   +8  prev         index of the slot before, 0 = this is the first
 //
 // Next: slab.ts.
 
@@ -29,7 +29,7 @@ function link(table: usize, stride: u32, index: u32): Link {
   return changetype<Link>(table + index * stride);
 }
 
-/** Whether a slot is on this list: its neighbours, or the list's ends, lead to it. Only asserts ask. */
+/** Whether a slot is on this list: its neighbours, or the list's ends, lead to it. Only asserts call this. */
 function isOn(list: List, table: usize, stride: u32, index: u32): bool {
   const slot = link(table, stride, index);
   const before = slot.prev != 0 ? link(table, stride, slot.prev).next : list.head;

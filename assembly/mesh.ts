@@ -20,19 +20,20 @@
 // backpressure. Calls in progress are not bounded here: they cost the core nothing (limits.callSlots).
 //
 // Why nothing waits for ever. Suppose credit were held until the reply. Then a function that calls back waits for the
-// credit of its own caller. So 256 such calls on each side wait for each other for ever. So no resource of this file is
-// held while a function runs:
+// credit of its own caller. With 256 such calls on each side, all of them wait for ever. So no resource of this file
+// is held while a function runs:
 //   - Taking in needs only the ready ring, and the host drains that in each turn. So every ring is emptied by every
 //     turn of its consumer, and every slot comes back.
 //   - The host begins a request as it drains it, or holds it until its module is loaded, which needs replies but no
 //     credit of ours. So every credit comes back.
 //   - The host copies a payload as it drains its message. So every block of the arena comes back.
 // Each of the three needs one turn of the peer and nothing else. The peer takes that turn: mail has set its dirty bit,
-// so it does not sleep (park.ts). Depth, direction and number of the calls in progress do not occur in this.
+// so it does not sleep (park.ts). How many calls are in progress, how deep and in which direction, plays no part in
+// this.
 //
-// How the sender learns of it. post() refuses and remembers the peer. flushMesh() sets `waiting` in the ring and looks
-// once more. The consumer moves head and begun, and then looks at `waiting`, and sets our dirty bit (spsc.ts). Our next
-// turn looks again, and tells the host with a ROOM entry as soon as there is room.
+// How a refused sender learns of room. post() returns a code and remembers the peer. flushMesh() sets `waiting` in the
+// ring and looks once more. The consumer moves head and begun, and then looks at `waiting`, and sets our dirty bit
+// (spsc.ts). Our next turn looks again, and tells the host with a ROOM entry as soon as there is room.
 //
 // Next: park.ts.
 
@@ -62,7 +63,7 @@ export class Message {
 
 // Sets of peers, a bit each.
 let touched: u64 = 0; // have messages that are not published yet
-let owed: u64 = 0; // have sent what we took since the last flush(): they may wait for room, credit or the arena
+let owed: u64 = 0; // we took messages of theirs since the last flush(): they may wait for room, credit or the arena
 let wantRoom: u64 = 0; // post() was refused for want of a slot
 let wantCredit: u64 = 0; // post() was refused for want of credit
 let wantArena: u32 = 0; // bytes for which the arena had no room; 0 = none wait
@@ -87,7 +88,7 @@ function ringFrom(peer: u32): usize {
   return ringOf(peer, shardIndex());
 }
 
-/** Whether a payload lies in this shard's arena. Only asserts ask. */
+/** Whether a payload lies in this shard's arena. Only asserts call this. */
 function isOwn(payload: usize): bool {
   const start = shardBase() + header().arenaOffset;
   return payload > start && payload < start + header().arenaBytes;
@@ -174,7 +175,7 @@ function mayGo(peer: u32): bool {
   return (wantRoom & bit(peer)) != 0 || hasCredit(ring, header().creditCount);
 }
 
-/** Tells the host of room at a peer, or sees to it that the peer will wake us. */
+/** If a peer has room now, tells the host. If not, asks the peer to wake us when it has. */
 function tellRoom(peer: u32): void {
   assert(((wantRoom | wantCredit) & bit(peer)) != 0);
   if (!mayGo(peer)) {
@@ -186,7 +187,7 @@ function tellRoom(peer: u32): void {
   wantCredit &= ~bit(peer);
 }
 
-/** Does the same as tellRoom(), for the arena: each peer that has a block of it can make room. */
+/** Like tellRoom(), for the arena: any peer that has not read a block of it can make room. */
 function tellArena(): void {
   assert(wantArena != 0);
   if (!arenaFits(wantArena)) {
@@ -206,7 +207,7 @@ function pushRoom(peer: u32): bool {
   return true;
 }
 
-/** Everything written becomes visible, and what was refused is looked at again. */
+/** Publishes all messages that were written, and looks for room for those that were refused. */
 export function flushMesh(): void {
   for (let rest = touched; rest != 0; rest &= rest - 1) show(<u32>ctz<u64>(rest));
   for (let rest = wantRoom | wantCredit; rest != 0; rest &= rest - 1) tellRoom(<u32>ctz<u64>(rest));
@@ -216,8 +217,9 @@ export function flushMesh(): void {
 }
 
 /**
- * The end of a turn, and whenever the host is about to wait. If the host has drained the ready ring, it has begun or
- * held each request and copied each payload. So peers get back all that they may wait for.
+ * Publishes messages and gives credit back. The host calls it at the end of a turn, and when it is about to wait. If it
+ * has drained the ready ring, it has begun or held each request and copied each payload. So peers get back all that
+ * they may wait for.
  */
 export function flush(): void {
   const isDrained = control().readyHead == control().readyTail;
@@ -289,7 +291,7 @@ export function beginRequest(peer: u32): void {
   control().moreWork |= MoreWork.MAIL;
 }
 
-/** That shard is gone, and will read no more: no message waits for it, and its blocks of the arena are ours again. */
+/** That shard has stopped and will read no more. Forgets what waits for it, and takes its blocks of the arena back. */
 export function peerDown(peer: u32): void {
   assert(peer != shardIndex());
   assert(load<u32>(stateAddress(peer)) != ShardState.RUNNING);

@@ -1,19 +1,19 @@
 // === Operations: from submission to completion ===
 //
 // An operation is one request to the kernel. Its slot lives from submit() to its last completion, even if its owner no
-// longer wants the result. Until then the kernel may read or write its buffer. So the owner stays, takes what comes
-// late, and gives it back (a buffer, a file).
+// longer wants the result. Until then the kernel may read or write its buffer. So the owner stays. If a buffer or
+// a file comes late, the owner gives it back.
 //
 //           submit()               the host submits           last completion
 //   FREE ------------> IN_KERNEL (staged, then submitted) -------------------> FREE
 //
-// The kernel echoes user_data = slot | generation << 32, so a completion that names a generation which is over is
-// found out. Top bit 0: it marks the host's own completions, which never get here.
+// The kernel returns user_data = slot | generation << 32 with each completion. A late completion names a generation
+// that is over, and is dropped. The top bit is 0: it is set in the host's own completions, which never get here.
 //
-// A quiet operation (IOSQE_CQE_SKIP_SUCCESS, e.g. a SEND with MSG_DONTWAIT) is decided inside the enter that submits
-// it. It has a completion only if it failed or fell short. So after an enter whose completions were all taken, the
-// quiet ones that are left have succeeded; settleQuiet() says so to their owners. This halves the turns of a server: an
-// enter that waits is not cut short by the completions of its own sends.
+// A quiet operation (IOSQE_CQE_SKIP_SUCCESS, e.g. a SEND with MSG_DONTWAIT) ends inside the enter that submits it. It
+// has a completion only if it failed or sent less than was asked. So after an enter whose completions were all taken,
+// the quiet operations that are left have succeeded; settleQuiet() tells their owners. This halves the turns of a
+// server: an enter that waits is not cut short by the completions of its own sends.
 //
 // The submission window is an array of SQEs in the kernel's layout, with offsets into linear memory for addresses. The
 // gate (host/native/gate.c) checks each and translates it. The write index is control.submitCount: the core raises it,
@@ -205,7 +205,7 @@ export function extend(index: u32, generation: u32, bytes: u32): i32 {
   return OK;
 }
 
-/** Asks the kernel to cancel. The op completes as ever: with -ECANCELED, or with what it was about to answer. */
+/** Asks the kernel to cancel. The op still completes: with -ECANCELED, or with the result that it already had. */
 export function cancelOp(index: u32, generation: u32): i32 {
   if (!slabLive(ops(), OP_BYTES, index, generation)) return STALE;
   const sqe = nextSqe(); // user_data 0: its own completion has no owner
@@ -235,12 +235,12 @@ export function ringDoorbell(peer: u32): void {
   sqe.fd = <i32>peer;
 }
 
-/** Hands a receive buffer back to the kernel with the next enter. Large ones have the numbers behind the small ones. */
+/** Gives a receive buffer back to the kernel with the next enter. Large ones have the numbers after the small ones. */
 export function recycle(buffer: u32): void {
   const count = header().recvBufferCount + header().largeRecvBufferCount;
   assert(buffer < count);
   const c = control();
-  if (c.recycleCount == count) return; // more than there are: a double recycle; the gate drops those
+  if (c.recycleCount == count) return; // every buffer is listed: this one was recycled twice
   store<u32>(shardBase() + header().recycleOffset + (c.recycleCount << 2), buffer);
   c.recycleCount++;
 }
@@ -251,7 +251,7 @@ export function readyRoom(): u32 {
   return header().readySlots - (c.readyTail - c.readyHead);
 }
 
-/** Tells JavaScript something. The caller has looked at readyRoom(). */
+/** Adds an entry to the ready ring. The caller has seen in readyRoom() that one fits. */
 export function pushReady(kind: u32, index: u32, result: i32, extra: u32): void {
   assert(readyRoom() != 0);
   assert((kind & 0xff) != 0);
@@ -267,7 +267,7 @@ export function pushReady(kind: u32, index: u32, result: i32, extra: u32): void 
 
 // --- completions ----------------------------------------------------------------------------------------------------
 
-/** Takes all completions out of the window. The caller has seen to it that the ready ring has room for them. */
+/** Takes all completions out of the window. The caller has seen that the ready ring has room for them. */
 export function takeCompletions(): void {
   assert(control().completionCount <= header().cqeSlots);
   assert(readyRoom() >= control().completionCount);

@@ -37,7 +37,7 @@ export function boot(shard: u32, nowNs: f64): void {
   atomic.store<u32>(stateAddress(shard), ShardState.RUNNING);
 }
 
-/** This shard takes part no more: peers that call it get PEER_DOWN. */
+/** Stops this shard: peers that call it get PEER_DOWN from now on. */
 export function stop(): void {
   assert(load<u32>(stateAddress(shardIndex())) == ShardState.RUNNING);
   atomic.store<u32>(stateAddress(shardIndex()), ShardState.STOPPED);

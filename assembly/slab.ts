@@ -4,11 +4,11 @@
 // it is taken, even while it is free. So a handle that outlived its slot names a generation that is over, and one
 // comparison shows that. A late completion, a late reply or a second cancel is counted and dropped.
 //
-//   slot 0   | slotBytes | limit | free | fresh | used |     the slab itself; index 0 is nobody
+//   slot 0   | slotBytes | limit | free | fresh | used |     the slab itself; index 0 names no slot
 //   slot 1.. | generation | next free | ...             |     `fresh` is the first slot that was never taken
 //
 // Slots are handed out from the free list, newest first (its lines are still in the cache), and only then from the
-// fresh end. Memory that no program needs is never touched, so a generous limit costs nothing.
+// fresh end. So memory of slots that a program never uses is never touched, and a generous limit costs nothing.
 //
 // Generations are 31 bits: they travel to the kernel in a user_data whose top bit belongs to the host.
 //
@@ -28,8 +28,8 @@ export class Slab {
 }
 
 /**
- * Makes an empty slab of `slotCount` slots in (slotCount + 1) * slotBytes of zeros. Generations may be left of an
- * earlier life, if they are even: handles of that life stay stale.
+ * Makes an empty slab of `slotCount` slots in (slotCount + 1) * slotBytes of zeros. The zeros may hold
+ * generations of an earlier life, if these are even: then handles of that life stay stale.
  */
 export function slabInit(table: usize, slotBytes: u32, slotCount: u32): void {
   assert(slotBytes >= offsetof<Slab>());
@@ -74,7 +74,7 @@ export function slabGive(table: usize, slotBytes: u32, index: u32): void {
   slab.used--;
 }
 
-/** Whether a handle still names what it named when it was made. Any index and generation may be asked about. */
+/** Whether a handle still names what it named when it was made. Takes any index and generation. */
 export function slabLive(table: usize, slotBytes: u32, index: u32, generation: u32): bool {
   assert(changetype<Slab>(table).slotBytes == slotBytes);
   const slab = changetype<Slab>(table);

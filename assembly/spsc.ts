@@ -16,8 +16,8 @@
 // Two things bound a producer. A message needs a slot: tail - head of them are taken. A request needs a credit as well:
 // asked - begun of them are out. It comes back when the consumer's host has begun the request (mesh.ts says why).
 //
-// Lines are 128 bytes apart where two threads write, because processors fetch lines in pairs. `waiting` lies beside
-// head: the consumer looks there in each turn, and the producer is about to write the pair of the tail.
+// Lines are 128 bytes apart where two threads write, because processors fetch lines in pairs. `waiting` shares a
+// pair with head. The consumer reads it in each turn. Next to tail it would lose its line to the producer's stores.
 //
 // Order. AssemblyScript's atomics are sequentially consistent; what is needed here is less, release and acquire:
 //   publish() stores tail   -- pairs with -->  available() loads tail: the slot's bytes are seen with the index.
@@ -26,9 +26,9 @@
 // `waiting` needs the full order, as the words of park.ts do. The producer stores 1 and then looks at head and begun;
 // the consumer stores head and begun and then looks at `waiting`. One of the two sees what the other has stored.
 //
-// A store of this kind waits for the other core's line (36-57 ns a message when done for each). So it is done per
-// batch: mesh.ts publishes after 16 messages, at the end of a turn, and always before the shard goes idle. A load of
-// one's own word waits as long if the other side has just read it. So each side keeps copies of its words.
+// A store of this kind waits for the other core's line: 36 to 57 ns, if each message has one. So mesh.ts publishes in
+// batches: after 16 messages, at the end of a turn, and always before the shard goes idle. A load of
+// one's own word waits as long, if the other side has just read it. So each side keeps copies of its words.
 //
 // Next: mesh.ts.
 

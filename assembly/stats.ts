@@ -11,7 +11,7 @@ import { header, shardBase } from './layout';
 export class Counters {
   turns: u64;
   completions: u64; // taken from the completion window
-  staleCompletions: u64; // named an operation that is over; never obeyed
+  staleCompletions: u64; // named an operation that is over; dropped
   submissions: u64; // staged in the submission window
   timersFired: u64;
   tasksRun: u64;

@@ -1,8 +1,8 @@
 // === Tasks ===
 //
-// To the core a task is one number, the owner: the host's name for a function that is to run. The core keeps it in a
-// queue, one for each scheduling group, and hands it back when its turn has come. The rest of the function, after its
-// first `await` is a continuation of its promise, of which the core knows nothing.
+// To the core a task is one number, its owner: the host's name for a function that is to run. Each scheduling group has
+// a queue of them. The core returns an owner when its turn has come, and the host calls the function. After its first
+// `await` the function is a continuation of a promise. The core knows nothing of that.
 //
 //           spawnHost()                next()
 //   FREE ----------------> queued ----------------> FREE, and the host runs the function

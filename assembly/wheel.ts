@@ -58,7 +58,7 @@ export class Timer {
   kind: u32; // the maker's word, 24 bits
 }
 
-// Where they lie in this shard's block. Set once: to look it up each time was an eighth of an insert and a cancel.
+// Where both tables lie. Set once: looking it up each time took an eighth of an insert and a cancel.
 let wheelAt: usize = 0;
 let timers: usize = 0;
 
@@ -92,7 +92,7 @@ function occupiedAddress(level: u32): usize {
   return wheelAt + OCCUPIED + (level << 3);
 }
 
-/** Only asserts ask: otherwise a slot's bit is read with those of its whole level. */
+/** Only asserts call this: all other code reads the bits of a whole level at once. */
 function isOccupied(where: u32): bool {
   return ((load<u64>(occupiedAddress(where >> LEVEL_BITS)) >> (<u64>where & SLOT_MASK)) & 1) != 0;
 }
@@ -108,7 +108,8 @@ function flipOccupied(where: u32): void {
 function file(table: usize, index: u32, tick: u64): void {
   assert(index != 0);
   const elapsed = wheel().elapsed;
-  // Out of range on either side: due at once, or in the furthest slot until that is dealt out, and filed again then.
+  // A past tick is due at once. One beyond the horizon goes into the furthest slot, and is filed again when that is
+  // dealt out.
   if (tick - elapsed > HORIZON) tick = tick < elapsed ? elapsed : elapsed + HORIZON;
   assert(tick >= elapsed);
   assert(tick - elapsed <= HORIZON);
@@ -141,7 +142,7 @@ export function insert(deadlineNs: f64, kind: u32, owner: u32): i32 {
   return <i32>index;
 }
 
-/** Ends a timer: one that nextDue() answered, or one that is cancelled. O(1). */
+/** Ends a timer that nextDue() returned, or one that is cancelled. O(1). */
 export function expire(index: u32): void {
   assert((timerAt(index).generation & 1) != 0);
   const table = timers;
@@ -163,7 +164,7 @@ export function cancel(index: u32, generation: u32): i32 {
 let foundLevel: u32 = 0;
 let foundWhere: u32 = 0;
 
-/** The first tick at which something is to be done, and in foundLevel, foundWhere where; u64.MAX_VALUE for never. */
+/** The first tick at which a slot must be emptied, or u64.MAX_VALUE. Sets foundLevel and foundWhere to that slot. */
 function findNext(): u64 {
   const elapsed = wheel().elapsed;
   for (let level: u32 = 0; level < LEVELS; level++) {
@@ -175,7 +176,7 @@ function findNext(): u64 {
     foundLevel = level;
     foundWhere = (level << LEVEL_BITS) | <u32>((here + ahead) & SLOT_MASK);
     assert(slotList(foundWhere).head != 0);
-    // The lowest occupied level is the soonest: whatever lies above begins after this level's last slot.
+    // The lowest occupied level is the soonest: slots of higher levels begin after this level's last slot.
     const start = ((elapsed >> shift) + ahead) << shift;
     assert((start >> shift) - (elapsed >> shift) < 64);
     assert(start >= elapsed);

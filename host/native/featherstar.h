@@ -237,13 +237,15 @@ struct featherstar_control {
 	/* line 0, written by the core, read by the host at enter */
 	uint32_t submit_count; /* SQEs staged in the window */
 	uint32_t recycle_count; /* buffer ids staged in the recycle list */
-	uint32_t more_work; /* not 0: another turn has work at once, do not sleep; bits of MoreWork */
-	uint32_t submit_only; /* 1: the window was full in mid-turn; submit, but leave the completion window as it is */
+	/* bits of MoreWork; if it is not 0, the host takes another turn at once and does not sleep */
+	uint32_t more_work;
+	/* 1: a full window is emptied in mid-turn: submit, but leave the completion window as it is */
+	uint32_t submit_only;
 	double next_deadline_ns; /* when the wheel wants a turn, on the clock of nowNs; Infinity = never */
 	uint8_t unused0[40];
 	/* line 1 (+64), written by the host, read by the core */
 	uint32_t completion_count; /* CQEs in the window, all of them new */
-	int32_t enter_result; /* what the last enter answered: >= 0, or -errno */
+	int32_t enter_result; /* result of the last enter: >= 0, or -errno */
 	double now_ns; /* monotonic clock, ns; 2^53 ns = 104 days are exact, later ones round to 2 ns */
 	uint32_t refused_count; /* SQEs that the gate refused since it was opened */
 	uint32_t overflow_count; /* CQ overflows since the ring was opened */
@@ -410,7 +412,7 @@ _Static_assert(sizeof(struct featherstar_link) == 12, "");
 struct featherstar_counters {
 	uint64_t turns;
 	uint64_t completions; /* taken from the completion window */
-	uint64_t stale_completions; /* named an operation that is over; never obeyed */
+	uint64_t stale_completions; /* named an operation that is over; dropped */
 	uint64_t submissions; /* staged in the submission window */
 	uint64_t timers_fired;
 	uint64_t tasks_run;
