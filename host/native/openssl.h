@@ -85,6 +85,8 @@ typedef int (*alpn_callback)(SSL *, const unsigned char **, unsigned char *, con
 	X(const char *, SSL_get_version, (const SSL *))                                       \
 	X(const SSL_CIPHER *, SSL_get_current_cipher, (const SSL *))                          \
 	X(const char *, SSL_CIPHER_standard_name, (const SSL_CIPHER *))                       \
+	X(const char *, SSL_CIPHER_get_name, (const SSL_CIPHER *))                            \
+	X(const char *, SSL_CIPHER_get_version, (const SSL_CIPHER *))                         \
 	X(void, SSL_get0_alpn_selected, (const SSL *, const unsigned char **, unsigned *))    \
 	X(const char *, SSL_get_servername, (const SSL *, int))                               \
 	X(X509 *, SSL_get1_peer_certificate, (const SSL *))                                   \

@@ -360,6 +360,18 @@ static void set_text(napi_env env, napi_value object, const char *name, const ch
 		set(env, object, name, string(env, text));
 }
 
+// { name, standardName, version }, as node:tls has it
+static napi_value cipher_names(napi_env env, const SSL_CIPHER *cipher)
+{
+	napi_value object;
+
+	napi_create_object(env, &object);
+	set_text(env, object, "name", ssl.SSL_CIPHER_get_name(cipher));
+	set_text(env, object, "standardName", ssl.SSL_CIPHER_standard_name(cipher));
+	set_text(env, object, "version", ssl.SSL_CIPHER_get_version(cipher));
+	return object;
+}
+
 // describe(connection) -> { protocol, cipher, alpnProtocol, servername, verifyResult, isResumed }; absent: unknown
 static napi_value Describe(napi_env env, napi_callback_info info)
 {
@@ -372,7 +384,8 @@ static napi_value Describe(napi_env env, napi_callback_info info)
 	napi_create_object(env, &object);
 	cipher = ssl.SSL_get_current_cipher(connection->ssl);
 	set_text(env, object, "protocol", ssl.SSL_get_version(connection->ssl));
-	set_text(env, object, "cipher", cipher ? ssl.SSL_CIPHER_standard_name(cipher) : NULL);
+	if (cipher)
+		set(env, object, "cipher", cipher_names(env, cipher));
 	set_text(env, object, "servername", ssl.SSL_get_servername(connection->ssl, 0));
 	ssl.SSL_get0_alpn_selected(connection->ssl, &alpn, &alpn_bytes);
 	if (alpn_bytes && napi_create_string_utf8(env, (const char *)alpn, alpn_bytes, &value) == napi_ok)

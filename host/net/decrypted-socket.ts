@@ -28,6 +28,8 @@ export abstract class DecryptedSocket implements SocketTransport {
   readonly isProxy = false;
   abstract readonly tls: TlsInfo;
   isClosed = false;
+  /** An end without close_notify is an end like any other: for programs that expect what node:tls does. */
+  allowsCut = false;
   protected readonly below: SocketTransport;
   protected readonly arrived = new ArrivedBytes(() => this.onRoom());
   protected error: unknown; // why reads and writes reject
@@ -88,6 +90,12 @@ export abstract class DecryptedSocket implements SocketTransport {
     const data = typeof bytes === 'string' ? Buffer.from(bytes, 'utf8') : bytes;
     if (!(data instanceof Uint8Array)) throw optionError('bytes', bytes, 'a string or a Uint8Array');
     if (data.length !== 0) await this.encrypt(data, options);
+  }
+
+  /** The peer has ended the connection without close_notify. */
+  protected cutOff(): void {
+    if (this.allowsCut) this.arrived.end();
+    else this.arrived.cutOff();
   }
 
   async end(): Promise<void> {

@@ -69,7 +69,7 @@ export class Listener {
   readonly #id: number;
   readonly #accepting: Operation;
   readonly #proxied: ProxiedConnections | undefined;
-  readonly #secure: TlsAcceptor | undefined;
+  readonly #secure: TlsAcceptor<Connection> | undefined;
   readonly #arrived = new Queue<Socket>();
   readonly #waiting = new Queue<AcceptWaiter>();
   #closed = false;
@@ -82,7 +82,7 @@ export class Listener {
     this.#unlink = bound.unlink;
     this.port = bound.port;
     this.path = path;
-    this.#secure = tls && new TlsAcceptor(shard, tls, (connection) => this.#arrive(connection));
+    this.#secure = tls && new TlsAcceptor(shard, tls, { onSecure: (connection) => this.#arrive(connection) });
     this.#proxied = trusted && new ProxiedConnections(trusted, (connection) => this.#open(connection));
     this.#id = shard.register(this);
     this.#accepting = new Operation(shard, this.#id, 0);

@@ -58,7 +58,7 @@ export class RecordSocket extends DecryptedSocket {
       if (this.isClosed) return;
       const bytes = await this.below.read();
       if (bytes === null) {
-        this.arrived.cutOff();
+        this.cutOff();
         return;
       }
       await this.#decrypt(bytes);

@@ -58,7 +58,7 @@ export class SocketStream extends Duplex implements RawStream {
   override _destroy(error: Error | null, done: StreamDone): void {
     this.clearDeadline();
     this.#via.close();
-    this.user.onClosed();
+    this.user.onClosed(error);
     done(error);
   }
 

@@ -10,12 +10,13 @@ import { FeatherstarError } from '../base/errors.js';
 import { WarningLimit } from '../base/warning-limit.js';
 import { monotonicNs } from '../hosts/host.js';
 import type { Shard } from '../shard/shard.js';
-import type { HandshakeLimits, OpenHandshake } from '../tls/handshake-limits.js';
+import { type HandshakeLimits, handshakeError, handshakeTimeout, type OpenHandshake } from '../tls/handshake-limits.js';
 import { contextOptions, type TlsClientOptions, type TlsServerOptions, tlsError } from '../tls/options.js';
 import { recordEngine } from '../tls/record-engine.js';
 import { RecordTerminator } from '../tls/record-terminator.js';
 import { Terminators } from '../tls/terminators.js';
 import { NO_RAW_USER } from '../tls/transport-stream.js';
+import type { DecryptedSocket } from './decrypted-socket.js';
 import { RecordSocket } from './record-socket.js';
 import type { SocketTransport } from './socket.js';
 import { SocketStream } from './socket-stream.js';
@@ -77,38 +78,55 @@ function clientOptions(socket: Duplex, hostname: string, options: TlsClientOptio
   };
 }
 
+/** The receiver of connections after their handshakes. */
+export interface AcceptedUser<B extends SocketTransport> {
+  onSecure(connection: DecryptedSocket, below: B): void;
+  /** `below` closes right behind this. */
+  onFailed?(error: unknown, below: B): void;
+}
+
 /** The server's side: the connections of a listener. */
-export class TlsAcceptor {
+export class TlsAcceptor<B extends SocketTransport> {
   readonly #shard: Shard;
   readonly #terminators: Terminators;
-  readonly #arrive: (connection: SocketTransport) => void;
+  readonly #user: AcceptedUser<B>;
   readonly #open = new Set<{ destroy(): void }>(); // handshakes
   readonly #warnings = new WarningLimit();
 
-  constructor(shard: Shard, options: TlsServerOptions, arrive: (connection: SocketTransport) => void) {
+  constructor(shard: Shard, options: TlsServerOptions, user: AcceptedUser<B>) {
     this.#shard = shard;
     this.#terminators = new Terminators(recordEngine(shard), options, (error) => this.#warn(error));
-    this.#arrive = arrive;
+    this.#user = user;
   }
 
-  add(below: SocketTransport): void {
+  /** Handshakes that are under way. */
+  get openHandshakes(): number {
+    return this.#open.size;
+  }
+
+  add(below: B): void {
     const { current } = this.#terminators;
+    const user = this.#user;
     if (current instanceof RecordTerminator) {
       const socket = new RecordSocket(this.#shard, current.connect(), below);
-      const handshake = new SocketHandshake(socket, current, (isSecure) => {
+      const handshake = new SocketHandshake(socket, current, (error) => {
         this.#open.delete(handshake);
-        if (isSecure) this.#arrive(socket);
+        if (error === undefined) user.onSecure(socket, below);
+        else user.onFailed?.(error, below);
       });
       this.#open.add(handshake);
       return;
     }
-    const handshake = current.accept((user) => new SocketStream(below, user), {
+    const handshake = current.accept((rawUser) => new SocketStream(below, rawUser), {
       onSecure: (socket, stream) => {
         this.#open.delete(handshake);
         stream.clearDeadline();
-        this.#arrive(new TlsConnection(this.#shard, socket, stream, below));
+        user.onSecure(new TlsConnection(this.#shard, socket, stream, below), below);
       },
-      onFailed: () => this.#open.delete(handshake),
+      onFailed: (error) => {
+        this.#open.delete(handshake);
+        user.onFailed?.(error, below);
+      },
     });
     this.#open.add(handshake);
   }
@@ -134,39 +152,38 @@ export class TlsAcceptor {
 class SocketHandshake implements OpenHandshake {
   readonly #socket: RecordSocket;
   readonly #limits: HandshakeLimits;
-  readonly #onOver: (isSecure: boolean) => void;
+  readonly #onOver: (error: unknown) => void;
   readonly #timer: NodeJS.Timeout;
   #isOver = false;
 
-  /** `onOver`: it has succeeded, or the connection is closed. Not called before the constructor has returned. */
-  constructor(socket: RecordSocket, terminator: RecordTerminator, onOver: (isSecure: boolean) => void) {
+  /** `onOver`: it has succeeded, or the connection closes. Not called before the constructor has returned. */
+  constructor(socket: RecordSocket, terminator: RecordTerminator, onOver: (error: unknown) => void) {
     this.#socket = socket;
     this.#limits = terminator.limits;
     this.#onOver = onOver;
-    this.#timer = setTimeout(() => this.destroy(), terminator.limits.timeoutNs / 1e6);
+    this.#timer = setTimeout(() => this.fail(handshakeTimeout()), terminator.limits.timeoutNs / 1e6);
     this.#limits.add(this);
     socket.shakeHands(terminator).then(
-      () => this.#end(true),
-      () => this.destroy(),
+      () => this.#end(undefined),
+      (error) => this.fail(error),
     );
   }
 
-  #end(isSecure: boolean): void {
+  #end(error: unknown): void {
     if (this.#isOver) return;
     this.#isOver = true;
     clearTimeout(this.#timer);
     this.#limits.remove(this);
-    this.#onOver(isSecure);
+    this.#onOver(error);
   }
 
-  /** The reason goes to no one: a listener tells nothing of clients that could not connect. */
-  fail(): void {
-    this.destroy();
+  fail(error: unknown): void {
+    if (this.#isOver) return;
+    this.#end(error);
+    this.#socket.close();
   }
 
   destroy(): void {
-    if (this.#isOver) return;
-    this.#end(false);
-    this.#socket.close();
+    this.fail(handshakeError('the server closes'));
   }
 }

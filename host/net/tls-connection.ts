@@ -48,7 +48,7 @@ export class TlsConnection extends DecryptedSocket implements RawStreamUser {
   }
 
   #onEnd(): void {
-    if (this.#isTruncated) this.arrived.cutOff();
+    if (this.#isTruncated) this.cutOff();
     else this.arrived.end();
   }
 
@@ -80,7 +80,8 @@ export class TlsConnection extends DecryptedSocket implements RawStreamUser {
 
   onDeadline(): void {}
 
-  onClosed(): void {
-    this.close();
+  onClosed(error?: Error | null): void {
+    if (error && !this.isClosed) this.fail(tlsError('the connection is broken', error));
+    else this.close();
   }
 }

@@ -1,62 +1,97 @@
-// Node's own `http.Server` over connections of this shard: parser, IncomingMessage and ServerResponse are Node's, so
-// frameworks find what they know. Only the sockets are ours.
+// Node's own `http.Server` and `https.Server` over connections of this shard: parser, IncomingMessage and
+// ServerResponse are Node's, so frameworks find what they know. Only the sockets are ours.
 //
-// `http.Server` is a `net.Server`, which would listen by itself. Here the methods that do so are those of Listening.
+// Both are a `net.Server`, which would listen by itself. So the methods that do so are replaced by those of Listening.
 // When all connections have ended, Node's own close() ends the timer that looks for slow requests, and emits 'close'.
+//
+// An `https.Server` serves each socket that it emits as 'secureConnection'. Here that is a SecureSocket, whose
+// handshake is over (secure-socket.ts). The server has a context of Node's own, too, which is never used.
+//
+// Next: listening.ts.
 
-import { Server, type ServerOptions } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { Server as HttpServer, type RequestListener, type ServerOptions } from 'node:http';
+import { Server as HttpsServer } from 'node:https';
+import {
+  checkTlsHost,
+  checkTlsServer,
+  type TlsContextOptions,
+  type TlsServerOptions,
+  ticketKeys,
+} from '../tls/options.js';
 import { type AcceptOptions, Listening } from './listening.js';
 import { closeServer, type OnClosed } from './net-server.js';
 
-type App = (...args: never[]) => unknown;
+type App = RequestListener | undefined;
 
-export class HttpServer extends Server {
-  declare _handle?: object | null;
-  readonly #listening: Listening;
+/** A simulation replaces what these names stand for. */
+const [PlainBase, SecureBase] = [HttpServer, HttpsServer];
 
-  constructor(options: ServerOptions | App | undefined, app: App | undefined) {
-    super(options as ServerOptions, app as never);
-    const given: AcceptOptions = typeof options === 'object' ? (options as AcceptOptions) : {};
-    const { highWaterMark, keepAlive, keepAliveInitialDelay } = given;
-    this.#listening = new Listening(
-      this,
-      { allowHalfOpen: true, highWaterMark, keepAlive, keepAliveInitialDelay },
-      { onEnd: () => super.close(), closeIdle: () => this.closeIdleConnections() },
-    );
+/** Options of `http.createServer()`, and `tls`. */
+export interface HttpServerOptions extends ServerOptions {
+  /** Encrypts the connections: the options are those of `serve()` (docs/tls.md). */
+  tls?: TlsServerOptions | undefined;
+}
+
+/** Makes an `https.Server` if `tls` is given, and else an `http.Server`. Throws OPTION, TLS and HOST. */
+export function makeHttpServer({ tls, ...options }: HttpServerOptions, app: App): HttpServer | HttpsServer {
+  if (tls === undefined) return onShard(new PlainBase(options, app), { ...options, allowHalfOpen: true }).server;
+  checkTlsHost();
+  const checked = checkTlsServer('tls', { alpn: ['http/1.1'], ...tls });
+  const { server, listening } = onShard(new SecureBase(options, app), { ...options, tls: checked });
+  return define(server, secureMethods(listening));
+}
+
+function define<S extends object>(target: S, methods: Record<string | symbol, unknown>): S {
+  for (const name of Reflect.ownKeys(methods)) {
+    Object.defineProperty(target, name, { value: methods[name], writable: true, configurable: true });
   }
+  return target;
+}
 
-  override listen(...args: unknown[]): this {
-    this.#listening.listen(args);
-    return this;
-  }
+function onShard<S extends HttpServer | HttpsServer>(server: S, options: AcceptOptions & ServerOptions) {
+  const { close, closeIdleConnections } = server; // Node's
+  const { allowHalfOpen, highWaterMark, keepAlive, keepAliveInitialDelay, tls } = options;
+  const listening: Listening = new Listening(
+    server,
+    { allowHalfOpen, highWaterMark, keepAlive, keepAliveInitialDelay, tls },
+    { onEnd: () => close.call(server), closeIdle: () => server.closeIdleConnections() },
+  );
+  define(server, {
+    listen(...args: unknown[]): S {
+      listening.listen(args);
+      return server;
+    },
+    address: () => listening.address(),
+    close(done?: OnClosed): S {
+      closeServer(server, listening, done);
+      closeIdleConnections.call(server); // a replacement of the program's is called once, by Node's close() at the end
+      return server;
+    },
+    getConnections(done: (error: Error | null, count: number) => void): S {
+      process.nextTick(done, null, listening.sockets.size);
+      return server;
+    },
+    ref: () => server,
+    unref: () => server,
+    /** Node's own one would ask for Node's own listener. */
+    async [Symbol.asyncDispose](): Promise<void> {
+      if (server.listening) await new Promise<void>((resolve) => server.close(() => resolve()));
+    },
+  });
+  return { server, listening };
+}
 
-  override address(): AddressInfo | string | null {
-    return this.#listening.address();
-  }
-
-  override close(done?: OnClosed): this {
-    closeServer(this, this.#listening, done);
-    super.closeIdleConnections(); // this server's own one is called once, by Node's close() at the end
-    return this;
-  }
-
-  override getConnections(done: (error: Error | null, count: number) => void): this {
-    process.nextTick(done, null, this.#listening.sockets.size);
-    return this;
-  }
-
-  /** The runtime keeps the process alive, not its servers. */
-  override ref(): this {
-    return this;
-  }
-
-  override unref(): this {
-    return this;
-  }
-
-  /** The original one would ask for Node's own listener. */
-  override async [Symbol.asyncDispose](): Promise<void> {
-    if (this.listening) await new Promise<void>((resolve) => this.close(() => resolve()));
-  }
+/** The methods of `tls.Server`. */
+function secureMethods(listening: Listening): Record<string, unknown> {
+  return {
+    setSecureContext: (options: TlsServerOptions) => listening.setSecureContext(options),
+    addContext(servername: string, options: TlsContextOptions): void {
+      const { sni, ...others } = listening.tls as TlsServerOptions;
+      listening.setSecureContext({ ...others, sni: { ...sni, [servername]: options } });
+    },
+    getTicketKeys: () => Buffer.from(ticketKeys(listening.tls as TlsServerOptions)),
+    setTicketKeys(keys: Uint8Array): void {
+      listening.setSecureContext({ ...(listening.tls as TlsServerOptions), ticketKeys: keys });
+    },
+  };
 }

@@ -17,15 +17,21 @@ import { platform } from '../base/platform-timers.js';
 import { type Bound, monotonicNs } from '../hosts/host.js';
 import { Acceptor, type AcceptorUser } from '../http/acceptor.js';
 import { resolveAddress } from '../net/address.js';
+import { Connection } from '../net/connection.js';
 import { checkReach } from '../net/network-rules.js';
+import { TlsAcceptor } from '../net/tls-connect.js';
 import { runtime } from '../runtime/runtime.js';
 import { perShard } from '../shard/per-shard.js';
 import { currentShard, type Shard } from '../shard/shard.js';
+import { noTlsError, type TlsServerOptions } from '../tls/options.js';
+import { lastingOptions, renewedOptions } from '../tls/terminators.js';
 import { checkedPort } from './dial.js';
 import { StreamHandle } from './handle.js';
 import { codedError, type ErrorPlace, nodeError } from './node-errors.js';
-import { familyOf, NodeSocket, type NodeSocketOptions } from './node-socket.js';
+import { addressIfKnown, familyOf, NodeSocket, type NodeSocketOptions } from './node-socket.js';
 import { addClaim, claimPort, releasePort } from './port-claims.js';
+import { SecureSocket } from './secure-socket.js';
+import { SocketHandle } from './socket-handle.js';
 
 const BACKLOG = 511; // Node's default
 const SETTLE_NS = 1e6;
@@ -62,6 +68,8 @@ export interface ListeningEnd {
 /** The options of the sockets of a server. */
 export interface AcceptOptions extends NodeSocketOptions {
   pauseOnConnect?: boolean | undefined;
+  /** Checked already. */
+  tls?: TlsServerOptions | undefined;
 }
 
 export class Listening implements AcceptorUser {
@@ -70,6 +78,8 @@ export class Listening implements AcceptorUser {
 
   readonly #server: ListeningUser;
   readonly #options: AcceptOptions;
+  #tls: TlsServerOptions | undefined; // for new connections
+  #secure: TlsAcceptor<Connection> | undefined; // with #shard
   readonly #end: ListeningEnd;
   #shard: Shard | undefined; // while it listens or begins to
   #bound: Bound | undefined;
@@ -82,6 +92,7 @@ export class Listening implements AcceptorUser {
   constructor(server: ListeningUser, options: AcceptOptions, end: ListeningEnd) {
     this.#server = server;
     this.#options = options;
+    this.#tls = options.tls;
     this.#end = end;
   }
 
@@ -107,6 +118,7 @@ export class Listening implements AcceptorUser {
     const { place, host } = wantedPlace(options);
     const shard = currentShard();
     if (onListening !== undefined) this.#server.once('listening', onListening);
+    if (this.#tls !== undefined) this.#secure = this.#secureAcceptor(shard, this.#tls);
     addAbortListener(options.signal, () => this.close());
     this.#shard = shard;
     this.#place = place;
@@ -172,6 +184,7 @@ export class Listening implements AcceptorUser {
 
   #onFailure(error: Error): void {
     this.#shard = undefined;
+    this.#secure = undefined;
     this.#place = undefined;
     this.#isClosing = false;
     process.nextTick(() => this.#server.emit('error', error));
@@ -194,30 +207,73 @@ export class Listening implements AcceptorUser {
 
   onConnection(file: number): void {
     const shard = this.#shard as Shard;
-    const { maxConnections } = this.#server;
-    const socket = new NodeSocket(this.#options);
-    const handle = new StreamHandle(shard, file, socket);
-    if (maxConnections !== undefined && this.sockets.size >= maxConnections) {
-      const { remote, local } = handle;
-      handle.close();
-      this.#server.emit('drop', {
-        localAddress: local?.hostname,
-        localPort: local?.port,
-        localFamily: familyOf(local?.hostname),
-        remoteAddress: remote?.hostname,
-        remotePort: remote?.port,
-        remoteFamily: familyOf(remote?.hostname),
-      });
-      return;
+    const { maxConnections = Number.POSITIVE_INFINITY } = this.#server;
+    const openHandshakes = this.#secure?.openHandshakes ?? 0;
+    if (this.sockets.size + openHandshakes >= maxConnections) this.#drop(shard, file);
+    else if (this.#secure !== undefined) {
+      const connection = new Connection(shard, file);
+      addressIfKnown(() => connection.remote); // it keeps it: for 'tlsClientError', when the connection may be closed
+      this.#secure.add(connection);
+    } else {
+      const socket = new NodeSocket(this.#options);
+      this.#add(socket);
+      socket.attach(new StreamHandle(shard, file, socket));
+      this.#server.emit('connection', socket);
     }
+  }
+
+  #drop(shard: Shard, file: number): void {
+    const connection = new Connection(shard, file);
+    const { remote, local } = connection;
+    connection.close();
+    this.#server.emit('drop', {
+      localAddress: local?.hostname,
+      localPort: local?.port,
+      localFamily: familyOf(local?.hostname),
+      remoteAddress: remote?.hostname,
+      remotePort: remote?.port,
+      remoteFamily: familyOf(remote?.hostname),
+    });
+  }
+
+  #add(socket: NodeSocket): void {
     this.sockets.add(socket);
     socket.once('close', () => this.#forget(socket));
     const { keepAlive, keepAliveInitialDelay, pauseOnConnect } = this.#options;
     if (pauseOnConnect) socket.pause();
     if (keepAlive) socket.setKeepAlive(true, keepAliveInitialDelay);
     Object.assign(socket, { server: this.#server, _server: this.#server });
-    socket.attach(handle);
-    this.#server.emit('connection', socket);
+  }
+
+  #secureAcceptor(shard: Shard, options: TlsServerOptions): TlsAcceptor<Connection> {
+    return new TlsAcceptor<Connection>(shard, options, {
+      onSecure: (connection, below) => {
+        const socket = new SecureSocket(this.#options, connection.tls);
+        this.#add(socket);
+        socket.attachSecure(connection, below);
+        this.#server.emit('secureConnection', socket);
+      },
+      onFailed: (error, below) => {
+        const socket = new NodeSocket();
+        socket.destroy();
+        socket.attach(new SocketHandle(below, socket));
+        this.#server.emit('tlsClientError', nodeError(error, 'read'), socket);
+        this.#acceptor?.again();
+        this.#endIfLast();
+      },
+    });
+  }
+
+  /** The options of TLS; undefined: there is none. */
+  get tls(): TlsServerOptions | undefined {
+    return this.#tls;
+  }
+
+  /** Certificates of connections that come from now on. Throws OPTION, TLS and STATE; then the old ones stay. */
+  setSecureContext(options: TlsServerOptions): void {
+    if (this.#tls === undefined) throw noTlsError('createServer()');
+    this.#secure?.setSecureContext(options);
+    this.#tls = renewedOptions(options, lastingOptions(this.#tls));
   }
 
   /** The acceptor tries again by itself. */
@@ -268,8 +324,10 @@ export class Listening implements AcceptorUser {
 
   #endIfLast(): void {
     if (!this.#isClosing || this.#acceptor !== undefined || this.sockets.size !== 0) return;
+    if (this.#secure !== undefined && this.#secure.openHandshakes !== 0) return; // these clients are served, too
     this.#isClosing = false;
     this.#shard = undefined;
+    this.#secure = undefined;
     this.#place = undefined;
     this.#end.onEnd();
   }

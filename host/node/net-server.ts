@@ -1,7 +1,9 @@
-// A server with the interface of `net.Server`: it listens on this shard, and its connections are NodeSockets.
+// A server with the interface of `net.Server`: it listens on this shard, and its connections are NodeSockets. With TLS
+// it has the interface of `tls.Server`, and they are SecureSockets.
 
 import { EventEmitter } from 'node:events';
 import type { AddressInfo } from 'node:net';
+import { checkTlsHost, checkTlsServer, type TlsServerOptions } from '../tls/options.js';
 import { type AcceptOptions, Listening, type ListeningUser } from './listening.js';
 import { codedError } from './node-errors.js';
 
@@ -25,9 +27,14 @@ export class NetServer extends EventEmitter implements ListeningUser {
     super();
     const isListener = typeof options === 'function';
     const listener = isListener ? options : onConnection;
+    const given = isListener ? {} : options;
+    if (given.tls !== undefined) {
+      checkTlsHost();
+      checkTlsServer('tls', given.tls);
+    }
     const onEnd = () => process.nextTick(() => this.emit('close'));
-    this.#listening = new Listening(this, isListener ? {} : options, { onEnd });
-    if (listener !== undefined) this.on('connection', listener);
+    this.#listening = new Listening(this, given, { onEnd });
+    if (listener !== undefined) this.on(given.tls === undefined ? 'connection' : 'secureConnection', listener);
   }
 
   get listening(): boolean {
@@ -60,6 +67,11 @@ export class NetServer extends EventEmitter implements ListeningUser {
 
   unref(): this {
     return this;
+  }
+
+  /** For a server with TLS: certificates of connections that come from now on. */
+  setSecureContext(options: TlsServerOptions): void {
+    this.#listening.setSecureContext(options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

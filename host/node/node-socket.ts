@@ -65,11 +65,16 @@ export class NodeSocket extends Duplex implements HandleUser {
       ...(signal === undefined ? {} : { signal }),
     });
     this.#shard = currentShard();
-    if (!allowHalfOpen) this.once('end', () => platform.setImmediate(() => this.#endWithPeer()));
+    if (allowHalfOpen) return;
+    this.allowHalfOpen = false;
+    this.once('end', () => {
+      this.allowHalfOpen = true; // or Node would end it in this turn: TLS over this stream still has to say goodbye
+      platform.setImmediate(() => this.#endWithPeer());
+    });
   }
 
-  /** Not in the turn of its peer's end: TLS over this stream still writes its own goodbye behind that. */
   #endWithPeer(): void {
+    this.allowHalfOpen = false;
     this.write = writeAfterPeerEnd as typeof this.write;
     if (this.writable) this.end();
   }
@@ -346,7 +351,7 @@ export function familyOf(address: string | undefined): string | undefined {
 }
 
 /** Kernels before 6.7 cannot tell it to a ring. Libraries do not expect that asking throws. */
-function addressIfKnown(ask: () => NetAddress | undefined): NetAddress | undefined {
+export function addressIfKnown(ask: () => NetAddress | undefined): NetAddress | undefined {
   try {
     return ask();
   } catch (error) {

@@ -1,21 +1,25 @@
-// A connection that is a Socket of featherstar/net already: a Handle over its promises. It reads one buffer at a time.
+// A connection that is a Socket of featherstar/net already, or one over TLS: a Handle over its promises. It reads one
+// buffer at a time.
 //
 // Next: node-socket.ts.
 
 import { FeatherstarError } from '../base/errors.js';
 import type { NetAddress } from '../hosts/host.js';
-import type { Socket } from '../net/socket.js';
+import type { SocketTransport } from '../net/socket.js';
 import type { Handle, HandleUser, Piece } from './handle.js';
+
+/** A Socket, or what it works through. */
+type PromisedSocket = Pick<SocketTransport, 'remote' | 'local' | 'read' | 'write' | 'end' | 'close'>;
 
 export class SocketHandle implements Handle {
   writtenBytes = 0;
-  readonly #socket: Socket;
+  readonly #socket: PromisedSocket;
   readonly #user: HandleUser;
   #wantsBytes = false;
   #isReading = false;
   #isClosed = false;
 
-  constructor(socket: Socket, user: HandleUser) {
+  constructor(socket: PromisedSocket, user: HandleUser) {
     this.#socket = socket;
     this.#user = user;
   }

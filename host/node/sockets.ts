@@ -1,6 +1,7 @@
 // The sockets and servers of featherstar/node, with the types of node:net and node:http.
 
-import type { Server as HttpServerType, RequestListener, ServerOptions } from 'node:http';
+import type { Server as HttpServerType, RequestListener } from 'node:http';
+import type { Server as HttpsServerType } from 'node:https';
 import type {
   NetConnectOpts,
   Server as NetServerType,
@@ -8,12 +9,15 @@ import type {
   ServerOpts,
   SocketConstructorOpts,
 } from 'node:net';
+import type { TLSSocket, Server as TlsServerType } from 'node:tls';
 import { FeatherstarError } from '../base/errors.js';
 import type { Socket } from '../net/socket.js';
-import { HttpServer } from './http-server.js';
+import type { TlsServerOptions } from '../tls/options.js';
+import { type HttpServerOptions, makeHttpServer } from './http-server.js';
 import { NetServer } from './net-server.js';
 import { connectArguments, NodeSocket as Implementation, type NodeSocketOptions } from './node-socket.js';
 import { SocketHandle } from './socket-handle.js';
+import './tls-addresses.js';
 
 const isOtherRuntime = 'Bun' in globalThis || 'Deno' in globalThis;
 
@@ -64,10 +68,21 @@ export function nodeSocketOf(socket: Socket, options: SocketConstructorOpts = {}
  * createNetServer((socket) => socket.pipe(socket)).listen(7000);
  */
 export function createNetServer(onConnection?: (socket: NetSocket) => void): NetServerType;
+/**
+ * Makes a server with the interface of `tls.Server`, as `tls.createServer()` does. `tls` has the options of `serve()`.
+ * Throws FEATHERSTAR_TLS for a key or a certificate that cannot be used.
+ *
+ * @example
+ * createNetServer({ tls: { key, cert } }, (socket) => socket.pipe(socket)).listen(7000);
+ */
+export function createNetServer(
+  options: ServerOpts & { tls: TlsServerOptions },
+  onConnection?: (socket: TLSSocket) => void,
+): TlsServerType;
 /** Makes a server whose sockets have these options: `allowHalfOpen`, `pauseOnConnect`, `highWaterMark`. */
 export function createNetServer(options: ServerOpts, onConnection?: (socket: NetSocket) => void): NetServerType;
-export function createNetServer(...args: unknown[]): NetServerType {
-  return new NetServer(args[0] as never, args[1] as never) as unknown as NetServerType;
+export function createNetServer(...args: unknown[]): NetServerType | TlsServerType {
+  return new NetServer(args[0] as never, args[1] as never) as unknown as TlsServerType;
 }
 
 /**
@@ -78,11 +93,23 @@ export function createNetServer(...args: unknown[]): NetServerType {
  * createServer(express()).listen(8080);
  */
 export function createServer(app?: RequestListener): HttpServerType;
+/**
+ * Makes an `https.Server`, as `https.createServer()` does. `tls` has the options of `serve()`. Throws FEATHERSTAR_TLS
+ * for a key or a certificate that cannot be used.
+ *
+ * @example
+ * createServer({ tls: { key, cert } }, express()).listen(8443);
+ */
+export function createServer(
+  options: HttpServerOptions & { tls: TlsServerOptions },
+  app?: RequestListener,
+): HttpsServerType;
 /** Makes a server with options of `http.createServer()`. */
-export function createServer(options: ServerOptions, app?: RequestListener): HttpServerType;
-export function createServer(...args: unknown[]): HttpServerType {
+export function createServer(options: HttpServerOptions, app?: RequestListener): HttpServerType;
+export function createServer(...args: unknown[]): HttpServerType | HttpsServerType {
   if (isOtherRuntime) {
     throw new FeatherstarError('FEATHERSTAR_HOST', "createServer() needs Node's own http.Server: use serve() here");
   }
-  return new HttpServer(args[0] as never, args[1] as never);
+  const [first, second] = args as [HttpServerOptions | RequestListener | undefined, RequestListener | undefined];
+  return typeof first === 'function' ? makeHttpServer({}, first) : makeHttpServer(first ?? {}, second);
 }

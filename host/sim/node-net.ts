@@ -17,7 +17,7 @@ import http from 'node:http';
 import net from 'node:net';
 import { resolveError } from '../base/errors.js';
 import type { AnyFunction } from '../calls/remote.js';
-import { HttpServer } from '../node/http-server.js';
+import { type HttpServerOptions, makeHttpServer } from '../node/http-server.js';
 import { listenArguments } from '../node/listening.js';
 import { NetServer } from '../node/net-server.js';
 import { nodeError } from '../node/node-errors.js';
@@ -58,10 +58,13 @@ class WorldNetServer extends NetServer {
   }
 }
 
-class WorldHttpServer extends HttpServer {
-  override listen(...args: unknown[]): this {
-    return super.listen(...listenOptions(args));
-  }
+/** `new` makes such a server, too. */
+function WorldHttpServer(first: HttpServerOptions | http.RequestListener = {}, second?: http.RequestListener) {
+  const [options, app] = typeof first === 'function' ? [{}, first] : [first, second];
+  const server = makeHttpServer(options, app) as http.Server;
+  const { listen } = server as unknown as { listen: (...args: unknown[]) => http.Server };
+  server.listen = (...args: unknown[]) => listen(...listenOptions(args));
+  return server;
 }
 
 /** Node writes the real date into responses, and closes idle connections in the order of their places in memory. */
@@ -125,8 +128,7 @@ function sockets(): Replacement[] {
 }
 
 function httpServers(): Replacement[] {
-  const server = (...args: never[]) =>
-    withoutChance(new WorldHttpServer(...(args as unknown as [undefined, undefined])));
+  const server = (...args: never[]) => withoutChance(WorldHttpServer(...(args as unknown as [undefined, undefined])));
   return [
     ...switched(http, 'createServer', server as never),
     ...switchedClass(http, 'Server', WorldHttpServer as never, withoutChance as never),

@@ -2,7 +2,7 @@
 //
 // Next: terminators.ts.
 
-import type { PeerCertificate, TLSSocket } from 'node:tls';
+import type { CipherNameAndProtocol, PeerCertificate, TLSSocket } from 'node:tls';
 
 /** A connection over TLS. Its members ask OpenSSL when they are read. */
 export interface TlsInfo {
@@ -12,6 +12,8 @@ export interface TlsInfo {
   readonly protocol: string | undefined;
   /** The cipher, in the name of the standard: 'TLS_AES_256_GCM_SHA384'. Undefined when the connection is closed. */
   readonly cipher: string | undefined;
+  /** @internal The cipher in the form of node:tls. */
+  readonly cipherNames: CipherNameAndProtocol | undefined;
   /** The application protocol that both sides have agreed on, or undefined. */
   readonly alpnProtocol: string | undefined;
   /** The name that the client has asked for, or undefined. */
@@ -42,7 +44,11 @@ export class NodeTlsInfo implements TlsInfo {
   }
 
   get cipher(): string | undefined {
-    return this.#socket.getCipher()?.standardName;
+    return this.cipherNames?.standardName;
+  }
+
+  get cipherNames(): CipherNameAndProtocol | undefined {
+    return this.#socket.getCipher();
   }
 
   get alpnProtocol(): string | undefined {

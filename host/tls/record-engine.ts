@@ -5,6 +5,7 @@
 //
 // Next: host/native/tls.c.
 
+import type { CipherNameAndProtocol } from 'node:tls';
 import { internalError } from '../base/errors.js';
 import { ownCopy } from '../base/own-bytes.js';
 import { perShard } from '../shard/per-shard.js';
@@ -39,7 +40,7 @@ type ContextFor = (servername: string) => RecordContext | undefined;
 
 export interface Description {
   readonly protocol?: string;
-  readonly cipher?: string;
+  readonly cipher?: CipherNameAndProtocol;
   readonly alpnProtocol?: string;
   readonly servername?: string;
   readonly verifyResult: number;

@@ -3,7 +3,7 @@
 // Next: record-engine.ts.
 
 import { X509Certificate } from 'node:crypto';
-import type { PeerCertificate } from 'node:tls';
+import type { CipherNameAndProtocol, PeerCertificate } from 'node:tls';
 import type { TlsInfo } from './info.js';
 import type { RecordConnection } from './record-engine.js';
 
@@ -46,6 +46,10 @@ export class RecordInfo implements TlsInfo {
   }
 
   get cipher(): string | undefined {
+    return this.cipherNames?.standardName;
+  }
+
+  get cipherNames(): CipherNameAndProtocol | undefined {
     return this.#connection.describe()?.cipher;
   }
 

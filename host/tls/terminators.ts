@@ -26,10 +26,9 @@ export class Terminators {
 
   /** Throws TLS, HOST and OPTION. `engine`: undefined without the addon. `report` gets errors of the function `sni`. */
   constructor(engine: RecordEngine | undefined, options: TlsServerOptions, report: (error: unknown) => void) {
-    const { alpn, requestCert, rejectUnauthorized } = options;
     this.#engine = engine;
     this.#limits = new HandshakeLimits(options);
-    this.#lasting = { alpn, requestCert, rejectUnauthorized };
+    this.#lasting = lastingOptions(options);
     this.#report = report;
     this.current = this.#make(options);
   }
@@ -51,8 +50,19 @@ export class Terminators {
    * that are no part of a context stay in any case, besides `sni`.
    */
   setSecureContext(options: TlsServerOptions): void {
-    this.current = this.#make({ ...checkTlsServer('tls', options), ...this.#lasting });
+    this.current = this.#make(renewedOptions(options, this.#lasting));
   }
+}
+
+/** The options that are no part of a context: they stay when certificates change. */
+export function lastingOptions(options: TlsServerOptions): TlsServerOptions {
+  const { alpn, requestCert, rejectUnauthorized, handshakeTimeoutMs, maxHandshakes } = options;
+  return { alpn, requestCert, rejectUnauthorized, handshakeTimeoutMs, maxHandshakes };
+}
+
+/** New certificates, and the lasting options from before. Throws OPTION and TLS. */
+export function renewedOptions(options: unknown, lasting: TlsServerOptions): TlsServerOptions {
+  return { ...checkTlsServer('tls', options), ...lasting };
 }
 
 function wantedEngine(): TlsInfo['engine'] | undefined {

@@ -31,8 +31,8 @@ export interface RawStreamUser {
   onRawEnd(): void;
   onSent?(): void;
   onDeadline(): void;
-  /** The transport is closed. */
-  onClosed(): void;
+  /** The connection below is closed: by this error, if there is one. */
+  onClosed(error?: Error | null): void;
 }
 
 /** The user of a stream that has another one soon. */
