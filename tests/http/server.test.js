@@ -288,6 +288,35 @@ for (const host of hosts()) {
     }
   });
 
+  rig.check('texts of many lengths, with characters of one to four bytes, two in a turn', async () => {
+    const { sendBufferBytes } = (await import('../../dist/host/core/core.js')).DEFAULT_LIMITS;
+    // as many bytes up to a long character as there are units; then texts on both sides of it
+    const pairs = [[`${'é'.repeat(20)}${'🌍'.repeat(10)}`, '']];
+    for (const letter of ['a', 'é', '世', '🌍', '\ud800']) {
+      for (const length of [1, 4, 5, 9, 10, 23, 24, 25, 50, 99, 100, 334, 2048]) {
+        const many = letter.repeat(length);
+        pairs.push([many, `a${many}`], [`${many}a`, `${'a'.repeat(length)}${letter}`]);
+      }
+      // the second one begins in one send buffer, and ends in the next one
+      for (let room = 100; room < 600; room += 40) pairs.push(['a'.repeat(sendBufferBytes - room), letter.repeat(100)]);
+    }
+    for (const headers of [undefined, { 'x-own': 'é' }]) {
+      for (const pair of pairs) {
+        rig.handler = (request) => new FeatherResponse(pair[Number(request.path.slice(1))], { headers });
+        const client = await Client.open(rig.server.port);
+        for (let i = 0; i < 2; i++) {
+          await client.write(`${get('/0')}${get('/1')}`);
+          for (const text of pair) {
+            const answer = await client.response();
+            assert.is(answer.text, Buffer.from(text).toString(), `${text.length} of ${text.slice(0, 3)}`);
+            assert.is(answer.headers['x-own'], headers && 'é');
+          }
+        }
+        client.destroy();
+      }
+    }
+  });
+
   rig.check('JSON', async () => {
     for (const make of [FeatherResponse, PlatformResponse]) {
       const answer = await rig.answerOf(() => make.json({ ä: [1] }, { status: 201 }));
