@@ -314,7 +314,7 @@ export class Shard {
     this.#control = this.#ready = new Int32Array(0);
     this.#clock = new Float64Array(0);
     this.#beforeTurn = [];
-    for (const key of Reflect.ownKeys(this)) Reflect.deleteProperty(this, key);
+    for (const key of Reflect.ownKeys(this)) Reflect.set(this, key, undefined);
   }
 
   get closed(): boolean {

@@ -181,6 +181,6 @@ export class SimHost implements ShardHost {
 
   /** Lets go of the world, as Shard.forget() does of all memory. */
   forget(): void {
-    for (const key of Reflect.ownKeys(this)) Reflect.deleteProperty(this, key);
+    for (const key of Reflect.ownKeys(this)) Reflect.set(this, key, undefined);
   }
 }
