@@ -12,10 +12,18 @@ import { FeatherstarError } from '../base/errors.js';
 import { BENIGN, HARSH, type SimSwarm } from '../sim/draw.js';
 import type { Branch } from '../sim/guide.js';
 import { loadProgram, type RunRequest, runProgram } from '../sim/runs.js';
-import { makeSearch, RUN_MAX_MS, type SearchOptions, type SearchProgress, type SearchReport } from '../sim/search.js';
+import {
+  LOAD_MAX_MS,
+  makeSearch,
+  RUN_MAX_MS,
+  type SearchOptions,
+  type SearchProgress,
+  type SearchReport,
+} from '../sim/search.js';
 import { decideBy, readSeedFile, type SeedFile } from '../sim/seed-file.js';
 import { timelineOf } from '../sim/timeline.js';
 import { INNER, lineOf } from '../sim/trace.js';
+import { loadInTime } from '../sim/watchdog.js';
 
 export const SIM_HELP = `Usage: featherstar sim <program> [options]
        featherstar sim --replay FILE [options]
@@ -154,8 +162,8 @@ function checkExists(url: URL): void {
   if (!existsSync(path)) throw new FeatherstarError('FEATHERSTAR_MODULE', `there is no file ${path}`);
 }
 
-/** Runs the command. Resolves with the exit code. */
-export async function runSim(args: string[]): Promise<number> {
+/** Runs the command. Resolves with the exit code. `loadMaxMs`: how long the program may take to load. */
+export async function runSim(args: string[], loadMaxMs = LOAD_MAX_MS): Promise<number> {
   const { values, positionals } = parseSimFlags(args);
   const [path, ...more] = positionals;
   const isAlone = values.replay !== undefined;
@@ -166,14 +174,14 @@ export async function runSim(args: string[]): Promise<number> {
   if (values.replay !== undefined) {
     const { program, file } = readSeedFile(values.replay);
     const { seed, swarm } = file;
-    return runOnce(program, { seed, swarm, decide: decideBy(file) }, values, file);
+    return runOnce(program, { seed, swarm, decide: decideBy(file) }, values, file, loadMaxMs);
   }
   const program = programUrl(path as string);
   const swarm = swarmOf(values);
   const seed = numberFlag(values, 'seed');
   if (seed !== undefined) {
     const decide = decideBy({ seed, branches: branchesFlag(values) });
-    return runOnce(program, { seed, swarm, decide }, values, undefined);
+    return runOnce(program, { seed, swarm, decide }, values, undefined, loadMaxMs);
   }
   return runMany(program, {
     seeds: numberFlag(values, 'seeds'),
@@ -242,12 +250,18 @@ function tellReport(
   return failures.length === 0 ? 0 : 1;
 }
 
-async function runOnce(url: URL, request: RunRequest, values: Values, known: SeedFile | undefined): Promise<number> {
+async function runOnce(
+  url: URL,
+  request: RunRequest,
+  values: Values,
+  known: SeedFile | undefined,
+  loadMaxMs: number,
+): Promise<number> {
   checkExists(url);
   process.on('exit', onEarlyExit);
   // Node ends such a run sooner, as nothing is left to happen.
   if (values['stop-at'] === undefined) setTimeout(() => process.exit(1), RUN_MAX_MS).unref();
-  const program = await loadProgram(url.href).catch((error) => {
+  const program = await loadInTime(url.href, loadMaxMs, () => loadProgram(url.href)).catch((error) => {
     process.off('exit', onEarlyExit); // the error says more
     throw error;
   });

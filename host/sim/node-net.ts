@@ -205,7 +205,7 @@ function fetches(): Replacement[] {
   const real = globalThis.fetch as unknown as AnyFunction;
   return switched(globalThis, 'fetch', (async (input: unknown, options: object = {}) => {
     const { world, place } = onStage();
-    await world.load(() => {
+    await world.loads.run(() => {
       warm ??= loadClient(real);
       return warm;
     });

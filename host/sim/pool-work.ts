@@ -44,8 +44,8 @@ function unhurried(real: AnyFunction): AnyFunction {
     const working = Promise.resolve(real.apply(this, args));
     working.catch(() => {}); // load() tells it, unless the shard has died meanwhile
     const later = () => new Promise<void>((resolve) => void world.after(POOL_US, () => world.post(place, resolve)));
-    return world
-      .load(() => working)
+    return world.loads
+      .run(() => working)
       .then(
         (value) => later().then(() => value),
         (error) => later().then(() => Promise.reject(error)),

@@ -117,7 +117,7 @@ const STDERR_CHARS = 4000;
 /** In real time. On Node a turn without an end is noticed sooner, and by its place. */
 export const RUN_MAX_MS = 300_000;
 /** In real time, for the program's module and all that it imports. */
-const LOAD_MAX_MS = 60_000;
+export const LOAD_MAX_MS = 60_000;
 
 interface Known {
   readonly plan: RunPlan;

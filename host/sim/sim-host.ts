@@ -94,7 +94,7 @@ export class SimHost implements ShardHost {
 
   /** Staged operations go out when the turn settles. Between turns no code may stage anything. */
   poke(): void {
-    if (this.world.isRunning(this.shard)) return;
+    if (this.world.mayStage(this.shard)) return;
     const text = `something of shard ${this.shard} was used while that shard did not run`;
     const who = "by another shard's code, or by a callback from outside of the simulation";
     throw new FeatherstarError('FEATHERSTAR_SIMULATION', `${text}: ${who}`);

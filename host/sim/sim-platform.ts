@@ -120,13 +120,14 @@ export class SimPlatform implements RuntimePlatform {
   }
 
   /** Each shard gets an instance of its own, as a thread would. That takes real time, so the world stands still. */
-  readonly importModule = async (url: string | undefined): Promise<ShardModule> => {
+  readonly importModule = async (given: string | undefined): Promise<ShardModule> => {
     const world = this.#world;
     const place = world.current as Place;
     await new Promise<void>((resolve) => void world.after(LOAD_US, () => world.post(place, resolve)));
-    const own = this.#modules.get(place.number) ?? url;
+    const own = this.#modules.get(place.number) ?? given;
     if (own === undefined) return {};
-    const exports = await world.load(() => importModule(anew(own, `${this.#run}.${place.index}.${place.life}`)));
+    const url = anew(own, `${this.#run}.${place.index}.${place.life}`);
+    const exports = await world.loads.run(() => importModule(url), `the shard module ${own}`);
     place.functions = functionNames(exports);
     return exports;
   };

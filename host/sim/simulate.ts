@@ -79,7 +79,8 @@ export interface SimOptions {
    */
   quietMs?: number | undefined;
   /**
-   * A turn that takes longer, in ms of real time, ends the process with an error, on Node. Default 20,000; 0: never.
+   * A turn that takes longer, in ms of real time, ends the process with an error, on Node. A shard module that takes
+   * longer to load fails the simulation. Default 20,000; 0: never.
    */
   stallMs?: number | undefined;
   /** How many of the last events are kept for a failure. Default 200. */
@@ -335,7 +336,7 @@ simulate.search = search;
 
 /** A trace's events are counted over all worlds of a run, and so is `stopAt`. */
 function worldPartsOf(options: SimOptions, checked: SimChecked, session: Session | undefined): WorldParts {
-  const { seed, maxTurns, maxMs, quietMs, shards } = checked;
+  const { seed, maxTurns, maxMs, quietMs, stallMs, shards } = checked;
   const before = session?.worlds.reduce((sum, { trace }) => sum + trace.count, 0) ?? 0;
   const stopAt = session?.stopAt === undefined ? undefined : session.stopAt - before;
   const machines = new Machines(options.hosts ?? {}, shards);
@@ -358,6 +359,7 @@ function worldPartsOf(options: SimOptions, checked: SimChecked, session: Session
       maxNs: maxMs * 1e6,
       quietNs: (quietMs ?? QUIET_MS) * 1e6,
       quietTurns: quietMs === undefined ? QUIET_TURNS : 0,
+      stallMs,
     },
   };
 }

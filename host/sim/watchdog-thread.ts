@@ -5,7 +5,7 @@
 import { writeSync } from 'node:fs';
 import { type Debugger, Session } from 'node:inspector';
 import { workerData } from 'node:worker_threads';
-import { Beat } from './watchdog.js';
+import { Beat, viewsOf } from './watchdog.js';
 
 const LOOK_MS = 100;
 const STEPS_MAX = 100;
@@ -13,14 +13,19 @@ const PAUSE_MS = 3000; // until it is told without a place
 const FRAMES_MAX = 12;
 const STDERR = 2;
 
-const beat = workerData as Float64Array;
+const { beat, name } = viewsOf(workerData as SharedArrayBuffer);
 let lastTurns = -1;
 let sinceMs = performance.now();
 
+function whatStalls(): string {
+  const time = `within ${beat[Beat.STALL_MS]} ms`;
+  const bytes = beat[Beat.NAME_BYTES] as number;
+  if (bytes !== 0) return `the top level of ${Buffer.from(name.slice(0, bytes))} has not ended ${time}`;
+  return `seed ${beat[Beat.SEED]}: a turn of shard ${beat[Beat.SHARD]} has not ended ${time}`;
+}
+
 function end(frames: readonly string[]): void {
-  const shard = beat[Beat.SHARD];
-  const what = `seed ${beat[Beat.SEED]}: a turn of shard ${shard} has not ended within ${beat[Beat.STALL_MS]} ms`;
-  writeSync(STDERR, `FEATHERSTAR_SIMULATION: ${what}: it is a loop without an end\n${frames.join('\n')}\n`);
+  writeSync(STDERR, `FEATHERSTAR_SIMULATION: ${whatStalls()}: it is a loop without an end\n${frames.join('\n')}\n`);
   process.kill(process.pid, 'SIGKILL');
 }
 

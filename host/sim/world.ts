@@ -23,6 +23,7 @@ import { Calendar, type Entry } from './calendar.js';
 import type { Choices } from './choices.js';
 import { type Faults, OwnFaults } from './faults.js';
 import { Links } from './links.js';
+import { Loads } from './loads.js';
 import { Random } from './random.js';
 import { Reached } from './reached.js';
 import { DatagramNet } from './sim-datagrams.js';
@@ -123,6 +124,8 @@ export interface WorldLimits {
   /** The program has failed when only timers have happened for so long, and in so many turns. */
   readonly quietNs: number;
   readonly quietTurns: number;
+  /** How long a module may take to load, in real time; 0: for ever. */
+  readonly stallMs: number;
 }
 
 /** The parts of a world. */
@@ -150,6 +153,7 @@ export class World {
   readonly datagrams: DatagramNet;
   readonly machines: Machines;
   readonly links: Links;
+  readonly loads: Loads;
   readonly disk: SimDisk;
   /** The date at which this world begins. */
   readonly epochMs: number;
@@ -172,8 +176,6 @@ export class World {
   nowNs = START_NS;
   turns = 0;
   current: Place | undefined;
-  /** The shard whose module is being loaded; else -1. */
-  #loading = -1;
   readonly #limits: WorldLimits;
   readonly #nextTick = process.nextTick;
   readonly #setImmediate = setImmediate;
@@ -185,7 +187,6 @@ export class World {
   readonly #invariants: (() => void)[] = [];
   #isDone = false; // the program is: nothing of it goes on
   #isOver = false; // and its outcome is told
-  readonly #interludes: (() => Promise<void>)[] = [];
   #end: { resolve: () => void; reject: (error: unknown) => void } | undefined;
 
   constructor({ seed, faults, machines, disk, trace, limits, choices }: WorldParts) {
@@ -198,6 +199,7 @@ export class World {
     this.trace = trace;
     this.faults = faults;
     this.#limits = limits;
+    this.loads = new Loads(this, limits.stallMs);
     this.links = new Links(this, new OwnFaults(this));
     this.net = new SimNet(this);
     this.datagrams = new DatagramNet(this);
@@ -286,8 +288,9 @@ export class World {
 
   // --- shards --------------------------------------------------------------------------------------------------------
 
-  isRunning(shard: number): boolean {
-    return this.current?.index === shard || this.#loading === shard;
+  /** Whether a shard may stage something now. */
+  mayStage(shard: number): boolean {
+    return this.current?.index === shard || this.loads.mayStage(shard);
   }
 
   hostOf(shard: number): SimHost | undefined {
@@ -371,6 +374,7 @@ export class World {
   #stopTurns(place: Place): void {
     if (place.shard !== undefined) this.reached.collect(place.shard);
     place.hasEnded = true;
+    this.loads.drop(place);
     place.jobs.length = 0;
     place.ticks.length = 0;
     for (const mourner of place.mourners) mourner();
@@ -379,29 +383,6 @@ export class World {
   #free(place: Place, exitCode: number): void {
     place.host?.close();
     place.onGone?.(exitCode);
-  }
-
-  /** Runs what takes real time for the current shard, between two turns: it is as if that took none. */
-  load<T>(run: () => Promise<T>): Promise<T> {
-    const place = this.current as Place;
-    return new Promise((resolve, reject) => {
-      this.#interludes.push(async () => {
-        if (place.hasEnded) return;
-        this.#loading = place.index;
-        enterShard(place.shard);
-        setRuntime(place.runtime);
-        try {
-          const value = await run();
-          this.post(place, () => resolve(value));
-        } catch (error) {
-          this.post(place, () => reject(error));
-        } finally {
-          this.#loading = -1;
-          enterShard(undefined);
-          setRuntime(undefined);
-        }
-      });
-    });
   }
 
   /** The power fails, for all machines: nothing of what runs goes on, and the disks have what they have. */
@@ -500,9 +481,9 @@ export class World {
       if (!this.#isOver) this.#setImmediate(this.#succeed);
       return false;
     }
-    const interlude = this.#interludes.shift();
-    if (interlude !== undefined) {
-      interlude().then(() => this.#setImmediate(this.#pump));
+    const load = this.loads.next();
+    if (load !== undefined) {
+      this.#pause(load());
       return false;
     }
     if (++this.#pumps >= PUMPS_MAX) {
@@ -510,8 +491,21 @@ export class World {
       this.#setImmediate(this.#pump);
       return false;
     }
-    this.#turn(this.#pick());
+    const next = this.#pick();
+    if (next === undefined) {
+      this.#pause(this.loads.anyModule());
+      return false;
+    }
+    this.#turn(next);
     return true;
+  }
+
+  /** The world stands still until something that takes real time is done. */
+  #pause(until: Promise<void>): void {
+    until.then(
+      () => this.#setImmediate(this.#pump),
+      (error) => this.fail(error),
+    );
   }
 
   #turn(place: Place): void {
@@ -531,13 +525,14 @@ export class World {
     }
   }
 
-  /** The next shard. Time goes on until there is one. */
-  #pick(): Place {
+  /** The next shard. Time goes on until there is one. Undefined: a module has to be loaded first. */
+  #pick(): Place | undefined {
     for (;;) {
       for (let due = this.calendar.takeDue(this.nowNs); due; due = this.calendar.takeDue(this.nowNs)) due.run();
       const place = this.#choose();
-      if (place === undefined) this.#jump();
-      else if (this.random.chance(this.faults.freeze, 'fault: freeze')) {
+      if (place === undefined) {
+        if (!this.#jump()) return undefined;
+      } else if (this.random.chance(this.faults.freeze, 'fault: freeze')) {
         this.freeze(place, this.random.between(1, this.faults.freezeUs, 'length of the freeze, µs'));
       } else return place;
     }
@@ -563,7 +558,8 @@ export class World {
     );
   }
 
-  #jump(): void {
+  /** Time goes on. False: a module has to be loaded first. */
+  #jump(): boolean {
     let nextNs = this.calendar.nextNs;
     const isHeldByOthers = () => this.calendar.holds('with others') && this.places.some(hasOpenOperations);
     let isAwaited = this.calendar.holds('always') || isHeldByOthers();
@@ -573,6 +569,7 @@ export class World {
       isAwaited = true;
       nextNs = Math.min(nextNs, host.deadlineNs);
     }
+    if (!isAwaited && this.loads.hasModules) return false;
     if (!isAwaited) this.#stuck('nothing is left to happen, and the program is not done');
     const { maxNs, quietNs, quietTurns } = this.#limits;
     if (nextNs - START_NS > maxNs) this.#stuck(`the program is not done after ${maxNs / 1e6} ms of its time`);
@@ -580,6 +577,7 @@ export class World {
       this.#stuck(`nothing but timers has happened for ${quietNs / 1e6} ms, and the program is not done`);
     }
     this.nowNs = Math.max(this.nowNs, nextNs);
+    return true;
   }
 
   #stuck(text: string): never {

@@ -3,6 +3,10 @@
 // without anything. So is a program in which only timers happen.
 
 import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { runtime, sleep } from 'featherstar';
 import { simulate } from 'featherstar/testing';
 import { test } from 'uvu';
@@ -11,6 +15,9 @@ import { rejection } from '../support/hosts.js';
 
 const isNode = !('bun' in process.versions) && !('deno' in process.versions);
 const module = new URL('./module.js', import.meta.url);
+const directory = mkdtempSync(join(tmpdir(), 'featherstar-endless-'));
+let modules = 0;
+test.after(() => rmSync(directory, { recursive: true }));
 
 test('a turn that waits for time to pass ends with an error, also if the program catches it', async () => {
   const waits = {
@@ -58,13 +65,13 @@ test('a turn that waits a moment ends', async () => {
   assert.ok(virtualMs > 20);
 });
 
-/** Simulates a loop in a process of its own, which a watching thread ends. */
-function runLoop(loop) {
+/** Simulates a loop in a process of its own, which a watching thread ends. `options`: more of them. */
+function runLoop(loop, options = '') {
   const program = `
     import { simulate } from 'featherstar/testing';
     async function runaway() { for (;;) await undefined; }
     function spin() { for (let i = 0; ; i++) if (i < 0) return; }
-    await simulate({ seed: 7, stallMs: 500 }, async () => { await ${loop}(); });`;
+    await simulate({ seed: 7, stallMs: 500${options} }, async () => { await ${loop}(); });`;
   return new Promise((resolve) => {
     const child = spawn(process.execPath, ['--input-type=module', '-e', program], { cwd: import.meta.dirname });
     let text = '';
@@ -88,6 +95,62 @@ if (isNode) {
       assert.match(text, where);
     });
   }
+}
+
+/** The URL of a module with this text. */
+function moduleOf(text) {
+  const path = join(directory, `${modules++}.mjs`);
+  writeFileSync(path, text);
+  return pathToFileURL(path);
+}
+
+test('a shard module may wait for the world at its top level', async () => {
+  const waiting = moduleOf(`
+    import { sleep } from '${import.meta.resolve('featherstar')}';
+    const start = Date.now();
+    await sleep(60_000);
+    await new Promise((resolve) => setTimeout(resolve, 60_000));
+    const tookMs = Date.now() - start;
+    export const took = () => tookMs;`);
+  const program = () => Promise.all([0, 1].map((shard) => runtime().on(shard).took()));
+  const first = await simulate({ seed: 1, shards: 2, module: waiting }, program);
+  for (const tookMs of first.value) assert.ok(tookMs >= 120_000 && tookMs < 120_100, `${tookMs} ms`);
+  const again = await simulate({ seed: 1, shards: 2, module: waiting }, program);
+  if (isNode) assert.is(again.traceHash, first.traceHash);
+});
+
+test('a shard module may wait for both worlds at its top level', async () => {
+  const waiting = moduleOf(`
+    import { sleep } from '${import.meta.resolve('featherstar')}';
+    import { readFile } from 'node:fs';
+    const read = new Promise((resolve) => readFile(new URL(import.meta.url), 'utf8', (_, text) => resolve(text)));
+    await sleep(1);
+    const text = await read;
+    export const size = () => text.length;`);
+  const { value } = await simulate({ seed: 1, module: waiting }, () => runtime().on(0).size());
+  assert.ok(value > 0);
+});
+
+// Deno itself ends a process with an error, if a module is never loaded.
+const notOnDeno = 'deno' in process.versions ? test.skip : test;
+notOnDeno('a shard module that is never loaded is named', async () => {
+  for (const first of ['', `import { sleep } from '${import.meta.resolve('featherstar')}'; await sleep(1);`]) {
+    const stuck = moduleOf(`${first} await new Promise(() => {});`);
+    const error = await rejection(simulate({ seed: 1, shards: 2, module: stuck, stallMs: 300 }, () => {}));
+    assert.match(
+      error.message,
+      /^seed 1: the shard module file:.*\d\.mjs is not loaded after 0\.3 s: its top level waits/,
+    );
+  }
+});
+
+if (isNode) {
+  test('a shard module with a loop at its top level is named', async () => {
+    const stuck = moduleOf('for (let i = 0; ; i++) if (i < 0) break;');
+    const { signal, text } = await runLoop('spin', `, module: '${stuck}'`);
+    assert.is(signal, 'SIGKILL');
+    assert.match(text, /the top level of the shard module file:.*\d\.mjs has not ended within 500 ms/);
+  });
 }
 
 test('a deadlock is noticed while timers are pending', async () => {

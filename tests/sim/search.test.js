@@ -8,6 +8,7 @@ import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
 import { simulate } from 'featherstar/testing';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -210,6 +211,22 @@ test('a program whose top level never ends is told soon', async () => {
     assert.match(error.message, /\.mjs is not loaded after 0\.7 s: its top level waits/);
   }
 });
+
+if (isNode) {
+  test('with --seed, too', async () => {
+    const command = new URL('../../dist/host/cli/sim.js', import.meta.url).href;
+    for (const [text, why] of [
+      ['setInterval(() => {}, 100); await new Promise(() => {})', /stuck-.*\.mjs is not loaded after 0\.7 s: its top/],
+      ['for (let i = 0; ; i++) Math.sqrt(i)', /the top level of file:.*stuck-.*\.mjs has not ended within 700 ms/],
+    ]) {
+      const path = join(directory, `stuck-${text.length}.mjs`);
+      writeFileSync(path, `${text};\nexport default () => {};`);
+      const code = `import { runSim } from "${command}"; await runSim([${JSON.stringify(path)}, "--seed", "1"], 700);`;
+      const error = await rejection(promisify(execFile)(process.execPath, ['--input-type=module', '-e', code]));
+      assert.match(error.stderr, why);
+    }
+  });
+}
 
 test('a disk that is full leaves no part of a seed file, and keeps an older one', () => {
   const dir = mkdtempSync(join(directory, 'full-'));
