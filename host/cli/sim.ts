@@ -5,10 +5,11 @@
 
 import { existsSync, writeFileSync } from 'node:fs';
 import inspector from 'node:inspector';
-import { resolve } from 'node:path';
+import { relative, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { FeatherstarError } from '../base/errors.js';
+import type { UnreachedCode } from '../sim/coverage.js';
 import { BENIGN, HARSH, type SimSwarm } from '../sim/draw.js';
 import type { Branch } from '../sim/guide.js';
 import { loadProgram, type RunRequest, runProgram } from '../sim/runs.js';
@@ -40,6 +41,7 @@ Options:
   --swarm                     each seed also draws delays, freezes and partial reads, in a mix and strength of its own
   --harsh                     as --swarm, and also errors, resets, losses, bit rot, misdirected writes, tight limits
   --guided                    up to half of the runs continue runs that reached new states of sometimes()
+  --coverage                  also lists the code of the program that no seed has reached (Node only)
   --shrink-seconds S          how long a failure may be shrunk (default 30)
   --directory DIR             where seed files are written (default sim-failures)
   --seed N                    only this seed, in this process
@@ -58,6 +60,7 @@ const OPTIONS = {
   swarm: { type: 'boolean' },
   harsh: { type: 'boolean' },
   guided: { type: 'boolean' },
+  coverage: { type: 'boolean' },
   branches: { type: 'string' },
   'shrink-seconds': { type: 'string' },
   directory: { type: 'string' },
@@ -78,6 +81,7 @@ const OF_MANY = [
   'shrink-seconds',
   'directory',
   'guided',
+  'coverage',
 ] as const;
 const DECIMALS: readonly string[] = ['minutes', 'shrink-seconds'];
 
@@ -192,6 +196,7 @@ export async function runSim(args: string[], loadMaxMs = LOAD_MAX_MS): Promise<n
     shrinkSeconds: numberFlag(values, 'shrink-seconds'),
     directory: values.directory,
     guided: values.guided,
+    coverage: values.coverage,
     swarm,
     onProgress: tellProgress,
   });
@@ -229,7 +234,7 @@ function tellProgress({ done, seeds, failures, elapsedMs, leftMs }: SearchProgre
 function tellReport(
   program: URL,
   options: SearchOptions,
-  { done, failures, sometimes, never, elapsedMs }: SearchReport,
+  { done, failures, sometimes, never, unreached, elapsedMs }: SearchReport,
 ): number {
   if (process.stderr.isTTY) process.stderr.write('\n');
   for (const { seed, branches, count, explanation, file } of failures) {
@@ -244,10 +249,19 @@ function tellReport(
   for (const name of never) printLine(`  never: ${name}`);
   const held = names.filter((name) => !never.includes(name)).sort((a, b) => countOf(a) - countOf(b));
   for (const name of held.slice(0, SOMETIMES_SHOWN)) printLine(`  ${countOf(name)} times: ${name}`);
+  if (unreached !== undefined) tellUnreached(unreached);
   const failed = failures.reduce((sum, { count }) => sum + count, 0);
   const seconds = (elapsedMs / 1000).toFixed(1);
   printLine(`${done} seeds in ${seconds} s: ${done - failed} passed, ${failures.length} distinct failures`);
   return failures.length === 0 ? 0 : 1;
+}
+
+function tellUnreached(unreached: readonly UnreachedCode[]): void {
+  printLine(`\ncoverage: ${unreached.length} places of the program's files were reached by no seed`);
+  for (const { file, line, endLine, text } of unreached) {
+    const lines = endLine > line ? `${line}-${endLine}` : line;
+    printLine(`  ${relative(process.cwd(), file)}:${lines}  ${text}`);
+  }
 }
 
 async function runOnce(

@@ -1,5 +1,6 @@
 // featherstar/testing: programs in a simulated world.
 
+export type { UnreachedCode } from './coverage.js';
 export { type DrawnWorld, drawWorld, type SimSwarm } from './draw.js';
 export type { SimFaults } from './faults.js';
 export {

@@ -2,6 +2,7 @@
 //
 // Next: runs.ts.
 
+import { type FileCoverage, startCoverage, takeCoverage } from './coverage.js';
 import type { SimSwarm } from './draw.js';
 import { explain } from './explain.js';
 import { branchBy, type RunPlan } from './guide.js';
@@ -10,7 +11,8 @@ import { keepOnly, LOCATE_MS, type Located, locate, type RunWith, shrink } from 
 
 export type ToSearcher =
   | ({ readonly type: 'run'; readonly swarm: SimSwarm | undefined } & RunPlan)
-  | ({ readonly type: 'analyse'; readonly swarm: SimSwarm | undefined; readonly shrinkMs: number } & RunPlan);
+  | ({ readonly type: 'analyse'; readonly swarm: SimSwarm | undefined; readonly shrinkMs: number } & RunPlan)
+  | { readonly type: 'cover' };
 
 export type FromSearcher =
   | {
@@ -30,6 +32,7 @@ export type FromSearcher =
       readonly located: Located;
     }
   | { readonly type: 'passed' }
+  | { readonly type: 'covered'; readonly files: readonly FileCoverage[] }
   /** The module is loaded. */
   | { readonly type: 'loaded' }
   /** The module cannot be used, and the process ends. Without a text, what it prints says why. */
@@ -67,6 +70,7 @@ async function analyse(
 }
 
 async function reply(program: SimProgram, message: ToSearcher): Promise<FromSearcher> {
+  if (message.type === 'cover') return { type: 'covered', files: takeCoverage() };
   const { seed, swarm, branches } = message;
   if (message.type === 'analyse') return analyse(program, message, swarm, message.shrinkMs);
   const { failure, sometimes, choices } = await runProgram(program, { seed, swarm, decide: branchBy(branches) });
@@ -74,9 +78,10 @@ async function reply(program: SimProgram, message: ToSearcher): Promise<FromSear
   return { type: 'ran', failure, sometimes: [...sometimes], choices: choices.count, rssBytes };
 }
 
-const [url] = process.argv.slice(2);
+const [url, coverage] = process.argv.slice(2);
 if (process.send !== undefined && url !== undefined) {
   const send = (message: FromSearcher) => void process.send?.(message);
+  if (coverage !== undefined) startCoverage();
   let loading: Promise<SimProgram> | undefined;
   process.on('SIGINT', () => {}); // the searcher gets it too, and ends this process
   process.on('disconnect', () => process.exit(1)); // the searcher is gone

@@ -13,8 +13,9 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { pathToFileURL } from 'node:url';
-import { FeatherstarError } from '../base/errors.js';
+import { FeatherstarError, optionError } from '../base/errors.js';
 import { type Checks, checkBoolean, checkedLater, checkOptions, checkUrl, integer, number } from '../base/options.js';
+import { Coverage, type UnreachedCode } from './coverage.js';
 import { checkSwarm, type SimSwarm } from './draw.js';
 import { Guide, type RunPlan } from './guide.js';
 import type { FromSearcher, ToSearcher } from './search-child.js';
@@ -43,6 +44,8 @@ export interface SearchOptions {
   shrinkSeconds?: number | undefined;
   /** The search ends after so many distinct failures. Default 10. */
   failures?: number | undefined;
+  /** Also looks which code of the program no seed has reached. On Node only. Default false. */
+  coverage?: boolean | undefined;
   /** Names of `sometimes()` and `reachable()` that some seed should see. */
   expected?: readonly string[] | undefined;
   /** Is called about once a second. */
@@ -88,6 +91,8 @@ export interface SearchReport {
   readonly sometimes: Readonly<Record<string, number>>;
   /** Names that were asked for or expected, and never held. */
   readonly never: readonly string[];
+  /** The code of the program that no seed has reached; undefined without `coverage`. */
+  readonly unreached: readonly UnreachedCode[] | undefined;
   readonly elapsedMs: number;
 }
 
@@ -99,6 +104,7 @@ const CHECKS: Checks<SearchOptions> = {
   seedsPerProcess: integer(1, 1_000_000),
   swarm: checkedLater,
   guided: checkBoolean,
+  coverage: checkBoolean,
   directory: checkedLater,
   shrinkSeconds: number(0, 86_400),
   failures: integer(1, 10_000),
@@ -112,6 +118,7 @@ const RSS_MAX_BYTES = 700_000_000;
 const SHRINK_SECONDS = 30;
 const FAILURES = 10;
 const PROGRESS_MS = 1000;
+const isNode = !('bun' in process.versions) && !('deno' in process.versions);
 const ENDED = 'the process has ended'; // a signature
 const STDERR_CHARS = 4000;
 /** In real time. On Node a turn without an end is noticed sooner, and by its place. */
@@ -143,7 +150,7 @@ class Searcher {
   #broken: Extract<FromSearcher, { type: 'broken' }> | undefined;
   readonly #loading: NodeJS.Timeout;
 
-  constructor(program: URL, loadMaxMs: number) {
+  constructor(program: URL, loadMaxMs: number, isCovered = false) {
     this.#loading = setTimeout(() => {
       const why = 'its top level waits for something that does not come, or has a loop without an end';
       this.#end({ type: 'broken', text: `${program.href} is not loaded after ${loadMaxMs / 1000} s: ${why}` });
@@ -151,7 +158,10 @@ class Searcher {
     }, loadMaxMs);
     const url = new URL('./search-child.js', import.meta.url);
     const execArgv = loaderFlags(process.execArgv);
-    this.#child = fork(url, [program.href], { execArgv, stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
+    this.#child = fork(url, [program.href, ...(isCovered ? ['coverage'] : [])], {
+      execArgv,
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    });
     this.#child.stderr?.on('data', (part: Buffer) => {
       this.#stderr = (this.#stderr + part).slice(-STDERR_CHARS);
     });
@@ -180,9 +190,10 @@ class Searcher {
   ask(message: ToSearcher): Promise<FromSearcher> {
     this.#runs++;
     return new Promise((resolve) => {
-      const maxMs = RUN_MAX_MS + (message.type === 'run' ? 0 : LOCATE_MS + message.shrinkMs);
+      const maxMs = RUN_MAX_MS + (message.type === 'analyse' ? LOCATE_MS + message.shrinkMs : 0);
+      const what = message.type === 'cover' ? 'its coverage' : `seed ${message.seed}`;
       const onLate = () => {
-        this.#end({ type: 'ended', text: `seed ${message.seed} has not ended within ${maxMs / 1000} s` });
+        this.#end({ type: 'ended', text: `${what} has not ended within ${maxMs / 1000} s` });
         this.close();
       };
       const late = setTimeout(onLate, maxMs);
@@ -210,6 +221,7 @@ class Search {
   readonly #queue: string[] = [];
   readonly #searchers = new Set<Searcher>();
   readonly #guide: Guide | undefined;
+  readonly #coverage: Coverage | undefined;
   readonly #waiting: (() => void)[] = [];
   readonly #seeds: number;
   readonly #startMs = performance.now();
@@ -223,6 +235,7 @@ class Search {
     this.#options = options;
     this.#seeds = options.seeds ?? SEEDS;
     this.#next = options.from ?? 1;
+    this.#coverage = options.coverage ? new Coverage() : undefined;
     this.#guide = options.guided ? new Guide(this.#next) : undefined;
   }
 
@@ -253,6 +266,7 @@ class Search {
       failures: [...this.#known.values()].map(({ result, count }) => ({ ...result, count })),
       sometimes,
       never: Object.keys(sometimes).filter((name) => sometimes[name] === 0),
+      unreached: this.#coverage?.places(),
       elapsedMs: this.#elapsedMs,
     };
   }
@@ -285,28 +299,35 @@ class Search {
             await new Promise<void>((resolve) => void this.#waiting.push(resolve));
             continue;
           }
-          searcher ??= this.#start();
+          searcher ??= this.#start(this.#coverage !== undefined);
           const { seedsPerProcess = SEEDS_PER_PROCESS, swarm } = this.#options;
           const number = this.#next++;
           const plan = this.#guide?.next() ?? { seed: number, branches: [] };
           const reply = await searcher.ask({ type: 'run', swarm, ...plan });
           const isSpent = reply.type === 'ended' || searcher.runs >= seedsPerProcess;
           if (isSpent || (reply.type === 'ran' && reply.rssBytes > RSS_MAX_BYTES)) {
-            this.#end(searcher);
+            await this.#retire(searcher);
             searcher = undefined;
           }
           if (!this.#isStopped) this.#onRun(number, plan, reply);
         }
       }
     } finally {
-      if (searcher !== undefined) this.#end(searcher);
+      if (searcher !== undefined) await this.#retire(searcher);
     }
   }
 
-  #start(): Searcher {
-    const searcher = new Searcher(this.#program, this.#loadMaxMs);
+  #start(isCovered = false): Searcher {
+    const searcher = new Searcher(this.#program, this.#loadMaxMs, isCovered);
     this.#searchers.add(searcher);
     return searcher;
+  }
+
+  /** Ends a process that has run seeds. Its coverage is lost if it has ended itself, or if the search is stopped. */
+  async #retire(searcher: Searcher): Promise<void> {
+    const reply = this.#coverage === undefined ? undefined : await searcher.ask({ type: 'cover' });
+    if (reply?.type === 'covered') this.#coverage?.add(reply.files);
+    this.#end(searcher);
   }
 
   #end(searcher: Searcher): void {
@@ -402,6 +423,7 @@ export async function search(program: URL | string, options: SearchOptions = {})
 export function makeSearch(program: URL | string, options: SearchOptions, loadMaxMs = LOAD_MAX_MS): Search {
   const { ...checked } = checkOptions(options, CHECKS);
   if (checked.swarm !== undefined) checkSwarm(checked.swarm);
+  if (checked.coverage && !isNode) throw optionError('coverage', true, 'false: only Node counts which code runs');
   const url = new URL(String(checkUrl('program', program)), pathToFileURL(`${process.cwd()}/`));
   return new Search(url, checked, loadMaxMs);
 }

@@ -22,7 +22,7 @@ const shared = new SharedArrayBuffer(Beat.COUNT * Float64Array.BYTES_PER_ELEMENT
 const { beat, name } = viewsOf(shared);
 let watcher: Worker | undefined;
 
-/** What both threads see: the numbers, and the name of the module that is loaded. */
+/** Both views of the shared memory: the numbers, and the name of the module that is loaded. */
 export function viewsOf(memory: SharedArrayBuffer): { beat: Float64Array; name: Uint8Array } {
   const beat = new Float64Array(memory, 0, Beat.COUNT);
   return { beat, name: new Uint8Array(memory, beat.byteLength) };

@@ -1,4 +1,4 @@
-// deadline: 120 s
+// deadline: 240 s
 // simulate.search() and `featherstar sim`: a bug is found, shrunk, located, explained and replays; a sound program
 // passes. State that outlives a world, and a loop without an end, are told.
 
