@@ -8,21 +8,20 @@
 // out as it comes, and a message in a hundred frames costs no memory here.
 //
 // All that RFC 6455 says of frames is checked: reserved bits, opcodes, masks, the form of lengths, control frames, the
-// order of fragments. So are UTF-8 in text, and the limit of a message. The first frame that breaks a rule fails the
-// connection, with a close code.
+// order of fragments. So is the limit of a message. The first frame that breaks a rule fails the connection, with a
+// close code. The host checks whether text is UTF-8, when a message is complete: engines have a fast function for that.
+// The core says whether a text has bytes that are not ASCII (WIDE).
 //
 // Next: mask.ts.
 
 import { CONNECTION_BYTES } from '../layout';
 import { unmask } from './mask';
-import { INVALID, utf8Next } from './utf8';
 
 @unmanaged
 export class Frames {
   state: u8; // State
   headBytes: u8; // so many bytes are in `head`
   message: u8; // the message under way: its opcode, COMPRESSED, WIDE; 0 = none
-  utf8: u8; // where its text ends: inside of a character, or 0
   flags: u32; // Flag, as ws_reset() was told
   frame: u32; // the current frame: the opcode if it is a control frame, and FIN
   event: u32; // what the last ws_parse() has found, Event; 0 = nothing yet
@@ -62,7 +61,6 @@ export enum Event {
 }
 
 export const PROTOCOL_ERROR: u32 = 1002;
-export const INVALID_DATA: u32 = 1007;
 export const TOO_LARGE: u32 = 1009;
 
 const FIRST_FIN: u32 = 0x80;
@@ -108,8 +106,7 @@ export function ws_parse(conn: usize, ptr: usize, len: u32): i32 {
   f.dataStart = <u32>(at - ptr);
   f.dataBytes = bytes;
   f.left -= bytes;
-  const code = takePayload(f, at, bytes);
-  if (code != 0) return -(<i32>fail(f, code));
+  takePayload(f, at, bytes);
   return <i32>(at - ptr + bytes);
 }
 
@@ -214,25 +211,18 @@ function beginData(f: Frames, first: u32, length: u64): u32 {
   return 0;
 }
 
-/** Unmasks and checks bytes of the payload, and says what they are. Returns 0 or a close code. */
-function takePayload(f: Frames, at: usize, bytes: u32): u32 {
+/** Unmasks bytes of the payload, and says what they are. */
+function takePayload(f: Frames, at: usize, bytes: u32): void {
   assert(f.state == <u8>State.PAYLOAD);
   assert(f.messageBytes <= f.maxBytes);
   const isControl = (f.frame & CONTROL) != 0;
   const isText = !isControl && (f.message & (Event.OPCODE | Event.COMPRESSED)) == Event.TEXT;
   const isWide = unmask(at, bytes, f.mask);
   f.mask = rotr<u32>(f.mask, bytes << 3);
-  if (isText && (isWide || f.utf8 != 0)) {
-    const utf8 = utf8Next(f.utf8, at, at + bytes);
-    if (utf8 == INVALID) return INVALID_DATA;
-    f.utf8 = <u8>utf8;
-    f.message |= <u8>Event.WIDE;
-  }
+  if (isText && isWide) f.message |= <u8>Event.WIDE;
   f.event = f.frame | (isControl ? 0 : f.message);
-  if (f.left != 0) return 0;
+  if (f.left != 0) return;
   f.event |= Event.END;
   f.state = <u8>State.HEAD;
-  if (isControl || (f.frame & Event.FIN) == 0) return 0;
-  f.message = 0;
-  return f.utf8 != 0 ? INVALID_DATA : 0; // it is 0 in what is no text
+  if (!isControl && (f.frame & Event.FIN) != 0) f.message = 0;
 }

@@ -5,5 +5,4 @@
 //
 // Next: frames.ts.
 
-export { ws_close_code } from './close';
 export { ws_parse, ws_reset } from './frames';

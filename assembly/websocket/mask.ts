@@ -2,8 +2,6 @@
 //
 // Each byte is XORed with one of the mask's four, in turn. Both are little-endian here, so the mask's first byte is its
 // lowest. 64 bytes at a time, then 16, then 4, where they lie, and never a byte beyond.
-//
-// Next: utf8.ts.
 
 /** Unmasks bytes, of which the first one is under the mask's lowest byte. Returns whether one is not ASCII. */
 export function unmask(at: usize, bytes: u32, mask: u32): bool {

@@ -66,7 +66,6 @@ export interface Core {
   http_date(out: number, epochSeconds: number): number;
   ws_reset(connection: number, flags: number, maxBytes: number): void;
   ws_parse(connection: number, ptr: number, len: number): number;
-  ws_close_code(ptr: number, len: number): number;
 }
 
 export interface CoreImports {

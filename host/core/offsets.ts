@@ -264,7 +264,6 @@ export const WebSocketFrames = {
   state: 0,
   headBytes: 1,
   message: 2,
-  utf8: 3,
   flags: 4,
   frame: 8,
   event: 12,

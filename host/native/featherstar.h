@@ -46,7 +46,6 @@
 #define FEATHERSTAR_NOT_IMPLEMENTED (-501)
 #define FEATHERSTAR_VERSION_NOT_SUPPORTED (-505)
 #define FEATHERSTAR_PROTOCOL_ERROR 1002
-#define FEATHERSTAR_INVALID_DATA 1007
 #define FEATHERSTAR_TOO_LARGE 1009
 
 #define FEATHERSTAR_SHARD_STATE_ABSENT 0
@@ -480,7 +479,6 @@ struct featherstar_web_socket_frames {
 	uint8_t state; /* State */
 	uint8_t head_bytes; /* so many bytes are in `head` */
 	uint8_t message; /* the message under way: its opcode, COMPRESSED, WIDE; 0 = none */
-	uint8_t utf8; /* where its text ends: inside of a character, or 0 */
 	uint32_t flags; /* Flag, as ws_reset() was told */
 	uint32_t frame; /* the current frame: the opcode if it is a control frame, and FIN */
 	uint32_t event; /* what the last ws_parse() has found, Event; 0 = nothing yet */
@@ -498,7 +496,6 @@ struct featherstar_web_socket_frames {
 _Static_assert(offsetof(struct featherstar_web_socket_frames, state) == 0, "");
 _Static_assert(offsetof(struct featherstar_web_socket_frames, head_bytes) == 1, "");
 _Static_assert(offsetof(struct featherstar_web_socket_frames, message) == 2, "");
-_Static_assert(offsetof(struct featherstar_web_socket_frames, utf8) == 3, "");
 _Static_assert(offsetof(struct featherstar_web_socket_frames, flags) == 4, "");
 _Static_assert(offsetof(struct featherstar_web_socket_frames, frame) == 8, "");
 _Static_assert(offsetof(struct featherstar_web_socket_frames, event) == 12, "");

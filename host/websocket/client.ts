@@ -27,7 +27,8 @@ import {
   webSocketUrl,
 } from './client-options.js';
 import { type Opened, openWebSocket } from './dial.js';
-import { CLOSING, NO_CLOSE_FRAME, NO_CODE, OPEN, REASON_BYTES_MAX } from './message-connection.js';
+import { NO_CODE } from './close-frame.js';
+import { CLOSING, NO_CLOSE_FRAME, OPEN, REASON_BYTES_MAX } from './message-connection.js';
 import { messageOf, type WebSocketBytes } from './server-socket.js';
 
 const CONNECTING = 0;

@@ -8,6 +8,7 @@ import { checkInteger } from '../base/options.js';
 import type { NetAddress } from '../hosts/host.js';
 import type { Shard } from '../shard/shard.js';
 import type { Transport } from '../shard/transport.js';
+import { mayBeSent } from './close-frame.js';
 import { type Deflate, WINDOW_BITS } from './deflate.js';
 import { OPCODE_PING, OPCODE_PONG, sendBytesFrame, sendFrame, sendTextFrame } from './frame-writer.js';
 import { CLOSING, MessageConnection, NO_CLOSE_FRAME, OPEN, REASON_BYTES_MAX } from './message-connection.js';
@@ -250,6 +251,5 @@ const WHY_CODE = '1000 to 1003, 1007 to 1014, or 3000 to 4999';
 
 function checkCloseCode(code: number): void {
   checkInteger('code', code, 1000, 4999);
-  const isReserved = (code > 1003 && code < 1007) || (code > 1014 && code < 3000);
-  if (isReserved) throw optionError('code', code, WHY_CODE);
+  if (!mayBeSent(code)) throw optionError('code', code, WHY_CODE);
 }

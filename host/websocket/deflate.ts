@@ -103,14 +103,3 @@ export function inflateMessage(message: Uint8Array, maxBytes: number): Uint8Arra
     throw new FeatherstarError('FEATHERSTAR_INTERNAL', 'inflating a message failed', { cause: error });
   }
 }
-
-const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
-/** The text of inflated bytes; 1007: they are not UTF-8. */
-export function inflatedText(bytes: Uint8Array): string | 1007 {
-  try {
-    return decoder.decode(bytes);
-  } catch {
-    return 1007; // a TypeError, which says no more
-  }
-}

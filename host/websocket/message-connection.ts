@@ -10,15 +10,17 @@
 // connection is blocked if its peer does not take what it is sent, or if PENDING_MAX promises of the program are
 // pending. Then messages wait in `messages`, and nothing more is received, so TCP slows the peer down.
 //
-// Next: frame-writer.ts.
+// Next: close-frame.ts.
 
 import { ByteQueue } from '../base/byte-queue.js';
 import { Queue } from '../base/queue.js';
 import { FrameEvent, FrameFlag, WebSocketFrames } from '../core/offsets.js';
 import type { Shard } from '../shard/shard.js';
 import type { Transport, TransportUser } from '../shard/transport.js';
-import { type Deflate, deflateMessage, inflatedText, inflateMessage } from './deflate.js';
+import { readClose, writeClose } from './close-frame.js';
+import { type Deflate, deflateMessage, inflateMessage } from './deflate.js';
 import { COMPRESSED_BIT, OPCODE_BINARY, OPCODE_CLOSE, OPCODE_PING, OPCODE_PONG, OPCODE_TEXT } from './frame-writer.js';
+import { textOf } from './text.js';
 
 const EVENT = WebSocketFrames.event >> 2;
 const DATA_START = WebSocketFrames.dataStart >> 2;
@@ -37,11 +39,8 @@ const PENDING_MAX = 16;
 const PIECE_BYTES = 65_536; // of pieceScratch
 export const REASON_BYTES_MAX = 123;
 
-/** Stands for a close frame without a code. */
-export const NO_CODE = 1005;
 /** Stands for an end without a close frame. */
 export const NO_CLOSE_FRAME = 1006;
-const TOO_LARGE = 1009;
 
 const FAILURES: Record<number, string> = {
   1002: 'a frame broke the protocol',
@@ -209,32 +208,34 @@ export abstract class MessageConnection implements TransportUser {
   private take(event: number, start: number, end: number): Incoming | undefined {
     const opcode = event & OPCODE;
     const isControl = opcode >= OPCODE_CLOSE;
+    if (!isControl && this.readyState !== OPEN) return undefined;
     const pieces = isControl ? this.controlPieces : this.pieces;
     const isWhole = (event & WHOLE) === WHOLE;
     if (!isWhole || pieces.bytes !== 0) {
-      if (this.readyState === OPEN || isControl) pieces.push(this.shard.copyOut(start, end));
+      pieces.push(this.shard.copyOut(start, end));
       if (!isWhole) return undefined;
-      const payload = pieces.takeAll();
-      return (event & COMPRESSED) !== 0 ? compressed(opcode, payload) : this.complete(opcode, payload);
+      return this.complete(event, pieces.takeAll());
     }
-    if ((event & COMPRESSED) !== 0) return compressed(opcode, this.shard.copyOut(start, end));
-    if (isControl) return this.complete(opcode, this.shard.copyOut(start, end));
-    if (opcode === OPCODE_BINARY) return { opcode, payload: this.shard.copyOut(start, end), code: 0 };
-    const isWide = (event & WIDE) !== 0;
-    const payload = isWide ? this.shard.bytes.toString('utf8', start, end) : this.shard.latin1(start, end);
+    if (opcode !== OPCODE_TEXT || (event & COMPRESSED) !== 0)
+      return this.complete(event, this.shard.copyOut(start, end));
+    if ((event & WIDE) !== 0) return this.completeText(this.shard.bytes.subarray(start, end));
+    return { opcode, payload: this.shard.latin1(start, end), code: 0 };
+  }
+
+  private complete(event: number, payload: Uint8Array): Incoming | undefined {
+    const opcode = event & OPCODE;
+    if ((event & COMPRESSED) !== 0) return { opcode, payload, code: 0, isCompressed: true };
+    if (opcode === OPCODE_TEXT) return this.completeText(payload);
+    if (opcode === OPCODE_CLOSE) return this.takeClose(payload);
+    if (opcode === OPCODE_PING) this.reply(payload);
     return { opcode, payload, code: 0 };
   }
 
-  private complete(opcode: number, payload: Uint8Array): Incoming | undefined {
-    if (opcode === OPCODE_CLOSE) return this.takeClose(payload);
-    if (opcode === OPCODE_PING) this.reply(payload);
-    if (opcode >= OPCODE_BINARY) return { opcode, payload, code: 0 };
-    try {
-      return { opcode, payload: utf8Of(payload), code: 0 };
-    } catch {
-      this.fail(TOO_LARGE); // longer than a string can be
-      return undefined;
-    }
+  private completeText(bytes: Uint8Array): Incoming | undefined {
+    const payload = textOf(bytes);
+    if (typeof payload === 'string') return { opcode: OPCODE_TEXT, payload, code: 0 };
+    this.fail(payload);
+    return undefined;
   }
 
   /** Replies to a ping. Of those that come while much waits to be sent, the last one will do (RFC 6455 5.5.3). */
@@ -245,15 +246,13 @@ export abstract class MessageConnection implements TransportUser {
   }
 
   private takeClose(payload: Uint8Array): Incoming | undefined {
-    const scratch = this.pieceScratch;
-    this.shard.bytes.set(payload, scratch); // what follows a close frame there is not looked at
-    const code = this.shard.core.ws_close_code(scratch, payload.length);
-    if (code < 0) {
-      this.fail(-code);
+    const read = readClose(payload);
+    if (typeof read === 'number') {
+      this.fail(read);
       return undefined;
     }
     this.isDeaf = true;
-    return { opcode: OPCODE_CLOSE, payload: utf8Of(payload.subarray(2)), code };
+    return { opcode: OPCODE_CLOSE, payload: read.reason, code: read.code };
   }
 
   /** `mustWait`: bytes behind it are still in memory that others may write to. */
@@ -290,7 +289,7 @@ export abstract class MessageConnection implements TransportUser {
   private dispatchCompressed(opcode: number, payload: Uint8Array): void {
     if (this.readyState !== OPEN) return;
     const bytes = inflateMessage(payload, this.limits.maxPayloadBytes);
-    const message = opcode === OPCODE_TEXT && typeof bytes !== 'number' ? inflatedText(bytes) : bytes;
+    const message = opcode === OPCODE_TEXT && typeof bytes !== 'number' ? textOf(bytes) : bytes;
     if (typeof message === 'number') this.fail(message);
     else this.dispatchMessage(message);
   }
@@ -361,12 +360,7 @@ export abstract class MessageConnection implements TransportUser {
   }
 
   private sendClose(code: number, reason: Uint8Array): void {
-    const payload = Buffer.allocUnsafe(code === NO_CODE ? 0 : 2 + reason.length);
-    if (code !== NO_CODE) {
-      payload.writeUInt16BE(code, 0);
-      payload.set(reason, 2);
-    }
-    this.writeFrame(OPCODE_CLOSE, payload);
+    this.writeFrame(OPCODE_CLOSE, writeClose(code, reason));
   }
 
   /** A frame broke a rule: says which, and closes. */
@@ -430,12 +424,3 @@ export abstract class MessageConnection implements TransportUser {
 
 const NOTHING = new Uint8Array(0);
 const ENDED: Incoming = { opcode: OPCODE_CLOSE, payload: '', code: NO_CLOSE_FRAME };
-
-function compressed(opcode: number, payload: Uint8Array): Incoming {
-  return { opcode, payload, code: 0, isCompressed: true };
-}
-
-/** Bytes that the core has found to be UTF-8. */
-function utf8Of(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8');
-}

@@ -80,7 +80,7 @@ const PLANTED = [
   'http/response/http_head 1',
   'http/parser/finish +',
   'http/body/sizeLine <',
-  'websocket/utf8/afterNext <',
+  'websocket/frames/headLength <',
 ];
 
 test('a defect changes the hash', () => {

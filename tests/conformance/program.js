@@ -141,9 +141,8 @@ function requests() {
 
 const OPCODES = [0, 1, 1, 2, 2, 8, 9, 10, 3];
 const TEXTS = ['hello', 'h\u00e9llo', '\u20ac'.repeat(30), '\u{1f600}', ''].map((text) => Buffer.from(text));
-const CODES = [1000, 1001, 1004, 1005, 1011, 1015, 3000, 4999, 5000, 999];
 
-/** Frames of WebSocket, some of them spoilt, in pieces of any size; payloads of close frames. */
+/** Frames of WebSocket, some of them spoilt, in pieces of any size. */
 function frames() {
   const { core, bytes, base, header } = currentShard();
   const at = base + header.scratchOffset;
@@ -168,11 +167,6 @@ function frames() {
       if (end === all.length) break;
       end += 1 + draw(all.length - end);
     }
-  }
-  for (const code of CODES) {
-    const reason = TEXTS[draw(TEXTS.length)];
-    bytes.set([code >> 8, code & 255, ...reason], at);
-    core.ws_close_code(at, draw(5) === 0 ? draw(2) : 2 + reason.length);
   }
   core.http_reset(connection);
 }

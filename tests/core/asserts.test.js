@@ -178,11 +178,7 @@ const REFUSED = {
     ['http_head', 'a template that lies where it is written to', () => core().http_head(8192, 8196, 8, 1)],
   ],
   'websocket/frames.ts': [['ws_reset', 'memory that is not aligned', () => core().ws_reset(8193, 0, 100)]],
-  'websocket/close.ts': [
-    ['ws_close_code', 'more than a control frame can have', () => core().ws_close_code(8192, 126)],
-  ],
   'websocket/mask.ts': [['unmask', 'bytes at no address', () => core().unmask(0, 1, 1)]],
-  'websocket/utf8.ts': [['utf8Next', 'a state that there is not', () => core().utf8Next(8, 8192, 8193)]],
 };
 
 for (const [file, cases] of Object.entries(REFUSED)) {

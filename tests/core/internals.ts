@@ -26,7 +26,6 @@ export {
   takeWaiting,
 } from '../../assembly/spsc';
 export { unmask } from '../../assembly/websocket/mask';
-export { utf8Next } from '../../assembly/websocket/utf8';
 
 export function pushAt(list: usize, table: usize, stride: u32, index: u32): void {
   push(changetype<List>(list), table, stride, index);

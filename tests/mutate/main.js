@@ -68,8 +68,6 @@ const TESTS = {
   response: ['http/response'],
   frames: ['websocket/frames'],
   mask: ['websocket/frames'],
-  utf8: ['websocket/frames'],
-  close: ['websocket/frames'],
 };
 
 function testsFor(file) {

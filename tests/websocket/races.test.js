@@ -53,6 +53,24 @@ for (const host of hosts()) {
     },
   );
 
+  checkWith(
+    'a text that is on its way while the server closes is dropped, not checked',
+    { websocket: () => ({ ping: (ws) => ws.close(3001) }) },
+    async ({ port }, events) => {
+      const client = await WebSocketClient.open(port);
+      await client.send({ opcode: 1, fin: 0, payload: [0x61, 0xc3] }); // half of ü
+      await client.send({ opcode: 9 });
+      assert.is((await client.next()).opcode, 10);
+      assert.equal(await client.nextClose(), [3001, '']);
+      await client.send({ opcode: 0, payload: [0xbc] });
+      await client.send({ opcode: 1, payload: [0xff] });
+      await client.close(3001);
+      await client.ended();
+      client.raw.end();
+      assert.equal(events, ['open', 'close 3001 ']);
+    },
+  );
+
   const blocked = [];
   checkWith(
     'a program closes while a close frame waits, because too many promises are pending',

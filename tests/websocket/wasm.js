@@ -80,4 +80,3 @@ export function parse(pieces) {
   return { found, code: 0 };
 }
 
-export const closeCode = (bytes) => withBytes(bytes, (at) => core.ws_close_code(at, bytes.length));
