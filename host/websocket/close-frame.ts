@@ -3,7 +3,7 @@
 //
 // Next: text.ts.
 
-import { textOf } from './text.js';
+import { messageText } from './text.js';
 
 /** Stands for a close frame without a code, and is never sent. */
 export const NO_CODE = 1005;
@@ -16,13 +16,13 @@ export function mayBeSent(code: number): boolean {
   return code >= 3000 || (code <= 1014 && (code < 1004 || code > 1006));
 }
 
-/** What a peer's close frame says; a number: the close code with which the connection fails. */
+/** Reads the payload of a peer's close frame. A number: the close code with which the connection fails. */
 export function readClose(payload: Uint8Array): { code: number; reason: string } | number {
   if (payload.length === 0) return { code: NO_CODE, reason: '' };
   if (payload.length === 1) return 1002;
   const code = ((payload[0] as number) << 8) | (payload[1] as number);
   if (!mayBeSent(code)) return 1002;
-  const reason = textOf(payload.subarray(2));
+  const reason = messageText(payload.subarray(2));
   return typeof reason === 'number' ? reason : { code, reason };
 }
 

@@ -20,7 +20,7 @@ import type { Transport, TransportUser } from '../shard/transport.js';
 import { readClose, writeClose } from './close-frame.js';
 import { type Deflate, deflateMessage, inflateMessage } from './deflate.js';
 import { COMPRESSED_BIT, OPCODE_BINARY, OPCODE_CLOSE, OPCODE_PING, OPCODE_PONG, OPCODE_TEXT } from './frame-writer.js';
-import { textOf } from './text.js';
+import { messageText } from './text.js';
 
 const EVENT = WebSocketFrames.event >> 2;
 const DATA_START = WebSocketFrames.dataStart >> 2;
@@ -232,7 +232,7 @@ export abstract class MessageConnection implements TransportUser {
   }
 
   private completeText(bytes: Uint8Array): Incoming | undefined {
-    const payload = textOf(bytes);
+    const payload = messageText(bytes);
     if (typeof payload === 'string') return { opcode: OPCODE_TEXT, payload, code: 0 };
     this.fail(payload);
     return undefined;
@@ -289,7 +289,7 @@ export abstract class MessageConnection implements TransportUser {
   private dispatchCompressed(opcode: number, payload: Uint8Array): void {
     if (this.readyState !== OPEN) return;
     const bytes = inflateMessage(payload, this.limits.maxPayloadBytes);
-    const message = opcode === OPCODE_TEXT && typeof bytes !== 'number' ? textOf(bytes) : bytes;
+    const message = opcode === OPCODE_TEXT && typeof bytes !== 'number' ? messageText(bytes) : bytes;
     if (typeof message === 'number') this.fail(message);
     else this.dispatchMessage(message);
   }

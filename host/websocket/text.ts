@@ -6,7 +6,7 @@
 import { isUtf8 } from 'node:buffer';
 
 /** The text; a number: the close code for bytes that are not UTF-8, or longer than a string can be. */
-export function textOf(bytes: Uint8Array): string | 1007 | 1009 {
+export function messageText(bytes: Uint8Array): string | 1007 | 1009 {
   if (!isUtf8(bytes)) return 1007;
   try {
     return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8');
