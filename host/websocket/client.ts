@@ -26,8 +26,8 @@ import {
   type WebSocketClientOptions,
   webSocketUrl,
 } from './client-options.js';
-import { type Opened, openWebSocket } from './dial.js';
 import { NO_CODE } from './close-frame.js';
+import { type Opened, openWebSocket } from './dial.js';
 import { CLOSING, NO_CLOSE_FRAME, OPEN, REASON_BYTES_MAX } from './message-connection.js';
 import { messageOf, type WebSocketBytes } from './server-socket.js';
 

@@ -79,4 +79,3 @@ export function parse(pieces) {
   }
   return { found, code: 0 };
 }
-
