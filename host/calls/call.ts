@@ -29,6 +29,7 @@ import { Standstill } from './standstill.js';
 const OK = 0; // status of a reply
 const THREW = 1;
 const ARENA_HEADER_BYTES = 16; // of each block (assembly/arena.ts)
+const BRIEF_BYTES = 64; // more than an error without its text takes, with its name and a code of ours
 const MESSAGE_WORDS = MESSAGE_BYTES >> 2;
 const ABORT_HEAD = Kind.ABORT | (0xffff << 16); // the method is no function's: for warnings (internal.ts)
 
@@ -314,6 +315,7 @@ export class Calls {
     let guests: SharedBytes[] | undefined;
     let result: unknown;
     let status = OK;
+    let pending: PromiseLike<unknown> | undefined;
     if ((head & 0xff) === Kind.ABORT) {
       const [ids, reason] = this.#args(peer, decoder, bytesAt, payload);
       this.#given.abort(peer, ids as number[], reason);
@@ -325,12 +327,13 @@ export class Calls {
       numbers = decoder.signals;
       guests = decoder.arrived;
       result = this.#functions.run(head >>> 16, args);
+      if (typeof result === 'object' && result !== null) pending = promiseOf(result);
     } catch (error) {
       status = THREW;
       result = error;
     }
-    if (typeof result === 'object' && result !== null && status === OK && isThenable(result)) {
-      result.then(
+    if (pending !== undefined) {
+      pending.then(
         (value) => this.#end(OK, value, peer, caller, number, life, numbers, guests),
         (error) => this.#end(THREW, error, peer, caller, number, life, numbers, guests),
       );
@@ -377,10 +380,14 @@ export class Calls {
     if (!isLate) this.#outbox.control(peer, Kind.REPLY | (outcome << 8), caller, number, length);
   }
 
-  /** An error that cannot be sent as it is: its text without its stack, and if that does not fit either, nothing. */
+  /**
+   * An error that cannot be sent as it is: its text without its stack, cut to what fits, and nothing if its code does
+   * not fit either.
+   */
   #encodeBriefly(error: unknown): number {
     const { message, code } = FeatherstarError.is(error) ? error : remoteError(error);
-    const brief = new FeatherstarError(code, message);
+    const fits = Math.max(0, this.#maxBytes - BRIEF_BYTES) >> 1; // a character has up to two bytes
+    const brief = new FeatherstarError(code, message.slice(0, fits));
     brief.stack = undefined;
     const length = this.#encoder.value(brief);
     return length <= this.#maxBytes ? length : this.#encoder.value(undefined);
@@ -457,8 +464,14 @@ function fullCalls(): FeatherstarError {
   return fullError('calls (limits.callSlots): a recursion without an end, or more than can be under way at once');
 }
 
-function isThenable(value: object): value is PromiseLike<unknown> {
-  return value instanceof Promise || typeof (value as PromiseLike<unknown>).then === 'function';
+/**
+ * What a function has returned, if it is a promise. An object with a `then()` of its own is waited for by a promise of
+ * ours, which settles once, whatever that `then()` does.
+ */
+function promiseOf(value: object): PromiseLike<unknown> | undefined {
+  const { then } = value as PromiseLike<unknown>;
+  if (then === Promise.prototype.then) return value as Promise<unknown>;
+  return typeof then === 'function' ? new Promise((resolve) => resolve(value)) : undefined;
 }
 
 export function downError(peer: number): FeatherstarError {

@@ -239,7 +239,7 @@ export class Encoder {
     } else if (value instanceof AbortSignal) this.#signal(value);
     else if (value instanceof SharedBytes) this.#shared(value);
     else {
-      const name = value.constructor?.name ?? 'object';
+      const name = value.constructor?.name || 'nameless object';
       throw codecError(`a ${name} cannot be sent to another shard; send plain data`);
     }
   }
@@ -260,11 +260,13 @@ export class Encoder {
     if (kind < 0) throw codecError(`a ${value.constructor.name} cannot be sent to another shard`);
     this.#tag(Tag.VIEW);
     this.#buffer[this.#at++] = kind;
+    if (value.byteLength === 0) checkAttached(value);
     if (value instanceof ArrayBuffer) this.#blob(new Uint8Array(value));
     else this.#blob(new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
   }
 
   #blob(bytes: Uint8Array): void {
+    if (bytes.length === 0) checkAttached(bytes);
     this.#length(bytes.length);
     if (bytes.length >= LARGE_BYTES) {
       if (this.#at + bytes.length > this.#maxBytes) throw this.#tooLarge(this.#at + bytes.length, this.#maxBytes);
@@ -324,6 +326,16 @@ export class Encoder {
       this.#tail = undefined;
       this.#string(textOf(value));
     }
+  }
+}
+
+/** Throws if the bytes are elsewhere. Node 20 has no `buffer.detached`, so an array over them says it. */
+function checkAttached(bytes: ArrayBufferView | ArrayBuffer): void {
+  try {
+    const isView = ArrayBuffer.isView(bytes);
+    new Uint8Array(isView ? bytes.buffer : bytes, isView ? bytes.byteOffset : 0);
+  } catch {
+    throw codecError('bytes that were transferred, or cut off, cannot be sent to another shard');
   }
 }
 

@@ -61,8 +61,11 @@ export type RemoteAllFunction<F> =
       ? CallAllOf<P> & CallAllOf<Q> & CallAllOf<V> & CallAllOf<W>
       : never;
 
-/** Names that cannot be called: with() is the options', and an object with then() would be taken for a promise. */
-type Reserved = 'with' | 'then';
+/**
+ * Names that cannot be called: with() is the options', an object with then() would be taken for a promise, and each
+ * object has a constructor.
+ */
+type Reserved = 'with' | 'then' | 'constructor';
 
 /** The names of the functions of a module, or of the methods of a service, that can be called. */
 type Callable<M, K extends keyof M> = M[K] extends AnyFunction ? Exclude<K, Reserved> : never;

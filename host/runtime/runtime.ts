@@ -209,7 +209,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
   readonly #states: Int32Array;
   readonly #shutdownTimeoutMs: number;
   readonly #platform: RuntimePlatform;
-  readonly #onShardDown: ((shard: number, why: ShardDown) => unknown)[] = [];
+  readonly #onShardDown = new Set<(shard: number, why: ShardDown) => unknown>();
   readonly #deaths: Death[] = [];
   #restarting: Promise<unknown> = Promise.resolve();
   #newborn: ShardWorker | undefined;
@@ -372,9 +372,14 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     }
   }
 
-  /** Runs `fn` whenever a shard has died, when all others have been told: `(shard) => runtime.restart(shard)`. */
-  onShardDown(fn: (shard: number, why: ShardDown) => unknown): void {
-    this.#onShardDown.push(fn);
+  /**
+   * Runs `fn` whenever a shard has died, when all others have been told: `(shard) => runtime.restart(shard)`. Returns a
+   * function that ends this.
+   */
+  onShardDown(fn: (shard: number, why: ShardDown) => unknown): () => void {
+    const entry = (shard: number, why: ShardDown) => fn(shard, why); // the same `fn` may be registered twice
+    this.#onShardDown.add(entry);
+    return () => void this.#onShardDown.delete(entry);
   }
 
   /**

@@ -227,6 +227,43 @@ for (const host of hosts()) {
     assert.is(await peer.task('of a task'), 'of a task');
   });
 
+  check('a then() that does what no promise does costs no shard', [1, 2], {}, async (here, peer) => {
+    assert.is((await rejection(peer.thenable('getter'))).message, 'no then');
+    assert.is((await rejection(peer.thenable('throws'))).message, 'then has failed');
+    assert.is(await peer.thenable('twice'), 'once');
+    await until(() => here.stats().every(({ openCalls }) => openCalls === 0), 'each call has ended once');
+  });
+
+  for (const limits of [{}, { arenaBytes: 4096 }, { arenaBytes: 16 }]) {
+    const text = JSON.stringify(limits);
+    check(`a text of an error that is longer than the arena is cut ${text}`, [2], limits, async (_, peer) => {
+      const arenaBytes = limits.arenaBytes ?? 4_194_304;
+      for (const length of [arenaBytes - 100, arenaBytes / 2, arenaBytes + 5000, 3 * arenaBytes]) {
+        for (const isPlain of [false, true]) {
+          const error = await rejection(peer.throwLong(Math.max(0, length), isPlain));
+          assert.instance(error, Error);
+          if (arenaBytes === 16) continue; // no text has room
+          assert.match(error.message, /x{1000}/);
+        }
+      }
+      assert.is(await peer.echo(1), 1); // the shard lives
+    });
+  }
+
+  check('bytes that are elsewhere are refused', [2], {}, async (_, peer) => {
+    const moved = new Uint8Array(8);
+    const { buffer } = moved;
+    structuredClone(buffer, { transfer: [buffer] });
+    for (const value of [moved, buffer, [moved], new Map([[1, moved]])]) {
+      assert.is((await rejection(peer.echo(value))).code, 'FEATHERSTAR_CODEC');
+    }
+    assert.equal(await peer.echo([new Uint8Array(0), new ArrayBuffer(0), new Float64Array(0)]), [
+      new Uint8Array(0),
+      new ArrayBuffer(0),
+      new Float64Array(0),
+    ]);
+  });
+
   check('a getter that makes a call of its own', [2], {}, async (_, peer) => {
     const inner = [];
     const value = {

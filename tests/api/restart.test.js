@@ -240,6 +240,8 @@ for (const host of hosts()) {
 
   test('onShardDown() tells of each death, and may start it again', async () => {
     const seen = [];
+    const end = here.onShardDown(() => assert.unreachable('this was ended before a shard died'));
+    end();
     here.onShardDown(() => {
       throw new Error('this one fails');
     });

@@ -9,6 +9,32 @@ export const self = () => runtime().self;
 export const homeOf = (key) => runtime().homeOf(key);
 export const nothing = () => {};
 
+/** Things with a `then` that are no promise, and what a promise would not do. */
+export const thenable = (kind) =>
+  ({
+    getter: {
+      get then() {
+        throw new Error('no then');
+      },
+    },
+    throws: {
+      then() {
+        throw new Error('then has failed');
+      },
+    },
+    twice: {
+      // biome-ignore lint/suspicious/noThenProperty: this is what is tested
+      then(resolve, reject) {
+        resolve('once');
+        resolve('twice');
+        reject(new Error('thrice'));
+      },
+    },
+  })[kind];
+export const throwLong = (length, isPlain) => {
+  throw isPlain ? 'x'.repeat(length) : new Error('x'.repeat(length));
+};
+
 let waits = 0;
 let started = 0;
 const endings = [];
