@@ -177,9 +177,12 @@ export interface ShardHost {
   listen(options: HostListenOptions): Bound | Promise<Bound>;
   /**
    * The kernel begins no more connections for a listener that listen() has opened; those that it has begun still come.
-   * A client gets no answer then, and asks again. Without it the host cannot do that.
+   * A client gets no answer then, and asks again. Returns whether connections that are accepted from now on need
+   * hearAll(). Without it the host cannot do that.
    */
-  endHandshakes?(slot: number): void;
+  endHandshakes?(slot: number): boolean;
+  /** A connection has inherited that its listener hears no clients: now it hears its own. */
+  hearAll?(file: number): void;
   /** Without it the host takes no descriptors. */
   readonly given?: GivenListeners;
   /** The address of a name, where the host has its own names; else the system is asked. */

@@ -52,6 +52,7 @@ interface NativeRing {
     unreachableMs: number,
   ): { slot: number; port: number; address: string } | { errno: number; syscall: string };
   endHandshakes(slot: number): number;
+  hearAll(slot: number): number;
   setPeer(shard: number, ringFd: number): number;
   setSocketPath(index: number, path: string | undefined): number;
   address(slot: number, which: number, sockaddr: Uint8Array): number;
@@ -212,12 +213,15 @@ export class UringHost implements ShardHost {
     return loadAddon().openTls(output, results);
   }
 
-  endHandshakes(slot: number): void {
+  endHandshakes(slot: number): boolean {
     const result = this.#ring.endHandshakes(slot);
-    if (result < 0) {
-      const { message } = systemError('setsockopt', result);
-      process.emitWarning(`connections may be lost while a listener closes: ${message}`, 'Featherstar');
-    }
+    if (result < 0) warnOfLost(result);
+    return result > 0;
+  }
+
+  hearAll(file: number): void {
+    const result = this.#ring.hearAll(file);
+    if (result < 0) warnOfLost(result);
   }
 
   setSocketPath(index: number, path: string | undefined): void {
@@ -269,4 +273,9 @@ export class UringHost implements ShardHost {
     if (isNode) this.#ring.stop();
     this.#ring.close();
   }
+}
+
+function warnOfLost(errno: number): void {
+  const { message } = systemError('setsockopt', errno);
+  process.emitWarning(`connections may be lost while a listener closes: ${message}`, 'Featherstar');
 }

@@ -6,7 +6,8 @@
 // Until then it waits in the listener's queue, and closing the listener resets what is there. Hence the order:
 //
 //   DRAINING   it accepts as before
-//   SETTLING   the kernel begins no more handshakes (host.endHandshakes). Those under way end, and are accepted
+//   SETTLING   the kernel begins no more handshakes (host.endHandshakes). Those under way end, and are accepted. By one
+//              of its two ways they inherit that the listener hears no client, which each has to lose (host.hearAll)
 //   STOPPING   accepting is cancelled. A connection that comes at this moment stays in the queue
 //   SWEEPING   one more accept looks at the queue, and is cancelled behind that look
 //   CLOSED     the slot of the listener is closed, and its port is free
@@ -64,6 +65,7 @@ export class Acceptor implements Owner {
   private quietRounds = 0; // one after the other
   private state = OPEN;
   private isSlotOpen = true;
+  private hearsNone = false; // the listener, and what comes from it
   private onClosed: (() => void) | undefined;
 
   constructor(shard: Shard, bound: Bound, user: AcceptorUser) {
@@ -93,8 +95,10 @@ export class Acceptor implements Owner {
   private onAccepted(result: number, flags: number): void {
     this.accepting.ended(flags);
     this.quietRounds = 0;
-    if (result >= 0) this.user.onConnection(result);
-    else if (this.state < SETTLING) this.user.onShortage();
+    if (result >= 0) {
+      if (this.hearsNone) this.shard.host.hearAll?.(result);
+      this.user.onConnection(result);
+    } else if (this.state < SETTLING) this.user.onShortage();
     if (this.accepting.isOpen) return;
     if (this.state >= STOPPING) this.onStopped();
     else if (result >= 0) this.again();
@@ -141,7 +145,7 @@ export class Acceptor implements Owner {
       this.stop();
       return;
     }
-    this.shard.host.endHandshakes?.(this.bound.slot);
+    this.hearsNone = this.shard.host.endHandshakes?.(this.bound.slot) ?? false;
     this.roundsEndNs = this.shard.nowNs + this.settleNs + this.roundsNs;
     if (this.settleNs === 0 || !this.due.tryArm(this.settleNs)) this.stop();
   }

@@ -346,7 +346,8 @@ static napi_value Listen(napi_env env, napi_callback_info info)
 	return result;
 }
 
-// endHandshakes(slot): of a listener that listen() has opened. 0 or -errno.
+// endHandshakes(slot): of a listener that listen() has opened. 0, or 1 if connections that come now need hearAll(); or
+// -errno.
 static napi_value EndHandshakes(napi_env env, napi_callback_info info)
 {
 	RECEIVER(1);
@@ -356,7 +357,22 @@ static napi_value EndHandshakes(napi_env env, napi_callback_info info)
 		return NULL;
 	if (slot < 0 || slot >= GRANTS_MAX || binding->ring.listeners[slot] < 0)
 		return number(env, -EBADF);
-	return number(env, listen_end_handshakes(binding->ring.listeners[slot]));
+	int fd = binding->ring.listeners[slot], error = listen_end_handshakes(fd);
+
+	// The listener itself shows whether a connection can be made to hear again: it needs Linux 6.8.
+	if (error != -EPERM || address_hear_all(&binding->ring, slot))
+		return number(env, error);
+	error = listen_min_hops(fd, HOPS_MAX);
+	return number(env, error ? error : 1);
+}
+
+// hearAll(slot): of a connection. 0 or -errno; see address_hear_all().
+static napi_value HearAll(napi_env env, napi_callback_info info)
+{
+	RECEIVER(1);
+	int slot;
+
+	return int_arg(env, argv[0], &slot) ? number(env, address_hear_all(&binding->ring, (unsigned)slot)) : NULL;
 }
 
 // setSocketPath(index, path or undefined): where a CONNECT that names the index goes. 0 or -errno.
@@ -468,6 +484,7 @@ static napi_value describe(napi_env env, struct binding *binding)
 	add(env, object, "close", Close, NULL);
 	add(env, object, "listen", Listen, NULL);
 	add(env, object, "endHandshakes", EndHandshakes, NULL);
+	add(env, object, "hearAll", HearAll, NULL);
 	add(env, object, "setPeer", SetPeer, NULL);
 	add(env, object, "setSocketPath", SetSocketPath, NULL);
 	add(env, object, "address", Address, NULL);

@@ -17,6 +17,7 @@
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
+#include "listen.h"
 #include "ring.h"
 
 // --- the table -------------------------------------------------------------------------------------------------------
@@ -212,6 +213,21 @@ int address_of_local(struct ring *ring, unsigned slot)
 	error = getsockname(fd, (struct sockaddr *)ring->asked, &bytes) ? -errno : 0;
 	close(fd);
 	return error ? error : internet_bytes(((struct sockaddr *)ring->asked)->sa_family);
+}
+
+// The connection takes packets from any distance, see listen_min_hops(). 0 or -errno.
+int address_hear_all(struct ring *ring, unsigned slot)
+{
+	int fd, error;
+
+	if (slot >= ring->file_slots)
+		return -EBADF;
+	fd = install(ring, slot);
+	if (fd < 0)
+		return fd;
+	error = listen_min_hops(fd, 0);
+	close(fd);
+	return error;
 }
 
 // --- a silent peer ---------------------------------------------------------------------------------------------------

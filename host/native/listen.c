@@ -191,6 +191,17 @@ int listen_end_handshakes(int fd)
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) ? -errno : 0;
 }
 
+int listen_min_hops(int fd, int hops)
+{
+	int family = int_option(fd, SO_DOMAIN);
+
+	if (family < 0)
+		return family;
+	if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_MINHOPCOUNT, &hops, sizeof(hops)))
+		return -errno;
+	return setsockopt(fd, IPPROTO_IP, IP_MINTTL, &hops, sizeof(hops)) ? -errno : 0; // an IPv6 socket takes IPv4, too
+}
+
 void listen_address(int fd, char *text)
 {
 	union address address;

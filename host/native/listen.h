@@ -26,5 +26,14 @@ int listen_open(const char *address, int *port, int backlog, unsigned flags, int
  */
 int listen_end_handshakes(int fd);
 
+/*
+ * A second way to the same, for kernels where the first one needs CAP_NET_ADMIN (-EPERM). The kernel drops packets that
+ * may make fewer than `hops` hops. Systems send with 64 or 128, and 255 is the most. It looks at this for a packet that
+ * begins a connection, and not for one that ends a handshake. Connections that come now inherit it, and hear nothing
+ * until it is 0 for them, too. 0 or -errno.
+ */
+#define HOPS_MAX 255
+int listen_min_hops(int fd, int hops);
+
 /* Where a socket listens: a numeric address, or `unix:` and a path; `text` has room for LISTEN_ADDRESS_MAX bytes. */
 void listen_address(int fd, char *text);

@@ -178,6 +178,7 @@ int address_use_path(const struct ring *ring, uint64_t index, uint8_t *copy);
 int address_use_internet(const struct ring *ring, uint64_t at, uint64_t bytes, uint8_t *copy);
 int address_of_peer(struct ring *ring, unsigned slot);
 int address_of_local(struct ring *ring, unsigned slot);
+int address_hear_all(struct ring *ring, unsigned slot);
 int address_keep_alive(struct ring *ring, unsigned slot, int idle_s);
 
 /* directory.c: an index of the table or -errno; `parent` -1: none */

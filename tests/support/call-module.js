@@ -9,28 +9,23 @@ export const self = () => runtime().self;
 export const homeOf = (key) => runtime().homeOf(key);
 export const nothing = () => {};
 
-/** Things with a `then` that are no promise, and what a promise would not do. */
-export const thenable = (kind) =>
-  ({
-    getter: {
-      get then() {
-        throw new Error('no then');
-      },
+const withThen = (descriptor) => Object.defineProperty({}, 'then', descriptor);
+const fail = (text) => {
+  throw new Error(text);
+};
+const thenables = {
+  getter: withThen({ get: () => fail('no then') }),
+  throws: withThen({ value: () => fail('then has failed') }),
+  twice: withThen({
+    value(resolve, reject) {
+      resolve('once');
+      resolve('twice');
+      reject(new Error('thrice'));
     },
-    throws: {
-      then() {
-        throw new Error('then has failed');
-      },
-    },
-    twice: {
-      // biome-ignore lint/suspicious/noThenProperty: this is what is tested
-      then(resolve, reject) {
-        resolve('once');
-        resolve('twice');
-        reject(new Error('thrice'));
-      },
-    },
-  })[kind];
+  }),
+};
+/** An object with a `then` that does what no promise does. */
+export const thenable = (kind) => thenables[kind];
 export const throwLong = (length, isPlain) => {
   throw isPlain ? 'x'.repeat(length) : new Error('x'.repeat(length));
 };

@@ -16,7 +16,9 @@ export class Program {
 
   /** Starts `node ...args`, or another program. Descriptors in `given` are its own from 3 on. */
   constructor(args, env = {}, file = process.execPath, ...given) {
-    const child = spawn(file, args, { env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe', ...given] });
+    const ids = env.AS_USER === undefined ? {} : { uid: env.AS_USER, gid: env.AS_USER };
+    const stdio = ['pipe', 'pipe', 'pipe', ...given];
+    const child = spawn(file, args, { env: { ...process.env, ...env }, stdio, ...ids });
     this.#child = child;
     running.add(child);
     child.stdout.setEncoding('utf8').on('data', (text) => {
