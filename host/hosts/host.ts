@@ -26,6 +26,15 @@ export type LentBytes = (Uint8Array | readonly Uint8Array[] | undefined)[];
 /** Pieces that one SENDMSG can name (host/native/ring.h). */
 export const LENT_PIECES = 32;
 
+/** A connection that takes large chunks without an event, if its host has a stream of the platform's. */
+export interface ChunkSink {
+  /**
+   * A receive is open, and these bytes have come behind `told` events of it. True: they are taken, and the receive
+   * stays open. `isOwn`: they are the sink's; else they are only there until it returns.
+   */
+  takeChunk(chunk: Uint8Array, isOwn: boolean, told: number): boolean;
+}
+
 /** One shard's part of linear memory, and the memory of blocks: the two regions that a submission can name. */
 export interface Windows {
   readonly memory: WebAssembly.Memory;
@@ -38,6 +47,8 @@ export interface Windows {
   readonly lent: LentBytes;
   /** Where received bytes go, by file slots: see ops.ts, receiveInto(). */
   readonly targets: (Uint8Array | undefined)[];
+  /** Those of open connections, by file slots. */
+  readonly sinks: (ChunkSink | undefined)[];
   /** The part of the network that it may reach; undefined: all. */
   readonly network?: NetworkRules | undefined;
 }
@@ -209,6 +220,11 @@ export interface ShardHost {
    * linear memory.
    */
   receivedBytes?(buffer: number): Uint8Array | undefined;
+  /**
+   * Sends a copy of bytes without a submission, as many as it can: returns their count. It is less if the platform's
+   * stream still has others; then a submission sends the rest. Nothing else may be staged for the file.
+   */
+  sendAtOnce?(file: number, bytes: Uint8Array): number;
   /** Without it the host has no files. */
   readonly directories?: Directories;
   /** TLS by the addon. Undefined, or without it: it has no OpenSSL to call. */

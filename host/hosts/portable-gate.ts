@@ -89,6 +89,7 @@ export class PortableGate {
   readonly #streams: Streams;
   readonly #rules: readonly Rule[] | undefined;
   readonly #lent: LentBytes;
+  readonly #sinks: Windows['sinks'];
   /** Where a CONNECT that names an index goes. */
   readonly socketPaths: (string | undefined)[] = [];
   /** Directories, and what is asked of them. */
@@ -103,6 +104,7 @@ export class PortableGate {
     this.#streams = streams;
     this.#rules = windows.network?.connect;
     this.#lent = windows.lent;
+    this.#sinks = windows.sinks;
     this.#words = new Int32Array(memory.buffer);
     this.#control = new Uint32Array(memory.buffer, base, 128);
     this.#at = (base + header.sqeOffset) >>> 2;
@@ -160,6 +162,11 @@ export class PortableGate {
   localOf(slot: number): NetAddress | undefined {
     const file = this.#files[slot];
     return file instanceof PortableSocket ? file.local : undefined;
+  }
+
+  sendAtOnce(slot: number, bytes: Uint8Array): number {
+    const file = this.#files[slot];
+    return file instanceof PortableSocket ? file.sendAtOnce(bytes) : 0;
   }
 
   keepAlive(slot: number, isOn: boolean, idleMs: number): void {
@@ -351,7 +358,7 @@ export class PortableGate {
     else if (!op.picksBuffer && !this.#isInside(op, op.len)) this.#refuse(op, Errno.EFAULT);
     else if (flags !== 0) this.#refuse(op, Errno.EOPNOTSUPP);
     else if (!op.picksBuffer && op.len === 0) this.#window.finish(op, 0);
-    else socket.receive(op);
+    else socket.receive(op, this.#sinks[fd]);
   }
 
   /** Of a connection's ends or of its room, until it is cancelled; of room for datagrams, once (ops.ts). */

@@ -7,6 +7,10 @@
 // kernel has taken it. The next one waits in linear memory until then, or gets -EAGAIN if it may not wait
 // (MSG_DONTWAIT). So a peer that does not read costs one send.
 //
+// Large chunks have two short cuts, without a submission, a completion or a turn. A sink takes a chunk where the stream
+// has read it, while a receive into large buffers stays open. And sendAtOnce() copies bytes into memory that is used
+// again and again, and hands them to the stream, if that has nothing else.
+//
 // Ends: Node does not tell of a reset while a stream is paused or its peer has ended. So while the ends are watched the
 // stream is probed, by a write of nothing, every PROBE_MS. An end behind unread bytes shows only when they are read.
 //
@@ -27,12 +31,20 @@ import {
   SHUT_RD,
   SHUT_WR,
 } from '../core/kernel.js';
-import type { NetAddress } from './host.js';
-import type { Op, OpOwner, PortableWindow } from './portable-window.js';
-import type { ConnectTarget, Stream, StreamOwner, StreamServer, Streams } from './streams.js';
+import type { ChunkSink, NetAddress } from './host.js';
+import { type Op, type OpOwner, type PortableWindow, SCRATCH_BYTES } from './portable-window.js';
+import {
+  type ConnectTarget,
+  READ_AHEAD_BYTES,
+  type Stream,
+  type StreamOwner,
+  type StreamServer,
+  type Streams,
+} from './streams.js';
 
 const LINGER_MS = 30_000;
 const PROBE_MS = 500;
+const SINK_BYTES = 16_384; // chunks from here on are handed to sinks
 
 type SocketState = 'idle' | 'connecting' | 'open' | 'closed';
 
@@ -80,11 +92,13 @@ export class PortableSocket implements OpOwner, StreamOwner {
 
   // --- reading -------------------------------------------------------------------------------------------------------
 
-  receive(op: Op): void {
+  /** `sink`: see Windows. */
+  receive(op: Op, sink: ChunkSink | undefined): void {
     if (this.#state === 'idle') {
       this.#window.finish(op, Errno.ENOTCONN);
       return;
     }
+    if (op.bufGroup === LARGE_BUFFERS) op.sink = sink;
     this.#window.open(op, this);
     this.#receives.push(op);
     this.#giveReceived();
@@ -96,16 +110,26 @@ export class PortableSocket implements OpOwner, StreamOwner {
 
   onData(chunk: Buffer, isOwn: boolean): void {
     if (this.#state === 'closed') return;
+    if (chunk.length >= SINK_BYTES && this.#isTaken(chunk, isOwn)) return;
     const kept = this.#chunk?.subarray(this.#chunkAt);
     const ownsChunk = isOwn || kept !== undefined;
     this.#chunk = kept === undefined ? chunk : Buffer.concat([kept, chunk]);
     this.#chunkAt = 0;
     this.#giveReceived(ownsChunk);
-    if (this.#chunk === undefined) return;
-    if (!ownsChunk) this.#keepChunk(this.#chunk);
-    if (this.#isPaused) return;
-    this.#isPaused = true;
-    this.#stream.pause();
+    if (this.#chunk !== undefined) {
+      if (!ownsChunk) this.#keepChunk(this.#chunk);
+      if (!this.#isPaused) this.#stream.pause();
+      this.#isPaused = true;
+    }
+    if (chunk.length === READ_AHEAD_BYTES && !isOwn) this.#window.turnNow(); // the sink may take those behind it
+  }
+
+  /** Whether the sink of the open receive takes a chunk, so that no event is needed. */
+  #isTaken(chunk: Buffer, isOwn: boolean): boolean {
+    const op = this.#receives[0];
+    if (op?.sink === undefined) return false; // an open receive has got all that was kept
+    this.#window.setClock();
+    return op.sink.takeChunk(chunk, isOwn, op.told);
   }
 
   /** The stream reads the next bytes to where the chunk lies. */
@@ -192,6 +216,21 @@ export class PortableSocket implements OpOwner, StreamOwner {
   }
 
   // --- writing -------------------------------------------------------------------------------------------------------
+
+  /** See ShardHost. */
+  sendAtOnce(bytes: Uint8Array): number {
+    const window = this.#window;
+    if (this.#state !== 'open' || this.#ended || this.#error !== 0) return 0;
+    let sent = 0;
+    while (!this.#isWriting && sent < bytes.length) {
+      const count = Math.min(SCRATCH_BYTES, bytes.length - sent);
+      const copy = window.copyBytes(bytes, sent, count);
+      this.#isWriting = !this.#stream.write(copy);
+      if (this.#isWriting) window.keepCopy(copy);
+      sent += count;
+    }
+    return sent;
+  }
 
   /** `isNow`: it is decided at once, so it may be with Node when it completes; while one is, the next gets -EAGAIN. */
   send(op: Op, isNow: boolean): void {

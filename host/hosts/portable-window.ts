@@ -15,13 +15,15 @@
 // Next: portable-sockets.ts.
 
 import { errnoName } from '../base/errors.js';
+import { copyTo } from '../base/own-bytes.js';
 import { CQE_MORE, CQE_WORDS, Errno, LARGE_BUFFERS, SMALL_BUFFERS } from '../core/kernel.js';
 import { Control, type Header, recvBufferAt } from '../core/layout.js';
-import type { Windows } from './host.js';
+import { type ChunkSink, monotonicNs, type Windows } from './host.js';
 
 const QUEUE_FIRST = 64; // entries; a power of two
 const QUEUE_MAX = 2 ** 26; // more than there can be open operations: a multiple of every length of the queue
-const SCRATCH_BYTES = 65_536;
+/** The most that copyBytes() copies into memory that is used again. */
+export const SCRATCH_BYTES = 65_536;
 const KEPT_MAX = 128; // chunks of streams that are received and not read yet: until the turn that follows
 const BUFFERS_END = 65_536; // a completion has 16 bits for the number of a buffer
 const HELD = 1;
@@ -58,6 +60,9 @@ export const NO_GROUP = -1;
 /** One operation that the host has taken. `low` and `high` are its user_data; it names `len` bytes of `memory`. */
 export class Op {
   owner: OpOwner | undefined;
+  /** Of a receive: takes large chunks in place of events, of which there were `told` so far. */
+  sink: ChunkSink | undefined;
+  told = 0;
   /** Another open operation with the same `low`. */
   twin: Op | undefined;
   readonly low: number;
@@ -103,12 +108,15 @@ export class PortableWindow {
   /** The length of a small receive buffer, and of a large one. */
   readonly bufferBytes: readonly [number, number];
   readonly #control: Int32Array;
+  readonly #clock: Float64Array;
   readonly #cqes: Int32Array;
   readonly #cqeSlots: number;
   readonly #recycled: Int32Array;
   readonly #header: Header;
   readonly #recvAt: number;
   readonly #onPost: () => void;
+  /** Takes a turn before the stream that calls goes on. */
+  readonly turnNow: () => void;
   readonly #smallCount: number;
   readonly #freeBuffers: readonly [number[], number[]];
   readonly #bufferStates: Uint8Array;
@@ -121,7 +129,7 @@ export class PortableWindow {
   #scratch: Buffer = Buffer.alloc(SCRATCH_BYTES);
   #scratchAt = 0;
 
-  constructor(windows: Windows, onPost: () => void) {
+  constructor(windows: Windows, onPost: () => void, turnNow: () => void = onPost) {
     const { memory, blocks, base, header } = windows;
     const count = header.recvBufferCount + header.largeRecvBufferCount;
     this.bytes = Buffer.from(memory.buffer);
@@ -129,11 +137,13 @@ export class PortableWindow {
     this.bufferBytes = [header.recvBufferBytes, header.largeRecvBufferBytes];
     this.#control = new Int32Array(memory.buffer, base, 128);
     this.#cqes = new Int32Array(memory.buffer, base + header.cqeOffset, header.cqeSlots * CQE_WORDS);
+    this.#clock = new Float64Array(memory.buffer, base, 64);
     this.#cqeSlots = header.cqeSlots;
     this.#recycled = new Int32Array(memory.buffer, base + header.recycleOffset, count);
     this.#header = header;
     this.#recvAt = base + header.recvOffset;
     this.#onPost = onPost;
+    this.turnNow = turnNow;
     this.#smallCount = header.recvBufferCount;
     this.#freeBuffers = [[], []];
     for (let buffer = count - 1; buffer >= 0; buffer--) this.#freeBuffers[this.#groupOf(buffer)].push(buffer);
@@ -155,6 +165,11 @@ export class PortableWindow {
   }
 
   // --- completions ---------------------------------------------------------------------------------------------------
+
+  /** Sets the time of this turn: JavaScript runs that is not in one. */
+  setClock(): void {
+    this.#clock[Control.nowNs >> 3] = monotonicNs();
+  }
 
   get pending(): number {
     return this.#count;
@@ -231,6 +246,7 @@ export class PortableWindow {
 
   /** One completion of a multishot operation that goes on. */
   more(op: Op, result: number, flags: number): void {
+    op.told++;
     this.post(op.low, op.high, result, flags | CQE_MORE);
   }
 
@@ -238,13 +254,18 @@ export class PortableWindow {
 
   /** A copy of an operation's first bytes, good until the next one is made, or until it is given away by keepCopy(). */
   copyOf({ memory, ptr }: Op, len: number): Buffer {
+    return this.copyBytes(memory, ptr, len);
+  }
+
+  /** A copy of `len` bytes of `memory` from `ptr` on, likewise. */
+  copyBytes(memory: Buffer | Uint8Array, ptr: number, len: number): Buffer {
     if (len > SCRATCH_BYTES) return Buffer.from(memory.subarray(ptr, ptr + len));
     if (this.#scratchAt + len > SCRATCH_BYTES) {
       this.#scratch = Buffer.alloc(SCRATCH_BYTES);
       this.#scratchAt = 0;
     }
     const copy = this.#scratch.subarray(this.#scratchAt, this.#scratchAt + len);
-    memory.copy(copy, 0, ptr, ptr + len);
+    copyTo(copy, 0, memory, ptr, ptr + len);
     return copy;
   }
 

@@ -78,7 +78,11 @@ export class PortableHost implements ShardHost {
   constructor(windows: Windows) {
     alignClock();
     this.#shard = windows.shard;
-    this.#window = new PortableWindow(windows, () => this.#loop.schedule());
+    this.#window = new PortableWindow(
+      windows,
+      () => this.#loop.schedule(),
+      () => this.#loop.runNow(),
+    );
     this.#gate = new PortableGate(windows, this.#window, streams, this.#peers);
     this.fileSlots = this.#gate.fileSlots;
     this.directories = this.#gate.files;
@@ -212,6 +216,10 @@ export class PortableHost implements ShardHost {
       throw listenError(error, what);
     }
     return { slot, port };
+  }
+
+  sendAtOnce(file: number, bytes: Uint8Array): number {
+    return this.#gate.sendAtOnce(file, bytes);
   }
 
   receivedBytes(buffer: number): Uint8Array | undefined {

@@ -70,6 +70,11 @@ export class TurnLoop {
     this.#platform.soon(this.#step);
   };
 
+  /** A turn for an event of the platform that must not wait for others of its round. */
+  runNow(): void {
+    if (!this.#isStepping && this.#turn.isStarted) this.#step();
+  }
+
   readonly #step = (): void => {
     this.#isScheduled = false;
     if (this.#isClosed) return;

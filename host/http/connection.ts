@@ -125,8 +125,8 @@ export class HttpConnection implements ConnectionRoles {
     return this.targetBytes === 0 ? undefined : this.body?.takeTarget(this.targetBytes);
   }
 
-  onTarget(target: Uint8Array, bytes: number): void {
-    this.feedBody(UNREAD, UNREAD + bytes, target, 0, true);
+  onTarget(target: Uint8Array, bytes: number, isOwn: boolean): void {
+    this.feedBody(UNREAD, UNREAD + bytes, target, 0, isOwn);
   }
 
   onHold(): void {

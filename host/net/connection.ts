@@ -11,7 +11,7 @@
 import { abortable, type WaitOptions } from '../base/abortable.js';
 import { Code, optionError } from '../base/errors.js';
 import { checkWait } from '../base/options.js';
-import { received, receiveTarget, spare } from '../base/own-bytes.js';
+import { ownCopy, received, receiveTarget, spare } from '../base/own-bytes.js';
 import type { Calls } from '../calls/call.js';
 import { Errno } from '../core/kernel.js';
 import type { NetAddress } from '../hosts/host.js';
@@ -199,6 +199,13 @@ export class Connection extends StreamSocket implements SocketTransport {
     if (data.length === 0) return;
     const { out, shard } = this;
     const isOwn = typeof bytes === 'string';
+    const sent = data.length > COPIED_BYTES && !options.signal?.aborted ? out.sendAtOnce(data) : 0;
+    if (sent === data.length) return;
+    if (sent !== 0) {
+      out.enqueue(isOwn ? data.subarray(sent) : new Uint8Array(data.subarray(sent)));
+      await this.#sent(options);
+      return;
+    }
     if (!isOwn && data.length > COPIED_BYTES && !canEnd(options) && !shard.host.keepsLentBytes) {
       out.enqueue(data);
       await this.#sent(options, out.sentBytes + out.backlogBytes);
@@ -273,6 +280,19 @@ export class Connection extends StreamSocket implements SocketTransport {
     else if (!this.isClosed && target !== this.#reader?.into) spare(target); // close() has forgotten whose it is
   }
 
+  protected override onChunk(chunk: Uint8Array, isOwn: boolean): boolean {
+    if (this.#pipe !== undefined) return this.#pipe.onChunk(chunk);
+    const reader = this.#reader;
+    if (reader === undefined || (reader.into !== undefined && reader.into.length < chunk.length)) return false;
+    this.#reader = undefined;
+    if (reader.into === undefined) reader.resolve(isOwn ? chunk : ownCopy(chunk, 0, chunk.length));
+    else {
+      this.#answer(reader, reader.into, chunk);
+      if (this.#arrived && !isOwn) this.#arrived = ownCopy(this.#arrived, 0, this.#arrived.length);
+    }
+    return true;
+  }
+
   protected onReceived(result: number, buffer: number, target?: Uint8Array): void {
     if (this.#pipe !== undefined) {
       this.#pipeReceived(this.#pipe, result, buffer, target);
@@ -285,7 +305,7 @@ export class Connection extends StreamSocket implements SocketTransport {
       const bytes =
         target === undefined ? (this.takeBytes(buffer) ?? this.#copyOut(buffer, result)) : received(target, result);
       if (reader === undefined) {
-        if (!this.isClosed) this.#arrived = bytes;
+        if (!this.isClosed) this.#arrived = this.#arrived ? Buffer.concat([this.#arrived, bytes]) : bytes;
       } else if (reader.into === undefined) reader.resolve(bytes);
       else this.#answer(reader, reader.into, bytes);
     } else if (this.isClosed) reader?.reject(socketClosed());

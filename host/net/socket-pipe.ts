@@ -18,7 +18,7 @@
 
 import { addAbortListener, removeAbortListener } from '../base/abort-listeners.js';
 import { abortable, type WaitOptions, withDeadline } from '../base/abortable.js';
-import { received, uninitialized } from '../base/own-bytes.js';
+import { ownCopy, received, uninitialized } from '../base/own-bytes.js';
 import { Queue } from '../base/queue.js';
 import { perShard } from '../shard/per-shard.js';
 import type { Shard } from '../shard/shard.js';
@@ -173,6 +173,20 @@ export class SocketPipe {
       this.#isStarved = true;
       this.#target.out.hurry();
     }
+  }
+
+  /** A large chunk has come, which is only there until this returns. False: it is to come as an event. */
+  onChunk(chunk: Uint8Array): boolean {
+    const { out } = this.#target;
+    if (this.#target.refusal !== undefined) return false;
+    const sent = out.sendAtOnce(chunk);
+    if (sent === 0) return false;
+    this.#bytes += chunk.length;
+    if (sent < chunk.length) {
+      out.enqueue(ownCopy(chunk, sent, chunk.length));
+      this.#goOn();
+    }
+    return true;
   }
 
   onEnd(): void {

@@ -119,6 +119,15 @@ export class SendQueue {
     else this.advance();
   }
 
+  /** Sends a copy of bytes at once, where the host can and nothing is before them. Returns how many. */
+  sendAtOnce(bytes: Uint8Array): number {
+    const { host } = this.shard;
+    if (host.sendAtOnce === undefined || this.broken || !this.isIdle) return 0;
+    const sent = host.sendAtOnce(this.file, bytes);
+    this.sentBytes += sent;
+    return sent;
+  }
+
   /** A caller waits until all is out: this SEND, and those that follow it. */
   hurry(): void {
     this.urgent = true;

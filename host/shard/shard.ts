@@ -14,7 +14,14 @@ import type { Calls } from '../calls/call.js';
 import { type Core, type CoreImports, instantiateCore } from '../core/core-module.js';
 import { CQE_MORE } from '../core/kernel.js';
 import { Control, type Header, HostControl, MoreWork, ReadyKind, recvBufferAt } from '../core/layout.js';
-import { type HostFactory, type LentBytes, monotonicNs, type ShardHost, type Windows } from '../hosts/host.js';
+import {
+  type ChunkSink,
+  type HostFactory,
+  type LentBytes,
+  monotonicNs,
+  type ShardHost,
+  type Windows,
+} from '../hosts/host.js';
 import type { NetworkRules } from '../net/network-rules.js';
 import { blockPool } from './block-pool.js';
 import { MemoryChecks } from './memory-checks.js';
@@ -83,6 +90,8 @@ export class Shard {
   readonly lent: LentBytes = [];
   /** Received bytes go straight into these, by file slots (stream-socket.ts). */
   readonly targets: (Uint8Array | undefined)[] = [];
+  /** Open connections, by file slots: the portable host hands chunks to them. */
+  readonly sinks: (ChunkSink | undefined)[] = [];
   readonly owners = new Owners();
   readonly unhandled: 'warn' | 'throw';
   /** The part of the network that this shard may reach; undefined: all. */
@@ -122,8 +131,8 @@ export class Shard {
     this.#clock[Control.quotaNs >> 3] = Math.max(options.quotaNs, QUOTA_MIN_NS);
     const { network } = options;
     this.network = network;
-    const { base, lent, targets } = this;
-    const windows: Windows = { memory, blocks, header, base, shard, lent, targets, network };
+    const { base, lent, targets, sinks } = this;
+    const windows: Windows = { memory, blocks, header, base, shard, lent, targets, sinks, network };
     this.host = factory.open(windows);
     try {
       this.core = instantiateCore(module, memory, { enter: this.host.enter, threadSpawn: options.threadSpawn });

@@ -21,7 +21,7 @@
 // Next: send-queue.ts.
 
 import { CQE_BUFFER_SHIFT, CQE_SOCK_NONEMPTY, Errno, LARGE_BUFFERS, SMALL_BUFFERS } from '../core/kernel.js';
-import type { NetAddress } from '../hosts/host.js';
+import type { ChunkSink, NetAddress } from '../hosts/host.js';
 import { Operation } from './operation.js';
 import { receive, receiveInto, shutdownWrites, whenBytes } from './ops.js';
 import type { Owner } from './owners.js';
@@ -41,7 +41,7 @@ const BUFFERED = 0; // what the open receive is
 const WAITING = 1; // a poll
 const DIRECT = 2;
 
-export abstract class StreamSocket implements Owner {
+export abstract class StreamSocket implements Owner, ChunkSink {
   readonly out: SendQueue;
   /** closeSocket() was called. */
   isClosed = false;
@@ -59,6 +59,7 @@ export abstract class StreamSocket implements Owner {
   private target: Uint8Array | undefined; // if it is DIRECT
   protected hasMore = false; // the last receive left bytes in the socket
   private isPaused = false; // since the receive began
+  private events = 0; // of the open receive
 
   constructor(shard: Shard, file: number) {
     this.shard = shard;
@@ -75,6 +76,7 @@ export abstract class StreamSocket implements Owner {
       if (this.kind !== BUFFERED) this.onDirect(result, flags);
       else {
         const buffer = flags >>> CQE_BUFFER_SHIFT;
+        this.events++;
         this.hasMore = (flags & CQE_SOCK_NONEMPTY) !== 0;
         if (result > 0) this.chooseBuffers(result, buffer);
         this.onReceived(result, buffer);
@@ -127,6 +129,8 @@ export abstract class StreamSocket implements Owner {
   protected startReceiving(multishot: boolean, group = this.group): void {
     this.kind = BUFFERED;
     this.isPaused = false;
+    this.events = 0;
+    this.shard.sinks[this.file] = this;
     receive(this.receiving, this.file, multishot, group);
   }
 
@@ -216,6 +220,17 @@ export abstract class StreamSocket implements Owner {
     return true;
   }
 
+  takeChunk(chunk: Uint8Array, isOwn: boolean, told: number): boolean {
+    if (this.isClosed || this.isPaused || told !== this.events || !this.onChunk(chunk, isOwn)) return false;
+    this.shortReceives = 0;
+    return true;
+  }
+
+  /** A large chunk has come. False: it is to come as an event. `isOwn`: see ChunkSink. */
+  protected onChunk(_chunk: Uint8Array, _isOwn: boolean): boolean {
+    return false;
+  }
+
   /** Bytes of a receive, if the host holds them itself; then there is no buffer to release. */
   protected takeBytes(buffer: number): Uint8Array | undefined {
     if (buffer < this.shard.header.recvBufferCount) return undefined;
@@ -253,6 +268,7 @@ export abstract class StreamSocket implements Owner {
   /** Closes at once; what is queued is lost. Once. */
   protected closeSocket(): void {
     this.isClosed = true;
+    if (this.shard.sinks[this.file] === this) this.shard.sinks[this.file] = undefined;
     this.hideTarget();
     this.out.break();
     this.pause();

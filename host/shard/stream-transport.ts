@@ -106,7 +106,7 @@ export class StreamTransport extends StreamSocket implements Transport {
   protected onReceived(result: number, buffer: number, target?: Uint8Array): void {
     if (result > 0) {
       if (target !== undefined) {
-        if (this.state === OPEN) this.user.onTarget?.(target, result);
+        if (this.state === OPEN) this.user.onTarget?.(target, result, true);
         else this.countLinger(result);
       } else if (this.state === OPEN) {
         const bytes = this.takeBytes(buffer);
@@ -121,6 +121,15 @@ export class StreamTransport extends StreamSocket implements Transport {
     // ENOBUFS: buffers go back with the same enter that takes the new receive, so this does not spin.
     else if (!this.receiving.isOpen) this.receive();
     if (!this.receiving.isOpen) this.watch();
+  }
+
+  /** Bytes of a body, which its reader wants. */
+  protected override onChunk(chunk: Uint8Array, isOwn: boolean): boolean {
+    const { user } = this;
+    if (this.state !== OPEN || (user.targetBytes ?? 0) < chunk.length) return false;
+    user.onTarget?.(chunk, chunk.length, isOwn);
+    if (this.state === OPEN && !user.mayReceive) this.pause();
+    return true;
   }
 
   private onPeerEnd(): void {

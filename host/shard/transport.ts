@@ -79,8 +79,8 @@ export interface TransportUser {
   readonly expectsHead?: boolean;
   /** The array for them, or for the first of them; undefined: it has none any more. */
   takeTarget?(): Uint8Array | undefined;
-  /** The first `bytes` of an array of takeTarget() have come. */
-  onTarget?(target: Uint8Array, bytes: number): void;
+  /** The first `bytes` of takeTarget()'s array have come, or of another one. Not `isOwn`: only until it returns. */
+  onTarget?(target: Uint8Array, bytes: number, isOwn: boolean): void;
   /** The peer has ended its side, though bytes from before may be still to come. May be told more than once. */
   onPeerLeft(): void;
   /** The peer has sent its last byte. All bytes came before. */

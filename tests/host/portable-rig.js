@@ -74,7 +74,8 @@ export class Rig {
     this.nextUser = 1;
     this.onTurn = () => {};
     this.clients = [];
-    this.host = new PortableHost({ memory, blocks, header, base: this.base, shard });
+    this.sinks = []; // by slots
+    this.host = new PortableHost({ memory, blocks, header, base: this.base, shard, sinks: this.sinks });
     this.core = instantiateCore(coreModule(), memory, { enter: this.host.enter, threadSpawn: () => -1 });
     this.core.boot(shard, monotonicNs());
     if (start) this.host.start(() => this.turn(), this.core);
