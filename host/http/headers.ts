@@ -16,6 +16,8 @@ export type HeadersValue = Headers | Iterable<readonly [string, string]> | Recor
 
 const TRIPLE = 3;
 const KNOWN_NAMES_MAX = 512;
+const KEPT_VALUE_MAX = 256; // characters
+const OTHER_VALUES_MAX = 4; // a name with more has a value of its own in each response
 
 /** A token of HTTP (RFC 9110 5.6.2). */
 export const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
@@ -26,26 +28,53 @@ const SP = 0x20;
 const TILDE = 0x7e;
 const NO_LINES: readonly never[] = [];
 const SET_COOKIE = 'set-cookie';
+const TYPE = 'content-type';
 
-const knownNames = new Map<string, string>(); // names that were checked, and their keys
+/** A name that was checked. */
+interface KnownName {
+  readonly key: string;
+  /** A value that was checked, too. Most names have the same value in every response. */
+  value: string;
+  /** So many values were another one. */
+  otherValues: number;
+}
 
-/** The name of a header in lower case. Throws TypeError if it is no token. */
-function keyOf(name: string): string {
+const knownNames = new Map<string, KnownName>();
+
+/** What is known of a name. Throws TypeError if it is no token. */
+function nameOf(name: string): KnownName {
   const known = knownNames.get(name);
   if (known !== undefined) return known;
   if (!TOKEN.test(name)) throw new TypeError(`a header name must be a token (RFC 9110 5.6.2), got ${quoted(name)}`);
-  const key = name.toLowerCase();
-  if (knownNames.size < KNOWN_NAMES_MAX) knownNames.set(ownText(name), ownText(key));
-  return key;
+  const found = { key: ownText(name.toLowerCase()), value: '', otherValues: 0 };
+  if (knownNames.size < KNOWN_NAMES_MAX) knownNames.set(ownText(name), found);
+  return found;
+}
+
+/** The name of a header in lower case. Throws TypeError if it is no token. */
+function keyOf(name: string): string {
+  return nameOf(name).key;
 }
 
 /** A copy: engines make a slice that keeps all of the text alive from which it was cut. */
-function ownText(ascii: string): string {
-  return Buffer.from(ascii, 'latin1').toString('latin1');
+function ownText(latin1: string): string {
+  return Buffer.from(latin1, 'latin1').toString('latin1');
 }
 
-/** A value as text, without white space around it. Throws TypeError if it cannot be in a header. */
-function checkedValue(value: string): string {
+/**
+ * A value of this name as text, without white space around it. Throws TypeError if it cannot be in a header. The first
+ * values of a name are kept, because comparing costs less than checking, and most values come again.
+ */
+function checkedValue(name: KnownName, value: string): string {
+  if (value === name.value) return value;
+  const checked = checkedText(value);
+  if (checked.length > KEPT_VALUE_MAX || name.otherValues === OTHER_VALUES_MAX) return checked;
+  name.otherValues++;
+  name.value = ownText(checked);
+  return checked;
+}
+
+function checkedText(value: string): string {
   const end = value.length;
   if (end === 0) return value;
   for (let i = 0; i < end; i++) {
@@ -72,7 +101,8 @@ function needArguments(count: number, needed: number, method: string): void {
 
 function push(lines: string[], name: unknown, value: unknown): void {
   const text = `${name}`; // throws for a symbol, as it should
-  lines.push(keyOf(text), text, checkedValue(`${value}`));
+  const known = nameOf(text);
+  lines.push(known.key, text, checkedValue(known, `${value}`));
 }
 
 function fill(lines: string[], init: unknown): void {
@@ -103,6 +133,13 @@ let withLines: (lines: string[], isImmutable: boolean) => FeatherHeaders;
 let isFeatherHeaders: (value: object) => value is FeatherHeaders;
 
 type Pair = [name: string, value: string];
+
+/** Adds a content type, unless there is one. */
+export function addType(headers: FeatherHeaders, type: string): void {
+  const lines = linesOf(headers) as string[];
+  const known = nameOf(TYPE);
+  if (lineAt(lines, known.key, 0) === -1) lines.push(known.key, TYPE, checkedValue(known, type));
+}
 
 /** Headers that behave as the platform's do, and are instances of them. */
 export class FeatherHeaders {
@@ -157,10 +194,11 @@ export class FeatherHeaders {
   set(name: string, value: string): void {
     needArguments(arguments.length, 2, 'set');
     const text = `${name}`;
-    const key = keyOf(text);
-    const checked = checkedValue(`${value}`);
+    const known = nameOf(text);
+    const checked = checkedValue(known, `${value}`);
     this.#change();
     const lines = this.#lines;
+    const { key } = known;
     const at = lineAt(lines, key, 0);
     if (at === -1) lines.push(key, text, checked);
     else {

@@ -19,7 +19,7 @@ import {
   takenStream,
   takeStream,
 } from './body-stream.js';
-import { copyOf, FeatherHeaders, type HeadersValue, linesOf, withLines } from './headers.js';
+import { addType, copyOf, FeatherHeaders, type HeadersValue, linesOf, withLines } from './headers.js';
 import { extendPlatform, forwardSymbols, PlatformResponse, shareMembers, showAs } from './platform.js';
 
 /** The values that a response takes as its body. */
@@ -347,7 +347,7 @@ export function hasNoBody(status: number): boolean {
 }
 
 function withType(headers: FeatherHeaders, type: string): FeatherHeaders {
-  if (type !== '' && !headers.has('content-type')) headers.append('content-type', type);
+  if (type !== '') addType(headers, type);
   return headers;
 }
 

@@ -314,6 +314,20 @@ test('options', async () => {
   await compare(cases);
 });
 
+test('a value of a header is checked, whatever the last ones of this name were', () => {
+  const headers = new FeatherHeaders();
+  const bad = (value) => {
+    assert.throws(() => headers.set('x-seen', value), /header value/, JSON.stringify(value));
+    assert.throws(() => headers.append('x-seen', value), /header value/, JSON.stringify(value));
+  };
+  for (const value of [' same\t', ' same\t', 'same', 'same', '', 'other', 'é', '1', '2', '3', '3', 'x'.repeat(300)]) {
+    headers.set('x-seen', value);
+    assert.is(headers.get('x-seen'), value.trim());
+    assert.is(new FeatherHeaders({ 'x-seen': value }).get('X-Seen'), value.trim());
+    for (const other of ['sa\ne', `a${value}\r\nb`, `${value}\0`, 'sa\u0101e', '\u0100']) bad(other);
+  }
+});
+
 test('headers', async () => {
   const inits = {
     nothing: undefined,
