@@ -29,6 +29,7 @@ const TILDE = 0x7e;
 const NO_LINES: readonly never[] = [];
 const SET_COOKIE = 'set-cookie';
 const TYPE = 'content-type';
+const SECRETS = new Set([SET_COOKIE, 'cookie', 'authorization', 'proxy-authorization']); // none of these is kept
 
 /** A name that was checked. */
 interface KnownName {
@@ -42,18 +43,19 @@ interface KnownName {
 const knownNames = new Map<string, KnownName>();
 
 /** What is known of a name. Throws TypeError if it is no token. */
-function nameOf(name: string): KnownName {
+function knownName(name: string): KnownName {
   const known = knownNames.get(name);
   if (known !== undefined) return known;
   if (!TOKEN.test(name)) throw new TypeError(`a header name must be a token (RFC 9110 5.6.2), got ${quoted(name)}`);
-  const found = { key: ownText(name.toLowerCase()), value: '', otherValues: 0 };
+  const key = ownText(name.toLowerCase());
+  const found = { key, value: '', otherValues: SECRETS.has(key) ? OTHER_VALUES_MAX : 0 };
   if (knownNames.size < KNOWN_NAMES_MAX) knownNames.set(ownText(name), found);
   return found;
 }
 
 /** The name of a header in lower case. Throws TypeError if it is no token. */
 function keyOf(name: string): string {
-  return nameOf(name).key;
+  return knownName(name).key;
 }
 
 /** A copy: engines make a slice that keeps all of the text alive from which it was cut. */
@@ -67,14 +69,14 @@ function ownText(latin1: string): string {
  */
 function checkedValue(name: KnownName, value: string): string {
   if (value === name.value) return value;
-  const checked = checkedText(value);
+  const checked = plainValue(value);
   if (checked.length > KEPT_VALUE_MAX || name.otherValues === OTHER_VALUES_MAX) return checked;
   name.otherValues++;
   name.value = ownText(checked);
   return checked;
 }
 
-function checkedText(value: string): string {
+function plainValue(value: string): string {
   const end = value.length;
   if (end === 0) return value;
   for (let i = 0; i < end; i++) {
@@ -101,7 +103,7 @@ function needArguments(count: number, needed: number, method: string): void {
 
 function push(lines: string[], name: unknown, value: unknown): void {
   const text = `${name}`; // throws for a symbol, as it should
-  const known = nameOf(text);
+  const known = knownName(text);
   lines.push(known.key, text, checkedValue(known, `${value}`));
 }
 
@@ -137,7 +139,7 @@ type Pair = [name: string, value: string];
 /** Adds a content type, unless there is one. */
 export function addType(headers: FeatherHeaders, type: string): void {
   const lines = linesOf(headers) as string[];
-  const known = nameOf(TYPE);
+  const known = knownName(TYPE);
   if (lineAt(lines, known.key, 0) === -1) lines.push(known.key, TYPE, checkedValue(known, type));
 }
 
@@ -194,7 +196,7 @@ export class FeatherHeaders {
   set(name: string, value: string): void {
     needArguments(arguments.length, 2, 'set');
     const text = `${name}`;
-    const known = nameOf(text);
+    const known = knownName(text);
     const checked = checkedValue(known, `${value}`);
     this.#change();
     const lines = this.#lines;
