@@ -48,7 +48,8 @@ const LIMITS = {
 
 /** Words of a host's state, for each shard; scenario.js uses the others. */
 export const Var = { STOPPED_AT: 0, BELL: 1, ACT: 2, RESULT: 3, FIRST_FREE: 4, LOGGED: 15, LOG: 16, COUNT: 24 };
-export const Act = { CALL: 0, ENTER: 1, SLEEP: 2, DONE: 3, STOPPED: 4 };
+/** WAIT, LOOK and REAP are a kernel's ring: a doorbell is a completion, which ends a wait and stays until it is taken. */
+export const Act = { CALL: 0, ENTER: 1, SLEEP: 2, DONE: 3, STOPPED: 4, WAIT: 5, LOOK: 6, REAP: 7 };
 
 export class Machine {
   #stopping = false;
@@ -59,8 +60,8 @@ export class Machine {
   #free = false; // points let pass: while a shard boots
 
   /**
-   * `module`: of transform(). `scenario`: of scenario.js. `model`: of store-buffers.js. `park`: of c-park.js; without
-   * it the shards sleep by the core's own exports.
+   * `module`: of transform(). `scenario`: of scenario.js, or of c-host.js. `model`: of store-buffers.js. `park`: of
+   * c-park.js; without it the shards sleep by the core's own exports, or as the host in C does.
    */
   constructor(module, scenario, model = 'sc', park = undefined) {
     this.scenario = scenario;
@@ -100,6 +101,7 @@ export class Machine {
       this.#regions.push([base, base + header.countersOffset]);
       this.#regions.push([base + header.countersOffset + COUNTERS_BYTES, base + used]);
     }
+    scenario.begin?.(this);
     for (const shard of [0, 1]) {
       this.#rewindStack(shard);
       this.#begin(shard, scenario.next(this, shard));
@@ -158,8 +160,9 @@ export class Machine {
       vars[Var.RESULT] = result ?? 0;
       next = this.scenario.next(this, shard);
     }
-    vars[Var.ACT] = next;
-    this.where[shard] = null;
+    const isAccess = typeof next === 'object'; // of the host in C
+    vars[Var.ACT] = isAccess ? Act.STOPPED : next;
+    this.where[shard] = isAccess ? next : null;
   }
 
   #run(shard, name, args) {
@@ -184,25 +187,26 @@ export class Machine {
     return stop.result;
   }
 
-  /** The access before which C stands; its result goes into the log. */
-  #access(shard, { at, access, value }) {
-    const vars = this.vars[shard];
+  /** The access before which C stands. Returns what it loads. */
+  #access({ at, access, value }) {
     const word = at >>> 2;
     if (access >> Access.BYTES === 8 && this.u32[word + 1] !== 0) throw new Error('more shards than the log has bits');
     if ((access & Access.STORE) !== 0) this.u32[word] = value;
-    else vars[Var.LOG + vars[Var.LOGGED]] = this.u32[word];
-    vars[Var.LOGGED]++;
+    return this.u32[word];
   }
 
   /** The call that a shard is stopped in; the arguments of an export lie on the stack, so any will do. */
   #resume(shard) {
     const core = this.cores[shard];
+    const vars = this.vars[shard];
     const name = this.scenario.callOf(this, shard);
     const inC = this.#inC(name);
     let result;
     if (inC) {
-      this.#access(shard, this.where[shard]);
+      vars[Var.LOG + vars[Var.LOGGED]++] = this.#access(this.where[shard]);
       result = this.#runC(shard, name);
+    } else if (core[name] === undefined) {
+      result = this.#access(this.where[shard]);
     } else {
       this.#resuming = true;
       core.asyncify_start_rewind(this.stacks[shard]);
@@ -213,7 +217,7 @@ export class Machine {
       if (!inC) core.asyncify_stop_unwind();
       return;
     }
-    this.vars[shard][Var.RESULT] = result ?? 0;
+    vars[Var.RESULT] = result ?? 0;
     this.#begin(shard, this.scenario.next(this, shard));
   }
 
@@ -226,7 +230,7 @@ export class Machine {
   #enabled(shard) {
     const vars = this.vars[shard];
     if (vars[Var.ACT] === Act.DONE) return false;
-    if (vars[Var.ACT] === Act.SLEEP) return vars[Var.BELL] !== 0;
+    if (vars[Var.ACT] === Act.SLEEP || vars[Var.ACT] === Act.WAIT) return vars[Var.BELL] !== 0;
     return vars[Var.ACT] !== Act.STOPPED || !this.buffers.delays(shard, this.where[shard].access);
   }
 
@@ -244,14 +248,21 @@ export class Machine {
 
   #go(shard) {
     const vars = this.vars[shard];
-    if (vars[Var.ACT] === Act.STOPPED) return this.#resume(shard);
-    if (vars[Var.ACT] === Act.SLEEP) vars[Var.BELL] = 0;
-    else this.enter(shard);
+    const act = vars[Var.ACT];
+    if (act === Act.STOPPED) return this.#resume(shard);
+    if (act === Act.ENTER) this.enter(shard);
+    if (act === Act.LOOK) vars[Var.RESULT] = vars[Var.BELL];
+    if (act === Act.SLEEP || act === Act.REAP) vars[Var.BELL] = 0;
     this.#begin(shard, this.scenario.next(this, shard));
   }
 
   /** The kernel: takes the submission window; a doorbell stays rung until its shard has woken. */
   enter(shard) {
+    const bells = this.scenario.bellsOf?.(this, shard); // the host in C has taken them from the window
+    if (bells !== undefined) {
+      for (const peer of [0, 1]) if ((bells >> peer) & 1) this.vars[peer][Var.BELL] = 1;
+      return;
+    }
     const control = this.bases[shard] >>> 2;
     for (let slot = 0; slot < this.u32[control]; slot++) {
       const sqe = (this.bases[shard] + this.header.sqeOffset + slot * 64) >>> 2;
@@ -285,6 +296,7 @@ export class Machine {
       vars: this.vars.map((vars) => vars.slice()),
       where: [...this.where],
       stores: this.buffers.save(),
+      host: this.scenario.save?.(),
     };
   }
 
@@ -296,6 +308,7 @@ export class Machine {
     for (const shard of [0, 1]) this.vars[shard].set(state.vars[shard]);
     this.where = [...state.where];
     this.buffers.restore(state.stores);
+    this.scenario.restore?.(state.host);
   }
 
   /** 53 bits for the state: two sums of 32 bits that mix differently. */
@@ -321,6 +334,7 @@ export class Machine {
     }
     for (const vars of this.vars) for (const word of vars) mix(word);
     this.buffers.each(mix);
+    this.scenario.each?.(mix);
     a = Math.imul(a ^ (a >>> 16), 0x85ebca6b);
     b = Math.imul(b ^ (b >>> 16), 0xc2b2ae35);
     return ((a ^ (a >>> 13)) >>> 0) * 2097152 + ((b ^ (b >>> 13)) >>> 11);

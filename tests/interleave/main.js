@@ -1,5 +1,5 @@
 // npm run interleave: all interleavings of two shards over the shipped core, or one, or random ones. With --model, also
-// what store buffers add; with --park c, the receiver's half in C.
+// what store buffers add; with --park c, the receiver's half in C; with --scenario host, the whole host in C.
 //
 // Without arguments it explores every scenario within the bounds of `BOUNDS`, then the mutants, and prints a table.
 // A failure prints what was broken, the last steps, and the command that repeats it.
@@ -9,7 +9,9 @@
 import { readFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { CPark, compilePark, hasCompiler } from './c-park.js';
+import { hasCompiler } from './c-build.js';
+import { compileHost, HostScenario } from './c-host.js';
+import { CPark, compilePark } from './c-park.js';
 import { decode, describe, encode, exhaust, follow, wander } from './explore.js';
 import { Machine } from './machine.js';
 import { MUTANTS, mutantBytes } from './mutants.js';
@@ -17,10 +19,12 @@ import { SCENARIOS, Scenario } from './scenario.js';
 import { MODELS } from './store-buffers.js';
 import { transform } from './transform.js';
 
+const NAMES = [...Object.keys(SCENARIOS), 'host']; // host: all of the host in C (c-host.js)
+
 const USAGE = `usage: npm run interleave -- [options]
   --full               larger bounds, minutes
-  --scenario NAME      one of ${Object.keys(SCENARIOS).join(', ')}
-  --capacity N         slots of a ring, 1 or 2; default 1
+  --scenario NAME      one of ${NAMES.join(', ')}
+  --capacity N         slots of a ring, 1, 2, 4, ...; default 1
   --messages N         of each shard that calls; default 2
   --model NAME         one of ${MODELS.join(', ')}; default sc
   --park NAME          core: the core's exports; c: host/native/park.h; default core
@@ -48,8 +52,14 @@ export const BOUNDS = [
   ['sleep', 2, 3, 'sc', 'c'],
   ['credit', 1, 2, 'sc', 'c'],
   ['call', 1, 1, 'sc', 'c'],
+  ['early', 2, 2, 'sc', 'core'],
+  ['early', 2, 2, 'sc', 'c'],
+  ['host', 1, 1, 'sc', 'c'],
+  ['host', 32, 16, 'sc', 'c'],
+  ['host', 2, 2, 'tso', 'c'],
   ['ring', 2, 2, 'tso', 'core'],
   ['sleep', 1, 2, 'tso', 'core'],
+  ['early', 2, 2, 'tso', 'core'],
   ['drip', 2, 2, 'tso', 'core'],
   ['drip', 2, 2, 'tso', 'c'],
   ['ring', 2, 2, 'relaxed', 'core'],
@@ -73,6 +83,11 @@ export const BOUNDS_FULL = [
   ['sleep', 2, 4, 'sc', 'c'],
   ['credit', 2, 3, 'sc', 'c'],
   ['call', 2, 2, 'sc', 'c'],
+  ['host', 1, 2, 'sc', 'c'],
+  ['host', 32, 17, 'sc', 'c'],
+  ['host', 32, 16, 'tso', 'c'],
+  ['early', 2, 2, 'relaxed', 'core'],
+  ['early', 2, 2, 'tso', 'c'],
   ['sleep', 1, 3, 'tso', 'core'],
   ['credit', 1, 2, 'tso', 'core'],
   ['call', 1, 1, 'tso', 'c'],
@@ -94,6 +109,7 @@ export function copyOf(mutant = '') {
 }
 
 const parks = new Map();
+const hosts = new Map();
 
 /** park.h, or a mutant of it. */
 function parkOf(mutant = '') {
@@ -101,9 +117,22 @@ function parkOf(mutant = '') {
   return parks.get(mutant);
 }
 
+/** Whether it is a mutant of C, so that the core is the shipped one. */
+function isOfC(mutant) {
+  return mutant in MUTANTS && MUTANTS[mutant].changes === undefined;
+}
+
+/** The host in C, or a mutant of it. */
+function hostOf(mutant = '') {
+  if (!hosts.has(mutant)) hosts.set(mutant, compileHost(mutant || 'host', MUTANTS[mutant]?.host));
+  return hosts.get(mutant);
+}
+
 export function machineOf([name, capacity, messages, model, park], mutant = '') {
-  const isInC = MUTANTS[mutant]?.park !== undefined;
+  const isInC = isOfC(mutant);
   const { module } = copyOf(isInC ? '' : mutant);
+  if (name === 'host')
+    return new Machine(module, new HostScenario(hostOf(isInC ? mutant : ''), capacity, messages), model);
   const scenario = new Scenario(name, capacity, messages);
   return new Machine(module, scenario, model, park === 'c' ? parkOf(isInC ? mutant : '') : undefined);
 }
@@ -111,7 +140,8 @@ export function machineOf([name, capacity, messages, model, park], mutant = '') 
 /** A bound in words. */
 export function nameOf([name, capacity, messages, model, park]) {
   const memory = model === 'sc' ? '' : `, ${model}`;
-  return `${name}, ${capacity} slots, ${messages} messages${memory}${park === 'c' ? ', park.h' : ''}`;
+  const inC = name === 'host' ? ', in C' : park === 'c' ? ', park.h' : '';
+  return `${name}, ${capacity} slots, ${messages} messages${memory}${inC}`;
 }
 
 export function commandOf([name, capacity, messages, model, park], mutant, path) {
@@ -143,7 +173,7 @@ export function explore(bound, mutant = '') {
   return report;
 }
 
-/** Without a C compiler park.h is skipped, aloud. */
+/** Without a C compiler, C is skipped, aloud. */
 export function canRun(bound) {
   const can = bound[4] !== 'c' || hasCompiler();
   if (!can) console.log(`# skipped: ${nameOf(bound)}: no C compiler`);
@@ -210,13 +240,12 @@ function main() {
   }
   const { mutant = '', scenario } = values;
   if (mutant !== '' && !(mutant in MUTANTS)) throw new TypeError(`--mutant ${mutant}: there is none`);
-  if (scenario !== undefined && !(scenario in SCENARIOS)) throw new TypeError(`--scenario ${scenario}: there is none`);
-  const usual = MUTANTS[mutant]?.bound ?? ['sleep', 1, 2, 'sc', 'core'];
+  if (scenario !== undefined && !NAMES.includes(scenario)) throw new TypeError(`--scenario ${scenario}: there is none`);
+  const usual = MUTANTS[mutant]?.bound ?? ['sleep', 1, 2, 'sc', scenario === 'host' ? 'c' : 'core'];
   const { model = usual[3], park = usual[4] } = values;
   if (!MODELS.includes(model)) throw new TypeError(`--model ${model}: there is none`);
   if (park !== 'core' && park !== 'c') throw new TypeError(`--park ${park}: there is none`);
-  const isInC = MUTANTS[mutant]?.park !== undefined;
-  const { hash, points } = copyOf(isInC ? '' : mutant);
+  const { hash, points } = copyOf(isOfC(mutant) ? '' : mutant);
   console.log(`${mutant || 'core.wasm'} ${hash}: ${points.atomic} atomic accesses, ${points.plain} plain ones`);
   const bound = [scenario ?? usual[0], number('capacity', usual[1]), number('messages', usual[2]), model, park];
   if (values.schedule !== undefined) return one(bound, mutant, values.schedule);

@@ -9,9 +9,21 @@ import { buildWasm } from '../support/asc.js';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const SOURCES = join(ROOT, 'assembly');
 
+const ONCE_A_TURN = [
+  [
+    'mesh.ts',
+    '  if (nudge(peer)) ringDoorbell(peer);',
+    '  if ((rang & bit(peer)) != 0 || !nudge(peer)) return;\n  rang |= bit(peer);\n  ringDoorbell(peer);',
+  ],
+  ['mesh.ts', 'let touched: u64 = 0;', 'let rang: u64 = 0;\nlet touched: u64 = 0;'],
+  ['mesh.ts', 'let dirty = takeDirty();', 'rang = 0;\n  let dirty = takeDirty();'],
+];
+const WAITS_IN_TURN = '	ring_stage(&shard->ring);\n	ring_enter(&shard->ring, 1, -1);';
+const NOT_WOKEN = 'if (unpublished == BATCH) {\n    touched &= ~bit(peer);\n    publish(ring);\n  }';
+
 /**
- * `changes`: the file, what stands there (exactly once), and what stands there in the mutant; `park`: the same for
- * park.h. `bound`: where it shows (main.js, BOUNDS).
+ * `changes`: the file, what stands there (exactly once), and what stands there in the mutant; `park`, `host`: the same
+ * for C. `bound`: where it shows (main.js, BOUNDS).
  */
 export const MUTANTS = {
   'no-recheck': {
@@ -60,6 +72,21 @@ export const MUTANTS = {
     bound: ['credit', 1, 2, 'sc', 'core'],
     changes: [['mesh.ts', 'if (takeWaiting(ringFrom(peer))) wake(peer);', 'takeWaiting(ringFrom(peer));']],
   },
+  'once-a-turn': {
+    what: 'a peer is woken once in a turn: enough, if doorbells go out at its end only',
+    bound: ['early', 2, 2, 'sc', 'core'],
+    changes: ONCE_A_TURN,
+  },
+  'once-a-turn-of-host': {
+    what: 'the same, and the host in C rings in the middle of a turn',
+    bound: ['host', 32, 17, 'sc', 'c'],
+    changes: ONCE_A_TURN,
+  },
+  'quiet-batch': {
+    what: 'messages that are published in the middle of a turn wake no peer',
+    bound: ['host', 32, 16, 'sc', 'c'],
+    changes: [['mesh.ts', 'if (unpublished == BATCH) show(peer);', NOT_WOKEN]],
+  },
   'plain-sleeping': {
     what: 'a plain store says "I sleep"',
     bound: ['sleep', 1, 2, 'tso', 'core'],
@@ -78,13 +105,14 @@ export const MUTANTS = {
   'c-no-recheck': {
     what: 'in C, no second look at the dirty word before the sleep',
     bound: ['sleep', 1, 2, 'sc', 'c'],
-    park: [['	if (!park_is_dirty(control))\n		return true;', '	return true;']],
+    park: [['park.h', '	if (!park_is_dirty(control))\n		return true;', '	return true;']],
   },
   'c-look-first': {
     what: 'in C, the second look comes before "I sleep"',
     bound: ['sleep', 1, 2, 'sc', 'c'],
     park: [
       [
+        'park.h',
         '	__atomic_store_n(&control->sleeping, 1, __ATOMIC_SEQ_CST);\n	if (!park_is_dirty(control))\n',
         '	bool is_dirty = park_is_dirty(control);\n\n' +
           '	__atomic_store_n(&control->sleeping, 1, __ATOMIC_SEQ_CST);\n	if (!is_dirty)\n',
@@ -94,7 +122,32 @@ export const MUTANTS = {
   'c-plain-sleeping': {
     what: 'in C, a store with release order says "I sleep"',
     bound: ['sleep', 1, 2, 'tso', 'c'],
-    park: [['&control->sleeping, 1, __ATOMIC_SEQ_CST', '&control->sleeping, 1, __ATOMIC_RELEASE']],
+    park: [['park.h', '&control->sleeping, 1, __ATOMIC_SEQ_CST', '&control->sleeping, 1, __ATOMIC_RELEASE']],
+  },
+  'host-waits-in-turn': {
+    what: 'the host in C waits in the middle of a turn, when it rings a doorbell',
+    bound: ['host', 32, 17, 'sc', 'c'],
+    host: [['shard.c', '	ring_stage(&shard->ring);\n	ring_enter(&shard->ring, 0, 0);', WAITS_IN_TURN]],
+  },
+  'host-loses-bell': {
+    what: 'the host in C empties the window in the middle of a turn, and stages nothing',
+    bound: ['host', 32, 16, 'sc', 'c'],
+    host: [['shard.c', '	ring_stage(&shard->ring);\n	ring_enter(&', '	shard->control->submit_count = 0;\n	ring_enter(&']],
+  },
+  'host-not-staged': {
+    what: 'the host in C sleeps and does not stage what is in the window',
+    bound: ['host', 1, 2, 'sc', 'c'],
+    host: [['shard.c', '	ring_stage(ring);\n	if (!control->submit_count && left_ns', '	if (left_ns']],
+  },
+  'host-not-flushed': {
+    what: 'the host in C does not call flush() at the end of a turn',
+    bound: ['host', 1, 2, 'sc', 'c'],
+    host: [['host.c', '			on_entry(shard, entry);\n		featherstar_flush(&shard->core);', '			on_entry(shard, entry);']],
+  },
+  'host-says-nothing': {
+    what: 'the host in C sleeps without saying so',
+    bound: ['host', 1, 2, 'sc', 'c'],
+    host: [['shard.c', 'park_try_sleep(control)', '!park_has_work(control)']],
   },
 };
 

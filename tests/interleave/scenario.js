@@ -4,6 +4,7 @@
 //   dirty   the same, but the only thing that makes a shard take a turn is a dirty bit or work of its own
 //   sleep   the same, but both sleep whenever trySleep() lets them, as hosts do
 //   drip    as sleep, and each message is published before the next one is written
+//   early   as drip, and a doorbell that is staged then goes out at once, in the middle of the turn
 //   credit  as sleep, and there is one credit: each request waits until the one before it has begun
 //   call    as sleep, and shard 1 answers each request; credit for one request less than there are
 //   cross   as call, and shard 1 calls shard 0 as well
@@ -61,7 +62,8 @@ export const SCENARIOS = {
   ring: { sleeps: false, asks: false, replies: false, both: false },
   dirty: { sleeps: false, asks: true, replies: false, both: false },
   sleep: { sleeps: true, asks: false, replies: false, both: false },
-  drip: { sleeps: true, asks: false, replies: false, both: false },
+  drip: { sleeps: true, asks: false, replies: false, both: false, publishesEach: true },
+  early: { sleeps: true, asks: false, replies: false, both: false, publishesEach: true, ringsEach: true },
   credit: { sleeps: true, asks: false, replies: false, both: false },
   call: { sleeps: true, asks: false, replies: true, both: false },
   cross: { sleeps: true, asks: false, replies: true, both: true },
@@ -129,10 +131,11 @@ export class Scenario {
         } else if (this.replies && vars[REPLIED] < vars[GOT]) vars[REPLIED]++;
         else vars[SENT]++;
         vars[AT] = Place.POST;
-        return this.name === 'drip' ? this.#call(vars, Place.FLUSHED, 'flush') : this.next(machine, shard);
+        return this.publishesEach ? this.#call(vars, Place.FLUSHED, 'flush') : this.next(machine, shard);
       case Place.FLUSHED:
-        if (this.name === 'drip' && vars[WAITS] === 0 && vars[SENT] < this.messages[shard]) {
+        if (this.publishesEach && vars[WAITS] === 0 && vars[SENT] < this.messages[shard]) {
           vars[AT] = Place.POST;
+          if (this.ringsEach && machine.word(shard, Control.submitCount) > 0) return Act.ENTER;
           return this.next(machine, shard);
         }
         this.#note(machine, shard, vars);

@@ -54,7 +54,7 @@ static void on_op(struct shard *shard, const struct featherstar_ready *entry)
 	}
 }
 
-static void on_mail(struct shard *shard, const struct featherstar_ready *entry)
+static void on_message(struct shard *shard, const struct featherstar_ready *entry)
 {
 	struct featherstar_message *message = shard_message(shard, entry);
 
@@ -76,7 +76,7 @@ static void on_entry(struct shard *shard, const struct featherstar_ready *entry)
 		program->on_timer(shard, shard_tag(entry), entry->index);
 		break;
 	case FEATHERSTAR_READY_KIND_MAIL:
-		on_mail(shard, entry);
+		on_message(shard, entry);
 		break;
 	case FEATHERSTAR_READY_KIND_ROOM:
 		program->on_room(shard, entry->index);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Rust does not read the headers of featherstar/c. So this file gives it sizes, and functions with plain arguments. */
+#include <sched.h>
 #include <signal.h>
 #include "listen.h"
 #include "shard.h"
@@ -21,6 +22,16 @@ uint32_t host_files_max(const struct shard *shard)
 int host_listen(const char *address, int *port, int backlog, const char **what)
 {
 	return listen_open(address, port, backlog, LISTEN_REUSE_PORT, 0, what);
+}
+
+/* Only a wish: in a container, this processor may be another's. */
+void host_bind(unsigned processor)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(processor, &set);
+	sched_setaffinity(0, sizeof set, &set);
 }
 
 static sigset_t signals_to_end(void)

@@ -16,6 +16,7 @@ unsafe extern "C" {
     fn host_grant(shard: *mut c_void, fd: c_int) -> c_int;
     fn host_files_max(shard: *mut c_void) -> u32;
     fn host_listen(address: *const c_char, port: *mut c_int, backlog: c_int, what: *mut *const c_char) -> c_int;
+    fn host_bind(processor: u32);
     fn host_block_signals();
     fn host_wait_for_signal();
     fn shard_open(shard: *mut c_void, memory: RawMemory, index: u32, what: *mut *const c_char) -> c_int;
@@ -109,6 +110,11 @@ pub fn listen(address: &str, port: &mut u16, backlog: i32) -> io::Result<OwnedFd
     let fd = result_of(unsafe { host_listen(address.as_ptr(), &mut found, backlog, &mut what) }, what)?;
     *port = found as u16;
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Binds this thread to a processor, if the process may use that.
+pub fn bind(processor: u32) {
+    unsafe { host_bind(processor) } // SAFETY: no conditions
 }
 
 /// SIGINT and SIGTERM wait for wait_for_signal(). Call it before other threads start.
