@@ -7,9 +7,9 @@
 //   ring_enter() and so on         the ring; its kernel is machine.js
 //   __atomic_load_n() ...          macros: an access to a word that peers touch
 //
-// Each of these hands over to the caller of step(), who makes the step and gives its result. Each shard runs on a stack
-// of its own, at a fixed address. So a state of the host is the bytes of both stacks and the variables of the program,
-// and putting them back takes the host back.
+// Each of these hands over to the caller of step(), which makes the step and gives its result. Each shard runs on a
+// stack of its own, at a fixed address. A state of the host is the bytes of both stacks and the program's variables.
+// Putting them back takes the host back.
 //
 // Without optimisation, a variable lies on the stack, and hand_over() puts the registers there, too. So two states are
 // equal if these bytes are.
@@ -100,7 +100,7 @@ static void take_program(const struct featherstar_header *limits, const struct p
 	program = with;
 }
 
-// --- the core ----------------------------------------------------------------------------------------------------------
+// --- the core -------------------------------------------------------------------------------------------------------
 
 uint32_t featherstar_turn(struct featherstar_core *core)
 {
@@ -148,7 +148,7 @@ uint32_t featherstar_armTimer(struct featherstar_core *core, double deadline_ns,
 	return 1;
 }
 
-// --- the ring ----------------------------------------------------------------------------------------------------------
+// --- the ring -------------------------------------------------------------------------------------------------------
 
 void ring_stage(struct ring *ring)
 {
@@ -196,7 +196,7 @@ void ring_reap(struct ring *ring)
 	hand_over(REAP, 0);
 }
 
-// --- for JavaScript ------------------------------------------------------------------------------------------------------
+// --- for JavaScript -------------------------------------------------------------------------------------------------
 
 static void run(void)
 {
@@ -282,7 +282,8 @@ static uint8_t *copy(uint8_t *at, void *from, size_t bytes, bool is_restored)
 	return at + bytes;
 }
 
-// All that a later step can depend on, into `at` or from there. What is behind the returned place follows from the rest.
+// Copies all that a later step can depend on into `at`, or from there. It returns where the part ends that decides
+// whether two states are equal.
 static uint8_t *move_state(uint8_t *at, bool is_restored, uint8_t **end)
 {
 	struct counts counts = { sent, replied, waiting_count, { threads[0].mail_count, threads[1].mail_count },

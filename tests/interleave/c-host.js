@@ -2,7 +2,7 @@
 // 16 messages or more in one turn. So it rings a doorbell in the middle of a turn (shard_submit()).
 //
 // The flow: c-host.c, compiled by the system's C compiler -> HostScenario, which runs a shard of it to its next act ->
-// machine.js, which makes the act: a call of core.wasm, an access to a shared word, or a step of the kernel.
+// machine.js, which makes the act. An act is a call of core.wasm, an access to a shared word, or a step of the kernel.
 //
 // The state of the host is bytes that C gives out and takes back (save(), restore()). There is one such host in the
 // process: a new HostScenario takes it over.
@@ -20,7 +20,7 @@ const IN_C = 'the host in C';
 const CALL = Var.FIRST_FREE; // index in CALLS of the export that runs
 const ARGUMENT = CALL + 1;
 
-// As c-host.c numbers them.
+// The acts, by their numbers in c-host.c.
 const ACTS = [Act.ENTER, Act.WAIT, Act.LOOK, Act.REAP];
 const ACCESS = 4;
 const BROKEN = 5;

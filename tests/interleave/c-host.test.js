@@ -1,6 +1,6 @@
 // deadline: 300 s
-// The host in C of examples/hosts/c loses no wake-up and no message in any order of steps, also when it rings a
-// doorbell in the middle of a turn. Its mutants are caught. Skipped, aloud, where it cannot be compiled.
+// In no order of its steps does the host in C of examples/hosts/c lose a wake-up or a message. It rings a doorbell in
+// the middle of a turn. Its mutants are caught. Skipped, aloud, where it cannot be compiled.
 //
 // Next: c-host.js, c-host.c.
 

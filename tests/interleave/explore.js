@@ -87,7 +87,7 @@ export function exhaust(machine, { statesMax }) {
   return report;
 }
 
-/** Follows one schedule, then whoever can go on. `onStep` hears of each step. Answers { broken, path }. */
+/** Follows one schedule, then any shard that can go on. `onStep` hears of each step. Returns { broken, path }. */
 export function follow(machine, schedule, onStep = () => {}, stepsMax = 100_000) {
   const path = [];
   for (const choice of schedule) {

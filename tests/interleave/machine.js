@@ -8,7 +8,7 @@
 // instances, the variables of the hosts, and the stores that are not visible yet.
 //
 // Not in it: the counters, which the core only counts up (stats.ts), so that a poll that finds nothing leads back to
-// the state it began in; and the bytes of a stack that nobody will read again.
+// the state it began in; and the bytes of a stack that no call will read again.
 //
 // Switch points: every atomic access, and every plain access to a ring's slots or to a word that two shards share.
 //
@@ -48,7 +48,7 @@ const LIMITS = {
 
 /** Words of a host's state, for each shard; scenario.js uses the others. */
 export const Var = { STOPPED_AT: 0, BELL: 1, ACT: 2, RESULT: 3, FIRST_FREE: 4, LOGGED: 15, LOG: 16, COUNT: 24 };
-/** WAIT, LOOK and REAP are a kernel's ring: a doorbell is a completion, which ends a wait and stays until it is taken. */
+/** WAIT, LOOK and REAP are those of a ring: a doorbell is a completion, which ends a wait and stays until REAP. */
 export const Act = { CALL: 0, ENTER: 1, SLEEP: 2, DONE: 3, STOPPED: 4, WAIT: 5, LOOK: 6, REAP: 7 };
 
 export class Machine {
@@ -144,7 +144,7 @@ export class Machine {
 
   // --- steps ---------------------------------------------------------------------------------------------------------
 
-  /** A host's next act: a call of the core runs to its first point at once, as nobody can see what it did before. */
+  /** A host's next act: a call of the core runs to its first point at once, as no shard can see what it did before. */
   #begin(shard, act) {
     const vars = this.vars[shard];
     let next = act;
@@ -226,7 +226,7 @@ export class Machine {
     return [0, 1].filter((shard) => this.#enabled(shard)).concat(this.buffers.choices());
   }
 
-  /** Not if it has ended, sleeps and nobody has rung, or its next access waits for its stores. */
+  /** Not if it has ended, sleeps and no doorbell has rung, or its next access waits for its stores. */
   #enabled(shard) {
     const vars = this.vars[shard];
     if (vars[Var.ACT] === Act.DONE) return false;

@@ -22,8 +22,8 @@ const WAITS_IN_TURN = '	ring_stage(&shard->ring);\n	ring_enter(&shard->ring, 1, 
 const NOT_WOKEN = 'if (unpublished == BATCH) {\n    touched &= ~bit(peer);\n    publish(ring);\n  }';
 
 /**
- * `changes`: the file, what stands there (exactly once), and what stands there in the mutant; `park`, `host`: the same
- * for C. `bound`: where it shows (main.js, BOUNDS).
+ * `changes`: the file, what stands there (exactly once), and what stands there in the mutant; `park` and `host` are such
+ * changes of C. `bound`: where it shows (main.js, BOUNDS).
  */
 export const MUTANTS = {
   'no-recheck': {
@@ -132,7 +132,9 @@ export const MUTANTS = {
   'host-loses-bell': {
     what: 'the host in C empties the window in the middle of a turn, and stages nothing',
     bound: ['host', 32, 16, 'sc', 'c'],
-    host: [['shard.c', '	ring_stage(&shard->ring);\n	ring_enter(&', '	shard->control->submit_count = 0;\n	ring_enter(&']],
+    host: [
+      ['shard.c', '	ring_stage(&shard->ring);\n	ring_enter(&', '	shard->control->submit_count = 0;\n	ring_enter(&'],
+    ],
   },
   'host-not-staged': {
     what: 'the host in C sleeps and does not stage what is in the window',
@@ -142,7 +144,13 @@ export const MUTANTS = {
   'host-not-flushed': {
     what: 'the host in C does not call flush() at the end of a turn',
     bound: ['host', 1, 2, 'sc', 'c'],
-    host: [['host.c', '			on_entry(shard, entry);\n		featherstar_flush(&shard->core);', '			on_entry(shard, entry);']],
+    host: [
+      [
+        'host.c',
+        '			on_entry(shard, entry);\n		featherstar_flush(&shard->core);',
+        '			on_entry(shard, entry);',
+      ],
+    ],
   },
   'host-says-nothing': {
     what: 'the host in C sleeps without saying so',
