@@ -22,8 +22,8 @@ const WAITS_IN_TURN = '	ring_stage(&shard->ring);\n	ring_enter(&shard->ring, 1, 
 const NOT_WOKEN = 'if (unpublished == BATCH) {\n    touched &= ~bit(peer);\n    publish(ring);\n  }';
 
 /**
- * `changes`: the file, what stands there (exactly once), and what stands there in the mutant; `park` and `host` are such
- * changes of C. `bound`: where it shows (main.js, BOUNDS).
+ * `changes`: the file, what stands there (exactly once), and what stands there in the mutant. `park` and `host` are
+ * such changes of C. `bound`: where it shows (main.js, BOUNDS).
  */
 export const MUTANTS = {
   'no-recheck': {
