@@ -29,7 +29,7 @@ function compileHost(program, ring = 'uring') {
   const own = [`${program}.c`, 'host.c', ...(ring === 'uring' ? [] : [`${ring}.c`])];
   const shipped = readdirSync(path('dist/c')).filter(isWanted);
   const sources = [...own.map((name) => `examples/hosts/c/${name}`), ...shipped.map((name) => `dist/c/${name}`)];
-  const flags = ['-D_GNU_SOURCE', '-pthread', '-I', path('dist/c')];
+  const flags = ['-pthread', '-I', path('dist/c')];
   return compileFiles(`host-${program}-${ring}`, sources.map(path), flags);
 }
 

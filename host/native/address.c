@@ -13,12 +13,12 @@
 // descriptor, so the ring asks the kernel. And it may say whether TCP probes a silent peer.
 //
 // Next: directory.c.
+#include "ring.h"
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include "listen.h"
-#include "ring.h"
 
 // --- the table -------------------------------------------------------------------------------------------------------
 

@@ -8,8 +8,8 @@
 // The kernel's lists of them hold addresses, so they are private. Wasm can give back only a buffer that it has.
 //
 // Next: ring.c.
-#include <sys/mman.h>
 #include "ring.h"
+#include <sys/mman.h>
 
 #define store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 

@@ -16,13 +16,13 @@
 // another directory that was granted. It never reaches a file outside.
 //
 // Next: ring.c.
+#include "ring.h"
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
-#include "ring.h"
 
 #define OPEN_FLAGS (O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | O_APPEND | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK)
 #define RESOLVE (RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS)

@@ -12,6 +12,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+#define _Static_assert static_assert /* its name there */
+#endif
+
 #define FEATHERSTAR_MAGIC 0x52545346 /* "FSTR" */
 #define FEATHERSTAR_ABI_VERSION 2
 #define FEATHERSTAR_SHARDS_MAX 64 /* one bit each in a dirty mask */

@@ -21,11 +21,11 @@
 // first.
 //
 // Next: address.c.
+#include "ring.h"
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
-#include "ring.h"
 
 #define SQE_FLAGS (IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS)
 #define SEND_FLAGS (MSG_WAITALL | MSG_MORE | MSG_DONTWAIT)

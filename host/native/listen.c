@@ -5,6 +5,7 @@
 // also be given, by the program that started this one.
 //
 // Next: addon.c, which calls this.
+#include "listen.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -15,7 +16,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include "listen.h"
 
 union address {
 	struct sockaddr any;

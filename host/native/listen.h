@@ -13,6 +13,10 @@
 
 #define LISTEN_ADDRESS_MAX 256 /* bytes of an address as text */
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /*
  * Returns a descriptor, and in *port which port it has got; or -errno, and in *what the call that failed. A descriptor
  * that was given stays open: what is returned is its duplicate. The kernel gives up a peer that confirms nothing for
@@ -37,3 +41,7 @@ int listen_min_hops(int fd, int hops);
 
 /* Where a socket listens: a numeric address, or `unix:` and a path; `text` has room for LISTEN_ADDRESS_MAX bytes. */
 void listen_address(int fd, char *text);
+
+#ifdef __cplusplus
+}
+#endif

@@ -4,12 +4,12 @@
 // indices are acquire and release, as liburing has them.
 //
 // Next: loop.c.
+#include "ring.h"
 #include <stdlib.h>
 #include <string.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include "ring.h"
 
 #define load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)

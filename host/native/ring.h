@@ -13,12 +13,12 @@
  */
 #pragma once
 
+#include "sys.h" /* first: it asks the system's headers for all that they have */
 #include <linux/openat2.h>
 #include <stdbool.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/un.h>
-#include "sys.h"
 #include "featherstar.h"
 
 #define TAG (1ull << 63) /* user_data of the addon's own operations */
@@ -148,6 +148,10 @@ struct ring {
 	unsigned sleeps;
 };
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* ring.c */
 int ring_probe(void);
 int ring_open(struct ring *ring, const struct ring_options *options, const char **what);
@@ -194,3 +198,7 @@ int gate_admit_path(struct ring *ring, const struct io_uring_sqe *in, struct io_
 void gate_forget_lent(struct io_uring_sqe *sqe);
 uint8_t *gate_find(const struct ring *ring, uint64_t addr, uint64_t *room);
 uint8_t *gate_bytes(const struct ring *ring, uint64_t addr, uint64_t len);
+
+#ifdef __cplusplus
+}
+#endif

@@ -10,10 +10,8 @@
  */
 #pragma once
 
-#include <stdbool.h>
-#include "featherstar.h"
-#include "featherstar_core.h"
 #include "ring.h"
+#include "featherstar_core.h"
 
 struct shard {
 	struct featherstar_core core; /* this thread's instance */
@@ -26,6 +24,10 @@ struct shard {
 };
 
 #define SHARD_GRANTS 8 /* files that ring_grant() may add; connection_slots counts them, too */
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /* Limits that suit a small program. Change what you need before shard_memory(). */
 struct featherstar_header shard_limits(unsigned shard_count);
@@ -54,6 +56,10 @@ void shard_submit(struct shard *shard);
 /* Cancels what runs in the kernel, waits for it at most timeout_ns, and closes the ring. The peers are gone by then. */
 void shard_close(struct shard *shard, double timeout_ns);
 
+#ifdef __cplusplus
+}
+#endif
+
 /* The number that the submitter of an operation or the owner of a timer gave as `tag` or `kind`. */
 static inline uint32_t shard_tag(const struct featherstar_ready *entry)
 {
@@ -69,8 +75,8 @@ static inline void *shard_at(struct shard *shard, uint32_t address)
 /* The message of a MAIL entry. */
 static inline struct featherstar_message *shard_message(struct shard *shard, const struct featherstar_ready *entry)
 {
-	struct featherstar_ready *first = shard_at(shard, shard->base + shard->header->ready_offset);
-	struct featherstar_message *inbox = shard_at(shard, shard->base + shard->header->inbox_offset);
+	void *first = shard_at(shard, shard->base + shard->header->ready_offset);
+	void *inbox = shard_at(shard, shard->base + shard->header->inbox_offset);
 
-	return &inbox[entry - first];
+	return (struct featherstar_message *)inbox + (entry - (struct featherstar_ready *)first);
 }

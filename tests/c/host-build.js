@@ -32,6 +32,16 @@ function withLimits(name, limits) {
   return path;
 }
 
+/** Compiles greet.c as C++, with strict warnings, and links it with the core in C. `command`: a compiler of C++. */
+export function buildInCpp(command, standard) {
+  const output = join(folder, `greet-${standard}`);
+  const core = readdirSync(CORE).filter((file) => file.endsWith('.c'));
+  const strict = ['-Wall', '-Wextra', '-Werror', `-std=${standard}`, `-I${CORE}`];
+  run(command, [...strict, '-x', 'c++', '-c', join(HOST, 'greet.c'), '-o', `${output}.o`]);
+  run(compiler, [`${output}.o`, ...core.map((file) => join(CORE, file)), '-o', output]);
+  return output;
+}
+
 /** Compiles a program of examples/hosts/c. `ring`: by io_uring, or by epoll. `limits`: those to change. */
 export function buildHost(name, variant = 'plain', ring = 'io_uring', limits = {}) {
   const output = join(folder, `${name}-${variant.slice(0, 3)}-${ring}`);
@@ -42,15 +52,6 @@ export function buildHost(name, variant = 'plain', ring = 'io_uring', limits = {
   const hosts = own.map((file) => join(HOST, file));
   if (Object.keys(limits).length > 0) hosts[0] = withLimits(name, limits);
   const sources = [...hosts, ...core.map((file) => join(CORE, file))];
-  run(compiler, [
-    ...VARIANTS[variant],
-    '-D_GNU_SOURCE',
-    '-pthread',
-    `-I${CORE}`,
-    `-I${HOST}`,
-    ...sources,
-    '-o',
-    output,
-  ]);
+  run(compiler, [...VARIANTS[variant], '-pthread', `-I${CORE}`, `-I${HOST}`, ...sources, '-o', output]);
   return output;
 }

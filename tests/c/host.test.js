@@ -12,7 +12,7 @@ import { createServer } from 'node:net';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { denyObstacle, denyUring } from '../support/deny.js';
-import { buildHost, compiler, folder, VARIANTS } from './host-build.js';
+import { buildHost, buildInCpp, compiler, folder, VARIANTS } from './host-build.js';
 import { run } from './replayer.js';
 import { checkFullTable, checkServer, exchange, start } from './server-checks.js';
 
@@ -40,6 +40,18 @@ function defineTests() {
     assert.is(await exchange(port), 'Hello, World!\n');
     await stop('SIGKILL');
   });
+
+  const inCpp = [process.env.CXX, 'c++', 'g++', 'clang++'].find(
+    (name) => name && spawnSync(name, ['--version']).status === 0,
+  );
+  if (inCpp === undefined) console.log('# skipped: the headers in C++: no compiler of C++');
+  for (const standard of inCpp === undefined ? [] : ['c++11', 'c++20']) {
+    test(`the same server in C++, ${standard}`, async () => {
+      const { port, stop } = await start(buildInCpp(inCpp, standard), ['0']);
+      assert.is(await exchange(port), 'Hello, World!\n');
+      await stop('SIGKILL');
+    });
+  }
 
   for (const variant of Object.keys(VARIANTS)) {
     test(`HTTP: ${variant}`, () => checkServer(buildHost('http', variant), ['0', '2']));

@@ -2,7 +2,7 @@
 /*
  * A ring without io_uring: the functions of ring.h by epoll, and one system call for each operation.
  *
- *   cc -O2 -D_GNU_SOURCE -I $CORE -pthread http.c host.c epoll.c $CORE/{featherstar_core,shard,listen}.c
+ *   cc -O2 -I $CORE -pthread http.c host.c epoll.c $CORE/{featherstar_core,shard,listen}.c
  *
  * It shows what the seam costs. The core, shard.c, host.c and the programs are the same: they stage operations, and get
  * completions. Only the functions behind ring.h know who does the work.
@@ -12,13 +12,13 @@
  *
  * It does what the programs here need: no files, no timeouts, no lent bytes. A doorbell is an eventfd.
  */
+#include "ring.h"
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include "ring.h"
 
 #define EVENTS 256
 #define BELL UINT32_MAX

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-// One shard, which greets every client on a port: cc -D_GNU_SOURCE -I DIST greet.c DIST/*.c, where DIST is dist/c.
+// One shard, which greets every client on a port: cc -I DIST greet.c DIST/*.c, where DIST is dist/c.
 #include <err.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -30,7 +30,7 @@ pub fn compile(without: &[&str], glue: &str) {
     for source in sources {
         let object = out.join(source.with_extension("o").file_name().expect("it is a file"));
         run(Command::new(&cc)
-            .args(["-O2", "-D_GNU_SOURCE", "-fPIC"])
+            .args(["-O2", "-fPIC"])
             .args(flags.split_whitespace())
             .arg("-I")
             .arg(&c)
