@@ -140,8 +140,11 @@ export function planShardBytes(shardCount: number, limits: Limits): number {
   return readHeader(sketchOf(shardCount, limits).sketch).shardBytes;
 }
 
-/** A memory of so many pages that all threads share, and that never grows. Throws FEATHERSTAR_MEMORY. */
+/** A memory of so many pages that all threads share, and that never grows. Throws FEATHERSTAR_MEMORY, or HOST. */
 export function sharedMemory(pages: number): WebAssembly.Memory {
+  if (typeof WebAssembly === 'undefined') {
+    throw new FeatherstarError('FEATHERSTAR_HOST', 'there is no WebAssembly: start Node without --jitless');
+  }
   try {
     return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
   } catch (cause) {

@@ -28,6 +28,8 @@ export function uringObstacle(): string | undefined {
   } catch (error) {
     const { code, message } = error as { code?: string; message: string };
     if (code === 'MODULE_NOT_FOUND') return `no addon for linux-${process.arch}: none in the package, none was built`;
+    if (code === 'ERR_DLOPEN_DISABLED')
+      return `Node forbids addons (--no-addons, or --permission without --allow-addons)`;
     return `the addon cannot be loaded: ${code ?? message.split('\n', 1)[0]}`;
   }
   return result < 0 ? `io_uring_setup: ${errnoText(result, 'io_uring_setup')}` : undefined;

@@ -349,12 +349,12 @@ export class HttpConnection implements ConnectionRoles {
     try {
       const info = new HandlerInfo(this, head);
       result = this.server.fetch(request, info, info);
+      if (result instanceof Promise) return void result.then(this.onAnswer, this.onFailure); // a revoked Proxy throws
     } catch (error) {
       this.onFailure(error);
       return;
     }
-    if (result instanceof Promise) result.then(this.onAnswer, this.onFailure);
-    else this.onAnswer(result);
+    this.onAnswer(result);
   }
 
   private readonly onAnswer = (value: unknown): void => {

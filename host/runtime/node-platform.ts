@@ -2,7 +2,7 @@
 //
 // Next: threads.ts, which starts a thread when the core asks for it.
 
-import { Worker } from 'node:worker_threads';
+import { isMainThread, Worker } from 'node:worker_threads';
 import { FeatherstarError } from '../base/errors.js';
 import { processSecret } from '../base/secrets.js';
 import type { Core, Memories } from '../core/core.js';
@@ -16,7 +16,11 @@ import { shardData } from './workers.js';
 export function importText(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   if (!/^Unknown file extension "\.[cm]?tsx?"/.test(text)) return text;
-  const remedy = "Use Node 22.18 or later, or install tsx and set NODE_OPTIONS='--import tsx'";
+  // In a thread tsx does nothing by itself: it has to be told.
+  const remedy = isMainThread
+    ? "Use Node 22.18 or later, or install tsx and set NODE_OPTIONS='--import tsx'"
+    : "Use Node 22.18 or later, or install tsx and set NODE_OPTIONS='--import ./register.mjs'. That file has " +
+      "import { register } from 'tsx/esm/api'; register();";
   return `${text}. Node ${process.versions.node} does not read TypeScript. ${remedy}`;
 }
 

@@ -4,7 +4,7 @@
 
 import { parentPort, type Worker } from 'node:worker_threads';
 import { ThreadMessageHandler, WASIThreads } from '@emnapi/wasi-threads';
-import { FeatherstarError } from '../base/errors.js';
+import { FeatherstarError, internalError } from '../base/errors.js';
 import type { Core } from '../core/core.js';
 import { HEADER_SCRATCH } from '../core/layout.js';
 import { monotonicNs } from '../hosts/host.js';
@@ -19,14 +19,30 @@ class NoWasi {
 }
 
 /**
- * Starts the thread of a shard through its core, whose import `wasi.thread-spawn` makes the thread. Throws
- * FEATHERSTAR_INTERNAL if that fails.
+ * Starts the thread of a shard through its core, whose import `wasi.thread-spawn` makes the thread. If that fails, it
+ * throws FEATHERSTAR_HOST if `refusal()` has an error that says why, and else FEATHERSTAR_INTERNAL.
  */
-export function startThread(core: Core, memory: WebAssembly.Memory, shard: number): void {
+export function startThread(
+  core: Core,
+  memory: WebAssembly.Memory,
+  shard: number,
+  refusal?: () => Error | undefined,
+): void {
   new Float64Array(memory.buffer, HEADER_SCRATCH + 8, 1)[0] = monotonicNs(); // for wasi_thread_start()
   const tid = core.startShard(shard);
   if (tid >= 0) return;
-  throw new FeatherstarError('FEATHERSTAR_INTERNAL', `shard ${shard}: no thread could be started (${tid})`);
+  const cause = refusal?.();
+  throw cause ? refusedThread(shard, cause) : internalError(`shard ${shard}: no thread could be started (${tid})`);
+}
+
+/** Why the system, or Node, has refused a thread. */
+function refusedThread(shard: number, cause: Error): FeatherstarError {
+  const isDenied = (cause as { code?: string }).code === 'ERR_ACCESS_DENIED';
+  const remedy = isDenied
+    ? 'Give Node --allow-worker'
+    : 'Lower shards, or raise the limit of threads (ulimit -u, the pids limit of a container)';
+  const text = `shard ${shard}: no thread could be started: ${cause.message}. ${remedy}`;
+  return new FeatherstarError('FEATHERSTAR_HOST', text, { cause });
 }
 
 /** The starting thread's side. Workers are made by `spawn`, one for each shard that the core starts. */
@@ -35,6 +51,7 @@ export class Threads {
   readonly #memory: WebAssembly.Memory;
   #core: Core | undefined;
   #worker: Worker | undefined;
+  #failure: Error | undefined; // the library returns a code in its place
   #shard = 0;
 
   constructor(memory: WebAssembly.Memory, spawn: (shard: number) => Worker) {
@@ -43,7 +60,12 @@ export class Threads {
       wasi: new NoWasi() as never,
       reuseWorker: false,
       onCreateWorker: () => {
-        this.#worker = spawn(this.#shard);
+        try {
+          this.#worker = spawn(this.#shard);
+        } catch (error) {
+          this.#failure = error as Error;
+          throw error;
+        }
         return this.#worker as never;
       },
       printErr: () => {}, // it would print what the runtime reports as an error anyway
@@ -66,7 +88,8 @@ export class Threads {
 
   start(shard: number): Worker {
     this.#shard = shard;
-    startThread(this.#core as Core, this.#memory, shard);
+    this.#failure = undefined;
+    startThread(this.#core as Core, this.#memory, shard, () => this.#failure);
     const worker = this.#worker as Worker;
     // The library takes the end of one thread for the end of the program; here it is the end of one shard.
     const manager = this.#wasi.PThread as unknown as { expectedTerminations: WeakSet<Worker> };

@@ -413,6 +413,11 @@ for (const host of hosts()) {
       'throws later': () => later(1).then(() => Promise.reject(thrown)),
       'returns nothing': () => undefined,
       'returns null': () => null,
+      'returns a Proxy that was revoked': () => {
+        const { proxy, revoke } = Proxy.revocable({}, {});
+        revoke();
+        return proxy;
+      },
       'returns text': () => 'text',
       'returns a plain object': async () => ({ status: 200 }),
       'bad header value': () => new FeatherResponse('x', { headers: { 'x-a': 'a\r\nb: c' } }),
