@@ -45,7 +45,12 @@ const SMALL = 64 * 1024;
 const LARGE = 1024 * 1024;
 const ANSWER_TIMEOUT_MS = 5000;
 
-/** `get`, `post` (with the path of its check) or `echo` (`by`: how); `bytes` is the size of the body. */
+const HAVE_BYOB = [REFERENCE, 'featherstar', 'featherstar-portable', 'deno'];
+
+/**
+ * `get`, `post` (with the path of its check) or `echo` (`by`: how); `bytes` is the size of the body. `for`: those that
+ * take part, if not all.
+ */
 const ROWS = [
   { name: 'whole-64k', get: '/64k', bytes: SMALL },
   { name: 'whole-1m', get: '/1m', bytes: LARGE },
@@ -55,6 +60,8 @@ const ROWS = [
   { name: 'post-1m', post: '/read', check: '/sum', bytes: LARGE },
   { name: 'post-64k-stream', post: '/read-stream', check: '/sum-stream', bytes: SMALL },
   { name: 'post-1m-stream', post: '/read-stream', check: '/sum-stream', bytes: LARGE },
+  { name: 'post-64k-byob', post: '/read-byob', check: '/sum-byob', bytes: SMALL, for: HAVE_BYOB },
+  { name: 'post-1m-byob', post: '/read-byob', check: '/sum-byob', bytes: LARGE, for: HAVE_BYOB },
   { name: 'echo-64k', echo: true, bytes: SMALL },
   { name: 'pipe-64k', echo: true, by: 'pipe', bytes: SMALL },
   { name: 'into-64k', echo: true, by: 'into', bytes: SMALL },
@@ -173,7 +180,7 @@ export async function main(args) {
     name: row.name,
     row,
     contenders: contenders
-      .filter((contender) => contender.rows?.includes(row.name) ?? true)
+      .filter(({ name, rows: own }) => (own?.includes(row.name) ?? true) && (row.for?.includes(name) ?? true))
       .map((contender) => inRow(contender, row, files.file)),
   }));
   await interleave(units, options.rounds, (contender, { row }) => {

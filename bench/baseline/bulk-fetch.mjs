@@ -13,6 +13,21 @@ export function hash(bytes, state = 2166136261) {
   return value >>> 0;
 }
 
+const buffers = []; // of reads that are over
+
+/** Reads a body by a BYOB reader: always into the same buffer. */
+async function readByob(body, take) {
+  const reader = body.getReader({ mode: 'byob' });
+  let view = new Uint8Array(buffers.pop() ?? CHUNK_BYTES);
+  for (;;) {
+    const { value, done } = await reader.read(view);
+    view = new Uint8Array(value.buffer);
+    if (done) break;
+    take(value);
+  }
+  buffers.push(view.buffer);
+}
+
 /** A handler that responds with bytes of the file at `path`. `fileResponse()` is the server's own way to send it. */
 export function bulkHandler(path, Response, fileResponse) {
   const payload = new Uint8Array(readFileSync(path));
@@ -39,6 +54,20 @@ export function bulkHandler(path, Response, fileResponse) {
       let count = 0;
       for await (const chunk of request.body) count += chunk.byteLength;
       return new Response(String(count));
+    },
+    '/read-byob': async (request) => {
+      let count = 0;
+      await readByob(request.body, (bytes) => {
+        count += bytes.length;
+      });
+      return new Response(String(count));
+    },
+    '/sum-byob': async (request) => {
+      let sum;
+      await readByob(request.body, (bytes) => {
+        sum = hash(bytes, sum);
+      });
+      return new Response(String(sum));
     },
     '/sum': async (request) => new Response(String(hash(new Uint8Array(await request.arrayBuffer())))),
     '/sum-stream': async (request) => {
