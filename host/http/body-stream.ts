@@ -8,7 +8,7 @@
 // This works where the platform keeps the state of a stream under symbols (platform.ts#forwardSymbols): on Node and
 // Deno. Elsewhere the stream is real from the beginning.
 
-import { forwardSymbols } from './platform.js';
+import { doNothing, forwardSymbols } from './platform.js';
 
 /** A body that is here as a whole. */
 export type RawBody = string | Uint8Array;
@@ -60,8 +60,6 @@ class BodyStream {
 function lock(stream: ByteStream): void {
   stream.getReader().cancel().catch(doNothing); // of a source that does nothing then
 }
-
-function doNothing(): void {}
 
 function realStream(raw: RawBody, onTouch: () => void): ByteStream {
   return new ReadableStream({

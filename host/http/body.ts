@@ -3,7 +3,7 @@
 //   bytes() was called   received --> [ one array of the body's length ] --> resolved once, at the end
 //   text() was called    the same; but what comes as a whole becomes text where it lies, without an array, and a short
 //                        array is used again
-//   a stream waits       received --> the stream
+//   a stream waits       received --> the stream, or the array that its reader has brought
 //   neither              received --> [ queue ]
 //
 // When more than HIGH_WATER_BYTES are in the queue, the connection stops receiving, and TCP slows the client down.
@@ -11,10 +11,13 @@
 // A client states a length and may send nothing. So the array for bytes() begins at FIRST_BYTES and grows to GROWTH
 // times what has come. If that is half of the length or more, it gets the whole length: growing once more would copy
 // all of it.
+//
+// Next: body-reads.ts, the stream.
 
 import { ByteQueue } from '../base/byte-queue.js';
 import { FeatherstarError } from '../base/errors.js';
 import { copyTo, ownCopy, received, receiveTarget, spare, TARGET_BYTES, uninitialized } from '../base/own-bytes.js';
+import { requestStream } from './request-stream.js';
 import { RequestTrailers } from './trailers.js';
 
 export const HIGH_WATER_BYTES = 65_536;
@@ -26,6 +29,23 @@ export interface BodySource {
   onFirstRead(): void;
   /** The body is not full any more. */
   onDrain(): void;
+}
+
+/** A stream that waits for bytes of a body. It gets one run of them, or the end, and waits no more. */
+export interface BodyWaiter {
+  enqueue(run: Uint8Array): void;
+  close(): void;
+  error(reason: unknown): void;
+}
+
+/** A stream whose reader brings arrays. */
+export interface BodyFiller {
+  /** An array to receive into; undefined: any array will do; null: it is to wait, until the next give(). */
+  target(restBytes: number): Uint8Array | null | undefined;
+  /** The first `bytes` of an array of target() have come. False: it is not wanted any more. */
+  onTarget(target: Uint8Array, bytes: number): boolean;
+  /** Copies bytes of `source[start, end)` to where they are wanted. Returns where it stopped. */
+  fill(source: Uint8Array, start: number, end: number): number;
 }
 
 export function usedError(): FeatherstarError {
@@ -67,7 +87,10 @@ export class RequestBody {
   #wholeBytes = 0; // of which this many are filled
   #textTarget: Uint8Array | undefined; // #whole is a part of it, if it is for text()
   #stream: ReadableStream<Uint8Array> | undefined;
-  #pulling: ReadableStreamDefaultController<Uint8Array> | undefined; // the stream waits for bytes
+  #waiter: BodyWaiter | undefined; // the stream waits for bytes
+  #filler: BodyFiller | undefined; // the stream's reader brings arrays
+  #lender: BodyFiller | undefined; // #target is one of them
+  #isStalled = false; // nothing is received until the reader has brought one
   #trailers: RequestTrailers | undefined;
 
   /** `lengthBytes`: of the whole body, 0 if it is not known. Not more than that will be pushed. */
@@ -111,19 +134,33 @@ export class RequestBody {
       copyTo(this.#room(end - start), at, source, start, end);
       return;
     }
-    const run = source === target ? received(target, end) : part(source, start, end, isOwn);
-    const pulling = this.#pulling;
-    if (pulling === undefined) this.#queue.push(run);
-    else {
-      this.#pulling = undefined;
-      pulling.enqueue(run);
-    }
+    const isTarget = source === target;
+    const lender = isTarget ? this.#lender : undefined;
+    if (lender?.onTarget(source, end)) return;
+    const from = this.#filler?.fill(source, start, end) ?? start;
+    if (from < end) this.#pass(source, from, end, isTarget, isOwn && lender === undefined);
+    else if (isTarget && lender === undefined) spare(source);
   }
 
-  /** An array for some of the `restBytes` that are still to come. The next push() has it as its source. */
-  takeTarget(restBytes: number): Uint8Array {
-    if (this.#reader === undefined) this.#target = receiveTarget(Math.min(restBytes, TARGET_BYTES));
-    else {
+  #pass(source: Uint8Array, start: number, end: number, isTarget: boolean, isOwn: boolean): void {
+    const isWhole = isTarget && isOwn && start === 0;
+    const run = isWhole ? received(source, end) : part(source, start, end, isOwn);
+    const waiter = this.#waiter;
+    this.#waiter = undefined;
+    if (waiter === undefined) this.#queue.push(run);
+    else waiter.enqueue(run);
+  }
+
+  /** An array for some of the `restBytes` that are still to come. The next push() has it as its source. Null: wait. */
+  takeTarget(restBytes: number): Uint8Array | null {
+    this.#lender = undefined;
+    if (this.#reader === undefined) {
+      const target = this.#filler?.target(restBytes);
+      this.#isStalled = target === null;
+      if (target) this.#lender = this.#filler;
+      if (target === null) return null;
+      this.#target = target ?? receiveTarget(Math.min(restBytes, TARGET_BYTES));
+    } else {
       const at = this.#wholeBytes;
       const isFilled = this.#whole === undefined || at === this.#whole.length;
       const whole = isFilled ? this.#grow(at + 1) : (this.#whole as Uint8Array);
@@ -144,7 +181,7 @@ export class RequestBody {
     this.#reader?.resolve(this.#whole ?? this.#queue.takeAll());
     if (this.#textTarget !== undefined) spare(this.#textTarget);
     this.#textTarget = undefined;
-    this.#pulling?.close();
+    this.#waiter?.close();
     this.#forgetReaders();
   }
 
@@ -154,14 +191,14 @@ export class RequestBody {
     this.#done = true;
     this.#trailers?.fail(error);
     this.#reader?.reject(error);
-    this.#pulling?.error(error);
+    this.#waiter?.error(error);
     this.#forgetReaders();
   }
 
   #forgetReaders(): void {
     this.#reader = undefined;
     this.#whole = undefined;
-    this.#pulling = undefined;
+    this.#waiter = undefined;
   }
 
   /** The response is out: later bytes are dropped. */
@@ -174,7 +211,8 @@ export class RequestBody {
 
   // --- the handler's side --------------------------------------------------------------------------------------------
 
-  #claim(): void {
+  /** The first reader has all of the body. */
+  claim(): void {
     if (this.#used) throw usedError();
     this.#used = true;
     this.#source.onFirstRead();
@@ -207,7 +245,7 @@ export class RequestBody {
   }
 
   async bytes(): Promise<Uint8Array> {
-    this.#claim();
+    this.claim();
     if (this.#error !== undefined) throw this.#error;
     if (this.#done) return this.#queue.takeAll();
     return new Promise((resolve, reject) => {
@@ -217,7 +255,7 @@ export class RequestBody {
 
   /** Decoded from UTF-8. */
   async text(): Promise<string> {
-    this.#claim();
+    this.claim();
     if (this.#error !== undefined) throw this.#error;
     if (this.#done) return decoder.decode(this.#queue.takeAll());
     return new Promise((resolve, reject) => {
@@ -237,7 +275,7 @@ export class RequestBody {
     this.#reader = reader;
     const count = this.#queue.bytes;
     if (this.#lengthBytes !== 0 && count !== 0) this.#queue.moveTo(this.#room(count), 0, count);
-    if (wasFull) this.#source.onDrain();
+    if (wasFull || this.#isStalled) this.#drain();
   }
 
   /** Resolves when all of the body is in. */
@@ -251,30 +289,66 @@ export class RequestBody {
   }
 
   get stream(): ReadableStream<Uint8Array> {
-    let isOurs = false;
-    this.#stream ??= new ReadableStream<Uint8Array>(
-      {
-        pull: (controller) => {
-          if (!isOurs) this.#claim(); // fails if bytes() has them
-          isOurs = true;
-          this.#give(controller);
-        },
-        cancel: () => this.discard(),
-      },
-      { highWaterMark: 0 },
-    );
+    this.#stream ??= requestStream(this);
     return this.#stream;
   }
 
-  /** The stream wants bytes: now, or as soon as some come. */
-  #give(controller: ReadableStreamDefaultController<Uint8Array>): void {
+  // --- for the stream ------------------------------------------------------------------------------------------------
+
+  /** The first run that waits in the queue. */
+  shift(): Uint8Array | undefined {
     const wasFull = this.isFull;
     const run = this.#queue.shift();
-    if (run !== undefined) {
-      controller.enqueue(run);
-      if (wasFull && !this.isFull) this.#source.onDrain();
-    } else if (this.#error !== undefined) controller.error(this.#error);
-    else if (this.#done) controller.close();
-    else this.#pulling = controller;
+    if (wasFull && !this.isFull) this.#drain();
+    return run;
+  }
+
+  /** Moves bytes out of the queue to the beginning of `view`. Returns how many. */
+  moveTo(view: Uint8Array): number {
+    const wasFull = this.isFull;
+    const bytes = this.#queue.moveTo(view, 0, view.length);
+    if (wasFull && !this.isFull) this.#drain();
+    return bytes;
+  }
+
+  /** Puts bytes in front of the queue again. */
+  putBack(bytes: Uint8Array): void {
+    this.#queue.unshift(bytes);
+  }
+
+  /** Gives `waiter` the next run, or the end: now, or when it comes. */
+  give(waiter: BodyWaiter): void {
+    const run = this.shift();
+    if (run !== undefined) waiter.enqueue(run);
+    else if (this.#error !== undefined) waiter.error(this.#error);
+    else if (this.#done) waiter.close();
+    else {
+      this.#waiter = waiter;
+      if (this.#isStalled) this.#drain();
+    }
+  }
+
+  /** Returns whether a stream has waited. */
+  stopWaiting(): boolean {
+    const hasWaited = this.#waiter !== undefined;
+    this.#waiter = undefined;
+    return hasWaited;
+  }
+
+  /** The reader of the stream brings arrays from now on; undefined: it does no more. */
+  setFiller(filler: BodyFiller | undefined): void {
+    this.#filler = filler;
+    if (this.#isStalled) this.#drain();
+  }
+
+  /** The stream was cancelled. */
+  cancel(): void {
+    this.discard();
+    if (this.#isStalled) this.#drain();
+  }
+
+  #drain(): void {
+    this.#isStalled = false;
+    this.#source.onDrain();
   }
 }

@@ -121,7 +121,7 @@ export class HttpConnection implements ConnectionRoles {
     return isWanted && this.lengthBytes !== 0 ? this.lengthBytes - this.bodyBytes : 0;
   }
 
-  takeTarget(): Uint8Array | undefined {
+  takeTarget(): Uint8Array | null | undefined {
     return this.targetBytes === 0 ? undefined : this.body?.takeTarget(this.targetBytes);
   }
 

@@ -6,6 +6,9 @@ export const PlatformResponse: typeof Response = globalThis.Response;
 export const PlatformRequest: typeof Request = globalThis.Request;
 export const PlatformHeaders: typeof Headers = globalThis.Headers;
 
+/** Handles a promise whose outcome is told elsewhere. */
+export function doNothing(): void {}
+
 const isOrdinaryInstance = Function.prototype[Symbol.hasInstance];
 
 /**

@@ -99,8 +99,10 @@ export class StreamTransport extends StreamSocket implements Transport {
     else this.startReceiving(false, SMALL_BUFFERS); // a head; the body behind it can go where it belongs
   }
 
-  protected override makeTarget(): Uint8Array | undefined {
-    return this.state === OPEN ? this.user.takeTarget?.() : undefined;
+  protected override makeTarget(): Uint8Array | null | undefined {
+    const target = this.state === OPEN ? this.user.takeTarget?.() : undefined;
+    if (target === null) this.watch();
+    return target;
   }
 
   protected onReceived(result: number, buffer: number, target?: Uint8Array): void {

@@ -77,8 +77,11 @@ export interface TransportUser {
   readonly targetBytes?: number;
   /** Whether the bytes that come next say how much follows. */
   readonly expectsHead?: boolean;
-  /** The array for them, or for the first of them; undefined: it has none any more. */
-  takeTarget?(): Uint8Array | undefined;
+  /**
+   * The array for them, or for the first of them. Undefined: it has none any more. Null: it will have one, and calls
+   * receive() then.
+   */
+  takeTarget?(): Uint8Array | null | undefined;
   /** The first `bytes` of takeTarget()'s array have come, or of another one. Not `isOwn`: only until it returns. */
   onTarget?(target: Uint8Array, bytes: number, isOwn: boolean): void;
   /** The peer has ended its side, though bytes from before may be still to come. May be told more than once. */

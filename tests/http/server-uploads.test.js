@@ -2,6 +2,7 @@
 // up no other. A connection that has sent much receives into large buffers. Small requests that follow are
 // handled as ever.
 
+import { isDisturbed } from 'node:stream';
 import { Response } from 'featherstar/http';
 import * as assert from 'uvu/assert';
 import { currentShard } from '../../dist/host/shard/shard.js';
@@ -33,7 +34,53 @@ const READS = {
     }
     return Buffer.concat(parts);
   },
+  'one chunk, then the rest': async ({ body }) => {
+    if (body === null) return Buffer.alloc(0);
+    const reader = body.getReader();
+    const { value } = await reader.read();
+    reader.releaseLock();
+    const parts = [value];
+    for await (const part of body) parts.push(part);
+    return Buffer.concat(parts);
+  },
+  'by the platform': async ({ body }) => new Uint8Array(await new globalThis.Response(body).arrayBuffer()),
+  'the platform takes over': async ({ body }) => {
+    if (body === null) return Buffer.alloc(0);
+    const reader = body.getReader();
+    const first = reader.read();
+    isDisturbed(body);
+    const { value } = await first;
+    reader.releaseLock();
+    const parts = [value];
+    for await (const part of body) parts.push(part);
+    return Buffer.concat(parts);
+  },
+  'a clone': async (request) => new Uint8Array(await request.clone().arrayBuffer()),
 };
+
+const hasByob = Object.getOwnPropertySymbols(new ReadableStream()).length !== 0; // as in host/http/platform.ts
+
+/** Reads into views of `bytes`, all on one buffer. */
+async function readByob({ body }, bytes, options, between = () => {}) {
+  const parts = [];
+  const reader = body?.getReader({ mode: 'byob' });
+  for (let view = new Uint8Array(bytes); reader !== undefined; ) {
+    const { value, done } = await reader.read(view, options);
+    if (value.length !== 0) parts.push(Buffer.from(value));
+    if (done) break;
+    view = new Uint8Array(value.buffer);
+    await between(parts.length);
+  }
+  return Buffer.concat(parts);
+}
+
+if (hasByob)
+  Object.assign(READS, {
+    byob: (request) => readByob(request, 65_536),
+    'byob, small views': (request) => readByob(request, 3000),
+    'byob, full views': (request) => readByob(request, 200_000, { min: 200_000 }),
+    'byob, slowly': (request) => readByob(request, 40_000, undefined, (count) => (count % 4 === 0 ? later(1) : null)),
+  });
 
 for (const host of hosts()) {
   const rig = new ServerRig('uploads', host);
@@ -124,12 +171,14 @@ for (const host of hosts()) {
     '100 Continue, a client that ends its side, and one that resets, in the middle of a large body',
     async () => {
       const body = pattern(500_000);
-      for (const how of ['continue', 'end', 'reset']) {
+      const hows = ['continue', 'end', 'reset'];
+      const ways = hasByob ? [READS.bytes, READS.stream, READS.byob] : [READS.bytes, READS.stream];
+      for (const [read, how] of ways.flatMap((way) => hows.map((one) => [way, one]))) {
         const client = await Client.open(rig.server.port);
         let failure;
         rig.handler = async (request) => {
           try {
-            return new Response(String(Buffer.from(await request.bytes()).equals(body)));
+            return new Response(String(Buffer.from(await read(request)).equals(body)));
           } catch (error) {
             failure = error.code;
             throw error;
@@ -157,6 +206,78 @@ for (const host of hosts()) {
       }
     },
   );
+
+  rig.check('a BYOB reader: no array is made for a large body where the host receives into views', async () => {
+    if (!hasByob) return;
+    const expected = pattern(4 * MEBIBYTE);
+    const client = await Client.open(rig.server.port);
+    const whole = Buffer.concat([Buffer.from(head(expected.length)), expected]);
+    let at = 0;
+    let isGood = true;
+    rig.handler = async ({ body }) => {
+      at = 0;
+      const reader = body.getReader({ mode: 'byob' });
+      for (let view = new Uint8Array(65_536); ; ) {
+        const { value, done } = await reader.read(view);
+        if (done) return new Response(String(at));
+        if (!expected.subarray(at, at + value.length).equals(value)) isGood = false;
+        at += value.length;
+        view = new Uint8Array(value.buffer);
+      }
+    };
+    for (let i = 0; i < 2; i++) assert.is((await client.ask(whole)).text, String(expected.length));
+    const { allocUnsafeSlow } = Buffer;
+    let arrays = 0;
+    Buffer.allocUnsafeSlow = (bytes) => {
+      if (bytes > 16_384) arrays++;
+      return allocUnsafeSlow(bytes);
+    };
+    try {
+      assert.is((await client.ask(whole)).text, String(expected.length));
+    } finally {
+      Buffer.allocUnsafeSlow = allocUnsafeSlow;
+    }
+    assert.ok(isGood, 'the bytes');
+    if (currentShard().host.receivesIntoLent) assert.is(arrays, 0);
+    client.destroy();
+  });
+
+  rig.check('a BYOB reader that reads no more: the client waits, resets, or gets its response', async () => {
+    if (!hasByob) return;
+    const body = pattern(2 * MEBIBYTE);
+    const whole = Buffer.concat([Buffer.from(head(body.length)), body]);
+    const tellsResets = host !== 'portable' || !('Deno' in globalThis); // Deno's sockets do not, while they are paused
+    for (const how of ['goes on', 'responds', 'releases', 'cancels', ...(tellsResets ? ['reset'] : [])]) {
+      const client = await Client.open(rig.server.port);
+      rig.handler = async (request) => new Response(String((await readByob(request, 65_536)).length));
+      for (let i = 0; i < 2; i++) assert.is((await client.ask(whole)).text, String(body.length));
+      let outcome;
+      rig.handler = async (request) => {
+        const reader = request.body.getReader({ mode: 'byob' });
+        const { value } = await reader.read(new Uint8Array(65_536));
+        await later(20);
+        if (how === 'releases') reader.releaseLock();
+        if (how === 'cancels') await reader.cancel();
+        if (how === 'reset') client.reset();
+        if (how === 'reset') await until(() => request.signal.aborted, 'the handler is told');
+        if (how !== 'goes on' && how !== 'reset') return new Response('enough');
+        let next;
+        do {
+          next = await reader.read(new Uint8Array(next?.value.buffer ?? value.buffer)).catch(({ code }) => code);
+        } while (how === 'reset' && next.value !== undefined); // what has come before
+        outcome = next.value?.buffer.byteLength ?? next;
+        if (how === 'goes on') reader.releaseLock();
+        for await (const _part of how === 'goes on' ? request.body : []);
+        return new Response('enough');
+      };
+      client.write(whole);
+      if (how !== 'reset') assert.is((await client.response()).text, 'enough', how);
+      else await until(() => outcome !== undefined, 'the read ends');
+      if (how === 'goes on') assert.is(outcome, 65_536);
+      if (how === 'reset') assert.is(outcome, 'FEATHERSTAR_CLOSED');
+      client.destroy();
+    }
+  });
 
   rig.check('a large body with the next requests behind it in the same packets', async () => {
     const client = await Client.open(rig.server.port);
