@@ -15,6 +15,7 @@
 // and tests/sim/escapes.test.js has a test for each of its lines.
 
 import { syncBuiltinESMExports } from 'node:module';
+import timers from 'node:timers';
 import { shutDoors } from './doors.js';
 import { countLoads } from './module-loads.js';
 import { nodeFiles } from './node-fs.js';
@@ -53,6 +54,18 @@ const parts = [
 const all = parts.flatMap((part) => part());
 const globals = new Set<object>(objectsOfGlobals());
 
+const KEPT = new Map<object, readonly PropertyKey[]>([
+  [globalThis, [...Object.keys(timers), 'fetch']],
+  [process, ['nextTick']],
+  [Math, ['random']],
+  [performance, ['now']],
+]);
+
+/** Whether modules keep this global when they load: `const { nextTick } = process`. */
+function isKept({ target, name }: Replacement): boolean {
+  return KEPT.get(target)?.includes(name) === true;
+}
+
 /** Objects that a program finds without a module. */
 function objectsOfGlobals(): object[] {
   const { Temporal } = globalThis as { Temporal?: { Now: object } };
@@ -61,9 +74,9 @@ function objectsOfGlobals(): object[] {
   return [...found, Intl.DateTimeFormat.prototype, ...(Temporal === undefined ? [] : [Temporal.Now])];
 }
 
-// Functions of modules are replaced once and for good: a CommonJS module keeps those that it finds when it loads. They
-// do what the real ones do wherever no simulation runs.
-for (const each of all) if (!globals.has(each.target)) apply(each);
+// Functions of modules are replaced once and for good: a module keeps those that it finds when it loads. Some globals
+// are, too. All of these do what the real ones do wherever no simulation runs.
+for (const each of all) if (!globals.has(each.target) || isKept(each)) apply(each);
 syncBuiltinESMExports(); // for `import { readFile } from 'node:fs'`
 
 /** Puts the world's in the place of the globals. Returns a function that puts the real ones back. */

@@ -8,6 +8,7 @@
 
 import { setRuntime } from '../runtime/runtime.js';
 import { enterShard } from '../shard/shard.js';
+import { realSoon } from './real.js';
 import { loadInTime } from './watchdog.js';
 import type { Place, World } from './world.js';
 
@@ -23,7 +24,6 @@ export class Loads {
   readonly #world: World;
   /** How long a module may take, in real time; 0: for ever. */
   readonly #mostMs: number;
-  readonly #setImmediate = setImmediate;
   readonly #waiting: (() => Promise<void>)[] = [];
   readonly #modules = new Map<Place, LoadingModule>();
   /** The shard that works now, between turns; else -1. */
@@ -93,11 +93,7 @@ export class Loads {
     });
     await loadInTime(module, this.#mostMs, () => Promise.race([loaded, isStaged]));
     this.#onStaged = undefined;
-    for (let i = 0; i < ROUNDS && this.#modules.has(place); i++) await new Promise<void>(this.#wait);
+    for (let i = 0; i < ROUNDS && this.#modules.has(place); i++) await realSoon();
     if (this.#modules.has(place)) this.#world.post(place, () => {}); // a turn, in which what it has staged goes out
   }
-
-  readonly #wait = (resolve: () => void): void => {
-    this.#setImmediate.call(globalThis, resolve);
-  };
 }

@@ -8,6 +8,7 @@ import { importText } from '../runtime/node-platform.js';
 import { Choices, type Decide } from './choices.js';
 import { watchCopies } from './copies.js';
 import { drawSwarm, type SimSwarm } from './draw.js';
+import { realSoon } from './real.js';
 import { activeWorld } from './replace.js';
 import { inSession, type Session } from './session.js';
 import { importName } from './sim-platform.js';
@@ -50,9 +51,6 @@ const SIGNATURE_CHARS = 120;
 const PROPERTY = /^(?:always|unreachable)\("(?:[^"\\]|\\.)*"\) [a-z ]+/; // without its details
 const OWN_FRAMES = new URL('.', import.meta.url).href;
 const REMEDY = 'its default export must call simulate() and return or await the promise';
-
-const later = setImmediate; // the real one
-const realSoon = () => new Promise<void>((resolve) => void later(resolve));
 
 export async function runProgram(program: SimProgram, request: RunRequest): Promise<RunResult> {
   const { seed, swarm, decide, isRecorded, traceEvents, stopAt, maxTurns } = request;

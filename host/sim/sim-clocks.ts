@@ -8,11 +8,12 @@ import { activeWorld, type Replacement, replaced, stage, switched } from './repl
 import { START_NS, type World } from './world.js';
 
 const RealDate = Date;
+const realDateMs = Date.now;
 
 /** The date of the machine whose code asks, in ms; without a world, the real one. */
 function dateMs(): number {
   const world = activeWorld();
-  if (world === undefined) return RealDate.now();
+  if (world === undefined) return realDateMs();
   world.look();
   return Math.floor(world.dateMs(stage()?.place.index));
 }
@@ -128,6 +129,7 @@ function performanceClocks(): Replacement[] {
 export function clocks(): Replacement[] {
   return [
     replaced(globalThis, 'Date', simulatedDate()),
+    replaced(RealDate, 'now', dateMs), // for modules that have kept it
     ...formats(),
     ...temporals(),
     ...processClocks(),

@@ -34,6 +34,7 @@ import { enterShard, findShard } from '../shard/shard.js';
 import { countSimulation } from './copies.js';
 import { checkFaults, type SimFaults } from './faults.js';
 import { replaceGlobals } from './globals.js';
+import { realSoon } from './real.js';
 import { search } from './search.js';
 import { currentSession, type Session } from './session.js';
 import { SimDisk } from './sim-disk.js';
@@ -227,9 +228,6 @@ export function coreHash(): string {
     .update(readFileSync(new URL('../../core.wasm', import.meta.url)))
     .digest('hex');
 }
-
-const later = setImmediate; // the real one
-const realSoon = () => new Promise<void>((resolve) => void later(resolve));
 
 let running = false;
 

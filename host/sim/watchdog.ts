@@ -9,6 +9,7 @@
 import inspector from 'node:inspector';
 import { isMainThread, Worker } from 'node:worker_threads';
 import { FeatherstarError } from '../base/errors.js';
+import { real } from './real.js';
 
 /** The numbers that both threads see. NAME_BYTES: the length of the name of the module that is loaded; 0: none is. */
 export const Beat = { TURNS: 0, STALL_MS: 1, SEED: 2, SHARD: 3, NAME_BYTES: 4, COUNT: 5 } as const;
@@ -16,7 +17,6 @@ export const Beat = { TURNS: 0, STALL_MS: 1, SEED: 2, SHARD: 3, NAME_BYTES: 4, C
 const NAME_BYTES_MAX = 4096;
 const ROUND_MS = 100;
 const encoder = new TextEncoder();
-const [startInterval, stopInterval] = [setInterval, clearInterval]; // the real ones
 const isNode = !('bun' in process.versions) && !('deno' in process.versions);
 const shared = new SharedArrayBuffer(Beat.COUNT * Float64Array.BYTES_PER_ELEMENT + NAME_BYTES_MAX);
 const { beat, name } = viewsOf(shared);
@@ -60,7 +60,7 @@ export async function loadInTime<T>(module: string, maxMs: number, load: () => P
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     // Each round shows the other thread that this one is not held up.
-    timer = startInterval(() => {
+    timer = real.setInterval(() => {
       (beat[Beat.TURNS] as number)++;
       leftMs -= ROUND_MS;
       if (leftMs > 0) return;
@@ -73,7 +73,7 @@ export async function loadInTime<T>(module: string, maxMs: number, load: () => P
     return await Promise.race([load(), late]);
   } finally {
     beat[Beat.NAME_BYTES] = 0;
-    stopInterval(timer);
+    real.clearInterval(timer);
     watched.end();
   }
 }

@@ -26,6 +26,7 @@ import { Links } from './links.js';
 import { Loads } from './loads.js';
 import { Random } from './random.js';
 import { Reached } from './reached.js';
+import { real } from './real.js';
 import { DatagramNet } from './sim-datagrams.js';
 import type { SimDisk } from './sim-disk.js';
 import { SimHost } from './sim-host.js';
@@ -177,8 +178,6 @@ export class World {
   turns = 0;
   current: Place | undefined;
   readonly #limits: WorldLimits;
-  readonly #nextTick = process.nextTick;
-  readonly #setImmediate = setImmediate;
   readonly #settled = Promise.resolve();
   #pumps = 0;
   #progressNs = START_NS; // when something happened that was no timer
@@ -450,7 +449,7 @@ export class World {
   }
 
   readonly #arm = (): void => {
-    this.#nextTick.call(process, this.#pump);
+    real.nextTick(this.#pump);
   };
 
   /** All microtasks have run. */
@@ -478,7 +477,7 @@ export class World {
     }
     if (this.#isDone) {
       // Rejections without a handler are reported when the thread's own loop comes round, and are failures until then.
-      if (!this.#isOver) this.#setImmediate(this.#succeed);
+      if (!this.#isOver) real.setImmediate(this.#succeed);
       return false;
     }
     const load = this.loads.next();
@@ -488,7 +487,7 @@ export class World {
     }
     if (++this.#pumps >= PUMPS_MAX) {
       this.#pumps = 0;
-      this.#setImmediate(this.#pump);
+      real.setImmediate(this.#pump);
       return false;
     }
     const next = this.#pick();
@@ -503,7 +502,7 @@ export class World {
   /** The world stands still until something that takes real time is done. */
   #pause(until: Promise<void>): void {
     until.then(
-      () => this.#setImmediate(this.#pump),
+      () => real.setImmediate(this.#pump),
       (error) => this.fail(error),
     );
   }

@@ -400,6 +400,40 @@ test('a function that a module has kept from one world works in the next one, an
   assert.is(await kept(1, 'outside'), 'outside');
 });
 
+test('a global that a module has kept when it loads is the simulated one in a world, and the real one outside', async () => {
+  const kept = require('./library-with-globals.cjs');
+  const program = async () => {
+    const beginMs = kept.now();
+    for (let i = 0; i < 5; i++) {
+      await new Promise((resolve) => kept.nextTick(resolve, 'value'));
+      await sleep(1); // only in a turn of the shard
+      await new Promise((resolve) => kept.setImmediate(resolve));
+      await sleep(1);
+    }
+    await new Promise((resolve) => kept.setTimeout(resolve, 3_600_000));
+    await new Promise((resolve) => {
+      const timer = kept.setInterval(() => {
+        kept.clearInterval(timer);
+        resolve();
+      }, 3_600_000);
+    });
+    return [kept.now() - beginMs, kept.now(), kept.perform(), kept.random()];
+  };
+  const { value, traceHash } = await run(1, program);
+  const [tookMs, dateMs, elapsedMs] = value;
+  assert.ok(tookMs >= 7_200_000 && tookMs < 7_300_000, `${tookMs} ms`);
+  assert.ok(dateMs < Date.UTC(2026, 0, 2) && elapsedMs > 7_200_000);
+  const again = await run(1, program);
+  assert.equal(again.value, value);
+  assert.is(again.traceHash, traceHash);
+  const beginMs = kept.now();
+  assert.ok(Math.abs(beginMs - Date.now()) < 60_000);
+  await new Promise((resolve) => kept.setTimeout(resolve, 1));
+  await new Promise((resolve) => kept.nextTick(resolve));
+  await new Promise((resolve) => kept.setImmediate(resolve));
+  assert.is.not(kept.random(), kept.random());
+});
+
 test('what a world replaces is put back', () => {
   assert.is(process.pid, realPid);
   assert.ok(readFileSync(PAGE, 'utf8').length > 0);

@@ -1,0 +1,14 @@
+// The thread's own timers and ticks, as they were before the simulator took their place (globals.ts).
+//
+// Next: globals.ts.
+
+/** Deno looks at `this`. */
+export const real = {
+  nextTick: process.nextTick.bind(process),
+  setImmediate: globalThis.setImmediate.bind(globalThis),
+  setInterval: globalThis.setInterval.bind(globalThis),
+  clearInterval: globalThis.clearInterval.bind(globalThis),
+};
+
+/** Resolves when the thread's own loop has come round. */
+export const realSoon = (): Promise<void> => new Promise<void>((resolve) => void real.setImmediate(resolve));
