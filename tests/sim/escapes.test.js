@@ -400,7 +400,7 @@ test('a function that a module has kept from one world works in the next one, an
   assert.is(await kept(1, 'outside'), 'outside');
 });
 
-test('a global that a module has kept when it loads is the simulated one in a world, and the real one outside', async () => {
+test('a global that a module keeps is the simulated one in a world, and the real one outside', async () => {
   const kept = require('./library-with-globals.cjs');
   const program = async () => {
     const beginMs = kept.now();
