@@ -88,51 +88,51 @@ export interface AcceptedUser<B extends SocketTransport> {
 /** The server's side: the connections of a listener. */
 export class TlsAcceptor<B extends SocketTransport> {
   readonly #shard: Shard;
-  readonly #terminators: Terminators;
+  protected readonly terminators: Terminators;
+  protected readonly open = new Set<{ destroy(): void }>(); // handshakes
   readonly #user: AcceptedUser<B>;
-  readonly #open = new Set<{ destroy(): void }>(); // handshakes
   readonly #warnings = new WarningLimit();
 
   constructor(shard: Shard, options: TlsServerOptions, user: AcceptedUser<B>) {
     this.#shard = shard;
-    this.#terminators = new Terminators(recordEngine(shard), options, (error) => this.#warn(error));
+    this.terminators = new Terminators(recordEngine(shard), options, (error) => this.#warn(error));
     this.#user = user;
   }
 
   /** Handshakes that are under way. */
   get openHandshakes(): number {
-    return this.#open.size;
+    return this.open.size;
   }
 
   add(below: B): void {
-    const { current } = this.#terminators;
+    const { current } = this.terminators;
     const user = this.#user;
     if (current instanceof RecordTerminator) {
       const socket = new RecordSocket(this.#shard, current.connect(), below);
       const handshake = new SocketHandshake(socket, current, (error) => {
-        this.#open.delete(handshake);
+        this.open.delete(handshake);
         if (error === undefined) user.onSecure(socket, below);
         else user.onFailed?.(error, below);
       });
-      this.#open.add(handshake);
+      this.open.add(handshake);
       return;
     }
     const handshake = current.accept((rawUser) => new SocketStream(below, rawUser), {
       onSecure: (socket, stream) => {
-        this.#open.delete(handshake);
+        this.open.delete(handshake);
         stream.clearDeadline();
         user.onSecure(new TlsConnection(this.#shard, socket, stream, below), below);
       },
       onFailed: (error) => {
-        this.#open.delete(handshake);
+        this.open.delete(handshake);
         user.onFailed?.(error, below);
       },
     });
-    this.#open.add(handshake);
+    this.open.add(handshake);
   }
 
   setSecureContext(options: TlsServerOptions): void {
-    this.#terminators.setSecureContext(options);
+    this.terminators.setSecureContext(options);
   }
 
   #warn(error: unknown): void {
@@ -144,7 +144,7 @@ export class TlsAcceptor<B extends SocketTransport> {
 
   /** Ends the handshakes that are under way. */
   close(): void {
-    for (const handshake of [...this.#open]) handshake.destroy();
+    for (const handshake of [...this.open]) handshake.destroy();
   }
 }
 

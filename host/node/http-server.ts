@@ -71,8 +71,14 @@ function onShard<S extends HttpServer | HttpsServer>(server: S, options: AcceptO
       process.nextTick(done, null, listening.sockets.size);
       return server;
     },
-    ref: () => server,
-    unref: () => server,
+    ref(): S {
+      listening.setRef(true);
+      return server;
+    },
+    unref(): S {
+      listening.setRef(false);
+      return server;
+    },
     /** Node's own one would ask for Node's own listener. */
     async [Symbol.asyncDispose](): Promise<void> {
       if (server.listening) await new Promise<void>((resolve) => server.close(() => resolve()));

@@ -37,6 +37,7 @@ export class IdleTimer {
     platform.clearTimeout(this.#timer);
     this.#dueNs = monotonicNs() + ms * 1e6;
     this.#timer = platform.setTimeout(() => this.#onTimer(), Math.ceil(ms));
+    this.#timer.unref?.(); // the socket keeps the process alive
   }
 
   #onTimer(): void {

@@ -19,8 +19,8 @@ import { Acceptor, type AcceptorUser } from '../http/acceptor.js';
 import { resolveAddress } from '../net/address.js';
 import { Connection } from '../net/connection.js';
 import { checkReach } from '../net/network-rules.js';
-import { TlsAcceptor } from '../net/tls-connect.js';
 import { runtime } from '../runtime/runtime.js';
+import { type Holders, holdersOn } from '../shard/holders.js';
 import { perShard } from '../shard/per-shard.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 import { noTlsError, type TlsServerOptions } from '../tls/options.js';
@@ -28,10 +28,10 @@ import { lastingOptions, renewedOptions } from '../tls/terminators.js';
 import { checkedPort } from './dial.js';
 import { StreamHandle } from './handle.js';
 import { codedError, type ErrorPlace, nodeError } from './node-errors.js';
-import { addressIfKnown, familyOf, NodeSocket, type NodeSocketOptions } from './node-socket.js';
+import { familyOf, NodeSocket, type NodeSocketOptions } from './node-socket.js';
 import { addClaim, claimPort, releasePort } from './port-claims.js';
+import { SecureAcceptor } from './secure-acceptor.js';
 import { SecureSocket } from './secure-socket.js';
-import { SocketHandle } from './socket-handle.js';
 
 const BACKLOG = 511; // Node's default
 const SETTLE_NS = 1e6;
@@ -79,7 +79,7 @@ export class Listening implements AcceptorUser {
   readonly #server: ListeningUser;
   readonly #options: AcceptOptions;
   #tls: TlsServerOptions | undefined; // for new connections
-  #secure: TlsAcceptor<Connection> | undefined; // with #shard
+  #secure: SecureAcceptor | undefined; // with #shard
   readonly #end: ListeningEnd;
   #shard: Shard | undefined; // while it listens or begins to
   #bound: Bound | undefined;
@@ -87,6 +87,8 @@ export class Listening implements AcceptorUser {
   #place: WantedPlace | undefined;
   #isClaimed = false;
   #isClosing = false;
+  #isRef = true;
+  #holder: Holders | undefined; // counts it among what keeps the process alive
   #forgetHook: (() => void) | undefined;
 
   constructor(server: ListeningUser, options: AcceptOptions, end: ListeningEnd) {
@@ -122,6 +124,7 @@ export class Listening implements AcceptorUser {
     addAbortListener(options.signal, () => this.close());
     this.#shard = shard;
     this.#place = place;
+    this.#hold();
     const isShared = shard.header.shardCount > 1 && options.exclusive !== true && !place.address.startsWith('unix:');
     if (host !== undefined) this.#resolve(shard, place, host, isShared);
     else this.#claim(shard, place, isShared);
@@ -187,6 +190,7 @@ export class Listening implements AcceptorUser {
     this.#secure = undefined;
     this.#place = undefined;
     this.#isClosing = false;
+    this.#hold();
     process.nextTick(() => this.#server.emit('error', error));
   }
 
@@ -210,11 +214,8 @@ export class Listening implements AcceptorUser {
     const { maxConnections = Number.POSITIVE_INFINITY } = this.#server;
     const openHandshakes = this.#secure?.openHandshakes ?? 0;
     if (this.sockets.size + openHandshakes >= maxConnections) this.#drop(shard, file);
-    else if (this.#secure !== undefined) {
-      const connection = new Connection(shard, file);
-      addressIfKnown(() => connection.remote); // it keeps it: for 'tlsClientError', when the connection may be closed
-      this.#secure.add(connection);
-    } else {
+    else if (this.#secure !== undefined) this.#secure.addFile(file);
+    else {
       const socket = new NodeSocket(this.#options);
       this.#add(socket);
       socket.attach(new StreamHandle(shard, file, socket));
@@ -245,18 +246,18 @@ export class Listening implements AcceptorUser {
     Object.assign(socket, { server: this.#server, _server: this.#server });
   }
 
-  #secureAcceptor(shard: Shard, options: TlsServerOptions): TlsAcceptor<Connection> {
-    return new TlsAcceptor<Connection>(shard, options, {
-      onSecure: (connection, below) => {
-        const socket = new SecureSocket(this.#options, connection.tls);
+  #secureAcceptor(shard: Shard, options: TlsServerOptions): SecureAcceptor {
+    return new SecureAcceptor(shard, options, {
+      onSecure: (info, handleFor) => {
+        const socket = new SecureSocket(this.#options, info);
         this.#add(socket);
-        socket.attachSecure(connection, below);
+        socket.attach(handleFor(socket));
         this.#server.emit('secureConnection', socket);
       },
-      onFailed: (error, below) => {
+      onFailed: (error, handleFor) => {
         const socket = new NodeSocket();
         socket.destroy();
-        socket.attach(new SocketHandle(below, socket));
+        socket.attach(handleFor(socket));
         this.#server.emit('tlsClientError', nodeError(error, 'read'), socket);
         this.#acceptor?.again();
         this.#endIfLast();
@@ -291,9 +292,24 @@ export class Listening implements AcceptorUser {
   close(): boolean {
     if (this.#shard === undefined || this.#isClosing) return false;
     this.#isClosing = true;
+    this.#hold();
     this.#server._handle = null;
     if (this.#acceptor !== undefined) this.#leave(this.#shard);
     return true;
+  }
+
+  /** While the runtime is unref'd, a server that listens keeps the process alive, unless it is unref'd itself. */
+  setRef(isRef: boolean): void {
+    this.#isRef = isRef;
+    this.#hold();
+  }
+
+  #hold(): void {
+    const holds = this.#isRef && this.#shard !== undefined && !this.#isClosing;
+    if (holds === (this.#holder !== undefined)) return;
+    this.#holder?.remove();
+    this.#holder = holds ? holdersOn(this.#shard as Shard) : undefined;
+    this.#holder?.add();
   }
 
   #leave(shard: Shard): void {

@@ -60,12 +60,13 @@ export class NetServer extends EventEmitter implements ListeningUser {
     return this;
   }
 
-  /** The runtime keeps the process alive, not its servers. */
   ref(): this {
+    this.#listening.setRef(true);
     return this;
   }
 
   unref(): this {
+    this.#listening.setRef(false);
     return this;
   }
 

@@ -16,6 +16,7 @@ import { Duplex } from 'node:stream';
 import { FeatherstarError, optionError } from '../base/errors.js';
 import { platform } from '../base/platform-timers.js';
 import type { NetAddress } from '../hosts/host.js';
+import { holdersOn } from '../shard/holders.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 import { checkDial, type Dialer, type DialOptions, dial } from './dial.js';
 import { type Handle, type HandleUser, type Piece, StreamHandle } from './handle.js';
@@ -56,6 +57,8 @@ export class NodeSocket extends Duplex implements HandleUser {
   #onEndSent: StreamCallback | undefined;
   #idle: IdleTimer | undefined;
   #keepAliveMs = -1; // below 0: off, as sockets begin
+  #isRef = true;
+  #holds = false; // it is counted among what keeps the process alive
 
   constructor({ allowHalfOpen = false, highWaterMark, signal }: NodeSocketOptions = {}) {
     super({
@@ -93,6 +96,7 @@ export class NodeSocket extends Duplex implements HandleUser {
     if (options.keepAlive) this.setKeepAlive(true, options.keepAliveInitialDelay);
     if (options.timeout) this.setTimeout(options.timeout);
     this.connecting = true;
+    this.#hold();
     const aborter = new AbortController();
     this.#aborter = aborter;
     dial(this.#shard, options, this.#dialer(), aborter.signal).catch((error) => {
@@ -121,6 +125,7 @@ export class NodeSocket extends Duplex implements HandleUser {
     }
     const wasConnecting = this.connecting;
     this.connecting = false;
+    this.#hold();
     if (wasConnecting) {
       this.#idle?.touch();
       this.emit('connect');
@@ -233,6 +238,7 @@ export class NodeSocket extends Duplex implements HandleUser {
 
   override _destroy(error: Error | null, done: StreamCallback): void {
     this.connecting = false;
+    this.#hold();
     this.#idle?.stop();
     this.#aborter?.abort();
     this.#onConnected = [];
@@ -292,13 +298,25 @@ export class NodeSocket extends Duplex implements HandleUser {
     return this;
   }
 
-  /** The runtime keeps the process alive, not its sockets. */
+  /** While the runtime is unref'd, a connection keeps the process alive unless it is unref'd itself. */
   ref(): this {
+    this.#isRef = true;
+    this.#hold();
     return this;
   }
 
   unref(): this {
+    this.#isRef = false;
+    this.#hold();
     return this;
+  }
+
+  #hold(): void {
+    const holds = this.#isRef && !this.destroyed && (this.connecting || this.#handle !== undefined);
+    if (holds === this.#holds) return;
+    this.#holds = holds;
+    if (holds) holdersOn(this.#shard).add();
+    else holdersOn(this.#shard).remove();
   }
 
   get remoteAddress(): string | undefined {

@@ -1,6 +1,7 @@
 // A socket over TLS with the interface of `tls.TLSSocket`, as a server has it when the handshake is over.
 //
-//   library <-- Duplex --> SecureSocket <-- SecureHandle --> DecryptedSocket (net/) --> the connection
+//   library <-- Duplex --> SecureSocket <-- RecordHandle --> the connection                          by the addon
+//                                       <-- SecureHandle --> DecryptedSocket (net/) --> the same     by node:tls
 //
 // An end without close_notify is an end like any other, as in node:tls. HTTP says by itself how long a message is.
 
@@ -10,14 +11,16 @@ import { FeatherstarError } from '../base/errors.js';
 import type { Connection } from '../net/connection.js';
 import type { DecryptedSocket } from '../net/decrypted-socket.js';
 import type { TlsInfo } from '../tls/info.js';
+import type { HandleUser } from './handle.js';
 import { NodeSocket, type NodeSocketOptions } from './node-socket.js';
 import { SocketHandle } from './socket-handle.js';
 
-class SecureHandle extends SocketHandle {
+export class SecureHandle extends SocketHandle {
   readonly #below: Connection;
 
-  constructor(socket: DecryptedSocket, below: Connection, user: SecureSocket) {
+  constructor(socket: DecryptedSocket, below: Connection, user: HandleUser) {
     super(socket, user);
+    socket.allowsCut = true;
     this.#below = below;
   }
 
@@ -41,12 +44,6 @@ export class SecureSocket extends NodeSocket {
     this.authorizationError = tls.authorizationError ?? null;
     this.alpnProtocol = tls.alpnProtocol ?? false;
     this.servername = tls.servername ?? false;
-  }
-
-  /** It has its connection from now on. */
-  attachSecure(socket: DecryptedSocket, below: Connection): void {
-    socket.allowsCut = true;
-    this.attach(new SecureHandle(socket, below, this));
   }
 
   /** A failure of the connection below is told as one of a plain socket: ECONNRESET. */

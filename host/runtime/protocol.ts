@@ -41,6 +41,7 @@ export type FromWorker =
   | { type: 'signalWanted'; name: SignalName; isWanted: boolean }
   | { type: 'signalWaited'; names: readonly SignalName[] }
   | { type: 'signalDone'; name: SignalName }
+  | { type: 'holds'; holds: boolean } // whether something here keeps the process alive (lifeline.ts)
   | { type: 'buried'; number: number; token: DoorbellToken } // a dead one's; how its next life rings this shard
   | { type: 'welcomed'; number: number } // that life is known here
   | { type: 'drained'; failures: string[] } // what onClose() registered has ended
@@ -55,6 +56,7 @@ export type ToWorker =
   | { type: 'secret'; name: string; value: unknown } // what may not lie in the memory that all shards share
   | { type: 'busy' } // the same of shard 0
   | { type: 'signal'; name: SignalName }
+  | { type: 'watchHolders'; isOn: boolean } // tell whether something there keeps the process alive
   | { type: 'drain'; timeoutMs: number }
   | { type: 'cancel'; graceMs: number }
   | { type: 'stop' };

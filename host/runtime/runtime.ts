@@ -17,6 +17,7 @@ import { brokenGuards, writeGuards } from '../shard/memory-checks.js';
 import { enterShard, findShard, Shard } from '../shard/shard.js';
 import { type Pinning, pinCaller, planPinning, startThreadPool } from './cpus.js';
 import { Death, type ShardDown } from './death.js';
+import { Lifeline } from './lifeline.js';
 import { NodePlatform } from './node-platform.js';
 import { type Checked, checkCloseTimeout, checkRuntimeOptions, type RuntimeOptions } from './options.js';
 import type { RuntimePlatform, ShardWorker } from './protocol.js';
@@ -215,6 +216,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
   #newborn: ShardWorker | undefined;
   #closing: Promise<CloseReport> | undefined;
   readonly #closer = new AbortController(); // aborts when #closing is set
+  readonly #lifeline: Lifeline;
   readonly #saysPinning: boolean;
   #unpin: (() => void) | undefined;
 
@@ -239,6 +241,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     this.pinning = pinning.text;
     this.#saysPinning = options.cpuset !== 'auto' || pinning.cpus.some((cpu) => cpu !== undefined);
     this.#workers = workers;
+    this.#lifeline = new Lifeline(own, workers);
     this.#shutdownTimeoutMs = options.shutdownTimeoutMs;
     this.#platform = platform;
     this.#states = new Int32Array(own.memory.buffer, HEADER_STATES, SHARDS_MAX);
@@ -251,6 +254,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     const link = this.#hub.link(shard);
     worker.onMessage((message) => {
       if (message.type === 'busy') this.#watcher.begin(shard);
+      if (message.type === 'holds') this.#lifeline.onHolds(shard, message.holds);
       if (message.type === 'signalWanted') link.want(message.name, message.isWanted);
       else if (message.type === 'signalWaited') link.waited(message.names);
       else if (message.type === 'signalDone') link.done(message.name);
@@ -360,6 +364,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     Atomics.store(this.#states, shard, ShardState.STOPPED);
     this.#hub.gone(shard);
     this.#watcher.stop(shard);
+    this.#lifeline.onHolds(shard, false);
     this.own.stepMark.unwatch();
     this.own.calls?.peers.down(shard);
     this.own.host.setPeer(shard, undefined);
@@ -370,6 +375,22 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
         process.emitWarning(`onShardDown failed for shard ${shard}: ${error?.stack ?? error}`, 'Featherstar'),
       );
     }
+  }
+
+  /**
+   * From now on the runtime does not keep the process alive, as in Node an unref'd server does not. The sockets and
+   * servers of `featherstar/node` do, on every shard, unless they are unref'd themselves. Nothing else does: no task, no
+   * call, no server of `serve()`. A process that ends so does not close the runtime. No effect on Bun and Deno.
+   */
+  unref(): this {
+    this.#lifeline.unref();
+    return this;
+  }
+
+  /** The runtime keeps the process alive, as it does from its start until it is closed. */
+  ref(): this {
+    if (this.#closing === undefined) this.#lifeline.ref();
+    return this;
   }
 
   /**
@@ -419,6 +440,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
     }
     try {
       workers[shard] = await abortable(restart(shard, { own, workers, start, signal }), { signal });
+      this.#lifeline.onStart(shard);
     } catch (error) {
       const newborn = this.#newborn as ShardWorker | undefined;
       if (newborn !== undefined && !(await endThread(newborn))) workers[shard] = newborn; // there until it has ended
@@ -440,6 +462,7 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
   }
 
   async #close(timeoutMs: number): Promise<CloseReport> {
+    this.#lifeline.ref();
     this.#closer.abort(new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime closes'));
     await this.#restarting; // it ends a thread, at most
     const { report, failures } = await shutDown(this, this.own, this.#workers, timeoutMs);

@@ -14,6 +14,7 @@ import type { Core } from '../core/core.js';
 import { readHeader } from '../core/layout.js';
 import type { DoorbellToken, HostFactory } from '../hosts/host.js';
 import { doorbells, losePeer, ports, setPeers } from '../shard/doorbells.js';
+import { holdersOn } from '../shard/holders.js';
 import { enterShard, Shard } from '../shard/shard.js';
 import type { ShardData, ToWorker, WorkerPort } from './protocol.js';
 import { setRuntime, WorkerRuntime } from './runtime.js';
@@ -75,6 +76,7 @@ export class WorkerShard {
     else if (message.type === 'signal') this.#runtime?.signals.deliver(message.name).catch(this.#fail);
     else if (message.type === 'secret') keepSecret(message.name, message.value);
     else if (message.type === 'busy') this.#watcher?.begin(0);
+    else if (message.type === 'watchHolders') this.#watchHolders(message.isOn);
     else if (message.type === 'drain') this.#drain(message.timeoutMs).catch(this.#fail);
     else if (message.type === 'cancel') this.#cancel(message.graceMs).catch(this.#fail);
     else this.#stop();
@@ -99,6 +101,13 @@ export class WorkerShard {
     if (stallMs > 0) shard.stepMark.nudge = () => port.say({ type: 'busy' }); // loading may take its time
     shard.calls?.setModule(exports);
     port.say({ type: 'running' });
+  }
+
+  #watchHolders(isOn: boolean): void {
+    const holders = holdersOn(this.#shard);
+    const say = (holds: boolean) => this.#port.say({ type: 'holds', holds });
+    holders.onChange = isOn ? say : undefined;
+    if (isOn) say(holders.holds);
   }
 
   // --- peers that die and come back ----------------------------------------------------------------------------------
