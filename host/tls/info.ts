@@ -61,16 +61,19 @@ export class NodeTlsInfo implements TlsInfo {
   }
 
   get isAuthorized(): boolean {
-    return this.#socket.authorized && !this.#isResumedWithoutCertificate;
+    return this.#socket.authorized && !this.#hasNoCertificate;
   }
 
-  /** node:tls takes a client of TLS 1.3 for authorized if its first connection had no certificate. */
-  get #isResumedWithoutCertificate(): boolean {
-    return this.isResumed && this.peerCertificate === undefined;
+  /**
+   * node:tls takes a client of TLS 1.3 for authorized if its session is resumed and its first connection had no
+   * certificate. Deno does so with each client that was not asked for one.
+   */
+  get #hasNoCertificate(): boolean {
+    return this.peerCertificate === undefined;
   }
 
   get authorizationError(): string | undefined {
-    if (this.#socket.authorized && this.#isResumedWithoutCertificate) return 'UNABLE_TO_GET_ISSUER_CERT';
+    if (this.#socket.authorized && this.isResumed && this.#hasNoCertificate) return 'UNABLE_TO_GET_ISSUER_CERT';
     const error = this.#socket.authorizationError as Error | string | null | undefined;
     return error === null || error === undefined ? undefined : String(error);
   }

@@ -39,6 +39,9 @@ export class Terminators {
     if (wanted === 'addon' && obstacle !== undefined) {
       throw new FeatherstarError('FEATHERSTAR_HOST', `FEATHERSTAR_TLS=addon, but ${obstacle}`);
     }
+    if (typeof options.sni === 'function' && 'Deno' in globalThis) {
+      throw new FeatherstarError('FEATHERSTAR_HOST', 'Deno does not wait for sni as a function: use a table of names');
+    }
     if (wanted === 'node:tls' || obstacle !== undefined || this.#engine === undefined) {
       return new TlsTerminator(options, this.#limits, this.#report);
     }

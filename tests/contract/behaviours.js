@@ -15,6 +15,7 @@ import { clients, peers, peersElsewhere } from './peers.js';
 import { pipes } from './pipes.js';
 import { readsInto } from './read-into.js';
 import { streams } from './streams.js';
+import { tls } from './tls.js';
 
 const HERE = '127.0.0.1';
 const MEBIBYTE = 1_048_576;
@@ -588,6 +589,7 @@ export const BEHAVIOURS = [
   ...listOf('chains', 1, chains),
   ...listOf('chains with one buffer', 1, chains, ONE_OF_EACH),
   ...listOf('node', 1, streams),
+  ...listOf('tls', 1, tls),
   ...listOf('restart', 3, restarts),
   ...listOf('end', 2, end),
 ];

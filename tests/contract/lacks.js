@@ -20,8 +20,34 @@ export const LACKS = [
     reason: 'the http.Server of Bun and Deno takes no sockets: use serve()',
   })),
   {
+    host: 'sim',
+    behaviour: /^tls: /,
+    when: !isDeno,
+    reason: isBun ? 'Bun has no tls.Server that can be used' : 'TLS draws random numbers without a seed',
+  },
+  ...['uring', 'portable'].map((host) => ({
+    host,
+    behaviour: /^tls: /,
+    when: isBun,
+    reason: 'Bun has no tls.Server that can be used',
+  })),
+  ...['uring', 'portable', 'sim'].flatMap((host) => [
+    {
+      host,
+      behaviour: 'tls: sni as a function',
+      when: isDeno,
+      reason: 'the tls.Server of Deno does not wait for a certificate',
+    },
+    {
+      host,
+      behaviour: 'tls: a session is resumed',
+      when: isDeno,
+      reason: 'the tls.Server of Deno resumes no sessions',
+    },
+  ]),
+  {
     host: 'browser',
-    behaviour: /^(tcp|shared|udp|files|http|lent|node|signals): |^abort: (accept|read|write|receive|file)|^end: /,
+    behaviour: /^(tls|tcp|shared|udp|files|http|lent|node|signals): |^abort: (accept|read|write|receive|file)|^end: /,
     reason: 'a page has no sockets, files or signals of a process',
   },
   { host: 'browser', behaviour: /^(read into|pipes|chains)/, reason: 'a page has no sockets' },
