@@ -6,23 +6,26 @@
 // Next: tls-connect.ts, how it begins.
 
 import type { WaitOptions } from '../base/abortable.js';
+import { inTime } from '../base/in-time.js';
 import { ownCopy, uninitialized } from '../base/own-bytes.js';
 import type { Shard } from '../shard/shard.js';
 import { handshakeError } from '../tls/handshake-limits.js';
 import { tlsError } from '../tls/options.js';
-import { ENDED, FAILED, type RecordConnection } from '../tls/record-engine.js';
+import { ENDED, FAILED, type RecordConnection, UNREAD_ANSWERS } from '../tls/record-engine.js';
 import { RecordInfo } from '../tls/record-info.js';
 import type { RecordTerminator } from '../tls/record-terminator.js';
 import { DecryptedSocket } from './decrypted-socket.js';
 import { type SocketTransport, socketClosed } from './socket.js';
 
 const PART_BYTES = 1_048_576; // encrypted into one array
+const ALERT_MS = 2000;
 
 export class RecordSocket extends DecryptedSocket {
   readonly tls: RecordInfo;
   readonly #connection: RecordConnection;
   #resume: (() => void) | undefined; // receiving goes on
   #peerEnded = false; // close_notify has come
+  #unsentAnswers = 0; // of OpenSSL
 
   constructor(shard: Shard, connection: RecordConnection, below: SocketTransport) {
     super(shard, below);
@@ -77,10 +80,28 @@ export class RecordSocket extends DecryptedSocket {
       this.#peerEnded = true;
       this.arrived.end();
     }
-    if (outputBytes !== 0) await this.below.write(ownCopy(connection.output, 0, outputBytes));
-    if (error === undefined) return;
-    await this.below.end();
-    throw error;
+    if (outputBytes === 0 && error === undefined) return;
+    const sending = this.below.write(ownCopy(connection.output, 0, outputBytes));
+    if (error !== undefined) {
+      await inTime(
+        sending.then(() => this.below.end()),
+        ALERT_MS,
+      ); // a peer that reads gets the alert that says why
+      throw error;
+    }
+    if (terminator !== undefined) await sending;
+    else this.#answer(sending);
+  }
+
+  /** The reader does not wait for the peer to take an answer: the peer may be a slow reader of something large. */
+  #answer(sending: Promise<void>): void {
+    const isTooMuch = this.#connection.answersTooMuch(this.#unsentAnswers !== 0);
+    this.#unsentAnswers++;
+    sending.then(
+      () => this.#unsentAnswers--,
+      (error) => this.#break(error),
+    );
+    if (isTooMuch) throw new Error(UNREAD_ANSWERS);
   }
 
   protected onRoom(): void {

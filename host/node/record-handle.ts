@@ -6,15 +6,13 @@
 // HANDSHAKE  its user is the handshake (secure-acceptor.ts)
 // OPEN       its user is the socket
 //
-// A peer may ask for many key updates and read none of the replies. So receiving stops while the handle below is full.
-//
 // Next: secure-acceptor.ts.
 
 import { ownCopy, uninitialized } from '../base/own-bytes.js';
 import type { NetAddress } from '../hosts/host.js';
 import type { Shard } from '../shard/shard.js';
 import { tlsError } from '../tls/options.js';
-import { ENDED, FAILED, type RecordConnection } from '../tls/record-engine.js';
+import { ENDED, FAILED, type RecordConnection, UNREAD_ANSWERS } from '../tls/record-engine.js';
 import { RecordInfo } from '../tls/record-info.js';
 import type { RecordTerminator } from '../tls/record-terminator.js';
 import { type Handle, type HandleUser, type Piece, StreamHandle } from './handle.js';
@@ -36,8 +34,7 @@ export class RecordHandle implements Handle, HandleUser {
   readonly #terminator: RecordTerminator;
   readonly #handshake: HandshakeHandleUser;
   #early: Buffer[] | undefined = []; // until the handshake begins
-  #wantsBytes = true;
-  #isFull = false; // the handle below: what it was given last must go out first
+  #isFull = false; // the handle below has more to send than it likes
   #isWriting = false; // the user waits for onWritten()
   #peerEnded = false;
   #isClosed = false;
@@ -67,12 +64,10 @@ export class RecordHandle implements Handle, HandleUser {
   // --- receiving -----------------------------------------------------------------------------------------------------
 
   readStart(): void {
-    this.#wantsBytes = true;
-    if (!this.#isFull) this.#below.readStart();
+    this.#below.readStart();
   }
 
   readStop(): void {
-    this.#wantsBytes = false;
     this.#below.readStop();
   }
 
@@ -103,8 +98,11 @@ export class RecordHandle implements Handle, HandleUser {
       outcome = connection.receiveInPlace(bytes, 0, bytes.length);
       plain = connection.plainBytes === 0 ? undefined : bytes.subarray(0, connection.plainBytes);
     }
-    const error = outcome === FAILED ? new Error(connection.failure) : undefined; // another call may fail meanwhile
-    this.#sendOutput(connection.outputBytes);
+    let error = outcome === FAILED ? new Error(connection.failure) : undefined; // another call may fail meanwhile
+    if (connection.outputBytes !== 0) {
+      if (connection.answersTooMuch(this.#isFull)) error ??= new Error(UNREAD_ANSWERS);
+      this.#sendOutput(connection.outputBytes);
+    }
     if (!wasSecure && connection.isSecure) this.#handshake.onSecure();
     if (plain !== undefined && !this.#isClosed) {
       this.user.onBytes(Buffer.from(plain.buffer, plain.byteOffset, plain.byteLength));
@@ -135,10 +133,8 @@ export class RecordHandle implements Handle, HandleUser {
   }
 
   #send(pieces: readonly Piece[]): boolean {
-    if (this.#below.write(pieces)) return true;
-    this.#isFull = true;
-    this.#below.readStop();
-    return false;
+    this.#isFull = !this.#below.write(pieces);
+    return !this.#isFull;
   }
 
   write(pieces: readonly Piece[]): boolean {
@@ -171,7 +167,6 @@ export class RecordHandle implements Handle, HandleUser {
 
   onWritten(): void {
     this.#isFull = false;
-    if (this.#wantsBytes && this.#early === undefined) this.#below.readStart();
     if (!this.#isWriting) return;
     this.#isWriting = false;
     this.user.onWritten();

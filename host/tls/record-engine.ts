@@ -30,6 +30,8 @@ const OUTPUT_BYTES = 131_072; // room for the longest chain of certificates, and
 const RECORD_BYTES = 16_384; // plain bytes at most
 const RECORD_OVERHEAD_BYTES = 128; // more than the head, nonce, padding and tag of a record of any cipher
 
+const ANSWER_BYTES = 16_384; // those of 600 key updates
+
 /** Keys and certificates in OpenSSL's memory, until this is collected. */
 export interface RecordContext {
   readonly isRecordContext?: true;
@@ -113,6 +115,7 @@ export class RecordConnection {
   readonly #number: number;
   #isOpen = true;
   #sentRecordBytes = 0; // plain bytes at most; 0: OpenSSL was not asked
+  #answerBytes = 0; // of OpenSSL, since the connection below is full
 
   constructor(engine: RecordEngine, context: RecordContext, asksForCertificate: boolean) {
     this.asksForCertificate = asksForCertificate;
@@ -172,6 +175,15 @@ export class RecordConnection {
     return plainBytes + records * RECORD_OVERHEAD_BYTES;
   }
 
+  /**
+   * Counts the output of the last receive(). `isFull`: the connection below has more to send than it likes. True: the
+   * peer asks for key updates, reads none of the answers, and has to go. Else they would fill memory.
+   */
+  answersTooMuch(isFull: boolean): boolean {
+    this.#answerBytes = isFull ? this.#answerBytes + this.outputBytes : 0;
+    return this.isSecure && this.#answerBytes > ANSWER_BYTES;
+  }
+
   /** Encrypts into `target`, or into the output. Returns how many bytes, or -1. */
   send(bytes: Uint8Array, at: number, end: number, target?: Uint8Array): number {
     return this.#engine.native.send(this.#number, bytes, at, end, target);
@@ -207,3 +219,6 @@ export class RecordConnection {
     this.#engine.native.close(this.#number);
   }
 }
+
+/** Why a connection ends that answersTooMuch(). */
+export const UNREAD_ANSWERS = 'the peer asks for many key updates, and reads none of the answers';

@@ -25,6 +25,8 @@ const FINISHING = 2;
 const LOST = 3;
 const CLOSED = 4;
 
+const FULL_BYTES = 65_536; // wait to be sent
+
 /** The user until the handshake is over. */
 export interface HandshakeOwner extends TransportUser {
   /** Bytes have come for the first time. The handshake begins when `go` is called. */
@@ -112,10 +114,19 @@ export class RecordTransport implements Transport, TransportUser {
     }
     const outcome = connection.receiveInPlace(this.#shard.bytes, at, end);
     const { plainBytes } = connection;
-    this.out.sendOutput(connection.outputBytes);
+    const isTooMuch = this.#answer();
     if (plainBytes === 0) this.#below.release(buffer);
     else this.user.onBuffer(at, at + plainBytes, buffer);
-    this.#after(outcome);
+    this.#after(isTooMuch ? FAILED : outcome);
+  }
+
+  /** Sends the output of the last receive(). Returns whether the peer reads none of it, and asks for more. */
+  #answer(): boolean {
+    const { outputBytes } = this.#connection;
+    if (outputBytes === 0) return false;
+    const isTooMuch = this.#connection.answersTooMuch(this.#below.out.backlogBytes > FULL_BYTES);
+    this.out.sendOutput(outputBytes);
+    return isTooMuch;
   }
 
   onBytes(bytes: Uint8Array): void {
@@ -140,13 +151,13 @@ export class RecordTransport implements Transport, TransportUser {
     const connection = this.#connection;
     const handshake = this.#handshake;
     const { outcome, plain } = connection.receive(bytes, (name) => handshake.contextFor(name));
-    this.out.sendOutput(connection.outputBytes);
+    const isTooMuch = this.#answer();
     if (this.#state === HANDSHAKE && connection.isSecure) {
       this.#state = OPEN;
       handshake.onSecure();
     }
     if (plain !== undefined && this.#state === OPEN) this.user.onBytes(plain);
-    this.#after(outcome);
+    this.#after(isTooMuch ? FAILED : outcome);
   }
 
   #after(outcome: number): void {

@@ -38,10 +38,7 @@ function withWrongSignature(pem) {
   return `-----BEGIN CERTIFICATE-----\n${der.toString('base64')}\n-----END CERTIFICATE-----\n`;
 }
 
-if (isDeno)
-  console.log(
-    '# skipped: Deno: its node:tls tells no end over a Duplex, resumes no sessions, and sends no alert about a certificate',
-  );
+if (isDeno) console.log('# skipped: Deno: its node:tls tells no end over a Duplex, and resumes no sessions');
 for (const { host, engine } of openssl && !isDeno ? tlsWays() : []) {
   const { test, check, run } = oneShardSuite(`certificates of clients by ${engine}`, host);
   const ours = new Authority();

@@ -46,10 +46,7 @@ function* pieces(bytes, lengthOf) {
   }
 }
 
-if (isDeno)
-  console.log(
-    '# skipped: Deno: its node:tls tells no end over a Duplex, resumes no sessions, and sends no alert about a certificate',
-  );
+if (isDeno) console.log('# skipped: Deno: its node:tls tells no end over a Duplex, and resumes no sessions');
 for (const { host, engine } of isDeno ? [] : tlsWays()) {
   const suite = oneShardSuite(`TLS by ${engine}`, host);
   const { test, check } = suite;
