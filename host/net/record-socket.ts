@@ -11,7 +11,7 @@ import { ownCopy, uninitialized } from '../base/own-bytes.js';
 import type { Shard } from '../shard/shard.js';
 import { handshakeError } from '../tls/handshake-limits.js';
 import { tlsError } from '../tls/options.js';
-import { ENDED, FAILED, type RecordConnection, UNREAD_ANSWERS } from '../tls/record-engine.js';
+import { ENDED, FAILED, type RecordConnection, UNREAD_REPLIES } from '../tls/record-engine.js';
 import { RecordInfo } from '../tls/record-info.js';
 import type { RecordTerminator } from '../tls/record-terminator.js';
 import { DecryptedSocket } from './decrypted-socket.js';
@@ -25,7 +25,7 @@ export class RecordSocket extends DecryptedSocket {
   readonly #connection: RecordConnection;
   #resume: (() => void) | undefined; // receiving goes on
   #peerEnded = false; // close_notify has come
-  #unsentAnswers = 0; // of OpenSSL
+  #unsentReplies = 0; // of OpenSSL
 
   constructor(shard: Shard, connection: RecordConnection, below: SocketTransport) {
     super(shard, below);
@@ -90,18 +90,18 @@ export class RecordSocket extends DecryptedSocket {
       throw error;
     }
     if (terminator !== undefined) await sending;
-    else this.#answer(sending);
+    else this.#reply(sending);
   }
 
-  /** The reader does not wait for the peer to take an answer: the peer may be a slow reader of something large. */
-  #answer(sending: Promise<void>): void {
-    const isTooMuch = this.#connection.answersTooMuch(this.#unsentAnswers !== 0);
-    this.#unsentAnswers++;
+  /** The reader does not wait for the peer to take a reply: the peer may be a slow reader of something large. */
+  #reply(sending: Promise<void>): void {
+    const isTooMuch = this.#connection.repliesTooMuch(this.#unsentReplies !== 0);
+    this.#unsentReplies++;
     sending.then(
-      () => this.#unsentAnswers--,
+      () => this.#unsentReplies--,
       (error) => this.#break(error),
     );
-    if (isTooMuch) throw new Error(UNREAD_ANSWERS);
+    if (isTooMuch) throw new Error(UNREAD_REPLIES);
   }
 
   protected onRoom(): void {

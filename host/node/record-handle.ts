@@ -12,7 +12,7 @@ import { ownCopy, uninitialized } from '../base/own-bytes.js';
 import type { NetAddress } from '../hosts/host.js';
 import type { Shard } from '../shard/shard.js';
 import { tlsError } from '../tls/options.js';
-import { ENDED, FAILED, type RecordConnection, UNREAD_ANSWERS } from '../tls/record-engine.js';
+import { ENDED, FAILED, type RecordConnection, UNREAD_REPLIES } from '../tls/record-engine.js';
 import { RecordInfo } from '../tls/record-info.js';
 import type { RecordTerminator } from '../tls/record-terminator.js';
 import { type Handle, type HandleUser, type Piece, StreamHandle } from './handle.js';
@@ -100,7 +100,7 @@ export class RecordHandle implements Handle, HandleUser {
     }
     let error = outcome === FAILED ? new Error(connection.failure) : undefined; // another call may fail meanwhile
     if (connection.outputBytes !== 0) {
-      if (connection.answersTooMuch(this.#isFull)) error ??= new Error(UNREAD_ANSWERS);
+      if (connection.repliesTooMuch(this.#isFull)) error ??= new Error(UNREAD_REPLIES);
       this.#sendOutput(connection.outputBytes);
     }
     if (!wasSecure && connection.isSecure) this.#handshake.onSecure();
@@ -127,7 +127,7 @@ export class RecordHandle implements Handle, HandleUser {
 
   // --- sending -------------------------------------------------------------------------------------------------------
 
-  /** What the addon has to say to the peer. */
+  /** Handshake messages, alerts and replies to key updates. */
   #sendOutput(count: number): void {
     if (count !== 0) this.#send([{ chunk: ownCopy(this.#connection.output, 0, count), encoding: 'latin1' }]);
   }

@@ -30,7 +30,7 @@ const OUTPUT_BYTES = 131_072; // room for the longest chain of certificates, and
 const RECORD_BYTES = 16_384; // plain bytes at most
 const RECORD_OVERHEAD_BYTES = 128; // more than the head, nonce, padding and tag of a record of any cipher
 
-const ANSWER_BYTES = 16_384; // those of 600 key updates
+const REPLY_BYTES = 16_384; // those of 600 key updates
 
 /** Keys and certificates in OpenSSL's memory, until this is collected. */
 export interface RecordContext {
@@ -115,7 +115,7 @@ export class RecordConnection {
   readonly #number: number;
   #isOpen = true;
   #sentRecordBytes = 0; // plain bytes at most; 0: OpenSSL was not asked
-  #answerBytes = 0; // of OpenSSL, since the connection below is full
+  #replyBytes = 0; // of OpenSSL, since the connection below is full
 
   constructor(engine: RecordEngine, context: RecordContext, asksForCertificate: boolean) {
     this.asksForCertificate = asksForCertificate;
@@ -176,12 +176,12 @@ export class RecordConnection {
   }
 
   /**
-   * Counts the output of the last receive(). `isFull`: the connection below has more to send than it likes. True: the
-   * peer asks for key updates, reads none of the answers, and has to go. Else they would fill memory.
+   * Counts the output of the last receive(). `isFull`: the connection below has more to send than it likes. Returns
+   * true if the peer asks for key updates and reads none of the replies. They would fill memory.
    */
-  answersTooMuch(isFull: boolean): boolean {
-    this.#answerBytes = isFull ? this.#answerBytes + this.outputBytes : 0;
-    return this.isSecure && this.#answerBytes > ANSWER_BYTES;
+  repliesTooMuch(isFull: boolean): boolean {
+    this.#replyBytes = isFull ? this.#replyBytes + this.outputBytes : 0;
+    return this.isSecure && this.#replyBytes > REPLY_BYTES;
   }
 
   /** Encrypts into `target`, or into the output. Returns how many bytes, or -1. */
@@ -220,5 +220,5 @@ export class RecordConnection {
   }
 }
 
-/** Why a connection ends that answersTooMuch(). */
-export const UNREAD_ANSWERS = 'the peer asks for many key updates, and reads none of the answers';
+/** Why a connection ends that repliesTooMuch(). */
+export const UNREAD_REPLIES = 'the peer asks for many key updates, and reads none of the replies';

@@ -114,17 +114,17 @@ export class RecordTransport implements Transport, TransportUser {
     }
     const outcome = connection.receiveInPlace(this.#shard.bytes, at, end);
     const { plainBytes } = connection;
-    const isTooMuch = this.#answer();
+    const isTooMuch = this.#reply();
     if (plainBytes === 0) this.#below.release(buffer);
     else this.user.onBuffer(at, at + plainBytes, buffer);
     this.#after(isTooMuch ? FAILED : outcome);
   }
 
   /** Sends the output of the last receive(). Returns whether the peer reads none of it, and asks for more. */
-  #answer(): boolean {
+  #reply(): boolean {
     const { outputBytes } = this.#connection;
     if (outputBytes === 0) return false;
-    const isTooMuch = this.#connection.answersTooMuch(this.#below.out.backlogBytes > FULL_BYTES);
+    const isTooMuch = this.#connection.repliesTooMuch(this.#below.out.backlogBytes > FULL_BYTES);
     this.out.sendOutput(outputBytes);
     return isTooMuch;
   }
@@ -151,7 +151,7 @@ export class RecordTransport implements Transport, TransportUser {
     const connection = this.#connection;
     const handshake = this.#handshake;
     const { outcome, plain } = connection.receive(bytes, (name) => handshake.contextFor(name));
-    const isTooMuch = this.#answer();
+    const isTooMuch = this.#reply();
     if (this.#state === HANDSHAKE && connection.isSecure) {
       this.#state = OPEN;
       handshake.onSecure();

@@ -1,5 +1,5 @@
-// A client of TLS 1.3 that asks for key updates, each of which the server answers, and reads none of the answers. Its
-// connection ends. By the addon: with node:tls, Node answers.
+// A client of TLS 1.3 that asks for key updates and reads no reply. The addon's server ends its connection. The engine
+// node:tls has no such limit.
 
 import { once } from 'node:events';
 import net from 'node:net';
