@@ -17,7 +17,7 @@ function connectTls(...args) {
   return ofNode({ ...options, socket, servername: options.servername ?? (net.isIP(host) ? '' : host) }, onSecure);
 }
 
-await Runtime.start({ shards: 1, stallMs: 0 });
+(await Runtime.start({ shards: 1, stallMs: 0 })).unref(); // sockets keep a process alive, as those of Node do
 Object.assign(net, { connect: createConnection, createConnection });
 tls.connect = connectTls;
 syncBuiltinESMExports();
