@@ -13,6 +13,7 @@
 // Next: close-frame.ts.
 
 import { ByteQueue } from '../base/byte-queue.js';
+import { ownCopy } from '../base/own-bytes.js';
 import { Queue } from '../base/queue.js';
 import { FrameEvent, FrameFlag, WebSocketFrames } from '../core/offsets.js';
 import type { Shard } from '../shard/shard.js';
@@ -289,9 +290,10 @@ export abstract class MessageConnection implements TransportUser {
   private dispatchCompressed(opcode: number, payload: Uint8Array): void {
     if (this.readyState !== OPEN) return;
     const bytes = inflateMessage(payload, this.limits.maxPayloadBytes);
-    const message = opcode === OPCODE_TEXT && typeof bytes !== 'number' ? messageText(bytes) : bytes;
+    const message = typeof bytes === 'number' || opcode !== OPCODE_TEXT ? bytes : messageText(bytes);
     if (typeof message === 'number') this.fail(message);
-    else this.dispatchMessage(message);
+    else if (typeof message === 'string') this.dispatchMessage(message);
+    else this.dispatchMessage(ownCopy(message, 0, message.length)); // zlib's bytes are a part of a larger buffer
   }
 
   private readonly onSettled = (): void => {
@@ -373,7 +375,7 @@ export abstract class MessageConnection implements TransportUser {
   }
 
   private closedByPeer(code: number, reason: string): void {
-    if (this.readyState === OPEN && code !== NO_CLOSE_FRAME) this.sendClose(code, NOTHING);
+    if (this.readyState === OPEN && code !== NO_CLOSE_FRAME) this.sendClose(code, Buffer.from(reason));
     this.onEnd(code, reason);
   }
 

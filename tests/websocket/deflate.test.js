@@ -70,6 +70,7 @@ for (const host of hosts()) {
   let runtime;
   let server;
   const closes = [];
+  const owned = []; // of each message of bytes
   test.before(async () => {
     runtime = await Runtime.start({ shards: 1, host });
     server = await serve({
@@ -80,6 +81,7 @@ for (const host of hosts()) {
         perMessageDeflate: { thresholdBytes: 100 },
         message(ws, data) {
           if (data === 'subscribe') ws.subscribe('all');
+          if (typeof data !== 'string') owned.push([data.constructor, data.length, data.buffer.byteLength]);
           ws.send(data, data !== 'x'.repeat(101));
         },
         close: (_ws, code) => closes.push(code),
@@ -110,6 +112,17 @@ for (const host of hosts()) {
     await client.send({ opcode: 0, payload: whole.subarray(3) });
     assert.is((await client.next()).opcode, 10);
     assert.is(inflate((await client.next()).payload), 'fragments '.repeat(100));
+    client.destroy();
+  });
+
+  test('a message of bytes has its whole buffer to itself', async () => {
+    const client = await open();
+    for (const bytes of [0, 5, 20_000, 90_000]) {
+      owned.length = 0;
+      await client.send({ opcode: 2, rsv: 4, payload: compress(Buffer.alloc(bytes, 'x')) });
+      await client.next();
+      assert.equal(owned, [[Uint8Array, bytes, bytes]]);
+    }
     client.destroy();
   });
 

@@ -53,6 +53,21 @@ for (const host of hosts()) {
     },
   );
 
+  checkWith('the close frame of a peer comes back, with its code and its reason', {}, async ({ port }, events) => {
+    for (const [code, reason] of [
+      [1000, ''],
+      [4000, 'ü'.repeat(61)],
+    ]) {
+      events.length = 0;
+      const client = await WebSocketClient.open(port);
+      await client.close(code, reason);
+      assert.equal(await client.nextClose(), [code, reason]);
+      await client.ended();
+      client.raw.end();
+      assert.equal(events, ['open', `close ${code} ${reason}`]);
+    }
+  });
+
   checkWith(
     'a text that is on its way while the server closes is dropped, not checked',
     { websocket: () => ({ ping: (ws) => ws.close(3001) }) },

@@ -325,7 +325,7 @@ function ends(rig) {
     const split = await rig.open();
     const bytes = frame({ opcode: 8, payload: [3, 0xe8, ...Buffer.from('split')] });
     for (const byte of bytes) await split.raw.write(Buffer.from([byte]));
-    assert.equal(await split.nextClose(), [1000, '']);
+    assert.equal(await split.nextClose(), [1000, 'split']);
     await split.ended();
     assert.equal(
       rig.closes.map(([code, reason]) => [code, reason]),
