@@ -4,7 +4,7 @@
 
 /** Deno looks at `this`. */
 export const real = {
-  nextTick: process.nextTick.bind(process),
+  nextTick: process.nextTick.bind(process) as (callback: () => void) => void,
   setImmediate: globalThis.setImmediate.bind(globalThis),
   setInterval: globalThis.setInterval.bind(globalThis),
   clearInterval: globalThis.clearInterval.bind(globalThis),
