@@ -10,7 +10,7 @@
 // Next: outbox.ts, where calls wait that cannot be sent yet.
 
 import type { WaitOptions } from '../base/abortable.js';
-import { FeatherstarError, fullError, textOf } from '../base/errors.js';
+import { ERROR_KINDS, type ErrorCode, FeatherstarError, fullError, textOf } from '../base/errors.js';
 import { HostControl, INLINE_BYTES, MESSAGE_BYTES, ReadyKind } from '../core/layout.js';
 import type { Shard } from '../shard/shard.js';
 import { sendToAll } from './call-all.js';
@@ -315,7 +315,6 @@ export class Calls {
     let guests: SharedBytes[] | undefined;
     let result: unknown;
     let status = OK;
-    let pending: PromiseLike<unknown> | undefined;
     if ((head & 0xff) === Kind.ABORT) {
       const [ids, reason] = this.#args(peer, decoder, bytesAt, payload);
       this.#given.abort(peer, ids as number[], reason);
@@ -327,17 +326,20 @@ export class Calls {
       numbers = decoder.signals;
       guests = decoder.arrived;
       result = this.#functions.run(head >>> 16, args);
-      if (typeof result === 'object' && result !== null) pending = promiseOf(result);
+      const pending = typeof result === 'object' && result !== null ? promiseOf(result) : undefined;
+      if (pending !== undefined) {
+        // This throws for a Proxy of a promise, and for other objects that only look like one.
+        pending.then(
+          (value) => this.#end(OK, value, peer, caller, number, life, numbers, guests),
+          (error) => this.#end(THREW, error, peer, caller, number, life, numbers, guests),
+        );
+        return;
+      }
     } catch (error) {
       status = THREW;
       result = error;
     }
-    if (pending !== undefined) {
-      pending.then(
-        (value) => this.#end(OK, value, peer, caller, number, life, numbers, guests),
-        (error) => this.#end(THREW, error, peer, caller, number, life, numbers, guests),
-      );
-    } else this.#end(status, result, peer, caller, number, life, numbers, guests);
+    this.#end(status, result, peer, caller, number, life, numbers, guests);
   }
 
   #args(peer: number, decoder: Decoder, bytesAt: number, payload: number): unknown[] {
@@ -385,7 +387,7 @@ export class Calls {
    * not fit either.
    */
   #encodeBriefly(error: unknown): number {
-    const { message, code } = FeatherstarError.is(error) ? error : remoteError(error);
+    const { message, code } = ownError(error) ?? remoteError(error);
     const fits = Math.max(0, this.#maxBytes - BRIEF_BYTES) >> 1; // a character has up to two bytes
     const brief = new FeatherstarError(code, message.slice(0, fits));
     brief.stack = undefined;
@@ -480,6 +482,17 @@ export function downError(peer: number): FeatherstarError {
 
 function unsendableReason(): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_ABORTED', 'the caller aborted, with a reason that cannot be sent');
+}
+
+/** The code and text of an error of ours, unless the program has changed them to something that no error has. */
+function ownError(error: unknown): { code: ErrorCode; message: string } | undefined {
+  if (!FeatherstarError.is(error)) return undefined;
+  try {
+    const { code, message } = error;
+    return Object.hasOwn(ERROR_KINDS, code) && typeof message === 'string' ? { code, message } : undefined;
+  } catch {
+    return undefined; // a getter of the program throws
+  }
 }
 
 export function remoteError(value: unknown): FeatherstarError {

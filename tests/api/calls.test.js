@@ -231,6 +231,9 @@ for (const host of hosts()) {
     assert.is((await rejection(peer.thenable('getter'))).message, 'no then');
     assert.is((await rejection(peer.thenable('throws'))).message, 'then has failed');
     assert.is(await peer.thenable('twice'), 'once');
+    for (const kind of ['prototype', 'borrowed', 'proxy'])
+      assert.instance(await rejection(peer.thenable(kind)), TypeError, kind);
+    assert.is((await rejection(peer.thenable('constructor'))).message, 'no constructor');
     await until(() => here.stats().every(({ openCalls }) => openCalls === 0), 'each call has ended once');
   });
 
@@ -249,6 +252,15 @@ for (const host of hosts()) {
       assert.is(await peer.echo(1), 1); // the shard lives
     });
   }
+
+  check('an error of ours that the program has changed costs no shard', [2], {}, async (_, peer) => {
+    for (const kind of ['nothing', 'text', 'noText', 'code', 'noCode']) {
+      const error = await rejection(peer.throwChanged(kind));
+      const code = kind === 'nothing' ? 'FEATHERSTAR_STATE' : 'FEATHERSTAR_REMOTE';
+      assert.is(error.code, code, kind);
+    }
+    assert.is(await peer.echo(1), 1); // the shard lives
+  });
 
   check('bytes that are elsewhere are refused', [2], {}, async (_, peer) => {
     const moved = new Uint8Array(8);

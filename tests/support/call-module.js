@@ -1,6 +1,6 @@
 // The shard module of tests/api/calls.test.js: functions that take signals, fail in every way, and call back.
 
-import { allocate, runtime, spawn } from 'featherstar';
+import { allocate, FeatherstarError, runtime, spawn } from 'featherstar';
 import { sharedBlocks } from '../../dist/host/shard/block-pool.js';
 import { currentShard } from '../../dist/host/shard/shard.js';
 
@@ -23,11 +23,27 @@ const thenables = {
       reject(new Error('thrice'));
     },
   }),
+  prototype: Object.create(Promise.prototype), // no promise, but it has the methods of one
+  borrowed: withThen({ value: Promise.prototype.then }),
+  proxy: new Proxy(Promise.resolve(1), {}),
+  constructor: Object.defineProperty(Promise.resolve(1), 'constructor', { get: () => fail('no constructor') }),
 };
 /** An object with a `then` that does what no promise does. */
 export const thenable = (kind) => thenables[kind];
 export const throwLong = (length, isPlain) => {
   throw isPlain ? 'x'.repeat(length) : new Error('x'.repeat(length));
+};
+/** An error of ours, changed to what cannot be sent, and so is its text or code. */
+export const throwChanged = (kind) => {
+  const error = Object.assign(new FeatherstarError('FEATHERSTAR_STATE', 'changed'), { cause: () => 1 });
+  const changes = {
+    nothing: {},
+    text: { message: { value: Symbol('text') } },
+    noText: { message: { get: () => fail('no text') } },
+    code: { code: { value: 'x'.repeat(5_000_000) } },
+    noCode: { code: { get: () => fail('no code') } },
+  };
+  throw Object.defineProperties(error, changes[kind]);
 };
 
 let waits = 0;
