@@ -5,8 +5,8 @@
 //   core.wasm   --binaryen--> exports, imports, types ---------+--> one complaint for each difference
 //   layout.json --> codes, limits, version -------------------+
 //
-// The example of the page is run by tests/docs.test.js. Invariant: every rule is shown a page that breaks it (the last
-// test).
+// The example of the page is run by tests/docs-snippets-*.test.js. Invariant: every rule is shown a page that breaks it
+// (the last test).
 //
 
 import { readFileSync } from 'node:fs';

@@ -1,23 +1,22 @@
 // What the documents say of the code, compared with the code.
 //
-// The flow: *.md -> paths and marks in backticks, tables, snippets -> one complaint for each that is wrong.
-// Conventions: `assembly/op.ts#submit` is a definition in that file; a fence ```js run is run, and what it prints is
-// what its lines `// prints ...` say. Numbers in a table are written with thousands separators, the unit behind.
+// The flow: *.md -> paths and marks in backticks, tables -> one complaint for each that is wrong.
+// Conventions: `assembly/op.ts#submit` is a definition in that file. Numbers in a table are written with thousands
+// separators, the unit behind.
 //
 // Invariant: every rule is shown something that breaks it (the last test), so none can rot into silence.
+//
+// Next: docs-snippets-uring.test.js and docs-snippets-portable.test.js, which run the programs of the pages.
 
-import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ERROR_KINDS, errnoName } from '../dist/host/base/errors.js';
 import { DEFAULT_LIMITS, makeMemory } from '../dist/host/core/core.js';
-import { pick } from '../dist/host/hosts/pick.js';
 import { trackedFiles } from './support/tracked.js';
 
 const ROOT = new URL('../', import.meta.url);
-const DEADLINE_MS = 20_000;
 const LINES_OFF_MAX = 40; // a table of lengths that is older than this misleads
 const ERRNO_MAX = 133;
 
@@ -390,66 +389,9 @@ test('the table of errno has what errors.ts can name', () => {
   for (const [errno, , text] of rows) assert.ok(text.length > 3, `${errno} has a cause`);
 });
 
-// --- snippets -------------------------------------------------------------------------------------------------------
-
-/** Runnable snippets of a page, each with the line where it begins and what it is to print. */
-function snippetsOf(text) {
-  return [...text.matchAll(/^```js run\n([\s\S]*?)^```$/gm)].map(({ 1: code, index }) => ({
-    code,
-    line: text.slice(0, index).split('\n').length,
-    prints: [...code.matchAll(/^\/\/ prints (.*)$/gm)].map(([, line]) => `${line}\n`).join(''),
-  }));
-}
-
-/** Runs code as a module that may import featherstar by its name, because it runs inside the package. */
-function run(code, host) {
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, ['--input-type=module', '-'], {
-      cwd: fileURLToPath(ROOT),
-      env: { ...process.env, FEATHERSTAR_HOST: host, FEATHERSTAR_STALL_MS: '0' },
-      timeout: DEADLINE_MS,
-      killSignal: 'SIGKILL',
-    });
-    const out = { stdout: '', stderr: '' };
-    for (const name of ['stdout', 'stderr']) {
-      child[name].setEncoding('utf8').on('data', (chunk) => {
-        out[name] += chunk;
-      });
-    }
-    child.on('error', reject);
-    child.on('close', (exit, signal) => resolve({ ...out, ending: signal ?? exit }));
-    child.stdin.end(code);
-  });
-}
-
-const snippets = pages.flatMap((page) =>
-  snippetsOf(read(page)).map((snippet) => ({ ...snippet, where: `${page}:${snippet.line}` })),
-);
-const hosts = pick().name === 'uring' ? ['uring', 'portable'] : ['portable'];
-if (hosts.length === 1) console.log(`# skipped: snippets on uring: ${pick().reason}`);
-
-test('there are snippets that run', () => {
-  for (const page of ['docs/http.md', 'docs/errors.md', ...chapters]) {
-    assert.ok(
-      snippets.some(({ where }) => where.startsWith(page)),
-      page,
-    );
-  }
-  for (const { where, prints } of snippets) assert.ok(prints !== '', `${where} says what it prints`);
-});
-
-for (const host of hosts) {
-  for (const { where, code, prints } of snippets) {
-    test(`the snippet of ${where} prints what it says, on ${host}`, async () => {
-      const { stdout, stderr, ending } = await run(code, host);
-      assert.equal({ stdout, stderr, ending }, { stdout: prints, stderr: '', ending: 0 });
-    });
-  }
-}
-
 // --- the rules themselves -------------------------------------------------------------------------------------------
 
-test('every rule can fail', async () => {
+test('every rule can fail', () => {
   const absent = 'assembly/no' + 'ne.ts';
   const words = [absent, 'host/*.ts', 'host/*.zig', 'nobody.ts', 'op.ts', 'Array.ts('];
   const text = `${words.map((word) => `\`${word}\``).join(', ')}\n\`\`\`\n\`a/b.ts\`\n\`\`\``;
@@ -487,12 +429,6 @@ test('every rule can fail', async () => {
   assert.is(wrongConstants([limits]).length, 1);
   assert.is(wrongConstants([['x', '64 peers', '', limits[3]]]).length, 0);
   assert.is(wrongConstants([['x', '99', '', '`host/tasks/timer.ts#checkDelay`']]).length, 1);
-
-  const [snippet] = snippetsOf("# a\n```js run\nimport 'featherstar';\nconsole.log(1);\n// prints 2\n```\n");
-  assert.is(snippet.prints, '2\n');
-  assert.is(snippet.line, 2);
-  assert.equal(await run(snippet.code, 'portable'), { stdout: '1\n', stderr: '', ending: 0 });
-  assert.is((await run('throw new Error("no")', 'portable')).ending, 1);
 });
 
 test('no page is empty', () => {
