@@ -1,4 +1,4 @@
-// The programs in the pages of docs/: a fence ```js run is run, and what it prints is what its lines `// prints ...` say.
+// The programs in the pages of docs/. A fence ```js run is run, and it must print what its lines `// prints ...` say.
 //
 // The flow: docs/**/*.md -> snippets -> one process for each -> its output, compared with the page.
 //
