@@ -11,6 +11,10 @@
 // has read it, while a receive into large buffers stays open. And sendAtOnce() copies bytes into memory that is used
 // again and again, and hands them to the stream, if that has nothing else.
 //
+// libuv reads a socket up to 32 times before it looks at others or at timers, if each read fills the whole array. The
+// program runs behind each read. So after FULL_CHUNKS of them the stream rests until the platform's other events had
+// their turn.
+//
 // Ends: Node does not tell of a reset while a stream is paused or its peer has ended. So while the ends are watched the
 // stream is probed, by a write of nothing, every PROBE_MS. An end behind unread bytes shows only when they are read.
 //
@@ -20,6 +24,7 @@
 // Next: portable.ts.
 
 import { ownCopy } from '../base/own-bytes.js';
+import { platform } from '../base/platform-timers.js';
 import {
   CQE_BUFFER,
   CQE_BUFFER_SHIFT,
@@ -45,6 +50,7 @@ import {
 const LINGER_MS = 30_000;
 const PROBE_MS = 500;
 const SINK_BYTES = 16_384; // chunks from here on are handed to sinks
+const FULL_CHUNKS = 4; // that come in a row
 
 type SocketState = 'idle' | 'connecting' | 'open' | 'closed';
 
@@ -62,6 +68,7 @@ export class PortableSocket implements OpOwner, StreamOwner {
   #chunk: Buffer | undefined; // came while no receive was armed, or did not fit
   #chunkAt = 0;
   #isPaused: boolean;
+  #fullChunks = 0; // in a row, since the stream has rested
   #isWriting = false; // a send is with the stream and not yet with the kernel
   #written: Op | undefined; // that send, unless it was cancelled
   #peerEnded = false;
@@ -110,6 +117,8 @@ export class PortableSocket implements OpOwner, StreamOwner {
 
   onData(chunk: Buffer, isOwn: boolean): void {
     if (this.#state === 'closed') return;
+    if (isOwn || chunk.length < READ_AHEAD_BYTES) this.#fullChunks = 0;
+    else if (++this.#fullChunks === FULL_CHUNKS) this.#rest();
     if (chunk.length >= SINK_BYTES && this.#isTaken(chunk, isOwn)) return;
     const kept = this.#chunk?.subarray(this.#chunkAt);
     const ownsChunk = isOwn || kept !== undefined;
@@ -122,6 +131,16 @@ export class PortableSocket implements OpOwner, StreamOwner {
       this.#isPaused = true;
     }
     if (chunk.length === READ_AHEAD_BYTES && !isOwn) this.#window.turnNow(); // the sink may take those behind it
+  }
+
+  /** Other sockets and timers come first. */
+  #rest(): void {
+    this.#fullChunks = 0;
+    if (this.#isPaused) return;
+    this.#stream.pause();
+    platform.setImmediate(() => {
+      if (!this.#isPaused && this.#state !== 'closed') this.#stream.resume();
+    });
   }
 
   /** Whether the sink of the open receive takes a chunk, so that no event is needed. */

@@ -13,6 +13,8 @@ const EAGAIN = -11;
 const ENOBUFS = -105;
 const LARGE = 1;
 const MEBIBYTE = 1_048_576;
+const READ_BYTES = 65_536;
+const FULL_CHUNKS = 4; // of these
 
 test.after.each(closeAll);
 
@@ -72,6 +74,23 @@ test('a sink takes large chunks, and the receive stays open; those that it refus
   let count = 0;
   assert.ok((await receiveBoth(() => ++count % 2 === 0)) > 0);
   assert.is(await receiveBoth(() => false), 0);
+});
+
+test('a stream that fills one array after the other lets the platform have its turn', async () => {
+  let inARow = 0;
+  let most = 0;
+  let isOver = false;
+  const onImmediate = () => {
+    inARow = 0;
+    if (!isOver) setImmediate(onImmediate);
+  };
+  onImmediate();
+  await receiveBoth((chunk) => {
+    if (chunk.length === READ_BYTES) most = Math.max(most, ++inARow);
+    return true;
+  });
+  isOver = true;
+  assert.ok(most > 0 && most <= FULL_CHUNKS, `${most} in a row`);
 });
 
 test('bytes that are sent at once are a copy', async () => {
