@@ -41,6 +41,8 @@ const BUFFERED = 0; // what the open receive is
 const WAITING = 1; // a poll
 const DIRECT = 2;
 
+const NOTHING = new Uint8Array(0);
+
 export abstract class StreamSocket implements Owner, ChunkSink {
   readonly out: SendQueue;
   /** closeSocket() was called. */
@@ -176,7 +178,11 @@ export abstract class StreamSocket implements Owner, ChunkSink {
   protected withdrawTarget(): void {
     if (this.target === undefined) return;
     this.hideTarget();
-    this.target = new Uint8Array(this.target); // the receive may be over, though its event has not come
+    try {
+      this.target = new Uint8Array(this.target); // the receive may be over, though its event has not come
+    } catch {
+      this.target = NOTHING; // its owner has transferred it
+    }
   }
 
   private onDirect(result: number, flags: number): void {
@@ -191,7 +197,8 @@ export abstract class StreamSocket implements Owner, ChunkSink {
     if (this.isClosed || (this.isPaused && !isOver)) this.onReceived(Errno.ECANCELED, 0);
     else if (isOver) {
       if (result > 0) this.countReceived(result);
-      this.onReceived(result, 0, target);
+      const isLost = target === NOTHING && result > 0;
+      this.onReceived(isLost ? Errno.EFAULT : result, 0, target);
     } else if (isPoll) this.receiveDirect();
     else if (result === Errno.EAGAIN) this.waitForBytes();
     else this.startReceiving(false); // the kernel has not taken it

@@ -135,6 +135,22 @@ export const readsInto = {
       close();
     }
   },
+  'the abort of a read whose array was transferred': async () => {
+    const { near, far, close } = await busyPair();
+    const writing = near.write(pattern(MEBIBYTE));
+    for (let i = 0; i < 20; i++) {
+      const controller = new AbortController();
+      const array = new Uint8Array(100);
+      const reading = far.readInto(array, { signal: controller.signal }).catch((error) => error.name);
+      for (let k = 0; k < i % 4; k++) await yieldNow();
+      structuredClone(array.buffer, { transfer: [array.buffer] });
+      controller.abort();
+      const outcome = await reading;
+      assert.ok(outcome > 0 || outcome === 'AbortError' || outcome === 'FeatherstarError', `${outcome}`);
+    }
+    close();
+    await writing.catch(() => {});
+  },
   'one that shrinks gets as much as it has room for': async () => {
     const { near, far, close } = await busyPair();
     const array = new Uint8Array(new ArrayBuffer(100, { maxByteLength: 200 }));
