@@ -123,9 +123,12 @@ static void *run_thread(void *argument)
 	cpu_set_t cpu;
 	int error, slot;
 
-	CPU_ZERO(&cpu);
-	CPU_SET(index, &cpu);
-	sched_setaffinity(0, sizeof cpu, &cpu); /* only a wish: in a container, this processor may be another's */
+	/* Only a wish: the processor may not be among those that the process was given (taskset, a container). */
+	if (sched_getaffinity(0, sizeof cpu, &cpu) == 0 && CPU_ISSET(index, &cpu)) {
+		CPU_ZERO(&cpu);
+		CPU_SET(index, &cpu);
+		sched_setaffinity(0, sizeof cpu, &cpu);
+	}
 	error = shard_open(shard, memory, index, &what);
 	if (error < 0)
 		die(what, -error);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Rust does not read the headers of featherstar/c. So this file gives it sizes, and functions with plain arguments. */
+#include "shard.h" /* first: it asks the system's headers for all of Linux */
 #include <sched.h>
 #include <signal.h>
 #include "listen.h"
-#include "shard.h"
 
 const size_t host_core_bytes = sizeof(struct featherstar_core);
 const size_t host_shard_bytes = sizeof(struct shard);
@@ -24,11 +24,13 @@ int host_listen(const char *address, int *port, int backlog, const char **what)
 	return listen_open(address, port, backlog, LISTEN_REUSE_PORT, 0, what);
 }
 
-/* Only a wish: in a container, this processor may be another's. */
+/* Only a wish: the processor may not be among those that the process was given (taskset, a container). */
 void host_bind(unsigned processor)
 {
 	cpu_set_t set;
 
+	if (sched_getaffinity(0, sizeof set, &set) || !CPU_ISSET(processor, &set))
+		return;
 	CPU_ZERO(&set);
 	CPU_SET(processor, &set);
 	sched_setaffinity(0, sizeof set, &set);
