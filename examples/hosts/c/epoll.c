@@ -27,6 +27,7 @@ struct file {
 	int fd; /* -1: the slot is free */
 	uint32_t events; /* epoll watches for them */
 	uint8_t reading; /* opcode of the armed ACCEPT, RECV or POLL_ADD; 0: none */
+	bool takes_one; /* that ACCEPT is not repeated */
 	uint64_t read_data; /* its userData */
 	const uint8_t *rest; /* of an armed SEND: bytes that the socket has not taken; NULL: none is armed */
 	uint32_t rest_bytes, send_bytes;
@@ -173,6 +174,7 @@ static void on_file(struct ring *ring, const struct io_uring_sqe *sqe)
 		complete_now(ring, sqe, shutdown(file->fd, (int)sqe->len) < 0 ? -errno : 0);
 	} else if (sqe->opcode == IORING_OP_ACCEPT || sqe->opcode == IORING_OP_RECV || sqe->opcode == IORING_OP_POLL_ADD) {
 		file->reading = sqe->opcode;
+		file->takes_one = sqe->opcode == IORING_OP_ACCEPT && !(sqe->ioprio & ACCEPT_MULTISHOT);
 		file->read_data = sqe->user_data;
 		watch(ring, index);
 	} else {
@@ -199,23 +201,22 @@ static void on_acceptable(struct ring *ring, uint32_t index)
 	struct state *s = state_of(ring);
 	struct file *file = &s->files[index];
 
-	for (;;) {
-		int fd = accept4(file->fd, NULL, NULL, SOCK_CLOEXEC);
+	while (file->reading) {
+		int fd = s->free_file_count > 0 ? accept4(file->fd, NULL, NULL, SOCK_CLOEXEC) : -1;
+		int error = s->free_file_count > 0 ? errno : ENFILE;
 
 		if (fd < 0) {
-			if (errno != EAGAIN && errno != ECONNABORTED)
-				end_reading(ring, index, -errno);
-			return;
-		}
-		if (s->free_file_count == 0) {
-			close(fd);
-			end_reading(ring, index, -ENFILE);
+			if (error != EAGAIN && error != ECONNABORTED)
+				end_reading(ring, index, -error);
 			return;
 		}
 		uint32_t slot = s->free_files[--s->free_file_count];
 
 		s->files[slot] = (struct file){ .fd = fd };
-		complete(ring, file->read_data, (int32_t)slot, IORING_CQE_F_MORE);
+		if (file->takes_one)
+			end_reading(ring, index, (int32_t)slot);
+		else
+			complete(ring, file->read_data, (int32_t)slot, IORING_CQE_F_MORE);
 	}
 }
 

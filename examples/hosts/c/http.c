@@ -101,17 +101,16 @@ static uint32_t submit(struct shard *shard, uint8_t opcode, uint8_t flags, uint1
 }
 
 /*
- * Accepts clients, unless it does already or all slots are taken: then clients wait. An ACCEPT that the kernel repeats
- * would take one client too many, and close it.
+ * Accepts a client, unless it does already or all slots are taken: then clients wait. An ACCEPT that the kernel repeats
+ * would go on until there is no slot, and close the client that has found none.
  */
-static void accept_clients(struct shard *shard)
+static void accept_client(struct shard *shard)
 {
 	struct server *server = server_of(shard);
-	uint16_t repeated = server->open < server->open_max / 2 ? ACCEPT_MULTISHOT : 0;
 
 	if (server->is_accepting || server->open >= server->open_max || host_is_stopping(shard))
 		return;
-	submit(shard, IORING_OP_ACCEPT, 0, repeated, server->listener, 0, 0, 0, FILE_INDEX_ALLOC, TAG_ACCEPT);
+	submit(shard, IORING_OP_ACCEPT, 0, 0, server->listener, 0, 0, 0, FILE_INDEX_ALLOC, TAG_ACCEPT);
 	server->is_accepting = true;
 }
 
@@ -149,7 +148,7 @@ static void close_if_done(struct shard *shard, uint32_t file)
 	free(c->rest);
 	*c = (struct connection){ 0 };
 	server_of(shard)->open--;
-	accept_clients(shard);
+	accept_client(shard);
 }
 
 static void send_filled(struct shard *shard, uint32_t file)
@@ -308,8 +307,7 @@ static void on_bytes(struct shard *shard, uint32_t file, uint32_t address, uint3
 
 static void on_accepted(struct shard *shard, const struct featherstar_ready *entry)
 {
-	if (!(entry->extra & IORING_CQE_F_MORE))
-		server_of(shard)->is_accepting = false;
+	server_of(shard)->is_accepting = false;
 	if (entry->result >= 0) {
 		uint32_t file = (uint32_t)entry->result;
 
@@ -321,7 +319,7 @@ static void on_accepted(struct shard *shard, const struct featherstar_ready *ent
 			server_of(shard)->connections[file].is_closing = true;
 			close_if_done(shard, file);
 		}
-		accept_clients(shard);
+		accept_client(shard);
 	} /* else the client is gone, or there are too many files: the next second or the next close tries again */
 }
 
@@ -401,7 +399,7 @@ static void on_timer(struct shard *shard, uint32_t tag, uint32_t owner)
 	}
 	featherstar_http_date(&shard->core, date, (double)time(NULL));
 	memcpy(shard_at(shard, date + DATE_BYTES), BEFORE_LENGTH, strlen(BEFORE_LENGTH)); /* the core has written over it */
-	accept_clients(shard);
+	accept_client(shard);
 	if (!host_is_stopping(shard))
 		featherstar_armTimer(&shard->core, monotonic_ns() + 1e9, TAG_DATE, 1);
 }

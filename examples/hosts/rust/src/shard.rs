@@ -37,7 +37,6 @@ pub mod op {
     pub const SHUTDOWN: u8 = 34;
     pub const BUFFER_SELECT: u8 = 32;
     pub const QUIET: u8 = 64; // no completion on success
-    pub const ACCEPT_MULTISHOT: u16 = 1;
     pub const RECV_MULTISHOT: u16 = 2;
     pub const ALLOCATE_FILE: u32 = u32::MAX;
     pub const DONTWAIT: u32 = 0x40;

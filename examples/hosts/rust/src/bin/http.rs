@@ -102,16 +102,15 @@ impl Server<'_> {
         self.shard.submit(Operation { opcode, tag, file, owner: file + 1, ..operation }) // 0: no owner
     }
 
-    /// Accepts clients, unless it does already or all slots are taken: then clients wait. An ACCEPT that the kernel
-    /// repeats would take one client too many, and close it.
+    /// Accepts a client, unless it does already or all slots are taken: then clients wait. An ACCEPT that the kernel
+    /// repeats would go on until there is no slot, and close the client that has found none.
     fn accept(&mut self) {
         if self.is_accepting || self.open >= self.open_max || self.is_stopping {
             return;
         }
         self.is_accepting = true;
-        let ioprio = if self.open < self.open_max / 2 { op::ACCEPT_MULTISHOT } else { 0 };
         let file_index = op::ALLOCATE_FILE;
-        self.submit(op::ACCEPT, ACCEPT, self.listener, Operation { ioprio, file_index, ..Default::default() });
+        self.submit(op::ACCEPT, ACCEPT, self.listener, Operation { file_index, ..Default::default() });
     }
 
     fn shut(&mut self, file: u32) {
@@ -301,7 +300,7 @@ impl Server<'_> {
     // --- events ------------------------------------------------------------------------------------------------------
 
     fn on_accepted(&mut self, event: &Event) {
-        self.is_accepting = event.flags & op::HAS_MORE != 0;
+        self.is_accepting = false;
         if event.result >= 0 {
             let file = event.result as u32;
             self.open += 1;
