@@ -257,7 +257,8 @@ function tellReport(
 }
 
 function tellUnreached(unreached: readonly UnreachedCode[]): void {
-  printLine(`\ncoverage: ${unreached.length} places of the program's files were reached by no seed`);
+  const places = unreached.length === 1 ? 'place' : 'places';
+  printLine(`\ncoverage: no seed has reached ${unreached.length} ${places} of the program's files`);
   for (const { file, line, endLine, text } of unreached) {
     const lines = endLine > line ? `${line}-${endLine}` : line;
     printLine(`  ${relative(process.cwd(), file)}:${lines}  ${text}`);

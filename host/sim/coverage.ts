@@ -7,7 +7,7 @@
 //
 // Next: search.ts.
 
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { type Debugger, type Profiler, Session } from 'node:inspector';
 import { SourceMap } from 'node:module';
 import { fileURLToPath } from 'node:url';
@@ -69,10 +69,11 @@ export function takeCoverage(): FileCoverage[] {
       files.set(href, file);
     }
     const { reached } = file;
-    for (const [index, hasRun] of runOf(functions, reached.length).entries()) reached[index] ||= hasRun;
+    const edges = edgesOf(runOf(functions, reached.length));
+    for (let i = 0; i < edges.length; i += 2) reached.fill(1, edges[i], edges[i + 1]);
   }
   own.disconnect();
-  return [...files].map(([url, { source, reached }]) => ({ url, source, reached: [...edgesOf(reached)] }));
+  return [...files].map(([url, { source, reached }]) => ({ url, source, reached: edgesOf(reached) }));
 }
 
 function sourceOf(own: Session, scriptId: string): string {
@@ -92,13 +93,12 @@ function runOf(functions: readonly Profiler.FunctionCoverage[], length: number):
   return reached;
 }
 
-function* edgesOf(reached: Uint8Array): Generator<number> {
-  let before = 0;
-  for (const [index, now] of reached.entries()) {
-    if (now !== before) yield index;
-    before = now;
-  }
-  if (before === 1) yield reached.length;
+/** Where parts that have run begin and end, in turn. */
+function edgesOf(reached: Uint8Array): number[] {
+  const edges: number[] = [];
+  for (let at = reached.indexOf(1); at !== -1; at = reached.indexOf(1 - (reached[at] as number), at)) edges.push(at);
+  if (edges.length % 2 === 1) edges.push(reached.length);
+  return edges;
 }
 
 /** The code that all processes of a search have run. */
@@ -125,8 +125,9 @@ export class Coverage {
 
 function placesOf(url: string, source: string, reached: Uint8Array): UnreachedCode[] {
   const file = fileURLToPath(url);
-  const originals = readFileSync(file, 'utf8').split('\n');
-  const lineOf = lines(source);
+  // A program may have deleted a file that it has made.
+  const originals = (existsSync(file) ? readFileSync(file, 'utf8') : source).split('\n');
+  const placeOf = placesIn(source);
   const isCompiled = INLINE_MAP.test(source);
   const edges = [0, ...edgesOf(reached)]; // before the first edge nothing has run
   const found = new Map<number, UnreachedCode>();
@@ -135,21 +136,27 @@ function placesOf(url: string, source: string, reached: Uint8Array): UnreachedCo
     const start = from + (NO_CODE.exec(source.slice(from, to))?.[0].length ?? 0);
     const code = source.slice(start, to).replace(NO_CODE_BEHIND, '');
     if (!/\w/.test(code) || code.startsWith('//#')) continue;
-    const [line, endLine] = [lineOf(start), lineOf(start + code.length - 1)];
-    const text = isCompiled ? (originals[line - 1] ?? '') : source.slice(start, source.indexOf('\n', start) >>> 0);
+    const [{ line, column }, { line: endLine }] = [placeOf(start), placeOf(start + code.length - 1)];
+    const text = (originals[line - 1] ?? '').slice(isCompiled ? 0 : column); // types are stripped in their place
     if (!found.has(line)) found.set(line, { file, line, endLine, text: text.trim().slice(0, SHOWN_CHARS) });
   }
   return [...found.values()];
 }
 
-/** Tells the line of the file, from 1, at an offset of what V8 has got. */
-function lines(source: string): (offset: number) => number {
-  const starts = [0, ...[...source.matchAll(/\n/g)].map(({ index }) => index + 1)];
+/** Tells the line of the file, from 1, and the column, from 0, at an offset of what V8 has got. */
+function placesIn(source: string): (offset: number) => { line: number; column: number } {
+  const starts = [0, ...Array.from(source.matchAll(/\n/g), ({ index }) => index + 1)];
   const encoded = INLINE_MAP.exec(source)?.[1];
   const map = encoded === undefined ? undefined : new SourceMap(JSON.parse(String(Buffer.from(encoded, 'base64'))));
   return (offset) => {
-    const row = starts.findLastIndex((start) => start <= offset);
-    const entry = map?.findEntry(row, offset - (starts[row] as number));
-    return entry !== undefined && 'originalLine' in entry ? entry.originalLine + 1 : row + 1;
+    let [row, after] = [0, starts.length];
+    while (after - row > 1) {
+      const middle = (row + after) >> 1;
+      if ((starts[middle] as number) <= offset) row = middle;
+      else after = middle;
+    }
+    const column = offset - (starts[row] as number);
+    const entry = map?.findEntry(row, column);
+    return { line: (entry !== undefined && 'originalLine' in entry ? entry.originalLine : row) + 1, column };
   };
 }

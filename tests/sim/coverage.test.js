@@ -92,12 +92,41 @@ if (isNode) {
     );
   });
 
+  test('a file that the program deletes is listed, and all other results stay', async () => {
+    const made = join(directory, 'made.js');
+    const text = [
+      "import { rmSync, writeFileSync } from 'node:fs';",
+      `import { simulate } from '${import.meta.resolve('featherstar/testing')}';`,
+      `writeFileSync('${made}', 'export const used = () => 1;\\nexport function never() { return 2; }\\n');`,
+      `const { used } = await import('${pathToFileURL(made)}');`,
+      `rmSync('${made}', { force: true });`,
+      'export default (seed) => simulate({ seed }, () => used());',
+    ];
+    const path = join(directory, 'deletes.js');
+    writeFileSync(path, text.join('\n'));
+    const places = await unreached({ seeds: 1, jobs: 1 }, pathToFileURL(path));
+    assert.equal(places, [{ file: 'made.js', line: 2, endLine: 2, text: 'function never() { return 2; }' }]);
+  });
+
+  test('the text of TypeScript has its types', async () => {
+    if (!process.features.typescript) return; // this Node does not read it
+    const text = `import { simulate } from '${import.meta.resolve('featherstar/testing')}';
+export default (seed: number) => simulate({ seed }, () => {});
+export const never = (count: number): number => count * 2;
+`;
+    const path = join(directory, 'typed.ts');
+    writeFileSync(path, text);
+    const places = await unreached({ seeds: 1, jobs: 1 }, pathToFileURL(path));
+    assert.is(places.length, 1);
+    assert.is(places[0].text, '(count: number): number => count * 2;');
+  });
+
   test('featherstar sim --coverage prints it', async () => {
     const args = [CLI, 'sim', 'program.js', '--seeds', '2', '--jobs', '1', '--coverage'];
     const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: directory });
     assert.match(
       stdout,
-      /coverage: 4 places of the program's files were reached by no seed\n {2}module\.js:2 {2}return 'ze/,
+      /coverage: no seed has reached 4 places of the program's files\n {2}module\.js:2 {2}return 'ze/,
     );
     assert.match(stdout, /\n {2}module\.js:10-11 {2}function unused\(\) \{\n {2}program\.js:8 {2}throw new/);
   });
