@@ -19,6 +19,8 @@ export interface Explained {
   readonly located: Located;
   /** How many choices matter. */
   readonly kept: Kept;
+  /** The time for shrinking was over: fewer may matter. */
+  readonly isOutOfTime: boolean;
   /** The run as it was found, recorded in words. */
   readonly original: RunResult;
   /** The run with only those choices, recorded in words. */
@@ -47,7 +49,7 @@ function countBefore(rows: readonly Row[], choice: ChoiceRecord): number {
 }
 
 export function explain(found: Explained): string {
-  const { message, stack, total, located, kept, original, shrunk } = found;
+  const { message, stack, total, located, kept, isOutOfTime, original, shrunk } = found;
   const { records } = original.choices;
   const first = records.find(({ index }) => index >= located.from);
   const last = records.findLast(({ index }) => index <= located.to) ?? first;
@@ -64,21 +66,31 @@ export function explain(found: Explained): string {
     const between = records.filter(isShown);
     lines.push('The choices there:', ...between.slice(0, AROUND_SHOWN).map(choiceLine), '');
   }
-  const share = ((100 * kept.size) / Math.max(1, total)).toFixed(1);
-  lines.push(`${kept.size} of ${total} choices matter (${share} %); the others can have their simplest value:`);
+  lines.push(...matterLines(kept.size, total, isOutOfTime));
   const mattering = shrunk.choices.records.filter(({ key }) => kept.has(key));
   lines.push(...mattering.slice(0, CHOICES_SHOWN).map(choiceLine));
   if (mattering.length > CHOICES_SHOWN) lines.push(`  ... and ${mattering.length - CHOICES_SHOWN} more`);
   const ending = eventRows(shrunk).slice(-LAST_SHOWN);
-  lines.push('', 'The last events of the shrunk run:', ...ending.map(({ line }) => line), '', stack);
+  if (ending.length > 0) lines.push('', 'The last events of the shrunk run:', ...ending.map(({ line }) => line));
+  lines.push('', stack);
   return lines.join('\n');
 }
 
-function whenLine({ from, to }: Located, total: number, last?: ChoiceRecord): string {
+function matterLines(kept: number, total: number, isOutOfTime: boolean): string[] {
+  if (kept === 0) return [`No choice matters (0 of ${total}): it also fails if each has its simplest value.`];
+  const share = ((100 * kept) / Math.max(1, total)).toFixed(1);
+  const lines = [`${kept} of ${total} choices matter (${share} %); the others can have their simplest value:`];
+  return isOutOfTime
+    ? ['The time for shrinking was over, so fewer choices may matter (--shrink-seconds).', ...lines]
+    : lines;
+}
+
+function whenLine({ from, to, isOutOfTime }: Located, total: number, last?: ChoiceRecord): string {
   if (to === 0) return 'It was inevitable from the beginning: nearly every run of this seed fails so.';
   const time = last === undefined ? '' : `, at ${(last.atUs / 1000).toFixed(3)} ms`;
   const world = last !== undefined && last.world > 0 ? ` of world ${last.world + 1}` : '';
-  return `It became inevitable between choices ${from} and ${to} of ${total}${time}${world}:`;
+  const late = isOutOfTime ? ' (the time for locating it was over)' : '';
+  return `It became inevitable between choices ${from} and ${to} of ${total}${time}${world}${late}:`;
 }
 
 function choiceLine({ index, what, value, atUs, callers }: ChoiceRecord): string {

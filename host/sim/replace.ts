@@ -83,7 +83,7 @@ export function switched(target: object, name: string, simulated: AnyFunction): 
 }
 
 /** `instanceof`, static members and util.promisify() go on working. */
-function keepShape(made: object, real: object): void {
+export function keepShape(made: object, real: object): void {
   for (const key of Reflect.ownKeys(real)) {
     const descriptor = Object.getOwnPropertyDescriptor(real, key) as PropertyDescriptor;
     if (key === 'arguments' || key === 'caller' || (key === 'prototype' && descriptor.value === undefined)) continue;

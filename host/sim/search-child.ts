@@ -30,6 +30,7 @@ export type FromSearcher =
       readonly total: number;
       readonly kept: readonly (readonly [string, number])[];
       readonly located: Located;
+      readonly isOutOfTime: boolean;
     }
   | { readonly type: 'passed' }
   | { readonly type: 'covered'; readonly files: readonly FileCoverage[] }
@@ -62,11 +63,20 @@ async function analyse(
   const located = await locate(run, failure.signature, total, LOCATE_MS);
   const recorded = { ...request, isRecorded: true, traceEvents: ALL_EVENTS };
   const original = await runProgram(program, { ...recorded, decide: branchBy(branches) });
-  const kept = await shrink(run, failure.signature, original.choices.records, located, shrinkMs);
+  const { kept, isOutOfTime } = await shrink(run, failure.signature, original.choices.records, located, shrinkMs);
   const shrunk = await runProgram(program, { ...recorded, decide: keepOnly(kept) });
   const { message, stack } = shrunk.failure ?? failure;
-  const explanation = explain({ message, stack, total, located, kept, original, shrunk });
-  return { type: 'analysed', signature: failure.signature, message, explanation, total, kept: [...kept], located };
+  const explanation = explain({ message, stack, total, located, kept, isOutOfTime, original, shrunk });
+  return {
+    type: 'analysed',
+    signature: failure.signature,
+    message,
+    explanation,
+    total,
+    kept: [...kept],
+    located,
+    isOutOfTime: isOutOfTime || located.isOutOfTime,
+  };
 }
 
 async function reply(program: SimProgram, message: ToSearcher): Promise<FromSearcher> {

@@ -80,6 +80,8 @@ export interface SearchFailure {
   readonly mattering: number;
   /** The failure became inevitable between these two choices. */
   readonly inevitable: readonly [from: number, to: number];
+  /** The time for these numbers was over: fewer choices may matter, and these two may be too far apart. */
+  readonly isOutOfTime: boolean;
 }
 
 /** The report of a search. */
@@ -120,6 +122,11 @@ const FAILURES = 10;
 const PROGRESS_MS = 1000;
 const isNode = !('bun' in process.versions) && !('deno' in process.versions);
 const ENDED = 'the process has ended'; // a signature
+const ENDED_ONCE =
+  'It does not end a process of its own. The machine was perhaps too busy, or had too little memory for so many jobs.';
+const FAILED_ONCE =
+  'It does not fail in a process of its own: a library keeps state from one world to the next. ' +
+  'Run each seed in a process of its own: seedsPerProcess: 1, or --seeds-per-process 1';
 const STDERR_CHARS = 4000;
 /** In real time. On Node a turn without an end is noticed sooner, and by its place. */
 export const RUN_MAX_MS = 300_000;
@@ -367,6 +374,7 @@ class Search {
       choices: 0,
       mattering: 0,
       inevitable: [0, 0],
+      isOutOfTime: false,
     };
     this.#known.set(signature, { plan, count: 1, isAnalysed: false, result });
     this.#queue.push(signature);
@@ -382,19 +390,19 @@ class Search {
     this.#end(searcher);
     if (this.#isStopped) return;
     if (reply.type === 'analysed') {
-      const { message, explanation, kept, total, located } = reply;
+      const { message, explanation, kept, total, located, isOutOfTime } = reply;
       const saved = this.#save({ ...plan, swarm, kept, signature: reply.signature, explanation });
       const inevitable = [located.from, located.to] as const;
-      known.result = { ...result, message, choices: total, mattering: kept.length, inevitable, ...saved };
+      const figures = { choices: total, mattering: kept.length, inevitable, isOutOfTime };
+      known.result = { ...result, message, ...figures, ...saved };
     } else if (reply.type === 'ended' || reply.type === 'broken') {
       // It ends its process each time: a loop without an end, as a rule. There is nothing to shrink.
       const isSame = signature === ENDED;
       const explanation = isSame ? reply.text : `${result.message}\n\nIt could not be explained: ${reply.text}`;
       known.result = { ...result, ...this.#save({ ...plan, swarm, signature, explanation }) };
     } else {
-      const text = 'It does not fail in a process of its own: a library keeps state from one world to the next.';
-      const remedy = 'Run each seed in a process of its own: seedsPerProcess: 1, or --seeds-per-process 1';
-      known.result = { ...result, explanation: `${result.message}\n\n${text} ${remedy}` };
+      const text = signature === ENDED ? ENDED_ONCE : FAILED_ONCE;
+      known.result = { ...result, explanation: `${result.message}\n\n${text}` };
     }
   }
 

@@ -21,6 +21,14 @@ export type RunWith = (decide: Decide) => Promise<RunResult>;
 export interface Located {
   readonly from: number;
   readonly to: number;
+  /** The time was over before it was as close as it can be. */
+  readonly isOutOfTime: boolean;
+}
+
+export interface Shrunk {
+  readonly kept: Kept;
+  /** The time was over: fewer choices may matter. */
+  readonly isOutOfTime: boolean;
 }
 
 /** The words of the choices that matter, by their keys; all others are 0. */
@@ -53,13 +61,14 @@ async function isInevitable(run: RunWith, signature: string, count: number): Pro
 export async function locate(run: RunWith, signature: string, total: number, timeMs: number): Promise<Located> {
   const untilMs = realNow() + timeMs;
   let [from, to] = [0, total];
-  if (await isInevitable(run, signature, 0)) return { from: 0, to: 0 };
-  while (to - from > Math.max(1, total * WIDTH) && realNow() < untilMs) {
+  if (await isInevitable(run, signature, 0)) return { from: 0, to: 0, isOutOfTime: false };
+  const isWide = () => to - from > Math.max(1, total * WIDTH);
+  while (isWide() && realNow() < untilMs) {
     const middle = (from + to) >> 1;
     if (await isInevitable(run, signature, middle)) to = middle;
     else from = middle;
   }
-  return { from, to };
+  return { from, to, isOutOfTime: isWide() };
 }
 
 class Shrinker {
@@ -120,7 +129,7 @@ export async function shrink(
   records: readonly ChoiceRecord[],
   { to }: Located,
   timeMs: number,
-): Promise<Kept> {
+): Promise<Shrunk> {
   const shrinker = new Shrinker(run, signature, records, timeMs);
   // The choices behind the point of no return may often be any.
   for (const share of [0, 1 / 8, 1 / 2]) {
@@ -134,7 +143,8 @@ export async function shrink(
     await shrinker.byBlocks(true);
     await shrinker.byBlocks(false);
   }
-  return new Map(shrinker.current.map(({ key, word }) => [key, word]));
+  const kept = new Map(shrinker.current.map(({ key, word }) => [key, word]));
+  return { kept, isOutOfTime: shrinker.isOver && kept.size > 0 };
 }
 
 const clock = performance.now; // before a world puts its own there

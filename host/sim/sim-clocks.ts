@@ -107,16 +107,16 @@ function processClocks(): Replacement[] {
 
 function performanceClocks(): Replacement[] {
   const { mark: realMark, measure: realMeasure, now: realNow } = performance;
-  const now = () => {
+  function now(this: Performance): number {
     const world = activeWorld();
-    return world === undefined ? realNow.call(performance) : elapsedNs(world) / 1e6;
-  };
+    return world === undefined ? realNow.call(this) : elapsedNs(world) / 1e6;
+  }
   const mark = (name: string, options?: PerformanceMarkOptions) =>
-    realMark.call(performance, name, { startTime: now(), ...options });
+    realMark.call(performance, name, { startTime: performance.now(), ...options });
   const measure = (name: string, start?: string | PerformanceMeasureOptions, end?: string) => {
     const given = typeof start === 'object' ? start : { start: start ?? 0, ...(end === undefined ? {} : { end }) };
     const isOpen = given.end === undefined && (given.duration === undefined || given.start === undefined);
-    return realMeasure.call(performance, name, isOpen ? { ...given, end: now() } : given);
+    return realMeasure.call(performance, name, isOpen ? { ...given, end: performance.now() } : given);
   };
   return [
     replaced(performance, 'now', now),

@@ -11,7 +11,17 @@ import { platform } from '../base/platform-timers.js';
 import type { AnyFunction } from '../calls/remote.js';
 import { abortError } from '../node/node-errors.js';
 import type { Entry, Hold } from './calendar.js';
-import { bound, type Callback, onStage, type Replacement, replaced, type Stage, stage, switched } from './replace.js';
+import {
+  bound,
+  type Callback,
+  keepShape,
+  onStage,
+  type Replacement,
+  replaced,
+  type Stage,
+  stage,
+  switched,
+} from './replace.js';
 import type { Place, World } from './world.js';
 
 const DELAY_MAX_MS = 2 ** 31 - 1;
@@ -213,11 +223,13 @@ function promisedTimers(): Replacement[] {
 
 /** Clears a timer of either world, wherever it is called. */
 function clearing(real: AnyFunction): AnyFunction {
-  return (timer: unknown) => {
+  const clear = (timer: unknown) => {
     if (timer instanceof SimTimer) timer.close();
     else if (timer instanceof SimImmediate) timer.isCleared = true;
     else real(timer as never);
   };
+  keepShape(clear, real);
+  return clear;
 }
 
 export function sleepers(): Replacement[] {
@@ -226,16 +238,12 @@ export function sleepers(): Replacement[] {
     setInterval: startInterval as never,
     setImmediate: startImmediate as never,
   };
-  const waits: Record<string, AnyFunction> = { setTimeout: waitTimer as never, setImmediate: waitImmediate as never };
+  const promised = promisedTimers(); // promisify(setTimeout) is one of them, as on Node
   const made = Object.entries(starts).flatMap(([name, start]) => switched(globalThis, name, start));
-  for (const { name, value } of made) {
-    const wait = waits[name as string];
-    if (wait === undefined) continue;
-    const real = (value as Record<symbol, AnyFunction>)[promisify.custom];
-    Object.defineProperty(value, promisify.custom, {
-      value: (...args: never[]) => (stage() === undefined ? (real as AnyFunction)(...args) : wait(...args)),
-      configurable: true,
-    });
+  for (const { name, value: start } of made) {
+    if (name === 'setInterval') continue; // it calls back often
+    const wait = promised.find((each) => each.target === timersPromises && each.name === name);
+    Object.defineProperty(start, promisify.custom, { value: wait?.value, configurable: true });
   }
   for (const name of ['clearTimeout', 'clearInterval', 'clearImmediate'] as const) {
     made.push(replaced(globalThis, name, clearing(globalThis[name] as AnyFunction)));
@@ -244,7 +252,7 @@ export function sleepers(): Replacement[] {
   return [
     ...made,
     ...made.map(({ name, value }) => replaced(timers, name, value)),
-    ...promisedTimers(),
+    ...promised,
     ...ofLibrary.map(({ name, value }) => replaced(platform, name, value)),
     ...switched(process, 'nextTick', (run: Callback, ...args: unknown[]) => {
       onStage().place.ticks.push(bound(() => run(...args)));

@@ -434,6 +434,20 @@ test('a global that a module keeps is the simulated one in a world, and the real
   assert.is.not(kept.random(), kept.random());
 });
 
+test('replaced globals look as the real ones', async () => {
+  const timers = require('node:timers');
+  for (const name of ['setTimeout', 'setInterval', 'setImmediate', 'clearTimeout', 'clearInterval', 'clearImmediate']) {
+    assert.is(globalThis[name].name, name);
+    assert.is(timers[name], globalThis[name]);
+  }
+  const promised = require('node:timers/promises');
+  assert.is(promisify(setTimeout), promised.setTimeout);
+  assert.is(promisify(setImmediate), promised.setImmediate);
+  assert.is(await promisify(setTimeout)(1, 'value'), 'value');
+  assert.is((await run(1, () => promisify(setTimeout)(3_600_000, 'value'))).value, 'value');
+  if (!('bun' in process.versions)) assert.throws(() => performance.now.call({}), TypeError);
+});
+
 test('what a world replaces is put back', () => {
   assert.is(process.pid, realPid);
   assert.ok(readFileSync(PAGE, 'utf8').length > 0);

@@ -1,5 +1,6 @@
 // Programs for search.test.js, by the query: `search-programs.js?kind=sound`.
 
+import { existsSync, writeFileSync } from 'node:fs';
 import { sleep } from 'featherstar';
 import { always, note, reachable, simulate, sometimes } from 'featherstar/testing';
 import { remember } from './library-with-state.js';
@@ -50,6 +51,21 @@ const PROGRAMS = {
     simulate({ seed }, async () => {
       if (remember() === 5) throw new Error('the library has seen too much');
     }),
+  /** Each run fails. */
+  'always wrong': (seed) =>
+    simulate({ seed }, async () => {
+      await sleep(Math.random());
+      throw new Error('wrong');
+    }),
+  /** Ends its process, but only the first time. */
+  'ends once': (seed) => {
+    const path = new URL(import.meta.url).searchParams.get('mark');
+    if (!existsSync(path)) {
+      writeFileSync(path, '');
+      process.kill(process.pid, 'SIGKILL');
+    }
+    return simulate({ seed }, () => {});
+  },
   /** Seed 3 never ends. */
   endless: (seed) =>
     simulate({ seed, stallMs: 500 }, async () => {

@@ -66,6 +66,32 @@ test('a bug is found, shrunk, located, explained', async () => {
   assert.match(found.explanation, /at counter|search-programs\.js/);
 });
 
+test('without time to shrink or locate, the failure says so', async () => {
+  const { seed } = found;
+  const once = { ...OPTIONS, seeds: 1, from: seed, directory: join(directory, 'late') };
+  const { failures } = await simulate.search(programOf('unsound'), { ...once, shrinkSeconds: 0 });
+  assert.is(failures[0].isOutOfTime, true);
+  assert.ok(failures[0].file !== undefined);
+  assert.match(failures[0].explanation, /The time for shrinking was over, so fewer choices may matter/);
+  assert.is(found.isOutOfTime, false);
+});
+
+test('a failure that needs no choice says so', async () => {
+  const { failures } = await simulate.search(programOf('always wrong'), { ...OPTIONS, seeds: 1 });
+  assert.is(failures[0].mattering, 0);
+  assert.equal(failures[0].inevitable, [0, 0]);
+  assert.match(failures[0].explanation, /inevitable from the beginning: nearly every run of this seed fails so/);
+  assert.match(failures[0].explanation, /No choice matters \(0 of \d+\): it also fails if each has its simplest value/);
+});
+
+test('a process that ends only once is no failure of the program', async () => {
+  const program = programOf('ends once');
+  program.searchParams.set('mark', join(directory, 'mark'));
+  const { failures } = await simulate.search(program, { ...OPTIONS, seeds: 1 });
+  assert.is(failures[0].file, undefined);
+  assert.match(failures[0].explanation, /SIGKILL\n\nIt does not end a process of its own\. The machine was perhaps/);
+});
+
 test('its seed file replays, by the command, with a timeline', async () => {
   const page = join(directory, 'timeline.html');
   const { code, stdout } = await cli('--replay', found.file, '--timeline', page);
