@@ -18,6 +18,7 @@ const FOUND = [
   { name: 'ioredis', version: '6.0.0', seed: 4, message: /a command before disconnect\(\) is expected/ },
   { name: 'ioredis', version: '6.0.0', seed: 7, message: /command a0 .*: false\) is expected/ },
   { name: 'mqtt', version: '5.16.0', seed: 4, message: /end\(false\) is expected/ },
+  { name: 'mqtt', version: '5.16.0', seed: 19, message: /a publish before end\(\) is expected/ },
   { name: 'opossum', version: '10.0.0', seed: 21, message: /when the service is well, the breaker closes/ },
   { name: 'opossum', version: '10.0.0', seed: 180, message: /after shutdown\(\) no call reaches the action/ },
   { name: 'p-debounce', version: '5.1.1', seed: 20, message: /each call gets a result of the function/ },
