@@ -36,7 +36,7 @@ const OWN = new URL('../../', import.meta.url).href;
 const SHOWN_CHARS = 60;
 const INLINE_MAP = /\n\/\/# sourceMappingURL=data:application\/json[^,]*;base64,([\w+/=]+)\s*$/;
 /** Characters and comments in front of code. */
-const NO_CODE = /^(?:[\s{}();,:]|\/\/.*|\/\*[\s\S]*?\*\/)+/;
+const NO_CODE = /^(?:[\s{});,:]|\/\/.*|\/\*[\s\S]*?\*\/)+/;
 const NO_CODE_BEHIND = /[\s{}();,]+$/;
 
 const isOfProgram = (url: string) => url.startsWith('file:') && !url.startsWith(OWN) && !url.includes('/node_modules/');
