@@ -68,7 +68,7 @@ function onShard<S extends HttpServer | HttpsServer>(server: S, options: AcceptO
       return server;
     },
     getConnections(done: (error: Error | null, count: number) => void): S {
-      process.nextTick(done, null, listening.sockets.size);
+      process.nextTick(done, null, listening.connectionCount);
       return server;
     },
     ref(): S {

@@ -102,6 +102,11 @@ export class Listening implements AcceptorUser {
     return this.#acceptor !== undefined && !this.#isClosing;
   }
 
+  /** Connections that are open, also those whose handshake is under way. */
+  get connectionCount(): number {
+    return this.sockets.size + (this.#secure?.openHandshakes ?? 0);
+  }
+
   address(): AddressInfo | string | null {
     const { isListening } = this;
     if (!isListening || this.#place === undefined || this.#bound === undefined) return null;
@@ -212,8 +217,7 @@ export class Listening implements AcceptorUser {
   onConnection(file: number): void {
     const shard = this.#shard as Shard;
     const { maxConnections = Number.POSITIVE_INFINITY } = this.#server;
-    const openHandshakes = this.#secure?.openHandshakes ?? 0;
-    if (this.sockets.size + openHandshakes >= maxConnections) this.#drop(shard, file);
+    if (this.connectionCount >= maxConnections) this.#drop(shard, file);
     else if (this.#secure !== undefined) this.#secure.addFile(file);
     else {
       const socket = new NodeSocket(this.#options);
@@ -339,8 +343,8 @@ export class Listening implements AcceptorUser {
   }
 
   #endIfLast(): void {
-    if (!this.#isClosing || this.#acceptor !== undefined || this.sockets.size !== 0) return;
-    if (this.#secure !== undefined && this.#secure.openHandshakes !== 0) return; // these clients are served, too
+    if (!this.#isClosing || this.#acceptor !== undefined) return;
+    if (this.connectionCount !== 0) return; // clients whose handshake is under way are served, too
     this.#isClosing = false;
     this.#shard = undefined;
     this.#secure = undefined;

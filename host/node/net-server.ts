@@ -56,7 +56,7 @@ export class NetServer extends EventEmitter implements ListeningUser {
   }
 
   getConnections(done: (error: Error | null, count: number) => void): this {
-    process.nextTick(done, null, this.#listening.sockets.size);
+    process.nextTick(done, null, this.#listening.connectionCount);
     return this;
   }
 

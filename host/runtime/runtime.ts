@@ -380,10 +380,11 @@ export class Runtime<M extends object = UntypedModule> extends WorkerRuntime<M> 
   /**
    * From now on the runtime does not keep the process alive, as in Node an unref'd server does not. The sockets and
    * servers of `featherstar/node` do, on every shard, unless they are unref'd themselves. Nothing else does: no task,
-   * no call, no server of `serve()`. A process that ends so does not close the runtime. No effect on Bun and Deno.
+   * no call, no server of `serve()`. A process that ends so does not close the runtime. No effect on Bun and Deno, and
+   * none after the first close().
    */
   unref(): this {
-    this.#lifeline.unref();
+    if (this.#closing === undefined) this.#lifeline.unref();
     return this;
   }
 

@@ -1,8 +1,15 @@
+// deadline: 300 s
 // A shard that has died is started again: it can be called, nothing that it had is there, and what it left with others
 // is neither taken for something of its next life nor lost.
 //
 // The flow: restart-module.js on each shard --> one dies, and leaves something --> restart() --> it is asked.
 
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { allocate, Runtime, runtime, Sharded } from 'featherstar';
 import { connect, listen } from 'featherstar/net';
 import { suite } from 'uvu';
@@ -14,6 +21,19 @@ import { until, within } from '../support/http.js';
 const module = new URL('../support/restart-module.js', import.meta.url);
 const SHARDS = 3;
 const LATE_CALLS = 20;
+
+/** The runtime does not hear from the next thread until release(). `ended` resolves when that thread has ended. */
+async function holdNextThread() {
+  const [worker] = await once(process, 'worker');
+  const { emit } = worker;
+  const events = [];
+  worker.emit = (...event) => events.push(event) > 0;
+  const release = () => {
+    worker.emit = emit;
+    for (const event of events) worker.emit(...event);
+  };
+  return { release, ended: once(worker, 'exit') };
+}
 
 for (const host of hosts()) {
   const test = suite(`restart (${host})`);
@@ -39,6 +59,19 @@ for (const host of hosts()) {
     assert.is((await within(told, 'its death is told')).code, 'FEATHERSTAR_PEER_DOWN');
   };
   const restart = (shard) => within(here.restart(shard), 'restart');
+  /** Resolves when the shard waits in a system call. It goes on after free(). */
+  const hold = async (shard) => {
+    const folder = mkdtempSync(join(tmpdir(), 'featherstar-'));
+    const pipe = join(folder, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const opening = here.on(shard).openPipe(pipe);
+    await until(() => existsSync(`${pipe}.soon`), 'it opens the pipe');
+    return async function free() {
+      await (await open(pipe, 'w')).close();
+      await within(opening, 'openPipe');
+      rmSync(folder, { recursive: true });
+    };
+  };
 
   test('it can be called and calls, its module is new, and this can go on', async () => {
     assert.equal([await call(1, 'add'), await call(1, 'add')], [1, 2]);
@@ -296,23 +329,25 @@ for (const host of hosts()) {
 
   test('a peer that is busy for too long is named; later it works', async () => {
     await die(1);
-    const blocking = call(2, 'block', 6000);
-    await until(() => here.stats(2).requestsReceived === 1, 'it blocks');
+    const free = await hold(2);
     const { code, message } = await rejection(here.restart(1));
     assert.is(code, 'FEATHERSTAR_TIMEOUT');
     assert.match(message, /shard 2/);
-    await blocking;
+    await free();
     await restart(1);
     assert.is(await call(2, 'outcome', 1, 'echo', 'x'), 'x');
   });
 
   test('a peer that is busy when the new one has booted does not die of its death', async () => {
     await die(1);
+    const begun = holdNextThread();
     const starting = rejection(here.restart(1));
-    await until(() => here.stats(1).turns === 0, 'its memory is clear, so it is about to boot');
-    const blocking = call(2, 'block', 6000);
+    const { release, ended } = await within(begun, 'a new thread');
+    const free = await hold(2);
+    release();
     assert.is((await starting).code, 'FEATHERSTAR_TIMEOUT');
-    await blocking;
+    await within(ended, 'the end of that thread');
+    await free();
     assert.is(await call(2, 'echo', 'x'), 'x');
     await restart(1);
     assert.is(await call(2, 'outcome', 1, 'echo', 'x'), 'x');

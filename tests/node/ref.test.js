@@ -15,6 +15,7 @@ if (!IS_NODE) console.log('# skipped: ref() and unref(): they have an effect on 
 const CASES = {
   ends: [
     'nothing',
+    'a runtime that is closed',
     "a server that is unref'd",
     'a server that is closed',
     "a server on another shard that is unref'd later",
@@ -27,6 +28,7 @@ const CASES = {
     'an http server',
     "a server that was unref'd before, and is ref again",
     'a server on another shard',
+    'a handshake with a server that is closed',
     'a socket',
   ],
 };

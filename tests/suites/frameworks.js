@@ -1,6 +1,7 @@
 // The suites of Express, Koa, Fastify and ws. Their tests run as they are, with Node's own http.createServer(), and
 // with that of featherstar/node. A preloaded module puts it in the place of the other (adapters/node-servers.js). The
-// suite of undici runs likewise, with the sockets of clients in the place of Node's (adapters/node-clients.js).
+// suite of undici runs likewise, with the sockets of clients in the place of Node's (adapters/node-clients.js). Five of
+// its tests need a key that is made when its packages are installed: `npm ci` with scripts, by the Node that runs them.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';

@@ -2,8 +2,10 @@
 // when it ends by itself.
 
 import { once } from 'node:events';
+import { promisify } from 'node:util';
 import { Runtime } from 'featherstar';
 import { createConnection, createNetServer, createServer } from 'featherstar/node';
+import { cert, key } from './tls.js';
 
 const [what] = process.argv.slice(2);
 const module = new URL('ref-module.js', import.meta.url);
@@ -18,6 +20,20 @@ async function opened(server) {
 
 const cases = {
   nothing: () => runtime.unref(),
+  'a runtime that is closed': async () => {
+    const closing = runtime.close();
+    runtime.unref(); // no effect: close() ends in order
+    await closing;
+    runtime.unref().ref().unref();
+  },
+  'a handshake with a server that is closed': async () => {
+    const server = await opened(createServer({ tls: { key, cert } }));
+    runtime.unref();
+    const client = createConnection(server.address().port, '127.0.0.1');
+    while ((await promisify(server.getConnections)()) === 0) await new Promise(setImmediate);
+    client.unref();
+    server.close();
+  },
   'a runtime': () => setTimeout(() => {}, 1),
   'a runtime that is ref again': () => runtime.unref().ref(),
   'an http server': async () => {
