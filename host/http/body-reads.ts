@@ -388,7 +388,11 @@ class ByteWaiter implements BodyWaiter {
   }
 
   close(): void {
-    this.#controller.close();
+    try {
+      this.#controller.close();
+    } catch {
+      return; // the body ends in the middle of an element of a view: the stream has this error, and its reads get it
+    }
     this.#controller.byobRequest?.respond(0);
   }
 

@@ -287,6 +287,19 @@ test('a Buffer comes back as a Buffer, on every platform', async () => {
   assert.is(value.toString(), 'abc');
 });
 
+test('a body that ends in the middle of an element fails the read, and not the connection that tells the end', async () => {
+  if (!isLazy) return;
+  const { body } = openBody();
+  const reader = body.stream.getReader(byob);
+  const read = reader.read(new Uint16Array(4)).catch((error) => error);
+  await settle();
+  body.push(Buffer.from('a'), 0, 1, true);
+  await settle();
+  body.end();
+  assert.instance(await read, TypeError);
+  assert.instance(await reader.closed.catch((error) => error), TypeError);
+});
+
 test("memory of Node's pool for Buffers is not taken from it", async () => {
   if (!isLazy) return;
   const { body } = openBody();
