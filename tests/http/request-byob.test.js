@@ -287,7 +287,7 @@ test('a Buffer comes back as a Buffer, on every platform', async () => {
   assert.is(value.toString(), 'abc');
 });
 
-test('a body that ends in the middle of an element fails the read, and not the connection that tells the end', async () => {
+test('a body that ends in the middle of an element fails the read, not the connection', async () => {
   if (!isLazy) return;
   const { body } = openBody();
   const reader = body.stream.getReader(byob);
