@@ -15,6 +15,7 @@
 
 import { ByteQueue } from '../base/byte-queue.js';
 import type { Shard } from '../shard/shard.js';
+import { MARKED_HEAD_BYTES } from '../shard/stall.js';
 import type { Transport } from '../shard/transport.js';
 import { HIGH_WATER_BYTES } from './body.js';
 
@@ -162,8 +163,9 @@ export class Inbox {
   }
 
   /**
-   * A head that began before. Scratch memory stands for all of it, but only what the parser has not finished is there.
-   * Returns where it stopped in [at, end).
+   * A head that began before. Scratch memory stands for all of it, but only what the parser has not finished is there,
+   * and the beginning: a warning about a handler that does not yield reads the first line there. Returns where it
+   * stopped in [at, end).
    */
   private feedCarried(at: number, end: number): number {
     const { bytes } = this.shard;
@@ -171,6 +173,7 @@ export class Inbox {
     const before = this.carryBytes;
     this.addToCarry(at, end);
     const from = this.user.parsedBytes;
+    this.carry.copy(bytes, scratch, 0, Math.min(from, MARKED_HEAD_BYTES));
     this.carry.copy(bytes, scratch + from, from, this.carryBytes);
     this.cachedEnd = 0; // scratch held something else before
     const taken = this.user.feed(scratch, scratch + this.carryBytes);

@@ -27,7 +27,8 @@ const CALL = 1;
 const REQUEST = 2;
 const READY_BYTES = 16; // of an entry of the ready ring (assembly/layout.ts)
 const PEER = 1; // word in it
-const HEAD_BYTES = 256; // of a request's head are read
+/** Of a request's head, these are read: its first line, or the beginning of it. */
+export const MARKED_HEAD_BYTES = 256;
 
 export interface RunningStep {
   /** The task's name, cut off after 112 bytes of UTF-8. */
@@ -144,7 +145,7 @@ export function describeRun(
 ): string {
   const which = run % KIND;
   if (Math.floor(run / KIND) % (RUN / KIND) === REQUEST) {
-    const head = Buffer.from(memory.buffer, which, Math.min(HEAD_BYTES, memory.buffer.byteLength - which));
+    const head = Buffer.from(memory.buffer, which, Math.min(MARKED_HEAD_BYTES, memory.buffer.byteLength - which));
     const [, method, path] = /^(\S+) ([^\s?]*)/.exec(head.toString('latin1')) ?? [];
     return `the HTTP handler of ${JSON.stringify(`${method} ${path}`).slice(1, -1)}`;
   }

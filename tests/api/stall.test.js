@@ -3,6 +3,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Runtime, Sharded } from 'featherstar';
 import { suite } from 'uvu';
@@ -14,6 +15,15 @@ import { Client, get, until, within } from '../support/http.js';
 const module = new URL('../support/life-module.js', import.meta.url);
 delete process.env.FEATHERSTAR_STALL_MS; // the runner's: here the default is what is tested
 const PROGRAM = fileURLToPath(new URL('../support/stall-program.js', import.meta.url));
+
+/** Sends a request to shard 1, a piece at a time. Pieces that arrive together make it an easier case. */
+async function sendPieces(here, pieces) {
+  const client = await Client.open(await here.on(1).serveStuck());
+  for (const piece of pieces) {
+    client.write(piece);
+    await sleep(20);
+  }
+}
 
 for (const host of hosts()) {
   const test = suite(`stall (${host})`);
@@ -69,15 +79,12 @@ for (const host of hosts()) {
       'the HTTP handler of GET /stuck/%22here%22',
     ],
     'an HTTP handler, whose head came in pieces': [
-      async (here) => {
-        const port = await here.on(1).serveStuck();
-        const client = await Client.open(port);
-        for (const piece of ['POST /in', '/pieces HTTP/1.1\r\nHo', 'st: a\r\nContent-Length: 0\r\n\r\n']) {
-          client.write(piece);
-          await new Promise((resolve) => setTimeout(resolve, 20));
-        }
-      },
+      (here) => sendPieces(here, ['POST /in', '/pieces HTTP/1.1\r\nHo', 'st: a\r\nContent-Length: 0\r\n\r\n']),
       'the HTTP handler of POST /in/pieces',
+    ],
+    'an HTTP handler, whose first line came as a whole': [
+      (here) => sendPieces(here, ['POST /a/line HTTP/1.1\r\nHo', 'st: a\r\nContent-Length: 0\r\n\r\n']),
+      'the HTTP handler of POST /a/line',
     ],
     ...(host === 'uring' && {
       'code after an await': [
