@@ -79,7 +79,7 @@ it('bytes go both ways, and close_notify', async () => {
   assert.is(`${received}`, 'pong');
   const { protocol, cipher, servername, isResumed, verifyResult } = tls.describe(number);
   assert.equal(
-    [protocol, cipher, servername, isResumed, verifyResult],
+    [protocol, cipher.name, servername, isResumed, verifyResult],
     ['TLSv1.3', 'TLS_AES_256_GCM_SHA384', 'localhost', false, 0],
   );
   assert.is(tls.certificate(number), undefined);
