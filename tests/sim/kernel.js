@@ -121,9 +121,9 @@ class Raw {
       return events.shift();
     };
     let told; // the event that is awaited, perhaps for longer than one call
-    const nextOrWaits = async () => {
+    const nextOrWaits = async (ms = 50) => {
       told ??= next();
-      const text = await outcome(told, 50);
+      const text = await outcome(told, ms);
       if (text !== 'waits') told = undefined;
       return text;
     };
@@ -278,9 +278,9 @@ const streams = {
       const room = client.watchRoom();
       const texts = [await room.next()];
       await server.end();
-      texts.push(await room.next(), await room.next());
+      texts.push(await room.next(LONG_MS), await room.next());
       const late = client.watchRoom();
-      texts.push(await late.next(), await late.next());
+      texts.push(await late.next(LONG_MS), await late.next());
       room.cancel();
       late.cancel();
       client.close();
