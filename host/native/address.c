@@ -182,9 +182,12 @@ static int install(struct ring *ring, unsigned slot)
 {
 	unsigned tail = __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE);
 	uint64_t user_data = TAG_INSTALLED | (uint64_t)++ring->question_count << 8;
-	struct io_uring_sqe *sqe = ring_next_sqe(ring);
+	struct io_uring_sqe *sqe;
 	int result;
 
+	if (slot >= ring->file_slots)
+		return -EBADF;
+	sqe = ring_next_sqe(ring);
 	if (!sqe)
 		return -EAGAIN;
 	memset(sqe, 0, sizeof(*sqe));
@@ -205,8 +208,6 @@ int address_of_local(struct ring *ring, unsigned slot)
 	socklen_t bytes = sizeof(ring->asked);
 	int fd, error;
 
-	if (slot >= ring->file_slots)
-		return -EBADF;
 	fd = install(ring, slot);
 	if (fd < 0)
 		return fd;
@@ -220,8 +221,6 @@ int address_hear_all(struct ring *ring, unsigned slot)
 {
 	int fd, error;
 
-	if (slot >= ring->file_slots)
-		return -EBADF;
 	fd = install(ring, slot);
 	if (fd < 0)
 		return fd;
@@ -238,8 +237,6 @@ int address_keep_alive(struct ring *ring, unsigned slot, int idle_s)
 {
 	int on = idle_s >= 0, interval_s = 1, probes = 10, fd, error;
 
-	if (slot >= ring->file_slots)
-		return -EBADF;
 	fd = install(ring, slot);
 	if (fd < 0)
 		return fd;
