@@ -7,17 +7,16 @@
 
 import type { WaitOptions } from '../base/abortable.js';
 import { inTime } from '../base/in-time.js';
-import { ownCopy, uninitialized } from '../base/own-bytes.js';
+import { ownCopy } from '../base/own-bytes.js';
 import type { Shard } from '../shard/shard.js';
 import { handshakeError } from '../tls/handshake-limits.js';
 import { tlsError } from '../tls/options.js';
-import { ENDED, FAILED, type RecordConnection, UNREAD_REPLIES } from '../tls/record-engine.js';
+import { ENDED, FAILED, PART_BYTES, type RecordConnection, UNREAD_REPLIES } from '../tls/record-engine.js';
 import { RecordInfo } from '../tls/record-info.js';
 import type { RecordTerminator } from '../tls/record-terminator.js';
 import { DecryptedSocket } from './decrypted-socket.js';
 import { type SocketTransport, socketClosed } from './socket.js';
 
-const PART_BYTES = 1_048_576; // encrypted into one array
 const ALERT_MS = 2000;
 
 export class RecordSocket extends DecryptedSocket {
@@ -113,11 +112,9 @@ export class RecordSocket extends DecryptedSocket {
   protected async encrypt(bytes: Uint8Array, options: WaitOptions): Promise<void> {
     const writes: Promise<void>[] = []; // all of them begin now, so no other write comes between them
     for (let at = 0; at < bytes.length; at += PART_BYTES) {
-      const part = bytes.subarray(at, at + PART_BYTES);
-      const encrypted = uninitialized(this.#connection.encryptedBytes(part.length, 1));
-      const count = this.#connection.send(part, 0, part.length, encrypted);
-      if (count < 0) throw this.#break(new Error(this.#connection.failure));
-      writes.push(this.below.write(encrypted.subarray(0, count), options));
+      const encrypted = this.#connection.encrypt(bytes, at, Math.min(at + PART_BYTES, bytes.length));
+      if (encrypted === undefined) throw this.#break(new Error(this.#connection.failure));
+      writes.push(this.below.write(encrypted, options));
     }
     await Promise.all(writes);
   }

@@ -10,7 +10,7 @@ import { FeatherstarError } from '../base/errors.js';
 import { WarningLimit } from '../base/warning-limit.js';
 import { monotonicNs } from '../hosts/host.js';
 import type { Shard } from '../shard/shard.js';
-import { type HandshakeLimits, handshakeError, handshakeTimeout, type OpenHandshake } from '../tls/handshake-limits.js';
+import { TimedHandshake } from '../tls/handshake-limits.js';
 import { contextOptions, type TlsClientOptions, type TlsServerOptions, tlsError } from '../tls/options.js';
 import { recordEngine } from '../tls/record-engine.js';
 import { RecordTerminator } from '../tls/record-terminator.js';
@@ -149,41 +149,27 @@ export class TlsAcceptor<B extends SocketTransport> {
 }
 
 /** A handshake by the addon, with the limits of all handshakes. */
-class SocketHandshake implements OpenHandshake {
+class SocketHandshake extends TimedHandshake {
   readonly #socket: RecordSocket;
-  readonly #limits: HandshakeLimits;
   readonly #onOver: (error: unknown) => void;
-  readonly #timer: NodeJS.Timeout;
-  #isOver = false;
 
   /** `onOver`: it has succeeded, or the connection closes. Not called before the constructor has returned. */
   constructor(socket: RecordSocket, terminator: RecordTerminator, onOver: (error: unknown) => void) {
+    super(terminator.limits);
     this.#socket = socket;
-    this.#limits = terminator.limits;
     this.#onOver = onOver;
-    this.#timer = setTimeout(() => this.fail(handshakeTimeout()), terminator.limits.timeoutNs / 1e6);
-    this.#limits.add(this);
+    this.begin();
     socket.shakeHands(terminator).then(
-      () => this.#end(undefined),
+      () => {
+        if (this.end()) onOver(undefined);
+      },
       (error) => this.fail(error),
     );
   }
 
-  #end(error: unknown): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    clearTimeout(this.#timer);
-    this.#limits.remove(this);
-    this.#onOver(error);
-  }
-
   fail(error: unknown): void {
-    if (this.#isOver) return;
-    this.#end(error);
+    if (!this.end()) return;
+    this.#onOver(error);
     this.#socket.close();
-  }
-
-  destroy(): void {
-    this.fail(handshakeError('the server closes'));
   }
 }

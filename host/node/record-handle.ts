@@ -8,17 +8,16 @@
 //
 // Next: secure-acceptor.ts.
 
-import { ownCopy, uninitialized } from '../base/own-bytes.js';
+import { ownCopy } from '../base/own-bytes.js';
 import type { NetAddress } from '../hosts/host.js';
 import type { Shard } from '../shard/shard.js';
 import { tlsError } from '../tls/options.js';
-import { ENDED, FAILED, type RecordConnection, UNREAD_REPLIES } from '../tls/record-engine.js';
+import { ENDED, FAILED, PART_BYTES, type RecordConnection, UNREAD_REPLIES } from '../tls/record-engine.js';
 import { RecordInfo } from '../tls/record-info.js';
 import type { RecordTerminator } from '../tls/record-terminator.js';
 import { type Handle, type HandleUser, type Piece, StreamHandle } from './handle.js';
 
 const JOINED_BYTES = 16_384; // of a write, at most: its pieces share a record
-const PART_BYTES = 1_048_576; // encrypted into one array
 
 /** The user until the handshake is over. */
 export interface HandshakeHandleUser extends HandleUser {
@@ -157,12 +156,10 @@ export class RecordHandle implements Handle, HandleUser {
 
   /** Undefined: the connection is broken, and its user knows. */
   #encrypt(bytes: Uint8Array, at: number, end: number): Uint8Array | undefined {
-    const connection = this.#connection;
-    const encrypted = uninitialized(connection.encryptedBytes(end - at, 1));
-    const count = connection.send(bytes, at, end, encrypted);
-    if (count >= 0) return encrypted.subarray(0, count);
-    this.user.onBroken(tlsError('the connection is broken', new Error(connection.failure)));
-    return undefined;
+    const encrypted = this.#connection.encrypt(bytes, at, end);
+    if (encrypted === undefined)
+      this.user.onBroken(tlsError('the connection is broken', new Error(this.#connection.failure)));
+    return encrypted;
   }
 
   onWritten(): void {

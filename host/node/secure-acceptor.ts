@@ -9,7 +9,7 @@ import type { NetAddress } from '../hosts/host.js';
 import { Connection } from '../net/connection.js';
 import { TlsAcceptor } from '../net/tls-connect.js';
 import type { Shard } from '../shard/shard.js';
-import { handshakeError, handshakeTimeout, type OpenHandshake } from '../tls/handshake-limits.js';
+import { handshakeError, TimedHandshake } from '../tls/handshake-limits.js';
 import type { TlsInfo } from '../tls/info.js';
 import type { TlsServerOptions } from '../tls/options.js';
 import { RecordTerminator } from '../tls/record-terminator.js';
@@ -59,13 +59,11 @@ function askAddress(connection: { readonly remote: NetAddress | undefined }): vo
 }
 
 /** One connection by the addon until it is secure. */
-class RecordAccept implements HandshakeHandleUser, OpenHandshake {
+class RecordAccept extends TimedHandshake implements HandshakeHandleUser {
   readonly #handle: RecordHandle;
   readonly #terminator: RecordTerminator;
   readonly #user: SecureAcceptorUser;
   readonly #onOver: (accept: RecordAccept) => void;
-  readonly #timer: NodeJS.Timeout;
-  #isOver = false;
 
   constructor(
     shard: Shard,
@@ -74,20 +72,20 @@ class RecordAccept implements HandshakeHandleUser, OpenHandshake {
     user: SecureAcceptorUser,
     onOver: (accept: RecordAccept) => void,
   ) {
+    super(terminator.limits);
     this.#terminator = terminator;
     this.#user = user;
     this.#onOver = onOver;
     this.#handle = new RecordHandle(shard, file, terminator, this);
     askAddress(this.#handle);
-    this.#timer = setTimeout(() => this.fail(handshakeTimeout()), terminator.limits.timeoutNs / 1e6);
-    terminator.limits.add(this);
+    this.begin();
   }
 
   onSecure(): void {
     const { tls } = this.#handle;
     if (this.#terminator.needsCertificate && !tls.isAuthorized) {
       this.fail(handshakeError(`the client's certificate is not accepted: ${tls.authorizationError}`));
-    } else if (this.#end()) this.#user.onSecure(tls, (user) => this.#handOn(user));
+    } else if (this.end()) this.#user.onSecure(tls, (user) => this.#handOn(user));
   }
 
   #handOn(user: HandleUser): Handle {
@@ -95,23 +93,16 @@ class RecordAccept implements HandshakeHandleUser, OpenHandshake {
     return this.#handle;
   }
 
-  #end(): boolean {
-    if (this.#isOver) return false;
-    this.#isOver = true;
-    clearTimeout(this.#timer);
-    this.#terminator.limits.remove(this);
-    this.#onOver(this);
-    return true;
+  protected override end(): boolean {
+    const isFirst = super.end();
+    if (isFirst) this.#onOver(this);
+    return isFirst;
   }
 
   fail(error: unknown): void {
-    if (!this.#end()) return;
+    if (!this.end()) return;
     this.#user.onFailed(error, (user) => this.#handOn(user));
     this.#handle.close();
-  }
-
-  destroy(): void {
-    this.fail(handshakeError('the server closes'));
   }
 
   onPeerEnd(): void {

@@ -72,6 +72,37 @@ export class HandshakeLimits {
   }
 }
 
+/** A handshake that counts from begin() to end(), and fails when its time is over. */
+export abstract class TimedHandshake implements OpenHandshake {
+  readonly #limits: HandshakeLimits;
+  #timer: NodeJS.Timeout | undefined;
+  #isOver = false;
+
+  constructor(limits: HandshakeLimits) {
+    this.#limits = limits;
+  }
+
+  abstract fail(error: unknown): void;
+
+  protected begin(): void {
+    this.#timer = setTimeout(() => this.fail(handshakeTimeout()), this.#limits.timeoutNs / 1e6);
+    this.#limits.add(this);
+  }
+
+  /** False: it was over before. */
+  protected end(): boolean {
+    if (this.#isOver) return false;
+    this.#isOver = true;
+    clearTimeout(this.#timer);
+    this.#limits.remove(this);
+    return true;
+  }
+
+  destroy(): void {
+    this.fail(handshakeError('the server closes'));
+  }
+}
+
 export function handshakeError(text: string): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_TLS', `a handshake failed: ${text}`);
 }

@@ -7,7 +7,7 @@
 
 import type { CipherNameAndProtocol } from 'node:tls';
 import { internalError } from '../base/errors.js';
-import { ownCopy } from '../base/own-bytes.js';
+import { ownCopy, uninitialized } from '../base/own-bytes.js';
 import { perShard } from '../shard/per-shard.js';
 import type { Shard } from '../shard/shard.js';
 import { tlsError } from './options.js';
@@ -28,6 +28,8 @@ const RESULTS = 3;
 
 const OUTPUT_BYTES = 131_072; // room for the longest chain of certificates, and for what a full receive buffer causes
 const RECORD_BYTES = 16_384; // plain bytes at most
+/** Of plain bytes that encrypt() gets at once, at most. */
+export const PART_BYTES = 1_048_576;
 const RECORD_OVERHEAD_BYTES = 128; // more than the head, nonce, padding and tag of a record of any cipher
 
 const REPLY_BYTES = 16_384; // those of 600 key updates
@@ -187,6 +189,13 @@ export class RecordConnection {
   /** Encrypts into `target`, or into the output. Returns how many bytes, or -1. */
   send(bytes: Uint8Array, at: number, end: number, target?: Uint8Array): number {
     return this.#engine.native.send(this.#number, bytes, at, end, target);
+  }
+
+  /** Encrypts into an array of its own. Returns undefined if that fails. */
+  encrypt(bytes: Uint8Array, at: number, end: number): Uint8Array | undefined {
+    const encrypted = uninitialized(this.encryptedBytes(end - at, 1));
+    const count = this.send(bytes, at, end, encrypted);
+    return count < 0 ? undefined : encrypted.subarray(0, count);
   }
 
   /** Makes close_notify. Returns how many bytes of output. */
