@@ -96,10 +96,13 @@ export class Writer {
   /** A text with header lines of its own. They and the text take the place of the empty line of a head without them. */
   private writeTextWithLines(response: FeatherResponse, text: string, queue: ByteSink, exchange: Exchange): boolean {
     const { length } = text;
-    const fields = this.fieldsOf(response, exchange);
-    const isPlain = !fields.hasDate && statusTextOf(response) === '' && Buffer.byteLength(text) === length;
-    const template = isPlain ? this.heads.template(statusOf(response), '', exchange.connection) : undefined;
-    if (template !== undefined) {
+    const isPlain = statusTextOf(response) === '' && Buffer.byteLength(text) === length;
+    const fields = isPlain ? this.fieldsOf(response, exchange) : undefined;
+    const template =
+      fields === undefined || fields.hasDate
+        ? undefined
+        : this.heads.template(statusOf(response), '', exchange.connection);
+    if (fields !== undefined && template !== undefined) {
       checkedLength(fields.length, length, false);
       const rest = `${fields.lines}\r\n${text}`;
       const restAt = template.bytes + digits(length) + CRLF.length;
