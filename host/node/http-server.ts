@@ -32,8 +32,18 @@ export interface HttpServerOptions extends ServerOptions {
   tls?: TlsServerOptions | undefined;
 }
 
-/** Makes an `https.Server` if `tls` is given, and else an `http.Server`. Throws OPTION, TLS and HOST. */
-export function makeHttpServer({ tls, ...options }: HttpServerOptions, app: App): HttpServer | HttpsServer {
+/**
+ * Makes an `https.Server` if `tls` is given, and else an `http.Server`. The options may be left out. Throws OPTION, TLS
+ * and HOST.
+ */
+export function makeHttpServer(
+  first: HttpServerOptions | RequestListener = {},
+  second?: RequestListener,
+): HttpServer | HttpsServer {
+  return typeof first === 'function' ? makeServer({}, first) : makeServer(first, second);
+}
+
+function makeServer({ tls, ...options }: HttpServerOptions, app: App): HttpServer | HttpsServer {
   if (tls === undefined) return onShard(new PlainBase(options, app), { ...options, allowHalfOpen: true }).server;
   checkTlsHost();
   const checked = checkTlsServer('tls', { alpn: ['http/1.1'], ...tls });

@@ -110,6 +110,5 @@ export function createServer(...args: unknown[]): HttpServerType | HttpsServerTy
   if (isOtherRuntime) {
     throw new FeatherstarError('FEATHERSTAR_HOST', "createServer() needs Node's own http.Server: use serve() here");
   }
-  const [first, second] = args as [HttpServerOptions | RequestListener | undefined, RequestListener | undefined];
-  return typeof first === 'function' ? makeHttpServer({}, first) : makeHttpServer(first ?? {}, second);
+  return makeHttpServer(...(args as Parameters<typeof makeHttpServer>));
 }

@@ -17,7 +17,7 @@ import http from 'node:http';
 import net from 'node:net';
 import { resolveError } from '../base/errors.js';
 import type { AnyFunction } from '../calls/remote.js';
-import { type HttpServerOptions, makeHttpServer } from '../node/http-server.js';
+import { makeHttpServer } from '../node/http-server.js';
 import { listenArguments } from '../node/listening.js';
 import { NetServer } from '../node/net-server.js';
 import { nodeError } from '../node/node-errors.js';
@@ -59,9 +59,8 @@ class WorldNetServer extends NetServer {
 }
 
 /** `new` makes such a server, too. */
-function WorldHttpServer(first: HttpServerOptions | http.RequestListener = {}, second?: http.RequestListener) {
-  const [options, app] = typeof first === 'function' ? [{}, first] : [first, second];
-  const server = makeHttpServer(options, app) as http.Server;
+function WorldHttpServer(...args: Parameters<typeof makeHttpServer>) {
+  const server = makeHttpServer(...args) as http.Server;
   const { listen } = server as unknown as { listen: (...args: unknown[]) => http.Server };
   server.listen = (...args: unknown[]) => listen(...listenOptions(args));
   return server;
@@ -128,7 +127,8 @@ function sockets(): Replacement[] {
 }
 
 function httpServers(): Replacement[] {
-  const server = (...args: never[]) => withoutChance(WorldHttpServer(...(args as unknown as [undefined, undefined])));
+  const server = (...args: never[]) =>
+    withoutChance(WorldHttpServer(...(args as unknown as Parameters<typeof makeHttpServer>)));
   return [
     ...switched(http, 'createServer', server as never),
     ...switchedClass(http, 'Server', WorldHttpServer as never, withoutChance as never),
