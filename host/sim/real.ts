@@ -1,4 +1,4 @@
-// The thread's own timers and ticks, as they were before the simulator took their place (globals.ts).
+// The thread's own timers, ticks and clock, as they were before the simulator took their place (globals.ts).
 //
 // Next: globals.ts.
 
@@ -8,6 +8,7 @@ export const real = {
   setImmediate: globalThis.setImmediate.bind(globalThis),
   setInterval: globalThis.setInterval.bind(globalThis),
   clearInterval: globalThis.clearInterval.bind(globalThis),
+  now: performance.now.bind(performance),
 };
 
 /** Resolves when the thread's own loop has come round. */

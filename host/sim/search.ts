@@ -18,6 +18,7 @@ import { type Checks, checkBoolean, checkedLater, checkOptions, checkUrl, intege
 import { Coverage, type UnreachedCode } from './coverage.js';
 import { checkSwarm, type SimSwarm } from './draw.js';
 import { Guide, type RunPlan } from './guide.js';
+import { isOtherRuntime } from './replace.js';
 import type { FromSearcher, ToSearcher } from './search-child.js';
 import { type SeedFile, writeSeedFile } from './seed-file.js';
 import { LOCATE_MS } from './shrink.js';
@@ -120,7 +121,6 @@ const RSS_MAX_BYTES = 700_000_000;
 const SHRINK_SECONDS = 30;
 const FAILURES = 10;
 const PROGRESS_MS = 1000;
-const isNode = !('bun' in process.versions) && !('deno' in process.versions);
 const ENDED = 'the process has ended'; // a signature
 const ENDED_ONCE =
   'It does not end a process of its own. The machine was perhaps too busy, or had too little memory for so many jobs.';
@@ -431,7 +431,8 @@ export async function search(program: URL | string, options: SearchOptions = {})
 export function makeSearch(program: URL | string, options: SearchOptions, loadMaxMs = LOAD_MAX_MS): Search {
   const { ...checked } = checkOptions(options, CHECKS);
   if (checked.swarm !== undefined) checkSwarm(checked.swarm);
-  if (checked.coverage && !isNode) throw optionError('coverage', true, 'false: only Node counts which code runs');
+  if (checked.coverage && isOtherRuntime)
+    throw optionError('coverage', true, 'false: only Node counts which code runs');
   const url = new URL(String(checkUrl('program', program)), pathToFileURL(`${process.cwd()}/`));
   return new Search(url, checked, loadMaxMs);
 }

@@ -12,6 +12,7 @@
 
 import type { ChoiceRecord, Decide } from './choices.js';
 import { Random } from './random.js';
+import { real } from './real.js';
 import type { RunResult } from './runs.js';
 
 /** Runs the program with these choices. */
@@ -59,11 +60,11 @@ async function isInevitable(run: RunWith, signature: string, count: number): Pro
 
 /** Bisects when the failure of a run of `total` choices became inevitable, for `timeMs` of real time. */
 export async function locate(run: RunWith, signature: string, total: number, timeMs: number): Promise<Located> {
-  const untilMs = realNow() + timeMs;
+  const untilMs = real.now() + timeMs;
   let [from, to] = [0, total];
   if (await isInevitable(run, signature, 0)) return { from: 0, to: 0, isOutOfTime: false };
   const isWide = () => to - from > Math.max(1, total * WIDTH);
-  while (isWide() && realNow() < untilMs) {
+  while (isWide() && real.now() < untilMs) {
     const middle = (from + to) >> 1;
     if (await isInevitable(run, signature, middle)) to = middle;
     else from = middle;
@@ -81,12 +82,12 @@ class Shrinker {
   constructor(run: RunWith, signature: string, records: readonly ChoiceRecord[], timeMs: number) {
     this.#run = run;
     this.#signature = signature;
-    this.#untilMs = realNow() + timeMs;
+    this.#untilMs = real.now() + timeMs;
     this.current = records.filter(({ isSimple }) => !isSimple);
   }
 
   get isOver(): boolean {
-    return realNow() > this.#untilMs;
+    return real.now() > this.#untilMs;
   }
 
   /** Goes on with these if the run fails the same way with them alone. */
@@ -146,6 +147,3 @@ export async function shrink(
   const kept = new Map(shrinker.current.map(({ key, word }) => [key, word]));
   return { kept, isOutOfTime: shrinker.isOver && kept.size > 0 };
 }
-
-const clock = performance.now; // before a world puts its own there
-const realNow = () => clock.call(performance);
