@@ -467,8 +467,8 @@ function fullCalls(): FeatherstarError {
 }
 
 /**
- * What a function has returned, if it is a promise. An object with a `then()` of its own is waited for by a promise of
- * ours, which settles once, whatever that `then()` does.
+ * The result of a function, if it is a promise. If it is an object with a `then()` of its own, a promise of ours waits
+ * for it. That promise settles once, whatever `then()` does.
  */
 function promiseOf(value: object): PromiseLike<unknown> | undefined {
   const { then } = value as PromiseLike<unknown>;

@@ -188,7 +188,7 @@ export interface ShardHost {
   listen(options: HostListenOptions): Bound | Promise<Bound>;
   /**
    * The kernel begins no more connections for a listener that listen() has opened; those that it has begun still come.
-   * A client gets no answer then, and asks again. Returns whether connections that are accepted from now on need
+   * A client hears nothing then, and tries again. Returns whether connections that are accepted from now on need
    * hearAll(). Without it the host cannot do that.
    */
   endHandshakes?(slot: number): boolean;

@@ -258,7 +258,7 @@ export class PortableWindow {
   }
 
   /** A copy of `len` bytes of `memory` from `ptr` on, likewise. */
-  copyBytes(memory: Buffer | Uint8Array, ptr: number, len: number): Buffer {
+  copyBytes(memory: Uint8Array, ptr: number, len: number): Buffer {
     if (len > SCRATCH_BYTES) return Buffer.from(memory.subarray(ptr, ptr + len));
     if (this.#scratchAt + len > SCRATCH_BYTES) {
       this.#scratch = Buffer.alloc(SCRATCH_BYTES);

@@ -42,7 +42,7 @@ interface KnownName {
 
 const knownNames = new Map<string, KnownName>();
 
-/** What is known of a name. Throws TypeError if it is no token. */
+/** Looks a name up, or checks it. Throws TypeError if it is no token. */
 function knownName(name: string): KnownName {
   const known = knownNames.get(name);
   if (known !== undefined) return known;

@@ -1,5 +1,5 @@
-// What keeps the process alive on this shard while the runtime does not (Runtime.unref()): the sockets and servers of
-// featherstar/node, as those of node:net do. They are counted in any case, as the runtime may be unref'd at any time.
+// A count of the sockets and servers of featherstar/node on this shard. After Runtime.unref() they keep the process
+// alive, as those of node:net do. They are counted in any case, as the runtime may be unref'd at any time.
 //
 // Next: host/runtime/lifeline.ts.
 

@@ -26,7 +26,7 @@ export interface UnreachedCode {
 /** The code of a file that a process has run. */
 export interface FileCoverage {
   readonly url: string;
-  /** As V8 has got it: types are stripped, or it is compiled. */
+  /** The code that V8 has got: types are stripped, or it is compiled. */
   readonly source: string;
   /** The parts that have run: where one begins, where it ends, and so on. */
   readonly reached: readonly number[];

@@ -9,7 +9,7 @@ const LARGE = Buffer.alloc(1_000_000, 'pattern');
 const HERE = '127.0.0.1';
 const known = (_, { tls }) => Response.json([tls.isAuthorized, tls.servername, tls.isResumed]);
 
-/** The answer of a server with `options` to a client with `client`: what it knows; and the client's session. */
+/** Connects with the options `client`. Resolves to what the server knows of the client, and to the client's session. */
 async function ask(server, client = {}) {
   const tls = { ca: cert, servername: 'localhost', ...client };
   const socket = await connect({ hostname: HERE, port: server.port, tls });

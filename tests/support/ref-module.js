@@ -1,4 +1,4 @@
-// What ref-program.js does on other shards.
+// The functions that ref-program.js calls on other shards.
 
 import { once } from 'node:events';
 import { createNetServer } from 'featherstar/node';
