@@ -24,13 +24,14 @@ import { parseArgs, stripVTControlCharacters } from 'node:util';
 
 const DEADLINE_S = 120;
 const HEAD_LINES = 20;
+const JOBS = Math.min(2, availableParallelism()); // more would only wait for each other: many files use every core
 const OUTPUT_BYTES_MAX = 4 * 1024 * 1024;
 const ORPHAN_GRACE_MS = 2000; // from the child's exit to the end of its output; longer means somebody still holds it
 const HERE = dirname(fileURLToPath(import.meta.url));
 
 const USAGE = `usage: node tests/run.js [--full] [--jobs N] [--node PATH] [--root DIR] [PART-OF-A-PATH ...]
   --full       long seeds (sets FEATHERSTAR_FULL=1) and the files *.full.js too
-  --jobs N     files at a time, 1 to ${availableParallelism()} or more; the default is 1
+  --jobs N     files at a time, 1 or more; the default is ${JOBS}: one for each core, at most 2
   --node PATH  what runs the tests; the default is the node that runs this
   --root DIR   where the tests are; the default is tests/`;
 
@@ -167,7 +168,7 @@ async function main() {
     allowPositionals: true,
     options: {
       full: { type: 'boolean', default: false },
-      jobs: { type: 'string', default: '1' },
+      jobs: { type: 'string', default: String(JOBS) },
       node: { type: 'string', default: process.execPath },
       root: { type: 'string', default: HERE },
       help: { type: 'boolean', default: false },

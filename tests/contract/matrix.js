@@ -93,21 +93,25 @@ async function simulation({ name, command, args }, program, seed) {
 const ALL_SEEDS = Object.entries(SEEDS).flatMap(([program, seeds]) => seeds.map((seed) => [program, seed]));
 
 const obstacle = await install();
-for (const runtime of RUNTIMES) {
-  if (!existsSync(runtime.command)) {
-    total.skipped++;
-    console.log(`# skipped: ${runtime.name}: ${obstacle ?? 'npm has no binary of it for this system'}`);
-    continue;
+const queue = RUNTIMES.values();
+async function lane() {
+  for (const runtime of queue) {
+    if (!existsSync(runtime.command)) {
+      total.skipped++;
+      console.log(`# skipped: ${runtime.name}: ${obstacle ?? 'npm has no binary of it for this system'}`);
+      continue;
+    }
+    await contract(runtime);
+    for (const [program, seed] of ALL_SEEDS) await simulation(runtime, program, seed);
   }
-  await contract(runtime);
-  for (const [program, seed] of ALL_SEEDS) await simulation(runtime, program, seed);
 }
+await Promise.all([lane(), lane()]); // each waits much
 for (const [program, seed] of ALL_SEEDS) {
   const isMeant = (text) => text.startsWith(`${program}: `) && new RegExp(`seed ${seed}( trace|:)`).test(text);
   const printed = [...hashes].filter(([text]) => isMeant(text));
   const isSame = printed.length === 1 && printed[0][0].includes(' trace ');
   total[isSame ? 'passed' : 'failed']++;
-  for (const [text, names] of printed) console.log(`${program}: ${text.split('\n').pop()}: ${names.join(', ')}`);
+  for (const [text, names] of printed) console.log(`${program}: ${text.split('\n').pop()}: ${names.sort().join(', ')}`);
 }
 const skipped = total.skipped === 0 ? '' : `, ${total.skipped} skipped`;
 console.log(`${total.lacked} behaviours lacked, each with its reason above`);
