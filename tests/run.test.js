@@ -105,7 +105,7 @@ test('an error in a before hook, which uvu swallows, is a failure', () => {
   assert.is(last, '0 passed, 1 failed');
 });
 
-test('a file that hangs is stopped at its own deadline, with everything that it started', () => {
+test('a file that hangs is stopped at its own deadline, with everything that it started', async () => {
   const root = write({});
   const text = `// deadline: 1 s
 import { spawn } from 'node:child_process';
@@ -121,7 +121,8 @@ test.run();
   const result = spawnSync(process.execPath, [RUNNER, '--root', root], { encoding: 'utf8' });
   assert.is(result.status, 1);
   assert.match(result.stdout, /failed: .*a\.test\.js: did not end within its deadline of 1 s\n0 passed, 1 failed\n$/);
-  assert.not(isAlive(Number(readFileSync(join(root, 'pid'), 'utf8'))));
+  // Killed is not ended: on a busy machine the kernel takes its time.
+  await waitUntil(() => !isAlive(Number(readFileSync(join(root, 'pid'), 'utf8'))));
 });
 
 test('a file runs on the core that it names', () => {
@@ -130,7 +131,7 @@ test('a file runs on the core that it names', () => {
     writeFileSync(join(root, `${name}.test.js`), `${line}${PASS}`);
   }
   const env = { ...process.env, FEATHERSTAR_CORE: '' };
-  const { stdout } = spawnSync(process.execPath, [RUNNER, '--root', root], { encoding: 'utf8', env });
+  const { stdout } = spawnSync(process.execPath, [RUNNER, '--root', root, '--jobs', '1'], { encoding: 'utf8', env });
   const ran = [...stdout.matchAll(/(\w+)\.test\.js( \(debug core\))?: 1 passed/g)].map(
     ([, name, on]) => name + (on ?? ''),
   );
@@ -143,7 +144,7 @@ test('a file that hangs after its summary fails as well', () => {
   assert.is(last, '1 passed, 1 failed');
 });
 
-test('a file that leaves a process behind fails, and the process is gone', () => {
+test('a file that leaves a process behind fails, and the process is gone', async () => {
   const root = write({});
   const text = `import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -158,7 +159,8 @@ test.run();
   const result = spawnSync(process.execPath, [RUNNER, '--root', root], { encoding: 'utf8' });
   assert.is(result.status, 1);
   assert.match(result.stdout, /failed: .*a\.test\.js: left a process behind\n1 passed, 1 failed\n$/);
-  assert.not(isAlive(Number(readFileSync(join(root, 'pid'), 'utf8'))));
+  // Killed is not ended: on a busy machine the kernel takes its time.
+  await waitUntil(() => !isAlive(Number(readFileSync(join(root, 'pid'), 'utf8'))));
 });
 
 test('a crash, a signal, an early exit, silence and a late error are failures by name', () => {
