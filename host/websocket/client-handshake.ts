@@ -12,7 +12,7 @@ import { FeatherstarError } from '../base/errors.js';
 import type { Shard } from '../shard/shard.js';
 import type { Transport, TransportUser } from '../shard/transport.js';
 import type { ClientSettings } from './client-options.js';
-import { acceptedDeflate, type Deflate, OFFER } from './deflate.js';
+import { acceptedDeflate, type Deflate, deflateOffers } from './deflate.js';
 import { acceptOf, elementsOf, ownLines } from './handshake.js';
 
 const HEAD_BYTES_MAX = 16_384;
@@ -49,7 +49,7 @@ export class ClientRequest {
       `Sec-WebSocket-Key: ${key}`,
       'Sec-WebSocket-Version: 13',
       ...(protocols.length === 0 ? [] : [`Sec-WebSocket-Protocol: ${protocols.join(', ')}`]),
-      ...(deflate === undefined ? [] : [`Sec-WebSocket-Extensions: ${OFFER}`]),
+      ...(deflate === undefined ? [] : [`Sec-WebSocket-Extensions: ${deflateOffers(deflate.contextWindowBits)}`]),
       ...(url.username === '' && url.password === '' ? [] : [`Authorization: Basic ${credentialsOf(url)}`]),
     ];
     const own = ownLines(headers, OF_REQUEST, 'the client writes it itself; the option `protocols` names subprotocols');
@@ -80,6 +80,8 @@ export class ClientRequest {
     if (!roles.includes('upgrade')) throw handshakeRefused('the response has no `Connection: Upgrade`');
     if (fields.get('sec-websocket-accept') !== this.#accept)
       throw handshakeRefused('sec-websocket-accept is not that of the key');
+    if ((fields.get('content-length') ?? '0') !== '0' || fields.has('transfer-encoding'))
+      throw handshakeRefused('the response must have no body');
     const extensions = fields.get('sec-websocket-extensions') ?? '';
     return { protocol: this.#protocolOf(fields.get('sec-websocket-protocol')), ...this.#extensionsOf(extensions) };
   }
@@ -96,7 +98,8 @@ export class ClientRequest {
 
   #extensionsOf(extensions: string): { extensions: string; deflate: Deflate | undefined } {
     if (extensions === '') return { extensions, deflate: undefined };
-    const deflate = this.#settings.deflate && acceptedDeflate(extensions);
+    const settings = this.#settings.deflate;
+    const deflate = settings && acceptedDeflate(extensions, settings.contextWindowBits);
     if (deflate === undefined) throw handshakeRefused(`the server chose the extensions ${JSON.stringify(extensions)}`);
     return { extensions, deflate };
   }

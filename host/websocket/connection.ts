@@ -9,7 +9,7 @@ import type { NetAddress } from '../hosts/host.js';
 import type { Shard } from '../shard/shard.js';
 import type { Transport } from '../shard/transport.js';
 import { mayBeSent } from './close-frame.js';
-import { type Deflate, WINDOW_BITS } from './deflate.js';
+import type { Deflate } from './deflate.js';
 import { OPCODE_PING, OPCODE_PONG, sendBytesFrame, sendFrame, sendTextFrame } from './frame-writer.js';
 import { CLOSING, MessageConnection, NO_CLOSE_FRAME, OPEN, REASON_BYTES_MAX } from './message-connection.js';
 import type { WebSocketSettings } from './options.js';
@@ -137,8 +137,9 @@ export class WebSocketConnection extends MessageConnection implements SocketBack
   /** Sends a message that many get. */
   sendShared(shared: SharedMessage): number {
     if (!this.hasRoom()) return 0;
-    const mayCompress = this.deflate?.windowBits === WINDOW_BITS && this.compresses(shared.message);
-    const frame = mayCompress ? shared.compressed : shared.plain;
+    const isCompressed = this.deflate?.windowBits === shared.windowBits && this.compresses(shared.message);
+    const frame = isCompressed ? shared.compressed : shared.plain;
+    if (isCompressed) this.deflate?.sent?.add(shared.bytes);
     sendFrame(this.shard, this.transport.out, frame);
     return this.sent(frame.length);
   }

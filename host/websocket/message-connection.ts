@@ -49,6 +49,13 @@ const FAILURES: Record<number, string> = {
   1009: 'the message is too large',
 };
 
+/** How messages are compressed. */
+export interface DeflateSettings {
+  readonly thresholdBytes: number;
+  readonly level: number;
+  readonly contextWindowBits: number;
+}
+
 /** The limits of a connection. */
 export interface MessageSettings {
   readonly maxPayloadBytes: number;
@@ -57,7 +64,7 @@ export interface MessageSettings {
   readonly closeTimeoutMs: number;
   readonly sendPings: boolean;
   /** Undefined: no message is compressed. */
-  readonly deflate: { readonly thresholdBytes: number; readonly level: number } | undefined;
+  readonly deflate: DeflateSettings | undefined;
 }
 
 /** Where a connection lies, and what it may use. */
@@ -289,7 +296,7 @@ export abstract class MessageConnection implements TransportUser {
 
   private dispatchCompressed(opcode: number, payload: Uint8Array): void {
     if (this.readyState !== OPEN) return;
-    const bytes = inflateMessage(payload, this.limits.maxPayloadBytes);
+    const bytes = inflateMessage(payload, this.limits.maxPayloadBytes, this.deflate?.received);
     const message = typeof bytes === 'number' || opcode !== OPCODE_TEXT ? bytes : messageText(bytes);
     if (typeof message === 'number') this.fail(message);
     else if (typeof message === 'string') this.dispatchMessage(message);
@@ -320,8 +327,9 @@ export abstract class MessageConnection implements TransportUser {
   protected writeMessage(data: string | Uint8Array, compress: boolean): number {
     const opcode = typeof data === 'string' ? OPCODE_TEXT : OPCODE_BINARY;
     if (!compress || !this.compresses(data)) return this.writeFrame(opcode, data);
-    const { level } = this.limits.deflate as { level: number };
-    return this.writeFrame(opcode | COMPRESSED_BIT, deflateMessage(data, level, (this.deflate as Deflate).windowBits));
+    const { level } = this.limits.deflate as DeflateSettings;
+    const { windowBits, sent } = this.deflate as Deflate;
+    return this.writeFrame(opcode | COMPRESSED_BIT, deflateMessage(data, level, windowBits, sent));
   }
 
   protected compresses(message: string | Uint8Array): boolean {

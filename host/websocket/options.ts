@@ -2,8 +2,10 @@
 //
 // Next: server-socket.ts, which the handlers get.
 
+import { optionError } from '../base/errors.js';
 import { type Checks, checkBoolean, checkFunction, checkOptions, definedOnly, integer } from '../base/options.js';
-import type { PerMessageDeflateOptions } from './deflate.js';
+import { checkDictionaries, type PerMessageDeflateOptions, WINDOW_BITS, WINDOW_BITS_LEAST } from './deflate.js';
+import type { DeflateSettings } from './message-connection.js';
 import type { ServerWebSocket } from './server-socket.js';
 
 /**
@@ -42,8 +44,7 @@ export interface WebSocketOptions<Data = unknown> {
   /** How long a peer has to reply to a close frame, 1 to 86,400,000, default 5000. */
   closeTimeoutMs?: number | undefined;
   /**
-   * Whether messages are compressed, if the client can (RFC 7692), and how. Each message is compressed by itself.
-   * Default false.
+   * Whether messages are compressed, if the client can (RFC 7692), and how. Default false.
    */
   perMessageDeflate?: boolean | PerMessageDeflateOptions | undefined;
 }
@@ -80,18 +81,27 @@ const CHECKS: Checks<WebSocketOptions> = {
   perMessageDeflate: checkDeflate,
 };
 
-const DEFLATE_DEFAULTS = { thresholdBytes: 1024, level: 1 };
+const DEFLATE_DEFAULTS: DeflateSettings = { thresholdBytes: 1024, level: 1, contextWindowBits: 0 };
 const DEFLATE_CHECKS: Checks<PerMessageDeflateOptions> = {
   thresholdBytes: integer(0, HIGHEST.maxPayloadBytes),
   level: integer(0, 9),
+  contextWindowBits: checkContextWindow,
 };
+
+function checkContextWindow(name: string, value: unknown): void {
+  if (value === 0) return;
+  const isWindow =
+    Number.isInteger(value) && (value as number) >= WINDOW_BITS_LEAST && (value as number) <= WINDOW_BITS;
+  if (!isWindow) throw optionError(name, value, `0, or an integer from ${WINDOW_BITS_LEAST} to ${WINDOW_BITS}`);
+  checkDictionaries();
+}
 
 export function checkDeflate(name: string, value: unknown): void {
   if (typeof value !== 'boolean') checkOptions(value as PerMessageDeflateOptions, DEFLATE_CHECKS, name);
 }
 
 /** The option with its defaults. Undefined: no message is compressed. */
-export function deflateSettings(given: boolean | PerMessageDeflateOptions): typeof DEFLATE_DEFAULTS | undefined {
+export function deflateSettings(given: boolean | PerMessageDeflateOptions): DeflateSettings | undefined {
   if (given === false) return undefined;
   return { ...DEFLATE_DEFAULTS, ...(given === true ? {} : definedOnly(given)) };
 }
@@ -100,7 +110,7 @@ export type WebSocketSettings = typeof DEFAULTS &
   typeof CHOICES &
   WebSocketOptions & {
     /** Undefined: no message is compressed. */
-    readonly deflate: typeof DEFLATE_DEFAULTS | undefined;
+    readonly deflate: DeflateSettings | undefined;
   };
 
 /** A check of the option. */

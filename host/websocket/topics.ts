@@ -15,19 +15,30 @@ import { perShard } from '../shard/per-shard.js';
 import { currentShard, type Shard } from '../shard/shard.js';
 import { deflateMessage, WINDOW_BITS } from './deflate.js';
 import { COMPRESSED_BIT, OPCODE_BINARY, OPCODE_TEXT, wholeFrame } from './frame-writer.js';
+import type { DeflateSettings } from './message-connection.js';
 
 const MESSAGE_BYTES = 256; // that a call costs beside its arguments, roughly: so empty messages are limited, too
 
 /** A message for many: each of its two frames is made once. */
 export class SharedMessage {
   readonly message: string | Uint8Array;
+  /** Base 2 logarithm of the window of `compressed`. */
+  readonly windowBits: number;
   readonly #level: number;
+  #bytes: Uint8Array | undefined;
   #plain: Buffer | undefined;
   #compressed: Buffer | undefined;
 
-  constructor(message: string | Uint8Array, level: number) {
+  constructor(message: string | Uint8Array, deflate: DeflateSettings | undefined) {
     this.message = message;
-    this.#level = level;
+    this.windowBits = deflate?.contextWindowBits || WINDOW_BITS;
+    this.#level = deflate?.level ?? 0;
+  }
+
+  /** The message's bytes. */
+  get bytes(): Uint8Array {
+    this.#bytes ??= typeof this.message === 'string' ? Buffer.from(this.message) : this.message;
+    return this.#bytes;
   }
 
   get #opcode(): number {
@@ -39,11 +50,11 @@ export class SharedMessage {
     return this.#plain;
   }
 
-  /** For those that have agreed on the largest window. */
+  /** For those whose window is as large as its. */
   get compressed(): Buffer {
     this.#compressed ??= wholeFrame(
       this.#opcode | COMPRESSED_BIT,
-      deflateMessage(this.message, this.#level, WINDOW_BITS),
+      deflateMessage(this.message, this.#level, this.windowBits),
     );
     return this.#compressed;
   }
@@ -57,7 +68,7 @@ export interface Subscriber {
 
 interface TopicsHome {
   readonly shard: Shard;
-  readonly settings: { readonly maxBacklogBytes: number; readonly deflate: { readonly level: number } | undefined };
+  readonly settings: { readonly maxBacklogBytes: number; readonly deflate: DeflateSettings | undefined };
   report(error: unknown): void;
 }
 
@@ -132,7 +143,7 @@ export class Topics {
   deliver(topic: string, message: string | Uint8Array, except?: Subscriber): number {
     const all = this.#subscribers.get(topic);
     if (all === undefined) return 0;
-    const shared = new SharedMessage(message, this.#home.settings.deflate?.level ?? 0);
+    const shared = new SharedMessage(message, this.#home.settings.deflate);
     let count = 0;
     for (const subscriber of all) {
       if (subscriber !== except && subscriber.sendShared(shared) !== 0) count++;

@@ -111,7 +111,9 @@ export class WebSockets implements WebSocketHome {
   prepare(head: Head, isPlain: boolean, options: UpgradeOptions): Upgrade | FeatherResponse {
     const refusal = refusalOf(head, isPlain);
     if (refusal !== undefined) return refusal;
-    const deflate = this.settings.deflate && agreedDeflate(fieldOf(head, 'sec-websocket-extensions'));
+    const settings = this.settings.deflate;
+    const offers = fieldOf(head, 'sec-websocket-extensions');
+    const deflate = settings && agreedDeflate(offers, settings.contextWindowBits);
     const text = agreementHead(head, options, deflate?.text);
     if (this.#server.draining) return new FeatherResponse('the server is closing\n', { status: 503 });
     return new Upgrade(this, head, text, options, deflate);

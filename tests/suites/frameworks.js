@@ -2,6 +2,7 @@
 // with that of featherstar/node. A preloaded module puts it in the place of the other (adapters/node-servers.js). The
 // suite of undici runs likewise, with the sockets of clients in the place of Node's (adapters/node-clients.js). Five of
 // its tests need a key that is made when its packages are installed: `npm ci` with scripts, by the Node that runs them.
+// undici's tests of its WebSocket run with the WebSocket of featherstar/http, too (adapters/undici-websocket.js).
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -11,6 +12,7 @@ import { addOutcome } from './exceptions.js';
 
 const SERVERS = new URL('adapters/node-servers.js', import.meta.url).href;
 const CLIENTS = new URL('adapters/node-clients.js', import.meta.url).href;
+const WEBSOCKETS = new URL('adapters/undici-websocket.js', import.meta.url).href;
 const TEST_TIMEOUT_MS = 60_000;
 const MORE_RUNS = 5;
 const REPORTER = new URL('adapters/test-lines.js', import.meta.url).pathname;
@@ -88,16 +90,17 @@ function onBoth(dir, files, preload, what, flags) {
 }
 
 const OWN_SERVER = 'its own http.Server';
-const underMocha = (dir, args) => ({
-  peer: `Node ${process.version}, ${OWN_SERVER}`,
+const underMocha = (dir, args, preload = SERVERS, what = OWN_SERVER) => ({
+  peer: `Node ${process.version}, ${what}`,
   peerOutcomes: mocha(dir, undefined, args),
-  ourOutcomes: mocha(dir, SERVERS, args),
+  ourOutcomes: mocha(dir, preload, args),
 });
 
 const EXPRESS_ARGS = ['--require', 'test/support/env', '--check-leaks', 'test/', 'test/acceptance/'];
 const WS_ARGS = ['test/*.test.js']; // without --throw-deprecation, for which mocha starts another process
 export const express = (dir) => underMocha(dir, EXPRESS_ARGS);
 export const ws = (dir) => underMocha(dir, WS_ARGS);
+export const wsClients = (dir) => underMocha(dir, WS_ARGS, CLIENTS, 'its own sockets');
 export const koa = (dir) => onBoth(dir, filesIn(dir, '__tests__', '.test.js'), SERVERS, OWN_SERVER);
 export const fastify = (dir) => onBoth(dir, filesIn(dir, 'test', '.test.js'), SERVERS, OWN_SERVER);
 
@@ -112,3 +115,6 @@ export function undici(dir) {
   const withTests = files.filter((file) => basename(file) !== 'tls.js');
   return onBoth(dir, withTests, CLIENTS, 'its own sockets', UNDICI_FLAGS);
 }
+
+export const undiciWebSocket = (dir) =>
+  onBoth(dir, filesIn(dir, 'test/websocket', '.js'), WEBSOCKETS, "undici's WebSocket", UNDICI_FLAGS);

@@ -12,7 +12,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { exceptionsOf, excusesOf, passed } from './exceptions.js';
-import { express, fastify, koa, undici, ws } from './frameworks.js';
+import { express, fastify, koa, undici, undiciWebSocket, ws, wsClients } from './frameworks.js';
 import { honoNodeServer, srvx } from './vitest.js';
 import { wpt } from './wpt.js';
 
@@ -27,7 +27,9 @@ const SUITES = {
   koa,
   fastify,
   undici,
+  'undici-websocket': undiciWebSocket,
   ws,
+  'ws-clients': wsClients,
 };
 const MESSAGE_CHARS = 300;
 const EXCUSES = new URL('excused.txt', import.meta.url);

@@ -34,7 +34,7 @@ offers('the first one that can be met is accepted', () => {
       `${FLAGS}; server_max_window_bits=9`,
     ],
   ];
-  for (const [text, agreed] of accepted) assert.is(agreedDeflate(text)?.text, agreed, text);
+  for (const [text, agreed] of accepted) assert.is(agreedDeflate(text, 0)?.text, agreed, text);
   const refused = [
     undefined,
     '',
@@ -49,17 +49,17 @@ offers('the first one that can be met is accepted', () => {
     'permessage-deflate; unknown',
     'permessage-deflate; ;',
   ];
-  for (const text of refused) assert.is(agreedDeflate(text), undefined, text);
+  for (const text of refused) assert.is(agreedDeflate(text, 0), undefined, text);
 });
 
 offers('spaces around = are allowed, and many of them take no time', () => {
   assert.is(
-    agreedDeflate('permessage-deflate; server_max_window_bits = 10')?.text,
+    agreedDeflate('permessage-deflate; server_max_window_bits = 10', 0)?.text,
     `${FLAGS}; server_max_window_bits=10`,
   );
   const beganMs = performance.now();
   for (const end of ['', 'b', '=', '= =', '"'])
-    assert.is(agreedDeflate(`permessage-deflate; a${' '.repeat(200_000)}${end}`), undefined);
+    assert.is(agreedDeflate(`permessage-deflate; a${' '.repeat(200_000)}${end}`, 0), undefined);
   const tookMs = performance.now() - beganMs;
   assert.ok(tookMs < 1000, `${tookMs} ms`);
 });
@@ -115,6 +115,20 @@ for (const host of hosts()) {
     client.destroy();
   });
 
+  test('a message whose last block says so, and empty ones', async () => {
+    const client = await open();
+    const last = Buffer.concat([deflateRawSync('He', SYNC), deflateRawSync('llo'), Buffer.from([0])]);
+    for (const [payload, text] of [
+      [last, 'Hello'],
+      [compress(''), ''],
+      [[], ''],
+    ]) {
+      await client.send({ opcode: 1, rsv: 4, payload });
+      assert.is(`${(await client.next()).payload}`, text);
+    }
+    client.destroy();
+  });
+
   test('a message of bytes has its whole buffer to itself', async () => {
     const client = await open();
     for (const bytes of [0, 5, 20_000, 90_000]) {
@@ -142,6 +156,7 @@ for (const host of hosts()) {
       [1009, 2, compress(Buffer.alloc(50_000_000))],
       [1007, 2, Buffer.from([0xff, 0xff, 0xff])],
       [1007, 1, compress(Buffer.from([0xff]))],
+      [1007, 1, compress('Hello'.repeat(50)).subarray(0, -4)], // cut off
       [1007, 1, compress(Buffer.from('ü').subarray(0, 1))],
     ];
     for (const [code, opcode, payload] of broken) {

@@ -76,6 +76,9 @@ function rogues({ check }) {
   fields('two protocols', { 'Sec-WebSocket-Protocol': 'a, b' }, /chose the protocol "a, b"/, { protocols: ['a', 'b'] });
   fields('no protocol, of those that were offered', {}, /agreed to no protocol/, { protocols: ['chat'] });
   fields('an unknown extension', { 'Sec-WebSocket-Extensions': 'x-shout' }, /chose the extensions/);
+  fields('a length of a body', { 'Content-Length': '5' }, /must have no body/);
+  fields('an empty length of a body', { 'Content-Length': '' }, /must have no body/);
+  fields('a body in chunks', { 'Transfer-Encoding': 'chunked' }, /must have no body/);
   const deflates = (parameters) => ({ 'Sec-WebSocket-Extensions': `permessage-deflate${parameters}` });
   fields('context takeover, against the offer', deflates(''), /chose the extensions/);
   fields(
