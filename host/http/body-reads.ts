@@ -1,6 +1,6 @@
-// The state of `request.body`: who reads, what waits, and how it ended. A platform's stream costs 15 µs for each chunk.
+// The state of a body's stream: who reads, what waits, and how it ended. A platform's stream costs 15 µs for a chunk.
 // So reads are answered from the queue of the body here. A stream of the platform is made only if a function of the
-// platform touches ours (request-stream.ts).
+// platform touches ours (lazy-stream.ts).
 //
 //   the body --run--> [ reads that wait, in order ] --> the holder: a reader or an iterator, one at a time
 //            --bytes-> the view of the first of them, if it has brought one (a BYOB reader)
@@ -11,12 +11,14 @@
 // A holder with views: the kernel receives large bodies straight into the view of the first read. If no read waits,
 // nothing is received until there is one. The view's buffer was transferred, so no code can touch it meanwhile.
 //
-// Next: request-stream.ts, which has the classes that a program sees.
+// Next: lazy-stream.ts, which has the classes that a program sees.
 
 import { copyTo } from '../base/own-bytes.js';
 import { Queue } from '../base/queue.js';
 import type { BodyFiller, BodyWaiter, RequestBody } from './body.js';
 import { doNothing } from './platform.js';
+
+export type ByteStream = ReadableStream<Uint8Array>;
 
 const VIEW_BYTES = 16_384; // of room in a view; with less, bytes come in a larger array, which costs a copy
 
@@ -89,6 +91,7 @@ function transferredView(view: Uint8Array): Uint8Array {
 
 export class BodyReads implements BodyWaiter, BodyFiller {
   private readonly body: RequestBody;
+  private readonly isWhole: boolean;
   private readonly waiting = new Queue<WaitingRead>();
   private holder: BodyHolder | undefined;
   private state = OPEN;
@@ -96,13 +99,16 @@ export class BodyReads implements BodyWaiter, BodyFiller {
   private isDisturbed = false;
   private isClaimed = false; // the body is the stream's
   private pulls = false; // bytes were asked for by a reader that was released since
-  private wantsBytes = false; // a reader with views was asked for
+  private wantsBytes: boolean; // a reader with views was asked for
   private lent: Uint8Array | undefined; // of the first read's view: bytes are received into it
   private platform: ReadableStream<Uint8Array> | undefined;
   private platformReader: PlatformReader | undefined; // of the holder
 
-  constructor(body: RequestBody) {
+  /** `isWhole`: all of the body is in its queue, as one run. */
+  constructor(body: RequestBody, isWhole = false) {
     this.body = body;
+    this.isWhole = isWhole;
+    this.wantsBytes = isWhole;
   }
 
   // --- the stream's side ---------------------------------------------------------------------------------------------
@@ -118,6 +124,15 @@ export class BodyReads implements BodyWaiter, BodyFiller {
 
   get isOpen(): boolean {
     return this.state === OPEN;
+  }
+
+  get hasFailed(): boolean {
+    return this.state === FAILED;
+  }
+
+  /** Whether bytes were asked for, or it was cancelled. */
+  get isUsed(): boolean {
+    return this.isDisturbed;
   }
 
   /** Whether a read waits for bytes. */
@@ -157,7 +172,10 @@ export class BodyReads implements BodyWaiter, BodyFiller {
   read(): Promise<BodyRead> {
     if (this.platformReader !== undefined) return passed(this.platformReader.read());
     const run = this.mayTake() ? this.body.shift() : undefined;
-    if (run !== undefined) return Promise.resolve({ done: false, value: run });
+    if (run !== undefined) {
+      this.endWhole();
+      return Promise.resolve({ done: false, value: run });
+    }
     return this.later(undefined, 0, 1);
   }
 
@@ -173,7 +191,10 @@ export class BodyReads implements BodyWaiter, BodyFiller {
       return Promise.reject(error);
     }
     const bytes = mayTake ? this.body.moveTo(own) : 0;
-    if (bytes >= leastBytes) return Promise.resolve({ done: false, value: filledPart(own, bytes) });
+    if (bytes >= leastBytes) {
+      this.endWhole();
+      return Promise.resolve({ done: false, value: filledPart(own, bytes) });
+    }
     return this.later(own, bytes, leastBytes);
   }
 
@@ -205,7 +226,13 @@ export class BodyReads implements BodyWaiter, BodyFiller {
     }
   }
 
+  /** A body that is all here ends with its last byte, not with the read behind that. */
+  private endWhole(): void {
+    if (this.isWhole && this.body.isEmpty) this.close();
+  }
+
   private claim(): void {
+    this.isDisturbed = true;
     if (this.isClaimed) return;
     this.body.claim();
     this.isClaimed = true;
@@ -337,6 +364,11 @@ export class BodyReads implements BodyWaiter, BodyFiller {
     if (this.pulls) this.body.give(controller);
   }
 
+  private cancelBody(): void {
+    this.isDisturbed = true;
+    this.body.cancel();
+  }
+
   private chunkStream(): ReadableStream<Uint8Array> {
     return new ReadableStream<Uint8Array>(
       {
@@ -345,7 +377,7 @@ export class BodyReads implements BodyWaiter, BodyFiller {
           this.claim(); // fails if bytes() has the body
           this.body.give(controller);
         },
-        cancel: () => this.body.cancel(),
+        cancel: () => this.cancelBody(),
       },
       { highWaterMark: 0 },
     );
@@ -357,9 +389,11 @@ export class BodyReads implements BodyWaiter, BodyFiller {
       start: (controller) => this.begin(new ByteWaiter(controller)),
       pull: (controller) => {
         this.claim();
-        this.body.give(new ByteWaiter(controller));
+        const waiter = new ByteWaiter(controller);
+        this.body.give(waiter);
+        if (this.isWhole) waiter.close();
       },
-      cancel: () => this.body.cancel(),
+      cancel: () => this.cancelBody(),
     }) as ReadableStream<Uint8Array>;
   }
 }
@@ -391,7 +425,7 @@ class ByteWaiter implements BodyWaiter {
     try {
       this.#controller.close();
     } catch {
-      return; // the body ends in the middle of an element of a view: the stream has this error, and its reads get it
+      return; // closed before, or the body ends in the middle of a view's element: then its reads get this error
     }
     this.#controller.byobRequest?.respond(0);
   }

@@ -1,109 +1,106 @@
-// A ReadableStream of bytes that are all here. Middleware often asks for `response.body` and seldom reads it, and a
-// real stream costs as much as the rest of a small response. So a real one is made only when a function of the platform
-// touches this one.
+// The stream of a body that is all here, for `response.body`. Middleware often asks for that and seldom reads it, and a
+// stream of the platform costs more than the rest of a small response. So the state of the stream is made when it is
+// used, and the bytes when they are read.
 //
-//   open  --a function of the platform touches it--> real: the platform's stream does all the work
-//   open or real, nothing read  --take()--> taken: locked for ever, as after getReader()
+//   open  --a reader, cancel(), a function of the platform--> read: body-reads.ts has the state
+//   open, nothing read  --take()--> taken: locked for ever, as after getReader()
 //
-// This works where the platform keeps the state of a stream under symbols (platform.ts#forwardSymbols): on Node and
-// Deno. Elsewhere the stream is real from the beginning.
+// Next: lazy-stream.ts.
 
-import { doNothing, forwardSymbols } from './platform.js';
+import { RequestBody } from './body.js';
+import { type BodyHolder, BodyReads, type ByteStream } from './body-reads.js';
+import { lazyStream, sourceOf } from './lazy-stream.js';
+import { doNothing } from './platform.js';
 
 /** A body that is here as a whole. */
 export type RawBody = string | Uint8Array;
 
-export type ByteStream = ReadableStream<Uint8Array>;
-
 const encoder = new TextEncoder();
+const NO_CLIENT = { onFirstRead: doNothing, onDrain: doNothing };
 
-class BodyStream {
+/** It has taken a body as a whole, and never lets go of the stream. */
+const TAKER: BodyHolder = { hasViews: false, onClose: doNothing, onError: doNothing, onReal: doNothing };
+
+class WholeBody {
   readonly #raw: RawBody;
-  #real: ByteStream | undefined;
+  #reads: BodyReads | undefined;
   #isTaken = false;
-  #isTouched = false; // a byte of the real stream was read, or it was cancelled
 
   constructor(raw: RawBody) {
     this.#raw = raw;
   }
 
-  static is(value: object): value is BodyStream {
-    return #raw in value;
-  }
-
   /** The body, if nothing of it was read and no reader holds it. */
   get raw(): RawBody | undefined {
-    if (this.#isTaken || this.#isTouched || this.#real?.locked) return undefined;
+    if (this.isUsed || this.#reads?.isLocked) return undefined;
     return this.#raw;
   }
 
   get isUsed(): boolean {
-    return this.#isTaken || this.#isTouched;
+    return this.#isTaken || this.#reads?.isUsed === true;
   }
 
   take(): void {
     this.#isTaken = true;
-    if (this.#real !== undefined) lock(this.#real);
+    if (this.#reads !== undefined) lockForEver(this.#reads);
   }
 
-  get real(): ByteStream {
-    if (this.#real === undefined) {
-      this.#real = realStream(this.#raw, () => {
-        this.#isTouched = true;
-      });
-      if (this.#isTaken) lock(this.#real);
+  get reads(): BodyReads {
+    if (this.#reads === undefined) {
+      this.#reads = new BodyReads(filledBody(this.#raw), true);
+      if (this.#isTaken) lockForEver(this.#reads);
     }
-    return this.#real;
+    return this.#reads;
   }
 }
 
-function lock(stream: ByteStream): void {
-  stream.getReader().cancel().catch(doNothing); // of a source that does nothing then
+function lockForEver(reads: BodyReads): void {
+  const { made } = reads;
+  if (made === undefined) {
+    reads.cancel(undefined).catch(doNothing);
+    reads.lock(TAKER);
+  } else made.getReader().cancel().catch(doNothing); // of a source that does nothing then
 }
 
-function realStream(raw: RawBody, onTouch: () => void): ByteStream {
-  return new ReadableStream({
-    type: 'bytes',
-    pull: (controller) => {
-      onTouch();
-      const bytes = typeof raw === 'string' ? encoder.encode(raw) : new Uint8Array(raw); // a copy: it is transferred
-      if (bytes.length !== 0) controller.enqueue(bytes);
-      controller.close();
-      controller.byobRequest?.respond(0);
-    },
-    cancel: onTouch,
-  }) as ByteStream;
+/** The bytes are a copy: the reader may write to them. */
+function filledBody(raw: RawBody): RequestBody {
+  const bytes = typeof raw === 'string' ? encoder.encode(raw) : new Uint8Array(raw);
+  const body = new RequestBody(NO_CLIENT, 0);
+  body.push(bytes, 0, bytes.length, true);
+  body.end();
+  return body;
 }
-
-const blank = realStream('', doNothing);
-const isLazy = forwardSymbols(BodyStream.prototype, blank, (stream) => (stream as BodyStream).real);
-Reflect.deleteProperty(BodyStream.prototype, 'constructor'); // the platform's shows
-Object.setPrototypeOf(BodyStream.prototype, ReadableStream.prototype);
 
 /** A stream of `raw`, which is not read yet. */
 export function bodyStream(raw: RawBody): ByteStream {
-  return isLazy ? (new BodyStream(raw) as unknown as ByteStream) : realStream(raw, doNothing);
+  return lazyStream(new WholeBody(raw));
+}
+
+function wholeBody(stream: object): WholeBody | undefined {
+  const source = sourceOf(stream);
+  return source instanceof WholeBody ? source : undefined;
 }
 
 /** The body behind a stream of bodyStream(), if nothing of it was read and no reader holds it. */
 export function rawBody(stream: object): RawBody | undefined {
-  return BodyStream.is(stream) ? stream.raw : undefined;
+  return wholeBody(stream)?.raw;
 }
 
 /** Locks a stream of bodyStream() for ever: its body is taken. */
 export function takeStream(stream: ReadableStream<Uint8Array>): void {
-  if (BodyStream.is(stream)) stream.take();
+  wholeBody(stream)?.take();
 }
 
 /** A stream whose body was taken before it was made. */
 export function takenStream(): ReadableStream<Uint8Array> {
   const stream = bodyStream('');
-  if (BodyStream.is(stream)) (stream as BodyStream).take();
-  else lock(stream);
+  const whole = wholeBody(stream);
+  if (whole === undefined) stream.getReader().cancel().catch(doNothing);
+  else whole.take();
   return stream;
 }
 
 /** Whether a stream of bodyStream() was read or taken; undefined for other streams. */
 export function isStreamUsed(stream: object): boolean | undefined {
-  return BodyStream.is(stream) ? stream.isUsed : undefined;
+  return wholeBody(stream)?.isUsed;
 }

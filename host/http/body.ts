@@ -17,7 +17,8 @@
 import { ByteQueue } from '../base/byte-queue.js';
 import { FeatherstarError } from '../base/errors.js';
 import { copyTo, ownCopy, received, receiveTarget, spare, TARGET_BYTES, uninitialized } from '../base/own-bytes.js';
-import { requestStream } from './request-stream.js';
+import { BodyReads } from './body-reads.js';
+import { lazyStream } from './lazy-stream.js';
 import { RequestTrailers } from './trailers.js';
 
 export const HIGH_WATER_BYTES = 65_536;
@@ -106,6 +107,11 @@ export class RequestBody {
   /** Why the rest will never come; undefined while it may. */
   get error(): unknown {
     return this.#error;
+  }
+
+  /** Whether no bytes wait in the queue. */
+  get isEmpty(): boolean {
+    return this.#queue.bytes === 0;
   }
 
   /** Whether more bytes had better wait. For bytes() only the server's limit holds (`bodyBytes`). */
@@ -289,7 +295,7 @@ export class RequestBody {
   }
 
   get stream(): ReadableStream<Uint8Array> {
-    this.#stream ??= requestStream(this);
+    this.#stream ??= lazyStream({ reads: new BodyReads(this) });
     return this.#stream;
   }
 

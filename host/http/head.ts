@@ -96,15 +96,21 @@ function isSpace(code: number): boolean {
 /** A part of a head: its field lines. */
 export type FieldLines = Pick<Head, 'text' | 'start' | 'headersStart' | 'headEnd'>;
 
-export function eachField(head: FieldLines, visit: (name: string, value: string) => void): void {
+/** Calls `visit` with the place of the name and of the value of each field. */
+function eachFieldLine(head: FieldLines, visit: (line: number, colon: number, end: number) => void): void {
   const { text, start, headersStart, headEnd } = head;
   const end = start + headEnd - 2; // the empty line
   for (let line = start + headersStart; line < end; ) {
     const colon = text.indexOf(':', line);
-    const stop = text.indexOf('\r\n', colon);
-    visit(text.slice(line, colon), trimmed(text, colon + 1, stop));
+    const stop = text.indexOf('\r', colon); // of the CRLF: the parser refuses any other
+    visit(line, colon, stop);
     line = stop + 2;
   }
+}
+
+export function eachField(head: FieldLines, visit: (name: string, value: string) => void): void {
+  const { text } = head;
+  eachFieldLine(head, (line, colon, end) => visit(text.slice(line, colon), trimmed(text, colon + 1, end)));
 }
 
 /** Key, name and value of each field, as FeatherHeaders has them. */
@@ -116,10 +122,13 @@ export function linesOfHead(head: Head): string[] {
 
 /** All values of a field, joined by commas; undefined if it is absent. `name` in lower case. */
 export function fieldOf(head: Head, name: string): string | undefined {
+  const { text } = head;
+  const { length } = name;
   let found: string | undefined;
-  eachField(head, (key, value) => {
-    if (key.length === name.length && key.toLowerCase() === name)
-      found = found === undefined ? value : `${found}, ${value}`;
+  eachFieldLine(head, (line, colon, end) => {
+    if (colon - line !== length || text.slice(line, colon).toLowerCase() !== name) return;
+    const value = trimmed(text, colon + 1, end);
+    found = found === undefined ? value : `${found}, ${value}`;
   });
   return found;
 }

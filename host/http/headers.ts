@@ -115,8 +115,6 @@ function fill(lines: string[], init: unknown): void {
     for (const name of Object.keys(init)) push(lines, name, (init as Record<string, unknown>)[name]);
     for (const symbol of Object.getOwnPropertySymbols(init))
       if (Object.prototype.propertyIsEnumerable.call(init, symbol)) push(lines, symbol, '');
-  } else if (iterator === entries && isFeatherHeaders(init)) {
-    for (const part of linesOf(init)) lines.push(part);
   } else {
     if (typeof iterator !== 'function') throw new TypeError('headers must be an object or pairs, and are not iterable');
     for (const pair of init as Iterable<unknown>) fillPair(lines, pair);
@@ -127,6 +125,12 @@ function fillPair(lines: string[], pair: unknown): void {
   const parts = typeof pair === 'object' && pair !== null ? [...(pair as Iterable<unknown>)] : [];
   if (parts.length !== 2) throw new TypeError('each pair of headers must have a name and a value, and no more');
   push(lines, parts[0], parts[1]);
+}
+
+/** Headers of ours whose iterator is ours, too. */
+function isPlainHeaders(init: unknown): init is FeatherHeaders {
+  if (typeof init !== 'object' || init === null || !isFeatherHeaders(init)) return false;
+  return (init as Partial<Iterable<unknown>>)[Symbol.iterator] === entries;
 }
 
 let linesOf: (headers: FeatherHeaders) => readonly string[];
@@ -165,7 +169,9 @@ export class FeatherHeaders {
   }
 
   constructor(init: HeadersValue | readonly never[] = NO_LINES) {
-    if (init !== NO_LINES) fill(this.#lines, init);
+    if (init === NO_LINES) return;
+    if (isPlainHeaders(init)) this.#lines = [...linesOf(init)];
+    else fill(this.#lines, init);
   }
 
   append(name: string, value: string): void {

@@ -68,7 +68,7 @@ export function forwardSymbols(prototype: object, blank: object, realOf: (ours: 
 
 /**
  * Makes the members of `ours` work for objects of the platform, so that such an object may get `ours` as its prototype.
- * A member that only the platform has is called on an object of the platform.
+ * A member that only the platform has is called on an object of the platform. A getter of `ours` works for both.
  */
 export function shareMembers(
   ours: object,
@@ -80,10 +80,10 @@ export function shareMembers(
     if (key === 'constructor') continue;
     const their = Object.getOwnPropertyDescriptor(theirs, key) as PropertyDescriptor;
     const our = Object.getOwnPropertyDescriptor(ours, key);
+    if (our?.get !== undefined) continue;
     const both = {
       get [key](): unknown {
-        if (!isOurs(this)) return their.get?.call(this);
-        return our === undefined ? their.get?.call(toPlatform(this)) : our.get?.call(this);
+        return their.get?.call(isOurs(this) ? toPlatform(this) : this);
       },
     };
     const calls = {

@@ -10,15 +10,8 @@
 // Next: body-stream.ts, headers.ts; globals.ts, which puts this class in the place of the global Response.
 
 import { FeatherstarError } from '../base/errors.js';
-import {
-  type ByteStream,
-  bodyStream,
-  isStreamUsed,
-  type RawBody,
-  rawBody,
-  takenStream,
-  takeStream,
-} from './body-stream.js';
+import type { ByteStream } from './body-reads.js';
+import { bodyStream, isStreamUsed, type RawBody, rawBody, takenStream, takeStream } from './body-stream.js';
 import { addType, copyOf, FeatherHeaders, type HeadersValue, linesOf, withLines } from './headers.js';
 import { extendPlatform, forwardSymbols, PlatformResponse, shareMembers, showAs } from './platform.js';
 
@@ -198,39 +191,44 @@ export class FeatherResponse {
     return response;
   }
 
+  // The getters look for themselves whether it is an object of the platform: shareMembers() makes slower ones.
+
   /** 'default', or 'error' for `Response.error()`. */
-  get type(): 'basic' | 'cors' | 'default' | 'error' | 'opaque' | 'opaqueredirect' {
+  get type(): ResponseType {
+    if (!isFeatherResponse(this)) return ofPlatform(this, 'type');
     return statusOf(this) === 0 ? 'error' : 'default';
   }
 
   /** Empty: only a response of `fetch()` has a URL. */
   get url(): string {
-    return '';
+    return isFeatherResponse(this) ? '' : ofPlatform(this, 'url');
   }
 
   /** False: only a response of `fetch()` can be redirected. */
   get redirected(): boolean {
-    return false;
+    return isFeatherResponse(this) ? false : ofPlatform(this, 'redirected');
   }
 
   /** The status code. */
   get status(): number {
-    return statusOf(this);
+    return isFeatherResponse(this) ? statusOf(this) : ofPlatform(this, 'status');
   }
 
   /** Whether the status is 200 to 299. */
   get ok(): boolean {
+    if (!isFeatherResponse(this)) return ofPlatform(this, 'ok');
     const status = statusOf(this);
     return status >= 200 && status < 300;
   }
 
   /** The text behind the status. */
   get statusText(): string {
-    return statusTextOf(this);
+    return isFeatherResponse(this) ? statusTextOf(this) : ofPlatform(this, 'statusText');
   }
 
   /** Changes to it count until the handler returns. */
   get headers(): Headers {
+    if (!isFeatherResponse(this)) return ofPlatform(this, 'headers');
     const details = detailsOf(this);
     details.headers ??= withType(new FeatherHeaders(), this.#impliedType);
     return details.headers as unknown as Headers;
@@ -238,6 +236,7 @@ export class FeatherResponse {
 
   /** The body as a stream, or null. */
   get body(): ReadableStream<Uint8Array> | null {
+    if (!isFeatherResponse(this)) return ofPlatform(this, 'body');
     if (this.#source === null || isStream(this.#source)) return this.#source;
     const stream = this.#source instanceof Blob ? this.#source.stream() : bodyStream(this.#source);
     this.#source = stream;
@@ -247,6 +246,7 @@ export class FeatherResponse {
 
   /** Whether the body was read, or is being read. */
   get bodyUsed(): boolean {
+    if (!isFeatherResponse(this)) return ofPlatform(this, 'bodyUsed');
     if (!isStream(this.#source)) return false;
     return this.#details?.platform?.bodyUsed ?? isStreamUsed(this.#source) ?? false;
   }
@@ -318,6 +318,11 @@ showAs(FeatherResponse.prototype, 'Response', (response) => {
   const { status, statusText, headers, body, bodyUsed, ok, redirected, type, url } = response as FeatherResponse;
   return { status, statusText, headers, body, bodyUsed, ok, redirected, type, url };
 });
+
+/** A member of an object of the platform that has our prototype. */
+function ofPlatform<Name extends keyof Response>(response: never, name: Name): Response[Name] {
+  return Reflect.get(PlatformResponse.prototype, name, response);
+}
 
 /** The body with its content type: what the platform needs for a Blob or a form. */
 async function bodyOnPlatform(response: FeatherResponse): Promise<Response> {

@@ -1,61 +1,11 @@
 // Response and Headers of featherstar beside the platform's: the same operations on both have the same results, or
 // throw errors of the same class.
 //
-// Next: globals.test.js, where ours stand in the place of the global ones.
+// Next: response-body.test.js, the streams of bodies; globals.test.js, where ours take the place of the global ones.
 
-import { Response as FeatherResponse } from 'featherstar/http';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-
-const FeatherHeaders = new FeatherResponse().headers.constructor;
-const OURS = { Response: FeatherResponse, Headers: FeatherHeaders };
-const THEIRS = { Response, Headers };
-
-const bytes = (text) => new TextEncoder().encode(text);
-const chunks = (...parts) =>
-  new ReadableStream({
-    start(controller) {
-      for (const part of parts) controller.enqueue(part);
-      controller.close();
-    },
-  });
-const read = async (stream) => {
-  let text = '';
-  for await (const part of stream) text += Buffer.from(part).toString('latin1');
-  return text;
-};
-
-/** Returns the result in a form that can be compared, or the class of the error. */
-async function outcomeOf(run, classes) {
-  try {
-    return { value: shown(await run(classes)) };
-  } catch (error) {
-    return { error: error instanceof DOMException ? `DOMException ${error.name}` : error.constructor.name };
-  }
-}
-
-function shown(value) {
-  if (value instanceof ArrayBuffer || ArrayBuffer.isView(value))
-    return [value.constructor.name, Buffer.from(value).toString('latin1')];
-  if (value instanceof Blob) return ['Blob', value.size, value.type];
-  if (value instanceof FormData) return ['FormData', ...value];
-  if (Array.isArray(value)) return value.map(shown);
-  if (value instanceof Response || value instanceof FeatherResponse)
-    return {
-      ...pick(value, ['type', 'url', 'redirected', 'status', 'ok', 'statusText', 'bodyUsed']),
-      headers: [...value.headers],
-      body: value.body instanceof ReadableStream ? 'stream' : value.body,
-    };
-  return value;
-}
-
-const pick = (object, names) => Object.fromEntries(names.map((name) => [name, object[name]]));
-
-/** Runs each case with both. */
-async function compare(cases) {
-  for (const [name, run] of Object.entries(cases))
-    assert.equal(await outcomeOf(run, OURS), await outcomeOf(run, THEIRS), name);
-}
+import { bytes, chunks, compare, FeatherHeaders, OURS, read, shown, THEIRS } from './compare-classes.js';
 
 const form = () => {
   const data = new FormData();
@@ -192,39 +142,6 @@ for (const [name, body] of Object.entries(BODIES)) {
     await compare(cases);
   });
 }
-
-test('a body can be read by all that reads streams', async () => {
-  const uses = {
-    reader: async (stream) => (await stream.getReader().read()).value,
-    'reader to the end': async (stream) => {
-      const reader = stream.getReader();
-      return [shown((await reader.read()).value), (await reader.read()).done, await reader.closed];
-    },
-    byob: async (stream) => (await stream.getReader({ mode: 'byob' }).read(new Uint8Array(3))).value,
-    'byob to the end': async (stream) => {
-      const reader = stream.getReader({ mode: 'byob' });
-      const first = await reader.read(new Uint8Array(100));
-      return [shown(first.value), (await reader.read(new Uint8Array(1))).done];
-    },
-    tee: async (stream) => (await Promise.all(stream.tee().map(read))).join(),
-    pipeThrough: async (stream) => read(stream.pipeThrough(new TransformStream())),
-    pipeTo: async (stream) => stream.pipeTo(new WritableStream()),
-    cancel: async (stream) => [await stream.cancel(), stream.locked],
-    locked: async (stream) => stream.locked,
-    'async iteration': read,
-    tag: async (stream) => [`${stream}`, stream.constructor === ReadableStream, stream instanceof ReadableStream],
-  };
-  for (const [name, body] of Object.entries({ text: 'some text', bytes: bytes('some bytes'), empty: '' })) {
-    for (const [how, use] of Object.entries(uses)) {
-      await compare({
-        [`${name}: ${how}`]: async ({ Response }) => {
-          const response = new Response(body);
-          return [shown(await use(response.body)), response.bodyUsed];
-        },
-      });
-    }
-  }
-});
 
 test('options', async () => {
   const statuses = [199, 200, 204, 299, 599, 600, 0, 100, 101, 103, -1, NaN, 200.7, '201', 65_736, null, undefined, {}];

@@ -1,5 +1,6 @@
-// `request.body`: a ReadableStream, its readers and its iterator, over the reads of body-reads.ts. They are instances
-// of the platform's classes. When a function of the platform touches one, it finds an object of its own (platform.ts).
+// `request.body` and `response.body`: a ReadableStream, its readers and its iterator, over the reads of body-reads.ts.
+// They are instances of the platform's classes. When a function of the platform touches one, it finds an object of its
+// own (platform.ts).
 //
 // So these need no stream of the platform:
 //
@@ -8,13 +9,21 @@
 //
 // Everything else does: tee(), pipeTo(), pipeThrough(), a Request or a Response with this body, views that are no
 // Uint8Array. It is made then, and goes on where this one stands. It is a byte stream if a BYOB reader was asked for
-// before. Where the platform keeps no state under symbols (Bun), `request.body` is its stream from the beginning.
+// before. Where the platform keeps no state under symbols (Bun), the stream is its own from the beginning.
 //
-// Next: body.ts.
+// Middleware often asks for `response.body` and seldom reads it. So the stream of a body that is all here has its reads
+// made when they are needed.
+//
+// Next: body-stream.ts, response bodies that are all here; body.ts, request bodies.
 
-import type { RequestBody } from './body.js';
-import { type BodyHolder, type BodyRead, BodyReads, type PlatformReader, streamStateError } from './body-reads.js';
-import type { ByteStream } from './body-stream.js';
+import {
+  type BodyHolder,
+  type BodyRead,
+  type BodyReads,
+  type ByteStream,
+  type PlatformReader,
+  streamStateError,
+} from './body-reads.js';
 import { doNothing, forwardSymbols } from './platform.js';
 
 /** The promise `closed` of a reader. */
@@ -244,9 +253,10 @@ class BodyIterator implements BodyHolder {
 
   #read(): Promise<BodyRead> {
     if (this.#isOver) return Promise.resolve({ done: true, value: undefined });
+    const isEnded = !this.#reads.isOpen; // perhaps before there was an iterator
     const read = this.#reads.read();
     if (this.#reads.made !== undefined) return this.#watch(read);
-    if (!this.#reads.isOpen) this.#end(); // it may have ended before there was an iterator
+    if (isEnded || this.#reads.hasFailed) this.#end();
     return read;
   }
 
@@ -289,38 +299,52 @@ class BodyIterator implements BodyHolder {
   }
 }
 
-class RequestStream {
-  readonly #reads: BodyReads;
+/** A body, as its stream sees it. */
+export interface StreamSource {
+  readonly reads: BodyReads;
+}
 
-  constructor(reads: BodyReads) {
-    this.#reads = reads;
+let sourceOf: (stream: object) => StreamSource | undefined;
+
+class LazyStream {
+  readonly #source: StreamSource;
+
+  static {
+    sourceOf = (stream) => (#source in stream ? stream.#source : undefined);
+  }
+
+  constructor(source: StreamSource) {
+    this.#source = source;
   }
 
   static realOf(stream: object): ByteStream {
-    return (stream as RequestStream).#reads.real;
+    return (stream as LazyStream).#source.reads.real;
   }
 
   get locked(): boolean {
-    return this.#reads.isLocked;
+    return this.#source.reads.isLocked;
   }
 
   cancel(reason?: unknown): Promise<void> {
-    if (this.#reads.isLocked) return Promise.reject(streamStateError('ReadableStream is locked'));
-    return this.#reads.cancel(reason);
+    const { reads } = this.#source;
+    if (reads.isLocked) return Promise.reject(streamStateError('ReadableStream is locked'));
+    return reads.cancel(reason);
   }
 
   getReader(options?: { mode?: unknown } | null): object {
+    const { reads } = this.#source;
     const mode = options?.mode;
     const isBytes = mode !== undefined && `${mode}` === 'byob';
-    if (this.#reads.made !== undefined || !isDictionary(options) || (mode !== undefined && !isBytes))
-      return this.#reads.real.getReader(options as { mode: undefined });
-    return isBytes ? new BodyViewReader(this.#reads) : new BodyReader(this.#reads);
+    if (reads.made !== undefined || !isDictionary(options) || (mode !== undefined && !isBytes))
+      return reads.real.getReader(options as { mode: undefined });
+    return isBytes ? new BodyViewReader(reads) : new BodyReader(reads);
   }
 
   values(options?: { preventCancel?: boolean } | null): object {
-    const isOurs = this.#reads.made === undefined && isDictionary(options);
-    if (!isOurs) return this.#reads.real.values(options as { preventCancel?: boolean });
-    return new BodyIterator(this.#reads, Boolean(options?.preventCancel));
+    const { reads } = this.#source;
+    const isOurs = reads.made === undefined && isDictionary(options);
+    if (!isOurs) return reads.real.values(options as { preventCancel?: boolean });
+    return new BodyIterator(reads, Boolean(options?.preventCancel));
   }
 }
 
@@ -336,9 +360,9 @@ function stepInto(ours: { prototype: object }, theirs: object): void {
 
 function becomePlatform(): boolean {
   const blank = new ReadableStream({ type: 'bytes' });
-  if (!forwardSymbols(RequestStream.prototype, blank, RequestStream.realOf)) return false;
-  Object.defineProperty(RequestStream.prototype, Symbol.asyncIterator, {
-    value: RequestStream.prototype.values,
+  if (!forwardSymbols(LazyStream.prototype, blank, LazyStream.realOf)) return false;
+  Object.defineProperty(LazyStream.prototype, Symbol.asyncIterator, {
+    value: LazyStream.prototype.values,
     writable: true,
     configurable: true,
   });
@@ -347,7 +371,7 @@ function becomePlatform(): boolean {
   reader.releaseLock();
   forwardSymbols(BodyViewReader.prototype, blank.getReader({ mode: 'byob' }), BodyViewReader.realOf);
   const iterator = new ReadableStream().values();
-  stepInto(RequestStream, ReadableStream.prototype);
+  stepInto(LazyStream, ReadableStream.prototype);
   stepInto(BodyReader, ReadableStreamDefaultReader.prototype);
   stepInto(BodyViewReader, ReadableStreamBYOBReader.prototype);
   stepInto(BodyIterator, Object.getPrototypeOf(iterator));
@@ -360,11 +384,12 @@ const isLazy = becomePlatform();
 const threads = 'Deno' in globalThis ? undefined : process.getBuiltinModule?.('node:worker_threads');
 const forbidClones: ((stream: object) => void) | undefined = Reflect.get(threads ?? {}, 'markAsUncloneable');
 
+export { sourceOf };
+
 /** The stream of a body, of which nothing was read. */
-export function requestStream(body: RequestBody): ByteStream {
-  const reads = new BodyReads(body);
-  if (!isLazy) return reads.real;
-  const stream = new RequestStream(reads);
+export function lazyStream(source: StreamSource): ByteStream {
+  if (!isLazy) return source.reads.real;
+  const stream = new LazyStream(source);
   forbidClones?.(stream); // Node has this since 22.10
   return stream as unknown as ByteStream;
 }
