@@ -47,7 +47,9 @@ typedef int (*alpn_callback)(SSL *, const unsigned char **, unsigned char *, con
 	X(int, X509_STORE_add_cert, (X509_STORE *, X509 *))                                   \
 	X(EVP_PKEY *, d2i_AutoPrivateKey, (EVP_PKEY **, const unsigned char **, long))        \
 	X(void, EVP_PKEY_free, (EVP_PKEY *))                                                  \
+	X(const char *, X509_verify_cert_error_string, (long))                                \
 	X(const SSL_METHOD *, TLS_server_method, (void))                                      \
+	X(const SSL_METHOD *, TLS_client_method, (void))                                      \
 	X(SSL_CTX *, SSL_CTX_new, (const SSL_METHOD *))                                       \
 	X(void, SSL_CTX_free, (SSL_CTX *))                                                    \
 	X(long, SSL_CTX_ctrl, (SSL_CTX *, int, long, void *))                                 \
@@ -63,6 +65,7 @@ typedef int (*alpn_callback)(SSL *, const unsigned char **, unsigned char *, con
 	X(X509_STORE *, SSL_CTX_get_cert_store, (const SSL_CTX *))                            \
 	X(NAMES *, SSL_CTX_get_client_CA_list, (const SSL_CTX *))                             \
 	X(void, SSL_CTX_set_alpn_select_cb, (SSL_CTX *, alpn_callback, void *))               \
+	X(int, SSL_CTX_set_alpn_protos, (SSL_CTX *, const unsigned char *, unsigned))         \
 	X(void, SSL_CTX_set_cert_cb, (SSL_CTX *, int (*)(SSL *, void *), void *))             \
 	X(int, SSL_select_next_proto, (unsigned char **, unsigned char *, const unsigned char *, unsigned, \
 				       const unsigned char *, unsigned))                      \
@@ -73,6 +76,7 @@ typedef int (*alpn_callback)(SSL *, const unsigned char **, unsigned char *, con
 	X(void *, SSL_get_ex_data, (const SSL *, int))                                        \
 	X(void, SSL_set_bio, (SSL *, BIO *, BIO *))                                           \
 	X(void, SSL_set_accept_state, (SSL *))                                                \
+	X(void, SSL_set_connect_state, (SSL *))                                               \
 	X(SSL_CTX *, SSL_set_SSL_CTX, (SSL *, SSL_CTX *))                                     \
 	X(NAMES *, SSL_dup_CA_list, (const NAMES *))                                          \
 	X(void, SSL_set_client_CA_list, (SSL *, NAMES *))                                     \
@@ -94,6 +98,9 @@ typedef int (*alpn_callback)(SSL *, const unsigned char **, unsigned char *, con
 	X(int, SSL_session_reused, (const SSL *))                                             \
 	X(SSL_SESSION *, SSL_get_session, (const SSL *))                                      \
 	X(uint8_t, SSL_SESSION_get_max_fragment_length, (const SSL_SESSION *))                \
+	X(int, SSL_set_session, (SSL *, SSL_SESSION *))                                       \
+	X(void, SSL_SESSION_free, (SSL_SESSION *))                                            \
+	X(SSL_SESSION *, d2i_SSL_SESSION, (SSL_SESSION **, const unsigned char **, long))     \
 	X(int, i2d_SSL_SESSION, (const SSL_SESSION *, unsigned char **))
 
 #define OPENSSL_POINTER(result, name, parameters) result(*name) parameters;
@@ -118,8 +125,10 @@ struct openssl {
 #define SSL_OP_CIPHER_SERVER_PREFERENCE (1UL << 22)
 #define SSL_OP_NO_RENEGOTIATION (1UL << 30)
 #define SSL_MODE_RELEASE_BUFFERS 0x10
+#define SSL_SESS_CACHE_OFF 0x0000
 #define SSL_SESS_CACHE_SERVER 0x0002
 #define SSL_SESS_CACHE_NO_INTERNAL 0x0300
+#define SSL_VERIFY_NONE 0
 #define SSL_VERIFY_PEER 1
 #define SSL_VERIFY_FAIL_IF_NO_PEER_CERT 2
 #define SSL_TLSEXT_ERR_OK 0
@@ -127,6 +136,7 @@ struct openssl {
 #define OPENSSL_NPN_NEGOTIATED 1
 #define SSL_CTRL_MODE 33
 #define SSL_CTRL_SET_SESS_CACHE_MODE 44
+#define SSL_CTRL_SET_TLSEXT_HOSTNAME 55
 #define SSL_CTRL_SET_TLSEXT_TICKET_KEYS 59
 #define SSL_CTRL_CHAIN_CERT 89
 #define SSL_CTRL_SET_GROUPS_LIST 92

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //
-// TLS for servers by the OpenSSL that is in Node: one call decrypts what has come, one encrypts what goes out.
+// TLS by the OpenSSL that is in Node: one call decrypts what has come, one encrypts what goes out.
 //
 //   received bytes --receive()--> OpenSSL --> plain bytes, in the same place or in `target`
 //                                        \--> output: what the handshake and alerts send to the peer
@@ -121,7 +121,10 @@ static struct connection *make_connection(struct tls *tls, struct context *conte
 	ssl.BIO_set_data(bio, tls);
 	ssl.BIO_set_init(bio, 1);
 	ssl.SSL_set_bio(connection->ssl, bio, bio);
-	ssl.SSL_set_accept_state(connection->ssl);
+	if (context->is_client)
+		ssl.SSL_set_connect_state(connection->ssl);
+	else
+		ssl.SSL_set_accept_state(connection->ssl);
 	connection->context = context;
 	context->uses++;
 	return connection;
@@ -148,13 +151,36 @@ static bool grow(struct tls *tls)
 	return true;
 }
 
-// open(context) -> number, -1: no memory
+// Of a client: the name that it asks for, and the session to be resumed. Bytes that are no session are none: then the
+// handshake is a full one, as with node:tls.
+static bool prepare_client(napi_env env, SSL *of, napi_value servername, napi_value session)
+{
+	char *name = text_of(env, servername);
+	SSL_SESSION *resumed;
+	struct bytes der;
+	bool done = true;
+
+	if (name)
+		done = ssl.SSL_ctrl(of, SSL_CTRL_SET_TLSEXT_HOSTNAME, 0, name) == 1;
+	free(name);
+	if (!done || !bytes_of(env, session, &der))
+		return done;
+	resumed = ssl.d2i_SSL_SESSION(NULL, &der.at, (long)der.length);
+	if (resumed) {
+		ssl.SSL_set_session(of, resumed);
+		ssl.SSL_SESSION_free(resumed);
+	}
+	return true;
+}
+
+// open(context, servername, session) -> number, -1: no memory. A client may have the second and the third one.
 static napi_value OpenConnection(napi_env env, napi_callback_info info)
 {
 	struct tls *tls;
 	struct context *context;
-	napi_value argv[1];
-	size_t argc = 1;
+	struct connection *connection;
+	napi_value argv[3];
+	size_t argc = 3;
 	uint32_t place;
 
 	napi_get_cb_info(env, info, &argc, argv, NULL, (void **)&tls);
@@ -165,9 +191,14 @@ static napi_value OpenConnection(napi_env env, napi_callback_info info)
 	if (place == tls->count && !grow(tls))
 		return number(env, -1);
 	ssl.ERR_clear_error();
-	tls->places[place].connection = make_connection(tls, context);
+	connection = make_connection(tls, context);
+	if (connection && context->is_client && !prepare_client(env, connection->ssl, argv[1], argv[2])) {
+		destroy(connection);
+		connection = NULL;
+	}
 	ssl.ERR_clear_error();
-	if (!tls->places[place].connection)
+	tls->places[place].connection = connection;
+	if (!connection)
 		return number(env, -1);
 	tls->first_free = tls->places[place].next_free;
 	return number(env, place);
@@ -372,13 +403,15 @@ static napi_value cipher_names(napi_env env, const SSL_CIPHER *cipher)
 	return object;
 }
 
-// describe(connection) -> { protocol, cipher, alpnProtocol, servername, verifyResult, isResumed }; absent: unknown
+// describe(connection) -> { protocol, cipher, alpnProtocol, servername, verifyResult, verifyText, isResumed }; absent:
+// unknown
 static napi_value Describe(napi_env env, napi_callback_info info)
 {
 	const SSL_CIPHER *cipher;
 	const unsigned char *alpn = NULL;
 	unsigned alpn_bytes = 0;
 	napi_value object, value;
+	long result;
 	CONNECTION(1);
 
 	napi_create_object(env, &object);
@@ -390,7 +423,9 @@ static napi_value Describe(napi_env env, napi_callback_info info)
 	ssl.SSL_get0_alpn_selected(connection->ssl, &alpn, &alpn_bytes);
 	if (alpn_bytes && napi_create_string_utf8(env, (const char *)alpn, alpn_bytes, &value) == napi_ok)
 		set(env, object, "alpnProtocol", value);
-	set(env, object, "verifyResult", number(env, (double)ssl.SSL_get_verify_result(connection->ssl)));
+	result = ssl.SSL_get_verify_result(connection->ssl);
+	set(env, object, "verifyResult", number(env, (double)result));
+	set_text(env, object, "verifyText", ssl.X509_verify_cert_error_string(result));
 	napi_get_boolean(env, ssl.SSL_session_reused(connection->ssl) == 1, &value);
 	set(env, object, "isResumed", value);
 	ssl.ERR_clear_error();

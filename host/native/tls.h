@@ -18,8 +18,9 @@ const char *openssl_take_error(void);
 struct context {
 	SSL_CTX *ctx;
 	unsigned uses;
+	bool is_client;
 	unsigned alpn_bytes;
-	unsigned char alpn[]; /* as in the extension, the best first */
+	unsigned char alpn[]; /* of a server: as in the extension, the best first */
 };
 
 struct connection {
@@ -36,6 +37,9 @@ napi_value context_make(napi_env env, napi_callback_info info);
 /* NULL with an exception pending if it is none. */
 struct context *context_arg(napi_env env, napi_value value);
 void context_release(struct context *context);
+
+/* The text of `value`, to be freed; NULL: it is no string, or there is no memory. */
+char *text_of(napi_env env, napi_value value);
 
 struct bytes {
 	const unsigned char *at;

@@ -51,8 +51,9 @@ static int choose_certificate(SSL *of, void *unused)
 	return connection->chosen ? 1 : -1;
 }
 
-// JavaScript asks for the result when the handshake is over, and decides. The errors of a certificate that is no good
-// are not those of the connection: SSL_get_error() would take them for that.
+// JavaScript asks for the result when the handshake is over, and decides. With a callback that goes on, OpenSSL keeps
+// the last error of a chain, as node:tls does. The errors of a certificate that is no good are not those of the
+// connection: SSL_get_error() would take them for that.
 static int accept_any(int is_good, X509_STORE_CTX *store)
 {
 	(void)store;
@@ -135,7 +136,8 @@ static bool use_key(napi_env env, SSL_CTX *ctx, napi_value value)
 	return done;
 }
 
-static bool trust(napi_env env, SSL_CTX *ctx, napi_value authorities)
+// A server also tells its clients which authorities it knows.
+static bool trust(napi_env env, SSL_CTX *ctx, napi_value authorities, bool is_client)
 {
 	uint32_t length = length_of(env, authorities);
 
@@ -145,29 +147,40 @@ static bool trust(napi_env env, SSL_CTX *ctx, napi_value authorities)
 		if (!certificate)
 			return false;
 		ssl.X509_STORE_add_cert(ssl.SSL_CTX_get_cert_store(ctx), certificate); // twice is no failure
-		ssl.SSL_CTX_add_client_CA(ctx, certificate);
+		if (!is_client)
+			ssl.SSL_CTX_add_client_CA(ctx, certificate);
 		ssl.X509_free(certificate);
 	}
 	return true;
 }
 
-// Calls `use` with a text of the options. True without it, too.
+char *text_of(napi_env env, napi_value value)
+{
+	size_t length = 0;
+	char *text;
+
+	if (napi_get_value_string_utf8(env, value, NULL, 0, &length) != napi_ok)
+		return NULL;
+	text = malloc(length + 1);
+	if (text)
+		napi_get_value_string_utf8(env, value, text, length + 1, &length);
+	return text;
+}
+
+// Gives OpenSSL a text of the options. True without it, too.
 static bool use_text(napi_env env, SSL_CTX *ctx, napi_value options, const char *name, int command)
 {
 	napi_value value = member(env, options, name);
 	napi_valuetype type = napi_undefined;
-	size_t length = 0;
 	char *text;
 	bool done;
 
 	napi_typeof(env, value, &type);
 	if (type != napi_string)
 		return true;
-	napi_get_value_string_utf8(env, value, NULL, 0, &length);
-	text = malloc(length + 1);
+	text = text_of(env, value);
 	if (!text)
 		return false;
-	napi_get_value_string_utf8(env, value, text, length + 1, &length);
 	if (command == USE_CIPHERS)
 		done = ssl.SSL_CTX_set_cipher_list(ctx, text) == 1;
 	else if (command == USE_SUITES)
@@ -178,15 +191,13 @@ static bool use_text(napi_env env, SSL_CTX *ctx, napi_value options, const char 
 	return done;
 }
 
-static bool configure(napi_env env, SSL_CTX *ctx, napi_value options)
+// Only servers have these: session tickets, and the certificates of clients.
+static bool configure_server(napi_env env, SSL_CTX *ctx, napi_value options)
 {
-	napi_value chains = member(env, options, "chains"), keys = member(env, options, "keys"), value;
-	long min = number_of(env, options, "minVersion"), max = number_of(env, options, "maxVersion");
 	int verify = SSL_VERIFY_PEER | (is_set(env, options, "needsCert") ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0);
 	struct bytes tickets, session;
 
-	ssl.SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
-	ssl.SSL_CTX_ctrl(ctx, SSL_CTRL_MODE, SSL_MODE_RELEASE_BUFFERS, NULL);
+	ssl.SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
 	ssl.SSL_CTX_ctrl(ctx, SSL_CTRL_SET_SESS_CACHE_MODE, SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL, NULL);
 	ssl.SSL_CTX_set_timeout(ctx, number_of(env, options, "sessionSeconds"));
 	if (!is_set(env, options, "hasTickets"))
@@ -195,12 +206,33 @@ static bool configure(napi_env env, SSL_CTX *ctx, napi_value options)
 		ssl.SSL_CTX_set_verify(ctx, verify, accept_any);
 	if (is_set(env, options, "asksForName"))
 		ssl.SSL_CTX_set_cert_cb(ctx, choose_certificate, NULL);
-	if (!bytes_of(env, member(env, options, "sessionContext"), &session) ||
-	    ssl.SSL_CTX_set_session_id_context(ctx, session.at, (unsigned)session.length) != 1 ||
-	    !bytes_of(env, member(env, options, "ticketKeys"), &tickets) ||
-	    ssl.SSL_CTX_ctrl(ctx, SSL_CTRL_SET_TLSEXT_TICKET_KEYS, (long)tickets.length, (void *)tickets.at) != 1 ||
-	    ssl.SSL_CTX_ctrl(ctx, SSL_CTRL_SET_MIN_PROTO_VERSION, min, NULL) != 1 ||
+	return bytes_of(env, member(env, options, "sessionContext"), &session) &&
+	       ssl.SSL_CTX_set_session_id_context(ctx, session.at, (unsigned)session.length) == 1 &&
+	       bytes_of(env, member(env, options, "ticketKeys"), &tickets) &&
+	       ssl.SSL_CTX_ctrl(ctx, SSL_CTRL_SET_TLSEXT_TICKET_KEYS, (long)tickets.length, (void *)tickets.at) == 1;
+}
+
+// A client keeps its sessions in JavaScript. It checks the certificate as node:tls does: OpenSSL finds out whether it
+// is good, the handshake goes on in any case, and JavaScript decides before it sends or delivers a byte.
+static void configure_client(SSL_CTX *ctx)
+{
+	ssl.SSL_CTX_ctrl(ctx, SSL_CTRL_SET_SESS_CACHE_MODE, SSL_SESS_CACHE_OFF, NULL);
+	ssl.SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, accept_any);
+}
+
+static bool configure(napi_env env, SSL_CTX *ctx, napi_value options, bool is_client)
+{
+	napi_value chains = member(env, options, "chains"), keys = member(env, options, "keys"), value;
+	long min = number_of(env, options, "minVersion"), max = number_of(env, options, "maxVersion");
+
+	ssl.SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
+	ssl.SSL_CTX_ctrl(ctx, SSL_CTRL_MODE, SSL_MODE_RELEASE_BUFFERS, NULL);
+	if (ssl.SSL_CTX_ctrl(ctx, SSL_CTRL_SET_MIN_PROTO_VERSION, min, NULL) != 1 ||
 	    ssl.SSL_CTX_ctrl(ctx, SSL_CTRL_SET_MAX_PROTO_VERSION, max, NULL) != 1)
+		return false;
+	if (is_client)
+		configure_client(ctx);
+	else if (!configure_server(env, ctx, options))
 		return false;
 	if (!use_text(env, ctx, options, "ciphers", USE_CIPHERS) || !use_text(env, ctx, options, "suites", USE_SUITES) ||
 	    !use_text(env, ctx, options, "groups", SSL_CTRL_SET_GROUPS_LIST) ||
@@ -214,7 +246,18 @@ static bool configure(napi_env env, SSL_CTX *ctx, napi_value options)
 		if (napi_get_element(env, keys, i, &value) != napi_ok || !use_key(env, ctx, value))
 			return false;
 	}
-	return trust(env, ctx, member(env, options, "authorities"));
+	return trust(env, ctx, member(env, options, "authorities"), is_client);
+}
+
+// The protocols that it speaks: a client offers them, and a server chooses.
+static bool use_alpn(struct context *context)
+{
+	if (context->alpn_bytes == 0)
+		return true;
+	if (context->is_client)
+		return ssl.SSL_CTX_set_alpn_protos(context->ctx, context->alpn, context->alpn_bytes) == 0;
+	ssl.SSL_CTX_set_alpn_select_cb(context->ctx, choose_alpn, NULL);
+	return true;
 }
 
 static struct context *make_context(napi_env env, napi_value options)
@@ -230,12 +273,10 @@ static struct context *make_context(napi_env env, napi_value options)
 	context->alpn_bytes = (unsigned)alpn.length;
 	if (alpn.length)
 		memcpy(context->alpn, alpn.at, alpn.length);
-	context->ctx = ssl.SSL_CTX_new(ssl.TLS_server_method());
-	if (context->ctx && configure(env, context->ctx, options)) {
-		if (alpn.length)
-			ssl.SSL_CTX_set_alpn_select_cb(context->ctx, choose_alpn, NULL);
+	context->is_client = is_set(env, options, "isClient");
+	context->ctx = ssl.SSL_CTX_new(context->is_client ? ssl.TLS_client_method() : ssl.TLS_server_method());
+	if (context->ctx && configure(env, context->ctx, options, context->is_client) && use_alpn(context))
 		return context;
-	}
 	context_release(context);
 	return NULL;
 }

@@ -9,7 +9,9 @@ import { Operation } from '../shard/operation.js';
 import { connectFileOrThrow, openSocketOrThrow, sendAtOnceOrThrow } from '../shard/ops.js';
 import type { Owner } from '../shard/owners.js';
 import { currentShard, type Shard } from '../shard/shard.js';
-import { checkTlsClient, type TlsClientOptions } from '../tls/options.js';
+import { checkTlsClient, TlsClient } from '../tls/client-context.js';
+import type { TlsClientOptions } from '../tls/options.js';
+import { recordEngine } from '../tls/record-engine.js';
 import { checkHostname, checkTarget, encodeAddress, PORT_MAX, resolveAddress } from './address.js';
 import { Connection } from './connection.js';
 import { checkReach } from './network-rules.js';
@@ -160,12 +162,12 @@ const CONNECT_CHECKS: Checks<ConnectOptions> = {
 export async function connect(options: ConnectOptions): Promise<Socket> {
   const { hostname, port } = checkTarget(checkOptions(options, CONNECT_CHECKS));
   const shard = currentShard();
+  const client = options.tls && new TlsClient(recordEngine(shard), options.tls, hostname);
   const make: MakeConnection<Connection> = (file) => new Connection(shard, file);
   return withDeadline(options, async (signal) => {
     const numeric = await abortable(resolveAddress(hostname), { signal });
     const connection = await connectTo(shard, { numeric, port, hostname }, signal, make);
-    const { tls } = options;
-    return new Socket(tls === undefined ? connection : await secure(shard, connection, hostname, tls, signal));
+    return new Socket(client === undefined ? connection : await secure(shard, connection, client, signal));
   });
 }
 

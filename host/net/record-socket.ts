@@ -1,5 +1,4 @@
-// One connection over TLS that a listener has accepted, whose records the addon encrypts and decrypts, over another
-// connection.
+// One connection over TLS whose records the addon encrypts and decrypts, over another connection.
 //
 //   Socket --> RecordSocket --> RecordConnection (the addon) --> Connection
 //
@@ -9,6 +8,7 @@ import type { WaitOptions } from '../base/abortable.js';
 import { inTime } from '../base/in-time.js';
 import { ownCopy } from '../base/own-bytes.js';
 import type { Shard } from '../shard/shard.js';
+import type { TlsClient } from '../tls/client-context.js';
 import { handshakeError } from '../tls/handshake-limits.js';
 import { tlsError } from '../tls/options.js';
 import { ENDED, FAILED, PART_BYTES, type RecordConnection, UNREAD_REPLIES } from '../tls/record-engine.js';
@@ -18,6 +18,7 @@ import { DecryptedSocket } from './decrypted-socket.js';
 import { type SocketTransport, socketClosed } from './socket.js';
 
 const ALERT_MS = 2000;
+const NO_BYTES = new Uint8Array(0);
 
 export class RecordSocket extends DecryptedSocket {
   readonly tls: RecordInfo;
@@ -26,10 +27,11 @@ export class RecordSocket extends DecryptedSocket {
   #peerEnded = false; // close_notify has come
   #unsentReplies = 0; // of OpenSSL
 
-  constructor(shard: Shard, connection: RecordConnection, below: SocketTransport) {
+  /** `label`: that of its sessions, if it is a client. */
+  constructor(shard: Shard, connection: RecordConnection, below: SocketTransport, label?: Uint8Array) {
     super(shard, below);
     this.#connection = connection;
-    this.tls = new RecordInfo(connection);
+    this.tls = new RecordInfo(connection, label);
   }
 
   // --- the handshake -------------------------------------------------------------------------------------------------
@@ -48,6 +50,24 @@ export class RecordSocket extends DecryptedSocket {
     }
     if (terminator.needsCertificate && !this.tls.isAuthorized) {
       throw handshakeError(`the client's certificate is not accepted: ${this.tls.authorizationError}`);
+    }
+    this.#receive().catch((error) => this.#break(error));
+  }
+
+  /** Does the client's side. Rejects with TLS. */
+  async shakeHandsWith(client: TlsClient): Promise<void> {
+    try {
+      await this.#decrypt(NO_BYTES); // the client has the first word
+      while (!this.#connection.isSecure) {
+        const bytes = await this.below.read();
+        if (this.isClosed) throw socketClosed();
+        if (bytes === null) throw endedEarly();
+        await this.#decrypt(bytes);
+      }
+      const error = this.tls.checkServer(client.expectedName);
+      if (error !== undefined && client.mustBeTrusted) throw error;
+    } catch (error) {
+      throw tlsError('the handshake failed', error);
     }
     this.#receive().catch((error) => this.#break(error));
   }
@@ -71,9 +91,10 @@ export class RecordSocket extends DecryptedSocket {
   async #decrypt(bytes: Uint8Array, terminator?: RecordTerminator): Promise<void> {
     if (this.isClosed) return;
     const connection = this.#connection;
+    const wasSecure = connection.isSecure;
     const { outcome, plain } = connection.receive(bytes, (name) => terminator?.sni.listed(name));
     const { outputBytes } = connection;
-    const error = outcome === FAILED ? new Error(connection.failure) : undefined; // another call may fail meanwhile
+    const error = outcome === FAILED ? connection.failure : undefined; // another call may fail meanwhile
     if (plain !== undefined) this.arrived.push(Buffer.from(plain.buffer));
     if (outcome === ENDED) {
       this.#peerEnded = true;
@@ -82,14 +103,12 @@ export class RecordSocket extends DecryptedSocket {
     if (outputBytes === 0 && error === undefined) return;
     const sending = this.below.write(ownCopy(connection.output, 0, outputBytes));
     if (error !== undefined) {
-      await inTime(
-        sending.then(() => this.below.end()),
-        ALERT_MS,
-      ); // a peer that reads gets the alert that says why
+      const alert = sending.then(() => this.below.end());
+      await inTime(alert, ALERT_MS).catch(() => {}); // a peer that reads gets the alert that says why
       throw error;
     }
-    if (terminator !== undefined) await sending;
-    else this.#reply(sending);
+    if (wasSecure) this.#reply(sending);
+    else await sending;
   }
 
   /** The reader does not wait for the peer to take a reply: the peer may be a slow reader of something large. */
@@ -113,7 +132,7 @@ export class RecordSocket extends DecryptedSocket {
     const writes: Promise<void>[] = []; // all of them begin now, so no other write comes between them
     for (let at = 0; at < bytes.length; at += PART_BYTES) {
       const encrypted = this.#connection.encrypt(bytes, at, Math.min(at + PART_BYTES, bytes.length));
-      if (encrypted === undefined) throw this.#break(new Error(this.#connection.failure));
+      if (encrypted === undefined) throw this.#break(this.#connection.failure);
       writes.push(this.below.write(encrypted, options));
     }
     await Promise.all(writes);
@@ -135,4 +154,10 @@ export class RecordSocket extends DecryptedSocket {
     this.#connection.close();
     this.#resume?.();
   }
+}
+
+/** The error of node:tls for a server that ends the connection in the middle of the handshake. */
+function endedEarly(): Error {
+  const text = 'Client network socket disconnected before secure TLS connection was established';
+  return Object.assign(new Error(text), { code: 'ECONNRESET' });
 }

@@ -2,7 +2,6 @@
 //
 // Next: ../tls/terminator.ts.
 
-import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { abortable } from '../base/abortable.js';
@@ -10,8 +9,9 @@ import { FeatherstarError } from '../base/errors.js';
 import { WarningLimit } from '../base/warning-limit.js';
 import { monotonicNs } from '../hosts/host.js';
 import type { Shard } from '../shard/shard.js';
+import type { TlsClient } from '../tls/client-context.js';
 import { TimedHandshake } from '../tls/handshake-limits.js';
-import { contextOptions, type TlsClientOptions, type TlsServerOptions, tlsError } from '../tls/options.js';
+import { contextOptions, type TlsServerOptions, tlsError } from '../tls/options.js';
 import { recordEngine } from '../tls/record-engine.js';
 import { RecordTerminator } from '../tls/record-terminator.js';
 import { Terminators } from '../tls/terminators.js';
@@ -26,22 +26,32 @@ import { TlsConnection } from './tls-connection.js';
 export async function secure(
   shard: Shard,
   below: SocketTransport,
-  hostname: string,
-  options: TlsClientOptions,
+  client: TlsClient,
   signal: AbortSignal | undefined,
-): Promise<TlsConnection> {
-  const stream = new SocketStream(below, NO_RAW_USER);
-  return handshake(stream, hostname, options, signal, (socket) => new TlsConnection(shard, socket, stream, below));
+): Promise<DecryptedSocket> {
+  const records = client.openRecords();
+  if (records === undefined) {
+    const stream = new SocketStream(below, NO_RAW_USER);
+    const make = (socket: TLSSocket) => new TlsConnection(shard, socket, stream, below, client.label);
+    return handshake(stream, client, signal, make);
+  }
+  const socket = new RecordSocket(shard, records, below, client.label);
+  try {
+    await abortable(socket.shakeHandsWith(client), { signal });
+    return socket;
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
 }
 
 /**
- * Does the client's side of a handshake over a stream of encrypted bytes. `make` gets the socket as soon as it is
- * secure. Rejects with TLS, or with the signal's reason; then the stream is destroyed.
+ * Does the client's side of a handshake by node:tls, over a stream of encrypted bytes. `make` gets the socket as soon
+ * as it is secure. Rejects with TLS, or with the signal's reason; then the stream is destroyed.
  */
 export async function handshake<T>(
   stream: Duplex,
-  hostname: string,
-  options: TlsClientOptions,
+  client: TlsClient,
   signal: AbortSignal | undefined,
   make: (socket: TLSSocket) => T,
 ): Promise<T> {
@@ -49,7 +59,7 @@ export async function handshake<T>(
   try {
     return await abortable<T>(
       (resolve, reject) => {
-        const opened = connect(clientOptions(stream, hostname, options));
+        const opened = connect(clientOptions(stream, client));
         socket = opened;
         opened.once('secureConnect', () => resolve(make(opened)));
         opened.on('error', (error) => reject(tlsError('the handshake failed', error)));
@@ -65,17 +75,17 @@ export async function handshake<T>(
   }
 }
 
-function clientOptions(socket: Duplex, hostname: string, options: TlsClientOptions): ConnectionOptions {
-  const { servername = isIP(hostname) === 0 && !hostname.startsWith('unix:') ? hostname : '', alpn, session } = options;
-  return {
+function clientOptions(socket: Duplex, { options, hostname, servername, session, mustBeTrusted }: TlsClient) {
+  const result: ConnectionOptions = {
     ...contextOptions(options),
     socket,
     host: hostname,
     servername,
-    rejectUnauthorized: options.rejectUnauthorized ?? true,
-    ...(alpn === undefined ? {} : { ALPNProtocols: [...alpn] }),
-    ...(session === undefined ? {} : { session: Buffer.from(session) }),
+    rejectUnauthorized: mustBeTrusted,
   };
+  if (options.alpn !== undefined) result.ALPNProtocols = [...options.alpn];
+  if (session !== undefined) result.session = Buffer.from(session);
+  return result;
 }
 
 /** The receiver of connections after their handshakes. */

@@ -20,10 +20,11 @@ export class TlsConnection extends DecryptedSocket implements RawStreamUser {
   #isRawEnd = false; // the connection below has ended
   #isTruncated = false; // it had, when no close_notify had come
 
-  constructor(shard: Shard, socket: TLSSocket, stream: SocketStream, below: SocketTransport) {
+  /** `label`: that of its sessions, if it is a client. */
+  constructor(shard: Shard, socket: TLSSocket, stream: SocketStream, below: SocketTransport, label?: Uint8Array) {
     super(shard, below);
     this.#socket = socket;
-    this.tls = new NodeTlsInfo(socket);
+    this.tls = new NodeTlsInfo(socket, label);
     stream.user = this;
     this.#watchEnd();
     socket.on('data', (bytes: Buffer) => this.#onBytes(bytes));

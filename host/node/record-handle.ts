@@ -97,7 +97,7 @@ export class RecordHandle implements Handle, HandleUser {
       outcome = connection.receiveInPlace(bytes, 0, bytes.length);
       plain = connection.plainBytes === 0 ? undefined : bytes.subarray(0, connection.plainBytes);
     }
-    let error = outcome === FAILED ? new Error(connection.failure) : undefined; // another call may fail meanwhile
+    let error = outcome === FAILED ? connection.failure : undefined; // another call may fail meanwhile
     if (connection.outputBytes !== 0) {
       if (connection.repliesTooMuch(this.#isFull)) error ??= new Error(UNREAD_REPLIES);
       this.#sendOutput(connection.outputBytes);
@@ -158,7 +158,7 @@ export class RecordHandle implements Handle, HandleUser {
   #encrypt(bytes: Uint8Array, at: number, end: number): Uint8Array | undefined {
     const encrypted = this.#connection.encrypt(bytes, at, end);
     if (encrypted === undefined)
-      this.user.onBroken(tlsError('the connection is broken', new Error(this.#connection.failure)));
+      this.user.onBroken(tlsError('the connection is broken', this.#connection.failure));
     return encrypted;
   }
 

@@ -3,6 +3,7 @@
 // Next: terminators.ts.
 
 import type { CipherNameAndProtocol, PeerCertificate, TLSSocket } from 'node:tls';
+import { labelled } from './client-context.js';
 
 /** A connection over TLS. Its members ask OpenSSL when they are read. */
 export interface TlsInfo {
@@ -34,9 +35,12 @@ export interface TlsInfo {
 export class NodeTlsInfo implements TlsInfo {
   readonly engine = 'node:tls';
   readonly #socket: TLSSocket;
+  readonly #label: Uint8Array | undefined;
 
-  constructor(socket: TLSSocket) {
+  /** `label`: that of its sessions, if it is a client. */
+  constructor(socket: TLSSocket, label?: Uint8Array) {
     this.#socket = socket;
+    this.#label = label;
   }
 
   get protocol(): string | undefined {
@@ -88,6 +92,6 @@ export class NodeTlsInfo implements TlsInfo {
   }
 
   get session(): Uint8Array | undefined {
-    return this.#socket.getSession();
+    return labelled(this.#socket.getSession(), this.#label);
   }
 }

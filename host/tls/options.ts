@@ -78,7 +78,7 @@ export interface TlsClientOptions extends TlsContextOptions {
   alpn?: readonly string[] | undefined;
   /** Whether a server whose certificate is not valid is refused. Default true. */
   rejectUnauthorized?: boolean | undefined;
-  /** The session of an earlier connection (`socket.tls.session`), to be resumed. */
+  /** The session of an earlier connection with the same options (`socket.tls.session`), to be resumed. */
   session?: Uint8Array | undefined;
 }
 
@@ -121,7 +121,7 @@ function checkSni(name: string, value: unknown): void {
 
 const version = oneOf('TLSv1.2', 'TLSv1.3');
 
-const CONTEXT_CHECKS: Checks<TlsContextOptions> = {
+export const CONTEXT_CHECKS: Checks<TlsContextOptions> = {
   key: checkFile,
   cert: checkFile,
   ca: checkFile,
@@ -147,7 +147,7 @@ const SERVER_CHECKS: Checks<TlsServerOptions> = {
   maxHandshakes: integer(1, HANDSHAKES_MAX),
 };
 
-const CLIENT_CHECKS: Checks<TlsClientOptions> = {
+export const CLIENT_CHECKS: Checks<TlsClientOptions> = {
   ...CONTEXT_CHECKS,
   servername: checkString,
   alpn: checkAlpn,
@@ -169,13 +169,6 @@ export function checkTlsServer(name: string, options: unknown): TlsServerOptions
     const missing = checked.key === undefined ? 'key' : 'cert';
     throw optionError(`${name}.${missing}`, undefined, 'given, as a server needs key and cert');
   }
-  contextOf(checked);
-  return checked;
-}
-
-/** `tls` of a client: throws like checkTlsServer(). */
-export function checkTlsClient(name: string, options: unknown): TlsClientOptions {
-  const checked = checkOptions(options as TlsClientOptions, CLIENT_CHECKS, name);
   contextOf(checked);
   return checked;
 }

@@ -4,13 +4,15 @@
 // Next: record-engine.ts.
 
 import { createPrivateKey, hkdfSync, type KeyObject, X509Certificate } from 'node:crypto';
-import { DEFAULT_CIPHERS, DEFAULT_ECDH_CURVE } from 'node:tls';
+import nodeTls from 'node:tls'; // programs may change its defaults
+import { defaultAuthorities } from './authorities.js';
 import {
   filesOf,
   hasTickets,
   needsCertificate,
   sessionContext,
   sessionSeconds,
+  type TlsClientOptions,
   type TlsContextOptions,
   type TlsFile,
   type TlsServerOptions,
@@ -20,6 +22,7 @@ import {
 
 /** The argument of the addon's makeContext() (host/native/tls_context.c). */
 export interface RecordContextOptions {
+  readonly isClient: boolean;
   /** In DER: the own certificate first, then those that have signed it. */
   readonly chains: readonly (readonly Uint8Array[])[];
   /** In DER, PKCS #8. */
@@ -32,10 +35,14 @@ export interface RecordContextOptions {
   readonly signatures: string | undefined;
   readonly minVersion: number;
   readonly maxVersion: number;
-  readonly sessionSeconds: number;
-  readonly ticketKeys: Uint8Array;
   /** In the form of the TLS extension. An empty array: no protocols. */
   readonly alpn: Uint8Array;
+}
+
+/** That of a server. */
+interface RecordServerOptions extends RecordContextOptions {
+  readonly sessionSeconds: number;
+  readonly ticketKeys: Uint8Array;
   readonly requestCert: boolean;
   /** Whether a client without a certificate is refused. */
   readonly needsCert: boolean;
@@ -50,42 +57,52 @@ const VERSIONS: Readonly<Record<TlsVersion, number>> = { 'TLSv1.2': 0x0303, 'TLS
 const TICKET_KEY_BYTES = 80; // of OpenSSL: a name, a key for HMAC, a key for AES
 const CHAIN_BYTES = 65_536; // so many fit into the engine's output, with the rest of a handshake
 const CERTIFICATE = /-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----[^-]+-----END (?:X509 |TRUSTED )?CERTIFICATE-----/g;
+const TRUSTED = /-----BEGIN TRUSTED CERTIFICATE-----/;
 
-/** Why the addon cannot do TLS with these options. Undefined: it can. */
+/** Why the addon cannot do TLS for a server with these options. Undefined: it can. */
 export function whyNoRecords(options: TlsServerOptions): string | undefined {
   if (typeof options.sni === 'function') return 'sni is a function';
   if (options.requestCert && options.ca === undefined) return 'requestCert has no ca';
   for (const one of [options, ...Object.values(options.sni ?? {})]) {
-    if (one.pfx !== undefined) return 'pfx is given';
-    if (one.crl !== undefined) return 'crl is given';
-    if (one.maxVersion === 'TLSv1.2' && cipherLists(one).ciphers === undefined) return 'no cipher is of TLS 1.2';
-    if (chainsOf(one.cert).some((chain) => chainBytes(chain) > CHAIN_BYTES)) return 'a certificate chain is very long';
-    if (filesOf(one.key).some((key) => readKey(key, one.passphrase) === undefined)) return 'a key has an unusual form';
+    const obstacle = obstacleOf(one);
+    if (obstacle !== undefined) return obstacle;
   }
   return undefined;
 }
 
+/** Why the addon cannot do TLS for a client with these options. Undefined: it can. */
+export function whyNoClientRecords(options: TlsClientOptions): string | undefined {
+  if (options.ca === undefined && defaultAuthorities() === undefined) return 'Node does not tell whom it trusts';
+  // With a security level OpenSSL may accept a short key for Diffie-Hellman. Node refuses it by itself.
+  if (cipherNames(options).some((name) => name.startsWith('@'))) return 'ciphers has a security level';
+  return obstacleOf(options);
+}
+
+function obstacleOf(options: TlsContextOptions): string | undefined {
+  const { ca, cert, crl, key, maxVersion, passphrase, pfx } = options;
+  if (pfx !== undefined) return 'pfx is given';
+  if (crl !== undefined) return 'crl is given';
+  if (maxVersion === 'TLSv1.2' && cipherLists(options).ciphers === undefined) return 'no cipher is of TLS 1.2';
+  if (filesOf(ca).some((file) => TRUSTED.test(pemText(file)))) return 'a certificate of ca says what it is trusted for';
+  if (![ca, cert].every(isReadable)) return 'a certificate has an unusual form';
+  if (chainsOf(cert).some((chain) => chainBytes(chain) > CHAIN_BYTES)) return 'a certificate chain is very long';
+  if (filesOf(key).some((one) => readKey(one, passphrase) === undefined)) return 'a key has an unusual form';
+  return undefined;
+}
+
+/** The options of a client, for the addon. It has no obstacle. */
+export function recordClientOptions(options: TlsClientOptions): RecordContextOptions {
+  const authorities = options.ca === undefined ? defaultAuthorities() : chainsOf(options.ca).flat();
+  return { ...commonOptions(options, authorities ?? [], options.alpn), isClient: true };
+}
+
 /** `server`: the options that are of no context. */
-export function recordContextOptions(options: TlsContextOptions, server: TlsServerOptions): RecordContextOptions {
-  const { ecdhCurve = DEFAULT_ECDH_CURVE } = options;
-  const { ciphers, suites } = cipherLists(options);
-  const alpn = server.alpn ?? [];
+export function recordContextOptions(options: TlsContextOptions, server: TlsServerOptions): RecordServerOptions {
   return {
-    chains: chainsOf(options.cert),
-    keys: filesOf(options.key).flatMap((key) => {
-      const read = readKey(key, options.passphrase);
-      return read === undefined ? [] : [read.export({ type: 'pkcs8', format: 'der' })];
-    }),
-    authorities: chainsOf(options.ca).flat(),
-    ciphers,
-    suites,
-    groups: ecdhCurve === 'auto' ? undefined : ecdhCurve,
-    signatures: options.sigalgs,
-    minVersion: VERSIONS[ciphers === undefined ? 'TLSv1.3' : (options.minVersion ?? 'TLSv1.2')],
-    maxVersion: VERSIONS[options.maxVersion ?? 'TLSv1.3'],
+    ...commonOptions(options, chainsOf(options.ca).flat(), server.alpn),
+    isClient: false,
     sessionSeconds: sessionSeconds(server),
     ticketKeys: new Uint8Array(hkdfSync('sha256', ticketKeys(server), '', 'featherstar tickets', TICKET_KEY_BYTES)),
-    alpn: Buffer.concat(alpn.flatMap((name) => [Buffer.of(Buffer.byteLength(name)), Buffer.from(name)])),
     requestCert: server.requestCert ?? false,
     needsCert: needsCertificate(server),
     sessionContext: Buffer.from(sessionContext(server)),
@@ -94,9 +111,33 @@ export function recordContextOptions(options: TlsContextOptions, server: TlsServ
   };
 }
 
+function commonOptions(options: TlsContextOptions, authorities: readonly Uint8Array[], alpn: readonly string[] = []) {
+  const { ecdhCurve = nodeTls.DEFAULT_ECDH_CURVE } = options;
+  const { ciphers, suites } = cipherLists(options);
+  return {
+    chains: chainsOf(options.cert),
+    keys: filesOf(options.key).flatMap((key) => {
+      const read = readKey(key, options.passphrase);
+      return read === undefined ? [] : [read.export({ type: 'pkcs8', format: 'der' })];
+    }),
+    authorities,
+    ciphers,
+    suites,
+    groups: ecdhCurve === 'auto' ? undefined : ecdhCurve,
+    signatures: options.sigalgs,
+    minVersion: VERSIONS[ciphers === undefined ? 'TLSv1.3' : (options.minVersion ?? 'TLSv1.2')],
+    maxVersion: VERSIONS[options.maxVersion ?? 'TLSv1.3'],
+    alpn: Buffer.concat(alpn.flatMap((name) => [Buffer.of(Buffer.byteLength(name)), Buffer.from(name)])),
+  };
+}
+
+function cipherNames({ ciphers }: TlsContextOptions): string[] {
+  return (ciphers || nodeTls.DEFAULT_CIPHERS).split(':').filter((name) => name !== '');
+}
+
 /** TLS 1.3 has a list of its own. Without a cipher of TLS 1.2 that version is not spoken, as in node:tls. */
-function cipherLists({ ciphers }: TlsContextOptions) {
-  const names = (ciphers || DEFAULT_CIPHERS).split(':').filter((name) => name !== '');
+function cipherLists(options: TlsContextOptions) {
+  const names = cipherNames(options);
   const isSuite = (name: string) => /^!?TLS_/.test(name);
   return {
     ciphers: names.filter((name) => !isSuite(name)).join(':') || undefined,
@@ -104,12 +145,23 @@ function cipherLists({ ciphers }: TlsContextOptions) {
   };
 }
 
+function pemText(file: string | Uint8Array): string {
+  return typeof file === 'string' ? file : Buffer.from(file).toString('latin1');
+}
+
 /** The certificates of each file. */
 function chainsOf(file: TlsFile | undefined): Uint8Array[][] {
-  return filesOf(file).map((one) => {
-    const text = typeof one === 'string' ? one : Buffer.from(one).toString('latin1');
-    return (text.match(CERTIFICATE) ?? []).map((pem) => new X509Certificate(pem).raw);
-  });
+  return filesOf(file).map((one) => (pemText(one).match(CERTIFICATE) ?? []).map((pem) => new X509Certificate(pem).raw));
+}
+
+/** Whether node:crypto can read the certificates. node:tls leaves out those that cannot be read. */
+function isReadable(file: TlsFile | undefined): boolean {
+  try {
+    chainsOf(file);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function chainBytes(chain: readonly Uint8Array[]): number {

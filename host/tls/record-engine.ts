@@ -48,13 +48,20 @@ export interface Description {
   readonly alpnProtocol?: string;
   readonly servername?: string;
   readonly verifyResult: number;
+  readonly verifyText: string;
   readonly isResumed: boolean;
+}
+
+/** A client's wishes for its handshake. */
+export interface ClientOpening {
+  readonly servername: string | undefined;
+  readonly session: Uint8Array | undefined;
 }
 
 /** host/native/tls.c. A connection is a number. */
 export interface NativeTls {
   makeContext(options: RecordContextOptions): RecordContext | string;
-  open(context: RecordContext): number;
+  open(context: RecordContext, servername?: string, session?: Uint8Array): number;
   receive(connection: number, bytes: Uint8Array, at: number, end: number, target: Uint8Array | undefined): number;
   send(connection: number, bytes: Uint8Array, at: number, end: number, target: Uint8Array | undefined): number;
   end(connection: number): number;
@@ -119,10 +126,11 @@ export class RecordConnection {
   #sentRecordBytes = 0; // plain bytes at most; 0: OpenSSL was not asked
   #replyBytes = 0; // of OpenSSL, since the connection below is full
 
-  constructor(engine: RecordEngine, context: RecordContext, asksForCertificate: boolean) {
+  /** `client`: the name that it asks for, and the session to be resumed, if there are any. Undefined: a server. */
+  constructor(engine: RecordEngine, context: RecordContext, asksForCertificate: boolean, client?: ClientOpening) {
     this.asksForCertificate = asksForCertificate;
     this.#engine = engine;
-    this.#number = engine.native.open(context);
+    this.#number = engine.native.open(context, client?.servername, client?.session);
     if (this.#number < 0) throw internalError('OpenSSL has no memory for a connection');
   }
 
@@ -203,9 +211,11 @@ export class RecordConnection {
     return this.#engine.native.end(this.#number);
   }
 
-  /** Why the last receive() has failed. */
-  get failure(): string {
-    return this.#engine.native.failure();
+  /** Why the last receive() or send() has failed, in the form of node:tls. */
+  get failure(): Error {
+    const reason = this.#engine.native.failure();
+    const code = `ERR_SSL_${reason.toUpperCase().replaceAll(' ', '_')}`;
+    return Object.assign(new Error(reason), { code, reason });
   }
 
   describe(): Description | undefined {

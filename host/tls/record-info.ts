@@ -3,7 +3,8 @@
 // Next: record-engine.ts.
 
 import { X509Certificate } from 'node:crypto';
-import type { CipherNameAndProtocol, PeerCertificate } from 'node:tls';
+import nodeTls, { type CipherNameAndProtocol, type PeerCertificate } from 'node:tls';
+import { labelled } from './client-context.js';
 import type { TlsInfo } from './info.js';
 import type { RecordConnection } from './record-engine.js';
 
@@ -36,9 +37,25 @@ const VERIFY_ERRORS: Readonly<Record<number, string>> = {
 export class RecordInfo implements TlsInfo {
   readonly engine = 'addon';
   readonly #connection: RecordConnection;
+  readonly #label: Uint8Array | undefined;
+  #nameError: string | undefined; // the certificate is one of another server
 
-  constructor(connection: RecordConnection) {
+  /** `label`: that of its sessions, if it is a client. */
+  constructor(connection: RecordConnection, label?: Uint8Array) {
     this.#connection = connection;
+    this.#label = label;
+  }
+
+  /**
+   * Of a client, when the handshake is over: why the server is not the one of this name, in the form of node:tls.
+   * Undefined: it is. Unlike node:tls, it asks for the name also if a session was resumed.
+   */
+  checkServer(name: string): Error | undefined {
+    const code = this.authorizationError;
+    if (code !== undefined) return Object.assign(new Error(this.#connection.describe()?.verifyText), { code });
+    const error = nodeTls.checkServerIdentity(name, this.peerCertificate as PeerCertificate) as NodeJS.ErrnoException;
+    this.#nameError = error && (error.code ?? error.message);
+    return error;
   }
 
   get protocol(): string | undefined {
@@ -62,12 +79,12 @@ export class RecordInfo implements TlsInfo {
   }
 
   get isAuthorized(): boolean {
-    return this.#connection.asksForCertificate && this.#verifyResult() === VERIFIED;
+    return this.#connection.asksForCertificate && this.authorizationError === undefined;
   }
 
   get authorizationError(): string | undefined {
     const result = this.#connection.asksForCertificate ? this.#verifyResult() : VERIFIED;
-    return result === VERIFIED ? undefined : (VERIFY_ERRORS[result] ?? 'UNSPECIFIED');
+    return result === VERIFIED ? this.#nameError : (VERIFY_ERRORS[result] ?? 'UNSPECIFIED');
   }
 
   /** OpenSSL takes an absent certificate for a good one. */
@@ -89,6 +106,6 @@ export class RecordInfo implements TlsInfo {
   }
 
   get session(): Uint8Array | undefined {
-    return this.#connection.session;
+    return labelled(this.#connection.session, this.#label);
   }
 }

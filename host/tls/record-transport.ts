@@ -174,7 +174,7 @@ export class RecordTransport implements Transport, TransportUser {
     this.out.break();
     this.#below.clearDeadline();
     this.#below.finish();
-    if (state === HANDSHAKE) this.#handshake.onRefused(failure);
+    if (state === HANDSHAKE) this.#handshake.onRefused(failure.message);
     else this.user.onClosed();
   }
 

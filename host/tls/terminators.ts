@@ -3,13 +3,11 @@
 //   options --whyNoRecords()--> undefined: RecordTerminator   OpenSSL, called by the addon on the bytes of a connection
 //                               a reason:  TlsTerminator      node:tls over streams, which can do everything
 //
-// FEATHERSTAR_TLS=node:tls chooses the second one. FEATHERSTAR_TLS=addon is an error if the addon cannot do it.
-//
 // Next: terminator.ts, record-terminator.ts.
 
-import { FeatherstarError, optionError } from '../base/errors.js';
+import { FeatherstarError } from '../base/errors.js';
+import { chooseEngine } from './engine-choice.js';
 import { HandshakeLimits } from './handshake-limits.js';
-import type { TlsInfo } from './info.js';
 import { checkTlsServer, type TlsServerOptions } from './options.js';
 import { whyNoRecords } from './record-context.js';
 import type { RecordEngine } from './record-engine.js';
@@ -34,18 +32,13 @@ export class Terminators {
   }
 
   #make(options: TlsServerOptions): TlsTerminator | RecordTerminator {
-    const wanted = wantedEngine();
-    const obstacle = this.#engine === undefined ? 'this shard has no addon' : whyNoRecords(options);
-    if (wanted === 'addon' && obstacle !== undefined) {
-      throw new FeatherstarError('FEATHERSTAR_HOST', `FEATHERSTAR_TLS=addon, but ${obstacle}`);
-    }
+    const engine = chooseEngine(this.#engine, () => whyNoRecords(options));
     if (typeof options.sni === 'function' && 'Deno' in globalThis) {
       throw new FeatherstarError('FEATHERSTAR_HOST', 'Deno does not wait for sni as a function: use a table of names');
     }
-    if (wanted === 'node:tls' || obstacle !== undefined || this.#engine === undefined) {
-      return new TlsTerminator(options, this.#limits, this.#report);
-    }
-    return new RecordTerminator(this.#engine, options, this.#limits);
+    return engine === undefined
+      ? new TlsTerminator(options, this.#limits, this.#report)
+      : new RecordTerminator(engine, options, this.#limits);
   }
 
   /**
@@ -66,11 +59,4 @@ export function lastingOptions(options: TlsServerOptions): TlsServerOptions {
 /** New certificates, and the lasting options from before. Throws OPTION and TLS. */
 export function renewedOptions(options: unknown, lasting: TlsServerOptions): TlsServerOptions {
   return { ...checkTlsServer('tls', options), ...lasting };
-}
-
-function wantedEngine(): TlsInfo['engine'] | undefined {
-  const name = process.env.FEATHERSTAR_TLS;
-  if (!name || name === 'auto') return undefined;
-  if (name === 'addon' || name === 'node:tls') return name;
-  throw optionError('FEATHERSTAR_TLS', name, "'addon', 'node:tls' or 'auto'");
 }

@@ -4,7 +4,8 @@
 
 import { type Checks, checkBoolean, checkedLater, checkOptions, definedOnly, integer } from '../base/options.js';
 import { type HeadersValue, TOKEN } from '../http/headers.js';
-import { checkTlsClient, type TlsClientOptions } from '../tls/options.js';
+import { checkTlsClient } from '../tls/client-context.js';
+import type { TlsClientOptions } from '../tls/options.js';
 import type { PerMessageDeflateOptions } from './deflate.js';
 import type { MessageSettings } from './message-connection.js';
 import { checkDeflate, deflateSettings } from './options.js';

@@ -11,6 +11,7 @@ import { handshake } from '../net/tls-connect.js';
 import type { Shard } from '../shard/shard.js';
 import { StreamTransport } from '../shard/stream-transport.js';
 import type { Transport, TransportUser } from '../shard/transport.js';
+import { TlsClient } from '../tls/client-context.js';
 import { TlsTransport } from '../tls/tls-transport.js';
 import { NO_RAW_USER, TransportStream } from '../tls/transport-stream.js';
 import { type ClientAgreement, type ClientRequest, Opening } from './client-handshake.js';
@@ -79,12 +80,13 @@ async function reach(
       transport: open(file, user),
       frames: frameStateOf(shard, file),
     }));
+  const client = new TlsClient(undefined, settings.tls, hostname);
   const { stream, frames } = await connectTo(shard, target, signal, (file) => ({
     stream: new TransportStream(shard, NO_RAW_USER, (raw) => open(file, raw)),
     frames: frameStateOf(shard, file),
   }));
   const make = (socket: TLSSocket) => new TlsTransport(shard, socket, stream, user);
-  return { transport: await handshake(stream, hostname, settings.tls, signal, make), frames };
+  return { transport: await handshake(stream, client, signal, make), frames };
 }
 
 /** The connection is the only user of its slot. */

@@ -8,7 +8,7 @@ import { connect } from 'node:tls';
 import { Worker } from 'node:worker_threads';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { recordContextOptions } from '../../dist/host/tls/record-context.js';
+import { recordClientOptions, recordContextOptions } from '../../dist/host/tls/record-context.js';
 import { cert, key } from '../support/tls.js';
 import { ADDON_PATH, addon, obstacle } from './rig.js';
 
@@ -88,6 +88,39 @@ it('bytes go both ways, and close_notify', async () => {
   assert.is(outcome() & OUTCOMES, ENDED);
   assert.ok(tls.end(number) > 0);
   tls.close(number);
+});
+
+it('a client and a server, both by the addon', () => {
+  const { tls, output, results, context } = open();
+  const client = tls.makeContext(recordClientOptions({ ca: cert, alpn: ['a'] }));
+  const serverOfA = tls.makeContext(recordContextOptions({ key, cert }, { alpn: ['b', 'a'] }));
+  assert.is(tls.open(client, 'a'.repeat(256)), -1);
+  let session;
+  for (const given of [undefined, Buffer.from('no session'), new Uint8Array(0)]) {
+    const [near, far] = [tls.open(client, 'localhost', given), tls.open(serverOfA)];
+    const pump = (to, bytes) => {
+      const plain = Buffer.alloc(bytes.length + 16_384);
+      const result = tls.receive(to, bytes, 0, bytes.length, plain);
+      assert.is(result & OUTCOMES, WAITS);
+      return {
+        plain: plain.toString('latin1', 0, results[PLAIN]),
+        out: Buffer.from(output.subarray(0, results[OUTPUT])),
+        result,
+      };
+    };
+    let { out } = pump(near, Buffer.alloc(0));
+    for (const to of [far, near, far, near]) ({ out } = pump(to, out));
+    assert.ok(pump(near, out).result & SECURE);
+    const bytes = tls.send(near, Buffer.from('ping'), 0, 4, undefined);
+    assert.is(pump(far, Buffer.from(output.subarray(0, bytes))).plain, 'ping');
+    const { verifyResult, verifyText, servername, alpnProtocol, isResumed } = tls.describe(near);
+    assert.equal([verifyResult, verifyText, servername, alpnProtocol, isResumed], [0, 'ok', 'localhost', 'a', false]);
+    session = tls.session(near);
+    for (const number of [near, far]) tls.close(number);
+  }
+  assert.ok(session.length > 100);
+  tls.close(tls.open(client, undefined, session));
+  tls.close(tls.open(context, 'localhost', session)); // a server has neither
 });
 
 it('garbage fails with a reason and an alert', () => {

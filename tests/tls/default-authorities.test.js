@@ -1,0 +1,77 @@
+// connect({ tls: {} }) trusts the authorities that Node trusts: also those of NODE_EXTRA_CA_CERTS, of OpenSSL itself,
+// and of setDefaultCACertificates(). Each case is a process of its own.
+
+import { execFile } from 'node:child_process';
+import nodeTls from 'node:tls';
+import { promisify } from 'node:util';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { Authority, hasOpenssl } from '../support/certificates.js';
+import { tlsWays } from '../support/tls.js';
+
+const PROGRAM = `
+import nodeTls from 'node:tls';
+import { Runtime } from 'featherstar';
+import { connect } from 'featherstar/net';
+const { own, root } = JSON.parse(process.env.CERTIFICATES);
+await Runtime.start({ shards: 1, host: 'uring' });
+const server = nodeTls.createServer(own).on('tlsClientError', () => {}).listen(0, '127.0.0.1', async () => {
+  const ask = async () => {
+    try {
+      const socket = await connect({ port: server.address().port, tls: { servername: 'localhost' } });
+      console.log(socket.tls.engine, socket.tls.isAuthorized);
+      socket.close();
+    } catch ({ code, cause }) {
+      console.log(code, cause.code);
+    }
+  };
+  await ask();
+  if (process.env.CHANGES) {
+    for (const list of [[], [root], [...nodeTls.rootCertificates, root], nodeTls.rootCertificates]) {
+      nodeTls.setDefaultCACertificates(list);
+      await ask();
+    }
+  }
+  process.exit();
+});`;
+
+const test = suite('the authorities that Node trusts');
+if (hasOpenssl() && tlsWays().some(({ engine }) => engine === 'addon')) {
+  const authority = new Authority();
+  const { cert: root } = authority;
+  const own = authority.issue('localhost');
+  const file = authority.file(root);
+  const isTold = 'getCACertificates' in nodeTls;
+  const refused = 'FEATHERSTAR_TLS UNABLE_TO_VERIFY_LEAF_SIGNATURE';
+  test.after(() => authority.remove());
+
+  const ask = async (env, flags = []) => {
+    const { NODE_EXTRA_CA_CERTS: _, ...rest } = process.env;
+    const options = { env: { ...rest, CERTIFICATES: JSON.stringify({ own, root }), ...env }, timeout: 60_000 };
+    const run = promisify(execFile);
+    const { stdout } = await run(process.execPath, [...flags, '--input-type=module', '-e', PROGRAM], options);
+    return stdout.trim().split('\n');
+  };
+
+  test('an unknown authority', async () => assert.equal(await ask({}), [refused]));
+
+  test('NODE_EXTRA_CA_CERTS', async () => {
+    assert.equal(await ask({ NODE_EXTRA_CA_CERTS: file }), [`${isTold ? 'addon' : 'node:tls'} true`]);
+  });
+
+  test('--use-openssl-ca: Node does not tell them', async () => {
+    const env = { SSL_CERT_FILE: file };
+    assert.equal(await ask(env, ['--use-openssl-ca']), ['node:tls true']);
+    assert.equal(await ask({ ...env, NODE_EXTRA_CA_CERTS: file }, ['--use-openssl-ca']), ['node:tls true']);
+  });
+
+  if ('setDefaultCACertificates' in nodeTls) {
+    test('setDefaultCACertificates()', async () => {
+      const outcomes = await ask({ CHANGES: '1' });
+      assert.equal(outcomes.slice(0, 3), [refused, refused, 'node:tls true']); // those of Node are not in the list
+      assert.match(outcomes[3], /^(addon|node:tls) true$/);
+      assert.is(outcomes[4], refused);
+    });
+  } else console.log('# skipped: setDefaultCACertificates(): this Node has none');
+}
+test.run();
