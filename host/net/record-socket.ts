@@ -25,7 +25,8 @@ export class RecordSocket extends DecryptedSocket {
   readonly #connection: RecordConnection;
   #resume: (() => void) | undefined; // receiving goes on
   #peerEnded = false; // close_notify has come
-  #unsentReplies = 0; // of OpenSSL
+  #replyBytes = 0; // of OpenSSL, of all replies
+  #sentReplyBytes = 0;
 
   /** `label`: that of its sessions, if it is a client. */
   constructor(shard: Shard, connection: RecordConnection, below: SocketTransport, label?: Uint8Array) {
@@ -113,10 +114,13 @@ export class RecordSocket extends DecryptedSocket {
 
   /** The reader does not wait for the peer to take a reply: the peer may be a slow reader of something large. */
   #reply(sending: Promise<void>): void {
-    const isTooMuch = this.#connection.repliesTooMuch(this.#unsentReplies !== 0);
-    this.#unsentReplies++;
+    const bytes = this.#connection.outputBytes;
+    this.#replyBytes += bytes;
+    const isTooMuch = this.#connection.repliesTooMuch(this.#replyBytes, this.#sentReplyBytes);
     sending.then(
-      () => this.#unsentReplies--,
+      () => {
+        this.#sentReplyBytes += bytes;
+      },
       (error) => this.#break(error),
     );
     if (isTooMuch) throw new Error(UNREAD_REPLIES);

@@ -4,7 +4,8 @@
 //   SocketHandle   a Socket of featherstar/net, by its promises: also one that another shard keeps (socket-handle.ts)
 //
 // A StreamHandle receives until it is told to stop, as libuv does. A write is over at once if its bytes are copied and
-// few wait. Else the user is told later, and has only one write open at a time.
+// few wait. Else the user is told later. Another write may begin meanwhile, as a reply of TLS does: then the user is
+// told once, when both are over.
 //
 //   OPEN --close()--> LEAVING --the socket has taken what it has room for, or is full--> CLOSED
 //   OPEN --close(), nothing to send--> CLOSED
@@ -36,7 +37,7 @@ export interface HandleUser {
   onBytes(bytes: Buffer): void;
   /** The peer has ended its side. */
   onPeerEnd(): void;
-  /** The write that returned false is over. */
+  /** All writes that returned false are over. */
   onWritten(): void;
   /** All bytes are out, and the end behind them: end() is over. */
   onEndSent(): void;
@@ -58,7 +59,7 @@ export interface Handle {
   readStart(): void;
   /** Receives no more. Bytes that are on their way still come. */
   readStop(): void;
-  /** Sends pieces, in order. False: they must not change, and no other write begins, until onWritten(). */
+  /** Sends pieces, in order. False: they must not change until onWritten(). */
   write(pieces: readonly Piece[]): boolean;
   /** Sends the end behind all bytes. */
   end(): void;
@@ -128,12 +129,18 @@ export class StreamHandle extends StreamSocket implements Handle {
     return this.out.sentBytes + this.out.backlogBytes;
   }
 
+  /** Of these, those that are out. */
+  get sentBytes(): number {
+    return this.out.sentBytes;
+  }
+
   write(pieces: readonly Piece[]): boolean {
     const { out } = this;
     const isCopied = this.#writeText(pieces) || this.#writeBytes(pieces);
     if (isCopied && out.backlogBytes <= HIGH_WATER_BYTES) return true;
+    const goal = isCopied ? 0 : this.writtenBytes;
+    this.#goalBytes = this.#isWriting ? Math.max(this.#goalBytes, goal) : goal;
     this.#isWriting = true;
-    this.#goalBytes = isCopied ? 0 : out.sentBytes + out.backlogBytes;
     out.hurry();
     return false;
   }

@@ -33,7 +33,6 @@ export class RecordHandle implements Handle, HandleUser {
   readonly #terminator: RecordTerminator;
   readonly #handshake: HandshakeHandleUser;
   #early: Buffer[] | undefined = []; // until the handshake begins
-  #isFull = false; // the handle below has more to send than it likes
   #isWriting = false; // the user waits for onWritten()
   #peerEnded = false;
   #isClosed = false;
@@ -99,7 +98,9 @@ export class RecordHandle implements Handle, HandleUser {
     }
     let error = outcome === FAILED ? connection.failure : undefined; // another call may fail meanwhile
     if (connection.outputBytes !== 0) {
-      if (connection.repliesTooMuch(this.#isFull)) error ??= new Error(UNREAD_REPLIES);
+      const { sentBytes, writtenBytes } = this.#below;
+      if (connection.repliesTooMuch(writtenBytes + connection.outputBytes, sentBytes))
+        error ??= new Error(UNREAD_REPLIES);
       this.#sendOutput(connection.outputBytes);
     }
     if (!wasSecure && connection.isSecure) this.#handshake.onSecure();
@@ -128,12 +129,7 @@ export class RecordHandle implements Handle, HandleUser {
 
   /** Handshake messages, alerts and replies to key updates. */
   #sendOutput(count: number): void {
-    if (count !== 0) this.#send([{ chunk: ownCopy(this.#connection.output, 0, count), encoding: 'latin1' }]);
-  }
-
-  #send(pieces: readonly Piece[]): boolean {
-    this.#isFull = !this.#below.write(pieces);
-    return !this.#isFull;
+    if (count !== 0) this.#below.write([{ chunk: ownCopy(this.#connection.output, 0, count), encoding: 'latin1' }]);
   }
 
   write(pieces: readonly Piece[]): boolean {
@@ -150,20 +146,18 @@ export class RecordHandle implements Handle, HandleUser {
         encrypted.push({ chunk, encoding: 'latin1' });
       }
     }
-    this.#isWriting = encrypted.length !== 0 && !this.#send(encrypted);
+    this.#isWriting = encrypted.length !== 0 && !this.#below.write(encrypted);
     return !this.#isWriting;
   }
 
   /** Undefined: the connection is broken, and its user knows. */
   #encrypt(bytes: Uint8Array, at: number, end: number): Uint8Array | undefined {
     const encrypted = this.#connection.encrypt(bytes, at, end);
-    if (encrypted === undefined)
-      this.user.onBroken(tlsError('the connection is broken', this.#connection.failure));
+    if (encrypted === undefined) this.user.onBroken(tlsError('the connection is broken', this.#connection.failure));
     return encrypted;
   }
 
   onWritten(): void {
-    this.#isFull = false;
     if (!this.#isWriting) return;
     this.#isWriting = false;
     this.user.onWritten();

@@ -32,7 +32,7 @@ const RECORD_BYTES = 16_384; // plain bytes at most
 export const PART_BYTES = 1_048_576;
 const RECORD_OVERHEAD_BYTES = 128; // more than the head, nonce, padding and tag of a record of any cipher
 
-const REPLY_BYTES = 16_384; // those of 600 key updates
+const REPLY_BYTES = 16_384; // not sent yet, at most: those of 600 key updates
 
 /** Keys and certificates in OpenSSL's memory, until this is collected. */
 export interface RecordContext {
@@ -124,7 +124,8 @@ export class RecordConnection {
   readonly #number: number;
   #isOpen = true;
   #sentRecordBytes = 0; // plain bytes at most; 0: OpenSSL was not asked
-  #replyBytes = 0; // of OpenSSL, since the connection below is full
+  readonly #replies: { bytes: number; end: number }[] = []; // of OpenSSL: those that wait to be sent
+  #replyBytes = 0; // of all that wait
 
   /** `client`: the name that it asks for, and the session to be resumed, if there are any. Undefined: a server. */
   constructor(engine: RecordEngine, context: RecordContext, asksForCertificate: boolean, client?: ClientOpening) {
@@ -186,11 +187,18 @@ export class RecordConnection {
   }
 
   /**
-   * Counts the output of the last receive(). `isFull`: the connection below has more to send than it likes. Returns
-   * true if the peer asks for key updates and reads none of the replies. They would fill memory.
+   * Counts the output of the last receive(), which is a reply. `end`: how many bytes are sent when the reply is.
+   * `sentBytes`: how many are sent now. Returns true if the peer asks for key updates and reads none of the replies.
+   * They would fill memory.
    */
-  repliesTooMuch(isFull: boolean): boolean {
-    this.#replyBytes = isFull ? this.#replyBytes + this.outputBytes : 0;
+  repliesTooMuch(end: number, sentBytes: number): boolean {
+    const replies = this.#replies;
+    for (let [first] = replies; first !== undefined && first.end <= sentBytes; [first] = replies) {
+      this.#replyBytes -= first.bytes;
+      replies.shift();
+    }
+    replies.push({ bytes: this.outputBytes, end });
+    this.#replyBytes += this.outputBytes;
     return this.isSecure && this.#replyBytes > REPLY_BYTES;
   }
 

@@ -25,8 +25,6 @@ const FINISHING = 2;
 const LOST = 3;
 const CLOSED = 4;
 
-const FULL_BYTES = 65_536; // wait to be sent
-
 /** The user until the handshake is over. */
 export interface HandshakeOwner extends TransportUser {
   /** Bytes have come for the first time. The handshake begins when `go` is called. */
@@ -124,7 +122,8 @@ export class RecordTransport implements Transport, TransportUser {
   #reply(): boolean {
     const { outputBytes } = this.#connection;
     if (outputBytes === 0) return false;
-    const isTooMuch = this.#connection.repliesTooMuch(this.#below.out.backlogBytes > FULL_BYTES);
+    const { sentBytes, backlogBytes } = this.#below.out;
+    const isTooMuch = this.#connection.repliesTooMuch(sentBytes + backlogBytes + outputBytes, sentBytes);
     this.out.sendOutput(outputBytes);
     return isTooMuch;
   }

@@ -1,5 +1,5 @@
-// A client of TLS 1.3 that asks for key updates and reads no reply. The addon's server ends its connection. The engine
-// node:tls has no such limit.
+// A client of TLS 1.3 that asks for key updates and reads no reply: the addon's server ends its connection. One that
+// reads the replies, however slowly, keeps it. The engine node:tls has no such limit.
 
 import { once } from 'node:events';
 import net from 'node:net';
@@ -7,7 +7,9 @@ import { spawn } from 'featherstar';
 import { serve } from 'featherstar/http';
 import { listen } from 'featherstar/net';
 import { createServer } from 'featherstar/node';
+import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { RecordConnection } from '../../dist/host/tls/record-engine.js';
 import { hasOpenssl, openSClient } from '../support/certificates.js';
 import { oneShardSuite } from '../support/hosts.js';
 import { until, within } from '../support/http.js';
@@ -81,6 +83,28 @@ async function flood(port, isOver, ...lines) {
 }
 
 const POST = ['POST / HTTP/1.1', 'Host: localhost', 'Content-Length: 1000000', ''];
+
+const counting = suite('replies to key updates');
+
+counting('those that are sent do not count', () => {
+  const replyBytes = 28;
+  const waiting = 500; // all the time, of 10,000
+  const engine = { native: { open: () => 0 }, results: new Uint32Array([0, replyBytes, 0]) };
+  const connection = new RecordConnection(engine, {}, false);
+  connection.isSecure = true;
+  let end = 0;
+  const next = (sentBytes) => {
+    end += replyBytes;
+    return connection.repliesTooMuch(end, sentBytes);
+  };
+  for (let i = 0; i < 10_000; i++) assert.not(next(end - waiting * replyBytes), `the reply ${i}`);
+  const sentBytes = end - waiting * replyBytes;
+  let more = 0;
+  while (!next(sentBytes) && more < UPDATES_MAX) more++;
+  assert.ok(more > 50 && more < 150, `${waiting + more} wait`);
+});
+
+counting.run();
 
 for (const { host, engine } of openssl ? tlsWays().filter((way) => way.engine === 'addon') : []) {
   const { test, check } = oneShardSuite(`key updates by ${engine}`, host);
