@@ -33,7 +33,7 @@ function resultsOf(dir, argsFor, preload) {
 
 function mocha(dir, preload, args) {
   const command = (file) => [
-    'node_modules/mocha/bin/mocha.js',
+    'node_modules/mocha/bin/mocha.js', // of mocha 9 or newer: Node 26 does not run the one that ws asks for
     ...['--exit', '--reporter', 'json', '--reporter-option', `output=${file}`],
     ...args,
   ];

@@ -11,6 +11,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { uringObstacle } from '../../dist/host/hosts/pick.js';
 import { exceptionsOf, excusesOf, passed } from './exceptions.js';
 import { express, fastify, koa, undici, undiciWebSocket, ws, wsClients } from './frameworks.js';
 import { honoNodeServer, srvx } from './vitest.js';
@@ -33,6 +34,7 @@ const SUITES = {
 };
 const MESSAGE_CHARS = 300;
 const EXCUSES = new URL('excused.txt', import.meta.url);
+const HOST = uringObstacle() === undefined && process.env.FEATHERSTAR_HOST !== 'portable' ? 'uring' : 'portable';
 
 /** Which commit of which checkout a folder is of. */
 function originOf(dir) {
@@ -51,7 +53,8 @@ function count(outcomes) {
 function report(suite, { peer, peerOutcomes, ourOutcomes }) {
   console.log(`${peer}: ${count(peerOutcomes)}`);
   console.log(`featherstar: ${count(ourOutcomes)}\n`);
-  const excuses = excusesOf(suite, readFileSync(EXCUSES, 'utf8'));
+  const text = readFileSync(EXCUSES, 'utf8');
+  const excuses = new Map([...excusesOf(suite, text), ...excusesOf(`${suite}@${HOST}`, text)]);
   const { exceptions, stale } = exceptionsOf(peerOutcomes, ourOutcomes, excuses);
   for (const { test, message, reason } of exceptions) {
     console.log(`only the peer passes: ${test}\n    ${message.slice(0, MESSAGE_CHARS)}`);
@@ -68,5 +71,5 @@ if (!Object.hasOwn(SUITES, suite ?? '') || dir === undefined || !existsSync(dir)
   console.error(`suites: npm run suites -- ${Object.keys(SUITES).join('|')} DIR, where DIR is a checkout of the suite`);
   process.exit(2);
 }
-console.log(`${suite}: ${originOf(resolve(dir))}`);
+console.log(`${suite}, host ${HOST}: ${originOf(resolve(dir))}`);
 process.exitCode = report(suite, await SUITES[suite](resolve(dir)));

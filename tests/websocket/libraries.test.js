@@ -1,4 +1,5 @@
-// Clients that people use talk to WebSockets of serve(): `ws` of npm, with and without TLS, on both hosts.
+// Clients that people use talk to WebSockets of serve(), on both hosts: `ws` of npm, with and without TLS, and a
+// Chromium, if there is one here.
 //
 // Next: ../tls/serve.test.js.
 
@@ -6,11 +7,39 @@ import { once } from 'node:events';
 import { serve } from 'featherstar/http';
 import * as assert from 'uvu/assert';
 import { WebSocket } from 'ws';
+import { Chromium, findChromium } from '../browser/chromium.js';
 import { hosts, oneShardSuite } from '../support/hosts.js';
 import { until, within } from '../support/http.js';
 import { cert, key } from '../support/tls.js';
 
 const LARGE_BYTES = 1 << 20;
+
+/** Runs in a page: sends texts and bytes, and resolves to what differs when they come back, and how it ended. */
+async function echoInPage(url) {
+  const socket = new WebSocket(url);
+  socket.binaryType = 'arraybuffer';
+  const sent = ['', 'grüße 😀', 'x'.repeat(1 << 20), ...Array.from({ length: 500 }, (_, i) => `{"number":${i}}`)];
+  const bytes = [0, 1, 16_376, 65_536, 1 << 20].map((length) => Uint8Array.from({ length }, (_, i) => i * 7));
+  const texts = (data) => (typeof data === 'string' ? data : Array.from(new Uint8Array(data)).join());
+  const seen = [];
+  return new Promise((resolve) => {
+    socket.onopen = () => {
+      for (const each of [...sent, ...bytes]) socket.send(each);
+    };
+    socket.onmessage = ({ data }) => {
+      seen.push(texts(data));
+      if (seen.length === sent.length + bytes.length) socket.close(4001, 'genug ü');
+    };
+    socket.onclose = ({ code, reason, wasClean }) => {
+      const wanted = [...sent, ...bytes].map(texts);
+      const wrong = wanted.filter((each, i) => each !== seen[i]).length;
+      resolve([wrong, code, reason, wasClean, socket.extensions]);
+    };
+  });
+}
+
+const chromium = findChromium();
+if (chromium === undefined) console.log('# skipped: Chromium is not here');
 
 for (const host of hosts()) {
   const { check, test } = oneShardSuite('WebSocket clients', host);
@@ -97,6 +126,41 @@ for (const host of hosts()) {
       void server.close();
       const [code] = await within(closed, 'the close');
       assert.is(code, 1001);
+    });
+  }
+
+  /** A page of Chromium's sends messages to a server, and gets each back. */
+  async function echoOfChromium(browser, perMessageDeflate, extensions) {
+    const closes = [];
+    const server = await serve({
+      hostname: '127.0.0.1',
+      fetch: ({ headers }, info) => (headers.get('upgrade') === null ? new Response('a page') : info.upgrade()),
+      websocket: {
+        message: (ws, data) => void ws.send(data),
+        close: (_ws, ...end) => closes.push(end),
+        perMessageDeflate,
+      },
+    });
+    const run = await browser.open(`http://127.0.0.1:${server.port}/`);
+    const [wrong, ...end] = await run(`(${echoInPage})('ws://127.0.0.1:${server.port}/')`);
+    assert.is(wrong, 0);
+    assert.equal(end, [4001, 'genug ü', true, extensions]);
+    await until(() => closes.length === 1, 'the server closes');
+    assert.equal(closes, [[4001, 'genug ü']]);
+    await server.close();
+  }
+
+  if (chromium !== undefined) {
+    check('Chromium echoes, with messages that refer to earlier ones, too', async () => {
+      const browser = new Chromium(chromium);
+      try {
+        await echoOfChromium(browser, false, '');
+        const bits = 'server_max_window_bits=12; client_max_window_bits=12';
+        const perMessageDeflate = { thresholdBytes: 0, contextWindowBits: 12 };
+        await echoOfChromium(browser, perMessageDeflate, `permessage-deflate; ${bits}`);
+      } finally {
+        await browser.close();
+      }
     });
   }
 
