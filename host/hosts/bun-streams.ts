@@ -74,6 +74,7 @@ class BunStream implements Stream {
   #lingerTimer: NodeJS.Timeout | undefined;
   #onClosed: (() => void) | undefined;
   isDestroyed = false;
+  readonly readsInRow = false;
 
   // --- what Bun tells ------------------------------------------------------------------------------------------------
 

@@ -26,13 +26,21 @@ export type LentBytes = (Uint8Array | readonly Uint8Array[] | undefined)[];
 /** Pieces that one SENDMSG can name (host/native/ring.h). */
 export const LENT_PIECES = 32;
 
+/** What a sink has done with a chunk. */
+export const REFUSED = 0;
+/** It has copied what it needs. */
+export const COPIED = 1;
+/** It has kept the array, or a copy of it if it was not its own. */
+export const KEPT = 2;
+export type ChunkUse = typeof REFUSED | typeof COPIED | typeof KEPT;
+
 /** A connection that takes large chunks without an event, if its host has a stream of the platform's. */
 export interface ChunkSink {
   /**
-   * A receive is open, and these bytes have come behind `told` events of it. True: they are taken, and the receive
-   * stays open. `isOwn`: they are the sink's; else they are only there until it returns.
+   * A receive is open, and these bytes have come behind `told` events of it. Unless they are refused, they are taken,
+   * and the receive stays open. `isOwn`: they are the sink's; else they are only there until it returns.
    */
-  takeChunk(chunk: Uint8Array, isOwn: boolean, told: number): boolean;
+  takeChunk(chunk: Uint8Array, isOwn: boolean, told: number): ChunkUse;
 }
 
 /** One shard's part of linear memory, and the memory of blocks: the two regions that a submission can name. */

@@ -4,9 +4,14 @@
 // given. All sockets of a thread share one such array, because each chunk is handed on before the next one is read. A
 // server makes its sockets without `onread`. So what it has accepted gets a socket of ours, over the same handle.
 //
+// A program that keeps what it reads would need a copy of each chunk. So a socket whose last full chunk was kept reads
+// the next one into an array of its own, and gives that away. A chunk that does not fill it is copied, and the socket
+// reads into the common array again: one that waits for its next message holds no memory.
+//
 // Next: bun-streams.ts.
 
 import { type AddressInfo, Server, Socket } from 'node:net';
+import { uninitialized } from '../base/own-bytes.js';
 import { Errno } from '../core/kernel.js';
 import { listenClosedError, type NetAddress } from './host.js';
 import { errnoOf } from './portable-window.js';
@@ -34,10 +39,13 @@ interface WithHandle {
 class NodeStream implements Stream {
   readonly #socket: Socket;
   #owner: StreamOwner | undefined;
+  #array = CHUNK; // what it reads into
+  #isSame = false; // as before
+  readonly readsInRow = true;
 
   /** A stream that is not connected yet, or over a socket that has been accepted. */
   constructor(accepted?: Socket) {
-    const onread = { buffer: CHUNK, callback: this.#onRead };
+    const onread = { buffer: this.#nextArray, callback: this.#onRead };
     const own = { allowHalfOpen: true, highWaterMark: READ_AHEAD_BYTES, onread };
     const socket = new Socket({ ...own, ...takeHandle(accepted) });
     this.#socket = socket;
@@ -49,8 +57,17 @@ class NodeStream implements Stream {
     socket.on('close', () => this.#owner?.onBroken(Errno.ECONNRESET));
   }
 
+  // Node asks for it when it makes the socket's handle, and after each chunk. Undefined: it is the same.
+  readonly #nextArray = (): Buffer | undefined => (this.#isSame ? undefined : this.#array);
+
   readonly #onRead = (bytes: number): boolean => {
-    this.#owner?.onData(CHUNK.subarray(0, bytes), false);
+    const array = this.#array;
+    const isFull = bytes === READ_AHEAD_BYTES;
+    const chunk = isFull ? array : array.subarray(0, bytes);
+    const isKept = this.#owner?.onData(chunk, isFull && array !== CHUNK) === true && isFull;
+    if (isKept) this.#array = Buffer.from(uninitialized(READ_AHEAD_BYTES).buffer as ArrayBuffer);
+    else this.#array = CHUNK;
+    this.#isSame = this.#array === array;
     return true;
   };
 

@@ -36,7 +36,7 @@ import {
   SHUT_RD,
   SHUT_WR,
 } from '../core/kernel.js';
-import type { ChunkSink, NetAddress } from './host.js';
+import { type ChunkSink, type ChunkUse, KEPT, type NetAddress, REFUSED } from './host.js';
 import { type Op, type OpOwner, type PortableWindow, SCRATCH_BYTES } from './portable-window.js';
 import {
   type ConnectTarget,
@@ -115,11 +115,15 @@ export class PortableSocket implements OpOwner, StreamOwner {
     }
   }
 
-  onData(chunk: Buffer, isOwn: boolean): void {
-    if (this.#state === 'closed') return;
-    if (isOwn || chunk.length < READ_AHEAD_BYTES) this.#fullChunks = 0;
+  onData(chunk: Buffer, isOwn: boolean): boolean {
+    if (this.#state === 'closed') return false;
+    const isFull = this.#stream.readsInRow && chunk.length === READ_AHEAD_BYTES;
+    if (!isFull) this.#fullChunks = 0;
     else if (++this.#fullChunks === FULL_CHUNKS) this.#rest();
-    if (chunk.length >= SINK_BYTES && this.#isTaken(chunk, isOwn)) return;
+    if (chunk.length >= SINK_BYTES) {
+      const use = this.#give(chunk, isOwn);
+      if (use !== REFUSED) return use === KEPT;
+    }
     const kept = this.#chunk?.subarray(this.#chunkAt);
     const ownsChunk = isOwn || kept !== undefined;
     this.#chunk = kept === undefined ? chunk : Buffer.concat([kept, chunk]);
@@ -130,7 +134,8 @@ export class PortableSocket implements OpOwner, StreamOwner {
       if (!this.#isPaused) this.#stream.pause();
       this.#isPaused = true;
     }
-    if (chunk.length === READ_AHEAD_BYTES && !isOwn) this.#window.turnNow(); // the sink may take those behind it
+    if (isFull) this.#window.turnNow(); // the sink may take those behind it
+    return isOwn; // perhaps: it may wait here, or in the window
   }
 
   /** Other sockets and timers come first. */
@@ -143,12 +148,13 @@ export class PortableSocket implements OpOwner, StreamOwner {
     });
   }
 
-  /** Whether the sink of the open receive takes a chunk, so that no event is needed. */
-  #isTaken(chunk: Buffer, isOwn: boolean): boolean {
+  /** Gives a chunk to the sink of the open receive. If it takes the chunk, no event is needed. */
+  #give(chunk: Buffer, isOwn: boolean): ChunkUse {
     const op = this.#receives[0];
-    if (op?.sink === undefined) return false; // an open receive has got all that was kept
+    if (op?.sink === undefined) return REFUSED; // an open receive has got all that was kept
     this.#window.setClock();
-    return op.sink.takeChunk(chunk, isOwn, op.told);
+    const bytes = isOwn ? new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length) : chunk;
+    return op.sink.takeChunk(bytes, isOwn, op.told);
   }
 
   /** The stream reads the next bytes to where the chunk lies. */

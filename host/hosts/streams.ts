@@ -18,8 +18,11 @@ export type ConnectTarget = { host: string; port: number } | { path: string };
 /** The receiver of a stream's events. Nothing is told from inside a call to the stream. */
 export interface StreamOwner {
   onConnect(): void;
-  /** `isOwn`: the bytes are the owner's; else only until it returns. A chunk may still come after pause(). */
-  onData(chunk: Buffer, isOwn: boolean): void;
+  /**
+   * `isOwn`: the bytes are the owner's; else only until it returns. A chunk may still come after pause(). Returns whether
+   * the owner has kept the array, or a copy of it if it was not its own.
+   */
+  onData(chunk: Buffer, isOwn: boolean): boolean;
   /** The peer sends no more. */
   onEnd(): void;
   /** The kernel has the bytes that write() kept. */
@@ -35,6 +38,8 @@ export interface Stream {
   readonly local: NetAddress | undefined;
   /** Nothing can come of it any more. */
   readonly isDestroyed: boolean;
+  /** Whether a chunk of READ_AHEAD_BYTES is followed by the next one at once. */
+  readonly readsInRow: boolean;
   /** Sets the receiver of events from now on. Earlier events are not repeated. */
   attach(owner: StreamOwner): void;
   connect(target: ConnectTarget): void;

@@ -114,6 +114,11 @@ export class RequestBody {
     return this.#queue.bytes === 0;
   }
 
+  /** Whether bytes are passed on as they come, and are not copied to where they are wanted. */
+  get keepsRuns(): boolean {
+    return this.#reader === undefined && this.#filler === undefined && !this.#discarding;
+  }
+
   /** Whether more bytes had better wait. For bytes() only the server's limit holds (`bodyBytes`). */
   get isFull(): boolean {
     return this.#reader === undefined && this.#queue.bytes > HIGH_WATER_BYTES;

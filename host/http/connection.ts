@@ -125,8 +125,10 @@ export class HttpConnection implements ConnectionRoles {
     return this.targetBytes === 0 ? undefined : this.body?.takeTarget(this.targetBytes);
   }
 
-  onTarget(target: Uint8Array, bytes: number, isOwn: boolean): void {
-    this.feedBody(UNREAD, UNREAD + bytes, target, 0, isOwn);
+  onTarget(target: Uint8Array, bytes: number, isOwn: boolean): boolean {
+    const isKept = this.body?.keepsRuns === true;
+    this.feedBody(UNREAD, UNREAD + bytes, target, 0, isOwn && isKept);
+    return isKept;
   }
 
   onHold(): void {
@@ -358,10 +360,7 @@ export class HttpConnection implements ConnectionRoles {
   }
 
   private readonly onAnswer = (value: unknown): void => {
-    if (this.phase !== HANDLING) {
-      dropBody(value); // the client is gone, or was refused
-      return;
-    }
+    if (this.phase !== HANDLING) return void dropBody(value); // the client is gone, or was refused
     const upgrade = this.control?.upgrade;
     if (upgrade !== undefined && upgrade.response === value) {
       if (this.gone !== undefined) this.destroy();

@@ -14,7 +14,7 @@ import { checkWait } from '../base/options.js';
 import { ownCopy, received, receiveTarget, spare } from '../base/own-bytes.js';
 import type { Calls } from '../calls/call.js';
 import { Errno } from '../core/kernel.js';
-import type { NetAddress } from '../hosts/host.js';
+import { type ChunkUse, COPIED, KEPT, type NetAddress, REFUSED } from '../hosts/host.js';
 import { Operation } from '../shard/operation.js';
 import { handOverFile, operationError } from '../shard/ops.js';
 import { COPIED_BYTES, hasFixedLength, LENT_BYTES } from '../shard/send-queue.js';
@@ -280,17 +280,18 @@ export class Connection extends StreamSocket implements SocketTransport {
     else if (!this.isClosed && target !== this.#reader?.into) spare(target); // close() has forgotten whose it is
   }
 
-  protected override onChunk(chunk: Uint8Array, isOwn: boolean): boolean {
-    if (this.#pipe !== undefined) return this.#pipe.onChunk(chunk);
+  protected override onChunk(chunk: Uint8Array, isOwn: boolean): ChunkUse {
+    if (this.#pipe !== undefined) return this.#pipe.onChunk(chunk) ? COPIED : REFUSED;
     const reader = this.#reader;
-    if (reader === undefined || (reader.into !== undefined && reader.into.length < chunk.length)) return false;
+    if (reader === undefined || (reader.into !== undefined && reader.into.length < chunk.length)) return REFUSED;
     this.#reader = undefined;
-    if (reader.into === undefined) reader.resolve(isOwn ? chunk : ownCopy(chunk, 0, chunk.length));
-    else {
-      this.#answer(reader, reader.into, chunk);
-      if (this.#arrived && !isOwn) this.#arrived = ownCopy(this.#arrived, 0, this.#arrived.length);
+    if (reader.into === undefined) {
+      reader.resolve(isOwn ? chunk : ownCopy(chunk, 0, chunk.length));
+      return KEPT;
     }
-    return true;
+    this.#answer(reader, reader.into, chunk);
+    if (this.#arrived) this.#arrived = ownCopy(this.#arrived, 0, this.#arrived.length);
+    return COPIED;
   }
 
   protected onReceived(result: number, buffer: number, target?: Uint8Array): void {

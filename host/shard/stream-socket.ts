@@ -21,7 +21,7 @@
 // Next: send-queue.ts.
 
 import { CQE_BUFFER_SHIFT, CQE_SOCK_NONEMPTY, Errno, LARGE_BUFFERS, SMALL_BUFFERS } from '../core/kernel.js';
-import type { ChunkSink, NetAddress } from '../hosts/host.js';
+import { type ChunkSink, type ChunkUse, type NetAddress, REFUSED } from '../hosts/host.js';
 import { Operation } from './operation.js';
 import { receive, receiveInto, shutdownWrites, whenBytes } from './ops.js';
 import type { Owner } from './owners.js';
@@ -227,15 +227,16 @@ export abstract class StreamSocket implements Owner, ChunkSink {
     return true;
   }
 
-  takeChunk(chunk: Uint8Array, isOwn: boolean, told: number): boolean {
-    if (this.isClosed || this.isPaused || told !== this.events || !this.onChunk(chunk, isOwn)) return false;
-    this.shortReceives = 0;
-    return true;
+  takeChunk(chunk: Uint8Array, isOwn: boolean, told: number): ChunkUse {
+    if (this.isClosed || this.isPaused || told !== this.events) return REFUSED;
+    const use = this.onChunk(chunk, isOwn);
+    if (use !== REFUSED) this.shortReceives = 0;
+    return use;
   }
 
-  /** A large chunk has come. False: it is to come as an event. `isOwn`: see ChunkSink. */
-  protected onChunk(_chunk: Uint8Array, _isOwn: boolean): boolean {
-    return false;
+  /** A large chunk has come. If it is refused, it comes as an event. `isOwn`: see ChunkSink. */
+  protected onChunk(_chunk: Uint8Array, _isOwn: boolean): ChunkUse {
+    return REFUSED;
   }
 
   /** Bytes of a receive, if the host holds them itself; then there is no buffer to release. */

@@ -22,6 +22,7 @@
 // Next: stream-socket.ts.
 
 import { Errno, POLLERR, POLLHUP, SMALL_BUFFERS } from '../core/kernel.js';
+import { type ChunkUse, COPIED, KEPT, REFUSED } from '../hosts/host.js';
 import { Operation, Timer } from './operation.js';
 import { watchEnds } from './ops.js';
 import type { Shard } from './shard.js';
@@ -126,12 +127,12 @@ export class StreamTransport extends StreamSocket implements Transport {
   }
 
   /** Bytes of a body, which its reader wants. */
-  protected override onChunk(chunk: Uint8Array, isOwn: boolean): boolean {
+  protected override onChunk(chunk: Uint8Array, isOwn: boolean): ChunkUse {
     const { user } = this;
-    if (this.state !== OPEN || (user.targetBytes ?? 0) < chunk.length) return false;
-    user.onTarget?.(chunk, chunk.length, isOwn);
+    if (this.state !== OPEN || (user.targetBytes ?? 0) < chunk.length) return REFUSED;
+    const isKept = user.onTarget?.(chunk, chunk.length, isOwn);
     if (this.state === OPEN && !user.mayReceive) this.pause();
-    return true;
+    return isKept ? KEPT : COPIED;
   }
 
   private onPeerEnd(): void {

@@ -82,8 +82,11 @@ export interface TransportUser {
    * receive() then.
    */
   takeTarget?(): Uint8Array | null | undefined;
-  /** The first `bytes` of takeTarget()'s array have come, or of another one. Not `isOwn`: only until it returns. */
-  onTarget?(target: Uint8Array, bytes: number, isOwn: boolean): void;
+  /**
+   * The first `bytes` of takeTarget()'s array have come, or of another one. Not `isOwn`: only until it returns. Returns
+   * whether the user has kept the array, or a copy of it if it was not its own.
+   */
+  onTarget?(target: Uint8Array, bytes: number, isOwn: boolean): boolean;
   /** The peer has ended its side, though bytes from before may be still to come. May be told more than once. */
   onPeerLeft(): void;
   /** The peer has sent its last byte. All bytes came before. */

@@ -7,9 +7,10 @@ import { constants, PerformanceObserver } from 'node:perf_hooks';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { paceScavenges, received, receiveTarget, uninitialized } from '../../dist/host/base/own-bytes.js';
+import { received, receiveTarget, uninitialized } from '../../dist/host/base/own-bytes.js';
+import { paceScavenges } from '../../dist/host/base/scavenges.js';
 
-const OWN_BYTES = new URL('../../dist/host/base/own-bytes.js', import.meta.url).href;
+const SCAVENGES = new URL('../../dist/host/base/scavenges.js', import.meta.url).href;
 const BYTES = 65_536;
 const IN_USE = 16;
 
@@ -56,24 +57,53 @@ test('48 MiB of arrays are enough for scavenges, before V8 counts them as too ma
   }
 });
 
-test('where V8 has made its space for new objects large, there is more garbage', () => {
+/** Paces 224 MiB of arrays in a process whose space for new objects has `mebibytes`, and tells what that brought. */
+function paced(mebibytes, ...moreFlags) {
   const program = `import v8 from 'node:v8';
-    import { paceScavenges } from '${OWN_BYTES}';
+    import { runInNewContext } from 'node:vm';
+    import { constants, PerformanceObserver } from 'node:perf_hooks';
+    import { setImmediate as nextTurn } from 'node:timers/promises';
+    import { paceScavenges } from '${SCAVENGES}';
     const used = () => v8.getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space').space_used_size;
-    for (let i = 0; i < 512; i++) paceScavenges(65536); // it asks V8 meanwhile
-    let garbage = 0;
-    for (let i = 0; i < 128; i++) {
-      const before = used();
-      paceScavenges(65536);
-      garbage += Math.max(0, used() - before);
-    }
-    console.log(garbage);`;
-  const garbage = (mebibytes) => {
-    const flags = [`--min-semi-space-size=${mebibytes}`, `--max-semi-space-size=${mebibytes}`];
-    return Number(execFileSync(process.execPath, [...flags, '--input-type=module', '-e', program]));
-  };
-  const ratio = garbage(32) / garbage(8);
-  assert.ok(ratio > 3 && ratio < 5, `${ratio} times as much`);
+    const garbageOf = (pieces) => {
+      let garbage = 0;
+      for (let i = 0; i < pieces; i++) {
+        const before = used();
+        paceScavenges(${BYTES});
+        garbage += Math.max(0, used() - before);
+      }
+      return garbage;
+    };
+    let scavenges = 0;
+    const observer = new PerformanceObserver((list) => {
+      for (const { detail } of list.getEntries()) if (detail.kind === constants.NODE_PERFORMANCE_GC_MINOR) scavenges++;
+    });
+    observer.observe({ entryTypes: ['gc'] });
+    for (let i = 0; i < 1024; i++) paceScavenges(${BYTES}); // it asks V8 meanwhile
+    const garbage = garbageOf(128);
+    for (let i = 0; i < 2560; i++) paceScavenges(${BYTES});
+    for (let i = 0; i < 5; i++) await nextTurn(); // then the observer has been told
+    console.log(JSON.stringify({ garbage, scavenges, gc: typeof runInNewContext('globalThis.gc') }));
+    process.exit();`;
+  const flags = [`--min-semi-space-size=${mebibytes}`, `--max-semi-space-size=${mebibytes}`, ...moreFlags];
+  return JSON.parse(execFileSync(process.execPath, [...flags, '--input-type=module', '-e', program]));
+}
+
+test('where V8 has made its space for new objects larger, there is more garbage', () => {
+  const ratio = paced(8).garbage / paced(4).garbage;
+  assert.ok(ratio > 1.5 && ratio < 2.5, `${ratio} times as much`);
+});
+
+test('where that space is large, V8 is asked for scavenges, and no garbage is made', () => {
+  for (const [flags, gc] of [
+    [[], 'undefined'],
+    [['--expose-gc'], 'function'],
+  ]) {
+    const result = paced(32, ...flags);
+    assert.ok(result.garbage < 1_000_000, `${result.garbage} bytes of garbage`);
+    assert.ok(result.scavenges >= 6 && result.scavenges <= 14, `${result.scavenges} scavenges`);
+    assert.is(result.gc, gc, 'the flag is as it was');
+  }
 });
 
 // Node 20 passes without the garbage, too.

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Control } from '../../dist/host/core/layout.js';
-import { monotonicNs } from '../../dist/host/hosts/host.js';
+import { COPIED, KEPT, monotonicNs, REFUSED } from '../../dist/host/hosts/host.js';
 import { closeAll, DONTWAIT, MULTI_RECV, OP, Rig, stalled } from './portable-rig.js';
 
 const EAGAIN = -11;
@@ -24,8 +24,8 @@ function pattern(length) {
   return bytes;
 }
 
-/** Receives a mebibyte with a sink that takes what `takes(chunk)` wants, and the rest by events, in one order. */
-async function receiveBoth(takes) {
+/** Receives a mebibyte with a sink that uses a chunk as `use(chunk, isOwn)` says, and the rest by events, in one order. */
+async function receiveBoth(use) {
   const rig = new Rig();
   const { slot, client } = await rig.pair();
   const parts = [];
@@ -40,11 +40,12 @@ async function receiveBoth(takes) {
   };
   rig.sinks[slot] = {
     takeChunk(chunk, isOwn, told) {
-      if (told !== events || !takes(chunk)) return false;
+      const how = told === events ? use(chunk, isOwn) : REFUSED;
+      if (how === REFUSED) return REFUSED;
       if (rig.f64[Control.nowNs >> 3] < startedNs) clocksBehind++;
-      parts.push(isOwn ? chunk : Buffer.from(chunk));
+      parts.push(isOwn && how === KEPT ? chunk : Buffer.from(chunk));
       taken++;
-      return true;
+      return how;
     },
   };
   rig.onTurn = () => {
@@ -70,10 +71,39 @@ async function receiveBoth(takes) {
 }
 
 test('a sink takes large chunks, and the receive stays open; those that it refuses come as events', async () => {
-  assert.ok((await receiveBoth(() => true)) > 0);
+  assert.ok((await receiveBoth(() => COPIED)) > 0);
+  assert.ok((await receiveBoth(() => KEPT)) > 0);
   let count = 0;
-  assert.ok((await receiveBoth(() => ++count % 2 === 0)) > 0);
-  assert.is(await receiveBoth(() => false), 0);
+  const uses = [REFUSED, COPIED, KEPT];
+  assert.ok((await receiveBoth(() => (++count % 2 === 0 ? COPIED : REFUSED))) > 0);
+  assert.ok((await receiveBoth(() => (++count % 2 === 0 ? KEPT : REFUSED))) > 0);
+  assert.ok((await receiveBoth(() => uses[((++count * 7) % 5) % 3])) > 0);
+  assert.is(await receiveBoth(() => REFUSED), 0);
+});
+
+test('a stream whose full chunks are kept gives its arrays away', async () => {
+  if (process.versions.bun !== undefined) return; // each chunk of Bun's is its owner's
+  let last = COPIED;
+  let owned = 0;
+  const arrays = new Set();
+  await receiveBoth((chunk, isOwn) => {
+    const isFull = chunk.length === READ_BYTES;
+    if (isOwn) {
+      assert.is(last, KEPT);
+      assert.ok(isFull && chunk.buffer.byteLength === READ_BYTES, 'a whole buffer');
+      assert.is(chunk.constructor, Uint8Array);
+      assert.not.ok(arrays.has(chunk.buffer), 'another one each time');
+      arrays.add(chunk.buffer);
+      owned++;
+    }
+    last = isFull ? KEPT : COPIED;
+    return KEPT;
+  });
+  assert.ok(owned > 0);
+  await receiveBoth((_chunk, isOwn) => {
+    assert.not.ok(isOwn);
+    return COPIED;
+  });
 });
 
 test('a stream that fills one array after the other lets the platform have its turn', async () => {
@@ -87,7 +117,7 @@ test('a stream that fills one array after the other lets the platform have its t
   onImmediate();
   await receiveBoth((chunk) => {
     if (chunk.length === READ_BYTES) most = Math.max(most, ++inARow);
-    return true;
+    return inARow % 2 === 0 ? KEPT : COPIED;
   });
   isOver = true;
   assert.ok(most > 0 && most <= FULL_CHUNKS, `${most} in a row`);

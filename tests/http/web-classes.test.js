@@ -5,7 +5,7 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { bytes, chunks, compare, FeatherHeaders, OURS, read, shown, THEIRS } from './compare-classes.js';
+import { bytes, chunks, compare, FeatherHeaders, read, shown, THEIRS } from './compare-classes.js';
 
 const form = () => {
   const data = new FormData();
