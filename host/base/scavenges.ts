@@ -1,5 +1,5 @@
-// Makes V8 scavenge when a program has got SCAVENGE_BYTES of new arrays. V8 counts the bytes of an array as memory
-// outside its heap, and waits for too many of them (RATIONALE.md, "The cost of received bytes"). There are two ways:
+// Makes V8 scavenge in time when a program gets many new arrays. V8 counts the bytes of an array as memory outside its
+// heap, and waits for too many of them (RATIONALE.md, "The cost of received bytes"). There are two ways:
 //
 //   garbage     among the new objects, as much as fills their space. It works everywhere, and makes V8 enlarge the space
 //   gc()        V8's own function for a scavenge. It costs a tenth of a millisecond, however large the space is
@@ -11,7 +11,8 @@
 // Next: own-bytes.ts, which makes the arrays.
 
 const PACED_BYTES = 16_384; // garbage is made for so many bytes of arrays at a time
-const SCAVENGE_BYTES = 25_165_824; // after so many bytes of arrays a scavenge is due
+const SCAVENGE_BYTES = 25_165_824; // after so many bytes of arrays it has filled the space for new objects
+const ASKED_BYTES = 6_291_456; // after so many V8 is asked for a scavenge
 const SLOT_BYTES = 8;
 const SPACE_BYTES = 8_388_608; // of the space for new objects, if V8 does not tell
 const LARGE_SPACE_BYTES = 16_000_000;
@@ -55,7 +56,13 @@ function findScavenge(): Scavenge | undefined {
   }
 }
 
-/** V8 makes the space larger and smaller, so it is asked once for each scavenge: that takes 12 µs. */
+/** V8 makes the space larger and smaller, so it is asked again and again: that takes 12 µs. */
+function reviewInTime(): void {
+  if (pace.madeBytes < SCAVENGE_BYTES) return;
+  pace.madeBytes = 0;
+  review();
+}
+
 function review(): void {
   const spaces = builtin('node:v8')?.getHeapSpaceStatistics?.();
   const space = spaces?.find(({ space_name }) => space_name === 'new_space');
@@ -74,19 +81,17 @@ export function paceScavenges(bytes: number): void {
   if (!isV8) return;
   pace.bytes = Math.min(pace.bytes + bytes, SCAVENGE_BYTES); // one array wants one scavenge at most
   if (pace.isLarge && pace.scavenge !== undefined) {
-    if (pace.bytes < SCAVENGE_BYTES) return;
+    if (pace.bytes < ASKED_BYTES) return;
+    pace.madeBytes += pace.bytes;
     pace.bytes = 0;
     pace.scavenge({ type: 'minor' });
-    review();
+    reviewInTime();
   } else makeGarbage();
 }
 
 function makeGarbage(): void {
   while (pace.bytes >= PACED_BYTES) {
-    if (pace.madeBytes >= SCAVENGE_BYTES) {
-      pace.madeBytes = 0;
-      review();
-    }
+    reviewInTime();
     pace.bytes -= PACED_BYTES;
     pace.madeBytes += PACED_BYTES;
     pace.garbage = new Array(pace.slots);
