@@ -1,8 +1,8 @@
 // Makes V8 scavenge in time when a program gets many new arrays. V8 counts the bytes of an array as memory outside its
 // heap, and waits for too many of them (RATIONALE.md, "The cost of received bytes"). There are two ways:
 //
-//   garbage     among the new objects, as much as fills their space. It works everywhere, and makes V8 enlarge the space
-//   gc()        V8's own function for a scavenge. It costs a tenth of a millisecond, however large the space is
+//   garbage     among the new objects, as much as fills their space. It works everywhere, and V8 enlarges the space
+//   gc()        V8's own function for a scavenge. It costs a tenth of a millisecond with a space of any size
 //
 // V8 makes its space for new objects larger while a program runs, and garbage costs as much as the space is large. With
 // a small space, gc() would bring mark-compacts. So there is garbage until the space has LARGE_SPACE_BYTES, and gc()
@@ -19,10 +19,10 @@ const LARGE_SPACE_BYTES = 16_000_000;
 const ATTEMPTS = 3; // at finding gc()
 
 type Scavenge = (options: { type: 'minor' }) => void;
-type Platform = typeof import('node:v8') & typeof import('node:vm');
+type V8Modules = typeof import('node:v8') & typeof import('node:vm');
 
 const isV8 = process.versions.bun === undefined;
-const builtin = (name: string): Partial<Platform> | undefined => process.getBuiltinModule?.(name); // none in a page
+const builtin = (name: string): Partial<V8Modules> | undefined => process.getBuiltinModule?.(name); // none in a page
 const pace = {
   bytes: 0,
   madeBytes: 0,
@@ -40,8 +40,8 @@ function slotsFor(spaceBytes: number): number {
 const gcOfNewContext = (): Scavenge | undefined => builtin('node:vm')?.runInNewContext?.('globalThis.gc');
 
 /**
- * A context that is made while `--expose-gc` is on has the function. Another thread that does the same may turn the flag
- * off in between. Then there is none, and it is tried again later.
+ * A context that is made while `--expose-gc` is on has the function. Another thread that does the same may turn the
+ * flag off in between. Then there is none, and it is tried again later.
  */
 function findScavenge(): Scavenge | undefined {
   const setFlags = builtin('node:v8')?.setFlagsFromString;

@@ -26,7 +26,7 @@ export type LentBytes = (Uint8Array | readonly Uint8Array[] | undefined)[];
 /** Pieces that one SENDMSG can name (host/native/ring.h). */
 export const LENT_PIECES = 32;
 
-/** What a sink has done with a chunk. */
+/** The sink did not take the chunk. */
 export const REFUSED = 0;
 /** It has copied what it needs. */
 export const COPIED = 1;

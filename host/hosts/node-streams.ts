@@ -6,7 +6,7 @@
 //
 // A program that keeps what it reads would need a copy of each chunk. So a socket whose last full chunk was kept reads
 // the next one into an array of its own, and gives that away. A chunk that does not fill it is copied, and the socket
-// reads into the common array again: one that waits for its next message holds no memory.
+// reads into the common array again. So a socket that waits for its next message holds no memory.
 //
 // Next: bun-streams.ts.
 

@@ -19,8 +19,8 @@ export type ConnectTarget = { host: string; port: number } | { path: string };
 export interface StreamOwner {
   onConnect(): void;
   /**
-   * `isOwn`: the bytes are the owner's; else only until it returns. A chunk may still come after pause(). Returns whether
-   * the owner has kept the array, or a copy of it if it was not its own.
+   * `isOwn`: the bytes are the owner's; else only until it returns. A chunk may still come after pause(). Returns
+   * whether the owner has kept the array, or a copy of it if it was not its own.
    */
   onData(chunk: Buffer, isOwn: boolean): boolean;
   /** The peer sends no more. */

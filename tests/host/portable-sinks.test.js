@@ -24,7 +24,7 @@ function pattern(length) {
   return bytes;
 }
 
-/** Receives a mebibyte with a sink that uses a chunk as `use(chunk, isOwn)` says, and the rest by events, in one order. */
+/** Receives a mebibyte: a sink uses a chunk as `use(chunk, isOwn)` says, and the rest comes by events, in order. */
 async function receiveBoth(use) {
   const rig = new Rig();
   const { slot, client } = await rig.pair();
