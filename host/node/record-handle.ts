@@ -10,6 +10,7 @@
 
 import { ownCopy } from '../base/own-bytes.js';
 import type { NetAddress } from '../hosts/host.js';
+import { COPIED_BYTES } from '../shard/send-queue.js';
 import type { Shard } from '../shard/shard.js';
 import { tlsError } from '../tls/options.js';
 import { ENDED, FAILED, PART_BYTES, type RecordConnection, UNREAD_REPLIES } from '../tls/record-engine.js';
@@ -138,11 +139,12 @@ export class RecordHandle implements Handle, HandleUser {
     );
     const bytes = plain.reduce((sum, { length }) => sum + length, 0);
     this.writtenBytes += bytes;
+    if (bytes !== 0 && this.#connection.encryptedBytes(bytes, 1) <= COPIED_BYTES) return this.#writeSmall(plain, bytes);
     const encrypted: Piece[] = [];
     for (const part of bytes <= JOINED_BYTES ? [joined(plain, bytes)] : plain) {
       for (let at = 0; at < part.length; at += PART_BYTES) {
-        const chunk = this.#encrypt(part, at, Math.min(at + PART_BYTES, part.length));
-        if (chunk === undefined) return false;
+        const chunk = this.#connection.encrypt(part, at, Math.min(at + PART_BYTES, part.length));
+        if (chunk === undefined) return this.#break();
         encrypted.push({ chunk, encoding: 'latin1' });
       }
     }
@@ -150,11 +152,19 @@ export class RecordHandle implements Handle, HandleUser {
     return !this.#isWriting;
   }
 
-  /** Undefined: the connection is broken, and its user knows. */
-  #encrypt(bytes: Uint8Array, at: number, end: number): Uint8Array | undefined {
-    const encrypted = this.#connection.encrypt(bytes, at, end);
-    if (encrypted === undefined) this.user.onBroken(tlsError('the connection is broken', this.#connection.failure));
-    return encrypted;
+  /** The handle below copies few bytes at once. So they need no array of their own. */
+  #writeSmall(plain: readonly Uint8Array[], bytes: number): boolean {
+    const connection = this.#connection;
+    const count = connection.send(joined(plain, bytes), 0, bytes);
+    if (count < 0) return this.#break();
+    this.#isWriting = !this.#below.write([{ chunk: connection.output.subarray(0, count), encoding: 'latin1' }]);
+    return !this.#isWriting;
+  }
+
+  /** Tells the user. */
+  #break(): false {
+    this.user.onBroken(tlsError('the connection is broken', this.#connection.failure));
+    return false;
   }
 
   onWritten(): void {
