@@ -275,7 +275,8 @@ export class Calls {
     const caller = words[at + Word.CALLER] as number;
     const number = words[at + Word.NUMBER] as number;
     const payload = (words[at + Word.PAYLOAD] as number) >>> 0;
-    const bytesAt = payload === 0 ? (at + Word.INLINE) << 2 : payload;
+    const inlineAt = ((at + Word.INLINE) << 2) >>> 0; // without a sign: it may lie beyond 2 GiB
+    const bytesAt = payload === 0 ? inlineAt : payload;
     if ((head & 0xff) === Kind.REPLY) this.#onReply(head, caller, number, bytesAt, payload);
     else if (this.#functions.isLoaded) {
       this.#shard.stepMark.markCall(slot);
