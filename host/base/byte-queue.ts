@@ -9,6 +9,7 @@
 //
 // Next: send-queue.ts.
 
+import { LongText, shiftBytes } from './long-text.js';
 import { Queue } from './queue.js';
 
 /** Pieces that are not longer together are joined. */
@@ -16,8 +17,8 @@ export const JOINED_BYTES = 4096;
 const FIRST_JOINED_BYTES = 256;
 
 export class ByteQueue {
-  readonly #pieces = new Queue<Uint8Array>();
-  #tail: Uint8Array | undefined; // the last piece; undefined: the queue is empty
+  readonly #pieces = new Queue<Uint8Array | LongText>();
+  #tail: Uint8Array | undefined; // the last piece; undefined: the queue is empty, or ends with a text
   #tailBytes = 0; // of which this many are filled; the rest is room, and only a joined piece has some
   #bytes = 0;
 
@@ -42,22 +43,35 @@ export class ByteQueue {
     }
   }
 
+  /** Adds the bytes of a text at the end. They are made when they are taken. */
+  pushText(text: LongText): void {
+    this.#bytes += text.length;
+    if (this.#tail !== undefined) this.#pieces.push(this.#filled());
+    this.#tail = undefined;
+    this.#pieces.push(text);
+  }
+
   /** Puts bytes in front of all others. The array belongs to the queue from here on. */
   unshift(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
     this.#bytes += bytes.length;
-    if (this.#tail === undefined) this.#setTail(bytes);
+    if (this.#tail === undefined && this.#pieces.length === 0) this.#setTail(bytes);
     else this.#pieces.unshift(bytes);
   }
 
-  /** The first piece, which stays in the queue; undefined if the queue is empty. */
+  /** The first piece, which stays in the queue; undefined if the queue is empty. Not for a queue with texts. */
   get first(): Uint8Array | undefined {
-    return this.#pieces.first ?? (this.#tail && this.#filled());
+    return (this.#pieces.first as Uint8Array | undefined) ?? (this.#tail && this.#filled());
+  }
+
+  /** Whether the next piece would be a part of a text, and has to be made. */
+  get beginsWithText(): boolean {
+    return this.#pieces.first instanceof LongText;
   }
 
   /** Takes the first piece; undefined if the queue is empty. */
   shift(): Uint8Array | undefined {
-    let piece = this.#pieces.shift();
+    let piece = shiftBytes(this.#pieces);
     if (piece === undefined && this.#tail !== undefined) {
       piece = this.#filled();
       this.#tail = undefined;

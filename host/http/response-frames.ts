@@ -9,6 +9,8 @@
 
 import type { OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { internalError } from '../base/errors.js';
+import { type LongText, shiftBytes } from '../base/long-text.js';
+import { Queue } from '../base/queue.js';
 import type { ByteSink } from '../shard/transport.js';
 
 const HEAD = 0; // states
@@ -46,7 +48,7 @@ export class ResponseFrames implements ByteSink {
   #waitingBytes = 0; // of them, not written yet
   #isBroken = false;
   #isWriting = false;
-  readonly #queue: Buffer[] = []; // of the body
+  readonly #queue = new Queue<Uint8Array | LongText>(); // of the body
 
   constructor(stream: ServerHttp2Stream, isHead: boolean, onSent: () => void) {
     this.#stream = stream;
@@ -83,7 +85,7 @@ export class ResponseFrames implements ByteSink {
     this.#isBroken = true;
     this.#queuedBytes -= this.#waitingBytes;
     this.#waitingBytes = 0;
-    this.#queue.length = 0;
+    this.#queue.clear();
   }
 
   /** The stream has ended on both sides. node:http2 may not have said yet that it has sent the last piece. */
@@ -101,6 +103,14 @@ export class ResponseFrames implements ByteSink {
       else if (this.#state === CHUNK) rest = this.#chunk(rest);
       else rest = this.#text(rest);
     }
+  }
+
+  /** The rest of a body of known length. */
+  enqueueText(text: LongText): void {
+    if (this.#isBroken || this.#stream.destroyed) return;
+    this.#queuedBytes += text.length;
+    this.#left -= text.length;
+    this.#write(text, this.#left === 0);
   }
 
   /** A head, the line before a chunk, or the trailers: all of it, or it waits for more. */
@@ -167,7 +177,7 @@ export class ResponseFrames implements ByteSink {
     return bytes.subarray(piece.length);
   }
 
-  #write(bytes: Buffer, isLast: boolean): void {
+  #write(bytes: Uint8Array | LongText, isLast: boolean): void {
     if (isLast) this.#state = DONE;
     this.#waitingBytes += bytes.length;
     this.#queue.push(bytes);
@@ -182,7 +192,7 @@ export class ResponseFrames implements ByteSink {
   /** Gives node:http2 the next piece, when it has sent the last one. It copies all that it has for a fast client. */
   #pump(): void {
     if (this.#isWriting || this.#isBroken) return;
-    const first = this.#queue.shift();
+    const first = shiftBytes(this.#queue);
     if (first === undefined) {
       if (this.#state === DONE && !this.#stream.writableEnded) this.#stream.end();
       return;

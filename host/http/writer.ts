@@ -4,6 +4,7 @@
 
 import { STATUS_CODES } from 'node:http';
 import { FeatherstarError, optionError } from '../base/errors.js';
+import { LongText, TEXT_PIECE_BYTES } from '../base/long-text.js';
 import { COPIED_BYTES } from '../shard/send-queue.js';
 import type { Shard } from '../shard/shard.js';
 import type { ByteSink } from '../shard/transport.js';
@@ -77,8 +78,9 @@ export class Writer {
 
   private writeText(response: FeatherResponse, text: string, queue: ByteSink, exchange: Exchange): boolean {
     const { length } = text;
-    if (length > COPIED_BYTES || exchange.isHead)
-      return this.writeBytes(response, Buffer.from(text, 'utf8'), queue, exchange);
+    if (length > TEXT_PIECE_BYTES || exchange.isHead)
+      return this.writeBytes(response, new LongText(text), queue, exchange);
+    if (length > COPIED_BYTES) return this.writeBytes(response, Buffer.from(text, 'utf8'), queue, exchange);
     const type = plainType(response);
     const template =
       type === undefined ? undefined : this.heads.template(statusOf(response), type, exchange.connection);
@@ -134,24 +136,44 @@ export class Writer {
     else body.copy(bytes, behind, fitting);
   }
 
-  private writeBytes(response: FeatherResponse, body: Uint8Array, queue: ByteSink, exchange: Exchange): boolean {
+  private writeBytes(
+    response: FeatherResponse,
+    body: Uint8Array | LongText,
+    queue: ByteSink,
+    exchange: Exchange,
+  ): boolean {
+    const { length } = body;
+    if (exchange.isHead) return this.writeFirst(response, EMPTY, length, queue, exchange);
+    if (!(body instanceof LongText)) return this.writeFirst(response, body, length, queue, exchange);
+    this.writeFirst(response, body.next(), length, queue, exchange);
+    if (body.length !== 0) queue.enqueueText(body);
+    return true;
+  }
+
+  /** The head, and the `first` bytes of a body of `length` bytes. */
+  private writeFirst(
+    response: FeatherResponse,
+    first: Uint8Array,
+    length: number,
+    queue: ByteSink,
+    exchange: Exchange,
+  ): boolean {
     const plain = plainType(response);
     const template =
       plain === undefined ? undefined : this.heads.template(statusOf(response), plain, exchange.connection);
-    const bodyBytes = exchange.isHead ? 0 : body.length;
-    if (template !== undefined && body.length <= TEMPLATE_LENGTH_MAX) {
-      const headBytes = template.bytes + digits(body.length) + 4;
-      const isLent = bodyBytes > COPIED_BYTES;
-      const at = isLent ? queue.reserve(headBytes, body) : queue.reserve(headBytes + bodyBytes);
+    if (template !== undefined && length <= TEMPLATE_LENGTH_MAX) {
+      const headBytes = template.bytes + digits(length) + 4;
+      const isLent = first.length > COPIED_BYTES;
+      const at = isLent ? queue.reserve(headBytes, first) : queue.reserve(headBytes + first.length);
       if (at !== 0) {
-        this.shard.core.http_head(at, template.ptr, template.bytes, body.length);
-        if (bodyBytes !== 0 && !isLent) this.shard.bytes.set(body, at + headBytes);
+        this.shard.core.http_head(at, template.ptr, template.bytes, length);
+        if (first.length !== 0 && !isLent) this.shard.bytes.set(first, at + headBytes);
         return true;
       }
     }
     const fields = this.fieldsOf(response, exchange);
-    const framing = lengthLine(checkedLength(fields.length, body.length, exchange.isHead));
-    this.enqueueWhole(this.headText(response, exchange, fields, framing), body, bodyBytes, queue);
+    const framing = lengthLine(checkedLength(fields.length, length, exchange.isHead));
+    this.enqueueFirst(this.headText(response, exchange, fields, framing), first, queue);
     return true;
   }
 
@@ -212,18 +234,19 @@ export class Writer {
     queue.enqueue(Buffer.from(this.headText(response, exchange, fields, framing), 'latin1'), hasBody);
   }
 
-  /** A head, and the first `bodyBytes` of a body: all of it, or none. */
-  private enqueueWhole(head: string, body: Uint8Array, bodyBytes: number, queue: ByteSink): void {
-    const isLent = bodyBytes > COPIED_BYTES;
-    const at = isLent ? queue.reserve(head.length, body) : queue.reserve(head.length + bodyBytes);
+  /** A head, and the first bytes of a body. */
+  private enqueueFirst(head: string, first: Uint8Array, queue: ByteSink): void {
+    const { length } = first;
+    const isLent = length > COPIED_BYTES;
+    const at = isLent ? queue.reserve(head.length, first) : queue.reserve(head.length + length);
     if (at === 0) {
-      queue.enqueue(Buffer.from(head, 'latin1'), bodyBytes !== 0);
-      if (bodyBytes !== 0) queue.enqueue(body);
+      queue.enqueue(Buffer.from(head, 'latin1'), length !== 0);
+      if (length !== 0) queue.enqueue(first);
       return;
     }
     const { bytes } = this.shard;
     latin1Write.call(bytes, head, at, head.length);
-    if (bodyBytes !== 0 && !isLent) bytes.set(body, at + head.length);
+    if (length !== 0 && !isLent) bytes.set(first, at + head.length);
   }
 
   /** The slower road: a body that has to be read first. Rejects if reading fails or the client goes away. */
@@ -342,7 +365,7 @@ export class Writer {
     const length = checkedLength(fields.length, body.length, exchange.isHead);
     exchange.beginStream();
     const head = this.headText(response, exchange, fields, lengthLine(length));
-    this.enqueueWhole(head, body, exchange.isHead ? 0 : body.length, queue);
+    this.enqueueFirst(head, exchange.isHead ? EMPTY : body, queue);
   }
 }
 

@@ -16,6 +16,7 @@
 // Next: byte-queue.ts.
 
 import { ByteQueue } from '../base/byte-queue.js';
+import type { LongText } from '../base/long-text.js';
 import { Errno, POLLERR, POLLHUP, POLLOUT } from '../core/kernel.js';
 import { LENT_PIECES, type LentBytes } from '../hosts/host.js';
 import { Operation } from './operation.js';
@@ -115,6 +116,15 @@ export class SendQueue {
     if (this.extendLent(piece)) return;
     this.queue.push(piece);
     if (this.isFull || moreFollows) return;
+    if (this.sending.isOpen) this.shard.hurry();
+    else this.advance();
+  }
+
+  /** Sends a text behind everything else. Each send takes one piece of it, so no more waits encoded. */
+  enqueueText(text: LongText): void {
+    if (this.broken) return;
+    this.queue.pushText(text);
+    if (this.isFull) return;
     if (this.sending.isOpen) this.shard.hurry();
     else this.advance();
   }
@@ -292,6 +302,7 @@ export class SendQueue {
   /** Sends what is left of the bytes lent last, and more of the queue. */
   private lend(): void {
     while (this.lent.length < LENT_PIECES && this.lentBytes < LENT_BYTES) {
+      if (this.lentBytes !== 0 && this.queue.beginsWithText) break;
       const piece = this.queue.shift();
       if (piece === undefined) break;
       this.addLent(piece);

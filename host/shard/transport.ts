@@ -9,6 +9,7 @@
 // Two files do it for sockets. In stream-transport.ts is this interface over a file slot. Its base class in
 // stream-socket.ts has the common part of all stream sockets; net/connection.ts extends it, too.
 
+import type { LongText } from '../base/long-text.js';
 import type { NetAddress } from '../hosts/host.js';
 import type { TlsInfo } from '../tls/info.js';
 
@@ -30,6 +31,8 @@ export interface ByteSink {
    * enqueues others at once, which may go out with these.
    */
   enqueue(bytes: Uint8Array, moreFollows?: boolean): void;
+  /** Sends a text behind everything else. It is encoded as far as the peer takes it. */
+  enqueueText(text: LongText): void;
   /** The user waits until all is out. */
   hurry(): void;
 }

@@ -9,6 +9,7 @@
 //
 // Next: record-transport.ts.
 
+import { type LongText, shiftBytes } from '../base/long-text.js';
 import { copyTo, ownCopy, uninitialized } from '../base/own-bytes.js';
 import { Queue } from '../base/queue.js';
 import { COPIED_BYTES } from '../shard/send-queue.js';
@@ -29,7 +30,7 @@ export class RecordSink implements ByteSink {
   #onWritten: (() => void) | undefined; // all is queued: called when it is encrypted
   #staged = 0; // the address of a send buffer, behind the pieces
   #stagedBytes = 0; // of it that are filled
-  readonly #pieces = new Queue<Uint8Array>();
+  readonly #pieces = new Queue<Uint8Array | LongText>();
   readonly #shard: Shard;
   readonly #connection: RecordConnection;
   readonly #below: ByteSink;
@@ -83,9 +84,17 @@ export class RecordSink implements ByteSink {
       copyTo(this.#shard.bytes, at, bytes, 0, length);
       return;
     }
+    this.#push(bytes);
+  }
+
+  enqueueText(text: LongText): void {
+    if (!this.#isBroken) this.#push(text);
+  }
+
+  #push(piece: Uint8Array | LongText): void {
     this.#unstage();
-    this.#pieces.push(bytes);
-    this.#queuedBytes += length;
+    this.#pieces.push(piece);
+    this.#queuedBytes += piece.length;
     this.#schedule();
   }
 
@@ -164,7 +173,7 @@ export class RecordSink implements ByteSink {
     const parts: Uint8Array[] = [];
     let room = PART_BYTES;
     while (room > 0 && parts.length < PART_PIECES) {
-      const piece = this.#pieces.shift();
+      const piece = shiftBytes(this.#pieces);
       if (piece === undefined) break;
       if (piece.length > room) this.#pieces.unshift(piece.subarray(room));
       parts.push(piece.length > room ? piece.subarray(0, room) : piece);

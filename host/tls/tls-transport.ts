@@ -11,6 +11,8 @@
 // Next: terminator.ts, which makes these.
 
 import type { TLSSocket } from 'node:tls';
+import { type LongText, shiftBytes } from '../base/long-text.js';
+import { Queue } from '../base/queue.js';
 import type { NetAddress } from '../hosts/host.js';
 import type { Shard } from '../shard/shard.js';
 import type { ByteSink, Transport, TransportUser } from '../shard/transport.js';
@@ -32,7 +34,7 @@ class TlsSink implements ByteSink {
   #isBroken = false;
   #isScheduled = false;
   #isEnding = false;
-  #pieces: Uint8Array[] = [];
+  readonly #pieces = new Queue<Uint8Array | LongText>();
   #aheadBytes = 0; // node:tls has them, and the transport below does not
   #staged = 0; // the address of a send buffer
   #stagedBytes = 0; // of it that are filled
@@ -90,10 +92,17 @@ class TlsSink implements ByteSink {
   }
 
   enqueue(bytes: Uint8Array): void {
-    if (this.#isBroken || bytes.length === 0) return;
+    if (!this.#isBroken && bytes.length !== 0) this.#push(bytes);
+  }
+
+  enqueueText(text: LongText): void {
+    if (!this.#isBroken) this.#push(text);
+  }
+
+  #push(piece: Uint8Array | LongText): void {
     this.#unstage();
-    this.#pieces.push(bytes);
-    this.#queuedBytes += bytes.length;
+    this.#pieces.push(piece);
+    this.#queuedBytes += piece.length;
     this.#schedule();
   }
 
@@ -120,18 +129,16 @@ class TlsSink implements ByteSink {
   /** The next pieces. At most AHEAD_BYTES are under way. */
   #takeAhead(): Uint8Array[] {
     const taken: Uint8Array[] = [];
-    let count = 0; // of pieces that are taken whole
-    for (const piece of this.#pieces) {
+    while (this.#aheadBytes < AHEAD_BYTES) {
+      const piece = shiftBytes(this.#pieces);
+      if (piece === undefined) break;
       if (piece.length === 0) return this.#fail();
       const room = AHEAD_BYTES - this.#aheadBytes;
-      if (room <= 0) break;
-      const part = piece.length <= room ? piece : piece.subarray(0, room);
+      if (piece.length > room) this.#pieces.unshift(piece.subarray(room));
+      const part = piece.length > room ? piece.subarray(0, room) : piece;
       taken.push(part);
       this.#aheadBytes += part.length;
-      if (part === piece) count++;
-      else this.#pieces[count] = piece.subarray(room);
     }
-    this.#pieces.splice(0, count);
     return taken;
   }
 
@@ -175,7 +182,7 @@ class TlsSink implements ByteSink {
   break(): void {
     this.#unstage();
     this.#isBroken = true;
-    this.#pieces = [];
+    this.#pieces.clear();
   }
 }
 
