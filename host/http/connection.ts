@@ -11,6 +11,7 @@
 // returns within halfCloseNs is still sent, unless it is a slow stream or a handshake.
 
 import { FeatherstarError } from '../base/errors.js';
+import { settledOnce } from '../base/promises.js';
 import { HttpFlag, HttpMethod, ParserState } from '../core/offsets.js';
 import type { NetAddress } from '../hosts/host.js';
 import type { Transport, TransportUser } from '../shard/transport.js';
@@ -351,7 +352,7 @@ export class HttpConnection implements ConnectionRoles {
     try {
       const info = new HandlerInfo(this, head);
       result = this.server.fetch(request, info, info);
-      if (result instanceof Promise) return void result.then(this.onAnswer, this.onFailure); // a revoked Proxy throws
+      if (result instanceof Promise) return void settledOnce(result).then(this.onAnswer, this.onFailure); // or throws
     } catch (error) {
       this.onFailure(error);
       return;

@@ -14,6 +14,7 @@
 
 import { ByteQueue } from '../base/byte-queue.js';
 import { ownCopy } from '../base/own-bytes.js';
+import { settledOnce } from '../base/promises.js';
 import { Queue } from '../base/queue.js';
 import { FrameEvent, FrameFlag, WebSocketFrames } from '../core/offsets.js';
 import type { Shard } from '../shard/shard.js';
@@ -291,7 +292,7 @@ export abstract class MessageConnection implements TransportUser {
     const result = this.onMessage(payload);
     if (!(result instanceof Promise)) return;
     this.pending++;
-    result.then(this.onSettled, this.onSettled);
+    settledOnce(result).then(this.onSettled, this.onSettled);
   }
 
   private dispatchCompressed(opcode: number, payload: Uint8Array): void {
