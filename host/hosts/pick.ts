@@ -5,7 +5,7 @@ import { errnoText } from '../base/errno.js';
 import { FeatherstarError, optionError } from '../base/errors.js';
 import type { HostFactory, HostName, Windows } from './host.js';
 import { PortableHost } from './portable.js';
-import { loadAddon, UringHost } from './uring.js';
+import { isThreadInUse, loadAddon, UringHost } from './uring.js';
 
 const portable = (reason: string): HostFactory => ({
   name: 'portable',
@@ -32,7 +32,8 @@ export function uringObstacle(): string | undefined {
       return `Node forbids addons (--no-addons, or --permission without --allow-addons)`;
     return `the addon cannot be loaded: ${code ?? message.split('\n', 1)[0]}`;
   }
-  return result < 0 ? `io_uring_setup: ${errnoText(result, 'io_uring_setup')}` : undefined;
+  if (result < 0) return `io_uring_setup: ${errnoText(result, 'io_uring_setup')}`;
+  return isThreadInUse() ? 'another copy of featherstar runs on io_uring in this thread' : undefined;
 }
 
 /** `wanted`: the option; FEATHERSTAR_HOST in the environment outranks it. */

@@ -91,6 +91,15 @@ const KEEP_ALIVE_MAX_S = 32_767; // the kernel's
 const sockaddr = Buffer.alloc(128); // the addon writes addresses here
 const names = new SenderNames(sockaddr);
 
+// Two shards cannot sleep in one event loop: the doorbells of one do not wake the other. Copies of this package that
+// are loaded in one thread know nothing of each other but this.
+const IN_USE = Symbol.for('featherstar.uring');
+
+/** Whether a shard of any copy of this package runs on io_uring in this thread. */
+export function isThreadInUse(): boolean {
+  return Reflect.get(globalThis, IN_USE) === true;
+}
+
 let loaded: NativeAddon | undefined;
 
 /** Loads the addon that is in the package. Throws what `require` throws when it is absent or cannot be loaded. */
@@ -163,6 +172,7 @@ export class UringHost implements ShardHost {
   }
 
   start(turn: () => void, core: Parking): void {
+    Reflect.set(globalThis, IN_USE, true);
     if (isNode) {
       const result = this.#ring.start(turn);
       if (result < 0) throw systemError('uv_prepare_start', result);
@@ -268,6 +278,7 @@ export class UringHost implements ShardHost {
 
   close(): void {
     if (isNode && !this.#isClosed) endIdle();
+    if (!this.#isClosed) Reflect.deleteProperty(globalThis, IN_USE);
     this.#isClosed = true;
     this.#pump?.stop();
     if (isNode) this.#ring.stop();
