@@ -310,7 +310,7 @@ export class RequestBody {
   shift(): Uint8Array | undefined {
     const wasFull = this.isFull;
     const run = this.#queue.shift();
-    if (wasFull && !this.isFull) this.#drain();
+    this.#afterTaking(wasFull);
     return run;
   }
 
@@ -318,8 +318,12 @@ export class RequestBody {
   moveTo(view: Uint8Array): number {
     const wasFull = this.isFull;
     const bytes = this.#queue.moveTo(view, 0, view.length);
-    if (wasFull && !this.isFull) this.#drain();
+    this.#afterTaking(wasFull);
     return bytes;
+  }
+
+  #afterTaking(wasFull: boolean): void {
+    if (wasFull && !this.isFull) this.#drain();
   }
 
   /** Puts bytes in front of the queue again. */
