@@ -23,7 +23,7 @@
 
 import type { Bound } from '../hosts/host.js';
 import { Operation, Timer } from '../shard/operation.js';
-import { accept } from '../shard/ops.js';
+import { accept, acceptOrThrow } from '../shard/ops.js';
 import type { Owner } from '../shard/owners.js';
 import type { Shard } from '../shard/shard.js';
 
@@ -68,6 +68,7 @@ export class Acceptor implements Owner {
   private hearsNone = false; // the listener, and what comes from it
   private onClosed: (() => void) | undefined;
 
+  /** Throws FULL if no operation is left. Then the listener is closed. */
   constructor(shard: Shard, bound: Bound, user: AcceptorUser) {
     this.shard = shard;
     this.bound = bound;
@@ -76,7 +77,13 @@ export class Acceptor implements Owner {
     this.accepting = new Operation(shard, this.id, ACCEPTED);
     this.retrying = new Timer(shard, this.id, RETRY);
     this.due = new Timer(shard, this.id, DUE);
-    this.again();
+    try {
+      acceptOrThrow(this.accepting, bound.slot, bound.isShared !== true);
+    } catch (error) {
+      bound.unlink?.();
+      this.finish();
+      throw error;
+    }
   }
 
   /** A connection, the end of accepting, or a time that is over. */

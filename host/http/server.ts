@@ -171,6 +171,7 @@ export const PIECE_SCRATCH = 131_072; // 64 KiB: received bytes that had to wait
 const TEMPLATES = 196_608; // 64 KiB
 const TEMPLATES_BYTES = 65_536;
 
+const LEAST_OPERATIONS = 4; // one to accept, three of a connection
 const CLOSE_MS = 4000; // how long close() waits, behind drainMs
 const DRAIN_MAX_MS = 600_000;
 const HAS_HTTP2 = !('Bun' in globalThis) && !('Deno' in globalThis); // node:http2 over a stream of ours
@@ -523,6 +524,11 @@ export function checkHeader({ scratchBytes }: Header): void {
   if (scratchBytes < scratchWanted) throw optionError('limits.scratchBytes', scratchBytes, `at least ${scratchWanted}`);
 }
 
+/** Fewer operations than one connection needs would close each client that comes. */
+function checkOperations({ opSlots }: Header): void {
+  if (opSlots < LEAST_OPERATIONS) throw optionError('limits.opSlots', opSlots, `at least ${LEAST_OPERATIONS} to serve`);
+}
+
 /** Serves HTTP on this shard; serve.ts says how. */
 export async function serveHere(options: ServeOptions): Promise<Server> {
   checkOptions(options, SERVE_CHECKS);
@@ -533,6 +539,7 @@ export async function serveHere(options: ServeOptions): Promise<Server> {
   const own = findShard() === undefined ? await Runtime.start({ shards: 1 }) : undefined;
   const shard = currentShard();
   checkHeader(shard.header);
+  checkOperations(shard.header);
   let server: ServerShard;
   let bound: Bound;
   let hostname: string;
@@ -548,10 +555,13 @@ export async function serveHere(options: ServeOptions): Promise<Server> {
   const close = async (closeOptions: CloseOptions = {}): Promise<void> => {
     const { timeoutMs = CLOSE_MS + (options.drainMs ?? 0) } = checkOptions(closeOptions, CLOSE_CHECKS);
     if (!shard.closed) await server.close(timeoutMs);
+    forgetHook();
     await own?.close();
   };
   // The rest of the time is for what waits for this.
-  runtime().onClose(({ timeoutMs }) => (shard.closed ? undefined : server.close((timeoutMs * 8) / 9)));
+  const forgetHook = runtime().onClose(({ timeoutMs }) =>
+    shard.closed ? undefined : server.close((timeoutMs * 8) / 9),
+  );
   server.handle = {
     port: bound.port,
     hostname,

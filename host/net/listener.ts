@@ -72,6 +72,7 @@ export class Listener {
   readonly #secure: TlsAcceptor<Connection> | undefined;
   readonly #arrived = new Queue<Socket>();
   readonly #waiting = new Queue<AcceptWaiter>();
+  readonly #forgetHook: () => void;
   #closed = false;
 
   /** @internal */
@@ -87,6 +88,7 @@ export class Listener {
     this.#id = shard.register(this);
     this.#accepting = new Operation(shard, this.#id, 0);
     this.#accept();
+    this.#forgetHook = runtime().onClose(() => this.close());
   }
 
   #accept(): void {
@@ -177,6 +179,7 @@ export class Listener {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#forgetHook();
     this.#accepting.cancel();
     this.#unlink?.();
     this.#shard.closeFile(this.#file);
@@ -227,7 +230,5 @@ export async function listen(options: ListenOptions = {}): Promise<Listener> {
   const shard = currentShard();
   const { bound, hostname } = await bindStream(shard, place);
   const path = hostname.startsWith('unix:') ? hostname.slice('unix:'.length) : undefined;
-  const listener = new Listener(shard, bound, path, { trusted, tls });
-  runtime().onClose(() => listener.close());
-  return listener;
+  return new Listener(shard, bound, path, { trusted, tls });
 }

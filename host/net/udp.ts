@@ -171,6 +171,7 @@ export class UdpSocket {
     }
     const address = await abortable(bindTarget(hostname), { signal });
     if (shard.closed) throw new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed');
+    checkBuffers(shard);
     checkReach(shard.network, 'listen', address, port);
     const bound = await bindDatagrams.call(shard.host, { address, port, reusePort, isFirst: shard.index === 0 });
     if (shard.closed) throw new FeatherstarError('FEATHERSTAR_CLOSED', 'the runtime was closed');
@@ -505,6 +506,15 @@ export class UdpSocket {
   /** Calls `close()`. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
+  }
+}
+
+/** Both kinds of buffers have room for an address and a byte. */
+function checkBuffers({ header }: Shard): void {
+  const least = { recvBufferBytes: HEADER_BYTES + 1, sendBufferBytes: ADDRESS_BYTES + 1 };
+  for (const [name, bytes] of Object.entries(least)) {
+    const has = header[name as keyof typeof least];
+    if (has < bytes) throw optionError(`limits.${name}`, has, `at least ${bytes}, for UDP`);
   }
 }
 

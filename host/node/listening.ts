@@ -167,7 +167,7 @@ export class Listening implements AcceptorUser {
     try {
       checkReach(shard.network, 'listen', address, port);
       const bound = shard.host.listen({ address, port, backlog, reusePort, isFirst });
-      if (bound instanceof Promise) bound.then((late) => this.#onBound(shard, late), onFailure);
+      if (bound instanceof Promise) bound.then((late) => this.#onBound(shard, late)).catch(onFailure);
       else this.#onBound(shard, bound);
     } catch (error) {
       onFailure(error);
@@ -200,8 +200,8 @@ export class Listening implements AcceptorUser {
   }
 
   #onBound(shard: Shard, bound: Bound): void {
-    this.#bound = bound;
     this.#acceptor = new Acceptor(shard, bound, this);
+    this.#bound = bound;
     if (!this.#isClosing) this.#server._handle = { fd: -1 };
     this.#forgetHook = runtime().onClose(({ timeoutMs }) => this.#onRuntimeClose((timeoutMs * 8) / 9));
     if (this.#isClosing) this.#leave(shard);

@@ -135,7 +135,8 @@ export class WorkerRuntime<M extends object = UntypedModule> {
    * FEATHERSTAR_MODULE before the module is loaded.
    */
   on(shard: number): Remote<M> {
-    return this.#remotes[shard] ?? this.#makeRemote(shard);
+    const known = typeof shard === 'number' ? this.#remotes[shard] : undefined; // '0' and 'length' would find something
+    return known ?? this.#makeRemote(shard);
   }
 
   #makeRemote(shard: number): Remote<M> {

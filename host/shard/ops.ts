@@ -28,10 +28,18 @@ export function prepareFile(opcode: number, file: number): Submission {
  * take turns on one socket only if each accepts one connection at a time.
  */
 export function accept(operation: Operation, listener: number, multishot: boolean): void {
+  operation.stage(accepting(listener, multishot));
+}
+
+export function acceptOrThrow(operation: Operation, listener: number, multishot: boolean): void {
+  operation.stageOrThrow(accepting(listener, multishot));
+}
+
+function accepting(listener: number, multishot: boolean): Submission {
   const what = prepareFile(kernel.OP_ACCEPT, listener);
   what.ioprio = multishot ? kernel.ACCEPT_MULTISHOT : 0;
   what.fileIndex = kernel.FILE_INDEX_ALLOC;
-  operation.stage(what);
+  return what;
 }
 
 /**

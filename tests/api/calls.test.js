@@ -37,6 +37,14 @@ for (const host of hosts()) {
     return settled.reduce((sum, { value = 0 }) => sum + value, 0);
   };
 
+  check('only the number of a shard names it, also when it was asked for before', [1, 2], {}, async (here) => {
+    for (let shard = 0; shard < here.shardCount; shard++) here.on(shard);
+    for (const wrong of ['0', '', -1, 0.5, here.shardCount, NaN, 'length', 'push', undefined, null, [0], 0n]) {
+      const error = await rejection(async () => here.on(wrong));
+      assert.is(error.code, 'FEATHERSTAR_OPTION', `${String(wrong)}: ${error.stack}`);
+    }
+  });
+
   // --- signals -------------------------------------------------------------------------------------------------------
 
   for (const name of ['untilAborted', 'untilAbortedIn']) {

@@ -6,8 +6,8 @@ import { isDisturbed } from 'node:stream';
 import { Response } from 'featherstar/http';
 import * as assert from 'uvu/assert';
 import { currentShard } from '../../dist/host/shard/shard.js';
-import { hosts } from '../support/hosts.js';
-import { Client, get, until } from '../support/http.js';
+import { hosts, rejection } from '../support/hosts.js';
+import { ask, Client, get, post, until } from '../support/http.js';
 import { later, MEBIBYTE, pattern, ServerRig } from './server-rig.js';
 
 const head = (length) => `POST / HTTP/1.1\r\nHost: test\r\nContent-Length: ${length}\r\n\r\n`;
@@ -314,6 +314,23 @@ for (const host of hosts()) {
     }
     well.destroy();
     rig.errors.length = 0; // handlers were told of clients that had left
+  });
+
+  rig.check('a body goes to another thread through a stream of the platform, and not by itself', async () => {
+    const bytes = pattern(MEBIBYTE);
+    rig.handler = async (request) => {
+      const { port1, port2 } = new MessageChannel();
+      const error = await rejection(async () => port1.postMessage(request.body, [request.body]));
+      assert.ok(['DataCloneError', 'TypeError'].includes(error.name), error.stack); // as docs/http.md says
+      const arrives = new Promise((resolve) => port2.once('message', resolve));
+      const through = request.body.pipeThrough(new TransformStream());
+      port1.postMessage(through, [through]);
+      const parts = [];
+      for await (const part of await arrives) parts.push(part);
+      port1.close();
+      return new Response(Buffer.concat(parts));
+    };
+    assert.ok((await ask(rig.server.port, post('/', bytes))).body.equals(bytes));
   });
 
   rig.run();
