@@ -107,6 +107,11 @@ const OF_CALL: readonly { errno: number; calls: readonly string[]; onPath?: bool
   },
   {
     errno: 24,
+    calls: RING,
+    text: 'the shard has 16 listeners and UDP sockets already, or this process may open too few files (ulimit -n)',
+  },
+  {
+    errno: 24,
     calls: ['open'],
     text: 'this process has too many open files (ulimit -n), or the shard has 64 directories open already',
   },

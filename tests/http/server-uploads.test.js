@@ -3,7 +3,7 @@
 // handled as ever.
 
 import { isDisturbed } from 'node:stream';
-import { Response } from 'featherstar/http';
+import { Response, serve } from 'featherstar/http';
 import * as assert from 'uvu/assert';
 import { currentShard } from '../../dist/host/shard/shard.js';
 import { hosts, rejection } from '../support/hosts.js';
@@ -314,6 +314,57 @@ for (const host of hosts()) {
     }
     well.destroy();
     rig.errors.length = 0; // handlers were told of clients that had left
+  });
+
+  rig.check('a handler that reads at timers gets all bytes in order', async () => {
+    const bytes = pattern(8 * MEBIBYTE);
+    rig.handler = async (request) => {
+      const parts = [];
+      for await (const part of request.body) {
+        parts.push(part);
+        await later(0);
+      }
+      return new Response(`${Buffer.concat(parts).equals(bytes)}`);
+    };
+    const answers = await Promise.all(Array.from({ length: 4 }, () => ask(rig.server.port, post('/', bytes))));
+    assert.equal(
+      answers.map(({ text }) => text),
+      Array(4).fill('true'),
+    );
+  });
+
+  rig.check('a handler that stops reading in the middle slows its client down', async () => {
+    const length = 32 * MEBIBYTE; // more than a socket of the loopback interface takes
+    let goOn;
+    const fetch = async (request) => {
+      const reader = request.body.getReader();
+      let count = 0;
+      const readTo = async (bytes) => {
+        while (count < bytes) count += (await reader.read()).value.length;
+      };
+      await readTo(2 * MEBIBYTE);
+      await new Promise((resolve) => {
+        goOn = resolve;
+      });
+      await readTo(length);
+      return new Response(`${count}`);
+    };
+    const server = await serve({ hostname: '127.0.0.1', fetch, limits: { bodyBytes: length } });
+    const client = await Client.open(server.port);
+    let isWritten = false;
+    await client.write(head(length));
+    const writing = client.write(Buffer.alloc(length)).then(() => {
+      isWritten = true;
+    });
+    await until(() => goOn !== undefined, 'it has read a part');
+    await later(200);
+    const waits = !isWritten;
+    goOn();
+    assert.is((await client.response()).text, `${length}`);
+    await writing;
+    client.destroy();
+    await server.close();
+    assert.ok(waits, 'the client waits');
   });
 
   rig.check('a body goes to another thread through a stream of the platform, and not by itself', async () => {

@@ -1,6 +1,7 @@
-// deadline: 300 s
 // Every numeric option that docs/limits.md lists, at its least and its highest value, and one beyond each. Then the
 // program works, or an error with a code says which option is wrong. Nothing hangs, and nothing fails without a code.
+//
+// Next: limits-uring.test.js and limits-portable.test.js, which run these on one host each.
 
 import { readFileSync } from 'node:fs';
 import { FeatherstarError, Runtime } from 'featherstar';
