@@ -1,4 +1,4 @@
-// The shard module of tests/api/limits.test.js: uses each part of the runtime from the shard that is called.
+// The shard module of tests/api/limits-cases.js: uses each part of the runtime from the shard that is called.
 
 import { runtime } from 'featherstar';
 import { useParts } from './parts.js';
