@@ -75,7 +75,7 @@ test('the HTTP host in C does not grow under load', async () => {
     console.log('# skipped: it needs Linux and a C compiler');
     return;
   }
-  const { port, pid, stop } = await start(buildHost('http'), ['0', '2'], SOAK_MS + WARM_UP_MAX_MS + 60_000);
+  const { port, pid, stop } = await start(await buildHost('http'), ['0', '2'], SOAK_MS + WARM_UP_MAX_MS + 60_000);
   const counts = { requests: 0, connections: 0, errors: [], isOver: false };
   const sockets = Array.from({ length: STAYING }, () => stay(port, counts));
   const guests = Array.from({ length: 4 }, () => comeAndGo(port, counts));

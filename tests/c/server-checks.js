@@ -217,6 +217,19 @@ export async function checkFullTable(command, args) {
   assert.is(code, 0, text);
 }
 
+const SHARDS_MAX = 64;
+const FILES_OF_MOST_SHARDS = 4500; // of a shard: its ring, a listener, an eventfd, and a doorbell for each of the others
+
+/** A server with as many shards as the core allows starts, serves and stops, on however few processors. */
+export async function checkMostShards(command) {
+  const limited = `ulimit -n ${FILES_OF_MOST_SHARDS}; exec "$0" 0 ${SHARDS_MAX}`;
+  const { port, stop } = await start('sh', ['-c', limited, command]);
+  const texts = await Promise.all(Array.from({ length: 100 }, () => exchange(port, LAST)));
+  for (const text of texts) assert.match(text, HELLO);
+  const { code, text } = await stop();
+  assert.is(code, 0, text);
+}
+
 /** Runs all checks against a server: a command that prints where it listens. */
 export async function checkServer(command, args) {
   const { port, stop } = await start(command, args);

@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { pick } from '../../dist/host/hosts/pick.js';
-import { checkFullTable, checkServer } from '../c/server-checks.js';
+import { checkFullTable, checkMostShards, checkServer } from '../c/server-checks.js';
 import { CORE, HOSTS, replayIn } from './engines.js';
 import { replay } from './replay.js';
 import { vectorsFile } from './vectors.js';
@@ -74,7 +74,10 @@ test('rust: an HTTP server on every core', async () => {
   const programs = buildWithCargo('rust');
   if (programs === undefined) return;
   await checkHttp('rust', programs);
-  if (pick().name === 'uring') await checkFullTable(`${programs}http`, ['0', '1']);
+  if (pick().name === 'uring') {
+    await checkFullTable(`${programs}http`, ['0', '1']);
+    await checkMostShards(`${programs}http`);
+  }
   const { status, stderr } = spawnSync(`${programs}http`, ['0', '0'], { encoding: 'utf8' });
   assert.is(`${status} ${stderr}`, '2 usage: http [PORT [SHARDS]]\n');
 });

@@ -14,7 +14,7 @@ import { writeIfNew } from './mutants.js';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const NATIVE = join(ROOT, 'host/native');
 const HOST = join(ROOT, 'examples/hosts/c');
-const FOLDERS = { 'park.h': NATIVE, 'shard.c': NATIVE, 'host.c': HOST };
+const FOLDERS = { 'park.h': NATIVE, 'shard.c': NATIVE, 'ring.c': NATIVE, 'gate.c': NATIVE, 'host.c': HOST };
 
 /** Whether there is a compiler. */
 export function hasCompiler() {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //
-// The host in C, stopped between its steps: shard.c and park.h of the package, host.c and calls.c of examples/hosts/c.
-// The files are compiled as they are. Here are what they call:
+// The host in C, stopped between its steps: shard.c, park.h, ring.c, gate.c and buffers.c of the package, host.c and
+// calls.c of examples/hosts/c. The files are compiled as they are. Here is what they call:
 //
 //   featherstar_turn() and so on   the core, which is core.wasm
-//   ring_enter() and so on         the ring; its kernel is machine.js
-//   __atomic_load_n() ...          macros: an access to a word that peers touch
+//   sys_enter()                    c-kernel.c: what the kernel does; what peers do to it is in machine.js
+//   __atomic_load_n() ...          macros: an access to a word that peers or the kernel touch
 //
 // Each of these hands over to the caller of step(), which makes the step and gives its result. Each shard runs on a
 // stack of its own, at a fixed address. A state of the host is the bytes of both stacks and the program's variables.
@@ -14,7 +14,7 @@
 // Without optimisation, a variable lies on the stack, and hand_over() puts the registers there, too. So two states are
 // equal if these bytes are.
 //
-// Next: c-host.js, which compiles and calls this.
+// Next: c-kernel.c; then c-host.js, which compiles and calls this.
 #define _GNU_SOURCE
 #include <node_api.h>
 #include <stdio.h>
@@ -27,7 +27,7 @@
 #undef monotonic_ns
 #define monotonic_ns() 1e9 // no time passes
 
-enum { ENTER, WAIT, LOOK, REAP, ACCESS, BROKEN, TURN, WANTS_TURN, FLUSH, POST, HOLD_REQUEST, BEGIN_REQUEST };
+enum { ENTER, SLEEP, LOOK, TAKE, ACCESS, BROKEN, TURN, WANTS_TURN, FLUSH, POST, HOLD_REQUEST, BEGIN_REQUEST };
 enum { OUT_ACT, OUT_VALUE, OUT_AT, OUT_BYTES, OUT_IS_STORE, OUT_ORDER, OUT_COUNT };
 
 #define SHARDS 2
@@ -38,8 +38,6 @@ static struct fiber {
 	ucontext_t context;
 	uint8_t *top; // the lowest frame that is alive
 	double result, out[OUT_COUNT];
-	uint32_t staged; // peers whose doorbell is in the ring, and not submitted yet
-	uint32_t unused;
 	_Alignas(64) uint8_t stack[STACK_BYTES];
 } fibers[SHARDS];
 
@@ -65,10 +63,23 @@ __attribute__((noinline)) static double hand_over(unsigned act, double value)
 	return fibers[current].result;
 }
 
+__attribute__((noreturn)) static void stop_broken(void)
+{
+	for (;;)
+		hand_over(BROKEN, 0);
+}
+
+#define exit(code) stop_broken()
+#define fprintf(stream, format, what, colon, error) (void)(colon), (void)(error), reason = (what) // in die()
+#include "host.h"
+#include "c-kernel.c"
+
 static uint64_t on_access(const volatile void *word, unsigned bytes, bool is_store, uint64_t value, int order)
 {
 	double *out = fibers[current].out;
 
+	if (is_of_ring(word))
+		return on_ring_access(word, is_store, value);
 	out[OUT_AT] = (double)((const uint8_t *)word - linear_memory);
 	out[OUT_BYTES] = bytes;
 	out[OUT_IS_STORE] = is_store;
@@ -76,16 +87,12 @@ static uint64_t on_access(const volatile void *word, unsigned bytes, bool is_sto
 	return (uint64_t)hand_over(ACCESS, (double)value);
 }
 
-__attribute__((noreturn)) static void stop_broken(void)
-{
-	for (;;)
-		hand_over(BROKEN, 0);
-}
-
 #define __atomic_load_n(word, order) on_access(word, sizeof(*(word)), false, 0, order)
 #define __atomic_store_n(word, value, order) (void)on_access(word, sizeof(*(word)), true, value, order)
-#define exit(code) stop_broken()
-#define fprintf(stream, format, what, colon, error) (void)(colon), (void)(error), reason = (what) // in die()
+#define sys_enter model_enter
+#include "ring.c"
+#include "gate.c"
+#include "buffers.c"
 #include "shard.c"
 #include "host.c"
 #define host_start take_program
@@ -148,54 +155,6 @@ uint32_t featherstar_armTimer(struct featherstar_core *core, double deadline_ns,
 	return 1;
 }
 
-// --- the ring -------------------------------------------------------------------------------------------------------
-
-void ring_stage(struct ring *ring)
-{
-	struct fiber *fiber = &fibers[current];
-
-	(void)ring;
-	struct shard *shard = &threads[current].shard;
-	const struct io_uring_sqe *sqes = shard_at(shard, shard->base + shard->header->sqe_offset);
-
-	for (uint32_t i = 0; i < shard->control->submit_count; i++) {
-		if (sqes[i].opcode != IORING_OP_MSG_RING)
-			die("an operation that is no doorbell", 0);
-		fiber->staged |= 1u << sqes[i].fd;
-	}
-	shard->control->submit_count = 0;
-}
-
-int ring_enter(struct ring *ring, unsigned wait, double timeout_ns)
-{
-	(void)ring;
-	(void)timeout_ns;
-	hand_over(ENTER, fibers[current].staged);
-	fibers[current].staged = 0;
-	if (wait)
-		hand_over(WAIT, 0);
-	return 0;
-}
-
-bool ring_wants_enter(const struct ring *ring)
-{
-	(void)ring;
-	return fibers[current].staged != 0;
-}
-
-bool ring_has_completions(const struct ring *ring)
-{
-	(void)ring;
-	return hand_over(LOOK, 0) != 0;
-}
-
-// The only completions are doorbells, which have done their work.
-void ring_reap(struct ring *ring)
-{
-	(void)ring;
-	hand_over(REAP, 0);
-}
-
 // --- for JavaScript -------------------------------------------------------------------------------------------------
 
 static void run(void)
@@ -244,9 +203,9 @@ static napi_value begin(napi_env env, napi_callback_info info)
 		shard->index = i;
 		shard->base = shard->header->shards_offset + i * shard->header->shard_bytes;
 		shard->control = shard_at(shard, shard->base);
+		open_model_ring(shard);
 		memset(fiber->stack, 0, sizeof fiber->stack);
 		fiber->top = fiber->stack + sizeof fiber->stack;
-		fiber->staged = 0;
 		getcontext(&fiber->context);
 		fiber->context.uc_stack = (stack_t){ .ss_sp = fiber->stack, .ss_size = sizeof fiber->stack };
 		makecontext(&fiber->context, run, 0);
@@ -273,7 +232,7 @@ static napi_value step(napi_env env, napi_callback_info info)
 
 struct counts {
 	uint64_t sent, replied;
-	uint32_t waiting_count, mail_count[SHARDS], staged[SHARDS];
+	uint32_t waiting_count, mail_count[SHARDS];
 };
 
 static uint8_t *copy(uint8_t *at, void *from, size_t bytes, bool is_restored)
@@ -286,8 +245,7 @@ static uint8_t *copy(uint8_t *at, void *from, size_t bytes, bool is_restored)
 // whether two states are equal.
 static uint8_t *move_state(uint8_t *at, bool is_restored, uint8_t **end)
 {
-	struct counts counts = { sent, replied, waiting_count, { threads[0].mail_count, threads[1].mail_count },
-		{ fibers[0].staged, fibers[1].staged } };
+	struct counts counts = { sent, replied, waiting_count, { threads[0].mail_count, threads[1].mail_count } };
 	uint8_t *hashed;
 
 	at = copy(at, &counts, sizeof counts, is_restored);
@@ -299,7 +257,8 @@ static uint8_t *move_state(uint8_t *at, bool is_restored, uint8_t **end)
 		struct fiber *fiber = &fibers[i];
 
 		threads[i].mail_count = counts.mail_count[i];
-		fiber->staged = counts.staged[i];
+		at = copy(at, &kernels[i], offsetof(struct kernel, sqes), is_restored);
+		at = copy(at, kernels[i].sqes, kernels[i].sq_tail * sizeof(struct io_uring_sqe), is_restored);
 		at = copy(at, &fiber->top, sizeof fiber->top, is_restored);
 		at = copy(at, fiber->top, (size_t)(fiber->stack + sizeof fiber->stack - fiber->top), is_restored);
 	}

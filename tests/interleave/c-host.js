@@ -1,5 +1,5 @@
-// The whole host in C for the machine to drive: calls.c of examples/hosts/c over host.c, shard.c and park.h. It sends
-// 16 messages or more in one turn. So it rings a doorbell in the middle of a turn (shard_submit()).
+// The whole host in C for the machine to drive: calls.c of examples/hosts/c over host.c, shard.c, park.h and ring.c. It
+// sends 16 messages or more in one turn. So it rings a doorbell in the middle of a turn (shard_submit()).
 //
 // The flow: c-host.c, compiled by the system's C compiler -> HostScenario, which runs a shard of it to its next act ->
 // machine.js, which makes the act. An act is a call of core.wasm, an access to a shared word, or a step of the kernel.
@@ -21,7 +21,7 @@ const CALL = Var.FIRST_FREE; // index in CALLS of the export that runs
 const ARGUMENT = CALL + 1;
 
 // The acts, by their numbers in c-host.c.
-const ACTS = [Act.ENTER, Act.WAIT, Act.LOOK, Act.REAP];
+const ACTS = [Act.ENTER, Act.SLEEP, Act.LOOK, Act.TAKE];
 const ACCESS = 4;
 const BROKEN = 5;
 const CALLS = [IN_C, 'turn', 'wantsTurn', 'flush', 'post', 'holdRequest', 'beginRequest'];

@@ -48,8 +48,8 @@ const LIMITS = {
 
 /** Words of a host's state, for each shard; scenario.js uses the others. */
 export const Var = { STOPPED_AT: 0, BELL: 1, ACT: 2, RESULT: 3, FIRST_FREE: 4, LOGGED: 15, LOG: 16, COUNT: 24 };
-/** WAIT, LOOK and REAP are those of a ring: a doorbell is a completion, which ends a wait and stays until REAP. */
-export const Act = { CALL: 0, ENTER: 1, SLEEP: 2, DONE: 3, STOPPED: 4, WAIT: 5, LOOK: 6, REAP: 7 };
+/** LOOK and TAKE are those of a ring: whether a doorbell has come, and the enter that makes a completion of it. */
+export const Act = { CALL: 0, ENTER: 1, SLEEP: 2, DONE: 3, STOPPED: 4, LOOK: 5, TAKE: 6 };
 
 export class Machine {
   #stopping = false;
@@ -230,7 +230,7 @@ export class Machine {
   #enabled(shard) {
     const vars = this.vars[shard];
     if (vars[Var.ACT] === Act.DONE) return false;
-    if (vars[Var.ACT] === Act.SLEEP || vars[Var.ACT] === Act.WAIT) return vars[Var.BELL] !== 0;
+    if (vars[Var.ACT] === Act.SLEEP) return vars[Var.BELL] !== 0;
     return vars[Var.ACT] !== Act.STOPPED || !this.buffers.delays(shard, this.where[shard].access);
   }
 
@@ -251,8 +251,8 @@ export class Machine {
     const act = vars[Var.ACT];
     if (act === Act.STOPPED) return this.#resume(shard);
     if (act === Act.ENTER) this.enter(shard);
-    if (act === Act.LOOK) vars[Var.RESULT] = vars[Var.BELL];
-    if (act === Act.SLEEP || act === Act.REAP) vars[Var.BELL] = 0;
+    if (act === Act.LOOK || act === Act.TAKE || act === Act.SLEEP) vars[Var.RESULT] = vars[Var.BELL];
+    if (act === Act.TAKE || act === Act.SLEEP) vars[Var.BELL] = 0;
     this.#begin(shard, this.scenario.next(this, shard));
   }
 

@@ -152,6 +152,21 @@ export const MUTANTS = {
       ],
     ],
   },
+  'ring-stages-nothing': {
+    what: 'ring.c takes a submission from the window and does not put it into the queue',
+    bound: ['host', 1, 1, 'sc', 'c'],
+    host: [['ring.c', 'store_release(ring->sq_tail, *ring->sq_tail + 1);', '(void)0;']],
+  },
+  'ring-waits-only': {
+    what: 'an enter of ring.c that waits submits nothing',
+    bound: ['host', 1, 1, 'sc', 'c'],
+    host: [['ring.c', 'unsigned submit = staged(ring);', 'unsigned submit = wait ? 0 : staged(ring);']],
+  },
+  'gate-wrong-peer': {
+    what: 'the gate lets a doorbell go to another ring',
+    bound: ['host', 1, 1, 'sc', 'c'],
+    host: [['gate.c', 'out->fd = ring->peers[in->fd];', 'out->fd = ring->peers[1 - in->fd];']],
+  },
   'host-says-nothing': {
     what: 'the host in C sleeps without saying so',
     bound: ['host', 1, 2, 'sc', 'c'],

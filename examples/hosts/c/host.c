@@ -133,9 +133,11 @@ static void *run_thread(void *argument)
 	if (error < 0)
 		die(what, -error);
 	pthread_barrier_wait(&all_here);
-	for (unsigned peer = 0; peer < shard_count; peer++)
-		if (peer != index && ring_set_peer(&shard->ring, peer, threads[peer].shard.ring.fd) < 0)
-			die("no doorbell of a peer", 0);
+	for (unsigned peer = 0; peer < shard_count; peer++) {
+		error = peer == index ? 0 : ring_set_peer(&shard->ring, peer, threads[peer].shard.ring.fd);
+		if (error < 0)
+			die("the doorbell of a peer", -error);
+	}
 	slot = ring_grant(&shard->ring, thread->stop_fd);
 	if (slot < 0)
 		die("ring_grant", -slot);

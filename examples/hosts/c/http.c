@@ -30,6 +30,8 @@
 #define TAG_GIVE_UP 2
 #define GIVE_UP_NS 1e9 /* at the end, so long may clients take to read their responses */
 #define BACKLOG 1024
+#define CONNECTIONS_MAX 4096 /* of a shard */
+#define ALL_CONNECTIONS_MAX 65536 /* they have 3.3 GiB of addresses, and 32 bits can name 4 */
 #define TEMPLATE_BYTES 512 /* at the beginning of the scratch memory */
 #define HELD_BYTES 20480 /* of a connection; a head, which has 16384 bytes at most, and a receive buffer behind it */
 #define HELD_STRIDE (HELD_BYTES + 64) /* the parser may read on a little */
@@ -363,6 +365,8 @@ static void on_sent(struct shard *shard, const struct featherstar_ready *entry)
 			return;
 		}
 		c->sending = 0;
+		if (c->filled == 0)
+			c->half ^= 1; /* the buffer that was sent is free, and in the processor's cache */
 		send_filled(shard, file);
 		if (c->held > 0 && !c->is_closing)
 			serve_held(shard, file);
@@ -445,6 +449,14 @@ static void stop(struct shard *shard)
 	featherstar_armTimer(&shard->core, monotonic_ns() + GIVE_UP_NS, TAG_GIVE_UP, 1);
 }
 
+/* A shard for each processor, up to the most that the core allows. */
+static int default_count(void)
+{
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return processors < FEATHERSTAR_SHARDS_MAX ? (int)processors : FEATHERSTAR_SHARDS_MAX;
+}
+
 /* The number in a text, or -1. */
 static int number_of(const char *text)
 {
@@ -461,7 +473,7 @@ int main(int argc, char **argv)
 		.stop = stop, .end = end,
 	};
 	int port = argc > 1 ? number_of(argv[1]) : 8080;
-	int count = argc > 2 ? number_of(argv[2]) : (int)sysconf(_SC_NPROCESSORS_ONLN);
+	int count = argc > 2 ? number_of(argv[2]) : default_count();
 	struct featherstar_header limits = shard_limits((unsigned)count);
 	const char *what = "";
 	sigset_t signals;
@@ -469,7 +481,9 @@ int main(int argc, char **argv)
 
 	if (port < 0 || port > 65535 || count < 1 || count > FEATHERSTAR_SHARDS_MAX)
 		die("usage: http [PORT [SHARDS]]", 0);
-	limits.connection_slots = 4096;
+	limits.connection_slots = ALL_CONNECTIONS_MAX / limits.shard_count;
+	if (limits.connection_slots > CONNECTIONS_MAX)
+		limits.connection_slots = CONNECTIONS_MAX;
 	/* of a connection: RECV, SEND, SHUTDOWN, CLOSE; of the shard: ACCEPT, SHUTDOWN, the POLL of host.c */
 	limits.op_slots = 4 * limits.connection_slots + 3;
 	limits.send_buffer_count = 2 * limits.connection_slots; /* pages that are not touched cost nothing */

@@ -20,7 +20,8 @@ use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-const CONNECTIONS: u32 = 4096;
+const CONNECTIONS_MAX: u32 = 4096; // of a shard
+const ALL_CONNECTIONS_MAX: u32 = 65536; // they have 3.3 GiB of addresses, and 32 bits can name 4
 const SEND_BYTES: u32 = 16384;
 const ANSWER_BYTES_MAX: u32 = 512;
 const TEMPLATE_BYTES: u32 = 512; // at the beginning of the scratch memory
@@ -45,27 +46,32 @@ const DATE_BYTES: usize = 29;
 const BEFORE_LENGTH: &str = "\r\nContent-Length: ";
 const BODY: &str = "Hello, World!";
 
-const LIMITS: [(i64, u32); 18] = [
-    (HEADER_RING_SLOTS, 64),
-    (HEADER_CREDIT_COUNT, 32),
-    (HEADER_SQE_SLOTS, 256),
-    (HEADER_CQE_SLOTS, 1024),
-    (HEADER_READY_SLOTS, 4096),
-    // Of a connection: RECV, SEND, SHUTDOWN, CLOSE. Of the shard: ACCEPT, SHUTDOWN, POLL_ADD.
-    (HEADER_OP_SLOTS, 4 * CONNECTIONS + 3),
-    (HEADER_TIMER_SLOTS, 64),
-    (HEADER_TASK_SLOTS, 64),
-    (HEADER_CONNECTION_SLOTS, CONNECTIONS),
-    (HEADER_RECV_BUFFER_COUNT, 256),
-    (HEADER_RECV_BUFFER_BYTES, 4096),
-    (HEADER_LARGE_RECV_BUFFER_COUNT, 1),
-    (HEADER_LARGE_RECV_BUFFER_BYTES, 4096),
-    (HEADER_SEND_BUFFER_COUNT, 2 * CONNECTIONS), // pages that are not touched cost nothing
-    (HEADER_SEND_BUFFER_BYTES, SEND_BYTES),
-    (HEADER_ARENA_BYTES, 4096),
-    (HEADER_SCRATCH_BYTES, TEMPLATE_BYTES + CONNECTIONS * HELD_STRIDE),
-    (HEADER_CALL_SLOTS, 0),
-];
+/// The limits for so many shards.
+fn limits(shards: u32) -> Vec<(i64, u32)> {
+    let connections = CONNECTIONS_MAX.min(ALL_CONNECTIONS_MAX / shards);
+    vec![
+        (HEADER_SHARD_COUNT, shards),
+        (HEADER_RING_SLOTS, 64),
+        (HEADER_CREDIT_COUNT, 32),
+        (HEADER_SQE_SLOTS, 256),
+        (HEADER_CQE_SLOTS, 1024),
+        (HEADER_READY_SLOTS, 4096),
+        // Of a connection: RECV, SEND, SHUTDOWN, CLOSE. Of the shard: ACCEPT, SHUTDOWN, POLL_ADD.
+        (HEADER_OP_SLOTS, 4 * connections + 3),
+        (HEADER_TIMER_SLOTS, 64),
+        (HEADER_TASK_SLOTS, 64),
+        (HEADER_CONNECTION_SLOTS, connections),
+        (HEADER_RECV_BUFFER_COUNT, 256),
+        (HEADER_RECV_BUFFER_BYTES, 4096),
+        (HEADER_LARGE_RECV_BUFFER_COUNT, 1),
+        (HEADER_LARGE_RECV_BUFFER_BYTES, 4096),
+        (HEADER_SEND_BUFFER_COUNT, 2 * connections), // pages that are not touched cost nothing
+        (HEADER_SEND_BUFFER_BYTES, SEND_BYTES),
+        (HEADER_ARENA_BYTES, 4096),
+        (HEADER_SCRATCH_BYTES, TEMPLATE_BYTES + connections * HELD_STRIDE),
+        (HEADER_CALL_SLOTS, 0),
+    ]
+}
 
 #[derive(Default)]
 struct Connection {
@@ -347,6 +353,9 @@ impl Server<'_> {
                 return self.send(file, address, left, 0, op::WAITALL); // this one waits until the socket has room
             }
             c.sending = 0;
+            if c.filled == 0 {
+                c.half ^= 1; // the buffer that was sent is free, and in the processor's cache
+            }
             let is_waiting = c.held > 0 && !c.is_closing;
             self.send_filled(file);
             if is_waiting {
@@ -358,7 +367,7 @@ impl Server<'_> {
 
     fn on_timer(&mut self, event: &Event) {
         if event.tag() == GIVE_UP {
-            for file in 0..CONNECTIONS {
+            for file in 0..self.connections.len() as u32 {
                 if self.connections[file as usize].sending > 0 {
                     self.shut(file); // it does not read: its send fails now
                 }
@@ -381,7 +390,7 @@ impl Server<'_> {
     fn stop(&mut self) {
         self.is_stopping = true;
         self.shut(self.listener); // this ends the ACCEPT, and refuses new clients
-        for file in 0..CONNECTIONS {
+        for file in 0..self.connections.len() as u32 {
             self.connections[file as usize].is_closing = true;
             self.close_if_done(file);
         }
@@ -417,10 +426,11 @@ fn run(memory: &Memory, index: u32, listener: OwnedFd, stop: UnixStream) -> io::
     let stop = shard.grant(stop.as_fd())?;
     let template = shard.address(HEADER_SCRATCH_OFFSET);
     let open_max = shard.files_max();
+    let connections = memory.header(HEADER_CONNECTION_SLOTS);
     memory.write(template, BEFORE_DATE.as_bytes());
     let mut server = Server {
         shard,
-        connections: (0..CONNECTIONS).map(|_| Connection::default()).collect(),
+        connections: (0..connections).map(|_| Connection::default()).collect(),
         listener,
         open: 0,
         open_max,
@@ -437,9 +447,7 @@ fn run(memory: &Memory, index: u32, listener: OwnedFd, stop: UnixStream) -> io::
 
 fn serve(mut port: u16, count: u32) -> io::Result<()> {
     shard::block_signals();
-    let mut limits = LIMITS.to_vec();
-    limits.push((HEADER_SHARD_COUNT, count));
-    let memory = Memory::planned(&limits).ok_or_else(|| io::Error::other("no memory for so many shards"))?;
+    let memory = Memory::planned(&limits(count)).ok_or_else(|| io::Error::other("no memory for so many shards"))?;
     let (stop, stopped) = UnixStream::pair()?;
     let listeners: io::Result<Vec<_>> = (0..count).map(|_| shard::listen("127.0.0.1", &mut port, 1024)).collect();
     let listeners = listeners?;
@@ -464,7 +472,7 @@ fn die(what: &str, code: i32) -> ! {
 
 fn main() {
     let argument = |index, otherwise| std::env::args().nth(index).map_or(Ok(otherwise), |text| text.parse());
-    let cores = thread::available_parallelism().map_or(1, |count| count.get() as u16);
+    let cores = thread::available_parallelism().map_or(1, |count| count.get().min(64) as u16);
     let (Ok(port), Ok(count @ 1..=64)) = (argument(1, 8080), argument(2, cores)) else {
         die("usage: http [PORT [SHARDS]]", 2);
     };
