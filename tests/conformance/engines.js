@@ -41,9 +41,18 @@ const inC = (compiler) => ({
   args: (_wasm, vectors) => [vectors],
 });
 
+/** The same for arm64, under qemu. */
+const onArm64 = {
+  ...inC(process.env.CC_ARM64 ?? 'aarch64-linux-gnu-gcc'),
+  name: 'C for arm64 (qemu)',
+  runner: 'qemu-aarch64',
+};
+onArm64.build.push('-static');
+
 export const HOSTS = [
   inC('gcc'),
   inC('clang'),
+  ...(process.arch === 'arm64' ? [] : [onArm64]),
   {
     name: 'wasmtime (Python)',
     commands: ['python3'],
@@ -64,19 +73,24 @@ const lastLine = (text) => text.trim().split('\n').at(-1);
 
 /** `{ printed }`, or `{ lacks }`: why it cannot be done here. */
 export function replayIn(host, wasm, vectors) {
-  const { commands, version = '--version', build, built, before = [], args } = host;
+  const { commands, version = '--version', build, built, before = [], runner, args } = host;
   if (host.hasCore && wasm !== CORE) return { lacks: `it has the core of ${CORE} in it` };
   const isThere = (command) => spawnSync(command, [version], { stdio: 'ignore' }).status === 0;
   const found = commands.find(isThere);
   if (found === undefined) return { lacks: `${commands.at(-1)}: not found` };
+  if (runner !== undefined && !isThere(runner)) return { lacks: `${runner}: not found` };
   if (build !== undefined) {
     mkdirSync(BUILT, { recursive: true });
     const { status, stderr, error } = spawnSync(found, build, { encoding: 'utf8', timeout: RUN_MS });
     if (status !== 0) return { lacks: `it cannot be built: ${error?.message ?? lastLine(stderr)}` };
   }
-  const command = built ?? found;
+  const command = [...(runner === undefined ? [] : [runner]), built ?? found, ...before];
   const options = { encoding: 'utf8', timeout: RUN_MS };
-  const { status, stdout, stderr, error } = spawnSync(command, [...before, ...args(wasm, vectors)], options);
+  const { status, stdout, stderr, error } = spawnSync(
+    command[0],
+    [...command.slice(1), ...args(wasm, vectors)],
+    options,
+  );
   if (status === LACKS) return { lacks: stderr.trim() };
   return { printed: `${stdout ?? ''}${status === 0 ? '' : (stderr ?? '')}${error ?? ''}`.trim() };
 }

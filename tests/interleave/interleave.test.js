@@ -14,7 +14,7 @@ import { FULL, forSeeds } from '../support/seeds.js';
 import { exhaust, wander } from './explore.js';
 import { BOUNDS, commandOf, copyOf, DEBUG, machineOf, nameOf } from './main.js';
 import { Access } from './transform.js';
-import { isHeld, mutantIsCaught, mutantsOf } from './verdicts.js';
+import { compileBeside, isHeld, mutantIsCaught, mutantsOf } from './verdicts.js';
 
 const STATES_MAX = 100_000;
 const STEPS_MAX = 100_000;
@@ -61,7 +61,9 @@ const isHere = ([, , , model, park]) => model === 'sc' && park === 'core';
 
 for (const bound of BOUNDS.filter(isHere)) test(`every interleaving: ${nameOf(bound)}`, () => isHeld(bound));
 
-for (const mutant of mutantsOf(isHere)) test(`mutant ${mutant} is caught`, () => mutantIsCaught(mutant));
+const mutants = mutantsOf(isHere);
+const compiled = compileBeside(mutants);
+for (const mutant of mutants) test(`mutant ${mutant} is caught`, () => mutantIsCaught(mutant, compiled));
 
 // Whatever a walk without save() and restore() meets, the search has met: else it loses states, and proves nothing.
 for (const bound of [

@@ -1,5 +1,5 @@
 // Defects on purpose: the tool must find each. A mutant is one small change of the core's sources, compiled as the
-// core is, into dist/interleave/.
+// core is, into dist/interleave/. `node tests/interleave/mutants.js NAME ...` only compiles some.
 
 import { cpSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -199,3 +199,5 @@ export function mutantBytes(name) {
   buildWasm(`${folder}/assembly/index.ts`, out, false);
   return readFileSync(join(ROOT, out));
 }
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) process.argv.slice(2).forEach(mutantBytes);

@@ -9,7 +9,7 @@ import * as assert from 'uvu/assert';
 import { BOUNDS, nameOf } from './main.js';
 import { StoreBuffers } from './store-buffers.js';
 import { Access } from './transform.js';
-import { isHeld, mutantIsCaught, mutantsOf } from './verdicts.js';
+import { compileBeside, isHeld, mutantIsCaught, mutantsOf } from './verdicts.js';
 
 const WORD = 4 << Access.BYTES;
 const load = (word) => ({ at: word * 4, access: WORD });
@@ -109,6 +109,8 @@ const isHere = ([, , , model, park]) => model !== 'sc' && park === 'core';
 
 for (const bound of BOUNDS.filter(isHere)) test(`every interleaving: ${nameOf(bound)}`, () => isHeld(bound));
 
-for (const mutant of mutantsOf(isHere)) test(`mutant ${mutant} is caught`, () => mutantIsCaught(mutant));
+const mutants = mutantsOf(isHere);
+const compiled = compileBeside(mutants);
+for (const mutant of mutants) test(`mutant ${mutant} is caught`, () => mutantIsCaught(mutant, compiled));
 
 test.run();

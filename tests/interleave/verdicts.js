@@ -2,6 +2,9 @@
 //
 // Next: main.js.
 
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
 import * as assert from 'uvu/assert';
 import { decode, encode, follow } from './explore.js';
 import { commandOf, explore, machineOf } from './main.js';
@@ -20,9 +23,18 @@ export function mutantsOf(isHere) {
   return Object.keys(MUTANTS).filter((mutant) => isHere(MUTANTS[mutant].bound));
 }
 
-/** Some order of steps breaks the mutant, and its schedule does so again. */
-export function mutantIsCaught(mutant) {
+/** Compiles the mutants of the core among these in a process of its own, while this one explores. Returns a promise. */
+export async function compileBeside(mutants) {
+  const ofCore = mutants.filter((mutant) => MUTANTS[mutant].changes !== undefined);
+  const command = [fileURLToPath(new URL('mutants.js', import.meta.url)), ...ofCore];
+  const [code] = await once(spawn(process.execPath, command, { stdio: ['ignore', 'ignore', 'inherit'] }), 'exit');
+  assert.is(code, 0, 'the mutants are compiled');
+}
+
+/** Some order of steps breaks the mutant, and its schedule does so again. `compiled`: the promise of compileBeside(). */
+export async function mutantIsCaught(mutant, compiled) {
   const { bound, what } = MUTANTS[mutant];
+  await compiled;
   const { failure } = explore(bound, mutant);
   assert.ok(failure, `nothing found, although ${what}`);
   const again = follow(machineOf(bound, mutant), decode(encode(failure.path)));
