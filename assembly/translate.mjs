@@ -279,7 +279,7 @@ export function toC(layout) {
       ' * Numbers are little-endian. Other threads can write there at any time. So read a number once, into a\n' +
       ' * local, and check it there.\n */\n#pragma once\n\n' +
       '#include <stddef.h>\n#include <stdint.h>\n',
-      '#ifdef __cplusplus\n#define _Static_assert static_assert /* its name there */\n#endif\n',
+    '#ifdef __cplusplus\n#define _Static_assert static_assert /* its name there */\n#endif\n',
     Object.entries(constants)
       .map(([name, one]) => define(upper(name), one))
       .join(''),

@@ -7,10 +7,11 @@ import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { denyObstacle, denyUring } from '../support/deny.js';
-import { buildGreet, buildHost, buildInCpp, folder, hostObstacle } from './host-build.js';
+import { buildByReadme, buildHost, buildInCpp, folder, hostObstacle } from './host-build.js';
 import { run } from './replayer.js';
 import { checkFullTable, checkMostShards, checkServer, exchange, start } from './server-checks.js';
 
@@ -27,7 +28,15 @@ async function greets(program) {
 }
 
 function defineTests() {
-  test('a server in 40 lines, built by one command', () => greets(buildGreet()));
+  test('the commands of the README build all programs, and the server in 40 lines greets', async () => {
+    const built = buildByReadme();
+    await greets(join(built, 'greet'));
+    for (const name of ['http', 'http-epoll']) {
+      const { stop } = await start(join(built, name), ['0', '1']);
+      assert.is((await stop()).code, 0);
+    }
+    assert.match(run(join(built, 'calls'), ['100'], { timeout: STEP_MS }), /^100 calls there and back/);
+  });
 
   const inCpp = [process.env.CXX, 'c++', 'g++', 'clang++'].find(
     (name) => name && spawnSync(name, ['--version']).status === 0,

@@ -218,7 +218,7 @@ export async function checkFullTable(command, args) {
 }
 
 const SHARDS_MAX = 64;
-const FILES_OF_MOST_SHARDS = 4500; // of a shard: its ring, a listener, an eventfd, and a doorbell for each of the others
+const FILES_OF_MOST_SHARDS = 4500; // of a shard: a ring, a listener, an eventfd, and a doorbell for each other one
 
 /** A server with as many shards as the core allows starts, serves and stops, on however few processors. */
 export async function checkMostShards(command) {

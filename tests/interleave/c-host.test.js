@@ -1,6 +1,7 @@
 // deadline: 300 s
 // In no order of its steps does the host in C of examples/hosts/c lose a wake-up or a message, with ring.c and the gate
-// below it. It rings a doorbell in the middle of a turn. Its mutants are caught. Skipped, aloud, where it cannot be compiled.
+// below it. It rings a doorbell in the middle of a turn. Its mutants are caught. Skipped, aloud, where it cannot be
+// compiled.
 //
 // Next: c-host.js, c-host.c.
 

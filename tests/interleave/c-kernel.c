@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //
-// The kernel behind ring.c, as far as two shards need it that only ring each other: io_uring_enter(), and the words that
-// it shares with the program. c-host.c includes it.
+// The kernel behind ring.c, as far as two shards need it that only ring each other: the system call io_uring_enter, and
+// the words that the kernel shares with the program. c-host.c includes it.
 //
 //   a doorbell arrives as deferred work (IORING_SETUP_DEFER_TASKRUN): the kernel sets SQ_TASKRUN, and a wait ends
 //   an enter of the receiver does the work: it puts a completion into the queue

@@ -31,7 +31,7 @@ export async function compileBeside(mutants) {
   assert.is(code, 0, 'the mutants are compiled');
 }
 
-/** Some order of steps breaks the mutant, and its schedule does so again. `compiled`: the promise of compileBeside(). */
+/** Some order of steps breaks the mutant, and its schedule does so again. `compiled`: what compileBeside() returns. */
 export async function mutantIsCaught(mutant, compiled) {
   const { bound, what } = MUTANTS[mutant];
   await compiled;
