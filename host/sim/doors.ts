@@ -11,15 +11,18 @@ import cluster from 'node:cluster';
 import crypto from 'node:crypto';
 import dgram from 'node:dgram';
 import dns from 'node:dns';
+import http from 'node:http';
 import http2 from 'node:http2';
 import https from 'node:https';
 import net from 'node:net';
 import perfHooks from 'node:perf_hooks';
 import tls from 'node:tls';
+import { promisify } from 'node:util';
 import workers from 'node:worker_threads';
 import zlib from 'node:zlib';
 import { FeatherstarError } from '../base/errors.js';
-import { isOtherRuntime, type Replacement, switched } from './replace.js';
+import type { AnyFunction } from '../calls/remote.js';
+import { isOtherRuntime, type Replacement, stage, switched } from './replace.js';
 
 interface Door {
   readonly target: object;
@@ -42,13 +45,44 @@ const RESOLVES =
 
 export function functionsOf(target: object, except: readonly string[] = []): string[] {
   const isDoor = (name: string) => {
-    const { value } = Object.getOwnPropertyDescriptor(target, name) as PropertyDescriptor;
+    const own = Object.getOwnPropertyDescriptor(target, name) as PropertyDescriptor;
+    // Deno computes some functions. On Node, asking for a property that is computed may print a warning.
+    const value = isOtherRuntime ? Reflect.get(target, name) : own.value;
     return typeof value === 'function' && !name.startsWith('_') && !except.includes(name);
   };
   return Object.getOwnPropertyNames(target).filter(isDoor);
 }
 
+const DENO_NETWORK = 'connect connectTls listen listenTls listenDatagram serve resolveDns Command kill exit chdir';
+const DENO_FILES =
+  'open openSync create createSync readFile readFileSync readTextFile readTextFileSync writeFile writeFileSync ' +
+  'writeTextFile writeTextFileSync stat statSync lstat lstatSync readDir readDirSync mkdir mkdirSync remove ' +
+  'removeSync rename renameSync copyFile copyFileSync truncate truncateSync watchFs makeTempDir makeTempFile';
+
 const USE_CHANNEL = 'Use a Channel, a call to a shard, or setImmediate()';
+
+/** The own functions of Bun and Deno. Their HTTP takes no simulated socket, so it is refused, too. */
+function doorsOfRuntime(instead: string): Door[] {
+  if (!isOtherRuntime) return [];
+  const { Bun, Deno } = globalThis as { Bun?: object; Deno?: object };
+  const made: Door[] = [
+    { target: http, names: ['request', 'get', 'createServer', 'Server', 'ClientRequest'], what: of('http'), instead },
+  ];
+  const clocks = 'Use setTimeout()';
+  const files = 'Use featherstar/fs, or node:fs by its default import';
+  if (Bun !== undefined) {
+    const what = (name: string) => `Bun.${name}()`;
+    made.push({ target: Bun, names: words('serve listen connect udpSocket spawn spawnSync'), what, instead });
+    made.push({ target: Bun, names: words('sleep sleepSync'), what, instead: clocks });
+    made.push({ target: Bun, names: words('file write'), what, instead: files });
+  }
+  if (Deno !== undefined) {
+    const what = (name: string) => `Deno.${name}()`;
+    made.push({ target: Deno, names: words(DENO_NETWORK), what, instead });
+    made.push({ target: Deno, names: words(DENO_FILES), what, instead: files });
+  }
+  return made;
+}
 
 function doors(): Door[] {
   const sockets = 'Use featherstar/net, or featherstar/node for a library that takes a socket';
@@ -67,6 +101,7 @@ function doors(): Door[] {
       instead: 'Use WebSocket of featherstar/http, world.connect(), or a library over node:net as ws is',
     },
     { target: globalThis, names: ['Worker'], what: plain, instead: threads },
+    ...doorsOfRuntime(sockets),
     {
       target: globalThis,
       names: ['MessageChannel', 'BroadcastChannel'],
@@ -115,9 +150,9 @@ function doors(): Door[] {
     },
     {
       target: process,
-      names: ['exit', 'abort', 'reallyExit', 'kill', 'chdir', 'dlopen'],
+      names: ['exit', 'abort', 'reallyExit', 'chdir', 'dlopen'],
       what: (name) => `process.${name}()`,
-      instead: 'Return from the program or throw; world.kill() ends a shard, and world.signal() sends a signal',
+      instead: 'Return from the program or throw; kill(0) of world.host(name) ends the process of a machine',
     },
     {
       target: Atomics,
@@ -140,7 +175,19 @@ export function refuse(what: string, instead: string, why = 'what it does depend
 }
 
 function shut({ target, names, what, instead }: Door): Replacement[] {
-  return names.flatMap((name) => switched(target, name, () => refuse(what(name), instead)));
+  return names.flatMap((name) => {
+    const made = switched(target, name, () => refuse(what(name), instead));
+    for (const { value } of made) shutPromised(value as AnyFunction, () => refuse(what(name), instead));
+    return made;
+  });
+}
+
+/** promisify() takes another function in place of some, such as exec(). That one is refused, too. */
+function shutPromised(door: AnyFunction, refuseIt: () => never): void {
+  const real = Reflect.get(door, promisify.custom) as AnyFunction | undefined;
+  if (real === undefined) return;
+  const value = (...args: never[]) => (stage() === undefined ? real(...args) : new Promise(refuseIt));
+  Object.defineProperty(door, promisify.custom, { value, configurable: true });
 }
 
 export function shutDoors(): Replacement[] {

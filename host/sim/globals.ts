@@ -14,10 +14,10 @@
 // module loader) gets the real ones. But dates and clocks are the world's for all code. docs/testing.md has the list,
 // and tests/sim/escapes.test.js has a test for each of its lines.
 
-import { syncBuiltinESMExports } from 'node:module';
 import timers from 'node:timers';
 import { shutDoors } from './doors.js';
 import { countLoads } from './module-loads.js';
+import { syncNamedImports } from './named-imports.js';
 import { nodeFiles } from './node-fs.js';
 import { freshAgent, nodeNetwork } from './node-net.js';
 import { poolWork } from './pool-work.js';
@@ -77,7 +77,7 @@ function objectsOfGlobals(): object[] {
 // Functions of modules are replaced once and for good: a module keeps those that it finds when it loads. Some globals
 // are, too. All of these do what the real ones do wherever no simulation runs.
 for (const each of all) if (!globals.has(each.target) || isKept(each)) apply(each);
-syncBuiltinESMExports(); // for `import { readFile } from 'node:fs'`
+syncNamedImports();
 
 /** Puts the world's in the place of the globals. Returns a function that puts the real ones back. */
 export function replaceGlobals(world: World): Undo {

@@ -6,6 +6,8 @@
 
 import { FeatherstarError, optionError } from '../base/errors.js';
 import { type Checks, checkNumber, checkOptions, checkUrl, number } from '../base/options.js';
+import type { SignalName } from '../runtime/signal-board.js';
+import { checkSignalNames } from '../runtime/signals.js';
 import { runOn } from './run-on.js';
 import type { SimRuntime } from './sim-runtime.js';
 import type { Place, World } from './world.js';
@@ -114,6 +116,20 @@ export class SimMachine {
       if (module !== undefined) this.#runtime.platform.useModule(shard, String(module));
       await this.#restart(shard);
     }
+  }
+
+  /**
+   * The process of this machine gets a signal. Without a listener it ends, as by `kill(0)`. Throws FEATHERSTAR_OPTION
+   * if the machine has no runtime of its own: `world.signal()` is for the program's process.
+   */
+  signal(name: SignalName): void {
+    checkSignalNames([name]);
+    if (!this.#isOwn)
+      throw optionError('host', this.name, 'a machine with a runtime of its own, or use world.signal()');
+    if (this.#runtime.first.hasEnded) {
+      throw new FeatherstarError('FEATHERSTAR_STATE', `the process of ${this.name} has ended: restart() starts it`);
+    }
+    this.#runtime.platform.signals.send(name);
   }
 
   /** All shards of this machine stand still for this long, ms of the world's time. */

@@ -27,9 +27,10 @@ import type {
 import { startThread } from '../runtime/threads.js';
 import { WorkerShard } from '../runtime/worker-shard.js';
 import { shardData } from '../runtime/workers.js';
+import { INSTANCE, loadInstance } from './forgotten-modules.js';
 import { watchPosts } from './posts.js';
 import { SimHost } from './sim-host.js';
-import { SimSignals } from './sim-signals.js';
+import type { SimSignals } from './sim-signals.js';
 import { Place, type World } from './world.js';
 
 const MESSAGE_US = 100;
@@ -68,8 +69,8 @@ export class SimPlatform implements RuntimePlatform {
   #module: WebAssembly.Module | undefined;
 
   /** `run`: a number that no other runtime of this process has. `first`: the thread that becomes shard 0. */
-  constructor(world: World, options: Checked, memories: Memories, run: number, first: Place) {
-    this.signals = new SimSignals(world, first);
+  constructor(world: World, options: Checked, memories: Memories, run: number, first: Place, signals: SimSignals) {
+    this.signals = signals;
     this.#first = first;
     this.#world = world;
     this.#options = options;
@@ -127,7 +128,7 @@ export class SimPlatform implements RuntimePlatform {
     const own = this.#modules.get(place.number) ?? given;
     if (own === undefined) return {};
     const url = anew(own, `${this.#run}.${place.index}.${place.life}`);
-    const exports = await world.loads.run(() => importModule(url), `the shard module ${own}`);
+    const exports = await world.loads.run(() => loadInstance(() => importModule(url)), `the shard module ${own}`);
     place.functions = functionNames(exports);
     return exports;
   };
@@ -146,7 +147,7 @@ export class SimPlatform implements RuntimePlatform {
 /** The module's URL with a query, which makes it another module. */
 function anew(module: string, mark: string): string {
   const url = new URL(module);
-  url.searchParams.set('simulated', mark);
+  url.searchParams.set(INSTANCE, mark);
   return importName(url);
 }
 

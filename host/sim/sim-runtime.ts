@@ -9,6 +9,7 @@
 //
 // Next: sim-platform.ts.
 
+import { FeatherstarError } from '../base/errors.js';
 import type { UntypedModule } from '../calls/remote.js';
 import { makeMemory } from '../core/core.js';
 import type { Checked } from '../runtime/options.js';
@@ -18,6 +19,7 @@ import { currentShard, type Shard } from '../shard/shard.js';
 import { runIn, runOn } from './run-on.js';
 import type { ShardRange } from './sim-machines.js';
 import { SimPlatform } from './sim-platform.js';
+import { SimSignals } from './sim-signals.js';
 import { Place, type World } from './world.js';
 
 let launches = 0;
@@ -79,7 +81,9 @@ export class SimRuntime {
     const place = this.#world.current as Place;
     const options = { ...this.#options, shards: this.range.count, module: this.#module };
     const memories = makeMemory(options.shards, options.limits, options.sharedBytes);
-    const platform = new SimPlatform(this.#world, options, memories, ++launches, place);
+    const signals = new SimSignals(this.#world, place, this.#endBySignal);
+    place.signals = signals;
+    const platform = new SimPlatform(this.#world, options, memories, ++launches, place, signals);
     this.#platform = platform;
     const pinning = { cpus: [], text: 'simulated' };
     this.#runtime = (await Runtime.launch<UntypedModule>(options, memories, platform, pinning)) as unknown as Runtime;
@@ -111,6 +115,14 @@ export class SimRuntime {
   useModule(url: string): void {
     this.#module = url;
   }
+
+  /** A signal ends the process: a machine goes on without it, and the program's own is the end of the simulation. */
+  readonly #endBySignal = (text: string): void => {
+    const { name } = this.range;
+    if (name === undefined) throw new FeatherstarError('FEATHERSTAR_SIMULATION', text);
+    this.#world.remark(`${name}: ${text}`);
+    this.kill();
+  };
 
   /** The process ends in the middle of whatever it does: all shards at once. Its kernel closes what they had open. */
   kill(): void {

@@ -1,27 +1,48 @@
-// Signals of the simulated process. The program sends them (world.signal()); runtime/signal-board.ts hears of them, as
-// it does of the process's own in production.
+// Signals of a simulated process: the program's, or that of a machine with a runtime of its own.
+//
+//   world.signal(), host.signal(), process.kill(process.pid) --> a turn of shard 0 --> its listeners --> none: the end
+//
+// Listeners are those of process.on() in code of shard 0, and runtime/signal-board.ts, which hears of signals as in
+// production. Each thread has listeners of its own, but signals come to shard 0 only, as to Node's main thread.
+//
+// Next: surroundings.ts, which has process.on() and process.kill().
 
-import { FeatherstarError } from '../base/errors.js';
+import { EventEmitter } from 'node:events';
+import { constants } from 'node:os';
 import type { SignalName, SignalSource } from '../runtime/signal-board.js';
 import type { Place, World } from './world.js';
+
+/** Signals that do not end a process of Node without a listener. */
+const HARMLESS: readonly string[] = ['SIGCHLD', 'SIGCONT', 'SIGPIPE', 'SIGURG', 'SIGUSR1', 'SIGWINCH'];
+
+export function isSignal(event: unknown): event is SignalName {
+  return typeof event === 'string' && Object.hasOwn(constants.signals, event);
+}
+
+/** The listeners for signals that code of this thread has. */
+export function signalEvents(place: Place): EventEmitter {
+  place.signalEvents ??= new EventEmitter();
+  return place.signalEvents;
+}
 
 export class SimSignals implements SignalSource {
   readonly #world: World;
   readonly #first: Place;
-  readonly #listeners = new Map<SignalName, Set<(name: SignalName) => void>>();
+  readonly #end: (text: string) => void;
 
-  /** `first`: shard 0, which hears of them. */
-  constructor(world: World, first: Place) {
+  /** `first`: shard 0, which hears of them. `end`: the process ends; the text says why. */
+  constructor(world: World, first: Place, end: (text: string) => void) {
     this.#world = world;
     this.#first = first;
+    this.#end = end;
   }
 
   on(name: SignalName, listener: (name: SignalName) => void): void {
-    this.#listeners.set(name, (this.#listeners.get(name) ?? new Set()).add(listener));
+    signalEvents(this.#first).on(name, listener);
   }
 
   off(name: SignalName, listener: (name: SignalName) => void): void {
-    this.#listeners.get(name)?.delete(listener);
+    signalEvents(this.#first).off(name, listener);
   }
 
   /** A signal comes, in a turn of shard 0. */
@@ -29,17 +50,12 @@ export class SimSignals implements SignalSource {
     const place = this.#first;
     this.#world.post(place, () => {
       this.#world.tell(place, `the process gets ${name}`);
-      const listeners = [...(this.#listeners.get(name) ?? [])];
-      if (listeners.length === 0) this.#end(`${name} has ended the process: no shard waits for it`);
-      for (const listener of listeners) listener(name);
+      const isHeard = name !== 'SIGKILL' && signalEvents(place).emit(name, name, constants.signals[name]);
+      if (!isHeard && !HARMLESS.includes(name)) this.#end(`${name} has ended the process: no shard waits for it`);
     });
   }
 
   exit(code: number): void {
     this.#end(`a second signal has ended the process, with exit code ${code}`);
-  }
-
-  #end(text: string): never {
-    throw new FeatherstarError('FEATHERSTAR_SIMULATION', text);
   }
 }

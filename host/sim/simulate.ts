@@ -33,7 +33,9 @@ import type { Holdings } from '../runtime/stats.js';
 import { enterShard, findShard } from '../shard/shard.js';
 import { countSimulation } from './copies.js';
 import { checkFaults, type SimFaults } from './faults.js';
+import { forgetInstances } from './forgotten-modules.js';
 import { replaceGlobals } from './globals.js';
+import { warnOfNamedImports } from './named-imports.js';
 import { realSoon } from './real.js';
 import { search } from './search.js';
 import { currentSession, type Session } from './session.js';
@@ -249,6 +251,7 @@ export async function simulate<T>(
   }
   running = true;
   countSimulation();
+  warnOfNamedImports();
   if (session !== undefined) session.open++;
   try {
     return await runWorld(parts, { ...checked, network }, session, program);
@@ -319,6 +322,7 @@ async function runWorld<T>(
     setRuntime(undefined);
     for (const { host } of world.places) host?.close();
     world.forget();
+    forgetInstances();
     process.off('unhandledRejection', onLost);
     process.off('uncaughtException', onLost);
     for (const undo of world.undos) undo();

@@ -6,9 +6,13 @@
 // Next: globals.ts.
 
 import os from 'node:os';
+import path from 'node:path';
 import perfHooks from 'node:perf_hooks';
+import type { AnyFunction } from '../calls/remote.js';
+import { refuse } from './doors.js';
 import { isLoading } from './module-loads.js';
 import { activeWorld, type Callback, onStage, type Replacement, replaced, switched } from './replace.js';
+import { isSignal, signalEvents } from './sim-signals.js';
 import { START_NS, type World } from './world.js';
 
 const PID = 4242;
@@ -49,19 +53,63 @@ function memory(): Replacement[] {
 }
 
 const LISTENER_ADDERS = ['on', 'addListener', 'once', 'prependListener', 'prependOnceListener'] as const;
+const OF_LISTENERS = [
+  'off',
+  'removeListener',
+  'removeAllListeners',
+  'listeners',
+  'rawListeners',
+  'listenerCount',
+  'emit',
+] as const;
 
 /**
  * Listeners of the process go with the world that adds them. Otherwise one for `exit`, as libraries add to clean up,
- * would remove files of the real disk, whose paths are those of the simulated one.
+ * would remove files of the real disk, whose paths are those of the simulated one. Listeners for signals hear of the
+ * simulated process, and not of the real one.
  */
 function listeners(): Replacement[] {
-  return LISTENER_ADDERS.flatMap((name) => {
+  const adders = LISTENER_ADDERS.flatMap((name) => {
     const add = process[name] as (event: string | symbol, listener: Callback) => NodeJS.Process;
     return switched(process, name, (event: string | symbol, listener: Callback) => {
-      onStage().world.undos.push(() => process.removeListener(event, listener));
+      const { world, place } = onStage();
+      if (isSignal(event)) {
+        signalEvents(place)[name](event, listener);
+        return process;
+      }
+      world.undos.push(() => process.removeListener(event, listener));
       return add.call(process, event, listener);
     });
   });
+  const others = OF_LISTENERS.flatMap((name) => {
+    const real = process[name] as AnyFunction;
+    return switched(process, name, (...args: unknown[]) => {
+      if (!isSignal(args[0])) return real.apply(process, args as never);
+      const events = signalEvents(onStage().place);
+      const result = (events[name] as AnyFunction).apply(events, args as never);
+      return result === events ? process : result;
+    });
+  });
+  return [...adders, ...others];
+}
+
+/** process.kill(): a signal to the own process. */
+function killSimulated(pid: number, signal: string | number = 'SIGTERM'): true {
+  const { world, place } = onStage();
+  if (pid !== process.pid) refuse('process.kill() of another process', 'Use kill() or signal() of world.host(name)');
+  if (signal === 0) return true;
+  const [name] = Object.entries(os.constants.signals).find((each) => each.includes(signal)) ?? [];
+  if (!isSignal(name) || name === 'SIGSTOP')
+    refuse(`process.kill() with ${signal}`, 'Use a signal that ends a process');
+  world.places[place.range.base]?.signals?.send(name);
+  return true;
+}
+
+/** On Bun, resolve() of node:path does not ask for process.cwd(). */
+function paths(): Replacement[] {
+  if (process.versions.bun === undefined) return [];
+  const resolve = path.resolve.bind(path);
+  return switched(path, 'resolve', (...parts: string[]) => (isLoading() ? resolve(...parts) : resolve('/', ...parts)));
 }
 
 export function surroundings(): Replacement[] {
@@ -69,8 +117,10 @@ export function surroundings(): Replacement[] {
   return [
     replaced(process, 'pid', PID),
     ...switched(process, 'cwd', () => (isLoading() ? workingDirectory() : '/')),
+    ...paths(),
     ...memory(),
     ...listeners(),
+    ...switched(process, 'kill', killSimulated as AnyFunction),
     ...switched(os, 'hostname', hostname),
     ...switched(os, 'uptime', uptime),
     ...switched(os, 'loadavg', () => [0, 0, 0]),

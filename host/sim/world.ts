@@ -15,6 +15,7 @@
 //
 // Next: simulate.ts.
 
+import type { EventEmitter } from 'node:events';
 import { FeatherstarError } from '../base/errors.js';
 import { SHARDS_MAX } from '../core/layout.js';
 import { findRuntime, setRuntime, type WorkerRuntime } from '../runtime/runtime.js';
@@ -32,6 +33,7 @@ import type { SimDisk } from './sim-disk.js';
 import { SimHost } from './sim-host.js';
 import type { Machines, ShardRange } from './sim-machines.js';
 import { SimNet } from './sim-net.js';
+import type { SimSignals } from './sim-signals.js';
 import { type EventName, opcodeName, type Subject, type Trace } from './trace.js';
 import { hasOpenOperations, Waits } from './waits.js';
 import { tellTurn } from './watchdog.js';
@@ -85,6 +87,9 @@ export class Place {
   hasStarted = false;
   /** The thread takes no more turns: it was killed, or has ended in order. */
   hasEnded = false;
+  /** The process's signals, if its thread is a runtime's first. */
+  signals: SimSignals | undefined;
+  signalEvents: EventEmitter | undefined;
   /** The thread is gone, with all that the kernel had open for it. */
   onGone: ((exitCode: number) => void) | undefined;
   readonly isFar: boolean;
@@ -393,7 +398,7 @@ export class World {
     this.finish();
   }
 
-  /** No engine forgets a module. So what the variables of shard modules refer to lets go of the world. */
+  /** Not every engine forgets a module. So what the variables of shard modules refer to lets go of the world. */
   forget(): void {
     for (const shard of this.shards) {
       const { host } = shard;

@@ -7,32 +7,61 @@
 // Next: host/sim/globals.ts.
 
 import { AsyncLocalStorage } from 'node:async_hooks';
-import childProcess, { exec } from 'node:child_process';
-import crypto, { createHash, randomBytes, randomFillSync, randomInt, randomUUID, scrypt, webcrypto } from 'node:crypto';
+import * as childProcesses from 'node:child_process';
+import * as cryptos from 'node:crypto';
 import dgram from 'node:dgram';
-import dns, { lookup, resolve4 } from 'node:dns';
-import { lookup as lookupPromised } from 'node:dns/promises';
+import * as names from 'node:dns';
+import * as promisedNames from 'node:dns/promises';
 import { once } from 'node:events';
-import fs, { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import * as files from 'node:fs';
+import * as promisedFiles from 'node:fs/promises';
 import http from 'node:http';
 import http2 from 'node:http2';
 import https from 'node:https';
 import { createRequire } from 'node:module';
 import net from 'node:net';
-import os, { hostname } from 'node:os';
+import * as systems from 'node:os';
 import { resolve } from 'node:path';
-import { performance as hooked, monitorEventLoopDelay } from 'node:perf_hooks';
-import { scheduler, setImmediate as soon, setInterval as ticks, setTimeout as wait } from 'node:timers/promises';
+import * as hooks from 'node:perf_hooks';
+import * as promisedTimers from 'node:timers/promises';
 import tls from 'node:tls';
 import { promisify } from 'node:util';
-import { MessageChannel as Ports, Worker } from 'node:worker_threads';
-import zlib, { gunzip, gzip } from 'node:zlib';
+import * as threads from 'node:worker_threads';
+import * as zips from 'node:zlib';
 import { sleep } from 'featherstar';
 import { simulate } from 'featherstar/testing';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { rejection } from '../support/hosts.js';
+
+const isDeno = 'Deno' in globalThis;
+const isNode = !isDeno && !('Bun' in globalThis);
+
+/** The functions that a module names. On Deno, named imports stay the real ones. */
+const named = (module) => (isDeno ? module.default : module);
+const { exec } = named(childProcesses);
+const { createHash, randomBytes, randomFillSync, randomInt, randomUUID, scrypt, webcrypto } = named(cryptos);
+const { lookup, resolve4 } = named(names);
+const { lookup: lookupPromised } = named(promisedNames);
+const { existsSync, readFileSync, writeFileSync } = named(files);
+const { readFile } = named(promisedFiles);
+const { hostname } = named(systems);
+const { performance: hooked, monitorEventLoopDelay } = named(hooks);
+const { scheduler, setImmediate: soon, setInterval: ticks, setTimeout: wait } = named(promisedTimers);
+const { MessageChannel: Ports, Worker } = named(threads);
+const { gunzip, gzip } = named(zips);
+const [childProcess, crypto, dns, fs, os, zlib] = [childProcesses, cryptos, names, files, systems, zips].map(
+  (module) => module.default,
+);
+
+/** Rows that Bun and Deno refuse. */
+const ONLY_NODE = ['fetch(), node:http, node:net', 'dns.lookup()', 'streams of node:fs'];
+
+/** Rows that Deno lacks: the properties cannot be replaced. */
+const NOT_ON_DENO = {
+  'process.pid, memoryUsage()': 'process.pid is the real one',
+  'streams of node:zlib, CompressionStream': 'the streams of node:zlib are not noticed',
+};
 
 const PAGE = new URL('../../docs/testing.md', import.meta.url);
 const EMPTY_WASM = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0);
@@ -217,6 +246,8 @@ const FIXED = {
         [false, true, 'text', 4, 'ENOENT'],
       ];
     },
+  ],
+  'streams of node:fs': [
     async () => {
       const write = fs.createWriteStream('/file');
       await new Promise((resolve) => write.end('streamed', resolve));
@@ -224,6 +255,17 @@ const FIXED = {
       return [
         [size, await fs.createReadStream('/file', 'utf8').toArray()],
         [8, ['streamed']],
+      ];
+    },
+  ],
+  "process.on('SIGTERM'), process.kill() of the own process": [
+    async () => {
+      const before = process.listenerCount('SIGTERM');
+      const heard = once(process, 'SIGTERM');
+      const after = process.listenerCount('SIGTERM');
+      return [
+        [before, after, process.kill(process.pid, 0), process.kill(process.pid, 'SIGTERM'), await heard],
+        [0, 1, true, true, ['SIGTERM', os.constants.signals.SIGTERM]],
       ];
     },
   ],
@@ -346,9 +388,10 @@ const REFUSED = {
     () => webcrypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, true, ['sign']),
     () => webcrypto.subtle.sign({ name: 'ECDSA', hash: 'SHA-256' }, {}, new Uint8Array(1)),
   ],
-  'process.exit(), abort(), kill(), chdir()': [
+  'process.exit(), abort(), chdir(), kill() of another process': [
     () => process.exit(0),
-    () => process.kill(process.pid, 0),
+    () => process.kill(1, 0),
+    () => process.kill(process.pid, 'SIGSTOP'),
     () => process.chdir('/'),
   ],
   'Atomics.wait(), waitAsync()': [
@@ -371,8 +414,17 @@ for (const [name, programs] of Object.entries(RANDOM)) {
   });
 }
 
+const tested = (name) => {
+  if (!isDeno || NOT_ON_DENO[name] === undefined) return test;
+  console.log(`# skipped: ${name}: on Deno ${NOT_ON_DENO[name]}`);
+  return test.skip;
+};
+
+const elsewhere = Object.fromEntries(ONLY_NODE.map((name) => [name, FIXED[name]]));
+if (!isNode) for (const name of ONLY_NODE) delete FIXED[name];
+
 for (const [name, programs] of Object.entries(FIXED)) {
-  test(`simulated or allowed: ${name}`, async () => {
+  tested(name)(`simulated or allowed: ${name}`, async () => {
     for (const program of programs) {
       await run(1, program); // on Node 20 the first fetch() of a process sets a timer more than later ones
       const { value, traceHash } = await run(1, program);
@@ -382,8 +434,8 @@ for (const [name, programs] of Object.entries(FIXED)) {
   });
 }
 
-for (const [name, programs] of Object.entries(REFUSED)) {
-  test(`refused: ${name}`, async () => {
+for (const [name, programs] of Object.entries({ ...REFUSED, ...(isNode ? {} : elsewhere) })) {
+  tested(name)(`refused: ${name}`, async () => {
     for (const program of programs) {
       const error = await rejection(run(1, program));
       assert.is(error.cause?.code, 'FEATHERSTAR_SIMULATION', `${program}: ${error.cause}`);
@@ -461,7 +513,7 @@ test('docs/testing.md lists the same escapes', () => {
   const rows = table
     .split('\n')
     .flatMap((line) => (line === '' ? [] : [line.split('|')[1].trim().replaceAll('`', '')]));
-  const tested = [RANDOM, FIXED, REFUSED].flatMap((kind) => Object.keys(kind));
+  const tested = [RANDOM, { ...FIXED, ...elsewhere }, REFUSED].flatMap((kind) => Object.keys(kind));
   assert.equal(rows.sort(), tested.sort());
   assert.ok(rows.length >= 20);
 });
