@@ -1,13 +1,14 @@
 // How Node forgets the instances of shard modules when their world is over. Without this, each would hold its code and
 // its variables for as long as the process lives: 145 KB for a world of three shards.
 //
-//   import('app.js?simulated=3.1.2') --> one shard of one world --> the world ends --> out of the tables of Node's loader
+//   import('app.js?simulated=3.1.2') --> a shard of a world --> the world ends --> out of the tables of Node's loader
 //
-// Two things keep a module. Node's loader has it in a table, and no public function takes it out. But the inspector sees
-// the variables of a function, and `import.meta.resolve` has the loader. V8 has the module's code in a cache, for another
-// module of the same name and text. None comes here, so that cache is off while a shard module is loaded.
+// Two things keep a module. Node's loader has it in a table, and no public function takes it out. But the inspector
+// sees the variables of a function, and `import.meta.resolve` has the loader. V8 has the module's code in a cache, for
+// another module of the same name and text. None comes here, so that cache is off while a shard module is loaded.
 //
-// If the tables are not found, the modules stay. This is so on Bun and Deno. A test measures it on each version of Node.
+// If the tables are not found, the modules stay. This is so on Bun and Deno. A test measures it on each version of
+// Node.
 //
 // Next: sim-platform.ts, which loads the modules.
 
@@ -84,9 +85,9 @@ function lookForTables(session: inspector.Session): void {
   const propertiesOf = (objectId: string | undefined): Properties =>
     objectId === undefined
       ? {}
-      : (ask(session, 'Runtime.getProperties', { objectId, ownProperties: true }) as Properties);
+      : (askInspector(session, 'Runtime.getProperties', { objectId, ownProperties: true }) as Properties);
   const meeting = `globalThis[Symbol.for(${JSON.stringify(Symbol.keyFor(MEETING))})]`;
-  const resolve = ask(session, 'Runtime.evaluate', { expression: `${meeting}.resolve` }) as {
+  const resolve = askInspector(session, 'Runtime.evaluate', { expression: `${meeting}.resolve` }) as {
     result: Property['value'];
   };
   const scopes = valueNamed(propertiesOf(resolve.result?.objectId).internalProperties, '[[Scopes]]');
@@ -98,7 +99,7 @@ function lookForTables(session: inspector.Session): void {
     const table = valueNamed([...(found.result ?? []), ...(found.privateProperties ?? [])], name);
     if (table?.objectId === undefined) continue;
     const functionDeclaration = `function () { ${meeting}.tables.push(this); }`;
-    ask(session, 'Runtime.callFunctionOn', { objectId: table.objectId, functionDeclaration });
+    askInspector(session, 'Runtime.callFunctionOn', { objectId: table.objectId, functionDeclaration });
   }
 }
 
@@ -107,7 +108,7 @@ function valueNamed(properties: Property[] | undefined, name: string): Property[
 }
 
 /** In the same thread a session calls back at once. */
-function ask(session: inspector.Session, method: string, params: object): unknown {
+function askInspector(session: inspector.Session, method: string, params: object): unknown {
   let result: unknown;
   session.post(method, params, (error, value) => {
     if (error !== null) throw error;
