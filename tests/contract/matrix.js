@@ -115,14 +115,9 @@ async function lane() {
       continue;
     }
     await contract(runtime);
+    await escapes(runtime);
     for (const [program, seed] of ALL_SEEDS) await simulation(runtime, program, seed);
   }
-<<<<<<< HEAD
-=======
-  await contract(runtime);
-  await escapes(runtime);
-  for (const [program, seed] of ALL_SEEDS) await simulation(runtime, program, seed);
->>>>>>> e5ee708 (Simulator: Node forgets shard modules after their world (2 KB a world, not 145); Bun's named imports are simulated; signals of simulated processes; refusals on Bun and Deno)
 }
 await Promise.all([lane(), lane()]); // each waits much
 for (const [program, seed] of ALL_SEEDS) {

@@ -1,5 +1,6 @@
-// Signals of simulated processes: the program's, and those of machines with a runtime of their own. process.on() hears
-// them on shard 0, as on Node's main thread. A signal without a listener ends the process.
+// Signals of simulated processes: the program's, and those of machines with a runtime of their own.
+//
+// process.on() hears them on shard 0, as on Node's main thread. A signal without a listener ends the process.
 //
 // Next: lives.test.js, for onSignal() and waitForSignal().
 
