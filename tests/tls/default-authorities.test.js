@@ -36,7 +36,11 @@ const server = nodeTls.createServer(own).on('tlsClientError', () => {}).listen(0
 });`;
 
 const test = suite('the authorities that Node trusts');
-if (hasOpenssl() && tlsWays().some(({ engine }) => engine === 'addon')) {
+const isPossible = tlsWays().some(({ engine }) => engine === 'addon') && hasOpenssl();
+if (!isPossible) {
+  console.log('# skipped: the authorities that Node trusts: the host has no addon, or there is no openssl');
+  test.skip('the host has no addon, or there is no openssl', () => {});
+} else {
   const authority = new Authority();
   const { cert: root } = authority;
   const own = authority.issue('localhost');
