@@ -78,6 +78,13 @@ function exitError(code: number): FeatherstarError {
   return new FeatherstarError('FEATHERSTAR_MODULE', `a shard exited with code ${code} at start`);
 }
 
+/** The error of a thread that ended at start. Often it could not open a file of this package (EMFILE). */
+function threadError(cause: unknown): FeatherstarError {
+  if (FeatherstarError.is(cause)) return cause;
+  const text = cause instanceof Error ? cause.message : textOf(cause);
+  return new FeatherstarError('FEATHERSTAR_MODULE', `a shard ended at start: ${text}`, { cause });
+}
+
 /** Why a worker has not started. */
 function startError({ error }: MessageOf<'failed'>): FeatherstarError {
   const cause = unpackError(error);
@@ -129,7 +136,7 @@ export async function introduce(
     for (const worker of workers)
       offs.push(
         worker.onExit((code) => reject(exitError(code))),
-        worker.onError(reject),
+        worker.onError((error) => reject(threadError(error))),
       );
   });
   try {

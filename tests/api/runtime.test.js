@@ -126,6 +126,14 @@ for (const host of hosts()) {
     assert.is(early.message, 'a shard exited with code 3 at start');
     const throwing = await rejection(Runtime.start({ host, shards: 2, module: url('throws-in-worker.js') }));
     assert.match(throwing.message, /not in a worker/);
+    const module = `data:text/javascript,
+      import { isMainThread } from 'node:worker_threads';
+      if (!isMainThread) {
+        setTimeout(() => { throw new RangeError('not caught'); });
+        await new Promise(() => {});
+      }`;
+    const uncaught = await rejection(Runtime.start({ host, shards: 2, module }));
+    assert.equal([uncaught.code, uncaught.cause.message], ['FEATHERSTAR_MODULE', 'not caught']);
     const again = await Runtime.start({ host, shards: 1, module: url('throws-in-worker.js') });
     assert.is(await again.on(0).works(), true);
     await again.close();
