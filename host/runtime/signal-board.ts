@@ -91,7 +91,10 @@ export class SignalHub {
 
   readonly #onSignal = (name: SignalName): void => {
     const isSecond = this.#busy.has(name) || this.#waited.has(name);
-    if (isSecond && ENDING.includes(name)) this.#source.exit(128 + constants.signals[name]);
+    if (isSecond && ENDING.includes(name)) {
+      this.#source.exit(128 + constants.signals[name]);
+      return; // from a simulated process: its code goes on to the end of the turn
+    }
     for (const shard of [...(this.#wants.get(name) ?? [])]) {
       this.#note(this.#busy, name, shard, true);
       this.#deliver(shard, name);

@@ -5,10 +5,12 @@
 //
 // Two things keep a module. Node's loader has it in a table, and no public function takes it out. But the inspector
 // sees the variables of a function, and `import.meta.resolve` has the loader. V8 has the module's code in a cache, for
-// another module of the same name and text. None comes here, so that cache is off while a shard module is loaded.
+// another module of the same name and text. Each shard module has a name of its own, so the cache would never be used.
+// It is off while a shard module is loaded. That switch is one for all threads of the process, and each thread counts
+// its own loads only. So a thread may turn the cache on while another one loads: then V8 keeps some code.
 //
-// If the tables are not found, the modules stay. This is so on Bun and Deno. A test measures it on each version of
-// Node.
+// If the tables are not found, the modules stay. This is so on Bun and Deno, and under `node --permission` without
+// `--allow-inspector`. A test measures it on each version of Node.
 //
 // Next: sim-platform.ts, which loads the modules.
 
@@ -25,7 +27,7 @@ const isInstance = (url: string): boolean => url.includes(`?${INSTANCE}=`) || ur
 /** Maps whose keys are URLs of modules: those that are loaded, and those whose imports have been resolved. */
 type ModuleTables = readonly Map<unknown, unknown>[];
 
-/** A place where functions that the inspector calls find the library, and the other way round. */
+/** A global through which the inspector reaches `resolve`, and hands the tables back. */
 const MEETING = Symbol.for('featherstar.module-tables');
 
 interface Meeting {
@@ -43,12 +45,15 @@ type Properties = Partial<Record<'result' | 'internalProperties' | 'privatePrope
 const { keys, delete: remove } = Map.prototype;
 const TABLES = ['loadCache', '#resolveCache'];
 
+const isNoCache = (argument: string): boolean => /^--no-?compilation-cache$/.test(argument.replaceAll('_', '-'));
+const isCacheWanted = !process.execArgv.some(isNoCache); // the user has not turned it off
+
 let loading = 0;
 let tables: ModuleTables | undefined;
 
 /** Loads a shard module, with code that V8 does not keep. */
 export async function loadInstance<T>(load: () => Promise<T>): Promise<T> {
-  if (isOtherRuntime) return load();
+  if (isOtherRuntime || !isCacheWanted) return load();
   if (loading++ === 0) v8.setFlagsFromString('--no-compilation-cache');
   try {
     return await load();
@@ -69,10 +74,12 @@ function findTables(): ModuleTables {
   if (isOtherRuntime) return [];
   const meeting: Meeting = { resolve: import.meta.resolve, tables: [] };
   const session = new inspector.Session();
-  session.connect();
   Reflect.set(globalThis, MEETING, meeting);
   try {
+    session.connect();
     lookForTables(session);
+  } catch {
+    return []; // no permission, or another version of Node: the modules stay
   } finally {
     Reflect.deleteProperty(globalThis, MEETING);
     session.disconnect();

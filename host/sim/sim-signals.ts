@@ -45,13 +45,19 @@ export class SimSignals implements SignalSource {
     signalEvents(this.#first).off(name, listener);
   }
 
-  /** A signal comes, in a turn of shard 0. */
+  /** A signal comes, in a turn of shard 0. If a listener ends the process, those behind it do not run. */
   send(name: SignalName): void {
     const place = this.#first;
     this.#world.post(place, () => {
       this.#world.tell(place, `the process gets ${name}`);
-      const isHeard = name !== 'SIGKILL' && signalEvents(place).emit(name, name, constants.signals[name]);
-      if (!isHeard && !HARMLESS.includes(name)) this.#end(`${name} has ended the process: no shard waits for it`);
+      const listeners = name === 'SIGKILL' ? [] : signalEvents(place).rawListeners(name);
+      for (const listener of listeners) {
+        if (place.hasEnded) return;
+        listener.call(process, name, constants.signals[name]);
+      }
+      if (listeners.length !== 0 || HARMLESS.includes(name)) return;
+      const why = name === 'SIGKILL' ? '' : ': no code listens for it';
+      this.#end(`${name} has ended the process${why}`);
     });
   }
 

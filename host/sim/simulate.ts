@@ -322,7 +322,6 @@ async function runWorld<T>(
     setRuntime(undefined);
     for (const { host } of world.places) host?.close();
     world.forget();
-    forgetInstances();
     process.off('unhandledRejection', onLost);
     process.off('uncaughtException', onLost);
     for (const undo of world.undos) undo();
@@ -330,6 +329,7 @@ async function runWorld<T>(
     putBack();
     useClock(undefined);
     watched.end();
+    forgetInstances();
   }
 }
 

@@ -53,20 +53,12 @@ function memory(): Replacement[] {
 }
 
 const LISTENER_ADDERS = ['on', 'addListener', 'once', 'prependListener', 'prependOnceListener'] as const;
-const OF_LISTENERS = [
-  'off',
-  'removeListener',
-  'removeAllListeners',
-  'listeners',
-  'rawListeners',
-  'listenerCount',
-  'emit',
-] as const;
+const OF_LISTENERS = ['off', 'removeListener', 'listeners', 'rawListeners', 'listenerCount', 'emit'] as const;
 
 /**
  * Listeners of the process go with the world that adds them. Otherwise one for `exit`, as libraries add to clean up,
  * would remove files of the real disk, whose paths are those of the simulated one. Listeners for signals hear of the
- * simulated process, and not of the real one.
+ * simulated process, and not of the real one. `removeAllListeners()` leaves those of the test and of simulate().
  */
 function listeners(): Replacement[] {
   const adders = LISTENER_ADDERS.flatMap((name) => {
@@ -77,9 +69,19 @@ function listeners(): Replacement[] {
         signalEvents(place)[name](event, listener);
         return process;
       }
+      place.processListeners.push([event, listener]);
       world.undos.push(() => process.removeListener(event, listener));
       return add.call(process, event, listener);
     });
+  });
+  const remover = switched(process, 'removeAllListeners', (...events: unknown[]) => {
+    const { place } = onStage();
+    const isMeant = (event: unknown) => events.length === 0 || events[0] === event;
+    if (events.length === 0) signalEvents(place).removeAllListeners();
+    else if (isSignal(events[0])) signalEvents(place).removeAllListeners(events[0]);
+    for (const [event, listener] of place.processListeners) if (isMeant(event)) process.removeListener(event, listener);
+    place.processListeners = place.processListeners.filter(([event]) => !isMeant(event));
+    return process;
   });
   const others = OF_LISTENERS.flatMap((name) => {
     const real = process[name] as AnyFunction;
@@ -90,7 +92,7 @@ function listeners(): Replacement[] {
       return result === events ? process : result;
     });
   });
-  return [...adders, ...others];
+  return [...adders, ...remover, ...others];
 }
 
 /** process.kill(): a signal to the own process. */

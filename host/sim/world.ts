@@ -90,6 +90,8 @@ export class Place {
   /** The process's signals, if its thread is a runtime's first. */
   signals: SimSignals | undefined;
   signalEvents: EventEmitter | undefined;
+  /** The listeners for other events of the process that its code has added, by events. */
+  processListeners: (readonly [event: string | symbol, listener: (...args: unknown[]) => void])[] = [];
   /** The thread is gone, with all that the kernel had open for it. */
   onGone: ((exitCode: number) => void) | undefined;
   readonly isFar: boolean;

@@ -13,6 +13,13 @@ const HOST = join(ROOT, 'dist', 'host');
 const USER = 61_337; // has no other process, so a limit of processes counts this one's threads alone
 const isNode = !('Bun' in globalThis || 'Deno' in globalThis);
 
+/** Runs code with these flags of Node, and returns what it prints. */
+async function printed(flags, code) {
+  const program = new Program([...flags, '--input-type=module', '-e', code]);
+  await program.ended();
+  return program.stdout;
+}
+
 /** Starts a runtime of `shards` with these flags of Node, and returns what it says: its summary, or its error. */
 async function start(shards, flags, { index = join(HOST, 'index.js'), threads } = {}) {
   const code = `
@@ -45,6 +52,19 @@ if (isNode) {
     const said = await start(2, [permission, '--allow-fs-read=*']);
     assert.match(said, /^FEATHERSTAR_HOST shard 1: no thread could be started: .*\. Give Node --allow-worker\n/);
     assert.match(await start(2, [permission, '--allow-fs-read=*', '--allow-worker']), /^2 shards · host portable/);
+  });
+
+  test('Node refuses the inspector', async () => {
+    const sample = pathToFileURL(join(ROOT, 'tests', 'sim', 'module.js')).href;
+    const code = `
+      const { simulate } = await import(${JSON.stringify(pathToFileURL(join(HOST, 'sim', 'index.js')).href)});
+      const real = Date;
+      for (const seed of [1, 2]) {
+        const options = { seed, module: ${JSON.stringify(sample)} };
+        console.log((await simulate(options, async () => 'simulated')).value, Date === real);
+      }`;
+    const flags = [permission, '--allow-fs-read=*', '--allow-worker'];
+    assert.is(await printed(flags, code), 'simulated true\nsimulated true\n');
   });
 
   test('Node refuses addons', async () => {

@@ -48,6 +48,22 @@ if (isV8OfNode) {
     assert.ok(external < 1_000_000, `${external} bytes outside`); // 218 KB for each, if the shards stayed
     assert.ok(heap < 1_500_000, `${heap} bytes of heap`); // 2 KB for each; 145 KB, if the modules stayed
   });
+
+  test("the user's own --no-compilation-cache stays", async () => {
+    const program = `
+      import v8 from 'node:v8';
+      import { runSample } from './sample-clients.js';
+      const flags = [];
+      v8.setFlagsFromString = (flag) => flags.push(flag);
+      await runSample(1);
+      console.log(flags.length);`;
+    const flagsWith = async (...args) => {
+      const all = [...args, '--input-type=module', '-e', program];
+      return Number((await promisify(execFile)(process.execPath, all, { cwd: import.meta.dirname })).stdout);
+    };
+    assert.ok((await flagsWith()) > 0);
+    for (const flag of ['--no-compilation-cache', '--nocompilation_cache']) assert.is(await flagsWith(flag), 0);
+  });
 }
 
 test.run();

@@ -78,13 +78,82 @@ test('a signal without a listener ends the process of a machine, which starts ag
   }
 });
 
+test('a process that a signal has ended does not hear of it any more', async () => {
+  for (let seed = 1; seed <= 5; seed++) {
+    const told = [];
+    const report = await simulate({ seed, hosts: HOSTS }, async (world) => {
+      const db = world.host('db');
+      await db.on(0, () => {
+        onSignal('SIGTERM', () => {
+          told.push('handler');
+          return new Promise(() => {});
+        });
+        process.on('SIGTERM', () => void told.push('behind it'));
+        process.on('SIGHUP', () => db.kill(0));
+        process.once('SIGHUP', () => void told.push('behind the end'));
+      });
+      db.signal('SIGTERM');
+      await sleep(20);
+      db.signal('SIGTERM');
+      await sleep(20);
+      await db.restart();
+      db.signal('SIGHUP');
+      await sleep(20);
+      await db.restart();
+      await db.on(0, () => {
+        process.on('SIGHUP', () => db.kill(0));
+        process.once('SIGHUP', () => void told.push('behind the end'));
+      });
+      db.signal('SIGHUP');
+      await sleep(20);
+    });
+    assert.equal(told, ['handler', 'behind it'], `seed ${seed}`);
+    assert.ok(report.events > 0);
+  }
+});
+
+test('process.removeAllListeners() removes the listeners of its own simulated thread only', async () => {
+  const onExit = () => {};
+  process.on('exit', onExit);
+  const real = () => ['exit', 'unhandledRejection', 'uncaughtException'].map((name) => process.listenerCount(name));
+  const outside = real();
+  try {
+    const { value } = await simulate({ seed: 1, shards: 2 }, async (world) => {
+      const before = real();
+      const add = () => {
+        process.on('exit', () => {});
+        process.once('warning', () => {});
+        process.on('SIGHUP', () => {});
+      };
+      const counts = () => [...real(), process.listenerCount('warning'), process.listenerCount('SIGHUP')];
+      const warnings = process.listenerCount('warning');
+      await world.on(1, add);
+      add();
+      process.removeAllListeners('exit').removeAllListeners('SIGHUP').removeAllListeners('uncaughtException');
+      const byName = counts();
+      add();
+      assert.is(process.removeAllListeners(), process);
+      const all = counts();
+      const [exits, ...others] = before;
+      assert.equal(byName, [exits + 1, ...others, warnings + 2, 0]);
+      assert.equal(all, [exits + 1, ...others, warnings + 1, 0]);
+      return await world.on(1, () => [process.listenerCount('SIGHUP'), process.listenerCount('warning') - warnings]);
+    });
+    assert.equal(value, [1, 1]);
+    assert.equal(real(), outside);
+    assert.ok(process.listeners('exit').includes(onExit));
+  } finally {
+    process.off('exit', onExit);
+  }
+});
+
 test('the simulation fails if a signal ends the process of the program', async () => {
   const failure = (program) => rejection(simulate({ seed: 1, hosts: { a: [0], db: {} } }, program));
   const ended = await failure(async () => {
     process.kill(process.pid, 'SIGINT');
     await sleep(20);
   });
-  assert.match(ended.message, /SIGINT has ended the process/);
+  assert.match(ended.message, /SIGINT has ended the process: no code listens for it/);
   const thrown = await failure(async (world) => {
     process.on('SIGINT', () => {
       throw new Error('the listener fails');
