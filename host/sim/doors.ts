@@ -53,33 +53,55 @@ export function functionsOf(target: object, except: readonly string[] = []): str
   return Object.getOwnPropertyNames(target).filter(isDoor);
 }
 
-const DENO_NETWORK = 'connect connectTls listen listenTls listenDatagram serve resolveDns Command kill exit chdir';
+const DENO_NETWORK = 'connect connectTls listen listenTls listenDatagram serve';
+const DENO_PROCESSES = 'Command run spawn spawnAndWait spawnAndWaitSync';
 const DENO_FILES =
-  'open openSync create createSync readFile readFileSync readTextFile readTextFileSync writeFile writeFileSync ' +
-  'writeTextFile writeTextFileSync stat statSync lstat lstatSync readDir readDirSync mkdir mkdirSync remove ' +
-  'removeSync rename renameSync copyFile copyFileSync truncate truncateSync watchFs makeTempDir makeTempFile';
+  'open create readFile readTextFile writeFile writeTextFile stat lstat readDir mkdir remove rename copyFile truncate ' +
+  'makeTempDir makeTempFile symlink link readLink realPath chmod chown utime';
+
+const withSync = (text: string): string[] => words(text).flatMap((name) => [name, `${name}Sync`]);
 
 const USE_CHANNEL = 'Use a Channel, a call to a shard, or setImmediate()';
+const USE_SHARD = 'Use a shard, or do the work before simulate()';
+const NAME_MACHINES = 'Name the machines in the option "hosts"; featherstar/net resolves these names';
+const END_BY = 'Return from the program or throw; kill(0) of world.host(name) ends the process of a machine';
+
+interface BunFunctions {
+  readonly dns: object;
+  readonly password: object;
+}
 
 /** The own functions of Bun and Deno. Their HTTP takes no simulated socket, so it is refused, too. */
 function doorsOfRuntime(instead: string): Door[] {
   if (!isOtherRuntime) return [];
-  const { Bun, Deno } = globalThis as { Bun?: object; Deno?: object };
+  const { Bun, Deno } = globalThis as { Bun?: BunFunctions; Deno?: object };
   const made: Door[] = [
     { target: http, names: ['request', 'get', 'createServer', 'Server', 'ClientRequest'], what: of('http'), instead },
   ];
   const clocks = 'Use setTimeout()';
   const files = 'Use featherstar/fs, or node:fs by its default import';
   if (Bun !== undefined) {
+    const { dns: bunNames, password } = Bun;
     const what = (name: string) => `Bun.${name}()`;
-    made.push({ target: Bun, names: words('serve listen connect udpSocket spawn spawnSync'), what, instead });
+    const ofNames = (name: string) => `Bun.dns.${name}()`;
+    const ofPasswords = (name: string) => `Bun.password.${name}()`;
+    const hashes = 'Use scrypt() of node:crypto, which the simulation allows';
+    made.push({ target: Bun, names: words('serve listen connect udpSocket'), what, instead });
+    made.push({ target: Bun, names: words('spawn spawnSync $'), what, instead: USE_SHARD });
     made.push({ target: Bun, names: words('sleep sleepSync'), what, instead: clocks });
     made.push({ target: Bun, names: words('file write'), what, instead: files });
+    made.push({ target: bunNames, names: words(`lookup prefetch ${RESOLVES}`), what: ofNames, instead: NAME_MACHINES });
+    made.push({ target: password, names: withSync('hash verify'), what: ofPasswords, instead: hashes });
   }
   if (Deno !== undefined) {
     const what = (name: string) => `Deno.${name}()`;
+    const signals = 'Use process.on()';
     made.push({ target: Deno, names: words(DENO_NETWORK), what, instead });
-    made.push({ target: Deno, names: words(DENO_FILES), what, instead: files });
+    made.push({ target: Deno, names: ['resolveDns'], what, instead: NAME_MACHINES });
+    made.push({ target: Deno, names: words(DENO_PROCESSES), what, instead: USE_SHARD });
+    made.push({ target: Deno, names: words('exit kill chdir'), what, instead: END_BY });
+    made.push({ target: Deno, names: words('addSignalListener removeSignalListener'), what, instead: signals });
+    made.push({ target: Deno, names: [...withSync(DENO_FILES), 'watchFs', 'openKv'], what, instead: files });
   }
   return made;
 }
@@ -89,10 +111,8 @@ function doors(): Door[] {
   const made = isOtherRuntime
     ? sockets
     : 'Make it while the simulation runs, and by node:net itself, not by a subclass';
-  const threads = 'Use a shard, or do the work before simulate()';
   const plainText = 'TLS draws random numbers without a seed: use connections without it in the simulation';
   const resolves = [...words(RESOLVES), ...(isOtherRuntime ? ['lookup'] : [])];
-  const names = 'Name the machines in the option "hosts"; featherstar/net resolves these names';
   return [
     {
       target: globalThis,
@@ -100,7 +120,7 @@ function doors(): Door[] {
       what: plain,
       instead: 'Use WebSocket of featherstar/http, world.connect(), or a library over node:net as ws is',
     },
-    { target: globalThis, names: ['Worker'], what: plain, instead: threads },
+    { target: globalThis, names: ['Worker'], what: plain, instead: USE_SHARD },
     ...doorsOfRuntime(sockets),
     {
       target: globalThis,
@@ -122,14 +142,14 @@ function doors(): Door[] {
       what: of('dgram'),
       instead: 'Use bindUdp() of featherstar/net',
     },
-    { target: dns, names: resolves, what: of('dns'), instead: names },
-    { target: dns.promises, names: resolves, what: of('dns/promises'), instead: names },
+    { target: dns, names: resolves, what: of('dns'), instead: NAME_MACHINES },
+    { target: dns.promises, names: resolves, what: of('dns/promises'), instead: NAME_MACHINES },
     { target: tls, names: ['connect', 'createServer', 'TLSSocket', 'Server'], what: of('tls'), instead: plainText },
     { target: https, names: ['request', 'get', 'createServer', 'Server'], what: of('https'), instead: plainText },
     { target: http2, names: ['connect', 'createServer', 'createSecureServer'], what: of('http2'), instead: sockets },
-    { target: childProcess, names: functionsOf(childProcess), what: of('child_process'), instead: threads },
-    { target: cluster, names: ['fork'], what: of('cluster'), instead: threads },
-    { target: workers, names: ['Worker'], what: of('worker_threads'), instead: threads },
+    { target: childProcess, names: functionsOf(childProcess), what: of('child_process'), instead: USE_SHARD },
+    { target: cluster, names: ['fork'], what: of('cluster'), instead: USE_SHARD },
+    { target: workers, names: ['Worker'], what: of('worker_threads'), instead: USE_SHARD },
     {
       target: workers,
       names: ['MessageChannel', 'BroadcastChannel'],
@@ -152,7 +172,7 @@ function doors(): Door[] {
       target: process,
       names: ['exit', 'abort', 'reallyExit', 'chdir', 'dlopen'],
       what: (name) => `process.${name}()`,
-      instead: 'Return from the program or throw; kill(0) of world.host(name) ends the process of a machine',
+      instead: END_BY,
     },
     {
       target: Atomics,

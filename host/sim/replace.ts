@@ -84,6 +84,7 @@ export function switched(target: object, name: string, simulated: AnyFunction): 
 
 /** `instanceof`, static members and util.promisify() go on working. */
 export function keepShape(made: object, real: object): void {
+  Object.setPrototypeOf(made, Object.getPrototypeOf(real));
   for (const key of Reflect.ownKeys(real)) {
     const descriptor = Object.getOwnPropertyDescriptor(real, key) as PropertyDescriptor;
     if (key === 'arguments' || key === 'caller' || (key === 'prototype' && descriptor.value === undefined)) continue;

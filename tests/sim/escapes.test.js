@@ -444,6 +444,53 @@ for (const [name, programs] of Object.entries({ ...REFUSED, ...(isNode ? {} : el
   });
 }
 
+/** Functions of Bun and Deno, with the remedy that the error names. */
+const SHARD = /Use a shard/;
+const END = /Return from the program/;
+const FILES = /Use featherstar\/fs/;
+const HOSTS = /option "hosts"/;
+const OF_BUN = [
+  [() => Bun.serve({ port: 0 }), /featherstar\/net/],
+  [() => Bun.spawn(['true']), SHARD],
+  [() => Bun.spawnSync(['true']), SHARD],
+  [() => Bun.$`true`, SHARD],
+  [() => Bun.file('/a'), FILES],
+  [() => Bun.dns.lookup('localhost'), HOSTS],
+  [() => Bun.dns.resolve('localhost'), HOSTS],
+  [() => Bun.password.hash('a'), /scrypt\(\)/],
+  [() => Bun.password.hashSync('a'), /scrypt\(\)/],
+  [() => Bun.password.verify('a', 'b'), /scrypt\(\)/],
+  [() => Bun.password.verifySync('a', 'b'), /scrypt\(\)/],
+];
+const DENO_FILES =
+  'readFile makeTempDir makeTempFile symlink link readLink realPath chmod chown utime open stat mkdir remove';
+const OF_DENO = [
+  [() => Deno.serve({ port: 0 }, () => {}), /featherstar\/net/],
+  [() => Deno.resolveDns('localhost', 'A'), HOSTS],
+  [() => new Deno.Command('true'), SHARD],
+  [() => Deno.exit(0), END],
+  [() => Deno.kill(1, 'SIGCONT'), END],
+  [() => Deno.chdir('/'), END],
+  [() => Deno.addSignalListener('SIGHUP', () => {}), /process\.on\(\)/],
+  [() => Deno.removeSignalListener('SIGHUP', () => {}), /process\.on\(\)/],
+  ...DENO_FILES.split(' ').flatMap((name) => [
+    [() => Deno[name]('/featherstar-none', '/featherstar-none'), FILES, name],
+    [() => Deno[`${name}Sync`]('/featherstar-none', '/featherstar-none'), FILES, `${name}Sync`],
+  ]),
+];
+
+if (!isNode) {
+  test('refused: the own functions of this runtime, each with its remedy', async () => {
+    for (const [program, remedy, name] of isDeno ? OF_DENO : OF_BUN) {
+      const text = name ?? String(program);
+      const error = await rejection(run(1, program));
+      assert.is(error.cause?.code, 'FEATHERSTAR_SIMULATION', `${text}: ${error.cause}`);
+      assert.match(error.message, /leaves the simulation: .+\. [A-Z].+/, text);
+      assert.match(error.message, remedy, text);
+    }
+  });
+}
+
 test('a function that a module has kept from one world works in the next one, and outside', async () => {
   const kept = (await run(1, () => ({ wait: require('node:timers/promises').setTimeout }))).value.wait;
   const begin = Date.now();
