@@ -28,9 +28,9 @@ export const LENT_PIECES = 32;
 
 /** The sink did not take the chunk. */
 export const REFUSED = 0;
-/** It has copied what it needs. */
+/** The sink has copied the bytes that it needs. */
 export const COPIED = 1;
-/** It has kept the array, or a copy of it if it was not its own. */
+/** The sink has kept the array of the chunk, or a copy if the array was not the sink's. */
 export const KEPT = 2;
 export type ChunkUse = typeof REFUSED | typeof COPIED | typeof KEPT;
 

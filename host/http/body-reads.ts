@@ -56,6 +56,8 @@ interface WaitingRead {
   leastBytes: number;
 }
 
+const isPlatformUsed = process.getBuiltinModule?.('node:stream')?.Readable.isDisturbed; // Deno: false until a pull
+
 const OPEN = 0; // states
 const CLOSED = 1;
 const FAILED = 2;
@@ -113,6 +115,11 @@ export class BodyReads implements BodyWaiter, BodyFiller {
 
   // --- the stream's side ---------------------------------------------------------------------------------------------
 
+  /** As the source of a stream. */
+  get reads(): BodyReads {
+    return this;
+  }
+
   /** The platform's stream, if there is one. Then it does all the work. */
   get made(): ReadableStream<Uint8Array> | undefined {
     return this.platform;
@@ -130,9 +137,10 @@ export class BodyReads implements BodyWaiter, BodyFiller {
     return this.state === FAILED;
   }
 
-  /** Whether bytes were asked for, or it was cancelled. */
+  /** Whether bytes were asked for, or it was cancelled. pipeTo() of the platform asks at once, and pulls later. */
   get isUsed(): boolean {
-    return this.isDisturbed;
+    if (this.isDisturbed || this.platform === undefined) return this.isDisturbed;
+    return isPlatformUsed?.(this.platform as never) === true;
   }
 
   /** Whether a read waits for bytes. */

@@ -1,6 +1,6 @@
-// The stream of a body that is all here, for `response.body`. Middleware often asks for that and seldom reads it, and a
-// stream of the platform costs more than the rest of a small response. So the state of the stream is made when it is
-// used, and the bytes when they are read.
+// The stream of a body that is all here, for `response.body`. Middleware often asks for the stream and seldom reads it,
+// and a stream of the platform costs more than the rest of a small response. So the state of the stream is made when a
+// reader is, and the bytes at the first read.
 //
 //   open  --a reader, cancel(), a function of the platform--> read: body-reads.ts has the state
 //   open, nothing read  --take()--> taken: locked for ever, as after getReader()
@@ -16,7 +16,6 @@ import { doNothing } from './platform.js';
 export type RawBody = string | Uint8Array;
 
 const encoder = new TextEncoder();
-const NO_CLIENT = { onFirstRead: doNothing, onDrain: doNothing };
 
 /** It has taken a body as a whole, and never lets go of the stream. */
 const TAKER: BodyHolder = { hasViews: false, onClose: doNothing, onError: doNothing, onReal: doNothing };
@@ -32,12 +31,16 @@ class WholeBody {
 
   /** The body, if nothing of it was read and no reader holds it. */
   get raw(): RawBody | undefined {
-    if (this.isUsed || this.#reads?.isLocked) return undefined;
+    if (this.isUsed || this.isLocked) return undefined;
     return this.#raw;
   }
 
   get isUsed(): boolean {
     return this.#isTaken || this.#reads?.isUsed === true;
+  }
+
+  get isLocked(): boolean {
+    return this.#isTaken || this.#reads?.isLocked === true;
   }
 
   take(): void {
@@ -47,7 +50,7 @@ class WholeBody {
 
   get reads(): BodyReads {
     if (this.#reads === undefined) {
-      this.#reads = new BodyReads(filledBody(this.#raw), true);
+      this.#reads = new BodyReads(bodyOf(this.#raw), true);
       if (this.#isTaken) lockForEver(this.#reads);
     }
     return this.#reads;
@@ -62,12 +65,14 @@ function lockForEver(reads: BodyReads): void {
   } else made.getReader().cancel().catch(doNothing); // of a source that does nothing then
 }
 
-/** The bytes are a copy: the reader may write to them. */
-function filledBody(raw: RawBody): RequestBody {
-  const bytes = typeof raw === 'string' ? encoder.encode(raw) : new Uint8Array(raw);
-  const body = new RequestBody(NO_CLIENT, 0);
-  body.push(bytes, 0, bytes.length, true);
-  body.end();
+/** The bytes come at the first read. They are a copy: the reader may write to them. */
+function bodyOf(raw: RawBody): RequestBody {
+  const onFirstRead = (): void => {
+    const bytes = typeof raw === 'string' ? encoder.encode(raw) : new Uint8Array(raw);
+    body.push(bytes, 0, bytes.length, true);
+    body.end();
+  };
+  const body = new RequestBody({ onFirstRead, onDrain: doNothing }, 0);
   return body;
 }
 

@@ -88,6 +88,7 @@ export class RequestBody {
   #wholeBytes = 0; // of which this many are filled
   #textTarget: Uint8Array | undefined; // #whole is a part of it, if it is for text()
   #stream: ReadableStream<Uint8Array> | undefined;
+  #reads: BodyReads | undefined; // its state
   #waiter: BodyWaiter | undefined; // the stream waits for bytes
   #filler: BodyFiller | undefined; // the stream's reader brings arrays
   #lender: BodyFiller | undefined; // #target is one of them
@@ -100,8 +101,14 @@ export class RequestBody {
     this.#lengthBytes = lengthBytes;
   }
 
+  /** Whether a reader has claimed it. */
   get used(): boolean {
     return this.#used;
+  }
+
+  /** Whether it was claimed, or its stream was cancelled, or is read by a function of the platform. */
+  get isDisturbed(): boolean {
+    return this.#used || this.#reads?.isUsed === true;
   }
 
   /** Why the rest will never come; undefined while it may. */
@@ -300,7 +307,10 @@ export class RequestBody {
   }
 
   get stream(): ReadableStream<Uint8Array> {
-    this.#stream ??= lazyStream({ reads: new BodyReads(this) });
+    if (this.#stream === undefined) {
+      this.#reads = new BodyReads(this);
+      this.#stream = lazyStream(this.#reads);
+    }
     return this.#stream;
   }
 

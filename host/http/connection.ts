@@ -128,7 +128,7 @@ export class HttpConnection implements ConnectionRoles {
 
   onTarget(target: Uint8Array, bytes: number, isOwn: boolean): boolean {
     const isKept = this.body?.keepsRuns === true;
-    this.feedBody(UNREAD, UNREAD + bytes, target, 0, isOwn && isKept);
+    this.feedBody(UNREAD, UNREAD + bytes, target, 0, isOwn);
     return isKept;
   }
 
@@ -352,7 +352,7 @@ export class HttpConnection implements ConnectionRoles {
     try {
       const info = new HandlerInfo(this, head);
       result = this.server.fetch(request, info, info);
-      if (result instanceof Promise) return void settledOnce(result).then(this.onAnswer, this.onFailure); // or throws
+      if (result instanceof Promise) return void settledOnce(result).then(this.onAnswer, this.onFailure); // a revoked Proxy throws
     } catch (error) {
       this.onFailure(error);
       return;

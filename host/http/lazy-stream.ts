@@ -1,15 +1,16 @@
 // `request.body` and `response.body`: a ReadableStream, its readers and its iterator, over the reads of body-reads.ts.
-// They are instances of the platform's classes. When a function of the platform touches one, it finds an object of its
-// own (platform.ts).
+// These objects are instances of the platform's classes. When a function of the platform touches one, it finds an object
+// of the platform (platform.ts).
 //
-// So these need no stream of the platform:
+// So these uses need no stream of the platform:
 //
 //   for await (const chunk of request.body)        getReader().read()         getReader({ mode: 'byob' }).read(view)
 //   cancel()   locked   releaseLock()   closed
 //
 // Everything else does: tee(), pipeTo(), pipeThrough(), a Request or a Response with this body, views that are no
-// Uint8Array. It is made then, and goes on where this one stands. It is a byte stream if a BYOB reader was asked for
-// before. Where the platform keeps no state under symbols (Bun), the stream is its own from the beginning.
+// Uint8Array. Then a stream of the platform is made, which goes on where ours stands. If a BYOB reader was asked for
+// before, the platform's is a byte stream. Where the platform keeps no state under symbols (Bun), the stream of a body
+// is the platform's from the beginning.
 //
 // Middleware often asks for `response.body` and seldom reads it. So the stream of a body that is all here has its reads
 // made when they are needed.
@@ -302,6 +303,7 @@ class BodyIterator implements BodyHolder {
 /** A body, as its stream sees it. */
 export interface StreamSource {
   readonly reads: BodyReads;
+  readonly isLocked: boolean;
 }
 
 let sourceOf: (stream: object) => StreamSource | undefined;
@@ -322,7 +324,7 @@ class LazyStream {
   }
 
   get locked(): boolean {
-    return this.#source.reads.isLocked;
+    return this.#source.isLocked;
   }
 
   cancel(reason?: unknown): Promise<void> {

@@ -103,7 +103,7 @@ export class FeatherRequest {
 
   /** Whether the body was read, or is being read. */
   get bodyUsed(): boolean {
-    return this.#platform?.bodyUsed ?? this.#body?.used ?? false;
+    return this.#platform?.bodyUsed ?? this.#body?.isDisturbed ?? false;
   }
 
   /**

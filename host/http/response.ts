@@ -191,7 +191,7 @@ export class FeatherResponse {
     return response;
   }
 
-  // The getters look for themselves whether it is an object of the platform: shareMembers() makes slower ones.
+  // The getters look for themselves whether `this` is an object of the platform: shareMembers() makes slower ones.
 
   /** 'default', or 'error' for `Response.error()`. */
   get type(): ResponseType {

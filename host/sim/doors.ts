@@ -90,7 +90,8 @@ function doorsOfRuntime(instead: string): Door[] {
     made.push({ target: Bun, names: words('spawn spawnSync $'), what, instead: USE_SHARD });
     made.push({ target: Bun, names: words('sleep sleepSync'), what, instead: clocks });
     made.push({ target: Bun, names: words('file write'), what, instead: files });
-    made.push({ target: bunNames, names: words(`lookup prefetch ${RESOLVES}`), what: ofNames, instead: NAME_MACHINES });
+    const lookups = words(`lookup prefetch ${RESOLVES}`);
+    made.push({ target: bunNames, names: lookups, what: ofNames, instead: NAME_MACHINES });
     made.push({ target: password, names: withSync('hash verify'), what: ofPasswords, instead: hashes });
   }
   if (Deno !== undefined) {

@@ -1,5 +1,5 @@
 // Named imports of Node's modules: `import { readFile } from 'node:fs'`. When functions of such a module are replaced,
-// they have to change, too.
+// the named imports have to change, too.
 //
 //   Node    syncBuiltinESMExports()
 //   Bun     mock.module() of bun:test, which also works outside of tests

@@ -5,6 +5,7 @@
 import { Response as FeatherResponse } from 'featherstar/http';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { isLazy } from './body-steps.js';
 import { bytes, compare, read, shown } from './compare-classes.js';
 
 test('a body can be read by all that reads streams', async () => {
@@ -90,6 +91,61 @@ test('a body can be read by all that reads streams', async () => {
   }
 });
 
+if ('Deno' in globalThis) console.log('# skipped: bodyUsed behind pipeTo(): Deno tells of it at the first pull');
+else {
+  test('a body that a function of the platform reads is used at once', async () => {
+    await compare({
+      pipeTo: async ({ Response }) => {
+        const response = new Response('some text');
+        const piped = response.body.pipeTo(new WritableStream());
+        const { bodyUsed } = response;
+        await piped;
+        return [bodyUsed, response.bodyUsed];
+      },
+      pipeThrough: ({ Response }) => {
+        const response = new Response('some text');
+        response.body.pipeThrough(new TransformStream());
+        return [response.bodyUsed, response.body.locked];
+      },
+      tee: async ({ Response }) => {
+        const response = new Response('some text');
+        const [left] = response.body.tee();
+        return [response.bodyUsed, await read(left), response.bodyUsed];
+      },
+    });
+  });
+}
+
+test('the bytes of a text are made at the first read', async () => {
+  if (!isLazy) return; // Bun: its streams are real
+  const { encode } = TextEncoder.prototype;
+  let made = 0;
+  TextEncoder.prototype.encode = function (...args) {
+    made++;
+    return encode.apply(this, args);
+  };
+  try {
+    const response = new FeatherResponse('some text');
+    const { body } = response;
+    assert.not(body.locked);
+    for (const options of [undefined, { mode: 'byob' }]) body.getReader(options).releaseLock();
+    body.values({ preventCancel: true }).return();
+    assert.is(await new FeatherResponse(response.clone().body).text(), 'some text');
+    for (const use of [(stream) => stream.cancel(), (stream) => stream.getReader().cancel()])
+      await use(new FeatherResponse('some text').body);
+    const [left, right] = new FeatherResponse('some text').body.tee();
+    await Promise.all([left.cancel(), right.cancel()]);
+    assert.is(await response.text(), 'some text');
+    assert.ok(body.locked);
+    assert.is(made, 0);
+    const other = new FeatherResponse('some text').body;
+    assert.equal((await other.getReader().read()).value, bytes('some text'));
+    assert.is(made, 2); // with bytes() of this test
+  } finally {
+    TextEncoder.prototype.encode = encode;
+  }
+});
+
 test('a response and its clone have bytes of their own', async () => {
   const given = bytes('some bytes');
   await compare({
@@ -103,7 +159,7 @@ test('a response and its clone have bytes of their own', async () => {
 });
 
 test('a body that is all here is read without a stream of the platform', async () => {
-  if (Object.getOwnPropertySymbols(new ReadableStream()).length === 0) return; // Bun: its streams are real
+  if (!isLazy) return;
   let made = 0;
   const { ReadableStream: Platform } = globalThis;
   globalThis.ReadableStream = new Proxy(Platform, {

@@ -75,6 +75,29 @@ for (const host of hosts()) {
     );
   });
 
+  rig.check('a body is used as soon as its stream is', async () => {
+    const uses = {
+      'getReader()': [(body) => body.getReader().releaseLock(), false],
+      'cancel()': [(body) => void body.cancel(), true],
+      'pipeTo()': [(body) => body.pipeTo(new WritableStream()), !('Deno' in globalThis)],
+      'pipeThrough()': [(body) => void body.pipeThrough(new TransformStream()), !('Deno' in globalThis)],
+      'tee()': [(body) => void body.tee(), false],
+    };
+    for (const [name, [use, isUsed]] of Object.entries(uses)) {
+      let seen;
+      await rig.answerOf(
+        async (request) => {
+          const done = use(request.body);
+          seen = request.bodyUsed;
+          await done;
+          return new FeatherResponse('');
+        },
+        post('/', 'abc'),
+      );
+      assert.equal([name, seen], [name, isUsed]);
+    }
+  });
+
   rig.check('a clone is a Request of the platform, and has the body, too', async () => {
     const orders = {
       'clone first': async (request) => {
