@@ -3,9 +3,9 @@
 //   pieces:  [ 4,096 bytes ] [ 70,000 bytes ] [ joined: 300 bytes, room for 724 ]  <-- push() of 20 bytes goes in here
 //
 // A peer chooses how its bytes are cut. Bytes that come one at a time must not cost an object each, so small pieces are
-// joined. Two neighbours that push() has added are together always longer than JOINED_BYTES. So 64 KiB without texts are
-// 33 pieces at most. Large pieces are queued as they are, without a copy. A joined piece doubles as it fills, so each
-// byte is copied about twice at most.
+// joined. Two neighbours that push() has added are together always longer than JOINED_BYTES. So 64 KiB are 33 pieces at
+// most, if no text is among them. Large pieces are queued as they are, without a copy. A joined piece doubles as it
+// fills, so each byte is copied about twice at most.
 //
 // Next: send-queue.ts.
 

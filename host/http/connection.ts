@@ -352,7 +352,7 @@ export class HttpConnection implements ConnectionRoles {
     try {
       const info = new HandlerInfo(this, head);
       result = this.server.fetch(request, info, info);
-      if (result instanceof Promise) return void settledOnce(result).then(this.onAnswer, this.onFailure); // a revoked Proxy throws
+      if (result instanceof Promise) return void settledOnce(result).then(this.onAnswer, this.onFailure); // Proxies throw
     } catch (error) {
       this.onFailure(error);
       return;

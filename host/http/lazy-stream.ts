@@ -1,6 +1,6 @@
 // `request.body` and `response.body`: a ReadableStream, its readers and its iterator, over the reads of body-reads.ts.
-// These objects are instances of the platform's classes. When a function of the platform touches one, it finds an object
-// of the platform (platform.ts).
+// These objects are instances of the platform's classes. When a function of the platform touches one, it finds an
+// object of the platform (platform.ts).
 //
 // So these uses need no stream of the platform:
 //

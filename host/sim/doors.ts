@@ -56,8 +56,8 @@ export function functionsOf(target: object, except: readonly string[] = []): str
 const DENO_NETWORK = 'connect connectTls listen listenTls listenDatagram serve';
 const DENO_PROCESSES = 'Command run spawn spawnAndWait spawnAndWaitSync';
 const DENO_FILES =
-  'open create readFile readTextFile writeFile writeTextFile stat lstat readDir mkdir remove rename copyFile truncate ' +
-  'makeTempDir makeTempFile symlink link readLink realPath chmod chown utime';
+  'open create readFile readTextFile writeFile writeTextFile stat lstat readDir mkdir remove rename copyFile ' +
+  'truncate makeTempDir makeTempFile symlink link readLink realPath chmod chown utime';
 
 const withSync = (text: string): string[] => words(text).flatMap((name) => [name, `${name}Sync`]);
 

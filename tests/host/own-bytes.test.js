@@ -58,9 +58,9 @@ test('48 MiB of arrays are enough for scavenges, before V8 counts them as too ma
 });
 
 /** Paces 224 MiB of arrays in a process whose space for new objects has `mebibytes`, and tells what that brought. */
-function paced(mebibytes, ...moreFlags) {
+function paced(mebibytes, moreFlags = [], before = '') {
   const program = `import v8 from 'node:v8';
-    import { runInNewContext } from 'node:vm';
+    import vm from 'node:vm';
     import { constants, PerformanceObserver } from 'node:perf_hooks';
     import { setImmediate as nextTurn } from 'node:timers/promises';
     import { paceScavenges } from '${SCAVENGES}';
@@ -74,6 +74,8 @@ function paced(mebibytes, ...moreFlags) {
       }
       return garbage;
     };
+    const { runInNewContext } = vm;
+    ${before};
     let scavenges = 0;
     const observer = new PerformanceObserver((list) => {
       for (const { detail } of list.getEntries()) if (detail.kind === constants.NODE_PERFORMANCE_GC_MINOR) scavenges++;
@@ -99,10 +101,19 @@ test('where that space is large, V8 is asked for scavenges, and no garbage is ma
     [[], 'undefined'],
     [['--expose-gc'], 'function'],
   ]) {
-    const result = paced(32, ...flags);
+    const result = paced(32, flags);
     assert.ok(result.garbage < 1_000_000, `${result.garbage} bytes of garbage`);
     assert.ok(result.scavenges >= 20 && result.scavenges <= 50, `${result.scavenges} scavenges`);
     assert.is(result.gc, gc, 'the flag is as it was');
+  }
+});
+
+test('where gc() cannot be had, garbage is made', () => {
+  for (const name of ['vm.runInNewContext', 'v8.setFlagsFromString']) {
+    const result = paced(32, [], `${name} = () => { throw new Error('refused'); }`);
+    assert.ok(result.garbage > 10_000_000, `${result.garbage} bytes of garbage`);
+    assert.ok(result.scavenges >= 2, `${result.scavenges} scavenges`);
+    assert.is(result.gc, 'undefined');
   }
 });
 
