@@ -352,9 +352,9 @@ export class HttpConnection implements ConnectionRoles {
     try {
       const info = new HandlerInfo(this, head);
       result = this.server.fetch(request, info, info);
-      if (result instanceof Promise) return void settledOnce(result).then(this.onAnswer, this.onFailure); // Proxies throw
+      if (result instanceof Promise) return void settledOnce(result).then(this.onAnswer, this.onFailure);
     } catch (error) {
-      this.onFailure(error);
+      this.onFailure(error); // a revoked Proxy throws at `instanceof`
       return;
     }
     this.onAnswer(result);
