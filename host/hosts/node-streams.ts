@@ -5,8 +5,9 @@
 // server makes its sockets without `onread`. So what it has accepted gets a socket of ours, over the same handle.
 //
 // A program that keeps what it reads would need a copy of each chunk. So a socket whose last full chunk was kept reads
-// the next one into an array of its own, and gives that away. A chunk that does not fill it is copied, and the socket
-// reads into the common array again. So a socket that waits for its next message holds no memory.
+// the next one into an array of its own, and gives that away. A chunk that does not fill the array is copied, and the
+// socket reads into the common array again. Node asks for the next array right behind a chunk. So a socket whose last
+// chunk was full, and was kept, holds 64 KiB until the next chunk comes. Others hold none.
 //
 // Next: bun-streams.ts.
 
@@ -40,7 +41,7 @@ class NodeStream implements Stream {
   readonly #socket: Socket;
   #owner: StreamOwner | undefined;
   #array = CHUNK; // what it reads into
-  #isSame = false; // as before
+  #isSame = false; // Node has #array already
   readonly readsInRow = true;
 
   /** A stream that is not connected yet, or over a socket that has been accepted. */
@@ -57,7 +58,7 @@ class NodeStream implements Stream {
     socket.on('close', () => this.#owner?.onBroken(Errno.ECONNRESET));
   }
 
-  // Node asks for it when it makes the socket's handle, and after each chunk. Undefined: it is the same.
+  // Node asks for the array when it makes the socket's handle, and after each chunk. Undefined: the array stays.
   readonly #nextArray = (): Buffer | undefined => (this.#isSame ? undefined : this.#array);
 
   readonly #onRead = (bytes: number): boolean => {
