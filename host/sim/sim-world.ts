@@ -106,8 +106,8 @@ export class SimWorld {
   }
 
   /**
-   * The process gets a signal. The simulation fails if that ends the process: if no shard waits for it, or if it is the
-   * second one (signals.ts).
+   * The process gets a signal. The simulation fails if that ends the process: if no code listens for it, or if it is
+   * the second one (signals.ts).
    */
   signal(name: SignalName): void {
     checkSignalNames([name]);

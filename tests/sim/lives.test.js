@@ -89,7 +89,7 @@ test('the simulation fails if a signal ends the process', async () => {
     world.signal('SIGTERM');
     await pause(20);
   });
-  assert.match(unheard.message, /SIGTERM has ended the process: no shard waits for it/);
+  assert.match(unheard.message, /SIGTERM has ended the process: no code listens for it/);
   const twice = await failure(async (world) => {
     await world.on(1, () => void onSignal('SIGTERM', () => new Promise(() => {})));
     await pause(20);
