@@ -194,7 +194,7 @@ export class FeatherResponse {
   // The getters look for themselves whether `this` is an object of the platform: shareMembers() makes slower ones.
 
   /** 'default', or 'error' for `Response.error()`. */
-  get type(): ResponseType {
+  get type(): 'basic' | 'cors' | 'default' | 'error' | 'opaque' | 'opaqueredirect' {
     if (!isFeatherResponse(this)) return ofPlatform(this, 'type');
     return statusOf(this) === 0 ? 'error' : 'default';
   }
