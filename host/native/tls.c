@@ -151,8 +151,8 @@ static bool grow(struct tls *tls)
 	return true;
 }
 
-// Of a client: the name that it asks for, and the session to be resumed. Bytes that are no session are none: then the
-// handshake is a full one, as with node:tls.
+// Of a client: the name that it asks for, and the session to be resumed. If the bytes are not a session, they are
+// ignored: then the handshake is a full one, as with node:tls.
 static bool prepare_client(napi_env env, SSL *of, napi_value servername, napi_value session)
 {
 	char *name = text_of(env, servername);

@@ -146,7 +146,7 @@ static bool trust(napi_env env, SSL_CTX *ctx, napi_value authorities, bool is_cl
 
 		if (!certificate)
 			return false;
-		ssl.X509_STORE_add_cert(ssl.SSL_CTX_get_cert_store(ctx), certificate); // twice is no failure
+		ssl.X509_STORE_add_cert(ssl.SSL_CTX_get_cert_store(ctx), certificate); // adding one twice is not an error
 		if (!is_client)
 			ssl.SSL_CTX_add_client_CA(ctx, certificate);
 		ssl.X509_free(certificate);
@@ -249,7 +249,7 @@ static bool configure(napi_env env, SSL_CTX *ctx, napi_value options, bool is_cl
 	return trust(env, ctx, member(env, options, "authorities"), is_client);
 }
 
-// The protocols that it speaks: a client offers them, and a server chooses.
+// The application protocols of a context: a client offers them, and a server chooses one.
 static bool use_alpn(struct context *context)
 {
 	if (context->alpn_bytes == 0)

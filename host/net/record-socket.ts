@@ -47,6 +47,7 @@ export class RecordSocket extends DecryptedSocket {
       await this.#decrypt(bytes, terminator).catch((error) => {
         throw handshakeError(error.message);
       });
+      if (this.#hasLeftEarly) throw handshakeError('the client has left');
       if (!this.#connection.isSecure) bytes = await this.below.read();
     }
     if (terminator.needsCertificate && !this.tls.isAuthorized) {
@@ -64,6 +65,7 @@ export class RecordSocket extends DecryptedSocket {
         if (this.isClosed) throw socketClosed();
         if (bytes === null) throw endedEarly();
         await this.#decrypt(bytes);
+        if (this.#hasLeftEarly) throw endedEarly();
       }
       const error = this.tls.checkServer(client.expectedName);
       if (error !== undefined && client.mustBeTrusted) throw error;
@@ -71,6 +73,11 @@ export class RecordSocket extends DecryptedSocket {
       throw tlsError('the handshake failed', error);
     }
     this.#receive().catch((error) => this.#break(error));
+  }
+
+  /** The peer has sent close_notify in the middle of the handshake. The connection below may stay open. */
+  get #hasLeftEarly(): boolean {
+    return this.#peerEnded && !this.#connection.isSecure;
   }
 
   // --- reading -------------------------------------------------------------------------------------------------------

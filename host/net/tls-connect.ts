@@ -12,7 +12,7 @@ import type { Shard } from '../shard/shard.js';
 import type { TlsClient } from '../tls/client-context.js';
 import { TimedHandshake } from '../tls/handshake-limits.js';
 import { contextOptions, type TlsServerOptions, tlsError } from '../tls/options.js';
-import { recordEngine } from '../tls/record-engine.js';
+import { type RecordConnection, recordEngine } from '../tls/record-engine.js';
 import { RecordTerminator } from '../tls/record-terminator.js';
 import { Terminators } from '../tls/terminators.js';
 import { NO_RAW_USER } from '../tls/transport-stream.js';
@@ -29,7 +29,13 @@ export async function secure(
   client: TlsClient,
   signal: AbortSignal | undefined,
 ): Promise<DecryptedSocket> {
-  const records = client.openRecords();
+  let records: RecordConnection | undefined;
+  try {
+    records = client.openRecords();
+  } catch (error) {
+    below.close();
+    throw error;
+  }
   if (records === undefined) {
     const stream = new SocketStream(below, NO_RAW_USER);
     const make = (socket: TLSSocket) => new TlsConnection(shard, socket, stream, below, client.label);

@@ -129,7 +129,7 @@ export class StreamHandle extends StreamSocket implements Handle {
     return this.out.sentBytes + this.out.backlogBytes;
   }
 
-  /** Of these, those that are out. */
+  /** Bytes that the kernel has taken. */
   get sentBytes(): number {
     return this.out.sentBytes;
   }
@@ -213,11 +213,13 @@ export class StreamHandle extends StreamSocket implements Handle {
     if (!isWhole) this.#fail(operationError('write', result === 0 ? Errno.EPIPE : result));
     else if (this.#isLeaving) {
       if (out.isIdle || out.waitsForRoom) this.closeSocket();
-    } else if (this.#isWriting) {
-      if (out.sentBytes < this.#goalBytes || out.backlogBytes > HIGH_WATER_BYTES) return;
-      this.#isWriting = false;
-      this.#user.onWritten();
-    } else if (this.#isEnding && out.isIdle) this.#sendEnd();
+    } else {
+      if (this.#isWriting && out.sentBytes >= this.#goalBytes && out.backlogBytes <= HIGH_WATER_BYTES) {
+        this.#isWriting = false;
+        this.#user.onWritten(); // it may close this
+      }
+      if (this.#isEnding && out.isIdle && !this.isClosed) this.#sendEnd();
+    }
   }
 
   // --- the end -------------------------------------------------------------------------------------------------------

@@ -1,21 +1,29 @@
-// The parts of clients that connections with the same options share. Reading keys and certificates costs more than a
+// Client connections with the same options share what is made of them. Reading keys and certificates costs more than a
 // handshake, so the last ones that were used are kept.
 //
 //   options --digest--> ClientContext   the addon's keys, certificates and authorities, made when they are first used
 //                   \-> TlsClient       one connection
 //
 // A session holds the result of the check of a certificate, and resuming it checks nothing. OpenSSL and node:tls would
-// resume one for another name, or for other authorities. So a session that leaves has a label behind it: the digest of
-// the name and of the options. One with another label is not resumed, and the server sends its certificate again.
+// resume one for another name, or for other authorities. A session given to the program ends with a label: the digest
+// of the name and of the options. One with another label is not resumed, and the server sends its certificate again.
 //
 // Next: ../net/tls-connect.ts.
 
 import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
 import { checkOptions } from '../base/options.js';
-import { defaultAuthorities } from './authorities.js';
+import { authoritiesDigest } from './authorities.js';
 import { chooseEngine } from './engine-choice.js';
-import { CLIENT_CHECKS, CONTEXT_CHECKS, contextOf, filesOf, type TlsClientOptions, type TlsFile } from './options.js';
+import {
+  CLIENT_CHECKS,
+  CONTEXT_CHECKS,
+  contextOf,
+  filesOf,
+  type TlsClientOptions,
+  type TlsFile,
+  withDefaults,
+} from './options.js';
 import { recordClientOptions, whyNoClientRecords } from './record-context.js';
 import { RecordConnection, type RecordContext, type RecordEngine } from './record-engine.js';
 
@@ -26,9 +34,14 @@ const DIGESTED = Object.keys(CONTEXT_CHECKS) as (keyof typeof CONTEXT_CHECKS)[];
 
 const contexts = new Map<string, ClientContext>(); // the last one that was used is at the end
 
-/** `tls` of a client: throws OPTION, and TLS for a key or a certificate that cannot be used. */
+/** `tls` of a client: throws OPTION. A TlsClient finds out whether keys and certificates can be used. */
 export function checkTlsClient(name: string, options: unknown): TlsClientOptions {
-  const checked = checkOptions(options as TlsClientOptions, CLIENT_CHECKS, name);
+  return checkOptions(options as TlsClientOptions, CLIENT_CHECKS, name);
+}
+
+/** Like checkTlsClient(), for a TlsClient that is made later: throws TLS for a key that cannot be used, too. */
+export function checkTlsClientKeys(name: string, options: unknown): TlsClientOptions {
+  const checked = checkTlsClient(name, options);
   contextFor(checked);
   return checked;
 }
@@ -47,7 +60,6 @@ function contextFor(options: TlsClientOptions): ClientContext {
 class ClientContext {
   readonly digest: string;
   #records: RecordContext | undefined;
-  #authorities: readonly Uint8Array[] | undefined; // of #records, if they are those of Node
   #obstacle: string | undefined;
   #isKnown = false; // whether there is an obstacle
 
@@ -57,15 +69,10 @@ class ClientContext {
     this.digest = digest;
   }
 
-  /** Why the addon cannot have these options, if it cannot. Programs may change the authorities that Node trusts. */
+  /** Why the addon cannot have these options, if it cannot. */
   whyNot(options: TlsClientOptions): string | undefined {
-    const authorities = options.ca === undefined ? defaultAuthorities() : undefined;
-    if (!this.#isKnown || authorities !== this.#authorities) {
-      this.#isKnown = true;
-      this.#authorities = authorities;
-      this.#records = undefined;
-      this.#obstacle = whyNoClientRecords(options);
-    }
+    if (!this.#isKnown) this.#obstacle = whyNoClientRecords(options);
+    this.#isKnown = true;
     return this.#obstacle;
   }
 
@@ -88,8 +95,8 @@ export class TlsClient {
   readonly #engine: RecordEngine | undefined; // undefined: node:tls has to do it
   readonly #records: RecordContext | undefined;
 
-  /** `engine`: undefined without the addon. Throws TLS, HOST and OPTION. */
-  constructor(engine: RecordEngine | undefined, options: TlsClientOptions, hostname: string) {
+  /** `engine`: undefined without the addon; 'node:tls' for a user that has no other. Throws TLS, HOST and OPTION. */
+  constructor(engine: RecordEngine | 'node:tls' | undefined, options: TlsClientOptions, hostname: string) {
     const isName = isIP(hostname) === 0 && !hostname.startsWith('unix:');
     this.options = options;
     this.hostname = hostname;
@@ -98,13 +105,15 @@ export class TlsClient {
     const context = contextFor(options);
     const server = JSON.stringify([this.mustBeTrusted, this.servername, hostname]);
     this.label = createHash('sha256').update(context.digest).update(server).digest();
-    this.#engine = chooseEngine(engine, () => this.#whyNoName() ?? context.whyNot(options));
+    const whyNot = () => this.#whyNoName() ?? context.whyNot(options);
+    this.#engine = engine === 'node:tls' ? undefined : chooseEngine(engine, whyNot);
     this.#records = this.#engine && context.records(this.#engine, options);
   }
 
   #whyNoName(): string | undefined {
     const name = this.servername;
-    return name === '' || (SERVERNAME.test(name) && isIP(name) === 0) ? undefined : 'servername is not a usual name';
+    if (name === '' || (SERVERNAME.test(name) && isIP(name) === 0)) return undefined;
+    return `servername must be a name of ASCII characters, not an address, got ${JSON.stringify(name)}`;
   }
 
   /** The name or the address that the certificate must have. */
@@ -128,7 +137,9 @@ export class TlsClient {
   }
 }
 
-function digestOf(options: TlsClientOptions): string {
+/** Programs may change the defaults of node:tls, so these count as options. */
+function digestOf(given: TlsClientOptions): string {
+  const options = withDefaults(given);
   const hash = createHash('sha256');
   const add = (name: string, file: TlsFile | undefined) => {
     const parts = filesOf(file);
@@ -137,6 +148,7 @@ function digestOf(options: TlsClientOptions): string {
   };
   for (const name of DIGESTED) add(name, options[name]);
   add('alpn', options.alpn);
+  if (options.ca === undefined) hash.update(authoritiesDigest());
   return hash.digest('base64');
 }
 

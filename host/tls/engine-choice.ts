@@ -9,7 +9,7 @@ import type { TlsInfo } from './info.js';
 import type { RecordEngine } from './record-engine.js';
 
 /**
- * Returns the addon's engine if it is to be used, and else undefined: node:tls. `engine`: undefined without the addon.
+ * Returns the addon's engine if it is to be used; undefined means node:tls. `engine`: undefined without the addon.
  * `whyNot` returns an obstacle, or undefined if the addon can do it. Throws HOST and OPTION.
  */
 export function chooseEngine(
@@ -20,8 +20,9 @@ export function chooseEngine(
   if (wanted === 'node:tls') return undefined;
   const obstacle = engine === undefined ? 'this shard has no addon' : whyNot();
   if (obstacle === undefined) return engine;
-  if (wanted === 'addon') throw new FeatherstarError('FEATHERSTAR_HOST', `FEATHERSTAR_TLS=addon, but ${obstacle}`);
-  return undefined;
+  if (wanted !== 'addon') return undefined;
+  const text = `FEATHERSTAR_TLS=addon, but ${obstacle}; unset FEATHERSTAR_TLS to use node:tls`;
+  throw new FeatherstarError('FEATHERSTAR_HOST', text);
 }
 
 function wantedEngine(): TlsInfo['engine'] | undefined {

@@ -1,5 +1,5 @@
 // The options of TLS: `tls` of serve(), listen() and connect(). Most have the names and the meaning that they have in
-// node:tls, which does the work. They are checked before anything listens.
+// node:tls. They are checked before anything listens, also where the addon does the work.
 //
 //   { key, cert, ... } --checkTlsServer()--> contextOf(): node:tls reads keys and certificates, or TLS is thrown
 //
@@ -8,7 +8,12 @@
 // Next: terminator.ts.
 
 import { createHash, hkdfSync } from 'node:crypto';
-import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
+import nodeTls, {
+  createSecureContext,
+  type SecureContext,
+  type SecureContextOptions,
+  type SecureVersion,
+} from 'node:tls'; // programs may change its defaults
 import { FeatherstarError, optionError } from '../base/errors.js';
 import { type Checks, checkBoolean, checkOptions, checkString, integer, oneOf } from '../base/options.js';
 import { processSecret } from '../base/secrets.js';
@@ -33,15 +38,15 @@ export interface TlsContextOptions {
   passphrase?: string | undefined;
   /** Certificates that are not valid any more, in PEM. */
   crl?: TlsFile | undefined;
-  /** The least version. Default 'TLSv1.2'. */
+  /** The least version. Default 'TLSv1.2', or 'TLSv1.3' if that is Node's (--tls-min-v1.3). */
   minVersion?: TlsVersion | undefined;
-  /** The highest version. Default 'TLSv1.3'. */
+  /** The highest version. Default: that of Node, 'TLSv1.3' without --tls-max-v1.2. */
   maxVersion?: TlsVersion | undefined;
   /** Ciphers in OpenSSL's form. Default: Node's list. */
   ciphers?: string | undefined;
   /** Signature algorithms in OpenSSL's form. Default: OpenSSL's list. */
   sigalgs?: string | undefined;
-  /** Curves in OpenSSL's form. Default 'auto'. */
+  /** Curves in OpenSSL's form. Default: Node's, which are 'auto'. */
   ecdhCurve?: string | undefined;
 }
 
@@ -173,12 +178,35 @@ export function checkTlsServer(name: string, options: unknown): TlsServerOptions
   return checked;
 }
 
-/** The options that make a context, in node:tls's form. The least version does not depend on flags of Node. */
+/** The least version has no default below 1.2, whatever the flags of Node say. */
+function minVersionOf({ minVersion }: TlsContextOptions): TlsVersion {
+  return minVersion ?? (nodeTls.DEFAULT_MIN_VERSION === 'TLSv1.3' ? 'TLSv1.3' : 'TLSv1.2');
+}
+
+/** The options that make a context, in node:tls's form. */
 export function contextOptions(options: TlsContextOptions): SecureContextOptions {
-  const { key, cert, ca, pfx, passphrase, crl, minVersion, maxVersion, ciphers, sigalgs, ecdhCurve } = options;
+  const { key, cert, ca, pfx, passphrase, crl, maxVersion, ciphers, sigalgs, ecdhCurve } = options;
   const given = { key, cert, ca, pfx, passphrase, crl, maxVersion, ciphers, sigalgs, ecdhCurve };
   const defined = Object.entries(given).filter(([, value]) => value !== undefined);
-  return { minVersion: minVersion ?? 'TLSv1.2', ...Object.fromEntries(defined) };
+  return { minVersion: minVersionOf(options), ...Object.fromEntries(defined) };
+}
+
+/** Options whose versions, ciphers and curves are those of node:tls where they are not given. */
+export type WithDefaults<T extends TlsContextOptions> = Omit<T, 'maxVersion'> & {
+  readonly minVersion: TlsVersion;
+  readonly maxVersion: SecureVersion;
+  readonly ciphers: string;
+  readonly ecdhCurve: string;
+};
+
+export function withDefaults<T extends TlsContextOptions>(options: T): WithDefaults<T> {
+  return {
+    ...options,
+    minVersion: minVersionOf(options),
+    maxVersion: options.maxVersion ?? nodeTls.DEFAULT_MAX_VERSION,
+    ciphers: options.ciphers || nodeTls.DEFAULT_CIPHERS,
+    ecdhCurve: options.ecdhCurve ?? nodeTls.DEFAULT_ECDH_CURVE,
+  };
 }
 
 /** Throws TLS for a key or a certificate that cannot be read, or that do not belong together. */

@@ -4,7 +4,7 @@
 // Next: record-engine.ts.
 
 import { createPrivateKey, hkdfSync, type KeyObject, X509Certificate } from 'node:crypto';
-import nodeTls from 'node:tls'; // programs may change its defaults
+import type { SecureVersion } from 'node:tls';
 import { defaultAuthorities } from './authorities.js';
 import {
   filesOf,
@@ -16,8 +16,9 @@ import {
   type TlsContextOptions,
   type TlsFile,
   type TlsServerOptions,
-  type TlsVersion,
   ticketKeys,
+  type WithDefaults,
+  withDefaults,
 } from './options.js';
 
 /** The argument of the addon's makeContext() (host/native/tls_context.c). */
@@ -53,7 +54,13 @@ interface RecordServerOptions extends RecordContextOptions {
   readonly asksForName: boolean;
 }
 
-const VERSIONS: Readonly<Record<TlsVersion, number>> = { 'TLSv1.2': 0x0303, 'TLSv1.3': 0x0304 };
+/** OpenSSL's numbers. The first two may be Node's highest version. Then no version is left, as with node:tls. */
+const VERSIONS: Readonly<Record<SecureVersion, number>> = {
+  TLSv1: 0x0301,
+  'TLSv1.1': 0x0302,
+  'TLSv1.2': 0x0303,
+  'TLSv1.3': 0x0304,
+};
 const TICKET_KEY_BYTES = 80; // of OpenSSL: a name, a key for HMAC, a key for AES
 const CHAIN_BYTES = 65_536; // so many fit into the engine's output, with the rest of a handshake
 const CERTIFICATE = /-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----[^-]+-----END (?:X509 |TRUSTED )?CERTIFICATE-----/g;
@@ -72,18 +79,22 @@ export function whyNoRecords(options: TlsServerOptions): string | undefined {
 
 /** Why the addon cannot do TLS for a client with these options. Undefined: it can. */
 export function whyNoClientRecords(options: TlsClientOptions): string | undefined {
-  if (options.ca === undefined && defaultAuthorities() === undefined) return 'Node does not tell whom it trusts';
+  if (options.ca === undefined && defaultAuthorities() === undefined)
+    return 'ca is not given, and Node does not list all authorities that it trusts';
   // With a security level OpenSSL may accept a short key for Diffie-Hellman. Node refuses it by itself.
-  if (cipherNames(options).some((name) => name.startsWith('@'))) return 'ciphers has a security level';
+  if (cipherNames(withDefaults(options)).some((name) => name.startsWith('@'))) return 'ciphers has a security level';
   return obstacleOf(options);
 }
 
 function obstacleOf(options: TlsContextOptions): string | undefined {
-  const { ca, cert, crl, key, maxVersion, passphrase, pfx } = options;
+  const { ca, cert, crl, key, passphrase, pfx } = options;
+  const { ciphers, maxVersion } = withDefaults(options);
   if (pfx !== undefined) return 'pfx is given';
   if (crl !== undefined) return 'crl is given';
-  if (maxVersion === 'TLSv1.2' && cipherLists(options).ciphers === undefined) return 'no cipher is of TLS 1.2';
-  if (filesOf(ca).some((file) => TRUSTED.test(pemText(file)))) return 'a certificate of ca says what it is trusted for';
+  if (maxVersion === 'TLSv1.2' && cipherLists({ ciphers }).ciphers === undefined)
+    return `maxVersion is 'TLSv1.2', and ciphers must have one of that version, got ${JSON.stringify(ciphers)}`;
+  if (filesOf(ca).some((file) => TRUSTED.test(pemText(file))))
+    return 'ca has a TRUSTED CERTIFICATE, which says what it is trusted for';
   if (![ca, cert].every(isReadable)) return 'a certificate has an unusual form';
   if (chainsOf(cert).some((chain) => chainBytes(chain) > CHAIN_BYTES)) return 'a certificate chain is very long';
   if (filesOf(key).some((one) => readKey(one, passphrase) === undefined)) return 'a key has an unusual form';
@@ -93,13 +104,13 @@ function obstacleOf(options: TlsContextOptions): string | undefined {
 /** The options of a client, for the addon. It has no obstacle. */
 export function recordClientOptions(options: TlsClientOptions): RecordContextOptions {
   const authorities = options.ca === undefined ? defaultAuthorities() : chainsOf(options.ca).flat();
-  return { ...commonOptions(options, authorities ?? [], options.alpn), isClient: true };
+  return { ...commonOptions(withDefaults(options), authorities ?? [], options.alpn), isClient: true };
 }
 
 /** `server`: the options that are of no context. */
 export function recordContextOptions(options: TlsContextOptions, server: TlsServerOptions): RecordServerOptions {
   return {
-    ...commonOptions(options, chainsOf(options.ca).flat(), server.alpn),
+    ...commonOptions(withDefaults(options), chainsOf(options.ca).flat(), server.alpn),
     isClient: false,
     sessionSeconds: sessionSeconds(server),
     ticketKeys: new Uint8Array(hkdfSync('sha256', ticketKeys(server), '', 'featherstar tickets', TICKET_KEY_BYTES)),
@@ -111,8 +122,12 @@ export function recordContextOptions(options: TlsContextOptions, server: TlsServ
   };
 }
 
-function commonOptions(options: TlsContextOptions, authorities: readonly Uint8Array[], alpn: readonly string[] = []) {
-  const { ecdhCurve = nodeTls.DEFAULT_ECDH_CURVE } = options;
+function commonOptions(
+  options: WithDefaults<TlsContextOptions>,
+  authorities: readonly Uint8Array[],
+  alpn: readonly string[] = [],
+) {
+  const { ecdhCurve } = options;
   const { ciphers, suites } = cipherLists(options);
   return {
     chains: chainsOf(options.cert),
@@ -125,18 +140,18 @@ function commonOptions(options: TlsContextOptions, authorities: readonly Uint8Ar
     suites,
     groups: ecdhCurve === 'auto' ? undefined : ecdhCurve,
     signatures: options.sigalgs,
-    minVersion: VERSIONS[ciphers === undefined ? 'TLSv1.3' : (options.minVersion ?? 'TLSv1.2')],
-    maxVersion: VERSIONS[options.maxVersion ?? 'TLSv1.3'],
+    minVersion: VERSIONS[ciphers === undefined ? 'TLSv1.3' : options.minVersion],
+    maxVersion: VERSIONS[options.maxVersion],
     alpn: Buffer.concat(alpn.flatMap((name) => [Buffer.of(Buffer.byteLength(name)), Buffer.from(name)])),
   };
 }
 
-function cipherNames({ ciphers }: TlsContextOptions): string[] {
-  return (ciphers || nodeTls.DEFAULT_CIPHERS).split(':').filter((name) => name !== '');
+function cipherNames({ ciphers }: { readonly ciphers: string }): string[] {
+  return ciphers.split(':').filter((name) => name !== '');
 }
 
 /** TLS 1.3 has a list of its own. Without a cipher of TLS 1.2 that version is not spoken, as in node:tls. */
-function cipherLists(options: TlsContextOptions) {
+function cipherLists(options: { readonly ciphers: string }) {
   const names = cipherNames(options);
   const isSuite = (name: string) => /^!?TLS_/.test(name);
   return {

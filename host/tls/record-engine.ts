@@ -32,7 +32,7 @@ const RECORD_BYTES = 16_384; // plain bytes at most
 export const PART_BYTES = 1_048_576;
 const RECORD_OVERHEAD_BYTES = 128; // more than the head, nonce, padding and tag of a record of any cipher
 
-const REPLY_BYTES = 16_384; // not sent yet, at most: those of 600 key updates
+const REPLY_BYTES = 16_384; // limit of unsent replies, about 600 key updates
 
 /** Keys and certificates in OpenSSL's memory, until this is collected. */
 export interface RecordContext {
@@ -188,8 +188,8 @@ export class RecordConnection {
 
   /**
    * Counts the output of the last receive(), which is a reply. `end`: how many bytes are sent when the reply is.
-   * `sentBytes`: how many are sent now. Returns true if the peer asks for key updates and reads none of the replies.
-   * They would fill memory.
+   * `sentBytes`: how many are sent now. Returns true if the peer asks for key updates and reads none of the replies
+   * before this one. They would fill memory. One receive() may bring more requests than the limit allows.
    */
   repliesTooMuch(end: number, sentBytes: number): boolean {
     const replies = this.#replies;
@@ -197,9 +197,10 @@ export class RecordConnection {
       this.#replyBytes -= first.bytes;
       replies.shift();
     }
+    const isTooMuch = this.isSecure && this.#replyBytes > REPLY_BYTES;
     replies.push({ bytes: this.outputBytes, end });
     this.#replyBytes += this.outputBytes;
-    return this.isSecure && this.#replyBytes > REPLY_BYTES;
+    return isTooMuch;
   }
 
   /** Encrypts into `target`, or into the output. Returns how many bytes, or -1. */
@@ -247,5 +248,5 @@ export class RecordConnection {
   }
 }
 
-/** Why a connection ends that repliesTooMuch(). */
+/** The error of a connection for which repliesTooMuch() returns true. */
 export const UNREAD_REPLIES = 'the peer asks for many key updates, and reads none of the replies';

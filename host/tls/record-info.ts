@@ -48,7 +48,7 @@ export class RecordInfo implements TlsInfo {
 
   /**
    * Of a client, when the handshake is over: why the server is not the one of this name, in the form of node:tls.
-   * Undefined: it is. Unlike node:tls, it asks for the name also if a session was resumed.
+   * Undefined: it is. Unlike node:tls, it checks the name even if a session was resumed.
    */
   checkServer(name: string): Error | undefined {
     const code = this.authorizationError;

@@ -12,10 +12,11 @@ import { createClient } from 'featherstar/client';
 import { createConnection, createNetServer, createServer } from 'featherstar/node';
 import * as assert from 'uvu/assert';
 import { WebSocket, WebSocketServer } from 'ws';
+import { currentShard } from '../../dist/host/shard/shard.js';
 import { Authority, hasOpenssl } from '../support/certificates.js';
 import { oneShardSuite } from '../support/hosts.js';
 import { until, within } from '../support/http.js';
-import { cert, key, runWith, tlsWays } from '../support/tls.js';
+import { cert, expectedEngine, key, runWith, tlsWays } from '../support/tls.js';
 
 const MEBIBYTE = 1_048_576;
 const HERE = '127.0.0.1';
@@ -78,6 +79,29 @@ function factsOf({ socket }) {
 for (const { host, engine } of IS_NODE ? tlsWays() : []) {
   const { test, check } = oneShardSuite(`secure servers by ${engine}`, host);
   runWith(engine, test);
+
+  check('the end goes out if one send takes all bytes and the end', async () => {
+    if (expectedEngine(engine) !== 'addon') return; // node:tls needs send buffers
+    const RECORD_BYTES = 4096; // of which TLS 1.3 needs 22. Sixteen of them are as much as may wait
+    const server = createNetServer({ tls: { key, cert } }, async (socket) => {
+      await once(socket, 'data'); // the client has the tickets, so nothing waits
+      const { sendBuffers } = currentShard();
+      const taken = [];
+      for (let buffer = sendBuffers.take(); buffer !== 0; buffer = sendBuffers.take()) taken.push(buffer);
+      socket.cork();
+      for (let i = 0; i < 16; i++) socket.write(Buffer.alloc(RECORD_BYTES - 22, i));
+      socket.uncork();
+      socket.end();
+      await once(socket, 'finish');
+      for (const buffer of taken) sendBuffers.give(buffer);
+    });
+    const port = await listening(server);
+    const socket = tls.connect({ ...trusting, port, minVersion: 'TLSv1.3' });
+    await within(once(socket, 'session'), 'a ticket');
+    setImmediate(() => socket.write('begin')); // Node 20 loses what is written at once
+    assert.is((await within(bytes(socket), 'the end')).length, 16 * (RECORD_BYTES - 22));
+    await closing(server);
+  });
   const serverOf = (app, options = {}) => createServer({ tls: { key, cert, ...options } }, app);
 
   check('Express: the address, the protocol, and what is known of the connection', async () => {

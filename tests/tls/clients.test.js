@@ -205,6 +205,30 @@ if (!isPossible) {
     });
   }
 
+  for (const [name, value, server, isDone] of [
+    ['DEFAULT_CIPHERS', 'TLS_CHACHA20_POLY1305_SHA256', {}, ({ cipher }) => /CHACHA20/.test(cipher)],
+    ['DEFAULT_ECDH_CURVE', 'P-521', { ecdhCurve: 'P-256' }, ({ code }) => code === 'FEATHERSTAR_TLS'],
+    ['DEFAULT_MAX_VERSION', 'TLSv1.2', {}, ({ protocol }) => protocol === 'TLSv1.2'],
+    ['DEFAULT_MAX_VERSION', 'TLSv1.1', {}, ({ code }) => code === 'FEATHERSTAR_TLS'],
+    ['DEFAULT_MIN_VERSION', 'TLSv1.3', { maxVersion: 'TLSv1.2' }, ({ code }) => code === 'FEATHERSTAR_TLS'],
+    ['DEFAULT_MIN_VERSION', 'TLSv1.1', { maxVersion: 'TLSv1.1', minVersion: 'TLSv1.1' }, ({ code }) => code],
+  ]) {
+    check(`a program changes tls.${name} to ${value} between two connect()s`, async () => {
+      const listening = await listenWith({ ...good, ...server });
+      const before = nodeTls[name];
+      const first = await bothWays(listening.port, trusting);
+      try {
+        nodeTls[name] = value;
+        const second = await bothWays(listening.port, trusting);
+        assert.ok(isDone(second), JSON.stringify(second));
+      } finally {
+        nodeTls[name] = before;
+      }
+      assert.equal(await bothWays(listening.port, trusting), first);
+      await listening.close();
+    });
+  }
+
   const after = (reply) => (socket) => socket.once('data', () => reply(socket));
   const replies = (hex) => after((socket) => socket.end(Buffer.from(hex, 'hex')));
   for (const [name, serve, cause] of [
@@ -214,6 +238,7 @@ if (!isPossible) {
     ['is an echo', (socket) => socket.pipe(socket), 'ERR_SSL_UNEXPECTED_MESSAGE'],
     ['is an alert', replies('15030300020228')],
     ['is close_notify', replies('15030300020100')],
+    ['is close_notify, and it stays', after((socket) => socket.write(Buffer.from('15030300020100', 'hex')))],
     ['is half a record', replies('1603030050020000'), 'ECONNRESET'],
     ['is an empty record', replies('1603030000')],
     ['is a long record', replies(`160303ffff${'00'.repeat(0xffff)}`)],

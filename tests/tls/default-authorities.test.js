@@ -15,16 +15,26 @@ import { Runtime } from 'featherstar';
 import { connect } from 'featherstar/net';
 const { own, root } = JSON.parse(process.env.CERTIFICATES);
 await Runtime.start({ shards: 1, host: 'uring' });
-const server = nodeTls.createServer(own).on('tlsClientError', () => {}).listen(0, '127.0.0.1', async () => {
-  const ask = async () => {
+const server = nodeTls.createServer({ ...own, maxVersion: 'TLSv1.2' }).on('tlsClientError', () => {});
+server.listen(0, '127.0.0.1', async () => {
+  let session;
+  const ask = async (tellsResumed = false) => {
     try {
-      const socket = await connect({ port: server.address().port, tls: { servername: 'localhost' } });
-      console.log(socket.tls.engine, socket.tls.isAuthorized);
+      const { port } = server.address();
+      const socket = await connect({ port, tls: { servername: 'localhost', session } });
+      if (tellsResumed) console.log('is resumed:', socket.tls.isResumed);
+      else console.log(socket.tls.engine, socket.tls.isAuthorized);
+      if (process.env.RESUMES) session = socket.tls.session;
       socket.close();
     } catch ({ code, cause }) {
       console.log(code, cause.code);
     }
   };
+  if (process.env.RESUMES) {
+    await ask();
+    await ask(true);
+    nodeTls.setDefaultCACertificates(nodeTls.rootCertificates);
+  }
   await ask();
   if (process.env.CHANGES) {
     for (const list of [[], [root], [...nodeTls.rootCertificates, root], nodeTls.rootCertificates]) {
@@ -70,6 +80,14 @@ if (!isPossible) {
   });
 
   if ('setDefaultCACertificates' in nodeTls) {
+    for (const engine of ['auto', 'node:tls']) {
+      test(`${engine}: a session is not resumed when other authorities are trusted`, async () => {
+        const lines = await ask({ RESUMES: '1', FEATHERSTAR_TLS: engine, NODE_EXTRA_CA_CERTS: file });
+        assert.equal(lines.slice(0, 2), [`${engine === 'auto' ? 'addon' : engine} true`, 'is resumed: true']);
+        assert.match(lines[2], /^FEATHERSTAR_TLS /);
+      });
+    }
+
     test('setDefaultCACertificates()', async () => {
       const outcomes = await ask({ CHANGES: '1' });
       assert.equal(outcomes.slice(0, 3), [refused, refused, 'node:tls true']); // those of Node are not in the list

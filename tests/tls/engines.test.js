@@ -1,7 +1,7 @@
 // The engines of TLS: which one serves is said, and chosen; what both of them do with unusual options and bytes.
 
 import { randomBytes } from 'node:crypto';
-import { connect as connectTls } from 'node:tls';
+import nodeTls, { connect as connectTls } from 'node:tls';
 import { serve } from 'featherstar/http';
 import * as assert from 'uvu/assert';
 import { hasOpenssl, openSClient, sClient } from '../support/certificates.js';
@@ -227,6 +227,17 @@ for (const { host, engine } of isDeno ? [] : tlsWays()) {
     client.stdin.write('R\n');
     await until(() => text.includes('no renegotiation'), 'it is refused');
     client.kill();
+    await server.close();
+  });
+
+  check('versions that are not given are those of node:tls', async () => {
+    const protocolOf = { fetch: (_, { tls }) => new Response(tls.protocol) };
+    const before = nodeTls.DEFAULT_MAX_VERSION;
+    nodeTls.DEFAULT_MAX_VERSION = 'TLSv1.2';
+    const server = await start({}, protocolOf).finally(() => {
+      nodeTls.DEFAULT_MAX_VERSION = before;
+    });
+    assert.is(await ask(server.port), 'TLSv1.2');
     await server.close();
   });
 

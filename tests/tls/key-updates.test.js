@@ -104,6 +104,15 @@ counting('those that are sent do not count', () => {
   assert.ok(more > 50 && more < 150, `${waiting + more} wait`);
 });
 
+counting('a reply to many requests at once does not count before the next one', () => {
+  const engine = { native: { open: () => 0 }, results: new Uint32Array([0, 60_000, 0]) };
+  const connection = new RecordConnection(engine, {}, false);
+  connection.isSecure = true;
+  assert.not(connection.repliesTooMuch(60_000, 0));
+  assert.not(connection.repliesTooMuch(120_000, 60_000), 'the first one is sent');
+  assert.ok(connection.repliesTooMuch(180_000, 60_000), 'the second one waits');
+});
+
 counting.run();
 
 for (const { host, engine } of openssl ? tlsWays().filter((way) => way.engine === 'addon') : []) {

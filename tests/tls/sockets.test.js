@@ -277,6 +277,16 @@ for (const { host, engine } of tlsWays()) {
     listener.close();
   });
 
+  check('a client that sends close_notify in its handshake, and stays', async () => {
+    if (expectedEngine(engine) !== 'addon') return; // node:tls waits for handshakeTimeoutMs
+    const listener = await serveSockets(echo, { tls: { handshakeTimeoutMs: 600_000 } });
+    const closeNotify = Buffer.from('15030300020100', 'hex'); // behind the first message
+    const { plain, socket } = openCut(listener.port, (bytes) => [bytes, closeNotify], { maxVersion: 'TLSv1.2' });
+    await until(() => plain.readableEnded || plain.destroyed, 'the server ends it');
+    socket.destroy();
+    listener.close();
+  });
+
   check('clients that do not end their handshake', async () => {
     const listener = await serveSockets(echo, { tls: { handshakeTimeoutMs: 100 } });
     const silent = connectPlain(listener.port, '127.0.0.1');
