@@ -4,7 +4,7 @@
 
 import { type Checks, checkBoolean, checkedLater, checkOptions, definedOnly, integer } from '../base/options.js';
 import { type HeadersValue, TOKEN } from '../http/headers.js';
-import { checkTlsClient } from '../tls/client-context.js';
+import { checkTlsClientKeys } from '../tls/client-context.js';
 import type { TlsClientOptions } from '../tls/options.js';
 import type { PerMessageDeflateOptions } from './deflate.js';
 import type { MessageSettings } from './message-connection.js';
@@ -53,7 +53,7 @@ const CLIENT_HIGHEST: typeof CLIENT_DEFAULTS = {
 const CLIENT_CHECKS: Checks<WebSocketClientOptions> = {
   protocols: checkedLater,
   headers: checkedLater,
-  tls: checkTlsClient,
+  tls: checkTlsClientKeys,
   perMessageDeflate: checkDeflate,
   maxPayloadBytes: integer(1, CLIENT_HIGHEST.maxPayloadBytes),
   maxBacklogBytes: integer(0, CLIENT_HIGHEST.maxBacklogBytes),

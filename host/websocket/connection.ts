@@ -137,7 +137,7 @@ export class WebSocketConnection extends MessageConnection implements SocketBack
   /** Sends a message that many get. */
   sendShared(shared: SharedMessage): number {
     if (!this.hasRoom()) return 0;
-    const isCompressed = this.deflate?.windowBits === shared.windowBits && this.compresses(shared.message);
+    const isCompressed = this.deflate?.windowBits === shared.windowBits && this.compresses(shared.bytes);
     const frame = isCompressed ? shared.compressed : shared.plain;
     if (isCompressed) this.deflate?.sent?.add(shared.bytes);
     sendFrame(this.shard, this.transport.out, frame);
@@ -150,6 +150,7 @@ export class WebSocketConnection extends MessageConnection implements SocketBack
     if (this.transport.out.backlogBytes <= maxBacklogBytes) return true;
     this.wantsDrain = true;
     if (closeOnBacklog) this.destroy();
+    else this.transport.out.hurry(); // so that drain is called as soon as bytes are out
     return false;
   }
 

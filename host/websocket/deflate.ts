@@ -4,8 +4,8 @@
 //   offer:   permessage-deflate; client_max_window_bits, ...      the first offer that can be met is accepted
 //   accept:  permessage-deflate; server_no_context_takeover; client_no_context_takeover
 //
-// With the option `contextWindowBits` a message may refer to those before it (context takeover). No state of zlib stays
-// between messages, but the last bytes of each direction. They are the dictionary of the next message:
+// With the option `contextWindowBits` a message may refer to those before it (context takeover). zlib keeps no state.
+// The connection keeps the last bytes of each direction. They are the dictionary of the next message:
 //
 //   message --> deflateRawSync({ dictionary: last bytes sent }) --> frame       then the message joins the last bytes
 //
@@ -17,6 +17,7 @@
 
 import { constants, deflateRawSync, inflateRawSync } from 'node:zlib';
 import { FeatherstarError } from '../base/errors.js';
+import { copyTo, ownCopy, uninitialized } from '../base/own-bytes.js';
 
 const NAME = 'permessage-deflate';
 const TAIL = Buffer.from([0, 0, 0xff, 0xff]); // ends a message, and is not sent
@@ -39,7 +40,7 @@ export interface PerMessageDeflateOptions {
 
 let knowsDictionaries: boolean | undefined;
 
-/** Throws HOST if zlib ignores a dictionary, as Deno's does here. Messages would be broken. */
+/** Throws HOST if zlib ignores a dictionary, as Deno's does. Messages would be broken. */
 export function checkDictionaries(): void {
   const text = Buffer.from('a text that its own dictionary makes short');
   knowsDictionaries ??= deflateRawSync(text, { dictionary: text }).length < deflateRawSync(text).length;
@@ -50,20 +51,24 @@ export function checkDictionaries(): void {
 /** The last bytes of the compressed messages of one direction. */
 export class MessageContext {
   readonly #mostBytes: number;
-  #bytes: Buffer = Buffer.alloc(0);
+  #bytes: Uint8Array = new Uint8Array(0);
 
   constructor(windowBits: number) {
     this.#mostBytes = 2 ** windowBits;
   }
 
   /** An option of zlib. */
-  get dictionary(): { dictionary?: Buffer } {
+  get dictionary(): { dictionary?: Uint8Array } {
     return this.#bytes.length === 0 ? {} : { dictionary: this.#bytes };
   }
 
   add(message: Uint8Array): void {
-    const kept = this.#bytes.subarray(Math.max(0, this.#bytes.length + message.length - this.#mostBytes));
-    this.#bytes = Buffer.concat([kept, message.subarray(Math.max(0, message.length - this.#mostBytes))]);
+    const addedBytes = Math.min(message.length, this.#mostBytes);
+    const keptBytes = Math.min(this.#bytes.length, this.#mostBytes - addedBytes);
+    const bytes = uninitialized(keptBytes + addedBytes); // a part of Node's pool would keep all of that
+    copyTo(bytes, 0, this.#bytes, this.#bytes.length - keptBytes, this.#bytes.length);
+    copyTo(bytes, keptBytes, message, message.length - addedBytes, message.length);
+    this.#bytes = bytes;
   }
 }
 
@@ -161,6 +166,12 @@ export function acceptedDeflate(text: string, contextWindowBits: number): Deflat
   return { text, windowBits, sent, received: contextOf(keepsReceived, bits.server_max_window_bits) };
 }
 
+/** The bytes of a message. They are read twice: another thread must not change them between. */
+export function unchangingBytes(message: string | Uint8Array): Uint8Array {
+  if (typeof message === 'string') return Buffer.from(message);
+  return message.buffer instanceof ArrayBuffer ? message : ownCopy(message, 0, message.length);
+}
+
 /** A message, compressed. `context`: of the messages before it. */
 export function deflateMessage(
   message: string | Uint8Array,
@@ -169,8 +180,9 @@ export function deflateMessage(
   context?: MessageContext,
 ): Uint8Array {
   const options = { level, windowBits, finishFlush: constants.Z_SYNC_FLUSH, ...context?.dictionary };
-  const bytes = deflateRawSync(message, options);
-  context?.add(typeof message === 'string' ? Buffer.from(message) : message);
+  const plain = unchangingBytes(message);
+  const bytes = deflateRawSync(plain, options);
+  context?.add(plain);
   return bytes.subarray(0, bytes.length - TAIL.length);
 }
 

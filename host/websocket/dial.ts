@@ -80,7 +80,7 @@ async function reach(
       transport: open(file, user),
       frames: frameStateOf(shard, file),
     }));
-  const client = new TlsClient(undefined, settings.tls, hostname);
+  const client = new TlsClient('node:tls', settings.tls, hostname);
   const { stream, frames } = await connectTo(shard, target, signal, (file) => ({
     stream: new TransportStream(shard, NO_RAW_USER, (raw) => open(file, raw)),
     frames: frameStateOf(shard, file),

@@ -13,7 +13,7 @@ import { FeatherstarError } from '../base/errors.js';
 import type { Calls } from '../calls/call.js';
 import { perShard } from '../shard/per-shard.js';
 import { currentShard, type Shard } from '../shard/shard.js';
-import { deflateMessage, WINDOW_BITS } from './deflate.js';
+import { deflateMessage, unchangingBytes, WINDOW_BITS } from './deflate.js';
 import { COMPRESSED_BIT, OPCODE_BINARY, OPCODE_TEXT, wholeFrame } from './frame-writer.js';
 import type { DeflateSettings } from './message-connection.js';
 
@@ -35,9 +35,8 @@ export class SharedMessage {
     this.#level = deflate?.level ?? 0;
   }
 
-  /** The message's bytes. */
   get bytes(): Uint8Array {
-    this.#bytes ??= typeof this.message === 'string' ? Buffer.from(this.message) : this.message;
+    this.#bytes ??= unchangingBytes(this.message);
     return this.#bytes;
   }
 
@@ -50,11 +49,11 @@ export class SharedMessage {
     return this.#plain;
   }
 
-  /** For those whose window is as large as its. */
+  /** For connections with the same window size. */
   get compressed(): Buffer {
     this.#compressed ??= wholeFrame(
       this.#opcode | COMPRESSED_BIT,
-      deflateMessage(this.message, this.#level, this.windowBits),
+      deflateMessage(this.bytes, this.#level, this.windowBits),
     );
     return this.#compressed;
   }

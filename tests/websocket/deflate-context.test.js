@@ -44,7 +44,9 @@ unit('a context has the last bytes of all messages', () => {
     const message = noise(bytes, i);
     all = Buffer.concat([all, message]);
     context.add(message);
-    assert.ok((context.dictionary.dictionary ?? Buffer.alloc(0)).equals(all.subarray(-512)), `${bytes} bytes`);
+    const { dictionary = new Uint8Array(0) } = context.dictionary;
+    assert.ok(all.subarray(-512).equals(dictionary), `${bytes} bytes`);
+    assert.is(dictionary.buffer.byteLength, dictionary.length, 'it has its memory to itself');
   }
 });
 
@@ -219,6 +221,33 @@ for (const host of 'Deno' in globalThis ? [] : hosts()) {
     }
     assert.ok(payloads[0].equals(payloads[1]), 'one frame for both');
     for (const client of clients) client.destroy();
+  });
+
+  test('a message that is dropped joins no context', async () => {
+    const outcomes = [];
+    const first = noise(3 * BYTES, 7);
+    const own = await serve({
+      hostname: '127.0.0.1',
+      fetch: (_request, info) => info.upgrade(),
+      websocket: {
+        maxBacklogBytes: BYTES,
+        perMessageDeflate: { thresholdBytes: 30, contextWindowBits: BITS },
+        open: (ws) => ws.subscribe('all'),
+        message: (ws) => outcomes.push(ws.send(first) > BYTES, ws.send(jsonOf(1)), own.publish('all', jsonOf(2))),
+        drain(ws) {
+          if (ws.send(jsonOf(1)) > 0) outcomes.push(ws.send(jsonOf(2)) > 0); // else it is called again
+        },
+      },
+    });
+    const client = await WebSocketClient.open(own.port, { fields: { 'Sec-WebSocket-Extensions': OFFER } });
+    const { inflate } = peer(streams, BITS);
+    await client.text('begin');
+    for (const message of [first, jsonOf(1), jsonOf(2)]) {
+      assert.ok((await inflate((await client.next()).payload)).equals(Buffer.from(message)), `${message.length} bytes`);
+    }
+    assert.equal(outcomes, [true, 0, 0, true]);
+    client.destroy();
+    await own.close();
   });
 
   test('a reference behind the window is refused', async () => {

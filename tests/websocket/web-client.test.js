@@ -6,11 +6,12 @@
 import { once } from 'node:events';
 import { createServer as createTlsServer } from 'node:https';
 import { CloseEvent, ErrorEvent, serve, WebSocket } from 'featherstar/http';
+import { connect } from 'featherstar/net';
 import * as assert from 'uvu/assert';
 import { WebSocketServer } from 'ws';
-import { hosts, oneShardSuite } from '../support/hosts.js';
+import { hosts, oneShardSuite, rejection } from '../support/hosts.js';
 import { until, within } from '../support/http.js';
-import { cert, key } from '../support/tls.js';
+import { cert, chooseEngine, key } from '../support/tls.js';
 
 const LARGE_BYTES = 1 << 20;
 const TLS = { ca: cert };
@@ -399,9 +400,29 @@ function standard({ check, test }) {
   });
 }
 
+/** FEATHERSTAR_TLS=addon is for servers and connect(). */
+function withoutEngine({ check }, host) {
+  check('wss: has node:tls, also if the addon is wanted', async () => {
+    const server = await SERVERS.ws(true);
+    process.env.FEATHERSTAR_TLS = 'addon';
+    try {
+      const socket = await open(`wss://localhost:${server.port}/`, { tls: TLS });
+      await bye(socket);
+      if (host === 'uring') return;
+      const { code, message } = await rejection(connect({ port: server.port, tls: TLS }));
+      assert.is(code, 'FEATHERSTAR_HOST');
+      assert.match(message, /this shard has no addon; unset FEATHERSTAR_TLS to use node:tls/);
+    } finally {
+      chooseEngine('auto');
+      await server.close();
+    }
+  });
+}
+
 for (const host of hosts()) {
   const suite = oneShardSuite('the client of WebSockets', host);
   standard(suite);
+  withoutEngine(suite, host);
   for (const name of Object.keys(SERVERS)) for (const isSecure of [false, true]) echoes(suite, name, isSecure);
   suite.run();
 }
