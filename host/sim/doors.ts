@@ -71,12 +71,12 @@ interface BunFunctions {
   readonly password: object;
 }
 
-/** The own functions of Bun and Deno. Their HTTP takes no simulated socket, so it is refused, too. */
+/** The own functions of Bun and Deno. Their HTTP does not use node:net, so it is refused, too. */
 function doorsOfRuntime(instead: string): Door[] {
   if (!isOtherRuntime) return [];
   const { Bun, Deno } = globalThis as { Bun?: BunFunctions; Deno?: object };
   const made: Door[] = [
-    { target: http, names: ['request', 'get', 'createServer', 'Server', 'ClientRequest'], what: of('http'), instead },
+    { target: http, names: ['createServer', 'Server', 'ClientRequest'], what: of('http'), instead },
   ];
   const clocks = 'Use setTimeout()';
   const files = 'Use featherstar/fs, or node:fs by its default import';
@@ -211,6 +211,19 @@ function shutPromised(door: AnyFunction, refuseIt: () => never): void {
   Object.defineProperty(door, promisify.custom, { value, configurable: true });
 }
 
+/** A request of Bun or Deno stays in the simulation if `createConnection` gives it a socket. */
+function requestsWithSocket(): Replacement[] {
+  if (!isOtherRuntime) return [];
+  const instead = 'Give it the option createConnection of featherstar/node, or use featherstar/net';
+  return (['request', 'get'] as const).flatMap((name) => {
+    const real = http[name] as AnyFunction;
+    return switched(http, name, (...args: unknown[]) => {
+      const hasSocket = args.some((each) => typeof (each as http.RequestOptions)?.createConnection === 'function');
+      return hasSocket ? real.apply(http, args as never) : refuse(of('http')(name), instead);
+    });
+  });
+}
+
 export function shutDoors(): Replacement[] {
-  return doors().flatMap(shut);
+  return [...doors().flatMap(shut), ...requestsWithSocket()];
 }
