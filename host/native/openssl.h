@@ -63,6 +63,7 @@ typedef int (*alpn_callback)(SSL *, const unsigned char **, unsigned char *, con
 	X(void, SSL_CTX_set_verify, (SSL_CTX *, int, int (*)(int, X509_STORE_CTX *)))         \
 	X(int, SSL_CTX_add_client_CA, (SSL_CTX *, X509 *))                                    \
 	X(X509_STORE *, SSL_CTX_get_cert_store, (const SSL_CTX *))                            \
+	X(void, SSL_CTX_set1_cert_store, (SSL_CTX *, X509_STORE *))                           \
 	X(NAMES *, SSL_CTX_get_client_CA_list, (const SSL_CTX *))                             \
 	X(void, SSL_CTX_set_alpn_select_cb, (SSL_CTX *, alpn_callback, void *))               \
 	X(int, SSL_CTX_set_alpn_protos, (SSL_CTX *, const unsigned char *, unsigned))         \

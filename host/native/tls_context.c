@@ -220,7 +220,7 @@ static void configure_client(SSL_CTX *ctx)
 	ssl.SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, accept_any);
 }
 
-static bool configure(napi_env env, SSL_CTX *ctx, napi_value options, bool is_client)
+static bool configure(napi_env env, SSL_CTX *ctx, napi_value options, bool is_client, const struct context *alike)
 {
 	napi_value chains = member(env, options, "chains"), keys = member(env, options, "keys"), value;
 	long min = number_of(env, options, "minVersion"), max = number_of(env, options, "maxVersion");
@@ -246,7 +246,10 @@ static bool configure(napi_env env, SSL_CTX *ctx, napi_value options, bool is_cl
 		if (napi_get_element(env, keys, i, &value) != napi_ok || !use_key(env, ctx, value))
 			return false;
 	}
-	return trust(env, ctx, member(env, options, "authorities"), is_client);
+	if (!alike)
+		return trust(env, ctx, member(env, options, "authorities"), is_client);
+	ssl.SSL_CTX_set1_cert_store(ctx, ssl.SSL_CTX_get_cert_store(alike->ctx));
+	return true;
 }
 
 // The application protocols of a context: a client offers them, and a server chooses one.
@@ -260,7 +263,7 @@ static bool use_alpn(struct context *context)
 	return true;
 }
 
-static struct context *make_context(napi_env env, napi_value options)
+static struct context *make_context(napi_env env, napi_value options, const struct context *alike)
 {
 	struct bytes alpn = { NULL, 0 };
 	struct context *context;
@@ -275,22 +278,30 @@ static struct context *make_context(napi_env env, napi_value options)
 		memcpy(context->alpn, alpn.at, alpn.length);
 	context->is_client = is_set(env, options, "isClient");
 	context->ctx = ssl.SSL_CTX_new(context->is_client ? ssl.TLS_client_method() : ssl.TLS_server_method());
-	if (context->ctx && configure(env, context->ctx, options, context->is_client) && use_alpn(context))
+	if (context->ctx && configure(env, context->ctx, options, context->is_client, alike) && use_alpn(context))
 		return context;
 	context_release(context);
 	return NULL;
 }
 
-// makeContext(options) -> context, or the reason why it cannot be made
+// makeContext(options, alike or undefined) -> context, or the reason why it cannot be made. A client uses the
+// authorities of the context `alike`, in place of copies of its own.
 napi_value context_make(napi_env env, napi_callback_info info)
 {
-	struct context *context;
-	napi_value argv[1], object;
-	size_t argc = 1;
+	struct context *context, *alike = NULL;
+	napi_valuetype type = napi_undefined;
+	napi_value argv[2], object;
+	size_t argc = 2;
 
 	napi_get_cb_info(env, info, &argc, argv, NULL, NULL);
+	napi_typeof(env, argv[1], &type);
+	if (type != napi_undefined) {
+		alike = context_arg(env, argv[1]);
+		if (!alike)
+			return NULL;
+	}
 	ssl.ERR_clear_error();
-	context = make_context(env, argv[0]);
+	context = make_context(env, argv[0], alike);
 	if (!context)
 		return string(env, openssl_take_error());
 	ssl.ERR_clear_error();

@@ -32,8 +32,8 @@ export function authoritiesDigest(): string {
 }
 
 /**
- * The authorities in DER. Undefined: the list of Node may lack some. It does with --use-openssl-ca: OpenSSL finds them
- * by itself, and the list of Node lacks those of Node, too.
+ * The authorities in DER, the same array until they change. Undefined: the list of Node may lack some.
+ * It does with --use-openssl-ca: OpenSSL finds them by itself, and the list of Node lacks those of Node, too.
  */
 export function defaultAuthorities(): readonly Uint8Array[] | undefined {
   const list = listOfNode();

@@ -60,7 +60,7 @@ export interface ClientOpening {
 
 /** host/native/tls.c. A connection is a number. */
 export interface NativeTls {
-  makeContext(options: RecordContextOptions): RecordContext | string;
+  makeContext(options: RecordContextOptions, alike?: RecordContext): RecordContext | string;
   open(context: RecordContext, servername?: string, session?: Uint8Array): number;
   receive(connection: number, bytes: Uint8Array, at: number, end: number, target: Uint8Array | undefined): number;
   send(connection: number, bytes: Uint8Array, at: number, end: number, target: Uint8Array | undefined): number;
@@ -81,6 +81,7 @@ export class RecordEngine {
   readonly output: Buffer;
   readonly native: NativeTls;
   readonly results: Uint32Array;
+  readonly #contexts = new WeakMap<readonly Uint8Array[], RecordContext>(); // the first one of an array of authorities
   #scratch = Buffer.alloc(0);
 
   private constructor(native: NativeTls, output: Buffer, results: Uint32Array) {
@@ -96,10 +97,13 @@ export class RecordEngine {
     return native && new RecordEngine(native, output, results);
   }
 
-  /** Throws TLS. */
+  /** Clients with the same array of authorities share OpenSSL's copies of them. Throws TLS. */
   makeContext(options: RecordContextOptions): RecordContext {
-    const made = this.native.makeContext(options);
+    const { authorities } = options;
+    const alike = this.#contexts.get(authorities);
+    const made = this.native.makeContext(options, alike);
     if (typeof made === 'string') throw tlsError('key, certificate or cipher cannot be used', new Error(made));
+    if (options.isClient && alike === undefined) this.#contexts.set(authorities, made);
     return made;
   }
 

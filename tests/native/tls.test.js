@@ -93,11 +93,18 @@ it('bytes go both ways, and close_notify', async () => {
 it('a client and a server, both by the addon', () => {
   const { tls, output, results, context } = open();
   const client = tls.makeContext(recordClientOptions({ ca: cert, alpn: ['a'] }));
+  const alike = tls.makeContext({ ...recordClientOptions({ ca: [cert], alpn: ['a'] }), authorities: [] }, client);
+  assert.throws(() => tls.makeContext(recordClientOptions({ ca: cert }), {}), /not a context/);
   const serverOfA = tls.makeContext(recordContextOptions({ key, cert }, { alpn: ['b', 'a'] }));
   assert.is(tls.open(client, 'a'.repeat(256)), -1);
   let session;
-  for (const given of [undefined, Buffer.from('no session'), new Uint8Array(0)]) {
-    const [near, far] = [tls.open(client, 'localhost', given), tls.open(serverOfA)];
+  for (const [of, given] of [
+    [client],
+    [alike],
+    [client, Buffer.from('no session')],
+    [client, new Uint8Array(0)],
+  ]) {
+    const [near, far] = [tls.open(of, 'localhost', given), tls.open(serverOfA)];
     const pump = (to, bytes) => {
       const plain = Buffer.alloc(bytes.length + 16_384);
       const result = tls.receive(to, bytes, 0, bytes.length, plain);
