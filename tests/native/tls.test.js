@@ -98,12 +98,7 @@ it('a client and a server, both by the addon', () => {
   const serverOfA = tls.makeContext(recordContextOptions({ key, cert }, { alpn: ['b', 'a'] }));
   assert.is(tls.open(client, 'a'.repeat(256)), -1);
   let session;
-  for (const [of, given] of [
-    [client],
-    [alike],
-    [client, Buffer.from('no session')],
-    [client, new Uint8Array(0)],
-  ]) {
+  for (const [of, given] of [[client], [alike], [client, Buffer.from('no session')], [client, new Uint8Array(0)]]) {
     const [near, far] = [tls.open(of, 'localhost', given), tls.open(serverOfA)];
     const pump = (to, bytes) => {
       const plain = Buffer.alloc(bytes.length + 16_384);

@@ -10,7 +10,13 @@ import { serve, WebSocket } from 'featherstar/http';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import WsWebSocket, { WebSocketServer } from 'ws';
-import { acceptedDeflate, agreedDeflate, deflateOffers, MessageContext } from '../../dist/host/websocket/deflate.js';
+import {
+  acceptedDeflate,
+  agreedDeflate,
+  deflateOffers,
+  MessageContext,
+  unchangingBytes,
+} from '../../dist/host/websocket/deflate.js';
 import { hosts } from '../support/hosts.js';
 import { within } from '../support/http.js';
 import { WebSocketClient } from './client.js';
@@ -48,6 +54,15 @@ unit('a context has the last bytes of all messages', () => {
     assert.ok(all.subarray(-512).equals(dictionary), `${bytes} bytes`);
     assert.is(dictionary.buffer.byteLength, dictionary.length, 'it has its memory to itself');
   }
+});
+
+unit('bytes that another thread can change are copied, once', () => {
+  const shared = new Uint8Array(new SharedArrayBuffer(10)).fill(7);
+  const copy = unchangingBytes(shared);
+  shared.fill(8);
+  assert.equal(copy, new Uint8Array(10).fill(7));
+  const own = new Uint8Array(10);
+  assert.is(unchangingBytes(own), own);
 });
 
 unit('what a server agrees to', () => {
