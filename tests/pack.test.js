@@ -29,7 +29,7 @@ import * as assert from 'uvu/assert';
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 const STEP_MS = 120_000;
-const UNPACKED_BYTES_MAX = 7.5 * 1024 * 1024; // 1.6 MB packed; with the docs, and the sources that source maps lead to
+const UNPACKED_BYTES_MAX = 7.75 * 1024 * 1024; // 2.0 MB packed; with docs, and sources for source maps
 const TEXTS = ['README.md', 'ARCHITECTURE.md', 'RATIONALE.md', 'CHANGELOG.md', 'LICENSE-MIT', 'LICENSE-APACHE'];
 const TOP = ['dist', 'assembly', 'host', 'docs', 'package.json', ...TEXTS];
 const NOT_SHIPPED = /(^|\/)(tests?|bench|node_modules|binding\.gyp)(\/|$)|\.test\.|\.(test|asan)\.node$|\.tsbuildinfo$/;
