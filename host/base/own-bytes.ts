@@ -5,7 +5,7 @@
 // of bytes fill that slowly, because their bytes lie outside. So many of them wait that V8 begins a mark-compact of the
 // whole heap, again and again. So scavenges are made to come in time (scavenges.ts).
 
-import { paceScavenges } from './scavenges.js';
+import { isV8, paceScavenges } from './scavenges.js';
 
 const ZEROED_MAX_BYTES = 4096; // up to here zeros cost less than a second object
 
@@ -19,8 +19,7 @@ export function uninitialized(bytes: number): Uint8Array {
 const { copy, fill } = Buffer.prototype;
 
 /** On Node 20, copy() goes word by word over shared memory, or byte by byte, and fill() is one memcpy. */
-const COPIES_BY_FILL =
-  process.versions.bun === undefined && !('Deno' in globalThis) && Number.parseInt(process.versions.node, 10) < 22;
+const COPIES_BY_FILL = isV8 && !('Deno' in globalThis) && Number.parseInt(process.versions.node, 10) < 22;
 const FILL_BYTES = 4096; // from here on, what a copy costs is the copying
 
 /** Copies `source[start, end)` into `target`, from `at` on. */

@@ -28,7 +28,7 @@ const ATTEMPTS = 3; // at finding gc()
 type Scavenge = (options: { type: 'minor' }) => void;
 type V8Modules = typeof import('node:v8') & typeof import('node:vm');
 
-const isV8 = process.versions.bun === undefined;
+export const isV8 = process.versions.bun === undefined;
 const builtin = (name: string): Partial<V8Modules> | undefined => process.getBuiltinModule?.(name); // none in a page
 const pace = {
   bytes: 0,

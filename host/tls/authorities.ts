@@ -10,37 +10,33 @@ interface TlsWithAuthorities {
   getCACertificates?: (type: 'default') => readonly string[];
 }
 
-let lastList: readonly string[] | undefined; // of defaultAuthorities()
-let certificates: readonly Uint8Array[] | undefined;
-let lastHashed: readonly string[] | undefined; // of authoritiesDigest()
-let digest = '';
+type List = readonly string[] | undefined; // in PEM; undefined: this Node has none
 
-/** In PEM. Node returns the same array until setDefaultCACertificates(). */
-function listOfNode(): readonly string[] | undefined {
-  return (nodeTls as TlsWithAuthorities).getCACertificates?.('default');
+/** A function that makes something of Node's list, and makes it again if the list is another one. */
+function perList<T>(make: (list: List) => T): () => T {
+  let last: { readonly list: List; readonly made: T } | undefined;
+  return () => {
+    const list = (nodeTls as TlsWithAuthorities).getCACertificates?.('default'); // one array until it is set
+    if (last === undefined || last.list !== list) last = { list, made: make(list) };
+    return last.made;
+  };
 }
 
 /** Tells lists of Node apart. '': this Node has no list. */
-export function authoritiesDigest(): string {
-  const list = listOfNode();
-  if (list === undefined || list === lastHashed) return digest;
+export const authoritiesDigest = perList((list) => {
+  if (list === undefined) return '';
   const hash = createHash('sha256');
   for (const pem of list) hash.update(pem);
-  digest = hash.digest('base64');
-  lastHashed = list;
-  return digest;
-}
+  return hash.digest('base64');
+});
 
 /**
  * The authorities in DER, the same array until they change. Undefined: the list of Node may lack some.
  * It does with --use-openssl-ca: OpenSSL finds them by itself, and the list of Node lacks those of Node, too.
  */
-export function defaultAuthorities(): readonly Uint8Array[] | undefined {
-  const list = listOfNode();
-  if (list === lastList) return certificates;
+export const defaultAuthorities = perList((list): readonly Uint8Array[] | undefined => {
+  if (list === undefined) return undefined;
   const known = new Set(list);
   const isWhole = nodeTls.rootCertificates.every((pem) => known.has(pem));
-  certificates = isWhole ? list?.map((pem) => new X509Certificate(pem).raw) : undefined;
-  lastList = list;
-  return certificates;
-}
+  return isWhole ? list.map((pem) => new X509Certificate(pem).raw) : undefined;
+});

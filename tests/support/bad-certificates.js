@@ -61,29 +61,9 @@ export function makeCertificates() {
   const good = issue('localhost', root);
   const chain = (leaf, ...signers) => ({ ...leaf, cert: [leaf, ...signers].map(({ cert }) => cert).join('') });
   const revoked = issue('localhost', root);
-  run(
-    'ca',
-    '-config',
-    'ca.cnf',
-    '-cert',
-    `${root.file}.pem`,
-    '-keyfile',
-    `${root.file}.key`,
-    '-revoke',
-    `${revoked.file}.pem`,
-  );
-  run(
-    'ca',
-    '-config',
-    'ca.cnf',
-    '-cert',
-    `${root.file}.pem`,
-    '-keyfile',
-    `${root.file}.key`,
-    '-gencrl',
-    '-out',
-    'crl.pem',
-  );
+  const signer = ['-config', 'ca.cnf', '-cert', `${root.file}.pem`, '-keyfile', `${root.file}.key`];
+  run('ca', ...signer, '-revoke', `${revoked.file}.pem`);
+  run('ca', ...signer, '-gencrl', '-out', 'crl.pem');
 
   return {
     /** The authorities that clients trust, or not. */
