@@ -115,7 +115,7 @@ export class BodyReads implements BodyWaiter, BodyFiller {
 
   // --- the stream's side ---------------------------------------------------------------------------------------------
 
-  /** As the source of a stream. */
+  /** For lazyStream(), whose sources may make their reads later: these are made. */
   get reads(): BodyReads {
     return this;
   }

@@ -51,7 +51,7 @@ async function refused(promise, name) {
 
 const MEMORY = tableUnder('Memory of a shard').map(([name]) => name.slice(1, -1));
 const LIMIT_MAX = 33_554_432;
-/** What docs/limits.md says beside the table. */
+/** Least values that docs/limits.md gives beside the table. */
 const LEAST = { connectionSlots: 18, arenaBytes: 16, readySlots: 2048 }; // 18: both ends of a connection are here
 const HIGHEST = {
   sqeSlots: 32_768,
@@ -136,7 +136,7 @@ const LEAST_OF_SERVERS = {
   'WebSocket maxBacklogBytes': 0,
   'WebSocket idleTimeoutMs': 0,
 };
-/** What is refused with a value of 1, for which docs/limits.md names the status. */
+/** The status of a request under a limit of 1 or 2, as docs/limits.md has it. */
 const OUTCOMES = {
   'HTTP headerBytes': { 1: /^431$/, 2: /^431$/ },
   'HTTP headerCount': { 1: /^200$/ },

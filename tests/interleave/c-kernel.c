@@ -68,7 +68,7 @@ static int model_enter(int fd, unsigned submit, unsigned wait, unsigned flags, c
 	return (int)submit;
 }
 
-// What ring_open() would have made.
+// Does the work of ring_open().
 static void open_model_ring(struct shard *shard)
 {
 	const struct featherstar_header *header = shard->header;
